@@ -1,0 +1,111 @@
+//! What each parser asks of the allocator, per event. The bar for ours: at most one allocation.
+//!
+//! `allocations [--mib 2] [--contender NAME]…`
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use sseclient_benches::args::Args;
+use sseclient_benches::contenders::{self, Contender, Input, Side};
+use sseclient_benches::corpora::{self, chunks};
+use sseclient_benches::report::{head, row};
+
+/// Ours, per event.
+const BAR: f64 = 1.0;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static REALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, with a tally.
+struct Counting;
+
+// SAFETY: every call is passed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Relaxed);
+        BYTES.fetch_add(layout.size(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        REALLOCATIONS.fetch_add(1, Relaxed);
+        BYTES.fetch_add(size.saturating_sub(layout.size()), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// What one run did.
+#[derive(Clone, Copy)]
+struct Tally {
+    events: usize,
+    calls: usize,
+    reallocations: usize,
+    bytes: usize,
+}
+
+fn main() {
+    let args = Args::from_env();
+    let size = args.get("mib", 2) << 20;
+    let parsers: Vec<&Contender> = contenders::ALL
+        .iter()
+        .filter(|contender| contender.side != Side::Limit && args.wants("contender", contender.name))
+        .collect();
+
+    println!("malloc + realloc calls and bytes asked per event (on heartbeats: in all), once buffers have grown");
+    let mut missed = Vec::new();
+    for chunk in [1448, 16_384, 65_536] {
+        println!("\n### Chunks of {chunk} bytes\n");
+        head(corpora::ALL.iter().map(|corpus| corpus.name));
+        for parser in &parsers {
+            let tallies = corpora::ALL.map(|corpus| steady(parser, &corpus.render(size), chunk));
+            row(parser.name, tallies.iter().map(cell));
+            let over = corpora::ALL.iter().zip(tallies).filter(|(_, tally)| per_event(tally) > BAR);
+            if parser.side == Side::Ours {
+                missed.extend(over.map(|(corpus, _)| format!("{} in chunks of {chunk}", corpus.name)));
+            }
+        }
+    }
+    println!("\nOurs above {BAR} per event: {}", if missed.is_empty() { "nowhere, ok".into() } else { missed.join(", ") });
+}
+
+/// A run over twice the corpus less a run over the corpus: what is left are events, not buffers that grow.
+fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
+    let twice = Bytes::from([&input[..], &input[..]].concat());
+    let (short, long) = (tally(parser, input, chunk), tally(parser, &twice, chunk));
+    Tally {
+        events: long.events - short.events,
+        calls: long.calls.saturating_sub(short.calls),
+        reallocations: long.reallocations.saturating_sub(short.reallocations),
+        bytes: long.bytes.saturating_sub(short.bytes),
+    }
+}
+
+fn tally(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
+    let given = Input { whole: input.clone(), chunks: chunks(input, chunk) };
+    let before = [&CALLS, &REALLOCATIONS, &BYTES].map(|counter| counter.load(Relaxed));
+    let events = (parser.run)(given);
+    let after = [&CALLS, &REALLOCATIONS, &BYTES].map(|counter| counter.load(Relaxed));
+    Tally { events, calls: after[0] - before[0], reallocations: after[1] - before[1], bytes: after[2] - before[2] }
+}
+
+fn per_event(tally: &Tally) -> f64 {
+    (tally.calls + tally.reallocations) as f64 / tally.events.max(1) as f64
+}
+
+fn cell(tally: &Tally) -> String {
+    let events = tally.events.max(1) as f64;
+    let [calls, reallocations, bytes] = [tally.calls, tally.reallocations, tally.bytes].map(|sum| sum as f64 / events);
+    format!("{calls:.2}+{reallocations:.2}, {bytes:.0} B")
+}

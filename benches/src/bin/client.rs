@@ -1,0 +1,90 @@
+//! One measurement of one client, in a process of its own. `e2e` starts it and reads what it prints.
+//!
+//! - `client blast --events N`: prints the items seen, their bytes, and the nanoseconds it took;
+//! - `client latency --events N`: prints each event's nanoseconds from the server's write to here;
+//! - `client idle --connections N`: prints the bytes of resident memory per connection.
+//!
+//! All take `--contender NAME --url URL --runtime ct|mt`.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use sseclient_benches::args::Args;
+use sseclient_benches::e2e::HYPER;
+use sseclient_benches::e2e::clients::{consume, open_idle};
+use sseclient_benches::measure::{monotonic, raise_open_files, resident};
+use tokio::runtime::{Builder, Runtime};
+
+fn main() {
+    let args = Args::from_env();
+    let mut runtime = match args.get("runtime", String::from("ct")).as_str() {
+        "ct" => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
+    let contender = args.get("contender", HYPER.to_owned());
+    let url = args.get("url", String::new());
+    match args.mode() {
+        Some("blast") => blast(&runtime, contender, url, args.get("events", 0)),
+        Some("latency") => latency(&runtime, contender, url, args.get("events", 0)),
+        Some("idle") => idle(&runtime, contender, url, args.get("connections", 1000)),
+        other => panic!("no such mode: {other:?}"),
+    }
+}
+
+/// A drain counts HTTP chunks to the end of the body; everybody else must have seen `expected` events, and all of them.
+fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
+    let start = Instant::now();
+    let drains = contender.starts_with("hyper");
+    let (items, bytes) = run_as_task(runtime, async move {
+        let (mut items, mut bytes) = (0, 0);
+        let mut sink = |data: &[u8]| {
+            items += 1;
+            bytes += data.len();
+            if items == expected && !drains { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        consume(&contender, &url, &mut sink).await;
+        (items, bytes)
+    });
+    let took = start.elapsed();
+    assert!(drains || items == expected, "{items} events of {expected}");
+    println!("{items} {bytes} {}", took.as_nanos());
+}
+
+fn latency(runtime: &Runtime, contender: String, url: String, expected: usize) {
+    let delays = run_as_task(runtime, async move {
+        let mut delays = Vec::with_capacity(expected);
+        let mut sink = |data: &[u8]| {
+            let sent = Duration::from_nanos(digits(data));
+            delays.push(monotonic().saturating_sub(sent));
+            if delays.len() == expected { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        consume(&contender, &url, &mut sink).await;
+        delays
+    });
+    assert_eq!(delays.len(), expected);
+    for delay in delays {
+        println!("{}", delay.as_nanos());
+    }
+}
+
+/// The number in `data: 123`, or in `123`.
+fn digits(data: &[u8]) -> u64 {
+    data.iter().filter(|byte| byte.is_ascii_digit()).fold(0, |sum, byte| 10 * sum + u64::from(byte - b'0'))
+}
+
+fn idle(runtime: &Runtime, contender: String, url: String, connections: usize) {
+    raise_open_files();
+    runtime.block_on(async {
+        // The code and the one-off tables come into memory first.
+        open_idle(&contender, &url, 10).await;
+        let before = resident();
+        open_idle(&contender, &url, connections).await;
+        println!("{}", resident().saturating_sub(before) / connections);
+    });
+}
+
+/// As a task, not under `block_on`: that is where an application's readers are, on either runtime.
+fn run_as_task<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
+    runtime.block_on(runtime.spawn(work)).expect("no panic")
+}

@@ -1,0 +1,34 @@
+//! Our decoder, to owned events: what a subscriber keeps.
+
+use std::hint::black_box;
+
+use sseclient::wire::{Decoder, Frame};
+
+use super::Input;
+
+/// As it is by default: comments are skipped unread.
+pub fn events(input: Input) -> usize {
+    drain(Decoder::new(), input)
+}
+
+/// With somebody who reads the comments.
+pub fn with_comments(input: Input) -> usize {
+    drain(Decoder::new().comments(true), input)
+}
+
+fn drain(mut decoder: Decoder, input: Input) -> usize {
+    let mut events = 0;
+    for chunk in input.chunks {
+        decoder.push(chunk);
+        while let Some(frame) = decoder.next_frame() {
+            if let Frame::Event(event) = frame {
+                drop(black_box(event.to_event()));
+                events += 1;
+            } else {
+                black_box(frame);
+            }
+        }
+    }
+    decoder.finish();
+    events
+}

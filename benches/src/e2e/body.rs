@@ -1,0 +1,48 @@
+//! The bodies that the server sends, rendered before anybody asks.
+
+use std::io::Write;
+
+use crate::corpora::Corpus;
+
+/// What one unit of a body holds, before HTTP's chunks are drawn around it.
+const UNIT: usize = 4 << 20;
+
+/// How events are laid into HTTP chunks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One chunk per event: a server that flushes each.
+    Event,
+    /// Chunks of 16 KiB: a proxy that buffers, or a replay.
+    Large,
+}
+
+/// Both, by the names that the command line takes.
+pub const FRAMINGS: [(&str, Framing); 2] = [("event", Framing::Event), ("16k", Framing::Large)];
+
+/// A piece of body, to be sent any number of times.
+pub struct Unit {
+    pub bytes: Vec<u8>,
+    pub events: usize,
+}
+
+impl Unit {
+    pub fn render(corpus: &str, framing: Framing) -> Self {
+        let blocks = Corpus::named(corpus).blocks(UNIT);
+        let mut bytes = Vec::with_capacity(2 * UNIT);
+        match framing {
+            Framing::Event => blocks.iter().for_each(|block| push_chunk(&mut bytes, block)),
+            Framing::Large => blocks.concat().chunks(16 << 10).for_each(|chunk| push_chunk(&mut bytes, chunk)),
+        }
+        Self { bytes, events: blocks.len() }
+    }
+}
+
+/// One HTTP chunk.
+pub fn push_chunk(body: &mut Vec<u8>, payload: &[u8]) {
+    write!(body, "{:x}\r\n", payload.len()).expect("a Vec takes everything");
+    body.extend_from_slice(payload);
+    body.extend_from_slice(b"\r\n");
+}
+
+/// The end of a body in HTTP chunks.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -1,0 +1,85 @@
+//! hyper with no parser behind it: what its users start from. The sink is given HTTP chunks.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Sink;
+
+type Conn = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+
+/// The usual way: the connection is a task of its own.
+pub async fn spawned(url: &str, sink: Sink<'_>) {
+    let (sender, connection) = connect(url).await;
+    tokio::spawn(connection);
+    let mut body = request(sender, url).await;
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(chunk) = frame.into_data()
+            && sink(&chunk).is_break()
+        {
+            break;
+        }
+    }
+}
+
+/// The connection is polled beside the body, by the task that reads it.
+pub async fn same_task(url: &str, sink: Sink<'_>) {
+    let (sender, connection) = connect(url).await;
+    let mut connection = pin!(connection);
+    let mut response = pin!(request(sender, url));
+    let mut body = poll_fn(|context| {
+        let _ = connection.as_mut().poll(context);
+        response.as_mut().poll(context)
+    })
+    .await;
+    let mut open = true;
+    loop {
+        let frame = poll_fn(|context| {
+            // Polling the connection is what fills the body; a finished one must not be polled again.
+            open = open && connection.as_mut().poll(context).is_pending();
+            Pin::new(&mut body).poll_frame(context)
+        })
+        .await;
+        let Some(Ok(frame)) = frame else { return };
+        if let Ok(chunk) = frame.into_data()
+            && sink(&chunk).is_break()
+        {
+            return;
+        }
+    }
+}
+
+/// A reader and a connection task per stream.
+pub async fn open_idle(url: &str, count: usize) {
+    for _ in 0..count {
+        let (sender, connection) = connect(url).await;
+        tokio::spawn(connection);
+        let mut body = request(sender, url).await;
+        tokio::spawn(async move { while body.frame().await.is_some() {} });
+    }
+}
+
+async fn connect(url: &str) -> (SendRequest<Empty<Bytes>>, Conn) {
+    let uri: Uri = url.parse().expect("the orchestrator's URL");
+    let address = uri.authority().expect("the orchestrator's URL").as_str();
+    let socket = TcpStream::connect(address).await.expect("the server listens");
+    socket.set_nodelay(true).expect("a live socket");
+    handshake(TokioIo::new(socket)).await.expect("hyper's handshake sends nothing")
+}
+
+async fn request(mut sender: SendRequest<Empty<Bytes>>, url: &str) -> Incoming {
+    let uri: Uri = url.parse().expect("the orchestrator's URL");
+    let request = Request::get(uri.path())
+        .header("host", uri.authority().expect("the orchestrator's URL").as_str())
+        .header("accept", "text/event-stream")
+        .body(Empty::new())
+        .expect("a valid request");
+    sender.send_request(request).await.expect("the server answers").into_body()
+}

@@ -1,0 +1,35 @@
+//! Our client as a daemon uses it: through the connection task and a broadcast channel.
+
+use sseclient::{Client, Delivery, Filter};
+
+use super::Sink;
+
+/// One subscriber to everything. Any gap ends the measurement: it counts only when nothing was missed.
+pub async fn consume(url: &str, sink: Sink<'_>) {
+    let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
+    let mut subscription = handle.subscribe(Filter::all());
+    handle.connect();
+    while let Some(delivery) = subscription.recv().await {
+        match delivery {
+            Delivery::Event(event) => {
+                if sink(event.data().as_bytes()).is_break() {
+                    break;
+                }
+            }
+            Delivery::Gap(gap) => panic!("a gap: {gap}"),
+        }
+    }
+    handle.shutdown().await;
+}
+
+/// One `Client`; a handle and a reading task per stream.
+pub async fn open_idle(url: &str, count: usize) {
+    let client = Client::new();
+    for _ in 0..count {
+        let handle = client.stream(url).build().expect("the orchestrator's URL");
+        let mut subscription = handle.subscribe(Filter::all());
+        handle.connect();
+        handle.opened().await.expect("the server answers");
+        tokio::spawn(async move { while subscription.recv().await.is_some() {} });
+    }
+}

@@ -1,0 +1,36 @@
+//! The peers that are whole clients, as their own examples use them.
+
+use eventsource_client::{Client, ClientBuilder, ReconnectOptions, SSE};
+use futures_util::StreamExt;
+use launchdarkly_sdk_transport::HyperTransport;
+use reqwest_eventsource::{Event, EventSource};
+
+use super::Sink;
+
+pub async fn eventsource_client(url: &str, sink: Sink<'_>) {
+    let transport = HyperTransport::builder().build_http().expect("a plain HTTP transport");
+    let client = ClientBuilder::for_url(url)
+        .expect("the orchestrator's URL")
+        .reconnect(ReconnectOptions::reconnect(false).build())
+        .build_with_transport(transport);
+    let mut stream = client.stream();
+    while let Some(Ok(item)) = stream.next().await {
+        if let SSE::Event(event) = item
+            && sink(event.data.as_bytes()).is_break()
+        {
+            break;
+        }
+    }
+}
+
+pub async fn reqwest_eventsource(url: &str, sink: Sink<'_>) {
+    let mut stream = EventSource::get(url);
+    while let Some(Ok(item)) = stream.next().await {
+        if let Event::Message(event) = item
+            && sink(event.data.as_bytes()).is_break()
+        {
+            break;
+        }
+    }
+    stream.close();
+}

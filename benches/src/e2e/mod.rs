@@ -1,0 +1,24 @@
+//! End to end over loopback: a server process, and a fresh client process per measurement.
+
+pub mod body;
+pub mod clients;
+pub mod processes;
+
+use std::ops::ControlFlow;
+
+/// What a client does with each event's data; it may have seen enough.
+pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send);
+
+/// The clients, by the names that the command line takes.
+///
+/// The first is the measure of the others: a hyper body read to its end, its connection spawned, as
+/// reqwest and hyper-util's client do it. It knows nothing of events.
+pub const CONTENDERS: [&str; 5] = [HYPER, HYPER_SAME_TASK, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS];
+pub const HYPER: &str = "hyper-spawned";
+pub const HYPER_SAME_TASK: &str = "hyper-same-task";
+pub const EVENTSOURCE_CLIENT: &str = "eventsource-client";
+pub const REQWEST_EVENTSOURCE: &str = "reqwest-eventsource";
+pub const OURS: &str = "sseclient";
+
+/// The runtimes: tokio's current-thread one, and the multi-threaded one with two workers.
+pub const RUNTIMES: [&str; 2] = ["ct", "mt"];

@@ -1,0 +1,70 @@
+//! Starting the server and the clients, and what a client tells its parent.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::measure::children_cpu;
+
+/// The server's process, which ends with this value, or when this process ends.
+pub struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts one, on a free loopback port.
+    pub fn start() -> Self {
+        let mut child = Command::new(sibling("server"))
+            // It ends when its standard input does, that is, with us, whatever happens.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`server` is built beside this program");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
+        Self { child, port: line.trim().parse().expect("a port") }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // Nothing to be done about a server that cannot be waited for.
+        let _ = self.child.wait();
+    }
+}
+
+/// What a client process cost, and the numbers that it printed.
+pub struct Ran {
+    pub cpu: Duration,
+    pub numbers: Vec<f64>,
+}
+
+/// Runs one client process to its end.
+///
+/// # Panics
+///
+/// When it fails: a measurement that missed events is none.
+pub fn run_client(arguments: &[&str]) -> Ran {
+    let before = children_cpu();
+    let output = Command::new(sibling("client"))
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("`client` is built beside this program");
+    let cpu = children_cpu() - before;
+    assert!(output.status.success(), "client {arguments:?}: {}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ran { cpu, numbers: text.split_whitespace().filter_map(|word| word.parse().ok()).collect() }
+}
+
+fn sibling(name: &str) -> PathBuf {
+    std::env::current_exe().expect("Linux").with_file_name(name)
+}

@@ -1,0 +1,47 @@
+//! The clocks and the gauges: thread CPU time, CPU time of ended children, resident memory.
+
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::time::TimeVal;
+use nix::time::{ClockId, clock_gettime};
+
+/// CPU time that this thread has used.
+pub fn thread_cpu() -> Duration {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// A clock that two processes on one machine agree on.
+pub fn monotonic() -> Duration {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+fn read(clock: ClockId) -> Duration {
+    Duration::from(clock_gettime(clock).expect("a clock that Linux has"))
+}
+
+/// User and system time of all children that have ended and were waited for.
+///
+/// The difference around one child is that child's, kernel work for its sockets included.
+pub fn children_cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage cannot fail");
+    duration(usage.user_time()) + duration(usage.system_time())
+}
+
+fn duration(time: TimeVal) -> Duration {
+    Duration::new(time.tv_sec().unsigned_abs(), 1000 * u32::try_from(time.tv_usec()).unwrap_or(0))
+}
+
+/// Resident memory of this process, in bytes.
+pub fn resident() -> usize {
+    const PAGE: usize = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.expect("the second number is the resident set") * PAGE
+}
+
+/// Allows this process as many open sockets as the system lets it have.
+pub fn raise_open_files() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit cannot fail");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("up to the hard limit is allowed");
+}

@@ -1,0 +1,90 @@
+//! Follows an event stream from a shell: our curl.
+//!
+//! `cargo run --release --example tail -- [URL] [options]`. Without a URL it starts a small server
+//! inside itself and follows that. `--help` lists the options; `--json` is for programs.
+//!
+//! Exit status: 0 after `--max-events`, a 204 or an interrupt; 1 when the connection closed for
+//! good on an error, which goes to standard error in one line; 2 for wrong usage.
+
+#[path = "tail/advice.rs"]
+mod advice;
+#[path = "tail/args.rs"]
+mod args;
+#[path = "tail/follow.rs"]
+mod follow;
+#[path = "tail/json.rs"]
+mod json;
+#[path = "tail/people.rs"]
+mod people;
+#[path = "tail/server.rs"]
+mod server;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::args::Args;
+use crate::follow::{Failure, follow};
+
+/// How long an interrupted follower may take to say goodbye; it needs longer only when it is stuck
+/// in a write that nobody reads.
+const GRACE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = runtime().and_then(|runtime| runtime.block_on(until_done_or_interrupted(args)));
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => complain(&failure.to_string(), failure.exit_status()),
+        Err(error) => complain(&format!("cannot start: {error}"), 1),
+    }
+}
+
+/// Runs the follower on a thread of its own and watches for Ctrl-C on this one.
+///
+/// The follower's writes block, so that a slow reader slows the stream down instead of losing
+/// events. An interrupt must work then, too.
+async fn until_done_or_interrupted(args: Args) -> io::Result<Result<(), Failure>> {
+    let (stop, stopped) = oneshot::channel();
+    let (finished, mut outcome) = oneshot::channel();
+    let start_and_wait = async {
+        // First polled after `ctrl_c` is: an interrupt right after the first line is not missed.
+        thread::spawn(move || {
+            let result = runtime().map(|runtime| runtime.block_on(follow(args, stopped)));
+            // Nobody waits for the outcome any more when the grace is over.
+            let _ = finished.send(result);
+        });
+        (&mut outcome).await
+    };
+    let result = tokio::select! {
+        biased;
+        Ok(()) = tokio::signal::ctrl_c() => None,
+        result = start_and_wait => Some(result),
+    };
+    let result = match result {
+        Some(result) => result,
+        None => {
+            // A follower that is gone already needs no stopping.
+            let _ = stop.send(());
+            timeout(GRACE, outcome).await.unwrap_or(Ok(Ok(Ok(()))))
+        }
+    };
+    result.unwrap_or_else(|_| Err(io::Error::other("the follower panicked")))
+}
+
+/// One thread: between two turns of the connection task everything that it published gets printed.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn complain(message: &str, exit_status: u8) -> ExitCode {
+    // Standard error may be closed; the exit status still tells.
+    let _ = writeln!(io::stderr(), "tail: {}", people::one_line(message));
+    ExitCode::from(exit_status)
+}

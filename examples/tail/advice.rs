@@ -1,0 +1,80 @@
+//! What happened, and what to do about it, in one line.
+
+use std::error::Error as StdError;
+
+use sseclient::{CloseReason, Error, ErrorKind};
+
+/// How much of an error response's body is worth a look.
+const EXCERPT: usize = 120;
+
+/// The error, its causes, the server's own words, and the advice.
+pub(crate) fn complaint(error: &Error) -> String {
+    let mut line = chain(error);
+    if let Some(words) = error.body().and_then(|body| excerpt(body)) {
+        line.push_str(&format!("; the server says: {words}"));
+    }
+    format!("{line}; {}", advice(error))
+}
+
+/// The error and all its causes, each once.
+pub(crate) fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Why a stream is closed.
+pub(crate) fn reason(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Failed(error) => chain(error),
+        other => other.to_string(),
+    }
+}
+
+fn advice(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::Status => status_advice(error),
+        ErrorKind::InvalidUrl => "give a URL like https://example.com/stream",
+        ErrorKind::InvalidHeader => "check what -H, --user and --bearer carry",
+        ErrorKind::InvalidConfig => "check the options that set up the client",
+        ErrorKind::Unsupported => "use a scheme and features that this build has",
+        ErrorKind::Redirect => "give the URL that it points to",
+        ErrorKind::ContentType => "check the URL: this is not an event stream",
+        ErrorKind::ContentEncoding => "have the server send the stream uncompressed",
+        ErrorKind::Tls => "check the server's certificate, or trust its issuer with --cacert",
+        ErrorKind::Roots => "install CA certificates, or give some with --cacert",
+        ErrorKind::Dns => "check the host name",
+        ErrorKind::Connect | ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {
+            "check that the server is up and can be reached"
+        }
+        _ => "look at the server, then try again",
+    }
+}
+
+fn status_advice(error: &Error) -> &'static str {
+    match error.status().map(|status| status.as_u16()) {
+        Some(401 | 407) => "give credentials with --user, --bearer or -H",
+        Some(403) => "ask for access, or give other credentials",
+        Some(404 | 410) => "check the URL",
+        Some(405 | 406) => "check that the URL is an event stream's",
+        Some(400..=499) => "check the URL and the options",
+        _ => "look at the server, then try again",
+    }
+}
+
+/// The first line of a body that was written for people, not for browsers.
+fn excerpt(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let markup = line.starts_with('<');
+    (!markup).then(|| line.chars().take(EXCERPT).collect())
+}

@@ -1,0 +1,104 @@
+//! The command line.
+
+use clap::Parser;
+
+/// Follow a Server-Sent Events stream.
+///
+/// Reconnects for as long as it makes sense, and resumes where it was. Exit status: 0 after
+/// --max-events, a 204 or an interrupt; 1 when the connection closed for good on an error; 2 for
+/// wrong usage.
+#[derive(Parser)]
+#[command(name = "tail")]
+pub(crate) struct Args {
+    /// What to follow; without it, a small server inside this program.
+    pub(crate) url: Option<String>,
+
+    /// Print only events of this type; may be given more than once.
+    #[arg(short, long = "event", value_name = "TYPE")]
+    pub(crate) events: Vec<String>,
+
+    /// Send this header; may be given more than once.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+
+    /// Resume after this event.
+    #[arg(long, value_name = "ID")]
+    pub(crate) last_event_id: Option<String>,
+
+    /// Reconnection time in milliseconds, until the server sends its own.
+    #[arg(long, value_name = "MS")]
+    pub(crate) retry: Option<u64>,
+
+    /// Give up an attempt to connect after this many milliseconds.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) connect_timeout: Option<u64>,
+
+    /// Exit after this many events were printed.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_events: Option<u64>,
+
+    /// Basic authentication.
+    #[arg(long, value_name = "USER:PASS", value_parser = user, conflicts_with = "bearer")]
+    pub(crate) user: Option<(String, Option<String>)>,
+
+    /// Bearer authentication.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) bearer: Option<String>,
+
+    /// Append this to the URL's query, encoded; may be given more than once.
+    #[arg(long, value_name = "K=V", value_parser = query)]
+    pub(crate) query: Vec<(String, String)>,
+
+    /// Trust the certificates in this PEM file instead of the platform's.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<std::path::PathBuf>,
+
+    /// Skip events larger than this.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) max_event_size: Option<usize>,
+
+    /// Print comments, too.
+    #[arg(long)]
+    pub(crate) comments: bool,
+
+    /// Print one JSON object per line, for programs: events, gaps, states and comments.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Args {
+    /// Whether events of this type are asked for; as everywhere, no type means `message`.
+    pub(crate) fn wants(&self, event_type: &str) -> bool {
+        let matches = |wanted: &String| match wanted.as_str() {
+            "" => event_type == "message",
+            wanted => event_type == wanted,
+        };
+        self.events.is_empty() || self.events.iter().any(matches)
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn query(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected K=V")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn user(text: &str) -> Result<(String, Option<String>), String> {
+    Ok(match text.split_once(':') {
+        Some((user, password)) => (user.to_owned(), Some(password.to_owned())),
+        None => (text.to_owned(), None),
+    })
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(format!("{error}")),
+    }
+}

@@ -1,0 +1,201 @@
+//! From the command line to the last printed line.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use sseclient::{Client, CloseReason, Error, Handle, State, Transcript, TranscriptItem};
+use tokio::sync::oneshot;
+
+use crate::advice;
+use crate::args::Args;
+use crate::json::Json;
+use crate::people::People;
+use crate::server;
+
+/// Room for bursts, in transcript items.
+const CAPACITY: usize = 4096;
+
+/// Follows the stream until it closes, enough was printed, or somebody says stop.
+pub(crate) async fn follow(args: Args, stopped: oneshot::Receiver<()>) -> Result<(), Failure> {
+    let mut printer = Printer::new(args.json);
+    let url = match &args.url {
+        Some(url) => url.clone(),
+        None => embedded_server(&mut printer).await?,
+    };
+    let handle = open(&args, url)?;
+    let mut transcript = handle.transcript();
+    handle.connect();
+    tokio::select! {
+        result = print_all(&mut transcript, &mut printer, &args) => {
+            handle.shutdown().await;
+            result
+        }
+        _ = stopped => {
+            let reason = handle.shutdown().await;
+            quiet_if_unread(printer.print(&TranscriptItem::State(State::Closed(reason))))
+        }
+    }
+}
+
+/// Why nothing more comes, when that is not what was asked for.
+pub(crate) enum Failure {
+    /// The command line asks for something that cannot be.
+    Usage(String),
+    /// The connection closed for good.
+    Closed(Error),
+    /// It closed for good, and no error says why.
+    Ended(CloseReason),
+    /// The embedded server could not start, or the output cannot be written.
+    Io(&'static str, io::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Closed(_) | Self::Ended(_) | Self::Io(..) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) => write!(f, "{message}; see --help"),
+            Self::Closed(error) => f.write_str(&advice::complaint(error)),
+            Self::Ended(reason) => write!(f, "{}", advice::reason(reason)),
+            Self::Io(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+async fn embedded_server(printer: &mut Printer) -> Result<String, Failure> {
+    let url = server::start()
+        .await
+        .map_err(|error| Failure::Io("cannot start the embedded server", error))?;
+    printer.note(&format!("no URL given: following {url}, a server inside this program"));
+    Ok(url)
+}
+
+/// Everything that is wrong before the first dial is wrong on the command line.
+fn open(args: &Args, url: String) -> Result<Handle, Failure> {
+    let usage = |error: Error| Failure::Usage(advice::chain(&error));
+    let mut stream = client(args)?.stream(url).capacity(CAPACITY);
+    for (name, value) in &args.headers {
+        stream = stream.header(name.as_str(), value.as_str());
+    }
+    for (key, value) in &args.query {
+        stream = stream.query(key, value);
+    }
+    if let Some((user, password)) = &args.user {
+        stream = stream.basic_auth(user, password.as_deref());
+    }
+    if let Some(token) = &args.bearer {
+        stream = stream.bearer_auth(token);
+    }
+    if let Some(id) = &args.last_event_id {
+        stream = stream.last_event_id(id.clone());
+    }
+    if let Some(ms) = args.retry {
+        stream = stream.reconnection_time(Duration::from_millis(ms));
+    }
+    if let Some(ms) = args.connect_timeout {
+        stream = stream.connect_timeout(Duration::from_millis(ms));
+    }
+    if let Some(bytes) = args.max_event_size {
+        stream = stream.max_event_size(bytes);
+    }
+    stream.build().map_err(usage)
+}
+
+#[cfg(feature = "tls")]
+fn client(args: &Args) -> Result<Client, Failure> {
+    let Some(path) = &args.cacert else {
+        return Ok(Client::new());
+    };
+    let unusable = |error: &dyn fmt::Display| {
+        Failure::Usage(format!("cannot use --cacert {}: {error}", path.display()))
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
+    let builder = Client::builder().root_certificates_pem(&pem);
+    builder.and_then(|builder| builder.build()).map_err(|error| unusable(&advice::chain(&error)))
+}
+
+#[cfg(not(feature = "tls"))]
+fn client(_: &Args) -> Result<Client, Failure> {
+    Ok(Client::new())
+}
+
+/// Prints until the transcript ends, or as many events as were asked for.
+async fn print_all(
+    transcript: &mut Transcript,
+    printer: &mut Printer,
+    args: &Args,
+) -> Result<(), Failure> {
+    let mut left = args.max_events;
+    let mut end = None;
+    while let Some(item) = transcript.recv().await {
+        match &item {
+            TranscriptItem::Event(event) if !args.wants(event.event_type()) => continue,
+            TranscriptItem::Comment(_) if !args.comments => continue,
+            TranscriptItem::State(State::Closed(reason)) => end = Some(reason.clone()),
+            _ => {}
+        }
+        match printer.print(&item) {
+            Ok(()) => {}
+            unwritten => return quiet_if_unread(unwritten),
+        }
+        if matches!(item, TranscriptItem::Event(_)) {
+            left = left.map(|left| left - 1);
+        }
+        if left == Some(0) {
+            return Ok(());
+        }
+    }
+    end.map_or(Ok(()), verdict)
+}
+
+fn verdict(reason: CloseReason) -> Result<(), Failure> {
+    match reason {
+        CloseReason::NoContent | CloseReason::Shutdown => Ok(()),
+        CloseReason::Failed(error) => Err(Failure::Closed(error)),
+        reason => Err(Failure::Ended(reason)),
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn quiet_if_unread(printed: io::Result<()>) -> Result<(), Failure> {
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Io("cannot write to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The two ways of printing.
+enum Printer {
+    Json(Json),
+    People(People),
+}
+
+impl Printer {
+    fn new(json: bool) -> Self {
+        if json { Self::Json(Json::new()) } else { Self::People(People::new()) }
+    }
+
+    fn print(&mut self, item: &TranscriptItem) -> io::Result<()> {
+        match self {
+            Self::Json(json) => json.print(item),
+            Self::People(people) => people.print(item),
+        }
+    }
+
+    /// Says something that is not part of the transcript; programs need not know.
+    fn note(&mut self, text: &str) {
+        if let Self::People(people) = self {
+            people.note(text);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! [`StreamBuilder`]: what one stream is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
+
+use crate::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
+use crate::connection::{Link, Shared};
+use crate::error::{Error, ErrorKind};
+use crate::filter::Filter;
+use crate::handle::Handle;
+use crate::subscription::Subscription;
+use crate::target::Target;
+use crate::transport::{self, Connect};
+
+/// One stream, before it is built.
+///
+/// Setters never fail; what is wrong is reported by [`build`](Self::build), the first mistake first.
+#[must_use = "a builder does nothing until `build` or `open` is called"]
+pub struct StreamBuilder {
+    connector: Arc<dyn Connect>,
+    config: Result<Config, Error>,
+    query: Vec<(String, String)>,
+}
+
+impl StreamBuilder {
+    pub(crate) fn new(connector: Arc<dyn Connect>, url: Result<Uri, http::Error>) -> Self {
+        let invalid = |error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error);
+        let config = url.map_err(invalid).and_then(Target::parse).map(Config::new);
+        Self { connector, config, query: Vec::new() }.userinfo()
+    }
+
+    /// Sets a header of every request, in place of one of the same name. The value is treated as a
+    /// secret: it never appears in `Debug`, logs or errors. `Last-Event-ID` is
+    /// [`last_event_id`](Self::last_event_id).
+    pub fn header<N, V>(self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+        V: TryInto<HeaderValue, Error: Into<http::Error>>,
+    {
+        self.try_set(|config| {
+            let (name, value) = transport::header(name, value)?;
+            if name == "last-event-id" {
+                config.last_event_id = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            } else {
+                config.headers.insert(name, value);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets several headers: each name replaces what was set for it before, with all of its values.
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        self.set(|config| {
+            let mut current = None;
+            for (name, mut value) in headers {
+                value.set_sensitive(true);
+                match name {
+                    Some(name) => {
+                        config.headers.insert(&name, value);
+                        current = Some(name);
+                    }
+                    // A further value of the header before.
+                    None => drop(current.as_ref().map(|name| config.headers.append(name, value))),
+                }
+            }
+        })
+    }
+
+    /// Sends `Authorization: Bearer …` (RFC 6750).
+    pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
+        self.header(AUTHORIZATION, format!("Bearer {token}"))
+    }
+
+    /// Sends `Authorization: Basic …` (RFC 7617). Userinfo in the URL does the same.
+    pub fn basic_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.header(AUTHORIZATION, transport::basic_authorization(user.as_ref(), password.as_ref()))
+    }
+
+    /// Adds a parameter to the URL's query, percent-encoded.
+    pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((key.into(), value.into()));
+        self
+    }
+
+    /// Where to resume: sent as `Last-Event-ID` with the first request, until the server sets another.
+    /// None by default; the empty ID is none.
+    pub fn last_event_id<'a>(self, id: impl Into<Option<&'a str>>) -> Self {
+        let id = id.into().unwrap_or_default();
+        self.try_set(|config| {
+            transport::last_event_id_value(id)?;
+            id.clone_into(&mut config.last_event_id);
+            Ok(())
+        })
+    }
+
+    /// How long to wait before a lost connection is tried again; 3 s by default, as in browsers. The
+    /// server's `retry` replaces it. Further waits in a row double, up to 60 s, with up to 50 % more
+    /// by chance.
+    pub fn reconnection_time(self, time: Duration) -> Self {
+        self.set(|config| config.reconnection_time = time)
+    }
+
+    /// How long name resolution, TCP and TLS may take together; 10 s by default.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.connect_timeout = timeout)
+    }
+
+    /// How long the server may take from the request to the response head; 30 s by default. There is
+    /// no limit on the response itself.
+    pub fn response_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.response_timeout = timeout)
+    }
+
+    /// The most bytes that one event may have; 16 MiB by default, at most 1 GiB. A larger one is
+    /// skipped and reported as [`Gap::Oversized`](crate::Gap::Oversized).
+    pub fn max_event_size(self, bytes: usize) -> Self {
+        self.set(|config| config.max_event_size = bytes)
+    }
+
+    /// How many events a subscription's queue holds at least (it is rounded up to a power of two);
+    /// 256 by default, from 4 to 1,048,576. It is allocated at once, some 40 bytes for each event, and
+    /// shared by subscriptions with the same filter.
+    pub fn capacity(self, events: usize) -> Self {
+        self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
+    }
+
+    /// A name for logs; empty by default.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.set(|config| config.name = name.into())
+    }
+
+    /// Builds the stream, idle: subscribe, then [`connect`](Handle::connect).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`] or [`ErrorKind::InvalidHeader`].
+    pub fn build(self) -> Result<Handle, Error> {
+        let mut config = self.config?;
+        config.target = config.target.with_query(&self.query)?;
+        Ok(Handle::new(Link::new(Shared::new(config, self.connector))))
+    }
+
+    /// Builds the stream, subscribes, connects, and waits until it is open.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`build`](Self::build), and whatever ended the first attempt. Later ones are retried.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the stream.
+    pub async fn open(self, filter: impl Into<Filter>) -> Result<Subscription, Error> {
+        let filter = filter.into();
+        let handle = self.set(|config| config.first_attempt_counts = true).build()?;
+        let subscription = handle.subscribe(filter);
+        handle.connect();
+        handle.opened().await?;
+        Ok(subscription)
+    }
+
+    fn userinfo(self) -> Self {
+        let userinfo = self.config.as_ref().ok().and_then(|config| config.target.userinfo().cloned());
+        match userinfo {
+            Some(userinfo) => self.basic_auth(userinfo.user, userinfo.password),
+            None => self,
+        }
+    }
+
+    fn set(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.try_set(|config| {
+            change(config);
+            Ok(())
+        })
+    }
+
+    fn try_set(mut self, change: impl FnOnce(&mut Config) -> Result<(), Error>) -> Self {
+        let changed = self.config.as_mut().map_or(Ok(()), change);
+        if let Err(error) = changed {
+            self.config = Err(error);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for StreamBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! [`Client`]: what many streams share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Uri;
+
+use crate::builder::StreamBuilder;
+#[cfg(feature = "tls")]
+use crate::error::Error;
+use crate::transport::{Connect, Connector};
+#[cfg(feature = "tls")]
+use crate::transport::{Roots, Tls};
+
+/// What many streams share: TLS and how connections are made. Cheap to clone.
+///
+/// Making one does nothing yet and cannot fail: TLS is set up when the first https stream dials.
+#[derive(Clone)]
+pub struct Client {
+    connector: Arc<dyn Connect>,
+}
+
+impl Client {
+    /// A client with the defaults: certificates are checked against what the platform trusts.
+    pub fn new() -> Self {
+        ClientBuilder::default().build()
+    }
+
+    /// A client with settings of its own.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Begins a stream of the events at `url`. What is wrong with the URL is reported when the
+    /// stream is built.
+    pub fn stream<U>(&self, url: U) -> StreamBuilder
+    where
+        U: TryInto<Uri, Error: Into<http::Error>>,
+    {
+        StreamBuilder::new(Arc::clone(&self.connector), url.try_into().map_err(Into::into))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_connector(connector: Arc<dyn Connect>) -> Self {
+        Self { connector }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Client`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ClientBuilder {
+    #[cfg(feature = "tls")]
+    roots: Roots,
+}
+
+impl ClientBuilder {
+    /// Checks servers' certificates against these root certificates, in PEM, instead of the platform's.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) when the text holds no
+    /// certificate, or one that cannot be read.
+    #[cfg(feature = "tls")]
+    pub fn root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
+        self.roots = Roots::from_pem(pem)?;
+        Ok(self)
+    }
+
+    /// The client.
+    pub fn build(self) -> Client {
+        let connector = Connector::new(
+            #[cfg(feature = "tls")]
+            Tls::new(self.roots),
+        );
+        Client { connector: Arc::new(connector) }
+    }
+}

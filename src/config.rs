@@ -1,0 +1,69 @@
+//! What one stream is told when it is built, and its defaults: named, each with its reason.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::target::Target;
+
+/// Browsers' and the Python library's reconnection time.
+pub(crate) const RECONNECTION_TIME: Duration = Duration::from_secs(3);
+
+/// What the server's `retry` is clamped to: less is a tight loop, more is a stream that seems dead.
+pub(crate) const SERVER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5 * 60));
+
+/// Name, TCP and TLS together: long enough for a lost SYN or two.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// From the request to the response head: servers under load answer late, dead ones never.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// As other clients have settled on: enough for any event that is meant, little enough that one bad
+/// server cannot take the process down.
+pub(crate) const MAX_EVENT_SIZE: usize = 16 * 1024 * 1024;
+
+/// Events per subscription: four turns of the connection task (see [`EVENTS_PER_TURN`]).
+pub(crate) const CAPACITY: usize = 256;
+
+/// The least capacity that makes sense: below it a turn could not publish anything.
+pub(crate) const MIN_CAPACITY: usize = 4;
+
+/// The most: tokio allocates the whole ring at once, 40 bytes for each event.
+pub(crate) const MAX_CAPACITY: usize = 1 << 20;
+
+/// How many events the connection task publishes before it lets others run: half of tokio's
+/// cooperative budget. With four times as many, a healthy subscriber on the same thread loses half.
+pub(crate) const EVENTS_PER_TURN: usize = 64;
+
+/// Everything that a stream is told when it is built.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) target: Target,
+    pub(crate) headers: HeaderMap,
+    pub(crate) last_event_id: String,
+    pub(crate) reconnection_time: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    pub(crate) max_event_size: usize,
+    pub(crate) capacity: usize,
+    /// Whether a failed first attempt is final, whatever its cause.
+    pub(crate) first_attempt_counts: bool,
+}
+
+impl Config {
+    pub(crate) fn new(target: Target) -> Self {
+        Self {
+            name: String::new(),
+            target,
+            headers: HeaderMap::new(),
+            last_event_id: String::new(),
+            reconnection_time: RECONNECTION_TIME,
+            connect_timeout: CONNECT_TIMEOUT,
+            response_timeout: RESPONSE_TIMEOUT,
+            max_event_size: MAX_EVENT_SIZE,
+            capacity: CAPACITY,
+            first_attempt_counts: false,
+        }
+    }
+}

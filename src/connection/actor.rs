@@ -1,0 +1,183 @@
+//! The connection task: one loop, one `select!`, one exit.
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::error::{Error, ErrorKind};
+use crate::state::{CloseReason, State};
+use crate::transport::{self, Attempt, Connect, Dialed};
+use crate::wire::Decoder;
+
+use super::phase::{self, Phase, Progress, Reading, Turn};
+use super::session::{Input, Session, Step};
+use super::{Launch, Shared, lock};
+
+/// The task's future: runs until there is a reason to end, which it records at its one exit.
+pub(super) async fn run(shared: Arc<Shared>, launch: Launch) {
+    let span = tracing::info_span!(parent: None, "sseclient", stream = shared.name(), url = %launch.config.target);
+    let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
+    let reason = async move {
+        let actor = Actor::begin(shared, launch);
+        let reason = actor.run().await;
+        tracing::info!(%reason, "closed");
+        reason
+    };
+    // The actor, and with it the socket, is gone before anybody hears of the end.
+    exit.reason = Some(reason.instrument(span).await);
+}
+
+/// Closes the stream when the task ends, however it does.
+struct Exit {
+    shared: Arc<Shared>,
+    reason: Option<CloseReason>,
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        let reason = self.reason.take().unwrap_or_else(|| {
+            let what = if std::thread::panicking() {
+                "the connection task panicked"
+            } else {
+                "the connection task's runtime was shut down"
+            };
+            CloseReason::Failed(Error::new(ErrorKind::TaskFailed, what))
+        });
+        self.shared.close(reason);
+    }
+}
+
+struct Actor {
+    shared: Arc<Shared>,
+    session: Session,
+    connector: Arc<dyn Connect>,
+    phase: Phase,
+}
+
+/// Whether to go on, or why not.
+type Flow = ControlFlow<CloseReason>;
+
+impl Actor {
+    fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
+        let session = Session::new(launch.config);
+        // Never polled: to dial is the first step.
+        let phase = phase::waiting(Instant::now(), Duration::ZERO);
+        Self { shared, session, connector: launch.connector, phase }
+    }
+
+    async fn run(mut self) -> CloseReason {
+        if let ControlFlow::Break(reason) = self.handle(Input::Dial) {
+            return reason;
+        }
+        let mailbox = Arc::clone(&self.shared.mailbox.signal);
+        let mut asked = std::pin::pin!(mailbox.notified());
+        loop {
+            let flow = tokio::select! {
+                // Whoever asks comes before what the server sends: a flood delays no shutdown.
+                biased;
+                () = &mut asked => {
+                    asked.set(mailbox.notified());
+                    self.on_asked()
+                }
+                progress = poll_fn(|cx| self.phase.poll(cx, &self.shared.hub)) => self.on_progress(progress),
+            };
+            if let ControlFlow::Break(reason) = flow {
+                return reason;
+            }
+        }
+    }
+
+    fn on_asked(&mut self) -> Flow {
+        let asked = self.shared.mailbox.take();
+        if let Some(stop) = asked.stop {
+            return ControlFlow::Break(stop.into());
+        }
+        for (name, value) in asked.headers {
+            // A name is only left out for further values of the same header, and there are none.
+            if let Some(name) = name {
+                self.session.set_header(name, value);
+            }
+        }
+        if asked.reconnect {
+            let dialing = self.phase.is_dialing();
+            return self.handle(Input::Reconnect { dialing });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn on_progress(&mut self, progress: Progress) -> Flow {
+        match progress {
+            Progress::WaitOver => self.handle(Input::Dial),
+            Progress::Turn(turn) => self.on_turn(turn),
+            Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
+            Progress::Dialed(Ok(Dialed::Open { status, exchange })) => {
+                let config = self.session.config();
+                let decoder =
+                    Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
+                self.phase = Phase::Reading(Box::new(Reading::new(exchange, decoder)));
+                self.handle(Input::Accepted(status))
+            }
+            Progress::Dialed(Err(cause)) => self.ended(cause),
+        }
+    }
+
+    fn on_turn(&mut self, turn: Turn) -> Flow {
+        if let Phase::Reading(reading) = &self.phase {
+            if reading.last_event_id() != self.session.last_event_id() {
+                self.session.set_last_event_id(reading.last_event_id());
+                reading.last_event_id().clone_into(&mut lock(&self.shared.last_event_id));
+            }
+        }
+        if let Some(milliseconds) = turn.retry {
+            self.session.set_retry(milliseconds);
+        }
+        if turn.delivered {
+            self.session.delivered();
+        }
+        match turn.end {
+            Some(cause) => self.ended(cause),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn ended(&mut self, cause: Error) -> Flow {
+        self.handle(Input::Ended { cause, random: fastrand::f64() })
+    }
+
+    /// Asks the session what to do, does it, and tells everybody how the connection stands.
+    fn handle(&mut self, input: Input) -> Flow {
+        let now = Instant::now();
+        let (step, state) = self.session.handle(input, now);
+        if let Some(state) = state {
+            self.announce(state);
+        }
+        match step {
+            Step::Stay => {}
+            Step::Dial(attempt) => self.phase = self.dialing(*attempt),
+            Step::Wait { delay } => self.phase = phase::waiting(now, delay),
+            Step::Read { gap } => {
+                if let Some(gap) = gap {
+                    self.shared.hub.publisher().gap(None, &gap);
+                    self.shared.hub.wake();
+                }
+            }
+            Step::Close(reason) => return ControlFlow::Break(reason),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn dialing(&self, attempt: Attempt) -> Phase {
+        let connecting = self.connector.connect(&attempt.target);
+        Phase::Dialing(Box::pin(transport::dial(connecting, attempt)))
+    }
+
+    fn announce(&self, state: State) {
+        tracing::debug!(%state);
+        self.shared.hub.state(&state);
+        self.shared.state.send_replace(state);
+    }
+}

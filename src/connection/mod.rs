@@ -1,0 +1,182 @@
+//! The connection: a task that owns the response and the parser, and what others hold of it.
+//!
+//! [`Shared`] is what handles, subscriptions, monitors and the task have in common; [`Link`] is what
+//! keeps the task alive. Here, and only here, transport, wire format and hub meet.
+
+mod actor;
+mod command;
+mod phase;
+mod session;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::state::{CloseReason, State};
+use crate::transport::Connect;
+
+use self::command::{Mailbox, Stop};
+
+/// What handles, subscriptions, monitors and the connection task have in common.
+pub(crate) struct Shared {
+    name: String,
+    capacity: usize,
+    pub(crate) hub: Hub,
+    pub(crate) mailbox: Mailbox,
+    state: watch::Sender<State>,
+    /// The session's, for those who ask.
+    last_event_id: Mutex<String>,
+    /// What the task needs to begin; gone once it was spawned, or never will be.
+    launch: Mutex<Option<Launch>>,
+    /// For whoever calls `shutdown` first, to wait for.
+    task: Mutex<Option<JoinHandle<()>>>,
+    handles: AtomicUsize,
+}
+
+/// What the task needs to begin.
+struct Launch {
+    config: Config,
+    connector: Arc<dyn Connect>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, connector: Arc<dyn Connect>) -> Arc<Self> {
+        Arc::new(Self {
+            name: config.name.clone(),
+            capacity: config.capacity,
+            hub: Hub::new(),
+            mailbox: Mailbox::default(),
+            state: watch::Sender::new(State::Idle),
+            last_event_id: Mutex::new(config.last_event_id.clone()),
+            launch: Mutex::new(Some(Launch { config, connector })),
+            task: Mutex::default(),
+            handles: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    pub(crate) fn states(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+        self.state.borrow().close_reason().cloned()
+    }
+
+    pub(crate) fn last_event_id(&self) -> String {
+        lock(&self.last_event_id).clone()
+    }
+
+    /// Spawns the task, the first time. Panics outside a runtime, before anything has changed.
+    #[track_caller]
+    pub(crate) fn connect(self: &Arc<Self>) {
+        let runtime = tokio::runtime::Handle::current();
+        let launch = lock(&self.launch).take();
+        if let Some(launch) = launch {
+            let task = runtime.spawn(actor::run(Arc::clone(self), launch));
+            *lock(&self.task) = Some(task);
+        }
+    }
+
+    /// Signals the task to stop, or closes at once if there never was one. Gives the task to wait
+    /// for, to the first who asks.
+    pub(crate) fn shutdown(&self) -> Option<JoinHandle<()>> {
+        self.stop(Stop::Shutdown);
+        lock(&self.task).take()
+    }
+
+    fn stop(&self, stop: Stop) {
+        self.mailbox.stop(stop);
+        self.close_unlaunched(stop.into());
+    }
+
+    fn close_unlaunched(&self, reason: CloseReason) {
+        let launch = lock(&self.launch).take();
+        if launch.is_some() {
+            self.close(reason);
+        }
+    }
+
+    /// The one exit: whoever awaits the end is told, and queues end after what is in them.
+    fn close(&self, reason: CloseReason) {
+        let state = State::Closed(reason);
+        // The state first: who sees a queue end can ask why.
+        self.state.send_replace(state.clone());
+        self.hub.state(&state);
+        self.hub.close();
+    }
+
+    pub(crate) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// With the last handle goes the chance to connect.
+    pub(crate) fn remove_handle(&self) {
+        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close_unlaunched(CloseReason::NeverConnected);
+        }
+    }
+}
+
+impl From<Stop> for CloseReason {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Shutdown => Self::Shutdown,
+            Stop::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
+/// Keeps the task alive. Held by handles and subscriptions, and by nothing else.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+}
+
+impl Link {
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { shared })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.stop(Stop::Abandoned);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("name", &self.name).field("state", &*self.state.borrow()).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each holds one value that is replaced whole: a panic elsewhere cannot have left it half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

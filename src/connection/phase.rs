@@ -1,0 +1,194 @@
+//! [`Phase`]: what the connection task is doing, with everything that belongs to it.
+//!
+//! ```text
+//! Dialing -> Reading -> Waiting -> Dialing …
+//!    +----------------------^
+//! ```
+//!
+//! Futures and timers live in their phase and are polled in place; nothing is created per turn.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep};
+
+use crate::config::EVENTS_PER_TURN;
+use crate::delivery::Gap;
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::transport::{BoxFuture, Dialed, Exchange};
+use crate::wire::{Decoder, Frame};
+
+use super::session::end_of_stream;
+
+/// How long readers that are more than half a queue behind are waited for, before publishing goes on
+/// over them. Long enough for a thread that lost its core to get it back; a reader that is stuck costs
+/// the others this much once.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+pub(super) enum Phase {
+    Dialing(BoxFuture<Result<Dialed, Error>>),
+    Reading(Box<Reading>),
+    Waiting(Pin<Box<Sleep>>),
+}
+
+/// How a phase came along.
+pub(super) enum Progress {
+    Dialed(Result<Dialed, Error>),
+    Turn(Turn),
+    WaitOver,
+}
+
+/// What one turn of reading brought, besides what the hub has got already.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The server sent an event, whether anybody listened or not.
+    pub(super) delivered: bool,
+    /// The last valid `retry`, in milliseconds.
+    pub(super) retry: Option<u64>,
+    /// The response is over.
+    pub(super) end: Option<Error>,
+}
+
+impl Phase {
+    /// # Cancel safety
+    ///
+    /// Progress is lost only with the phase.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<Progress> {
+        match self {
+            Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
+            Self::Reading(reading) => reading.poll_turn(cx, hub).map(Progress::Turn),
+            Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
+        }
+    }
+
+    pub(super) fn is_dialing(&self) -> bool {
+        matches!(self, Self::Dialing(_))
+    }
+}
+
+/// An open response being read.
+pub(super) struct Reading {
+    exchange: Exchange,
+    decoder: Decoder,
+    /// Nothing more will come from the exchange, but the decoder may hold frames.
+    end: Option<Error>,
+    /// Frames published since the hub was last asked whether anybody is far behind.
+    unchecked: usize,
+    /// Readers are being waited for, at most until then.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Reading {
+    pub(super) fn new(exchange: Exchange, decoder: Decoder) -> Self {
+        Self { exchange, decoder, end: None, unchecked: 0, patience: None }
+    }
+
+    pub(super) fn last_event_id(&self) -> &str {
+        self.decoder.current_last_event_id()
+    }
+
+    /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
+    /// published together.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<Turn> {
+        std::task::ready!(self.poll_room(cx, hub));
+        // A turn counts as one operation: other tasks of the thread get theirs.
+        let budget = std::task::ready!(coop::poll_proceed(cx));
+        self.decoder.set_comments(hub.wants_comments());
+        let mut turn = Turn::default();
+        let mut published = 0;
+        for _chunk in 0..EVENTS_PER_TURN {
+            let room = EVENTS_PER_TURN - published;
+            let frames = self.publish(hub, room, &mut turn);
+            published += frames.published;
+            if !frames.all {
+                break;
+            }
+            if let Some(end) = self.end.take() {
+                turn.end = Some(end);
+                break;
+            }
+            match self.exchange.poll_data(cx) {
+                Poll::Pending if published > 0 => break,
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(chunk))) => self.decoder.push(chunk),
+                Poll::Ready(Some(Err(error))) => self.end = Some(error),
+                Poll::Ready(None) => self.end = Some(end_of_stream()),
+            }
+        }
+        budget.made_progress();
+        if published > 0 {
+            hub.wake();
+        }
+        Poll::Ready(turn)
+    }
+
+    /// Publishes what the decoder has, up to `room` frames and what the queues allow.
+    fn publish(&mut self, hub: &Hub, room: usize, turn: &mut Turn) -> Published {
+        let mut publisher = hub.publisher();
+        let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
+        let mut published = 0;
+        while published < room {
+            let Some(frame) = self.decoder.next_frame() else {
+                self.unchecked += published;
+                return Published { published, all: true };
+            };
+            published += 1;
+            match frame {
+                Frame::Event(event) => {
+                    turn.delivered = true;
+                    publisher.event(event.event_type(), || event.to_event());
+                }
+                Frame::Comment(comment) => publisher.comment(comment),
+                Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
+                Frame::Oversized(event) => {
+                    let own = |text: &str| text.to_owned();
+                    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
+                    publisher.gap(event.event_type(), &gap);
+                }
+                // The last event ID is looked at once a turn.
+                Frame::Id(_) => {}
+            }
+        }
+        self.unchecked += published;
+        Published { published, all: false }
+    }
+
+    /// Ready when more can be published without overrunning a reader that still moves.
+    fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
+        if self.unchecked < EVENTS_PER_TURN && self.unchecked < hub.publisher().allowance() {
+            return Poll::Ready(());
+        }
+        if self.patience.is_none() && hub.is_crowded() {
+            self.patience = Some(Box::pin(tokio::time::sleep(PATIENCE)));
+        }
+        if let Some(patience) = &mut self.patience {
+            if hub.relief().poll(cx, || hub.is_crowded()).is_pending() {
+                std::task::ready!(patience.as_mut().poll(cx));
+                hub.relief().end();
+                hub.give_up_on_stuck();
+            }
+            self.patience = None;
+        }
+        self.unchecked = 0;
+        Poll::Ready(())
+    }
+}
+
+/// How many frames were published, and whether those were all that the decoder had.
+struct Published {
+    published: usize,
+    all: bool,
+}
+
+/// A wait that ends `delay` from `now`.
+pub(super) fn waiting(now: Instant, delay: Duration) -> Phase {
+    let sleep = match now.checked_add(delay) {
+        Some(until) => tokio::time::sleep_until(until),
+        None => tokio::time::sleep(Duration::MAX),
+    };
+    Phase::Waiting(Box::pin(sleep))
+}

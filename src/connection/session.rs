@@ -1,0 +1,202 @@
+//! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
+//!
+//! The one owner of last event ID, headers, URL, reconnection time and back-off. The actor tells it
+//! what happened, as an [`Input`], and does what it answers, as a [`Step`].
+
+use std::time::Duration;
+
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::config::{Config, SERVER_RETRY};
+use crate::delivery::Gap;
+use crate::error::{Error, ErrorKind};
+use crate::retry;
+use crate::state::{CloseReason, State};
+use crate::transport::{self, Attempt};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+pub(crate) struct Session {
+    config: Config,
+    last_event_id: String,
+    reconnection_time: Duration,
+    /// Waits in a row since the last healthy response.
+    waits: u32,
+    /// Responses accepted so far: from the second on, subscribers are told.
+    accepted: u64,
+    /// What the attempt under way carries as last event ID.
+    sent: Option<String>,
+    /// A header was changed after the attempt under way was made.
+    outdated: bool,
+    open: Option<Opened>,
+}
+
+/// The response that is open.
+struct Opened {
+    since: Instant,
+    delivered: bool,
+}
+
+/// What happened.
+pub(crate) enum Input {
+    /// `connect` was called, or the wait is over.
+    Dial,
+    /// A response was accepted.
+    Accepted(StatusCode),
+    /// The server answered 204.
+    NoContent,
+    /// An attempt or an open response ended. `random`, in `0.0..1.0`, spreads the wait.
+    Ended { cause: Error, random: f64 },
+    /// A caller wants a new response. `dialing`: an attempt is under way.
+    Reconnect { dialing: bool },
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Go on as before.
+    Stay,
+    Dial(Box<Attempt>),
+    /// Read the response; tell subscribers of the seam if there is one.
+    Read { gap: Option<Gap> },
+    Wait { delay: Duration },
+    Close(CloseReason),
+}
+
+impl Session {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            last_event_id: config.last_event_id.clone(),
+            reconnection_time: config.reconnection_time,
+            config,
+            waits: 0,
+            accepted: 0,
+            sent: None,
+            outdated: false,
+            open: None,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// Takes an input; answers what to do and how the connection stands then, if that has changed.
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) -> (Step, Option<State>) {
+        match input {
+            Input::Dial => self.dial(),
+            Input::Reconnect { dialing: true } if !self.outdated => (Step::Stay, None),
+            Input::Reconnect { .. } => {
+                self.settle(now);
+                self.dial()
+            }
+            Input::Accepted(status) => self.accept(status, now),
+            Input::NoContent => close(CloseReason::NoContent),
+            Input::Ended { cause, .. } if self.gives_up(&cause) => close(CloseReason::Failed(cause)),
+            Input::Ended { cause, random } => self.wait(cause, random, now),
+        }
+    }
+
+    /// The last event ID, as of the last block that came to its blank line.
+    pub(crate) fn set_last_event_id(&mut self, id: &str) {
+        id.clone_into(&mut self.last_event_id);
+    }
+
+    /// The open response delivered an event: the server is well.
+    pub(crate) fn delivered(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.delivered = true;
+        }
+    }
+
+    /// The server's reconnection time, in milliseconds. Outlives the response.
+    pub(crate) fn set_retry(&mut self, milliseconds: u64) {
+        let (shortest, longest) = SERVER_RETRY;
+        self.reconnection_time = Duration::from_millis(milliseconds).clamp(shortest, longest);
+    }
+
+    /// From the next attempt on; `None` removes the header.
+    pub(crate) fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
+        match value {
+            Some(value) => drop(self.config.headers.insert(name, value)),
+            None => drop(self.config.headers.remove(name)),
+        }
+        self.outdated = true;
+    }
+
+    fn gives_up(&self, cause: &Error) -> bool {
+        cause.is_final() || (self.config.first_attempt_counts && self.accepted == 0)
+    }
+
+    fn dial(&mut self) -> (Step, Option<State>) {
+        self.outdated = false;
+        let attempt = Attempt {
+            target: self.config.target.clone(),
+            headers: self.headers(),
+            connect_timeout: self.config.connect_timeout,
+            response_timeout: self.config.response_timeout,
+        };
+        (Step::Dial(Box::new(attempt)), Some(State::Connecting { attempt: self.attempt() }))
+    }
+
+    /// The caller's headers, and the last event ID if there is one that HTTP can carry.
+    fn headers(&mut self) -> HeaderMap {
+        let mut headers = self.config.headers.clone();
+        self.sent = None;
+        match transport::last_event_id_value(&self.last_event_id) {
+            Ok(None) => {}
+            Ok(Some(value)) => {
+                headers.insert(LAST_EVENT_ID, value);
+                self.sent = Some(self.last_event_id.clone());
+            }
+            // Never fatal: the ID is the server's choice. The gap will say that none was sent.
+            Err(error) => tracing::warn!(%error, id = ?self.last_event_id, "connecting without the last event ID"),
+        }
+        headers
+    }
+
+    fn accept(&mut self, status: StatusCode, now: Instant) -> (Step, Option<State>) {
+        self.open = Some(Opened { since: now, delivered: false });
+        self.accepted += 1;
+        let gap = (self.accepted > 1).then(|| Gap::Reconnected { sent: self.sent.clone() });
+        (Step::Read { gap }, Some(State::Open { since: now, attempt: self.attempt(), status }))
+    }
+
+    fn wait(&mut self, cause: Error, random: f64, now: Instant) -> (Step, Option<State>) {
+        self.settle(now);
+        let delay = retry::delay(self.reconnection_time, self.waits, random);
+        self.waits = self.waits.saturating_add(1);
+        // A caller may set any reconnection time: what no clock can hold is far enough away.
+        let until = now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
+        (Step::Wait { delay }, Some(State::Waiting { attempt: self.attempt(), delay, until, cause }))
+    }
+
+    /// The open response, if there was one, is over: a healthy one ends the row of waits.
+    fn settle(&mut self, now: Instant) {
+        if let Some(open) = self.open.take() {
+            if retry::was_healthy(open.delivered, now.saturating_duration_since(open.since)) {
+                self.waits = 0;
+            }
+        }
+    }
+
+    fn attempt(&self) -> u32 {
+        self.waits.saturating_add(1)
+    }
+}
+
+fn close(reason: CloseReason) -> (Step, Option<State>) {
+    // The actor announces the end itself, at its one exit.
+    (Step::Close(reason), None)
+}
+
+/// The end of a response that had no other cause.
+pub(crate) fn end_of_stream() -> Error {
+    Error::new(ErrorKind::EndOfStream, "the server ended the stream")
+}

@@ -1,0 +1,125 @@
+//! [`Delivery`], [`Gap`] and [`TranscriptItem`]: what is taken out of a queue.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::state::State;
+
+/// What a subscription yields: an event, or notice of a hole at the place of the hole.
+///
+/// Exhaustive for good, so that nobody needs a `_` arm that swallows gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "promised: a `_` arm would swallow gaps")]
+pub enum Delivery<T = Event> {
+    /// An event that matched the filter.
+    Event(T),
+    /// Events may be missing here.
+    Gap(Gap),
+}
+
+impl<T> Delivery<T> {
+    /// The event, if it is one.
+    pub fn event(self) -> Option<T> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Gap(_) => None,
+        }
+    }
+}
+
+/// What a transcript yields: everything that happens to a stream, in order.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum TranscriptItem {
+    /// An event, of any type.
+    Event(Event),
+    /// A comment: the text after the colon, untouched.
+    Comment(Arc<str>),
+    /// A place where events may be missing.
+    Gap(Gap),
+    /// The connection stands otherwise now.
+    State(State),
+}
+
+/// A place where events may be missing. Never an error: the stream goes on.
+///
+/// Gaps take no room in a queue and are never dropped. Neighbours of a kind merge: [`Lagged`] and
+/// [`Oversized`] add up, [`Reconnected`] keeps the latest.
+///
+/// [`Lagged`]: Self::Lagged
+/// [`Oversized`]: Self::Oversized
+/// [`Reconnected`]: Self::Reconnected
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gap {
+    /// This subscriber was too slow: its oldest events were dropped.
+    #[non_exhaustive]
+    Lagged {
+        /// How many events that matched its filter. In a transcript: how many items.
+        missed: u64,
+    },
+    /// A new response took over. The server was asked to go on after `sent`; with `None` it could
+    /// not know where, and whatever it sent in between is lost.
+    #[non_exhaustive]
+    Reconnected {
+        /// The last event ID that the request carried.
+        sent: Option<String>,
+    },
+    /// Events over the size limit were skipped. Their IDs count: a reconnection resumes after them.
+    #[non_exhaustive]
+    Oversized {
+        /// The type of the newest; none if it was itself too long to be kept.
+        event_type: Option<String>,
+        /// The ID that the newest set.
+        id: Option<String>,
+        /// How many.
+        events: u64,
+        /// How many bytes of data they had together.
+        size: u64,
+    },
+}
+
+impl Gap {
+    /// For tests of programs that handle gaps.
+    pub fn lagged(missed: u64) -> Self {
+        Self::Lagged { missed }
+    }
+
+    /// For tests of programs that handle gaps.
+    pub fn reconnected(sent: Option<String>) -> Self {
+        Self::Reconnected { sent }
+    }
+
+    /// For tests of programs that handle gaps: one event.
+    pub fn oversized(event_type: Option<String>, id: Option<String>, size: u64) -> Self {
+        Self::Oversized { event_type, id, events: 1, size }
+    }
+
+    /// Whether events are certainly missing, or nothing says that they are not: true for `Lagged`,
+    /// `Oversized` and `Reconnected { sent: None }`.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Lagged { .. } | Self::Oversized { .. } => true,
+            Self::Reconnected { sent } => sent.is_none(),
+        }
+    }
+
+    /// Whether two gaps side by side are of a kind.
+    pub(crate) fn same_kind(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lagged { missed } => write!(f, "{missed} events were dropped: this subscriber was too slow"),
+            Self::Reconnected { sent: Some(id) } => write!(f, "reconnected, resuming after ID {id:?}"),
+            Self::Reconnected { sent: None } => f.write_str("reconnected without an ID: what came in between is lost"),
+            Self::Oversized { events, size, .. } => {
+                write!(f, "{events} events over the size limit were skipped, {size} bytes")
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! [`Error`] and [`ErrorKind`]: the one error type, clonable because every subscriber may get it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+/// Why something failed.
+///
+/// Cheap to clone: many subscribers can hold the same one. `Display` speaks for this level only and
+/// says whether trying again can help; the causes are in [`source`](StdError::source), whose
+/// concrete types are not a promise. No message holds credentials, cookies or query values.
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+    response: Option<Box<Response>>,
+}
+
+/// What a refused response said.
+struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The class of an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The URL cannot be parsed or lacks a host.
+    InvalidUrl,
+    /// A header name or value that HTTP cannot carry.
+    InvalidHeader,
+    /// An event that the wire format cannot carry.
+    InvalidEvent,
+    /// Certificates or another setting of the client that cannot be used.
+    InvalidConfig,
+    /// A scheme or feature that this build does not have.
+    Unsupported,
+    /// The host name did not resolve.
+    Dns,
+    /// No TCP connection: refused, unreachable, reset.
+    Connect,
+    /// No connection (name, TCP and TLS together) within the connect timeout.
+    ConnectTimeout,
+    /// The TLS handshake failed; the source says which check.
+    Tls,
+    /// This machine offers no root certificates to check the server's against.
+    Roots,
+    /// Connected, but no response head within the response timeout.
+    ResponseTimeout,
+    /// The connection broke, or held something other than HTTP, before a response head came.
+    Protocol,
+    /// A status other than 200; see [`Error::status`], [`Error::headers`] and [`Error::body`].
+    Status,
+    /// A redirect; following them is not built yet.
+    Redirect,
+    /// 200, but not `text/event-stream`.
+    ContentType,
+    /// 200, but encoded (compressed), which was not asked for.
+    ContentEncoding,
+    /// The open stream broke off.
+    Body,
+    /// The server ended the stream.
+    EndOfStream,
+    /// The stream is closed for good, so that the call can have no effect.
+    Closed,
+    /// The connection task ended without reaching its exit: a panic, or its runtime was shut down.
+    TaskFailed,
+}
+
+impl ErrorKind {
+    /// Whether the daemon's defaults try again after this, where the kind alone decides.
+    fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Dns
+                | Self::Connect
+                | Self::ConnectTimeout
+                | Self::Tls
+                | Self::Roots
+                | Self::ResponseTimeout
+                | Self::Protocol
+                | Self::Body
+                | Self::EndOfStream
+        )
+    }
+}
+
+/// Statuses that say "later", not "never" (RFC 9110 section 15, RFC 6585 section 4, RFC 8470).
+const TRANSIENT_STATUSES: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::build(kind, message.into(), None, None)
+    }
+
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self::build(kind, message.into(), Some(source.into()), None)
+    }
+
+    pub(crate) fn with_response(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Self {
+        let response = Box::new(Response { status, headers, body });
+        Self::build(kind, message.into(), None, Some(response))
+    }
+
+    fn build(
+        kind: ErrorKind,
+        message: String,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+        response: Option<Box<Response>>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { kind, message, source, response }) }
+    }
+
+    /// The class of the failure, to match on.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether the failure is final: trying again cannot help, and the stream does not.
+    ///
+    /// False for faults of transport, for the end of a stream, and for the statuses 408, 425, 429,
+    /// 500, 502, 503 and 504.
+    pub fn is_final(&self) -> bool {
+        match (self.kind(), self.status()) {
+            (ErrorKind::Status, Some(status)) => !TRANSIENT_STATUSES.contains(&status.as_u16()),
+            (kind, _) => !kind.is_transient(),
+        }
+    }
+
+    /// The status of the response that was refused.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.inner.response.as_ref().map(|response| response.status)
+    }
+
+    /// The headers of the response that was refused. They may hold secrets: `Debug` and `Display`
+    /// leave them out.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.inner.response.as_ref().map(|response| &response.headers)
+    }
+
+    /// The first 8 KiB of the body of the response that was refused.
+    pub fn body(&self) -> Option<&Bytes> {
+        self.inner.response.as_ref().map(|response| &response.body)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outlook = if self.is_final() { "final" } else { "worth another try" };
+        write!(f, "{} ({outlook})", self.inner.message)
+    }
+}
+
+/// Without the response's headers and body, which may hold secrets.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.inner.kind)
+            .field("message", &self.inner.message)
+            .field("status", &self.status())
+            .field("source", &self.inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,241 @@
+//! [`Event`]: what a block of the event stream becomes, owned and cheap to share.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use triomphe::{Arc, HeaderSlice};
+
+use crate::error::{Error, ErrorKind};
+
+/// The event type of a block that names none (HTML standard, section 9.2.6, dispatch).
+pub(crate) const DEFAULT_EVENT_TYPE: &str = "message";
+
+/// One event of an event stream.
+///
+/// An event owns its text in one allocation; a clone costs one reference count, so any number of
+/// subscribers can keep the same event. Keeping one never pins a read buffer.
+///
+/// # Examples
+///
+/// ```
+/// use sseclient::Event;
+///
+/// let event = Event::builder().event_type("update").data("a\nb").id("7").build()?;
+/// assert_eq!(event.encode(), "event: update\nid: 7\ndata: a\ndata: b\n\n");
+/// # Ok::<(), sseclient::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Event {
+    inner: Arc<HeaderSlice<Layout, str>>,
+}
+
+/// Where the parts of an event stand in its text.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Layout {
+    pub(crate) data: Span,
+    /// Empty for the default type.
+    pub(crate) event_type: Span,
+    pub(crate) id: Id,
+    pub(crate) retry: Option<u64>,
+}
+
+/// The last event ID of an event, and whether the block itself set it.
+#[derive(Debug, Default, Clone)]
+pub(crate) enum Id {
+    /// Nothing has set one.
+    #[default]
+    None,
+    /// The block's own, in its text.
+    Own(Span),
+    /// Set by an earlier block. Shared: a long ID on a stream of small events costs its length once.
+    Inherited(std::sync::Arc<str>),
+}
+
+/// A range of an event's text. Four bytes each way: no event is larger than 4 GiB
+/// ([`MAX_TEXT`] sees to that).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// The most text that one event can hold, so that a [`Span`] always fits.
+pub(crate) const MAX_TEXT: usize = u32::MAX as usize;
+
+impl Span {
+    pub(crate) fn new(range: Range<usize>) -> Self {
+        // Saturates rather than wraps; the decoder's limit is clamped to MAX_TEXT, so neither happens.
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: narrow(range.start), end: narrow(range.end) }
+    }
+
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+impl Event {
+    pub(crate) fn from_parts(layout: Layout, text: &str) -> Self {
+        Self { inner: Arc::from_header_and_str(layout, text) }
+    }
+
+    /// Starts an event, for servers and tests.
+    pub fn builder() -> EventBuilder {
+        EventBuilder::default()
+    }
+
+    /// The event type; `"message"` when the block named none.
+    pub fn event_type(&self) -> &str {
+        match self.layout().event_type {
+            span if span.is_empty() => DEFAULT_EVENT_TYPE,
+            span => self.text(span),
+        }
+    }
+
+    /// The data: the block's `data` lines, joined by line feeds.
+    pub fn data(&self) -> &str {
+        self.text(self.layout().data)
+    }
+
+    /// The ID that this block itself set; `Some("")` when it cleared the last event ID.
+    pub fn id(&self) -> Option<&str> {
+        match &self.layout().id {
+            Id::Own(span) => Some(self.text(*span)),
+            Id::None | Id::Inherited(_) => None,
+        }
+    }
+
+    /// The last event ID when this event was dispatched, inherited from earlier blocks when this
+    /// one set none; empty if there is none.
+    pub fn last_event_id(&self) -> &str {
+        match &self.layout().id {
+            Id::Own(span) => self.text(*span),
+            Id::Inherited(id) => id,
+            Id::None => "",
+        }
+    }
+
+    /// The reconnection time that this block set.
+    pub fn retry(&self) -> Option<Duration> {
+        self.layout().retry.map(Duration::from_millis)
+    }
+
+    /// The event in wire format, blank line included.
+    ///
+    /// Data with line breaks becomes several `data` lines. Nothing in an event can make it inject
+    /// other lines: types and IDs are validated when an event is built. An inherited ID is not written.
+    pub fn encode(&self) -> String {
+        crate::wire::encode(self)
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.inner.header
+    }
+
+    fn text(&self, span: Span) -> &str {
+        &self.inner.slice[span.range()]
+    }
+}
+
+/// By content: type, data, own and inherited ID, retry.
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.event_type() == other.event_type()
+            && self.data() == other.data()
+            && self.id() == other.id()
+            && self.last_event_id() == other.last_event_id()
+            && self.retry() == other.retry()
+    }
+}
+
+impl Eq for Event {}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("event_type", &self.event_type())
+            .field("data", &self.data())
+            .field("id", &self.id())
+            .field("last_event_id", &self.last_event_id())
+            .field("retry", &self.retry())
+            .finish()
+    }
+}
+
+/// Builds an [`Event`]; everything is optional, [`build`](Self::build) validates once.
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct EventBuilder {
+    event_type: String,
+    data: String,
+    id: Option<String>,
+    retry: Option<Duration>,
+}
+
+impl EventBuilder {
+    /// Sets the event type; `""` and `"message"` are the default type.
+    pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
+        self.event_type = event_type.into();
+        self
+    }
+
+    /// Sets the data. CR LF and CR become line feeds, as they would on the wire.
+    pub fn data(mut self, data: impl Into<String>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// Sets the ID; `""` clears the client's last event ID.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Sets the reconnection time, in whole milliseconds (what is finer is cut off).
+    pub fn retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Validates and builds the event.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidEvent`]: a CR or LF in type or ID, a NUL in the ID (the standard makes
+    /// clients ignore such an ID), more than 4 GiB of text.
+    pub fn build(self) -> Result<Event, Error> {
+        let invalid = |what: &str| Err(Error::new(ErrorKind::InvalidEvent, what.to_owned()));
+        if self.event_type.contains(['\r', '\n']) {
+            return invalid("an event type cannot hold a line break");
+        }
+        if self.id.as_deref().is_some_and(|id| id.contains(['\r', '\n', '\0'])) {
+            return invalid("an event ID cannot hold a line break or NUL");
+        }
+        let mut text = match self.data.contains('\r') {
+            true => self.data.replace("\r\n", "\n").replace('\r', "\n"),
+            false => self.data,
+        };
+        let data = 0..text.len();
+        if self.event_type != DEFAULT_EVENT_TYPE {
+            text.push_str(&self.event_type);
+        }
+        let event_type = data.end..text.len();
+        text.push_str(self.id.as_deref().unwrap_or_default());
+        let id = event_type.end..text.len();
+        if text.len() > MAX_TEXT {
+            return invalid("an event cannot hold more than 4 GiB");
+        }
+        let layout = Layout {
+            data: Span::new(data),
+            event_type: Span::new(event_type),
+            id: if self.id.is_some() { Id::Own(Span::new(id)) } else { Id::None },
+            retry: self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)),
+        };
+        Ok(Event::from_parts(layout, &text))
+    }
+}

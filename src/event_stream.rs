@@ -1,0 +1,217 @@
+//! [`EventStream`]: the decoder over a body that somebody else has fetched.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_core::Stream;
+use http::Response;
+use http_body::{Body, Frame as BodyFrame};
+use pin_project_lite::pin_project;
+
+use crate::delivery::{Delivery, Gap};
+use crate::error::{Error, ErrorKind};
+use crate::transport::{MAX_ERROR_BODY, Verdict, refusal, verdict};
+use crate::wire::{Decoder, Frame};
+
+/// The events of one response that you have already: an LLM's answer, a request made with reqwest.
+///
+/// It ends when the body ends, with an unfinished event dropped, and never reconnects; a body that
+/// fails is one last `Err`. An event over the [size limit](Self::max_event_size) is a
+/// [`Gap::Oversized`], not an error. It works on any executor.
+///
+/// # Examples
+///
+/// With reqwest, whose response converts into [`http::Response`]:
+///
+/// ```no_run
+/// use sseclient::{Delivery, EventStream};
+///
+/// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+/// let response = reqwest::get("http://127.0.0.1:8080/stream").await?;
+/// let mut events = EventStream::from_response(response.into()).await?;
+/// while let Some(delivery) = events.recv().await {
+///     if let Delivery::Event(event) = delivery? {
+///         println!("{}: {}", event.event_type(), event.data());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct EventStream<B> {
+    body: Pin<Box<B>>,
+    decoder: Decoder,
+    ended: bool,
+}
+
+impl<B> EventStream<B>
+where
+    B: Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Reads a body as an event stream, whatever response it came with.
+    pub fn new(body: B) -> Self {
+        Self { body: Box::pin(body), decoder: Decoder::new(), ended: false }
+    }
+
+    /// Reads a response's body, if it is an event stream: status 200, content type
+    /// `text/event-stream`, no content encoding.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Status`], [`ErrorKind::Redirect`], [`ErrorKind::ContentType`] or
+    /// [`ErrorKind::ContentEncoding`], with status, headers and the first 8 KiB of the body. There
+    /// is no time limit on reading those: put this under a timeout if the server may stall.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the response.
+    pub async fn from_response(response: Response<B>) -> Result<Self, Error> {
+        let (head, body) = response.into_parts();
+        let kind = match verdict(head.status, &head.headers) {
+            Verdict::Accept => return Ok(Self::new(body)),
+            Verdict::Stop => ErrorKind::Status,
+            Verdict::Refuse(kind) => kind,
+        };
+        let body = error_body(Box::pin(body)).await;
+        Err(refusal(kind, head.status, head.headers, body))
+    }
+
+    /// The most bytes that one event may have; 16 MiB by default, at most 1 GiB.
+    #[must_use]
+    pub fn max_event_size(mut self, bytes: usize) -> Self {
+        self.decoder = self.decoder.max_event_size(bytes);
+        self
+    }
+
+    /// The last event ID that the response resumes from; events that set none inherit it.
+    #[must_use]
+    pub fn resumed_from(mut self, id: &str) -> Self {
+        self.decoder = self.decoder.last_event_id(id);
+        self
+    }
+
+    /// The last event ID; empty if there is none.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.current_last_event_id()
+    }
+
+    /// The next event or gap; `None` when the body has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Body`] when the body fails; nothing comes after it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn recv(&mut self) -> Option<Result<Delivery, Error>> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery, Error>>> {
+        loop {
+            if let Some(delivery) = self.next_delivery() {
+                return Poll::Ready(Some(Ok(delivery)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(self.body.as_mut().poll_frame(cx)) {
+                None => self.ended = true,
+                Some(Ok(frame)) => {
+                    if let Ok(mut data) = frame.into_data() {
+                        // Bytes pass through; another buffer is copied once.
+                        self.decoder.push(data.copy_to_bytes(data.remaining()));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(Error::with_source(ErrorKind::Body, "the body broke off", error))));
+                }
+            }
+        }
+    }
+
+    fn next_delivery(&mut self) -> Option<Delivery> {
+        loop {
+            match self.decoder.next_frame()? {
+                Frame::Event(event) => return Some(Delivery::Event(event.to_event())),
+                Frame::Oversized(event) => {
+                    let own = |text: &str| text.to_owned();
+                    let (event_type, id) = (event.event_type().map(own), event.id().map(own));
+                    return Some(Delivery::Gap(Gap::oversized(event_type, id, event.size())));
+                }
+                Frame::Comment(_) | Frame::Retry(_) | Frame::Id(_) => {}
+            }
+        }
+    }
+}
+
+impl<S, D, E> EventStream<StreamBody<S>>
+where
+    S: Stream<Item = Result<D, E>>,
+    D: Buf,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Reads a stream of chunks as an event stream.
+    pub fn from_bytes_stream(stream: S) -> Self {
+        Self::new(StreamBody { stream })
+    }
+}
+
+impl<B> Stream for EventStream<B>
+where
+    B: Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Item = Result<Delivery, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx)
+    }
+}
+
+impl<B> fmt::Debug for EventStream<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A stream of chunks as a body: see [`EventStream::from_bytes_stream`].
+    #[derive(Debug)]
+    pub struct StreamBody<S> {
+        #[pin]
+        stream: S,
+    }
+}
+
+impl<S, D, E> Body for StreamBody<S>
+where
+    S: Stream<Item = Result<D, E>>,
+    D: Buf,
+{
+    type Data = D;
+    type Error = E;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<BodyFrame<D>, E>>> {
+        self.project().stream.poll_next(cx).map(|chunk| chunk.map(|chunk| chunk.map(BodyFrame::data)))
+    }
+}
+
+/// The beginning of the body of a refused response; a failure of its own says no more than the status.
+async fn error_body<B: Body>(mut body: Pin<Box<B>>) -> Bytes {
+    let mut beginning = BytesMut::new();
+    while beginning.len() < MAX_ERROR_BODY {
+        let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await else { break };
+        if let Ok(data) = frame.into_data() {
+            let room = MAX_ERROR_BODY - beginning.len();
+            beginning.put(data.take(room));
+        }
+    }
+    beginning.freeze()
+}

@@ -1,0 +1,224 @@
+//! [`Handle`]: subscribe, connect, change, watch, shut down.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderName, HeaderValue};
+
+use crate::connection::Link;
+use crate::error::{Error, ErrorKind};
+use crate::filter::Filter;
+use crate::monitor::{Monitor, StateChanges, closed};
+use crate::state::{CloseReason, State};
+use crate::subscription::Subscription;
+use crate::transcript::Transcript;
+use crate::transport;
+
+/// The header that belongs to the stream itself.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// One stream, to be held by any number of callers. Cheap to clone.
+///
+/// All that it asks of the connection task is signalled at the call, never blocks, and is answered
+/// in any phase: dialling, reading, waiting.
+///
+/// # Drop behavior
+///
+/// Handles and subscriptions keep the connection alive; when the last of them is dropped the
+/// connection is closed, in whatever phase it is. The last handle dropped before any
+/// [`connect`](Self::connect) closes its subscriptions with [`CloseReason::NeverConnected`].
+pub struct Handle {
+    link: Arc<Link>,
+    monitor: Monitor,
+}
+
+impl Handle {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        link.shared().add_handle();
+        let monitor = Monitor::new(Arc::clone(link.shared()));
+        Self { link, monitor }
+    }
+
+    /// Spawns the connection task on the current runtime. Later calls do nothing, also once the
+    /// stream is closed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable.
+    #[track_caller]
+    pub fn connect(&self) {
+        self.link.shared().connect();
+    }
+
+    /// A queue of the events that pass `filter`, from now on. Before [`connect`](Self::connect) the
+    /// first event cannot be missed; on a closed stream the queue ends at once.
+    pub fn subscribe(&self, filter: impl Into<Filter>) -> Subscription {
+        let shared = self.link.shared();
+        Subscription::new(shared.hub.subscribe(filter.into(), shared.capacity()), Arc::clone(&self.link))
+    }
+
+    /// Everything that happens from now on, in order: for recorders.
+    pub fn transcript(&self) -> Transcript {
+        let shared = self.link.shared();
+        Transcript::new(shared.hub.transcript(shared.capacity()), Arc::clone(&self.link))
+    }
+
+    /// Sets a header, from the next attempt on; the open response is left alone (see
+    /// [`reconnect`](Self::reconnect)). The value is treated as a secret.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidHeader`] for what HTTP cannot carry, and for `Last-Event-ID`, which the
+    /// stream owns; [`ErrorKind::Closed`] or the failure when the stream is closed.
+    pub fn set_header<N, V>(&self, name: N, value: V) -> Result<(), Error>
+    where
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+        V: TryInto<HeaderValue, Error: Into<http::Error>>,
+    {
+        let (name, value) = transport::header(name, value)?;
+        self.may_change(&name)?;
+        self.link.shared().mailbox.set_header(name, value);
+        Ok(())
+    }
+
+    /// Removes a header that was set, from the next attempt on.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_header`](Self::set_header).
+    pub fn remove_header<N>(&self, name: N) -> Result<(), Error>
+    where
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+    {
+        let (name, _) = transport::header(name, HeaderValue::from_static(""))?;
+        self.may_change(&name)?;
+        self.link.shared().mailbox.remove_header(name);
+        Ok(())
+    }
+
+    fn may_change(&self, name: &HeaderName) -> Result<(), Error> {
+        if let Some(reason) = self.close_reason() {
+            return Err(closed(reason));
+        }
+        if *name == LAST_EVENT_ID {
+            return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID belongs to the stream"));
+        }
+        Ok(())
+    }
+
+    /// Asks for a new response: ends a wait, or drops the open response, and dials at once. An attempt
+    /// that is under way will do, unless a header was changed after it began. Calls in quick
+    /// succession are one. Without effect before [`connect`](Self::connect) and on a closed stream.
+    pub fn reconnect(&self) {
+        self.link.shared().mailbox.reconnect();
+    }
+
+    /// How the connection stands.
+    pub fn state(&self) -> State {
+        self.monitor.state()
+    }
+
+    /// The states from now on: see [`Monitor::state_changes`].
+    pub fn state_changes(&self) -> StateChanges {
+        self.monitor.state_changes()
+    }
+
+    /// Waits until the connection is open: see [`Monitor::opened`].
+    ///
+    /// # Errors
+    ///
+    /// When the stream closed for good instead: the failure, or [`ErrorKind::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn opened(&self) -> Result<(), Error> {
+        self.monitor.opened().await
+    }
+
+    /// Waits until the connection is closed for good, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn closed(&self) -> CloseReason {
+        self.monitor.closed().await
+    }
+
+    /// Why the connection closed; `None` while it has not.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.monitor.close_reason()
+    }
+
+    /// The last event ID, as of the last block that was published; empty if there is none.
+    pub fn last_event_id(&self) -> String {
+        self.link.shared().last_event_id()
+    }
+
+    /// The watching half, which keeps nothing alive.
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
+    }
+
+    /// Closes the connection for good. Signalled at the call; await the result to know that the
+    /// socket is closed and the task has ended. Nothing more is published, and what was queued can
+    /// still be taken.
+    pub fn shutdown(&self) -> Shutdown {
+        let task = self.link.shared().shutdown();
+        let monitor = self.monitor();
+        let ended = async move {
+            let reason = monitor.closed().await;
+            if let Some(task) = task {
+                // A task that panicked has said so in `reason`.
+                let _ = task.await;
+            }
+            reason
+        };
+        Shutdown { ended: Box::pin(ended) }
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.link))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.link.shared().remove_handle();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.link).finish()
+    }
+}
+
+/// The end of a stream that is being shut down: see [`Handle::shutdown`]. Gives the reason it closed
+/// for, which is another if the stream was closed already.
+///
+/// # Drop behavior
+///
+/// The shutdown goes on; it was signalled when it was called.
+pub struct Shutdown {
+    ended: Pin<Box<dyn Future<Output = CloseReason> + Send + Sync>>,
+}
+
+impl Future for Shutdown {
+    type Output = CloseReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.ended.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! One channel: a ring on tokio's broadcast channel, a log of gaps beside it, and who is behind.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, broadcast};
+
+use crate::delivery::Gap;
+
+use super::gaps::{GapLog, GapReader};
+use super::reader::Reader;
+use super::relief::Relief;
+
+/// A channel for everything with the same key and capacity.
+#[derive(Debug)]
+pub(super) struct Channel<T, K> {
+    key: K,
+    capacity: usize,
+    ring: broadcast::Sender<T>,
+    gaps: Arc<Mutex<GapLog>>,
+    /// Readers wait here, not on the ring, so that a whole turn's events wake them once.
+    waker: Arc<Notify>,
+    /// How many items were published since the channel was made.
+    published: u64,
+    /// There is something that readers have not been woken for.
+    news: bool,
+    /// The slowest reader was given time and did not move.
+    stuck: bool,
+}
+
+impl<T: Clone, K: PartialEq> Channel<T, K> {
+    pub(super) fn find_or_add(channels: &mut Vec<Self>, key: K, capacity: usize) -> &mut Self {
+        let found = channels.iter().position(|channel| channel.key == key && channel.capacity == capacity);
+        let index = found.unwrap_or_else(|| {
+            channels.push(Self {
+                key,
+                capacity,
+                ring: broadcast::Sender::new(capacity),
+                gaps: Arc::default(),
+                waker: Arc::default(),
+                published: 0,
+                news: false,
+                stuck: false,
+            });
+            channels.len() - 1
+        });
+        &mut channels[index]
+    }
+}
+
+impl<T: Clone, K> Channel<T, K> {
+    pub(super) fn key(&self) -> &K {
+        &self.key
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn reader(&self, relief: &Arc<Relief>) -> Reader<T> {
+        Reader::new(self.ring.subscribe(), Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
+    }
+
+    pub(super) fn gap_reader(&self) -> GapReader {
+        GapReader::new(&self.gaps, self.published)
+    }
+
+    pub(super) fn publish(&mut self, item: T) {
+        // Fails only when nobody listens; the channel is about to be pruned then.
+        let _ = self.ring.send(item);
+        self.published += 1;
+        self.news = true;
+    }
+
+    pub(super) fn publish_gap(&mut self, gap: Gap) {
+        let ring_size = self.capacity.next_power_of_two() as u64;
+        GapLog::lock(&self.gaps).push(gap, self.published, self.published.saturating_sub(ring_size));
+        self.news = true;
+    }
+
+    /// The waker, if there is anything to wake readers for.
+    pub(super) fn take_waker(&mut self) -> Option<Arc<Notify>> {
+        std::mem::take(&mut self.news).then(|| Arc::clone(&self.waker))
+    }
+
+    /// Whether the slowest reader is more than half a queue behind and not known to be stuck.
+    pub(super) fn is_crowded(&mut self) -> bool {
+        let crowded = self.is_half_full();
+        self.stuck &= crowded;
+        crowded && !self.stuck
+    }
+
+    pub(super) fn give_up_if_crowded(&mut self) {
+        self.stuck = self.is_half_full();
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.ring.len() > self.capacity / 2
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.ring.receiver_count() > 0
+    }
+
+    pub(super) fn close(self) {
+        // Without a sender the ring ends after what is in it.
+        drop(self.ring);
+        self.waker.notify_waiters();
+    }
+}

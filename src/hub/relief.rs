@@ -1,0 +1,47 @@
+//! [`Relief`]: where a publisher waits, briefly, for readers to catch up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// One publisher waits, any number of readers signal.
+#[derive(Debug, Default)]
+pub(crate) struct Relief {
+    /// Read for each item taken, so that it costs no more than a load when nobody waits.
+    awaited: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Relief {
+    /// Ready when `is_crowded` no longer holds. It is asked after the waker is in place, so that a
+    /// reader which catches up in between is not missed.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>, is_crowded: impl FnOnce() -> bool) -> Poll<()> {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        // Ordered before the look at the queues, and after them in a reader: one sees the other.
+        self.awaited.store(true, Ordering::SeqCst);
+        if is_crowded() {
+            return Poll::Pending;
+        }
+        self.end();
+        Poll::Ready(())
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn end(&self) {
+        self.awaited.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn signal(&self) {
+        if self.is_awaited() {
+            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Called without the lock: whose task it is is not our business.
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! [`Monitor`] and [`StateChanges`]: watching a stream without keeping it alive.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tokio_stream::wrappers::WatchStream;
+
+use crate::connection::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::state::{CloseReason, State};
+
+/// The watching half of a [`Handle`](crate::Handle).
+///
+/// # Drop behavior
+///
+/// A monitor keeps nothing alive: whoever awaits a state does not hold the stream open.
+#[derive(Clone)]
+pub struct Monitor {
+    shared: Arc<Shared>,
+}
+
+impl Monitor {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// How the connection stands.
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// The states from now on, beginning with the present one. For those who come late: of changes
+    /// in quick succession only the last is seen. A [`Transcript`](crate::Transcript) shows them all.
+    pub fn state_changes(&self) -> StateChanges {
+        StateChanges { states: Some(WatchStream::new(self.shared.states())) }
+    }
+
+    /// Waits until the connection is open. Faults that are tried again are waited through.
+    ///
+    /// # Errors
+    ///
+    /// When the stream closed for good instead: the failure, or [`ErrorKind::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn opened(&self) -> Result<(), Error> {
+        let mut states = self.shared.states();
+        let state = states.wait_for(|state| state.is_open() || state.close_reason().is_some()).await;
+        // The sender lives as long as `self`.
+        let reason = state.ok().and_then(|state| state.close_reason().cloned());
+        reason.map_or(Ok(()), |reason| Err(closed(reason)))
+    }
+
+    /// Waits until the connection is closed for good, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn closed(&self) -> CloseReason {
+        let mut states = self.shared.states();
+        let state = states.wait_for(|state| state.close_reason().is_some()).await;
+        // The sender lives as long as `self`.
+        state.ok().and_then(|state| state.close_reason().cloned()).unwrap_or(CloseReason::Abandoned)
+    }
+
+    /// Why the connection closed; `None` while it has not.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.shared.close_reason()
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Monitor").field(&self.shared).finish()
+    }
+}
+
+/// The error of a call that the end of the stream has overtaken.
+pub(crate) fn closed(reason: CloseReason) -> Error {
+    match reason {
+        CloseReason::Failed(error) => error,
+        reason => Error::new(ErrorKind::Closed, format!("the stream is closed: {reason}")),
+    }
+}
+
+/// The states of a stream as they change: see [`Monitor::state_changes`]. Ends after
+/// [`State::Closed`]. Keeps nothing alive.
+#[derive(Debug)]
+pub struct StateChanges {
+    states: Option<WatchStream<State>>,
+}
+
+impl StateChanges {
+    /// The next state; `None` after [`State::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn recv(&mut self) -> Option<State> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for StateChanges {
+    type Item = State;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<State>> {
+        let Some(states) = &mut self.states else { return Poll::Ready(None) };
+        let state = std::task::ready!(Pin::new(states).poll_next(cx));
+        if state.as_ref().is_none_or(|state| state.close_reason().is_some()) {
+            self.states = None;
+        }
+        Poll::Ready(state)
+    }
+}

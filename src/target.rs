@@ -1,0 +1,168 @@
+//! [`Target`]: the URL of a stream, parsed once, with its secrets out of sight.
+
+use std::fmt;
+
+use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::error::{Error, ErrorKind};
+
+/// What stays as it is in a query: RFC 3986's unreserved characters.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Where a stream is. `Debug` and `Display` show neither userinfo nor query.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// Without userinfo.
+    uri: Uri,
+    authority: Authority,
+    userinfo: Option<Userinfo>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Userinfo {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+impl Target {
+    /// # Errors
+    ///
+    /// `InvalidUrl` without a host; `Unsupported` for a scheme other than http and https, or for
+    /// https in a build without TLS.
+    pub(crate) fn parse(uri: Uri) -> Result<Self, Error> {
+        let mut parts = uri.into_parts();
+        let Some(scheme) = parts.scheme.clone() else {
+            return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a scheme: http:// or https://"));
+        };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            let message = format!("the scheme {scheme:?} is not supported: use http or https", scheme = scheme.as_str());
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        if scheme == Scheme::HTTPS && !cfg!(feature = "tls") {
+            return Err(Error::new(ErrorKind::Unsupported, "https needs this crate's feature \"tls\""));
+        }
+        let given = parts.authority.take();
+        let (userinfo, authority) = split_userinfo(given.as_ref().map_or("", Authority::as_str));
+        let authority = authority.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
+        let Some(authority) = authority else {
+            return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a host"));
+        };
+        parts.authority = Some(authority.clone());
+        let uri = Uri::from_parts(parts)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error))?;
+        Ok(Self { uri, authority, userinfo })
+    }
+
+    /// The same place with these query parameters added, percent-encoded.
+    pub(crate) fn with_query(self, parameters: &[(String, String)]) -> Result<Self, Error> {
+        if parameters.is_empty() {
+            return Ok(self);
+        }
+        let mut path = self.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+        let mut separator = if self.uri.query().is_some() { '&' } else { '?' };
+        for (key, value) in parameters {
+            path.push(separator);
+            path.extend(utf8_percent_encode(key, QUERY));
+            path.push('=');
+            path.extend(utf8_percent_encode(value, QUERY));
+            separator = '&';
+        }
+        let mut parts = self.uri.into_parts();
+        let invalid = |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
+        parts.path_and_query = Some(path.parse::<PathAndQuery>().map_err(|error| invalid(error.into()))?);
+        let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
+        Ok(Self { uri, ..self })
+    }
+
+    /// The URL without userinfo, for a connector.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.uri.scheme() == Some(&Scheme::HTTPS)
+    }
+
+    /// The host without the brackets of an IPv6 address.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS checks names"))]
+    pub(crate) fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Host and port as in the URL: the value of the `Host` header.
+    pub(crate) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// The request target in origin form (RFC 9112, section 3.2.1).
+    pub(crate) fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
+    pub(crate) fn userinfo(&self) -> Option<&Userinfo> {
+        self.userinfo.as_ref()
+    }
+}
+
+fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
+    let Some((userinfo, host)) = authority.rsplit_once('@') else {
+        return (None, authority);
+    };
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let decoded = |part| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    (Some(Userinfo { user: decoded(user), password: decoded(password) }), host)
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.uri.scheme_str().unwrap_or_default(), self.authority, self.uri.path())?;
+        if self.uri.query().is_some() { f.write_str("?…") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &'static str) -> Target {
+        Target::parse(Uri::from_static(url)).unwrap()
+    }
+
+    #[test]
+    fn userinfo_is_decoded_taken_out_and_never_shown() {
+        let target = target("http://al%40ice:s%3Acret@example.com:8080/a?token=hidden");
+        let userinfo = target.userinfo().unwrap();
+        assert_eq!((&*userinfo.user, &*userinfo.password), ("al@ice", "s:cret"));
+        assert_eq!(target.uri(), "http://example.com:8080/a?token=hidden");
+        assert_eq!(target.authority(), "example.com:8080");
+        assert_eq!(format!("{target}"), "http://example.com:8080/a?…");
+        assert_eq!(format!("{target:?}"), "Target(http://example.com:8080/a?…)");
+    }
+
+    #[test]
+    fn query_parameters_are_encoded_and_added_to_those_of_the_url() {
+        let parameters = [("a b".to_owned(), "1&2=é".to_owned()), ("c".to_owned(), String::new())];
+        let with = |url| target(url).with_query(&parameters).unwrap().path_and_query().to_owned();
+        assert_eq!(with("http://h"), "/?a%20b=1%262%3D%C3%A9&c=");
+        assert_eq!(with("http://h/p?x=y"), "/p?x=y&a%20b=1%262%3D%C3%A9&c=");
+    }
+
+    #[test]
+    fn what_is_no_http_url_is_a_typed_error() {
+        for (url, kind) in [
+            ("/stream", ErrorKind::InvalidUrl),
+            ("example.com", ErrorKind::InvalidUrl),
+            ("ftp://example.com/", ErrorKind::Unsupported),
+        ] {
+            assert_eq!(Target::parse(url.parse().unwrap()).unwrap_err().kind(), kind, "{url}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! [`Transcript`]: the one ordered view of everything that happens to a stream.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tokio::task::coop;
+
+use crate::connection::Link;
+use crate::delivery::{Gap, TranscriptItem};
+use crate::hub::{Reader, Taken};
+use crate::subscription::Seat;
+
+/// Everything that happens to a stream, in order: events of all types, comments, gaps, states.
+///
+/// For recorders. What one of them cannot keep up with is dropped, oldest first, like a
+/// subscription's; the [`Gap::Lagged`] at that place counts items of all kinds. It starts with what
+/// happens after it was made; make it before `connect` to miss nothing. It ends with
+/// [`State::Closed`](crate::State::Closed).
+///
+/// # Drop behavior
+///
+/// Like a subscription, a transcript keeps the connection alive, and comments being built.
+pub struct Transcript {
+    // Dropped in this order: the reader leaves the channel before the seat looks who is left.
+    reader: Reader<TranscriptItem>,
+    seat: Seat,
+}
+
+impl Transcript {
+    pub(crate) fn new(reader: Reader<TranscriptItem>, link: Arc<Link>) -> Self {
+        Self { reader, seat: Seat::new(link) }
+    }
+
+    /// The next item; `None` when the stream is closed and everything was taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn recv(&mut self) -> Option<TranscriptItem> {
+        coop::cooperative(poll_fn(|cx| self.poll_recv(cx))).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
+        self.reader.poll_take(cx).map(|taken| match taken {
+            Taken::Item(item) => Some(item),
+            Taken::Lagged(missed) => Some(TranscriptItem::Gap(Gap::Lagged { missed })),
+            Taken::Closed => None,
+        })
+    }
+}
+
+impl Stream for Transcript {
+    type Item = TranscriptItem;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
+        self.get_mut().poll_recv(cx)
+    }
+}
+
+impl fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transcript").field("stream", &self.seat).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Connector`]: TCP, and TLS over it for https.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
+use tower_service::Service;
+
+use crate::error::{Error, ErrorKind};
+use crate::target::Target;
+
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{BoxFuture, Connect, Io};
+
+/// A link that went dead without a word (a rebooted router, a pulled cable) is noticed after this
+/// much silence and [`KEEPALIVE_PROBES`] probes more.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Connects over TCP: all addresses of a name, IPv6 and IPv4 side by side (RFC 8305).
+#[derive(Clone)]
+pub(crate) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    #[cfg(feature = "tls")]
+    tls: Tls,
+}
+
+impl Connector {
+    pub(crate) fn new(#[cfg(feature = "tls")] tls: Tls) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE_IDLE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+        Self {
+            tcp,
+            #[cfg(feature = "tls")]
+            tls,
+        }
+    }
+}
+
+impl Connect for Connector {
+    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+        let mut connector = self.clone();
+        let target = target.clone();
+        Box::pin(async move {
+            // HttpConnector is always ready.
+            let tcp = connector.tcp.call(target.uri().clone()).await;
+            let tcp = tcp.map_err(|error| connect_error(&target, error))?.into_inner();
+            #[cfg(feature = "tls")]
+            if target.is_https() {
+                return Ok(Box::new(connector.tls.handshake(target.host(), tcp).await?) as Box<dyn Io>);
+            }
+            Ok(Box::new(tcp) as Box<dyn Io>)
+        })
+    }
+}
+
+fn connect_error(target: &Target, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    let error = error.into();
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
+    while let Some(error) = cause {
+        if error.is::<Unresolved>() {
+            let message = format!("the name in {} does not resolve", target.authority());
+            return Error::with_source(ErrorKind::Dns, message, Unresolved(error.to_string()));
+        }
+        cause = error.source();
+    }
+    Error::with_source(ErrorKind::Connect, format!("could not connect to {}", target.authority()), error)
+}
+
+/// The system's resolver, with errors that can be told from those of connecting.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+#[derive(Debug)]
+struct Unresolved(String);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Unresolved {}
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        self.0.poll_ready(cx).map_err(unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let addresses = self.0.call(name);
+        Box::pin(async { addresses.await.map_err(unresolved) })
+    }
+}
+
+fn unresolved(error: io::Error) -> Unresolved {
+    Unresolved(error.to_string())
+}

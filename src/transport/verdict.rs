@@ -1,0 +1,120 @@
+//! Whether a response is an event stream: a pure function of its head (HTML standard, section
+//! 9.2.3, and this crate's defaults for daemons).
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, StatusCode};
+
+use crate::error::{Error, ErrorKind};
+
+/// How much of the body of a refused response is kept: enough for any message meant for people.
+pub(crate) const MAX_ERROR_BODY: usize = 8 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// An event stream.
+    Accept,
+    /// The server asks us to stop, which is no error.
+    Stop,
+    Refuse(ErrorKind),
+}
+
+pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
+    match status {
+        StatusCode::OK if !is_event_stream(headers) => Verdict::Refuse(ErrorKind::ContentType),
+        StatusCode::OK if is_encoded(headers) => Verdict::Refuse(ErrorKind::ContentEncoding),
+        StatusCode::OK => Verdict::Accept,
+        StatusCode::NO_CONTENT => Verdict::Stop,
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT
+            if headers.contains_key(LOCATION) =>
+        {
+            Verdict::Refuse(ErrorKind::Redirect)
+        }
+        _ => Verdict::Refuse(ErrorKind::Status),
+    }
+}
+
+/// The error for a refused response.
+pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
+    let shown = |name| headers.get(name).map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+    let message = match kind {
+        ErrorKind::ContentType => {
+            format!("the server answered 200 with the content type {:?}, not text/event-stream", shown(CONTENT_TYPE))
+        }
+        ErrorKind::ContentEncoding => {
+            format!("the server sent the content encoding {:?}, which was not asked for", shown(CONTENT_ENCODING))
+        }
+        ErrorKind::Redirect => format!("the server answered {status}: redirects are not followed"),
+        _ => format!("the server answered {status}"),
+    };
+    Error::with_response(kind, message, status, headers, body)
+}
+
+/// By essence alone: case-insensitive, parameters ignored, `text/event-streamfoo` is another type.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    })
+}
+
+/// A coding that nobody asked for would be read as a stream of nonsense.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
+        let coding = value.as_bytes().trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, headers: &[(&'static str, &'static str)]) -> Verdict {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        verdict(StatusCode::from_u16(status).unwrap(), &headers)
+    }
+
+    #[test]
+    fn the_content_type_is_compared_by_essence() {
+        for (content_type, accepted) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream", true),
+            ("text/event-stream;charset=utf-8", true),
+            ("text/event-stream;", true),
+            ("text/event-stream ; =broken", true),
+            ("text/event-stream;charset=windows-1251", true),
+            ("text/event-streamfoo", false),
+            ("text/event", false),
+            ("text/html", false),
+            ("", false),
+        ] {
+            let expected = if accepted { Verdict::Accept } else { Verdict::Refuse(ErrorKind::ContentType) };
+            assert_eq!(of(200, &[("content-type", content_type)]), expected, "{content_type:?}");
+        }
+        assert_eq!(of(200, &[]), Verdict::Refuse(ErrorKind::ContentType));
+    }
+
+    #[test]
+    fn only_200_opens_only_204_stops_and_a_redirect_needs_a_location() {
+        let stream = ("content-type", "text/event-stream");
+        let location = ("location", "/there");
+        for (status, headers, expected) in [
+            (201, &[stream][..], Verdict::Refuse(ErrorKind::Status)),
+            (204, &[], Verdict::Stop),
+            (206, &[stream], Verdict::Refuse(ErrorKind::Status)),
+            (302, &[location], Verdict::Refuse(ErrorKind::Redirect)),
+            (302, &[], Verdict::Refuse(ErrorKind::Status)),
+            (304, &[location], Verdict::Refuse(ErrorKind::Status)),
+            (503, &[stream], Verdict::Refuse(ErrorKind::Status)),
+            (200, &[stream, ("content-encoding", "gzip")], Verdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[stream, ("content-encoding", "identity")], Verdict::Accept),
+        ] {
+            assert_eq!(of(status, headers), expected, "{status} {headers:?}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! [`Decoder`]: chunks in, frames out.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use simdutf8::basic::from_utf8;
+
+use crate::event::Span;
+
+use super::block::{Block, RETAINED};
+use super::field::{self, Field};
+use super::frame::{EventFrame, Frame, OversizedFrame};
+use super::lines::{self, Line, Lines};
+use super::partial::{Finished, Partial};
+
+/// The default of [`Decoder::max_event_size`]: 16 MiB.
+pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::config::MAX_EVENT_SIZE;
+
+/// The most that the limit can be: invalid text can triple when it is replaced, and has to fit an
+/// event all the same.
+const LARGEST_MAX_EVENT_SIZE: usize = 1024 * 1024 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A decoder of one event stream: [`push`](Self::push) chunks, pull frames until there are none.
+///
+/// # Limits
+///
+/// A block whose fields, with the line being read, have more than
+/// [`max_event_size`](Self::max_event_size) bytes is skipped in constant memory up to its blank
+/// line and comes out as [`Frame::Oversized`]; its ID still counts. The decoder holds at most that
+/// many bytes plus a constant, besides the chunk it is reading, the last event ID, and, for text
+/// that is not UTF-8, its replacement. Cost is linear in the input, whatever the chunks.
+///
+/// # Where it departs from the standard
+///
+/// By the letter each stream starts with an empty ID buffer; this one can be seeded with the last
+/// event ID of the stream before (as Blink does), since otherwise the first event without an ID
+/// after a reconnection would wipe the resume point. A `retry` that overflows saturates. Nothing else.
+///
+/// # Examples
+///
+/// ```
+/// use sseclient::wire::{Decoder, Frame};
+///
+/// let mut decoder = Decoder::new();
+/// decoder.push("event: update\ndata: 1\n\nda".into());
+/// let Some(Frame::Event(event)) = decoder.next_frame() else { panic!("an event") };
+/// assert_eq!((event.event_type(), event.data()), ("update", "1"));
+/// assert!(decoder.next_frame().is_none()); // the rest needs more bytes
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    chunk: Bytes,
+    lines: Lines,
+    partial: Partial,
+    block: Block,
+    /// A frame of the block was lent: it is reset when the next is asked for.
+    lent: bool,
+    /// How many bytes of a byte order mark have come; `None` once past the start.
+    mark: Option<usize>,
+    /// The last chunk ended in CR: an LF at the start of the next belongs to it.
+    after_cr: bool,
+    comments: bool,
+    last_event_id: String,
+    /// The same, to be shared by the events that inherit it.
+    inherited: OnceLock<Arc<str>>,
+    /// Text that was not UTF-8, replaced.
+    replaced: String,
+}
+
+/// What to lend next.
+enum Step {
+    Block,
+    Retry(u64),
+    Comment(Comment),
+}
+
+enum Comment {
+    InChunk(Line),
+    InPartial,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder for a stream from its start.
+    pub fn new() -> Self {
+        Self {
+            chunk: Bytes::new(),
+            lines: Lines::default(),
+            partial: Partial::default(),
+            block: Block::new(DEFAULT_MAX_EVENT_SIZE),
+            lent: false,
+            mark: Some(0),
+            after_cr: false,
+            comments: false,
+            last_event_id: String::new(),
+            inherited: OnceLock::new(),
+            replaced: String::new(),
+        }
+    }
+
+    /// The most bytes that the fields of one block, with the line being read, may have; 16 MiB by
+    /// default ([`DEFAULT_MAX_EVENT_SIZE`]), at most 1 GiB.
+    #[must_use]
+    pub fn max_event_size(mut self, bytes: usize) -> Self {
+        self.block.set_limit(bytes.min(LARGEST_MAX_EVENT_SIZE));
+        self
+    }
+
+    /// The last event ID that the stream resumes from; events that set none inherit it.
+    #[must_use]
+    pub fn last_event_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.last_event_id);
+        self.inherited = OnceLock::new();
+        self
+    }
+
+    /// Whether to make frames of comments; by default they are skipped unread. A comment over
+    /// the limit is skipped in any case.
+    #[must_use]
+    pub fn comments(mut self, wanted: bool) -> Self {
+        self.set_comments(wanted);
+        self
+    }
+
+    /// As [`comments`](Self::comments), from the next line on.
+    pub fn set_comments(&mut self, wanted: bool) {
+        self.comments = wanted;
+    }
+
+    /// The last event ID: that of the last block that set one and came to its blank line.
+    pub fn current_last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// Takes the next bytes of the stream, cut anywhere.
+    ///
+    /// The chunk is let go when [`next_frame`](Self::next_frame) has returned `None`; what is
+    /// unfinished has been copied by then. To push before that is possible, and copies what was left.
+    pub fn push(&mut self, chunk: Bytes) {
+        if chunk.is_empty() {
+            return;
+        }
+        let chunk = match self.take_rest() {
+            None => chunk,
+            Some(rest) => {
+                let mut joined = BytesMut::with_capacity(rest.len() + chunk.len());
+                joined.extend_from_slice(&rest);
+                joined.extend_from_slice(&chunk);
+                joined.freeze()
+            }
+        };
+        let start = self.skip_mark(&chunk);
+        // CR LF across chunks: the CR has ended the line already.
+        let swallowed = self.after_cr && chunk.get(start) == Some(&b'\n');
+        self.after_cr &= start == chunk.len();
+        self.lines = Lines::from(start + usize::from(swallowed));
+        self.chunk = chunk;
+    }
+
+    /// The next frame, or `None` when more bytes are needed.
+    pub fn next_frame(&mut self) -> Option<Frame<'_>> {
+        match self.advance()? {
+            Step::Block => Some(self.lend_block()),
+            Step::Retry(milliseconds) => Some(Frame::Retry(milliseconds)),
+            Step::Comment(comment) => {
+                let bytes = match comment {
+                    Comment::InChunk(line) => &self.chunk[line.range()],
+                    Comment::InPartial => self.partial.text(),
+                };
+                Some(Frame::Comment(text(bytes, &mut self.replaced)))
+            }
+        }
+    }
+
+    /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as
+    /// new then, but for its settings and the last event ID, and can decode the stream that resumes
+    /// this one.
+    pub fn finish(&mut self) {
+        self.chunk = Bytes::new();
+        self.lines = Lines::default();
+        self.partial.reset();
+        self.block.reset();
+        self.lent = false;
+        self.mark = Some(0);
+        self.after_cr = false;
+    }
+
+    /// Ends what was lent: the next block begins.
+    #[inline]
+    fn take_back(&mut self) {
+        if self.lent {
+            self.lent = false;
+            self.block.reset();
+            if self.replaced.capacity() > RETAINED {
+                self.replaced = String::new();
+            }
+        }
+    }
+
+    /// What has not been read of the chunk at hand, if anything.
+    fn take_rest(&mut self) -> Option<Bytes> {
+        if self.chunk.is_empty() {
+            return None;
+        }
+        self.take_back();
+        let rest = self.chunk.slice(self.lines.position().min(self.chunk.len())..);
+        self.block.leave_chunk(&self.chunk);
+        self.after_cr = rest.is_empty() && lines::ends_in_cr(&self.chunk);
+        self.chunk = Bytes::new();
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    /// One byte order mark at the very start of a stream is no part of it, however it is cut.
+    fn skip_mark(&mut self, chunk: &[u8]) -> usize {
+        let Some(seen) = self.mark else { return 0 };
+        let expected = &BYTE_ORDER_MARK[seen..];
+        let matching = expected.iter().zip(chunk).take_while(|(mark, byte)| mark == byte).count();
+        if matching == expected.len() {
+            self.mark = None;
+            return matching;
+        }
+        if matching == chunk.len() {
+            self.mark = Some(seen + matching);
+            return matching;
+        }
+        // Not a mark after all: what looked like one is the beginning of the first line.
+        self.mark = None;
+        self.partial.feed(&BYTE_ORDER_MARK[..seen], &[], &mut self.block, self.comments);
+        0
+    }
+
+    /// Reads lines up to the next thing to lend.
+    fn advance(&mut self) -> Option<Step> {
+        self.take_back();
+        while let Some(line) = self.lines.next(&self.chunk) {
+            let step = if !self.partial.is_fresh() {
+                self.finish_partial(line)
+            } else if line.start == line.end {
+                self.blank_line()
+            } else {
+                self.whole_line(line)
+            };
+            if step.is_some() {
+                return step;
+            }
+        }
+        self.leave_chunk();
+        None
+    }
+
+    #[inline]
+    fn whole_line(&mut self, line: Line) -> Option<Step> {
+        let (field, offset) = field::split(&self.chunk[line.range()]);
+        let value = Line { start: line.start + offset, end: line.end };
+        match field {
+            Field::Data => self.block.data_line(&self.chunk, value),
+            Field::EventType => self.block.event_type_line(value),
+            Field::Id => self.block.id_line(&self.chunk, value),
+            Field::Retry => return self.retry(field::retry(&self.chunk[value.range()])?),
+            Field::Comment if self.comments && value.len() <= self.block.limit() => {
+                return Some(Step::Comment(Comment::InChunk(value)));
+            }
+            Field::Comment | Field::Unknown => {}
+        }
+        None
+    }
+
+    /// The line that earlier chunks began ends with `rest`.
+    fn finish_partial(&mut self, rest: Line) -> Option<Step> {
+        self.partial.feed(&self.chunk[rest.range()], &self.chunk, &mut self.block, self.comments);
+        match self.partial.finish(&self.chunk, &mut self.block, self.comments) {
+            Finished::Nothing => None,
+            Finished::Retry(milliseconds) => self.retry(milliseconds),
+            Finished::Comment => Some(Step::Comment(Comment::InPartial)),
+        }
+    }
+
+    fn retry(&mut self, milliseconds: u64) -> Option<Step> {
+        self.block.retry = Some(milliseconds);
+        Some(Step::Retry(milliseconds))
+    }
+
+    #[inline]
+    fn blank_line(&mut self) -> Option<Step> {
+        if self.block.has_data() || self.block.has_id() {
+            self.lent = true;
+            return Some(Step::Block);
+        }
+        self.block.reset();
+        None
+    }
+
+    /// Copies what is unfinished, so that the chunk can go.
+    fn leave_chunk(&mut self) {
+        if self.chunk.is_empty() {
+            return;
+        }
+        let rest = self.lines.position().min(self.chunk.len());
+        self.partial.feed(&self.chunk[rest..], &self.chunk, &mut self.block, self.comments);
+        self.block.leave_chunk(&self.chunk);
+        self.after_cr |= lines::ends_in_cr(&self.chunk);
+        self.chunk = Bytes::new();
+        self.lines = Lines::default();
+    }
+
+    /// Dispatches the block (HTML standard, section 9.2.6): its ID becomes the last event ID, and
+    /// what it holds is lent.
+    fn lend_block(&mut self) -> Frame<'_> {
+        let has_data = self.block.has_data();
+        let (oversized, type_cut) = (self.block.oversized, self.block.type_cut);
+        let (size, retry, limit) = (self.block.data_size, self.block.retry, self.block.limit());
+        let gathered = self.block.gather(&self.chunk);
+        let (mut data, mut event_type, mut id) = (gathered.data, gathered.event_type, gathered.id);
+        let mut fits = !oversized;
+        let text: &str = match from_utf8(gathered.bytes) {
+            Ok(text) => text,
+            Err(_) => {
+                let bytes = gathered.bytes;
+                self.replaced.clear();
+                event_type = replace(&bytes[event_type.range()], &mut self.replaced);
+                id = id.map(|id| replace(&bytes[id.range()], &mut self.replaced));
+                let data_bytes = &bytes[data.range()];
+                fits &= self.replaced.len() + replaced_len(data_bytes) <= limit;
+                data = if fits { replace(data_bytes, &mut self.replaced) } else { Span::default() };
+                &self.replaced
+            }
+        };
+        if let Some(id) = id {
+            self.inherited.take();
+            self.last_event_id.clear();
+            self.last_event_id.push_str(&text[id.range()]);
+        }
+        let event = EventFrame {
+            text,
+            data,
+            event_type,
+            id,
+            retry,
+            last_event_id: &self.last_event_id,
+            inherited: &self.inherited,
+        };
+        if !has_data {
+            Frame::Id(&self.last_event_id)
+        } else if fits {
+            Frame::Event(event)
+        } else {
+            Frame::Oversized(OversizedFrame {
+                event_type: (!type_cut).then(|| event.event_type()),
+                id: event.id(),
+                size: size - 1,
+            })
+        }
+    }
+}
+
+/// `bytes` as text; what is not UTF-8 becomes U+FFFD, as the standard's decoder does it.
+fn text<'a>(bytes: &'a [u8], replaced: &'a mut String) -> &'a str {
+    match from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => {
+            replaced.clear();
+            replace(bytes, replaced);
+            replaced
+        }
+    }
+}
+
+/// Appends `bytes` to `text`, with U+FFFD for each maximal part that is not UTF-8.
+fn replace(bytes: &[u8], text: &mut String) -> Span {
+    let start = text.len();
+    for part in bytes.utf8_chunks() {
+        text.push_str(part.valid());
+        if !part.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    Span::new(start..text.len())
+}
+
+fn replaced_len(bytes: &[u8]) -> usize {
+    let invalid = |part: &[u8]| if part.is_empty() { 0 } else { char::REPLACEMENT_CHARACTER.len_utf8() };
+    bytes.utf8_chunks().map(|part| part.valid().len() + invalid(part.invalid())).sum()
+}

@@ -1,0 +1,37 @@
+//! From an event back to its wire format. Never validates: events are valid by construction.
+
+use std::fmt::Write as _;
+
+use crate::event::{DEFAULT_EVENT_TYPE, Event};
+
+/// Room for the field names and line ends of a block with one line of data.
+const FIELD_NAMES: usize = 40;
+
+/// Writes `event` as one block, blank line included.
+pub(crate) fn encode(event: &Event) -> String {
+    let size = event.event_type().len() + event.id().map_or(0, str::len) + event.data().len();
+    let mut block = String::with_capacity(size + FIELD_NAMES);
+    if event.event_type() != DEFAULT_EVENT_TYPE {
+        line(&mut block, "event", event.event_type());
+    }
+    if let Some(id) = event.id() {
+        line(&mut block, "id", id);
+    }
+    if let Some(retry) = event.retry() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(block, "retry: {}", retry.as_millis());
+    }
+    for data in event.data().split('\n') {
+        line(&mut block, "data", data);
+    }
+    block.push('\n');
+    block
+}
+
+/// The space after the colon keeps a value's own leading space.
+fn line(block: &mut String, name: &str, value: &str) {
+    block.push_str(name);
+    block.push_str(": ");
+    block.push_str(value);
+    block.push('\n');
+}

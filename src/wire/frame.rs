@@ -1,0 +1,114 @@
+//! What the decoder lends: frames that borrow its memory until the next call.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::event::{DEFAULT_EVENT_TYPE, Event, Id, Layout, Span};
+
+/// Something that the event stream said. Lent from the decoder's memory.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Frame<'a> {
+    /// A block with data came to its blank line.
+    Event(EventFrame<'a>),
+    /// A comment: the text after the colon, untouched. Only when the decoder was asked for them.
+    Comment(&'a str),
+    /// A valid `retry` line: milliseconds, as soon as the line ends. Saturated, unclamped.
+    Retry(u64),
+    /// A block without data set the last event ID, to this; empty clears it.
+    Id(&'a str),
+    /// A block over the limit was skipped. Its ID counts all the same.
+    Oversized(OversizedFrame<'a>),
+}
+
+/// An event before anybody has paid for its memory.
+#[derive(Clone, Copy)]
+pub struct EventFrame<'a> {
+    pub(super) text: &'a str,
+    pub(super) data: Span,
+    pub(super) event_type: Span,
+    pub(super) id: Option<Span>,
+    pub(super) retry: Option<u64>,
+    pub(super) last_event_id: &'a str,
+    pub(super) inherited: &'a OnceLock<Arc<str>>,
+}
+
+impl<'a> EventFrame<'a> {
+    /// The event type; `"message"` when the block named none.
+    pub fn event_type(&self) -> &'a str {
+        if self.event_type.is_empty() { DEFAULT_EVENT_TYPE } else { self.part(self.event_type) }
+    }
+
+    /// The data: the block's `data` lines, joined by line feeds.
+    pub fn data(&self) -> &'a str {
+        self.part(self.data)
+    }
+
+    /// The ID that this block itself set.
+    pub fn id(&self) -> Option<&'a str> {
+        self.id.map(|span| self.part(span))
+    }
+
+    /// The last event ID, with this block's counted in.
+    pub fn last_event_id(&self) -> &'a str {
+        self.last_event_id
+    }
+
+    /// The reconnection time that this block set.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry.map(Duration::from_millis)
+    }
+
+    /// The event, owned: one allocation, of its own text's size.
+    pub fn to_event(&self) -> Event {
+        let id = match self.id {
+            Some(span) => Id::Own(span),
+            None if self.last_event_id.is_empty() => Id::None,
+            None => Id::Inherited(self.inherited.get_or_init(|| self.last_event_id.into()).clone()),
+        };
+        let Self { data, event_type, retry, .. } = *self;
+        Event::from_parts(Layout { data, event_type, id, retry }, self.text)
+    }
+
+    fn part(&self, span: Span) -> &'a str {
+        &self.text[span.range()]
+    }
+}
+
+impl fmt::Debug for EventFrame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventFrame")
+            .field("event_type", &self.event_type())
+            .field("data", &self.data())
+            .field("id", &self.id())
+            .field("last_event_id", &self.last_event_id())
+            .field("retry", &self.retry())
+            .finish()
+    }
+}
+
+/// What is known of a block that was over the limit.
+#[derive(Debug, Clone, Copy)]
+pub struct OversizedFrame<'a> {
+    pub(super) event_type: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
+    pub(super) size: u64,
+}
+
+impl<'a> OversizedFrame<'a> {
+    /// The event type; none if it was itself too long to be kept.
+    pub fn event_type(&self) -> Option<&'a str> {
+        self.event_type
+    }
+
+    /// The ID that the block set; it is the last event ID now.
+    pub fn id(&self) -> Option<&'a str> {
+        self.id
+    }
+
+    /// How many bytes of data the block had.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}

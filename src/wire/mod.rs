@@ -1,0 +1,18 @@
+//! The event stream format (HTML standard, section 9.2.5 and 9.2.6), without IO.
+//!
+//! A [`Decoder`] is pushed chunks of bytes and pulled for [`Frame`]s; [`Event::encode`] is the way
+//! back. Nothing here knows of HTTP, of a clock or of a runtime.
+//!
+//! [`Event::encode`]: crate::Event::encode
+
+mod block;
+mod decoder;
+mod encoder;
+mod field;
+mod frame;
+mod lines;
+mod partial;
+
+pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
+pub(crate) use self::encoder::encode;
+pub use self::frame::{EventFrame, Frame, OversizedFrame};

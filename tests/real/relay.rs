@@ -1,0 +1,111 @@
+//! A TCP relay that cuts a connection in the middle of an event.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// How the relay ends a connection.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Cut {
+    /// An orderly end (FIN).
+    Close,
+    /// An abortive end (RST).
+    Reset,
+}
+
+/// Stands between client and server, and cuts their connection when told.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    orders: mpsc::Sender<Order>,
+}
+
+struct Order {
+    cut: Cut,
+    severed: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// The time after a cut: a new connection waits in the relay's backlog until this ends.
+pub(crate) struct Outage(oneshot::Sender<()>);
+
+impl Outage {
+    pub(crate) fn end(self) {
+        self.0.send(()).expect("the relay waits");
+    }
+}
+
+impl Relay {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (orders, inbox) = mpsc::channel(1);
+        tokio::spawn(Self::run(listener, server, inbox));
+        Self { address, orders }
+    }
+
+    /// Cuts inside the next piece that the server sends, and returns when that is done.
+    pub(crate) async fn sever(&self, cut: Cut) -> Outage {
+        let (severed, done) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let order = Order {
+            cut,
+            severed,
+            ended,
+        };
+        assert!(self.orders.send(order).await.is_ok(), "the relay runs");
+        done.await.expect("the relay runs");
+        Outage(end)
+    }
+
+    /// One connection at a time, as the client has but one.
+    async fn run(listener: TcpListener, server: SocketAddr, mut inbox: mpsc::Receiver<Order>) {
+        loop {
+            let (client, _) = listener.accept().await.expect("a listener");
+            let server = TcpStream::connect(server)
+                .await
+                .expect("the server listens");
+            if let Some(order) = Self::forward(client, server, &mut inbox).await {
+                order.severed.send(()).expect("the test waits");
+                order.ended.await.expect("the test ends the outage");
+            }
+        }
+    }
+
+    /// Forwards until an order was carried out, or until one side is gone.
+    async fn forward(
+        mut client: TcpStream,
+        mut server: TcpStream,
+        inbox: &mut mpsc::Receiver<Order>,
+    ) -> Option<Order> {
+        let mut order: Option<Order> = None;
+        let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+        loop {
+            tokio::select! {
+                // An order holds for whatever comes after it.
+                biased;
+                next = inbox.recv(), if order.is_none() => order = Some(next?),
+                read = server.read(&mut down) => {
+                    let size = read.ok().filter(|&size| size > 0)?;
+                    let Some(order) = order.take() else {
+                        client.write_all(&down[..size]).await.ok()?;
+                        continue;
+                    };
+                    // The last bytes of an event are in both framings some of its data and its end.
+                    client.write_all(&down[..size.saturating_sub(8)]).await.ok()?;
+                    if order.cut == Cut::Reset {
+                        client.set_zero_linger().expect("a live socket");
+                    }
+                    return Some(order);
+                }
+                read = client.read(&mut up) => {
+                    let size = read.ok().filter(|&size| size > 0)?;
+                    server.write_all(&up[..size]).await.ok()?;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The main job against servers that were not written for this crate: nginx with the nchan module,
+//! and Node's own `http`. A thousand events of three types are published while the connection is
+//! cut twice in the middle of an event; two subscriptions together get each exactly once, in order.
+//!
+//! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
+//! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails loudly"
+)]
+
+#[path = "real/publisher.rs"]
+mod publisher;
+#[path = "real/relay.rs"]
+mod relay;
+#[path = "real/server.rs"]
+mod server;
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use sseclient::{Client, CloseReason, Delivery, Event, Gap, Subscription};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use publisher::Publisher;
+use relay::{Cut, Relay};
+use server::Server;
+
+/// How many events are published, numbered from zero.
+const EVENTS: usize = 1_000;
+
+/// The types of the events, in turn.
+const TYPES: [&str; 3] = ["update", "alarm", "notice"];
+
+/// Far more than a run takes; an event that never comes fails the test here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+#[ignore = "needs nginx with nchan; run by .ci/run"]
+async fn every_event_of_nchan_arrives_once_and_in_order_across_two_cuts() {
+    let server = Server::nchan();
+    every_event_arrives_once_and_in_order_across_two_cuts(server.address).await;
+}
+
+#[tokio::test]
+#[ignore = "needs node; run by .ci/run"]
+async fn every_event_of_node_arrives_once_and_in_order_across_two_cuts() {
+    let server = Server::node();
+    every_event_arrives_once_and_in_order_across_two_cuts(server.address).await;
+}
+
+async fn every_event_arrives_once_and_in_order_across_two_cuts(server: SocketAddr) {
+    let relay = Relay::start(server).await;
+    let handle = Client::new()
+        .stream(format!("http://{}/subscribe", relay.address))
+        .reconnection_time(Duration::from_millis(50))
+        .build()
+        .expect("a valid stream");
+    let recorders = [
+        Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])),
+        Recorder::start(handle.subscribe(TYPES[2])),
+    ];
+    handle.connect();
+    handle.opened().await.expect("the server streams");
+
+    let mut publisher = Publisher::connect(server).await;
+    let story = tell_the_story(&relay, &mut publisher, &recorders);
+    if timeout(PATIENCE, story).await.is_err() {
+        let latest = recorders.map(|recorder| recorder.latest());
+        panic!(
+            "at event {latest:?} after {PATIENCE:?}: {:?}",
+            handle.state()
+        );
+    }
+    let last_event_id = handle.last_event_id();
+    let reason = handle.shutdown().await;
+    assert!(matches!(reason, CloseReason::Shutdown), "{reason:?}");
+
+    let [two_types, third_type] = recorders;
+    let recordings = [two_types.finish().await, third_type.finish().await];
+    check_events(&recordings[0], |number| number % 3 != 2);
+    check_events(&recordings[1], |number| number % 3 == 2);
+    check_gaps(&recordings);
+    assert_eq!(
+        last_event_id,
+        latest(&recordings.concat()).expect("events").1
+    );
+}
+
+/// Publishes all events and cuts the connection twice, both times inside an event: once as a server
+/// does it that goes away (FIN; nchan's responses have no other end, so that a cut looks like one),
+/// once as a crash does it (RST). At least fifty events are published before the relay lets the
+/// client through again.
+async fn tell_the_story(relay: &Relay, publisher: &mut Publisher, recorders: &[Recorder; 2]) {
+    for (start, cut) in [(0, Cut::Close), (400, Cut::Reset)] {
+        publish(publisher, start..start + 300).await;
+        // An earlier cut is overcome by now, and the new one comes while events are under way.
+        received(recorders, start + 250).await;
+        let (outage, ()) = tokio::join!(
+            relay.sever(cut),
+            publish(publisher, start + 300..start + 350)
+        );
+        publish(publisher, start + 350..start + 400).await;
+        outage.end();
+    }
+    publish(publisher, 800..EVENTS).await;
+    received(recorders, EVENTS - 2).await;
+    received(recorders, EVENTS - 1).await;
+}
+
+async fn publish(publisher: &mut Publisher, numbers: Range<usize>) {
+    for number in numbers {
+        publisher.publish(TYPES[number % 3], &data(number)).await;
+    }
+}
+
+/// Waits until an event has arrived where its type belongs.
+async fn received([two_types, third_type]: &[Recorder; 2], number: usize) {
+    let recorder = if number % 3 == 2 {
+        third_type
+    } else {
+        two_types
+    };
+    recorder.reached(number).await;
+}
+
+/// Every event that belongs into a recording, once, in order and whole.
+fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
+    let events: Vec<&Event> = recording.iter().filter_map(event).collect();
+    for (place, number) in (0..EVENTS).filter(|&number| belongs(number)).enumerate() {
+        let found = events.get(place).map(|event| number_of(event));
+        assert_eq!(found, Some(number), "at place {place} of {}", events.len());
+    }
+    assert_eq!(
+        events.len(),
+        (0..EVENTS).filter(|&number| belongs(number)).count()
+    );
+    for event in events {
+        assert_eq!(event.event_type(), TYPES[number_of(event) % 3]);
+        assert_eq!(event.data(), data(number_of(event)));
+        assert_eq!(event.id(), Some(event.last_event_id()), "an id of its own");
+    }
+}
+
+/// Two gaps in each recording and no loss: resumption after the last event that had arrived whole.
+fn check_gaps(recordings: &[Vec<Delivery>; 2]) {
+    let parts = recordings.each_ref().map(|recording| parts(recording));
+    for (cut, start) in [0, 400].into_iter().enumerate() {
+        let before_the_cut = parts
+            .each_ref()
+            .map(|(parts, _)| parts[cut].clone())
+            .concat();
+        let (number, id) = latest(&before_the_cut).expect("events before the cut");
+        assert!(
+            (start + 250..start + 350).contains(&number),
+            "cut after event {number}"
+        );
+        for (_, gaps) in &parts {
+            assert_eq!(gaps[cut], Gap::reconnected(Some(id.clone())));
+            assert!(!gaps[cut].is_loss());
+        }
+    }
+}
+
+/// What stands before, between and after the gaps, and the gaps: two.
+fn parts(recording: &[Delivery]) -> (Vec<Vec<Delivery>>, Vec<Gap>) {
+    let gaps: Vec<Gap> = recording.iter().filter_map(gap).cloned().collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    let parts = recording
+        .split(|delivery| gap(delivery).is_some())
+        .map(<[_]>::to_vec)
+        .collect();
+    (parts, gaps)
+}
+
+/// Number and last event ID of the event with the highest number.
+fn latest(recording: &[Delivery]) -> Option<(usize, String)> {
+    let events = recording.iter().filter_map(event);
+    events
+        .map(|event| (number_of(event), event.last_event_id().to_owned()))
+        .max()
+}
+
+fn event(delivery: &Delivery) -> Option<&Event> {
+    match delivery {
+        Delivery::Event(event) => Some(event),
+        Delivery::Gap(_) => None,
+    }
+}
+
+fn gap(delivery: &Delivery) -> Option<&Gap> {
+    match delivery {
+        Delivery::Event(_) => None,
+        Delivery::Gap(gap) => Some(gap),
+    }
+}
+
+/// Two lines, one of them not ASCII.
+fn data(number: usize) -> String {
+    format!("{number}\nÄnderung №{number}")
+}
+
+fn number_of(event: &Event) -> usize {
+    let line = event.data().lines().next().expect("a first line");
+    line.parse().expect("the number of the event")
+}
+
+/// Reads a subscription to its end and tells how far it is.
+struct Recorder {
+    latest: watch::Receiver<Option<usize>>,
+    task: JoinHandle<Vec<Delivery>>,
+}
+
+impl Recorder {
+    fn start(mut subscription: Subscription) -> Self {
+        let (progress, latest) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            let mut recording = Vec::new();
+            while let Some(delivery) = subscription.recv().await {
+                if let Some(event) = event(&delivery) {
+                    progress.send_replace(Some(number_of(event)));
+                }
+                recording.push(delivery);
+            }
+            recording
+        });
+        Self { latest, task }
+    }
+
+    fn latest(&self) -> Option<usize> {
+        *self.latest.borrow()
+    }
+
+    /// Waits for the event with this number or a later one: the recording shows what went missing.
+    async fn reached(&self, number: usize) {
+        let mut latest = self.latest.clone();
+        latest
+            .wait_for(|latest| *latest >= Some(number))
+            .await
+            .expect("the subscription goes on");
+    }
+
+    async fn finish(self) -> Vec<Delivery> {
+        self.task.await.expect("the recorder read to the end")
+    }
+}

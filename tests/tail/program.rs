@@ -1,0 +1,147 @@
+//! The example's binary, run as a user runs it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Long enough for any machine; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The example, next to the test's own binary: `cargo test` builds both.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let mut program = PathBuf::from(profile);
+    program.push("examples");
+    program.push(format!("tail{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "run `cargo build --example tail` before `cargo test --test tail`");
+    let mut command = Command::new(program);
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running `tail` whose output is read as it comes.
+pub(crate) struct Tail {
+    child: Child,
+    lines: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// What is left when it has ended.
+pub(crate) struct Finished {
+    pub(crate) status: Option<i32>,
+    /// The lines that the test had not read yet.
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: String,
+}
+
+impl Tail {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::run(&mut command(args))
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let (read, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines() {
+                if read.send(line.unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self { child, lines, stderr: Some(stderr) }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("another line on standard output")
+    }
+
+    /// The next line of this `type` and all its fields; what comes before is skipped.
+    pub(crate) fn next_of(&self, kind: &str) -> Value {
+        loop {
+            let value: Value = serde_json::from_str(&self.line()).unwrap();
+            if value["type"] == kind {
+                return value;
+            }
+        }
+    }
+
+    /// Skips to the line that announces this state.
+    pub(crate) fn state(&self, name: &str) -> Value {
+        loop {
+            let value = self.next_of("state");
+            if value["state"] == name {
+                return value;
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn interrupt(&self) {
+        interrupt(&self.child);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Finished {
+        let mut stdout = Vec::new();
+        while let Some(line) = self.next_before_the_end() {
+            stdout.push(line);
+        }
+        let status = self.child.wait().unwrap().code();
+        let stderr = self.stderr.take().unwrap().join().unwrap();
+        Finished { status, stdout, stderr }
+    }
+
+    fn next_before_the_end(&self) -> Option<String> {
+        use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(Disconnected) => None,
+            Err(Timeout) => panic!("tail neither prints nor ends"),
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        // Already gone when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Finished {
+    pub(crate) fn assert_quiet_success(&self) {
+        assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""));
+    }
+
+    /// The only line on standard error, after an exit with `status`.
+    pub(crate) fn complaint(&self, status: i32) -> &str {
+        assert_eq!(self.status, Some(status), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        self.stderr.trim_end()
+    }
+}
+
+/// What Ctrl-C does.
+#[cfg(unix)]
+pub(crate) fn interrupt(child: &Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,190 @@
+//! What the wire tests share: frames that own their text, one way to drive a decoder, and texts for
+//! failures.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+pub(crate) mod reference;
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sseclient::wire::{Decoder, Frame};
+
+/// A frame that outlives the decoder's next step.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Owned {
+    Event {
+        event_type: String,
+        data: String,
+        id: Option<String>,
+        last_event_id: String,
+        retry: Option<Duration>,
+    },
+    Comment(String),
+    Retry(u64),
+    Id(String),
+    Oversized {
+        event_type: Option<String>,
+        id: Option<String>,
+        size: u64,
+    },
+}
+
+impl From<Frame<'_>> for Owned {
+    /// Panics unless the event that a frame becomes says the same as the frame.
+    fn from(frame: Frame<'_>) -> Self {
+        match frame {
+            Frame::Event(frame) => {
+                let event = frame.to_event();
+                assert_eq!(event.event_type(), frame.event_type(), "to_event changed the type");
+                assert_eq!(event.data(), frame.data(), "to_event changed the data");
+                assert_eq!(event.id(), frame.id(), "to_event changed the ID");
+                assert_eq!(event.last_event_id(), frame.last_event_id(), "to_event changed the last event ID");
+                assert_eq!(event.retry(), frame.retry(), "to_event changed the retry");
+                Self::Event {
+                    event_type: frame.event_type().to_owned(),
+                    data: frame.data().to_owned(),
+                    id: frame.id().map(str::to_owned),
+                    last_event_id: frame.last_event_id().to_owned(),
+                    retry: frame.retry(),
+                }
+            }
+            Frame::Comment(text) => Self::Comment(text.to_owned()),
+            Frame::Retry(milliseconds) => Self::Retry(milliseconds),
+            Frame::Id(id) => Self::Id(id.to_owned()),
+            Frame::Oversized(frame) => Self::Oversized {
+                event_type: frame.event_type().map(str::to_owned),
+                id: frame.id().map(str::to_owned),
+                size: frame.size(),
+            },
+            other => panic!("a frame that these tests do not know: {other:?}"),
+        }
+    }
+}
+
+/// Long texts are shown by their ends and their length.
+impl fmt::Debug for Owned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event { event_type, data, id, last_event_id, retry } => {
+                let id = id.as_deref().map(|id| shown(id.as_bytes()));
+                write!(f, "Event {{ type {}", shown(event_type.as_bytes()))?;
+                write!(f, ", data {}", shown(data.as_bytes()))?;
+                write!(f, ", own id {}", id.as_deref().unwrap_or("none"))?;
+                write!(f, ", last event ID {}", shown(last_event_id.as_bytes()))?;
+                write!(f, ", retry {retry:?} }}")
+            }
+            Self::Comment(text) => write!(f, "Comment({})", shown(text.as_bytes())),
+            Self::Retry(milliseconds) => write!(f, "Retry({milliseconds})"),
+            Self::Id(id) => write!(f, "Id({})", shown(id.as_bytes())),
+            Self::Oversized { event_type, id, size } => {
+                let part = |part: &Option<String>| match part {
+                    Some(text) => shown(text.as_bytes()),
+                    None => "none".to_owned(),
+                };
+                write!(f, "Oversized {{ type {}, id {}, size {size} }}", part(event_type), part(id))
+            }
+        }
+    }
+}
+
+/// What a decoder made of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) frames: Vec<Owned>,
+    /// How many frames there were after each chunk.
+    pub(crate) after_chunk: Vec<usize>,
+    /// After the end of the stream.
+    pub(crate) last_event_id: String,
+}
+
+impl Outcome {
+    /// How many events there were after each chunk.
+    pub(crate) fn events_after_chunk(&self) -> Vec<usize> {
+        let event = |frame: &&Owned| matches!(frame, Owned::Event { .. });
+        self.after_chunk.iter().map(|&frames| self.frames[..frames].iter().filter(event).count()).collect()
+    }
+
+    pub(crate) fn without_comments(&self) -> Vec<Owned> {
+        self.frames.iter().filter(|frame| !matches!(frame, Owned::Comment(_))).cloned().collect()
+    }
+}
+
+/// Pushes the chunks, pulls after each what there is, and ends the stream.
+pub(crate) fn run(mut decoder: Decoder, chunks: impl IntoIterator<Item = Bytes>) -> Outcome {
+    let mut frames = Vec::new();
+    let mut after_chunk = Vec::new();
+    for chunk in chunks {
+        decoder.push(chunk);
+        while let Some(frame) = decoder.next_frame() {
+            frames.push(Owned::from(frame));
+        }
+        after_chunk.push(frames.len());
+    }
+    decoder.finish();
+    // What is complete was there at once, and what is not is dropped: nothing is left for the end.
+    if let Some(frame) = decoder.next_frame() {
+        panic!("a frame after the end of the stream: {:?}", Owned::from(frame));
+    }
+    Outcome { frames, after_chunk, last_event_id: decoder.current_last_event_id().to_owned() }
+}
+
+/// The whole input as one chunk.
+pub(crate) fn whole(input: &Bytes) -> Vec<Bytes> {
+    vec![input.clone()]
+}
+
+/// One chunk for every byte.
+pub(crate) fn byte_by_byte(input: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
+    (0..input.len()).map(|at| input.slice(at..at + 1))
+}
+
+/// Two chunks.
+pub(crate) fn cut_at(input: &Bytes, at: usize) -> [Bytes; 2] {
+    [input.slice(..at), input.slice(at..)]
+}
+
+/// Chunks of these lengths, over and over, until the input is used up. All zeroes is one chunk.
+pub(crate) fn cut_by(input: &Bytes, lengths: &[usize]) -> Vec<Bytes> {
+    if lengths.iter().all(|&length| length == 0) {
+        return whole(input);
+    }
+    let mut rest = input.clone();
+    let mut chunks = Vec::new();
+    for &length in lengths.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        chunks.push(rest.split_to(length.min(rest.len())));
+    }
+    chunks
+}
+
+/// Bytes as a literal; of long ones both ends and the length.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    const ENDS: usize = 48;
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => format!("{text:?}"),
+        Err(_) => format!("b\"{}\"", bytes.escape_ascii()),
+    };
+    if bytes.len() <= 3 * ENDS {
+        return text(bytes);
+    }
+    let (head, tail) = (&bytes[..ENDS], &bytes[bytes.len() - ENDS..]);
+    format!("{}…{} ({} bytes)", text(head), text(tail), bytes.len())
+}
+
+/// The first place where two lists differ, with both sides; nothing when they are the same.
+pub(crate) fn difference<T: PartialEq + fmt::Debug>(what: &str, expected: &[T], got: &[T]) -> Option<String> {
+    let at = (0..expected.len().max(got.len())).find(|&at| expected.get(at) != got.get(at))?;
+    let side = |list: &[T]| list.get(at).map_or("nothing more".to_owned(), |item| format!("{item:?}"));
+    Some(format!(
+        "{what} #{at} (expected {} in all, got {}):\n    expected {}\n    got      {}",
+        expected.len(),
+        got.len(),
+        side(expected),
+        side(got),
+    ))
+}
