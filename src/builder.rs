@@ -162,7 +162,7 @@ impl StreamBuilder {
         let handle = self.set(|config| config.first_attempt_counts = true).build()?;
         let subscription = handle.subscribe(filter);
         handle.connect();
-        handle.opened().await?;
+        handle.monitor().opened_since(0).await?;
         Ok(subscription)
     }
 

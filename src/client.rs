@@ -6,11 +6,45 @@ use std::sync::Arc;
 use http::Uri;
 
 use crate::builder::StreamBuilder;
-#[cfg(feature = "tls")]
 use crate::error::Error;
+use crate::filter::Filter;
+use crate::subscription::Subscription;
 use crate::transport::{Connect, Connector};
 #[cfg(feature = "tls")]
 use crate::transport::{Roots, Tls};
+
+/// Follows the stream at `url`: all events, with the defaults, once it is open. The short form, for
+/// scripts.
+///
+/// # Errors
+///
+/// What is wrong with the URL, and whatever ended the first attempt. Later ones are retried.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the stream.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn follow() -> Result<(), sseclient::Error> {
+/// let mut events = sseclient::open("http://127.0.0.1:8080/stream").await?.into_events();
+/// while let Some(event) = events.recv().await {
+///     println!("{}: {}", event.event_type(), event.data());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn open<U>(url: U) -> Result<Subscription, Error>
+where
+    U: TryInto<Uri, Error: Into<http::Error>>,
+{
+    Client::new().stream(url).open(Filter::all()).await
+}
 
 /// What many streams share: TLS and how connections are made. Cheap to clone.
 ///

@@ -101,7 +101,7 @@ impl Handle {
 
     fn may_change(&self, name: &HeaderName) -> Result<(), Error> {
         if let Some(reason) = self.close_reason() {
-            return Err(closed(reason));
+            return Err(closed(Some(&reason)));
         }
         if *name == LAST_EVENT_ID {
             return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID belongs to the stream"));

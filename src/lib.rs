@@ -1,4 +1,89 @@
-//! sseclient
+//! A Server-Sent Events client for programs that must keep listening.
+//!
+//! One background task owns the HTTP response and the parser. It fans events out over broadcast
+//! channels, by event type, to any number of subscribers. A cheap [`Handle`] subscribes, changes
+//! headers, reconnects, watches, and shuts down.
+//!
+//! ```text
+//!                           ┌────────── Handle: subscribe, set_header, reconnect, shutdown
+//!                           ▼
+//!  server ──HTTP──▶ connection task ──▶ hub ──┬──▶ Subscription "update"
+//!                    reads, decodes,          ├──▶ Subscription ["a", "b"]
+//!                    reconnects               └──▶ Subscription all
+//! ```
+//!
+//! # Quick start
+//!
+//! ```no_run
+//! use sseclient::{Client, Delivery, Error};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     let client = Client::new(); // TLS and connections: share it between streams
+//!     let handle = client.stream("https://example.com/stream").bearer_auth("…").build()?;
+//!     let mut updates = handle.subscribe("update"); // before dialling: the first event cannot be missed
+//!     handle.connect(); // spawns the connection task; idempotent
+//!
+//!     while let Some(delivery) = updates.recv().await {
+//!         match delivery {
+//!             Delivery::Event(event) => println!("{}", event.data()),
+//!             Delivery::Gap(gap) => eprintln!("{gap}"), // reconnected, or lost some
+//!         }
+//!     }
+//!     handle.closed().await.into_result() // why it ended
+//! }
+//! ```
+//!
+//! For scripts, [`open`] subscribes to everything, dials, and returns once the stream is open. For a
+//! response that you have already (an LLM's answer, a request made with reqwest) there is
+//! [`EventStream`]; for bytes without HTTP, [`wire`].
+//!
+//! # Loss
+//!
+//! What can be lost, is said: a queue yields [`Delivery::Gap`] at the place of the hole, never an
+//! error, since people break out of loops on errors.
+//!
+//! - [`Gap::Lagged`]: this subscription did not keep up. Queues are bounded; when one is more than half
+//!   full the connection task stops reading for up to 100 ms, so that TCP pushes back on the server and
+//!   a subscriber that keeps moving loses nothing. One that does not loses its oldest events, alone.
+//! - [`Gap::Oversized`]: an event over the size limit was skipped. Its ID counts, so that it does not
+//!   come back with each reconnection.
+//! - [`Gap::Reconnected`]: a new response took over. If the request carried a last event ID, the server
+//!   was asked to go on from there; if not, what it sent in between is lost.
+//!
+//! # Reconnection
+//!
+//! A lost connection comes back by itself, with the last event ID: after the reconnection time (3 s, or
+//! what the server's `retry` says, from 100 ms to 5 min), then twice that, up to a minute, with up to
+//! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
+//! open for 10 s. There is no limit on attempts.
+//!
+//! Transport faults, the end of a stream, and the statuses 408, 425, 429, 500, 502, 503 and 504 are
+//! tried again. A 204 is the standard's way to say stop, and no error. Everything else, another content
+//! type included, is final: [`Handle::closed`] gives the error, with status, headers and the first
+//! 8 KiB of the body. Redirects are not followed yet and are final, too.
+//!
+//! # Stopping
+//!
+//! [`Handle::shutdown`] is signalled at the call. Dropping all handles and subscriptions ends the task
+//! as well, in whatever phase. A [`Monitor`] keeps nothing alive.
+//!
+//! # Secrets
+//!
+//! Header values that you set, userinfo and query values never appear in `Debug`, logs or errors.
+//!
+//! # Features
+//!
+//! - `tls` (default): https with rustls, ring, and the platform's certificate verifier. Without it an
+//!   https URL is a typed error when the stream is built.
+//!
+//! # Standards
+//!
+//! HTML, [section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html) (Server-sent
+//! events); where this crate departs from it is said on [`wire::Decoder`] and above.
+
+#![forbid(unsafe_code)]
+
 mod builder;
 mod client;
 mod config;
@@ -20,7 +105,7 @@ mod transport;
 pub mod wire;
 
 pub use crate::builder::StreamBuilder;
-pub use crate::client::{Client, ClientBuilder};
+pub use crate::client::{Client, ClientBuilder, open};
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Event, EventBuilder};
@@ -31,11 +116,3 @@ pub use crate::monitor::{Monitor, StateChanges};
 pub use crate::state::{CloseReason, State};
 pub use crate::subscription::{Events, Subscription};
 pub use crate::transcript::Transcript;
-
-/// Follows the stream at `url`: everything, with the defaults.
-pub async fn open<U>(url: U) -> Result<Subscription, Error>
-where
-    U: TryInto<http::Uri, Error: Into<http::Error>>,
-{
-    Client::new().stream(url).open(Filter::all()).await
-}

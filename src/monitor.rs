@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use tokio_stream::wrappers::WatchStream;
 
-use crate::connection::Shared;
+use crate::connection::{Shared, Standing};
 use crate::error::{Error, ErrorKind};
 use crate::state::{CloseReason, State};
 
@@ -36,7 +36,7 @@ impl Monitor {
     /// The states from now on, beginning with the present one. For those who come late: of changes
     /// in quick succession only the last is seen. A [`Transcript`](crate::Transcript) shows them all.
     pub fn state_changes(&self) -> StateChanges {
-        StateChanges { states: Some(WatchStream::new(self.shared.states())) }
+        StateChanges { standings: Some(WatchStream::new(self.shared.standings())) }
     }
 
     /// Waits until the connection is open. Faults that are tried again are waited through.
@@ -49,11 +49,19 @@ impl Monitor {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn opened(&self) -> Result<(), Error> {
-        let mut states = self.shared.states();
-        let state = states.wait_for(|state| state.is_open() || state.close_reason().is_some()).await;
-        // The sender lives as long as `self`.
-        let reason = state.ok().and_then(|state| state.close_reason().cloned());
-        reason.map_or(Ok(()), |reason| Err(closed(reason)))
+        let accepted = self.shared.standings().borrow().accepted;
+        self.opened_since(accepted).await
+    }
+
+    /// The same, also if the connection was open for a moment since `accepted` responses had been.
+    pub(crate) async fn opened_since(&self, accepted: u64) -> Result<(), Error> {
+        let over = |standing: &Standing| standing.opened_since(accepted) || standing.state.close_reason().is_some();
+        match self.shared.standings().wait_for(over).await {
+            Ok(standing) if standing.opened_since(accepted) => Ok(()),
+            Ok(standing) => Err(closed(standing.state.close_reason())),
+            // Cannot happen: the sender lives as long as `self`.
+            Err(_) => Err(closed(None)),
+        }
     }
 
     /// Waits until the connection is closed for good, and says why.
@@ -62,10 +70,10 @@ impl Monitor {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn closed(&self) -> CloseReason {
-        let mut states = self.shared.states();
-        let state = states.wait_for(|state| state.close_reason().is_some()).await;
-        // The sender lives as long as `self`.
-        state.ok().and_then(|state| state.close_reason().cloned()).unwrap_or(CloseReason::Abandoned)
+        let mut standings = self.shared.standings();
+        let closed = standings.wait_for(|standing| standing.state.close_reason().is_some()).await;
+        // The sender lives as long as `self`, so there always is one.
+        closed.ok().and_then(|standing| standing.state.close_reason().cloned()).unwrap_or(CloseReason::Abandoned)
     }
 
     /// Why the connection closed; `None` while it has not.
@@ -81,10 +89,11 @@ impl fmt::Debug for Monitor {
 }
 
 /// The error of a call that the end of the stream has overtaken.
-pub(crate) fn closed(reason: CloseReason) -> Error {
+pub(crate) fn closed(reason: Option<&CloseReason>) -> Error {
     match reason {
-        CloseReason::Failed(error) => error,
-        reason => Error::new(ErrorKind::Closed, format!("the stream is closed: {reason}")),
+        Some(CloseReason::Failed(error)) => error.clone(),
+        Some(reason) => Error::new(ErrorKind::Closed, format!("the stream is closed: {reason}")),
+        None => Error::new(ErrorKind::Closed, "the stream is closed"),
     }
 }
 
@@ -92,7 +101,7 @@ pub(crate) fn closed(reason: CloseReason) -> Error {
 /// [`State::Closed`]. Keeps nothing alive.
 #[derive(Debug)]
 pub struct StateChanges {
-    states: Option<WatchStream<State>>,
+    standings: Option<WatchStream<Standing>>,
 }
 
 impl StateChanges {
@@ -110,10 +119,10 @@ impl Stream for StateChanges {
     type Item = State;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<State>> {
-        let Some(states) = &mut self.states else { return Poll::Ready(None) };
-        let state = std::task::ready!(Pin::new(states).poll_next(cx));
+        let Some(standings) = &mut self.standings else { return Poll::Ready(None) };
+        let state = std::task::ready!(Pin::new(standings).poll_next(cx)).map(|standing| standing.state);
         if state.as_ref().is_none_or(|state| state.close_reason().is_some()) {
-            self.states = None;
+            self.standings = None;
         }
         Poll::Ready(state)
     }

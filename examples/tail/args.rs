@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::convert::Infallible;
+
 use clap::Parser;
 
 /// Follow a Server-Sent Events stream.
@@ -39,7 +41,7 @@ pub(crate) struct Args {
 
     /// Basic authentication.
     #[arg(long, value_name = "USER:PASS", value_parser = user, conflicts_with = "bearer")]
-    pub(crate) user: Option<(String, Option<String>)>,
+    pub(crate) user: Option<(String, String)>,
 
     /// Bearer authentication.
     #[arg(long, value_name = "TOKEN")]
@@ -88,11 +90,10 @@ fn query(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn user(text: &str) -> Result<(String, Option<String>), String> {
-    Ok(match text.split_once(':') {
-        Some((user, password)) => (user.to_owned(), Some(password.to_owned())),
-        None => (text.to_owned(), None),
-    })
+/// No colon, no password.
+fn user(text: &str) -> Result<(String, String), Infallible> {
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    Ok((user.to_owned(), password.to_owned()))
 }
 
 fn bytes(text: &str) -> Result<usize, String> {

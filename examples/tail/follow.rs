@@ -89,13 +89,13 @@ fn open(args: &Args, url: String) -> Result<Handle, Failure> {
         stream = stream.query(key, value);
     }
     if let Some((user, password)) = &args.user {
-        stream = stream.basic_auth(user, password.as_deref());
+        stream = stream.basic_auth(user, password);
     }
     if let Some(token) = &args.bearer {
         stream = stream.bearer_auth(token);
     }
     if let Some(id) = &args.last_event_id {
-        stream = stream.last_event_id(id.clone());
+        stream = stream.last_event_id(id.as_str());
     }
     if let Some(ms) = args.retry {
         stream = stream.reconnection_time(Duration::from_millis(ms));
@@ -118,8 +118,10 @@ fn client(args: &Args) -> Result<Client, Failure> {
         Failure::Usage(format!("cannot use --cacert {}: {error}", path.display()))
     };
     let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
-    let builder = Client::builder().root_certificates_pem(&pem);
-    builder.and_then(|builder| builder.build()).map_err(|error| unusable(&advice::chain(&error)))
+    match Client::builder().root_certificates_pem(&pem) {
+        Ok(builder) => Ok(builder.build()),
+        Err(error) => Err(unusable(&advice::chain(&error))),
+    }
 }
 
 #[cfg(not(feature = "tls"))]

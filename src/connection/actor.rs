@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::error::{Error, ErrorKind};
-use crate::state::{CloseReason, State};
+use crate::state::CloseReason;
 use crate::transport::{self, Attempt, Connect, Dialed};
 use crate::wire::Decoder;
 
@@ -17,18 +17,21 @@ use super::phase::{self, Phase, Progress, Reading, Turn};
 use super::session::{Input, Session, Step};
 use super::{Launch, Shared, lock};
 
-/// The task's future: runs until there is a reason to end, which it records at its one exit.
-pub(super) async fn run(shared: Arc<Shared>, launch: Launch) {
+/// The task's future: runs until there is a reason to end, which it records at its one exit. The
+/// guard is made here, not at the first poll: a runtime may drop the task before.
+pub(super) fn run(shared: Arc<Shared>, launch: Launch) -> impl Future<Output = ()> + Send {
     let span = tracing::info_span!(parent: None, "sseclient", stream = shared.name(), url = %launch.config.target);
     let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
-    let reason = async move {
-        let actor = Actor::begin(shared, launch);
-        let reason = actor.run().await;
+    let ended = async move {
+        let reason = Actor::begin(shared, launch).run().await;
         tracing::info!(%reason, "closed");
         reason
     };
-    // The actor, and with it the socket, is gone before anybody hears of the end.
-    exit.reason = Some(reason.instrument(span).await);
+    let ended = ended.instrument(span);
+    async move {
+        // The actor, and with it the socket, is gone before anybody hears of the end.
+        exit.reason = Some(ended.await);
+    }
 }
 
 /// Closes the stream when the task ends, however it does.
@@ -153,7 +156,8 @@ impl Actor {
         let now = Instant::now();
         let (step, state) = self.session.handle(input, now);
         if let Some(state) = state {
-            self.announce(state);
+            tracing::debug!(%state);
+            self.shared.announce(state);
         }
         match step {
             Step::Stay => {}
@@ -173,11 +177,5 @@ impl Actor {
     fn dialing(&self, attempt: Attempt) -> Phase {
         let connecting = self.connector.connect(&attempt.target);
         Phase::Dialing(Box::pin(transport::dial(connecting, attempt)))
-    }
-
-    fn announce(&self, state: State) {
-        tracing::debug!(%state);
-        self.shared.hub.state(&state);
-        self.shared.state.send_replace(state);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     capacity: usize,
     pub(crate) hub: Hub,
     pub(crate) mailbox: Mailbox,
-    state: watch::Sender<State>,
+    standing: watch::Sender<Standing>,
     /// The session's, for those who ask.
     last_event_id: Mutex<String>,
     /// What the task needs to begin; gone once it was spawned, or never will be.
@@ -36,6 +36,21 @@ pub(crate) struct Shared {
     /// For whoever calls `shutdown` first, to wait for.
     task: Mutex<Option<JoinHandle<()>>>,
     handles: AtomicUsize,
+}
+
+/// What can be watched. A watch skips, so what must not be missed is counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    /// Responses accepted so far.
+    pub(crate) accepted: u64,
+}
+
+impl Standing {
+    /// Whether a response is open, or was since `accepted` of them had been.
+    pub(crate) fn opened_since(&self, accepted: u64) -> bool {
+        self.state.is_open() || self.accepted > accepted
+    }
 }
 
 /// What the task needs to begin.
@@ -51,7 +66,7 @@ impl Shared {
             capacity: config.capacity,
             hub: Hub::new(),
             mailbox: Mailbox::default(),
-            state: watch::Sender::new(State::Idle),
+            standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),
             launch: Mutex::new(Some(Launch { config, connector })),
             task: Mutex::default(),
@@ -68,15 +83,15 @@ impl Shared {
     }
 
     pub(crate) fn state(&self) -> State {
-        self.state.borrow().clone()
+        self.standing.borrow().state.clone()
     }
 
-    pub(crate) fn states(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+    pub(crate) fn standings(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
     }
 
     pub(crate) fn close_reason(&self) -> Option<CloseReason> {
-        self.state.borrow().close_reason().cloned()
+        self.standing.borrow().state.close_reason().cloned()
     }
 
     pub(crate) fn last_event_id(&self) -> String {
@@ -115,11 +130,18 @@ impl Shared {
 
     /// The one exit: whoever awaits the end is told, and queues end after what is in them.
     fn close(&self, reason: CloseReason) {
-        let state = State::Closed(reason);
         // The state first: who sees a queue end can ask why.
-        self.state.send_replace(state.clone());
-        self.hub.state(&state);
+        self.announce(State::Closed(reason));
         self.hub.close();
+    }
+
+    /// Tells those who watch, and transcripts.
+    fn announce(&self, state: State) {
+        self.hub.state(&state);
+        self.standing.send_modify(|standing| {
+            standing.accepted += u64::from(state.is_open());
+            standing.state = state;
+        });
     }
 
     pub(crate) fn add_handle(&self) {
@@ -172,7 +194,7 @@ impl fmt::Debug for Link {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("name", &self.name).field("state", &*self.state.borrow()).finish_non_exhaustive()
+        f.debug_struct("Stream").field("name", &self.name).field("state", &self.standing.borrow().state).finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,10 @@ use super::lines::Line;
 /// Buffers larger than this are given back after the event that needed them.
 pub(super) const RETAINED: usize = 128 * 1024;
 
+/// Types and IDs longer than this count twice: once where they are collected, and once where the
+/// event is put together. So the limit is one on memory, and ordinary ones count as what they are.
+const SMALL: usize = 4 * 1024;
+
 /// How much of the lines around its values an event may carry, so as to be copied in one piece.
 const SLACK: usize = 64;
 
@@ -174,7 +178,7 @@ impl Block {
 
     /// A whole `event` line; an empty value is the default type again.
     pub(super) fn event_type_line(&mut self, value: Line) {
-        if self.admit(value.len()) {
+        if self.admit(weight(value.len())) {
             self.set_event_type(value.len());
             self.event_type = Value::InChunk(value);
         } else {
@@ -198,15 +202,15 @@ impl Block {
     }
 
     fn set_event_type(&mut self, length: usize) {
-        self.held = self.held - self.event_type.len(&self.type_buffer) + length;
+        self.held = self.held - weight(self.event_type.len(&self.type_buffer)) + weight(length);
         self.type_cut = false;
     }
 
     /// A whole `id` line. One with a NUL is ignored, and so is one that does not fit.
     pub(super) fn id_line(&mut self, chunk: &[u8], value: Line) {
         let bytes = &chunk[value.range()];
-        if self.admit(bytes.len()) && memchr::memchr(0, bytes).is_none() {
-            self.held = self.held - self.id.len(&self.id_buffer) + bytes.len();
+        if self.admit(weight(bytes.len())) && memchr::memchr(0, bytes).is_none() {
+            self.held = self.held - weight(self.id.len(&self.id_buffer)) + weight(bytes.len());
             self.id = Value::InChunk(value);
         }
     }
@@ -215,7 +219,7 @@ impl Block {
     /// may be overwritten.
     pub(super) fn id_bytes(&mut self, value: &mut Vec<u8>) {
         if memchr::memchr(0, value).is_none() {
-            self.held = self.held - self.id.len(&self.id_buffer) + value.len();
+            self.held = self.held - weight(self.id.len(&self.id_buffer)) + weight(value.len());
             self.id = Value::InBuffer;
             std::mem::swap(&mut self.id_buffer, value);
         }
@@ -260,15 +264,9 @@ impl Block {
             text.clear();
         }
         let data = 0..text.len();
-        if matches!(self.event_type, Value::InBuffer) {
-            text.extend_from_slice(&self.type_buffer);
-        }
-        let event_type = data.end..text.len();
-        let id = matches!(self.id, Value::InBuffer).then(|| {
-            text.extend_from_slice(&self.id_buffer);
-            Span::new(event_type.end..text.len())
-        });
-        Gathered { bytes: text, data: Span::new(data), event_type: Span::new(event_type), id }
+        let event_type = matches!(self.event_type, Value::InBuffer).then(|| separate(text, &self.type_buffer));
+        let id = matches!(self.id, Value::InBuffer).then(|| separate(text, &self.id_buffer));
+        Gathered { bytes: text, data: Span::new(data), event_type: event_type.unwrap_or_default(), id }
     }
 
     /// The part of the chunk that holds all values and little else, if there is one.
@@ -291,6 +289,11 @@ impl Block {
     }
 }
 
+/// What a type or an ID of this length counts.
+pub(super) fn weight(length: usize) -> usize {
+    length + length.saturating_sub(SMALL)
+}
+
 impl Value {
     /// Its length, given the buffer that it has when it is in one.
     fn len(self, buffer: &[u8]) -> usize {
@@ -308,8 +311,18 @@ fn keep(buffer: &mut Vec<u8>, value: &[u8]) -> Value {
     Value::InBuffer
 }
 
+/// Appends a value on a line of its own: a character that two values have cut in halves must not
+/// come together.
+fn separate(text: &mut Vec<u8>, value: &[u8]) -> Span {
+    text.reserve_exact(value.len() + 1);
+    text.push(b'\n');
+    let start = text.len();
+    text.extend_from_slice(value);
+    Span::new(start..text.len())
+}
+
 /// Appends, growing by doubling but never past `limit`, which the caller has checked.
-fn append(buffer: &mut Vec<u8>, piece: &[u8], limit: usize) {
+pub(super) fn append(buffer: &mut Vec<u8>, piece: &[u8], limit: usize) {
     let needed = buffer.len() + piece.len();
     if needed > buffer.capacity() {
         let capacity = needed.max((buffer.capacity() * 2).min(limit));

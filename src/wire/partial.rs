@@ -1,6 +1,6 @@
 //! A line that the end of a chunk has cut: the bytes that are still needed, and no others.
 
-use super::block::{Block, RETAINED};
+use super::block::{Block, RETAINED, append, weight};
 use super::field::{self, Field, LONGEST_NAME, Retry};
 
 /// How far an unfinished line has come.
@@ -106,9 +106,11 @@ impl Partial {
             Field::Data => block.extend_data(piece),
             Field::Retry => self.retry.feed(piece),
             // A comment is no part of its block: it has the limit to itself.
-            Field::Comment if self.line.len() + piece.len() <= block.limit() => self.line.extend_from_slice(piece),
-            Field::EventType | Field::Id if block.admit(self.line.len() + piece.len()) => {
-                self.line.extend_from_slice(piece);
+            Field::Comment if self.line.len() + piece.len() <= block.limit() => {
+                append(&mut self.line, piece, block.limit());
+            }
+            Field::EventType | Field::Id if block.admit(weight(self.line.len() + piece.len())) => {
+                append(&mut self.line, piece, block.limit());
             }
             _ => {
                 self.line = Vec::new();

@@ -18,13 +18,13 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// `name` keeps the files of different tests apart.
+    /// `name` and the process keep the files of tests that run at once apart.
     pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.pem", std::process::id()));
         std::fs::write(&file, certificate.pem()).unwrap();
         Self { issuer: Issuer::new(params, key), file }
     }
@@ -58,5 +58,12 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap()
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        // A file that stays does no harm.
+        let _ = std::fs::remove_file(&self.file);
     }
 }

@@ -38,7 +38,11 @@ pub(crate) enum Retry {
     Exactly(Option<u64>),
     /// A field beyond all bounds: kept as it is (given as digits), clamped, or ignored (then `before`
     /// still holds), but never wrapped into one of `forbidden`.
-    Overflow { digits: String, before: Option<u64>, forbidden: Vec<u64> },
+    Overflow {
+        digits: String,
+        before: Option<u64>,
+        forbidden: Vec<u64>,
+    },
 }
 
 impl Vector {
@@ -54,12 +58,15 @@ impl Vector {
 ///
 /// When the file is not there, or a line is not a vector.
 pub(crate) fn load(file: &str) -> Vec<Vector> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/conformance")
+        .join(file);
     load_path(&path)
 }
 
 pub(crate) fn load_path(path: &Path) -> Vec<Vector> {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines()
         .enumerate()
         .map(|(number, line)| match serde_json::from_str::<Value>(line) {
@@ -82,7 +89,9 @@ fn parse(vector: &Value) -> Vector {
         retry: retry(expect),
         last_event_id: string(&expect["last_event_id"]),
         comments: comments(expect),
-        prompt: vector["prompt"].as_array().map(|counts| counts.iter().map(count).collect()),
+        prompt: vector["prompt"]
+            .as_array()
+            .map(|counts| counts.iter().map(count).collect()),
     }
 }
 
@@ -92,9 +101,15 @@ fn chunks(vector: &Value) -> Vec<Bytes> {
     }
     if let Some(texts) = vector["input_b64"].as_array() {
         let decode = |text: &Value| base64::engine::general_purpose::STANDARD.decode(string(text));
-        return texts.iter().map(|text| decode(text).expect("base64").into()).collect();
+        return texts
+            .iter()
+            .map(|text| decode(text).expect("base64").into())
+            .collect();
     }
-    list(&vector["input_parts"]).iter().map(|parts| repeated(parts).into()).collect()
+    list(&vector["input_parts"])
+        .iter()
+        .map(|parts| repeated(parts).into())
+        .collect()
 }
 
 fn event(event: &Value) -> Event {
@@ -102,7 +117,11 @@ fn event(event: &Value) -> Event {
         Some(parts) => repeated(parts),
         None => string(&event["data"]),
     };
-    Event { event_type: string(&event["event"]), data, id: string(&event["id"]) }
+    Event {
+        event_type: string(&event["event"]),
+        data,
+        id: string(&event["id"]),
+    }
 }
 
 fn comments(expect: &Value) -> Vec<String> {
@@ -119,7 +138,10 @@ fn retry(expect: &Value) -> Retry {
         Some(digits) => Retry::Overflow {
             digits: string(digits),
             before: exact,
-            forbidden: list(&expect["retry_forbidden"]).iter().filter_map(Value::as_u64).collect(),
+            forbidden: list(&expect["retry_forbidden"])
+                .iter()
+                .filter_map(Value::as_u64)
+                .collect(),
         },
     }
 }
@@ -134,13 +156,21 @@ fn repeated(parts: &Value) -> String {
 }
 
 fn string(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a string: {value}"))
+        .to_owned()
 }
 
 fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
+    value
+        .as_array()
+        .unwrap_or_else(|| panic!("not a list: {value}"))
 }
 
 fn count(value: &Value) -> usize {
-    value.as_u64().and_then(|count| count.try_into().ok()).unwrap_or_else(|| panic!("not a count: {value}"))
+    value
+        .as_u64()
+        .and_then(|count| count.try_into().ok())
+        .unwrap_or_else(|| panic!("not a count: {value}"))
 }

@@ -24,8 +24,13 @@ impl Server {
             .expect("`server` is built beside this program");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
-        Self { child, port: line.trim().parse().expect("a port") }
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the server says where it listens");
+        Self {
+            child,
+            port: line.trim().parse().expect("a port"),
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -60,9 +65,19 @@ pub fn run_client(arguments: &[&str]) -> Ran {
         .output()
         .expect("`client` is built beside this program");
     let cpu = children_cpu() - before;
-    assert!(output.status.success(), "client {arguments:?}: {}", output.status);
+    assert!(
+        output.status.success(),
+        "client {arguments:?}: {}",
+        output.status
+    );
     let text = String::from_utf8_lossy(&output.stdout);
-    Ran { cpu, numbers: text.split_whitespace().filter_map(|word| word.parse().ok()).collect() }
+    Ran {
+        cpu,
+        numbers: text
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect(),
+    }
 }
 
 fn sibling(name: &str) -> PathBuf {

@@ -1,0 +1,84 @@
+//! However a stream is cut, the decoder gives the same frames; and under the limit they are the
+//! standard's.
+//!
+//! The first four bytes of an input choose settings, limit and chunks (see `Plan`), the rest is the
+//! stream.
+
+#![no_main]
+
+#[path = "../../tests/wire/mod.rs"]
+mod wire;
+
+use bytes::Bytes;
+use libfuzzer_sys::{Corpus, fuzz_target};
+use sseclient::wire::Decoder;
+use wire::{Owned, byte_by_byte, cut_at, cut_by, reference, run, whole};
+
+fuzz_target!(|input: &[u8]| -> Corpus {
+    let Some((plan, stream)) = Plan::read(input) else {
+        return Corpus::Reject;
+    };
+    let stream = Bytes::copy_from_slice(stream);
+    let expected = run(plan.decoder(), whole(&stream));
+
+    let chunked = run(plan.decoder(), plan.chunks(&stream));
+    assert_eq!(expected.frames, chunked.frames, "{plan:?}");
+    assert_eq!(expected.last_event_id, chunked.last_event_id, "{plan:?}");
+
+    if plan.limit.is_none() {
+        let (mut frames, last_event_id) = reference::decode(&stream, plan.seed());
+        if !plan.comments {
+            frames.retain(|frame| !matches!(frame, Owned::Comment(_)));
+        }
+        assert_eq!(frames, expected.frames, "{plan:?}");
+        assert_eq!(last_event_id, expected.last_event_id, "{plan:?}");
+    }
+    Corpus::Keep
+});
+
+#[derive(Debug)]
+struct Plan {
+    comments: bool,
+    seeded: bool,
+    limit: Option<usize>,
+    chunks: [u8; 2],
+}
+
+impl Plan {
+    /// Byte 0: bit 0 wants comments, bit 1 seeds an ID. Byte 1: the limit, 0 for the default. Bytes 2
+    /// and 3: the chunks.
+    fn read(input: &[u8]) -> Option<(Self, &[u8])> {
+        let (&[settings, limit, first, second], stream) = input.split_first_chunk()?;
+        let plan = Self {
+            comments: settings & 1 != 0,
+            seeded: settings & 2 != 0,
+            limit: (limit != 0).then(|| usize::from(limit) - 1),
+            chunks: [first, second],
+        };
+        Some((plan, stream))
+    }
+
+    fn seed(&self) -> &'static str {
+        if self.seeded { "seed é" } else { "" }
+    }
+
+    fn decoder(&self) -> Decoder {
+        let decoder = Decoder::new()
+            .comments(self.comments)
+            .last_event_id(self.seed());
+        match self.limit {
+            Some(bytes) => decoder.max_event_size(bytes),
+            None => decoder,
+        }
+    }
+
+    /// Nothing: byte by byte. One number: two chunks, cut there. Two: chunks of these lengths by turns,
+    /// with an empty one in between.
+    fn chunks(&self, stream: &Bytes) -> Vec<Bytes> {
+        match self.chunks.map(usize::from) {
+            [0, 0] => byte_by_byte(stream).collect(),
+            [at, 0] => cut_at(stream, at.min(stream.len())).into(),
+            [one, other] => cut_by(stream, &[one, 0, other]),
+        }
+    }
+}

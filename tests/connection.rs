@@ -1,0 +1,347 @@
+//! What a user sees of one connection: events, reconnection, resumption, verdicts, changes.
+
+mod support;
+
+use std::time::Duration;
+
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
+use support::{OPEN, Server, within};
+
+const SOON: Duration = Duration::from_millis(10);
+
+fn stream(url: &str) -> Handle {
+    Client::new().stream(url).reconnection_time(SOON).build().unwrap()
+}
+
+/// A handle that is connected, and a subscription to everything that missed nothing.
+fn follow(url: &str) -> (Handle, Subscription) {
+    let handle = stream(url);
+    let subscription = handle.subscribe(Filter::all());
+    handle.connect();
+    (handle, subscription)
+}
+
+async fn next(subscription: &mut Subscription) -> Delivery {
+    within(subscription.recv()).await.expect("the stream goes on")
+}
+
+/// The next delivery, in short: `type=data#last event ID`, or the gap.
+async fn short(subscription: &mut Subscription) -> String {
+    match next(subscription).await {
+        Delivery::Event(event) => format!("{}={}#{}", event.event_type(), event.data(), event.last_event_id()),
+        Delivery::Gap(gap) => format!("{gap:?}"),
+    }
+}
+
+fn opened_with(body: &str) -> String {
+    format!("{OPEN}{body}")
+}
+
+#[tokio::test]
+async fn two_subscribers_of_one_connection_each_get_their_types_in_wire_order() {
+    let body = "data: 1\n\nevent: a\ndata: 2\n\nevent: b\ndata: 3\n\nevent: a\ndata: 4\n\n";
+    let server = Server::start(move |_, mut connection| async move {
+        connection.send(&opened_with(body)).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = stream(&server.url);
+    let mut a = handle.subscribe("a");
+    let mut rest = handle.subscribe(["b", ""]);
+    handle.connect();
+    assert_eq!(short(&mut a).await, "a=2#");
+    assert_eq!(short(&mut a).await, "a=4#");
+    assert_eq!(short(&mut rest).await, "message=1#");
+    assert_eq!(short(&mut rest).await, "b=3#");
+    assert_eq!(server.requests().len(), 1);
+    within(handle.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_resumes_from_the_last_id_and_says_so_at_the_seam() {
+    let server = Server::answering(vec![
+        opened_with("id: 1\ndata: a\n\ndata: b\n\nid: 9\ndata: cut o"),
+        opened_with("data: c\n\n"),
+        opened_with("id\n\ndata: d\n\n"),
+        opened_with("data: e\n\n"),
+    ])
+    .await;
+    let (_handle, mut events) = follow(&server.url);
+    for expected in [
+        "message=a#1",
+        "message=b#1",
+        "Reconnected { sent: Some(\"1\") }",
+        "message=c#1",
+        "Reconnected { sent: Some(\"1\") }",
+        "message=d#",
+        "Reconnected { sent: None }",
+        "message=e#",
+    ] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    let sent = server.headers("last-event-id");
+    assert_eq!(&sent[..4], [None, Some("1".into()), Some("1".into()), None]);
+}
+
+#[tokio::test]
+async fn a_block_without_data_moves_the_resume_point_and_a_half_one_does_not() {
+    let server = Server::answering(vec![opened_with("id: 5\n\nid: 6\n"), opened_with("data: x\n\n")]).await;
+    let (handle, mut events) = follow(&server.url);
+    assert_eq!(short(&mut events).await, "Reconnected { sent: Some(\"5\") }");
+    assert_eq!(short(&mut events).await, "message=x#5");
+    assert_eq!(handle.last_event_id(), "5");
+}
+
+#[tokio::test]
+async fn any_id_is_carried_if_a_header_can_and_left_out_if_not() {
+    let long = "i".repeat(300);
+    for (id, sent) in [("grüße-€", true), (&*long, true), ("a\u{1}b", false), ("a\tb", true), ("\u{7f}", false)] {
+        let server = Server::answering(vec![opened_with(&format!("id: {id}\ndata: a\n\n")), opened_with("data: b\n\n")]).await;
+        let (_handle, mut events) = follow(&server.url);
+        assert_eq!(short(&mut events).await, format!("message=a#{id}"));
+        let expected = sent.then(|| id.to_owned());
+        assert_eq!(next(&mut events).await, Delivery::Gap(Gap::reconnected(expected.clone())), "{id:?}");
+        assert_eq!(short(&mut events).await, format!("message=b#{id}"));
+        assert_eq!(server.headers("last-event-id")[1], expected, "{id:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_request_is_what_the_standard_asks_for_and_what_the_caller_set() {
+    let server = Server::answering(vec![opened_with("")]).await;
+    let url = server.url.replace("http://", "http://alice:s%20t@").replace("/stream", "/a/b?x=1#fragment");
+    let handle = Client::new().stream(url).header("X-Key", "k").query("q", "a b").last_event_id("7").build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    let request = &server.requests()[0];
+    assert!(request.starts_with("GET /a/b?x=1&q=a%20b HTTP/1.1\r\n"), "{request}");
+    for (name, value) in [
+        ("accept", "text/event-stream"),
+        ("cache-control", "no-cache"),
+        ("authorization", "Basic YWxpY2U6cyB0"),
+        ("x-key", "k"),
+        ("last-event-id", "7"),
+        ("host", server.url.trim_start_matches("http://").trim_end_matches("/stream")),
+    ] {
+        assert_eq!(support::header(request, name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(request.to_ascii_lowercase().matches("last-event-id").count(), 1);
+}
+
+#[tokio::test]
+async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
+    let page = "content-type: text/html\r\ncontent-length: 5\r\n\r\nsorry";
+    for (head, kind, is_final) in [
+        ("404 Not Found", ErrorKind::Status, true),
+        ("401 Unauthorized", ErrorKind::Status, true),
+        ("201 Created", ErrorKind::Status, true),
+        ("302 Found\r\nlocation: /there", ErrorKind::Redirect, true),
+        ("302 Found", ErrorKind::Status, true),
+        ("200 OK", ErrorKind::ContentType, true),
+        ("408 Request Timeout", ErrorKind::Status, false),
+        ("425 Too Early", ErrorKind::Status, false),
+        ("429 Too Many Requests", ErrorKind::Status, false),
+        ("500 Internal Server Error", ErrorKind::Status, false),
+        ("502 Bad Gateway", ErrorKind::Status, false),
+        ("503 Service Unavailable", ErrorKind::Status, false),
+        ("504 Gateway Timeout", ErrorKind::Status, false),
+        ("501 Not Implemented", ErrorKind::Status, true),
+    ] {
+        let server = Server::answering(vec![format!("HTTP/1.1 {head}\r\n{page}"), opened_with("data: up\n\n")]).await;
+        let handle = stream(&server.url);
+        let mut events = handle.subscribe(Filter::all());
+        let mut states = handle.state_changes();
+        handle.connect();
+        if is_final {
+            let reason = within(handle.closed()).await;
+            let error = reason.error().expect(head);
+            assert_eq!((error.kind(), error.is_final()), (kind, true), "{head}");
+            assert_eq!(error.status().unwrap().as_str(), &head[..3]);
+            assert_eq!(&error.body().unwrap()[..], b"sorry", "{head}");
+            assert_eq!(error.headers().unwrap()["content-length"], "5");
+            assert!(events.recv().await.is_none(), "{head}");
+            assert_eq!(server.requests().len(), 1, "{head}");
+        } else {
+            let cause = loop {
+                if let State::Waiting { cause, .. } = within(states.recv()).await.expect(head) {
+                    break cause;
+                }
+            };
+            assert_eq!((cause.kind(), cause.is_final()), (kind, false), "{head}");
+            assert_eq!(short(&mut events).await, "message=up#", "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_content_stops_for_good_and_is_no_error() {
+    let server = Server::answering(vec!["HTTP/1.1 204 No Content\r\n\r\n".into()]).await;
+    let (handle, mut events) = follow(&server.url);
+    assert!(within(events.recv()).await.is_none());
+    assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
+    assert!(handle.closed().await.into_result().is_ok());
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn every_http_framing_is_a_stream() {
+    let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (name, answer) in [
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: a\n\n".to_owned()),
+        ("length", "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9\r\n\r\ndata: a\n\n".to_owned()),
+        ("chunk extensions and trailers", format!("{chunked}4;x=y\r\ndata\r\n5\r\n: a\n\n\r\n0\r\nx-trailer: 1\r\n\r\n")),
+        ("early hints", format!("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n{OPEN}data: a\n\n")),
+        ("type with parameters", OPEN.replace("event-stream", "Event-Stream; charset=latin1") + "data: a\n\n"),
+    ] {
+        let server = Server::answering(vec![answer]).await;
+        let (_handle, mut events) = follow(&server.url);
+        assert_eq!(short(&mut events).await, "message=a#", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_response_is_tried_again() {
+    for (name, answer, kind) in [
+        ("nothing", "", ErrorKind::Protocol),
+        ("half a head", "HTTP/1.1 200 OK\r\ncontent-ty", ErrorKind::Protocol),
+        ("garbage", "\u{1}\u{2}garbage\r\n\r\n", ErrorKind::Protocol),
+        ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n", ErrorKind::Protocol),
+    ] {
+        let server = Server::answering(vec![answer.to_owned(), opened_with("data: up\n\n")]).await;
+        let handle = stream(&server.url);
+        let mut events = handle.subscribe(Filter::all());
+        let mut transcript = handle.transcript();
+        handle.connect();
+        let cause = loop {
+            if let sseclient::TranscriptItem::State(State::Waiting { cause, .. }) = within(transcript.recv()).await.unwrap() {
+                break cause;
+            }
+        };
+        assert_eq!((cause.kind(), cause.is_final()), (kind, false), "{name}");
+        assert!(std::error::Error::source(&cause).is_some(), "{name}");
+        assert_eq!(short(&mut events).await, "message=up#", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_body_is_told_from_its_breaking_off() {
+    let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (rest, kind) in [("0\r\n\r\n", ErrorKind::EndOfStream), ("ff\r\ndata: cut", ErrorKind::Body)] {
+        let server = Server::answering(vec![format!("{chunked}9\r\ndata: a\n\n\r\n{rest}"), opened_with("data: b\n\n")]).await;
+        let handle = stream(&server.url);
+        let mut transcript = handle.transcript();
+        handle.connect();
+        let mut seen = Vec::new();
+        let cause = loop {
+            match within(transcript.recv()).await.unwrap() {
+                sseclient::TranscriptItem::State(State::Waiting { cause, .. }) => break cause,
+                sseclient::TranscriptItem::Event(event) => seen.push(event.data().to_owned()),
+                _ => {}
+            }
+        };
+        assert_eq!(cause.kind(), kind);
+        assert_eq!(seen, ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn an_oversized_event_is_skipped_its_id_taken_and_only_those_it_concerns_are_told() {
+    let huge = format!("id: 2\nevent: big\ndata: {}\n\n", "x".repeat(5_000));
+    let body = format!("id: 1\ndata: a\n\n{huge}event: small\ndata: b\n\n");
+    let server = Server::answering(vec![opened_with(&body), opened_with("data: c\n\n")]).await;
+    let handle = Client::new().stream(&*server.url).reconnection_time(SOON).max_event_size(1_000).build().unwrap();
+    let (mut big, mut small) = (handle.subscribe("big"), handle.subscribe("small"));
+    handle.connect();
+    let oversized = Gap::oversized(Some("big".into()), Some("2".into()), 5_000);
+    assert_eq!(next(&mut big).await, Delivery::Gap(oversized));
+    assert_eq!(short(&mut small).await, "small=b#2");
+    assert_eq!(short(&mut small).await, "Reconnected { sent: Some(\"2\") }");
+}
+
+#[tokio::test]
+async fn a_changed_header_goes_with_the_next_attempt_and_reconnect_dials_at_once() {
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(&opened_with("id: 1\ndata: hello\n\n")).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = Client::new().stream(&*server.url).header("authorization", "old").header("x-other", "1").build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    assert_eq!(short(&mut events).await, "message=hello#1");
+    handle.set_header("authorization", "new").unwrap();
+    handle.remove_header("x-other").unwrap();
+    for _ in 0..100 {
+        handle.reconnect();
+    }
+    assert_eq!(short(&mut events).await, "Reconnected { sent: Some(\"1\") }");
+    assert_eq!(short(&mut events).await, "message=hello#1");
+    assert_eq!(server.headers("authorization"), [Some("old".into()), Some("new".into())]);
+    assert_eq!(server.headers("x-other"), [Some("1".into()), None]);
+}
+
+#[tokio::test]
+async fn reconnect_ends_a_wait() {
+    let server = Server::answering(vec![opened_with("data: a\n\n"), opened_with("data: b\n\n")]).await;
+    let handle = Client::new().stream(&*server.url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    let mut states = handle.state_changes();
+    handle.connect();
+    assert_eq!(short(&mut events).await, "message=a#");
+    while !matches!(within(states.recv()).await, Some(State::Waiting { .. })) {}
+    handle.reconnect();
+    assert_eq!(short(&mut events).await, "Reconnected { sent: None }");
+    assert_eq!(short(&mut events).await, "message=b#");
+}
+
+#[tokio::test]
+async fn open_returns_an_open_stream_or_the_first_failure() {
+    let server = Server::answering(vec![opened_with("data: a\n\n")]).await;
+    let mut events = within(Client::new().stream(&*server.url).open("message")).await.unwrap();
+    assert!(events.handle().state().is_open() || events.close_reason().is_none());
+    assert_eq!(short(&mut events).await, "message=a#");
+
+    let refused = Server::answering(vec!["HTTP/1.1 503 Service Unavailable\r\n\r\n".into()]).await;
+    let error = within(sseclient::open(&*refused.url)).await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 503);
+    let gone = Server::answering(vec!["HTTP/1.1 204 No Content\r\n\r\n".into()]).await;
+    assert_eq!(within(sseclient::open(&*gone.url)).await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn the_transcript_has_everything_in_order() {
+    use sseclient::TranscriptItem;
+    let server = Server::answering(vec![
+        opened_with(": hi\nid: 1\ndata: a\n\n: there\n\n"),
+        "HTTP/1.1 204 No Content\r\n\r\n".into(),
+    ])
+    .await;
+    let handle = stream(&server.url);
+    let mut transcript = handle.transcript();
+    handle.connect();
+    let mut seen = Vec::new();
+    while let Some(item) = within(transcript.recv()).await {
+        seen.push(match item {
+            TranscriptItem::Event(event) => event.data().to_owned(),
+            TranscriptItem::Comment(comment) => format!(":{comment}"),
+            TranscriptItem::Gap(gap) => format!("{gap:?}"),
+            TranscriptItem::State(State::Waiting { cause, attempt, .. }) => format!("waiting {attempt} {:?}", cause.kind()),
+            TranscriptItem::State(State::Open { .. }) => "open".into(),
+            TranscriptItem::State(state) => state.to_string(),
+            _ => unreachable!("a new kind of item"),
+        });
+    }
+    let closed = "closed: the server has no more content (204)";
+    let expected =
+        ["connecting, attempt 1", "open", ": hi", "a", ": there", "waiting 2 EndOfStream", "connecting, attempt 2", closed];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_timeout_has_its_own_kind() {
+    // Accepts in the kernel's backlog and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let error = within(Client::new().stream(url).response_timeout(SOON).open("x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false));
+}

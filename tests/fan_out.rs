@@ -1,0 +1,189 @@
+//! The fan-out: nothing missed, nothing lost in silence, whoever is slow.
+
+mod support;
+
+use sseclient::{Client, Delivery, Filter, Gap, Subscription};
+use support::{OPEN, Server, until, within};
+
+/// A server that sends `events` numbered events as fast as it can, and then stays silent.
+async fn blast(events: usize) -> Server {
+    Server::start(move |_, mut connection| async move {
+        connection.send(OPEN).await;
+        let mut next = 0;
+        while next < events {
+            let end = events.min(next + 1000);
+            let batch: String = (next..end).map(|number| format!("data: {number}\n\n")).collect();
+            if !connection.send(&batch).await {
+                return;
+            }
+            next = end;
+        }
+        connection.closed().await;
+    })
+    .await
+}
+
+/// Takes deliveries up to the event with this number: how many came, how many were reported missed.
+async fn drain(subscription: &mut Subscription, last: usize) -> (u64, u64) {
+    let (mut came, mut missed, mut next) = (0, 0, 0);
+    loop {
+        match subscription.recv().await.expect("the stream goes on") {
+            Delivery::Event(event) => {
+                let number: u64 = event.data().parse().unwrap();
+                assert_eq!(number, next, "in order, and every hole was announced");
+                came += 1;
+                next += 1;
+                if number as usize == last {
+                    return (came, missed);
+                }
+            }
+            Delivery::Gap(Gap::Lagged { missed: more, .. }) => {
+                missed += more;
+                next += more;
+            }
+            Delivery::Gap(gap) => panic!("{gap:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(&format!("{OPEN}event: a\ndata: first\n\n")).await;
+        connection.closed().await;
+    })
+    .await;
+    let client = Client::new();
+    for round in 0..1000 {
+        let handle = client.stream(&*server.url).build().unwrap();
+        let (mut one, mut other) = (handle.subscribe("a"), handle.subscribe(Filter::all()));
+        handle.connect();
+        for subscription in [&mut one, &mut other] {
+            let Some(Delivery::Event(event)) = within(subscription.recv()).await else { panic!("round {round}") };
+            assert_eq!(event.data(), "first", "round {round}");
+        }
+        within(handle.shutdown()).await;
+    }
+}
+
+const MILLION: usize = 1_000_000;
+
+async fn a_healthy_subscriber_loses_nothing() {
+    let server = blast(MILLION).await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    let reading = tokio::spawn(async move { drain(&mut events, MILLION - 1).await });
+    let (came, missed) = tokio::time::timeout(support::LIMIT * 6, reading).await.unwrap().unwrap();
+    assert_eq!((came, missed), (MILLION as u64, 0));
+}
+
+#[tokio::test]
+async fn a_healthy_subscriber_loses_nothing_in_a_blast_on_one_thread() {
+    a_healthy_subscriber_loses_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_subscriber_loses_nothing_in_a_blast_on_two_workers() {
+    a_healthy_subscriber_loses_nothing().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_not_read_costs_others_nothing_and_counts_what_it_missed() {
+    let total = 10_000;
+    let server = blast(total).await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let (mut stuck, mut healthy) = (handle.subscribe("message"), handle.subscribe(Filter::all()));
+    handle.connect();
+    assert_eq!(within(drain(&mut healthy, total - 1)).await, (total as u64, 0));
+    let (came, missed) = within(drain(&mut stuck, total - 1)).await;
+    assert_eq!(came + missed, total as u64);
+    assert_eq!(came, 256, "the newest, as many as the queue holds");
+    assert_eq!(stuck.missed(), missed);
+}
+
+#[tokio::test]
+async fn a_subscription_that_catches_up_is_waited_for_again() {
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(OPEN).await;
+        let batch: String = (0..2_000).map(|number| format!("data: {number}\n\n")).collect();
+        connection.send(&batch).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = Client::new().stream(&*server.url).capacity(16).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    let mut other = handle.subscribe("message");
+    handle.connect();
+    // `events` is stuck while `other` takes the first half; then it moves, and loses no more.
+    let half = within(drain(&mut other, 999)).await;
+    assert_eq!(half, (1000, 0));
+    let (came, missed) = within(async { tokio::join!(drain(&mut events, 1_999), drain_rest(&mut other)).0 }).await;
+    assert_eq!(came + missed, 2000);
+    assert!(missed >= 900, "{missed} of the first thousand are gone");
+    assert!(missed <= 1016, "{missed}: nothing was lost after it had caught up");
+}
+
+async fn drain_rest(subscription: &mut Subscription) {
+    let mut next = 1000;
+    while next < 2000 {
+        match subscription.recv().await.unwrap() {
+            Delivery::Event(event) => {
+                assert_eq!(event.data(), next.to_string());
+                next += 1;
+            }
+            Delivery::Gap(gap) => panic!("{gap:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped() {
+    let burst = |from: usize| (from..from + 50).map(|n| format!("data: {n}\n\n")).collect::<String>();
+    let server = Server::answering(vec![
+        format!("{OPEN}id: x\n\n{}", burst(0)),
+        format!("{OPEN}{}", burst(50)),
+        "HTTP/1.1 204 No Content\r\n\r\n".into(),
+    ])
+    .await;
+    let handle = Client::new().stream(&*server.url).capacity(8).reconnection_time(std::time::Duration::ZERO).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    within(handle.closed()).await;
+    assert_eq!(events.recv().await, Some(Delivery::Gap(Gap::lagged(92))));
+    assert_eq!(events.recv().await, Some(Delivery::Gap(Gap::reconnected(Some("x".into())))));
+    for number in 92..100 {
+        let Some(Delivery::Event(event)) = events.recv().await else { panic!("event {number}") };
+        assert_eq!(event.data(), number.to_string());
+    }
+    assert_eq!(events.recv().await, None);
+    assert_eq!(events.missed(), 92);
+}
+
+#[tokio::test]
+async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_what_comes_later() {
+    let (go, wait) = tokio::sync::watch::channel(0);
+    let server = Server::start(move |_, mut connection| {
+        let mut wait = wait.clone();
+        async move {
+            connection.send(OPEN).await;
+            for number in 1..=2 {
+                wait.wait_for(|go| *go >= number).await.unwrap();
+                connection.send(&format!("data: {number}\n\n")).await;
+            }
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let mut early = handle.subscribe("message");
+    handle.connect();
+    go.send_replace(1);
+    assert!(matches!(within(early.recv()).await, Some(Delivery::Event(event)) if event.data() == "1"));
+    let mut late = handle.subscribe(["message", "other"]);
+    drop(early);
+    go.send_replace(2);
+    assert!(matches!(within(late.recv()).await, Some(Delivery::Event(event)) if event.data() == "2"));
+    drop(late);
+    until("still connected", || handle.state().is_open()).await;
+}

@@ -1,0 +1,127 @@
+//! A scripted server on loopback: each test says, byte by byte, what a connection is answered.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// The head of an open event stream, delimited by the connection's end.
+pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+
+/// How long a condition may take to hold before a test fails rather than hang.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// A server that hands each connection, with its number, to a script.
+pub struct Server {
+    pub url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// `script` gets each connection after its request head was read.
+    pub async fn start<F, Fut>(script: F) -> Self
+    where
+        F: Fn(usize, Connection) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/stream", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            for number in 0.. {
+                let Ok((tcp, _)) = listener.accept().await else { return };
+                tcp.set_nodelay(true).unwrap();
+                let mut connection = Connection { tcp };
+                let Some(request) = connection.read_head().await else { continue };
+                seen.lock().unwrap().push(request);
+                tokio::spawn(script(number, connection));
+            }
+        });
+        Self { url, requests, task }
+    }
+
+    /// A server that answers the connections in turn, each with one of these texts, and then closes
+    /// it. The last is for all that follow.
+    pub async fn answering(answers: Vec<String>) -> Self {
+        let answers = Arc::new(answers);
+        Self::start(move |number, mut connection| {
+            let answers = Arc::clone(&answers);
+            async move {
+                let answer = &answers[number.min(answers.len() - 1)];
+                connection.send(answer).await;
+            }
+        })
+        .await
+    }
+
+    /// The request heads so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The value of a header in each request.
+    pub fn headers(&self, name: &str) -> Vec<Option<String>> {
+        self.requests().iter().map(|request| header(request, name)).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub fn header(request: &str, name: &str) -> Option<String> {
+    request.lines().skip(1).find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    })
+}
+
+/// One connection, in the server's hands.
+pub struct Connection {
+    pub tcp: TcpStream,
+}
+
+impl Connection {
+    /// Sends text; a client that went away is not the server's problem.
+    pub async fn send(&mut self, text: &str) -> bool {
+        self.tcp.write_all(text.as_bytes()).await.is_ok()
+    }
+
+    /// Waits until the client has closed its end.
+    pub async fn closed(mut self) {
+        let mut buffer = [0; 1024];
+        while let Ok(1..) = self.tcp.read(&mut buffer).await {}
+    }
+
+    async fn read_head(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.tcp.read_u8().await.ok()?);
+        }
+        Some(String::from_utf8(head).unwrap())
+    }
+}
+
+/// Waits for a future that has to come to an end; a test that would hang fails instead.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LIMIT, future).await.expect("this should have come to an end")
+}
+
+/// Waits until `condition` holds, giving way to everybody else in between.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
