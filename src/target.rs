@@ -37,7 +37,8 @@ impl Target {
             return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a scheme: http:// or https://"));
         };
         if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            let message = format!("the scheme {scheme:?} is not supported: use http or https", scheme = scheme.as_str());
+            let message =
+                format!("the scheme {scheme:?} is not supported: use http or https", scheme = scheme.as_str());
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         if scheme == Scheme::HTTPS && !cfg!(feature = "tls") {
@@ -70,7 +71,8 @@ impl Target {
             separator = '&';
         }
         let mut parts = self.uri.into_parts();
-        let invalid = |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
+        let invalid =
+            |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
         parts.path_and_query = Some(path.parse::<PathAndQuery>().map_err(|error| invalid(error.into()))?);
         let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
         Ok(Self { uri, ..self })

@@ -96,7 +96,8 @@ async fn a_block_without_data_moves_the_resume_point_and_a_half_one_does_not() {
 async fn any_id_is_carried_if_a_header_can_and_left_out_if_not() {
     let long = "i".repeat(300);
     for (id, sent) in [("grüße-€", true), (&*long, true), ("a\u{1}b", false), ("a\tb", true), ("\u{7f}", false)] {
-        let server = Server::answering(vec![opened_with(&format!("id: {id}\ndata: a\n\n")), opened_with("data: b\n\n")]).await;
+        let server =
+            Server::answering(vec![opened_with(&format!("id: {id}\ndata: a\n\n")), opened_with("data: b\n\n")]).await;
         let (_handle, mut events) = follow(&server.url);
         assert_eq!(short(&mut events).await, format!("message=a#{id}"));
         let expected = sent.then(|| id.to_owned());
@@ -188,8 +189,14 @@ async fn every_http_framing_is_a_stream() {
     let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     for (name, answer) in [
         ("HTTP/1.0", "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: a\n\n".to_owned()),
-        ("length", "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9\r\n\r\ndata: a\n\n".to_owned()),
-        ("chunk extensions and trailers", format!("{chunked}4;x=y\r\ndata\r\n5\r\n: a\n\n\r\n0\r\nx-trailer: 1\r\n\r\n")),
+        (
+            "length",
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9\r\n\r\ndata: a\n\n".to_owned(),
+        ),
+        (
+            "chunk extensions and trailers",
+            format!("{chunked}4;x=y\r\ndata\r\n5\r\n: a\n\n\r\n0\r\nx-trailer: 1\r\n\r\n"),
+        ),
         ("early hints", format!("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n{OPEN}data: a\n\n")),
         ("type with parameters", OPEN.replace("event-stream", "Event-Stream; charset=latin1") + "data: a\n\n"),
     ] {
@@ -213,7 +220,9 @@ async fn whatever_is_no_response_is_tried_again() {
         let mut transcript = handle.transcript();
         handle.connect();
         let cause = loop {
-            if let sseclient::TranscriptItem::State(State::Waiting { cause, .. }) = within(transcript.recv()).await.unwrap() {
+            if let sseclient::TranscriptItem::State(State::Waiting { cause, .. }) =
+                within(transcript.recv()).await.unwrap()
+            {
                 break cause;
             }
         };
@@ -227,7 +236,8 @@ async fn whatever_is_no_response_is_tried_again() {
 async fn the_end_of_a_body_is_told_from_its_breaking_off() {
     let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     for (rest, kind) in [("0\r\n\r\n", ErrorKind::EndOfStream), ("ff\r\ndata: cut", ErrorKind::Body)] {
-        let server = Server::answering(vec![format!("{chunked}9\r\ndata: a\n\n\r\n{rest}"), opened_with("data: b\n\n")]).await;
+        let server =
+            Server::answering(vec![format!("{chunked}9\r\ndata: a\n\n\r\n{rest}"), opened_with("data: b\n\n")]).await;
         let handle = stream(&server.url);
         let mut transcript = handle.transcript();
         handle.connect();
@@ -265,7 +275,8 @@ async fn a_changed_header_goes_with_the_next_attempt_and_reconnect_dials_at_once
         connection.closed().await;
     })
     .await;
-    let handle = Client::new().stream(&*server.url).header("authorization", "old").header("x-other", "1").build().unwrap();
+    let handle =
+        Client::new().stream(&*server.url).header("authorization", "old").header("x-other", "1").build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     assert_eq!(short(&mut events).await, "message=hello#1");
@@ -325,15 +336,25 @@ async fn the_transcript_has_everything_in_order() {
             TranscriptItem::Event(event) => event.data().to_owned(),
             TranscriptItem::Comment(comment) => format!(":{comment}"),
             TranscriptItem::Gap(gap) => format!("{gap:?}"),
-            TranscriptItem::State(State::Waiting { cause, attempt, .. }) => format!("waiting {attempt} {:?}", cause.kind()),
+            TranscriptItem::State(State::Waiting { cause, attempt, .. }) => {
+                format!("waiting {attempt} {:?}", cause.kind())
+            }
             TranscriptItem::State(State::Open { .. }) => "open".into(),
             TranscriptItem::State(state) => state.to_string(),
             _ => unreachable!("a new kind of item"),
         });
     }
     let closed = "closed: the server has no more content (204)";
-    let expected =
-        ["connecting, attempt 1", "open", ": hi", "a", ": there", "waiting 2 EndOfStream", "connecting, attempt 2", closed];
+    let expected = [
+        "connecting, attempt 1",
+        "open",
+        ": hi",
+        "a",
+        ": there",
+        "waiting 2 EndOfStream",
+        "connecting, attempt 2",
+        closed,
+    ];
     assert_eq!(seen, expected);
 }
 

@@ -146,7 +146,8 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
         "HTTP/1.1 204 No Content\r\n\r\n".into(),
     ])
     .await;
-    let handle = Client::new().stream(&*server.url).capacity(8).reconnection_time(std::time::Duration::ZERO).build().unwrap();
+    let handle =
+        Client::new().stream(&*server.url).capacity(8).reconnection_time(std::time::Duration::ZERO).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     within(handle.closed()).await;

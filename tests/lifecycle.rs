@@ -103,7 +103,10 @@ async fn commands_are_taken_in_every_phase() {
         setting.handle.reconnect();
         // A changed header makes even an attempt under way begin again.
         let state = within(states.recv()).await;
-        assert!(matches!(state, Some(State::Connecting { .. } | State::Open { .. })), "{place:?}: {present:?} {state:?}");
+        assert!(
+            matches!(state, Some(State::Connecting { .. } | State::Open { .. })),
+            "{place:?}: {present:?} {state:?}"
+        );
         within(setting.handle.shutdown()).await;
     }
 }
@@ -177,11 +180,9 @@ fn a_runtime_that_is_shut_down_gives_the_stream_a_reason() {
 
 #[tokio::test]
 async fn queued_events_are_delivered_after_the_end() {
-    let server = Server::answering(vec![
-        format!("{OPEN}data: 1\n\ndata: 2\n\n"),
-        "HTTP/1.1 204 No Content\r\n\r\n".into(),
-    ])
-    .await;
+    let server =
+        Server::answering(vec![format!("{OPEN}data: 1\n\ndata: 2\n\n"), "HTTP/1.1 204 No Content\r\n\r\n".into()])
+            .await;
     let handle = Client::new().stream(&*server.url).reconnection_time(Duration::ZERO).build().unwrap();
     let mut events = handle.subscribe("message").into_events();
     handle.connect();

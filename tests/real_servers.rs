@@ -5,12 +5,7 @@
 //! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
 //! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails loudly"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test fails loudly")]
 
 #[path = "real/publisher.rs"]
 mod publisher;
@@ -62,10 +57,8 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(server: SocketAdd
         .reconnection_time(Duration::from_millis(50))
         .build()
         .expect("a valid stream");
-    let recorders = [
-        Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])),
-        Recorder::start(handle.subscribe(TYPES[2])),
-    ];
+    let recorders =
+        [Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])), Recorder::start(handle.subscribe(TYPES[2]))];
     handle.connect();
     handle.opened().await.expect("the server streams");
 
@@ -73,10 +66,7 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(server: SocketAdd
     let story = tell_the_story(&relay, &mut publisher, &recorders);
     if timeout(PATIENCE, story).await.is_err() {
         let latest = recorders.map(|recorder| recorder.latest());
-        panic!(
-            "at event {latest:?} after {PATIENCE:?}: {:?}",
-            handle.state()
-        );
+        panic!("at event {latest:?} after {PATIENCE:?}: {:?}", handle.state());
     }
     let last_event_id = handle.last_event_id();
     let reason = handle.shutdown().await;
@@ -87,10 +77,7 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(server: SocketAdd
     check_events(&recordings[0], |number| number % 3 != 2);
     check_events(&recordings[1], |number| number % 3 == 2);
     check_gaps(&recordings);
-    assert_eq!(
-        last_event_id,
-        latest(&recordings.concat()).expect("events").1
-    );
+    assert_eq!(last_event_id, latest(&recordings.concat()).expect("events").1);
 }
 
 /// Publishes all events and cuts the connection twice, both times inside an event: once as a server
@@ -102,10 +89,7 @@ async fn tell_the_story(relay: &Relay, publisher: &mut Publisher, recorders: &[R
         publish(publisher, start..start + 300).await;
         // An earlier cut is overcome by now, and the new one comes while events are under way.
         received(recorders, start + 250).await;
-        let (outage, ()) = tokio::join!(
-            relay.sever(cut),
-            publish(publisher, start + 300..start + 350)
-        );
+        let (outage, ()) = tokio::join!(relay.sever(cut), publish(publisher, start + 300..start + 350));
         publish(publisher, start + 350..start + 400).await;
         outage.end();
     }
@@ -122,11 +106,7 @@ async fn publish(publisher: &mut Publisher, numbers: Range<usize>) {
 
 /// Waits until an event has arrived where its type belongs.
 async fn received([two_types, third_type]: &[Recorder; 2], number: usize) {
-    let recorder = if number % 3 == 2 {
-        third_type
-    } else {
-        two_types
-    };
+    let recorder = if number % 3 == 2 { third_type } else { two_types };
     recorder.reached(number).await;
 }
 
@@ -137,10 +117,7 @@ fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
         let found = events.get(place).map(|event| number_of(event));
         assert_eq!(found, Some(number), "at place {place} of {}", events.len());
     }
-    assert_eq!(
-        events.len(),
-        (0..EVENTS).filter(|&number| belongs(number)).count()
-    );
+    assert_eq!(events.len(), (0..EVENTS).filter(|&number| belongs(number)).count());
     for event in events {
         assert_eq!(event.event_type(), TYPES[number_of(event) % 3]);
         assert_eq!(event.data(), data(number_of(event)));
@@ -152,15 +129,9 @@ fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
 fn check_gaps(recordings: &[Vec<Delivery>; 2]) {
     let parts = recordings.each_ref().map(|recording| parts(recording));
     for (cut, start) in [0, 400].into_iter().enumerate() {
-        let before_the_cut = parts
-            .each_ref()
-            .map(|(parts, _)| parts[cut].clone())
-            .concat();
+        let before_the_cut = parts.each_ref().map(|(parts, _)| parts[cut].clone()).concat();
         let (number, id) = latest(&before_the_cut).expect("events before the cut");
-        assert!(
-            (start + 250..start + 350).contains(&number),
-            "cut after event {number}"
-        );
+        assert!((start + 250..start + 350).contains(&number), "cut after event {number}");
         for (_, gaps) in &parts {
             assert_eq!(gaps[cut], Gap::reconnected(Some(id.clone())));
             assert!(!gaps[cut].is_loss());
@@ -172,19 +143,14 @@ fn check_gaps(recordings: &[Vec<Delivery>; 2]) {
 fn parts(recording: &[Delivery]) -> (Vec<Vec<Delivery>>, Vec<Gap>) {
     let gaps: Vec<Gap> = recording.iter().filter_map(gap).cloned().collect();
     assert_eq!(gaps.len(), 2, "{gaps:?}");
-    let parts = recording
-        .split(|delivery| gap(delivery).is_some())
-        .map(<[_]>::to_vec)
-        .collect();
+    let parts = recording.split(|delivery| gap(delivery).is_some()).map(<[_]>::to_vec).collect();
     (parts, gaps)
 }
 
 /// Number and last event ID of the event with the highest number.
 fn latest(recording: &[Delivery]) -> Option<(usize, String)> {
     let events = recording.iter().filter_map(event);
-    events
-        .map(|event| (number_of(event), event.last_event_id().to_owned()))
-        .max()
+    events.map(|event| (number_of(event), event.last_event_id().to_owned())).max()
 }
 
 fn event(delivery: &Delivery) -> Option<&Event> {
@@ -240,10 +206,7 @@ impl Recorder {
     /// Waits for the event with this number or a later one: the recording shows what went missing.
     async fn reached(&self, number: usize) {
         let mut latest = self.latest.clone();
-        latest
-            .wait_for(|latest| *latest >= Some(number))
-            .await
-            .expect("the subscription goes on");
+        latest.wait_for(|latest| *latest >= Some(number)).await.expect("the subscription goes on");
     }
 
     async fn finish(self) -> Vec<Delivery> {

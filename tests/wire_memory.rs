@@ -69,10 +69,7 @@ static ALLOCATOR: Counting = Counting;
 /// What `work` allocates; `peak` above what was there before.
 fn measure(work: impl FnOnce()) -> Count {
     let before = COUNT.get();
-    COUNT.set(Count {
-        peak: before.live,
-        ..before
-    });
+    COUNT.set(Count { peak: before.live, ..before });
     work();
     let after = COUNT.get();
     Count {
@@ -116,12 +113,7 @@ fn pour(mut decoder: Decoder, start: &'static [u8], filler: &Bytes, size: usize)
 /// Panics with all that went wrong, not only the first.
 #[track_caller]
 fn assert_none(wrong: &[String]) {
-    assert!(
-        wrong.is_empty(),
-        "{} cases:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Streams that never come to a blank line: how they start, and what then comes for ever.
@@ -129,18 +121,10 @@ const ENDLESS: &[(&str, &[u8], &[u8])] = &[
     ("a data line", b"data: ", b"x"),
     ("a data line of broken text", b"data: ", b"\xff"),
     ("a data line of cut characters", b"data: ", b"\xe2\x82"),
-    (
-        "a data line of three-byte characters",
-        b"data: ",
-        "€".as_bytes(),
-    ),
+    ("a data line of three-byte characters", b"data: ", "€".as_bytes()),
     ("data lines", b"", b"data: 0123456789\n"),
     ("empty data lines", b"", b"data\n"),
-    (
-        "data lines with CR LF",
-        b"id: 7\r\n",
-        b"data: 0123456789\r\n",
-    ),
+    ("data lines with CR LF", b"id: 7\r\n", b"data: 0123456789\r\n"),
     ("a comment", b":", b"x"),
     ("a comment of broken text", b":", b"\xff"),
     ("comments", b"", b": keep-alive\n"),
@@ -152,11 +136,7 @@ const ENDLESS: &[(&str, &[u8], &[u8])] = &[
     ("an unknown field", b"unknown: ", b"x"),
     ("a name", b"", b"n"),
     ("data after a type", b"event: update\nid: 7\ndata: ", b"x"),
-    (
-        "a comment inside a block",
-        b"event: update\ndata: x\n:",
-        b"x",
-    ),
+    ("a comment inside a block", b"event: update\ndata: x\n:", b"x"),
 ];
 
 #[test]
@@ -165,26 +145,14 @@ fn an_endless_block_holds_no_more_than_the_limit() {
     for &(what, start, pattern) in ENDLESS {
         let filler = endless(pattern, 16 * KIB);
         // One of the streams is long enough for any leak to show; debug builds are slow.
-        let size = if start == b"data: " && pattern == b"x" {
-            64 * MIB
-        } else {
-            2 * MIB
-        };
+        let size = if start == b"data: " && pattern == b"x" { 64 * MIB } else { 2 * MIB };
         for limit in [0, 1000, 100 * KIB, MIB] {
             for comments in [true, false] {
                 let held = measure(|| {
-                    pour(
-                        Decoder::new().max_event_size(limit).comments(comments),
-                        start,
-                        &filler,
-                        size,
-                    );
+                    pour(Decoder::new().max_event_size(limit).comments(comments), start, &filler, size);
                 });
                 if held.peak as usize > limit + CONSTANT {
-                    wrong.push(format!(
-                        "{what} (comments: {comments}): {} bytes at a limit of {limit}",
-                        held.peak
-                    ));
+                    wrong.push(format!("{what} (comments: {comments}): {} bytes at a limit of {limit}", held.peak));
                 }
                 assert_eq!(held.live, 0, "{what}: a decoder that is gone holds nothing");
             }
@@ -213,15 +181,9 @@ const FULL: &[&[(&str, usize)]] = &[
 
 /// Chunks of `size` bytes that make up the block.
 fn full_block(parts: &[(&str, usize)], limit: usize, size: usize) -> Vec<Bytes> {
-    let line = |&(name, percent): &(&str, usize)| {
-        format!("{name}:{}\n", "v".repeat(limit * percent / 100))
-    };
+    let line = |&(name, percent): &(&str, usize)| format!("{name}:{}\n", "v".repeat(limit * percent / 100));
     let block: String = parts.iter().map(line).chain(["\n".to_owned()]).collect();
-    block
-        .as_bytes()
-        .chunks(size)
-        .map(|chunk| shared(Bytes::copy_from_slice(chunk)))
-        .collect()
+    block.as_bytes().chunks(size).map(|chunk| shared(Bytes::copy_from_slice(chunk))).collect()
 }
 
 #[test]
@@ -234,7 +196,9 @@ fn full_blocks_hold_no_more_than_the_limit_either() {
             let chunks = full_block(parts, limit, size);
             let peak = peak_of_three(&chunks, limit);
             if peak > limit + CONSTANT {
-                wrong.push(format!("{parts:?} (in % of the limit) in chunks of {size}: {peak} bytes at a limit of {limit}"));
+                wrong.push(format!(
+                    "{parts:?} (in % of the limit) in chunks of {size}: {peak} bytes at a limit of {limit}"
+                ));
             }
         }
     }
@@ -256,18 +220,10 @@ fn peak_of_three(block: &[Bytes], limit: usize) -> usize {
 #[test]
 fn a_last_event_id_is_held_besides_the_limit_and_once() {
     let limit = 300 * KIB;
-    let parts: &[&[(&str, usize)]] = &[
-        &[("id", 99)],
-        &[("id", 49), ("data", 49)],
-        &[("data", 49), ("id", 49)],
-    ];
+    let parts: &[&[(&str, usize)]] = &[&[("id", 99)], &[("id", 49), ("data", 49)], &[("data", 49), ("id", 49)]];
     let mut wrong = Vec::new();
     for &parts in parts {
-        let id: usize = parts
-            .iter()
-            .filter(|(name, _)| *name == "id")
-            .map(|(_, percent)| limit * percent / 100)
-            .sum();
+        let id: usize = parts.iter().filter(|(name, _)| *name == "id").map(|(_, percent)| limit * percent / 100).sum();
         let peak = peak_of_three(&full_block(parts, limit, 1000), limit);
         if peak > limit + id + CONSTANT {
             wrong.push(format!("{parts:?} (in % of the limit): {peak} bytes at a limit of {limit} and an ID of {id}"));
@@ -296,9 +252,7 @@ fn a_large_event_leaves_no_large_buffers_behind() {
             kept = with - COUNT.get().live;
         });
         if kept as usize > RETAINED {
-            wrong.push(format!(
-                "after a {name:?} line of 4 MiB the decoder keeps {kept} bytes"
-            ));
+            wrong.push(format!("after a {name:?} line of 4 MiB the decoder keeps {kept} bytes"));
         }
         assert_eq!(held.live, 0, "after a large {name:?} line something leaked");
     }
@@ -326,17 +280,11 @@ fn byte_by_byte(start: &[u8], pattern: &[u8], size: usize) -> usize {
 fn a_line_of_megabytes_in_chunks_of_one_byte_is_linear_work() {
     let mut wrong = Vec::new();
     for &(what, start, pattern) in ENDLESS {
-        let size = if start == b"data: " && pattern == b"x" {
-            MIB
-        } else {
-            32 * KIB
-        };
+        let size = if start == b"data: " && pattern == b"x" { MIB } else { 32 * KIB };
         let one = byte_by_byte(start, pattern, size);
         let two = byte_by_byte(start, pattern, 2 * size);
         if two * 10 > one * 22 + 10 * CONSTANT {
-            wrong.push(format!(
-                "{what}: {size} bytes allocate {one}, twice as many {two}"
-            ));
+            wrong.push(format!("{what}: {size} bytes allocate {one}, twice as many {two}"));
         }
         // A buffer that doubles hands out each byte about four times; broken text is three times as long
         // once it is replaced.
@@ -362,10 +310,8 @@ fn an_event_is_one_allocation_and_a_skipped_one_is_none() {
     for block in blocks {
         for size in [7, 100, 16 * KIB] {
             let stream = endless(block.as_bytes(), block.len() * EVENTS);
-            let chunks: Vec<Bytes> = (0..stream.len())
-                .step_by(size)
-                .map(|at| stream.slice(at..stream.len().min(at + size)))
-                .collect();
+            let chunks: Vec<Bytes> =
+                (0..stream.len()).step_by(size).map(|at| stream.slice(at..stream.len().min(at + size))).collect();
             for keep in [true, false] {
                 let mut kept = Vec::with_capacity(EVENTS);
                 let work = measure(|| {

@@ -18,12 +18,7 @@ use sseclient::wire::{Decoder, Frame};
 use wire::{Outcome, Owned, byte_by_byte, cut_by, reference, run, whole};
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        rng_seed: RngSeed::Fixed(0x5353_4521),
-        failure_persistence: None,
-        ..Default::default()
-    }
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x5353_4521), failure_persistence: None, ..Default::default() }
 }
 
 /// What event streams are made of, and what breaks parsers.
@@ -121,11 +116,7 @@ fn input() -> impl Strategy<Value = Bytes> {
 
 /// Lengths of chunks, used over and over; zero is an empty chunk.
 fn lengths() -> impl Strategy<Value = Vec<usize>> {
-    prop_oneof![
-        vec(0usize..4, 1..8),
-        vec(0usize..20, 1..8),
-        vec(0usize..150, 1..6)
-    ]
+    prop_oneof![vec(0usize..4, 1..8), vec(0usize..20, 1..8), vec(0usize..150, 1..6)]
 }
 
 fn seed() -> impl Strategy<Value = &'static str> {
@@ -134,11 +125,7 @@ fn seed() -> impl Strategy<Value = &'static str> {
 
 fn decoder(seed: &str, comments: bool) -> Decoder {
     let decoder = Decoder::new().comments(comments);
-    if seed.is_empty() {
-        decoder
-    } else {
-        decoder.last_event_id(seed)
-    }
+    if seed.is_empty() { decoder } else { decoder.last_event_id(seed) }
 }
 
 proptest! {
@@ -166,8 +153,8 @@ proptest! {
     fn noise_is_decoded_like_anything_else(input in vec(any::<u8>(), 0..300), lengths in lengths()) {
         let input = Bytes::from(input);
         let (expected, _) = reference::decode(&input, "");
-        prop_assert_eq!(run(decoder("", true), whole(&input)).frames, expected.clone());
-        prop_assert_eq!(run(decoder("", true), cut_by(&input, &lengths)).frames, expected);
+        prop_assert_eq!(&run(decoder("", true), whole(&input)).frames, &expected);
+        prop_assert_eq!(&run(decoder("", true), cut_by(&input, &lengths)).frames, &expected);
     }
 
     /// Nothing waits for a byte that may never come: after each chunk there is all that the bytes so
@@ -285,10 +272,7 @@ proptest! {
 
 fn without_inherited_id(frame: &Owned) -> Owned {
     let mut frame = frame.clone();
-    if let Owned::Event {
-        id, last_event_id, ..
-    } = &mut frame
-    {
+    if let Owned::Event { id, last_event_id, .. } = &mut frame {
         *last_event_id = id.clone().unwrap_or_default();
     }
     frame
@@ -332,11 +316,7 @@ fn block() -> impl Strategy<Value = Block> {
         data,
         [0usize..5, 0usize..5, 0usize..5],
         (noise, 0usize..100).prop_map(|(head, length)| {
-            if head.is_empty() {
-                Vec::new()
-            } else {
-                format!("{head}{}", "n".repeat(length)).into_bytes()
-            }
+            if head.is_empty() { Vec::new() } else { format!("{head}{}", "n".repeat(length)).into_bytes() }
         }),
         select(["\n", "\r", "\r\n"].as_slice()),
     )
@@ -361,33 +341,25 @@ impl Block {
 
     fn bytes(&self, limit: usize) -> Vec<u8> {
         let others = [
-            self.event_type
-                .as_ref()
-                .map(|event_type| format!("event: {event_type}").into_bytes()),
+            self.event_type.as_ref().map(|event_type| format!("event: {event_type}").into_bytes()),
             self.id.as_ref().map(|id| format!("id: {id}").into_bytes()),
             Some(self.noise.clone()).filter(|noise| !noise.is_empty()),
         ];
-        let mut lines: Vec<Vec<u8>> = self
-            .data_lines(limit)
-            .iter()
-            .map(|value| format!("data: {value}").into_bytes())
-            .collect();
+        let mut lines: Vec<Vec<u8>> =
+            self.data_lines(limit).iter().map(|value| format!("data: {value}").into_bytes()).collect();
         for (line, place) in others.into_iter().zip(self.places) {
             let at = place.min(lines.len());
             lines.splice(at..at, line);
         }
         lines.push(Vec::new());
-        lines
-            .iter()
-            .flat_map(|line| [line.as_slice(), self.line_end.as_bytes()].concat())
-            .collect()
+        lines.iter().flat_map(|line| [line.as_slice(), self.line_end.as_bytes()].concat()).collect()
     }
 
     fn frame(&self, limit: usize, last_event_id: &mut String) -> Owned {
         if let Some(id) = &self.id {
             last_event_id.clone_from(id);
         }
-        let event_type = self.event_type.clone().unwrap_or("message".to_owned());
+        let event_type = self.event_type.clone().unwrap_or_else(|| "message".to_owned());
         let data = self.data_lines(limit).join("\n");
         match self.data {
             Data::Small(_) => Owned::Event {
@@ -397,11 +369,9 @@ impl Block {
                 last_event_id: last_event_id.clone(),
                 retry: None,
             },
-            Data::LongLine(_) | Data::ManyLines(_) => Owned::Oversized {
-                event_type: Some(event_type),
-                id: self.id.clone(),
-                size: data.len() as u64,
-            },
+            Data::LongLine(_) | Data::ManyLines(_) => {
+                Owned::Oversized { event_type: Some(event_type), id: self.id.clone(), size: data.len() as u64 }
+            }
         }
     }
 }
@@ -434,8 +404,7 @@ fn text() -> impl Strategy<Value = String> {
 fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![
         (0u64..100_000).prop_map(Duration::from_millis),
-        any::<(u64, u32)>()
-            .prop_map(|(seconds, nanos)| Duration::new(seconds, nanos % 1_000_000_000)),
+        any::<(u64, u32)>().prop_map(|(seconds, nanos)| Duration::new(seconds, nanos % 1_000_000_000)),
         Just(Duration::MAX),
     ]
 }
@@ -511,9 +480,7 @@ fn events(chunks: Vec<Bytes>) -> Vec<Event> {
 fn an_event_of_the_wire_keeps_what_it_inherited_and_does_not_write_it() {
     let mut decoder = Decoder::new().last_event_id("7");
     decoder.push(Bytes::from_static(b"data: x\n\n"));
-    let Some(Frame::Event(frame)) = decoder.next_frame() else {
-        panic!("no event")
-    };
+    let Some(Frame::Event(frame)) = decoder.next_frame() else { panic!("no event") };
     let event = frame.to_event();
     assert_eq!((event.id(), event.last_event_id()), (None, "7"));
     assert_eq!(event.encode(), "data: x\n\n");

@@ -71,9 +71,7 @@ impl fmt::Display for Failure {
 }
 
 async fn embedded_server(printer: &mut Printer) -> Result<String, Failure> {
-    let url = server::start()
-        .await
-        .map_err(|error| Failure::Io("cannot start the embedded server", error))?;
+    let url = server::start().await.map_err(|error| Failure::Io("cannot start the embedded server", error))?;
     printer.note(&format!("no URL given: following {url}, a server inside this program"));
     Ok(url)
 }
@@ -114,9 +112,8 @@ fn client(args: &Args) -> Result<Client, Failure> {
     let Some(path) = &args.cacert else {
         return Ok(Client::new());
     };
-    let unusable = |error: &dyn fmt::Display| {
-        Failure::Usage(format!("cannot use --cacert {}: {error}", path.display()))
-    };
+    let unusable =
+        |error: &dyn fmt::Display| Failure::Usage(format!("cannot use --cacert {}: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
     match Client::builder().root_certificates_pem(&pem) {
         Ok(builder) => Ok(builder.build()),
@@ -130,11 +127,7 @@ fn client(_: &Args) -> Result<Client, Failure> {
 }
 
 /// Prints until the transcript ends, or as many events as were asked for.
-async fn print_all(
-    transcript: &mut Transcript,
-    printer: &mut Printer,
-    args: &Args,
-) -> Result<(), Failure> {
+async fn print_all(transcript: &mut Transcript, printer: &mut Printer, args: &Args) -> Result<(), Failure> {
     let mut left = args.max_events;
     let mut end = None;
     while let Some(item) = transcript.recv().await {

@@ -51,9 +51,7 @@ fn gap(gap: &Gap) -> Option<Object> {
     let object = Object::new("gap");
     match gap {
         Gap::Lagged { missed, .. } => Some(object.with("gap", "lagged").with("missed", *missed)),
-        Gap::Reconnected { sent, .. } => {
-            Some(object.with("gap", "reconnected").with("sent", sent.as_deref()))
-        }
+        Gap::Reconnected { sent, .. } => Some(object.with("gap", "reconnected").with("sent", sent.as_deref())),
         Gap::Oversized { event_type, id, events, size, .. } => Some(
             object
                 .with("gap", "oversized")
@@ -81,11 +79,9 @@ fn state(state: &State) -> Option<Object> {
                 .with("reason", advice::chain(cause))
                 .with_some("status", status(cause)),
         ),
-        State::Closed(reason) => Some(
-            object("closed")
-                .with("reason", advice::reason(reason))
-                .with_some("status", closing_status(reason)),
-        ),
+        State::Closed(reason) => {
+            Some(object("closed").with("reason", advice::reason(reason)).with_some("status", closing_status(reason)))
+        }
         _ => None,
     }
 }

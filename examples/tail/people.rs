@@ -20,13 +20,8 @@ const TIME: usize = 12;
 const DIMMED: Style = Style::new().dimmed();
 
 /// Told apart on dark and on light ground; red is for trouble.
-const COLOURS: [AnsiColor; 5] = [
-    AnsiColor::Cyan,
-    AnsiColor::Green,
-    AnsiColor::Magenta,
-    AnsiColor::Blue,
-    AnsiColor::Yellow,
-];
+const COLOURS: [AnsiColor; 5] =
+    [AnsiColor::Cyan, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::Yellow];
 
 pub(crate) struct People {
     // Colours on a terminal, none elsewhere or under `NO_COLOR`.
@@ -70,10 +65,7 @@ impl People {
         let mut lines = event.data().split('\n').map(visible);
         let first = lines.next().unwrap_or_default();
         let padding = width.saturating_sub(length);
-        let mut text = format!(
-            "{DIMMED}{time}{DIMMED:#}  {colour}{event_type}{colour:#}{:padding$}  {first}\n",
-            ""
-        );
+        let mut text = format!("{DIMMED}{time}{DIMMED:#}  {colour}{event_type}{colour:#}{:padding$}  {first}\n", "");
         for line in lines {
             text.push_str(&format!("{:1$}{line}\n", "", TIME + 2 + width + 2));
         }

@@ -30,7 +30,7 @@ pub(super) fn run(shared: Arc<Shared>, launch: Launch) -> impl Future<Output = (
     let ended = ended.instrument(span);
     async move {
         // The actor, and with it the socket, is gone before anybody hears of the end.
-        exit.reason = Some(ended.await);
+        exit.record(ended.await);
     }
 }
 
@@ -38,6 +38,12 @@ pub(super) fn run(shared: Arc<Shared>, launch: Launch) -> impl Future<Output = (
 struct Exit {
     shared: Arc<Shared>,
     reason: Option<CloseReason>,
+}
+
+impl Exit {
+    fn record(&mut self, reason: CloseReason) {
+        self.reason = Some(reason);
+    }
 }
 
 impl Drop for Exit {

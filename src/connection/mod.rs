@@ -7,6 +7,8 @@ mod actor;
 mod command;
 mod phase;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -194,7 +196,10 @@ impl fmt::Debug for Link {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("name", &self.name).field("state", &self.standing.borrow().state).finish_non_exhaustive()
+        f.debug_struct("Stream")
+            .field("name", &self.name)
+            .field("state", &self.standing.borrow().state)
+            .finish_non_exhaustive()
     }
 }
 

@@ -60,8 +60,12 @@ pub(crate) enum Step {
     Stay,
     Dial(Box<Attempt>),
     /// Read the response; tell subscribers of the seam if there is one.
-    Read { gap: Option<Gap> },
-    Wait { delay: Duration },
+    Read {
+        gap: Option<Gap>,
+    },
+    Wait {
+        delay: Duration,
+    },
     Close(CloseReason),
 }
 

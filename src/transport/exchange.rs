@@ -33,7 +33,11 @@ impl Exchange {
     /// Sends the request and reads the response's head.
     pub(super) async fn begin(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<(Parts, Self), Error> {
         let broken = |error: hyper::Error| {
-            let what = if error.is_parse() { "the server's answer is not HTTP/1.1" } else { "the connection broke before a response came" };
+            let what = if error.is_parse() {
+                "the server's answer is not HTTP/1.1"
+            } else {
+                "the connection broke before a response came"
+            };
             Error::with_source(ErrorKind::Protocol, what, error)
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;

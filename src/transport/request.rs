@@ -13,7 +13,8 @@ use crate::target::Target;
 /// The request for `target`. What the caller set goes before the defaults of the standard (HTML,
 /// section 9.2.2): `Accept: text/event-stream`, `Cache-Control: no-cache`.
 pub(super) fn build(target: &Target, mut headers: HeaderMap) -> Result<Request<Empty<Bytes>>, Error> {
-    let invalid = |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
+    let invalid =
+        |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
     if !headers.contains_key(HOST) {
         let host = HeaderValue::from_str(target.authority()).map_err(|error| invalid(error.into()))?;
         headers.insert(HOST, host);

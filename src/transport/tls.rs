@@ -55,10 +55,13 @@ impl Tls {
     /// Greets the server at the other end of `tcp` as `host`.
     pub(super) async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
         let config = self.config.get_or_try_init(|| build_off_thread(self.roots.clone())).await?;
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error)
+        })?;
         let connecting = TlsConnector::from(Arc::clone(config)).connect(name, tcp);
-        connecting.await.map_err(|error| Error::with_source(ErrorKind::Tls, format!("the TLS handshake with {host} failed"), error))
+        connecting
+            .await
+            .map_err(|error| Error::with_source(ErrorKind::Tls, format!("the TLS handshake with {host} failed"), error))
     }
 }
 
@@ -73,7 +76,8 @@ fn build(roots: Roots) -> Result<Arc<ClientConfig>, Error> {
     // Always explicit: a process-wide default would be whatever another crate has installed.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let unusable = |error| Error::with_source(ErrorKind::Roots, "TLS could not be set up", error);
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(unusable)?;
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(unusable)?;
     let mut config = match roots {
         Roots::Given(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
         Roots::Platform => {

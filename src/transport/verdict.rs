@@ -40,7 +40,8 @@ pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
 
 /// The error for a refused response.
 pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
-    let shown = |name| headers.get(name).map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+    let shown =
+        |name| headers.get(name).map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
     let message = match kind {
         ErrorKind::ContentType => {
             format!("the server answered 200 with the content type {:?}, not text/event-stream", shown(CONTENT_TYPE))

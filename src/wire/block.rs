@@ -114,6 +114,16 @@ impl Block {
         self.held + more <= self.limit || self.admit_oversized(more)
     }
 
+    /// Whether a line that is no part of the block, a comment, may be kept beside it.
+    pub(super) fn has_room(&self, line: usize) -> bool {
+        self.held + line <= self.limit
+    }
+
+    /// What a buffer for the line being read may grow to.
+    pub(super) fn room(&self) -> usize {
+        self.limit - self.held.min(self.limit)
+    }
+
     #[cold]
     fn admit_oversized(&mut self, more: usize) -> bool {
         if !self.oversized {
@@ -156,14 +166,13 @@ impl Block {
             Value::Absent => self.data_buffer.clear(),
             Value::InChunk(line) => {
                 self.data_buffer.clear();
-                append(&mut self.data_buffer, &chunk[line.range()], self.limit);
+                self.data_buffer.extend_from_slice(&chunk[line.range()]);
             }
             Value::InBuffer => {}
         }
         self.data = Value::InBuffer;
         if separator > 0 {
-            self.held += separator;
-            append(&mut self.data_buffer, b"\n", self.limit);
+            self.append_data(b"\n");
         }
     }
 
@@ -171,9 +180,13 @@ impl Block {
     pub(super) fn extend_data(&mut self, piece: &[u8]) {
         self.data_size += piece.len() as u64;
         if self.admit(piece.len()) && !self.oversized {
-            self.held += piece.len();
-            append(&mut self.data_buffer, piece, self.limit);
+            self.append_data(piece);
         }
+    }
+
+    fn append_data(&mut self, piece: &[u8]) {
+        append(&mut self.data_buffer, piece, self.limit - (self.held - self.data_buffer.len()));
+        self.held += piece.len();
     }
 
     /// A whole `event` line; an empty value is the default type again.
@@ -191,7 +204,7 @@ impl Block {
     pub(super) fn event_type_bytes(&mut self, value: &mut Vec<u8>) {
         self.set_event_type(value.len());
         self.event_type = Value::InBuffer;
-        std::mem::swap(&mut self.type_buffer, value);
+        exchange(&mut self.type_buffer, value);
     }
 
     /// An `event` line was too long to be kept.
@@ -221,7 +234,7 @@ impl Block {
         if memchr::memchr(0, value).is_none() {
             self.held = self.held - weight(self.id.len(&self.id_buffer)) + weight(value.len());
             self.id = Value::InBuffer;
-            std::mem::swap(&mut self.id_buffer, value);
+            exchange(&mut self.id_buffer, value);
         }
     }
 
@@ -278,10 +291,7 @@ impl Block {
                 Value::Absent => {}
                 Value::InChunk(line) => {
                     let so_far = around.unwrap_or(line);
-                    around = Some(Line {
-                        start: so_far.start.min(line.start),
-                        end: so_far.end.max(line.end),
-                    });
+                    around = Some(Line { start: so_far.start.min(line.start), end: so_far.end.max(line.end) });
                 }
             }
         }
@@ -311,6 +321,14 @@ fn keep(buffer: &mut Vec<u8>, value: &[u8]) -> Value {
     Value::InBuffer
 }
 
+/// Moves a value into its buffer. Neither keeps room that nobody counts.
+fn exchange(buffer: &mut Vec<u8>, value: &mut Vec<u8>) {
+    std::mem::swap(buffer, value);
+    buffer.shrink_to(SMALL);
+    value.clear();
+    value.shrink_to(SMALL);
+}
+
 /// Appends a value on a line of its own: a character that two values have cut in halves must not
 /// come together.
 fn separate(text: &mut Vec<u8>, value: &[u8]) -> Span {
@@ -321,11 +339,11 @@ fn separate(text: &mut Vec<u8>, value: &[u8]) -> Span {
     Span::new(start..text.len())
 }
 
-/// Appends, growing by doubling but never past `limit`, which the caller has checked.
-pub(super) fn append(buffer: &mut Vec<u8>, piece: &[u8], limit: usize) {
+/// Appends, growing by doubling but never past `most`, which the caller has checked.
+pub(super) fn append(buffer: &mut Vec<u8>, piece: &[u8], most: usize) {
     let needed = buffer.len() + piece.len();
     if needed > buffer.capacity() {
-        let capacity = needed.max((buffer.capacity() * 2).min(limit));
+        let capacity = needed.max((buffer.capacity() * 2).min(most));
         buffer.reserve_exact(capacity - buffer.len());
     }
     buffer.extend_from_slice(piece);

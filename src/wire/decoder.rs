@@ -121,8 +121,8 @@ impl Decoder {
         self
     }
 
-    /// Whether to make frames of comments; by default they are skipped unread. A comment over
-    /// the limit is skipped in any case.
+    /// Whether to make frames of comments; by default they are skipped unread. A comment that does not
+    /// fit under the limit, together with the block it stands in, is skipped in any case.
     #[must_use]
     pub fn comments(mut self, wanted: bool) -> Self {
         self.set_comments(wanted);
@@ -198,9 +198,6 @@ impl Decoder {
         if self.lent {
             self.lent = false;
             self.block.reset();
-            if self.replaced.capacity() > RETAINED {
-                self.replaced = String::new();
-            }
         }
     }
 
@@ -264,7 +261,7 @@ impl Decoder {
             Field::EventType => self.block.event_type_line(value),
             Field::Id => self.block.id_line(&self.chunk, value),
             Field::Retry => return self.retry(field::retry(&self.chunk[value.range()])?),
-            Field::Comment if self.comments && value.len() <= self.block.limit() => {
+            Field::Comment if self.comments && self.block.has_room(value.len()) => {
                 return Some(Step::Comment(Comment::InChunk(value)));
             }
             Field::Comment | Field::Unknown => {}
@@ -308,6 +305,11 @@ impl Decoder {
         self.after_cr |= lines::ends_in_cr(&self.chunk);
         self.chunk = Bytes::new();
         self.lines = Lines::default();
+        // Nothing is lent now: what one large frame needed can be given back.
+        self.partial.trim();
+        if self.replaced.capacity() > RETAINED {
+            self.replaced = String::new();
+        }
     }
 
     /// Dispatches the block (HTML standard, section 9.2.6): its ID becomes the last event ID, and
@@ -334,8 +336,10 @@ impl Decoder {
         };
         if let Some(id) = id {
             self.inherited.take();
-            self.last_event_id.clear();
-            self.last_event_id.push_str(&text[id.range()]);
+            if self.last_event_id.capacity() > RETAINED {
+                self.last_event_id = String::new();
+            }
+            text[id.range()].clone_into(&mut self.last_event_id);
         }
         let event = EventFrame {
             text,

@@ -45,6 +45,13 @@ impl Partial {
         &self.line
     }
 
+    /// Gives back what one long line needed.
+    pub(super) fn trim(&mut self) {
+        if self.is_fresh() && self.line.capacity() > RETAINED {
+            self.line = Vec::new();
+        }
+    }
+
     /// As new.
     pub(super) fn reset(&mut self) {
         self.stage = Stage::Fresh;
@@ -57,7 +64,6 @@ impl Partial {
             match self.stage {
                 Stage::Fresh => {
                     self.line.clear();
-                    self.line.shrink_to(RETAINED);
                     self.stage = Stage::Name;
                 }
                 Stage::Name => piece = self.name(piece, chunk, block, comments),
@@ -105,12 +111,11 @@ impl Partial {
         match field {
             Field::Data => block.extend_data(piece),
             Field::Retry => self.retry.feed(piece),
-            // A comment is no part of its block: it has the limit to itself.
-            Field::Comment if self.line.len() + piece.len() <= block.limit() => {
-                append(&mut self.line, piece, block.limit());
+            Field::Comment if block.has_room(self.line.len() + piece.len()) => {
+                append(&mut self.line, piece, block.room());
             }
             Field::EventType | Field::Id if block.admit(weight(self.line.len() + piece.len())) => {
-                append(&mut self.line, piece, block.limit());
+                append(&mut self.line, piece, block.room());
             }
             _ => {
                 self.line = Vec::new();
@@ -127,7 +132,9 @@ impl Partial {
             self.begin_value(field, chunk, block, comments);
         }
         match std::mem::take(&mut self.stage) {
-            Stage::ValueStart(Field::EventType) | Stage::Value(Field::EventType) => block.event_type_bytes(&mut self.line),
+            Stage::ValueStart(Field::EventType) | Stage::Value(Field::EventType) => {
+                block.event_type_bytes(&mut self.line)
+            }
             Stage::Cut(Field::EventType) => block.cut_event_type(),
             Stage::ValueStart(Field::Id) | Stage::Value(Field::Id) => block.id_bytes(&mut self.line),
             Stage::Value(Field::Retry) => return self.retry.value().map_or(Finished::Nothing, Finished::Retry),

@@ -12,13 +12,9 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) async fn connect(server: SocketAddr) -> Self {
-        let connection = TcpStream::connect(server)
-            .await
-            .expect("the server listens");
+        let connection = TcpStream::connect(server).await.expect("the server listens");
         connection.set_nodelay(true).expect("a live socket");
-        Self {
-            connection: BufReader::new(connection),
-        }
+        Self { connection: BufReader::new(connection) }
     }
 
     pub(crate) async fn publish(&mut self, event_type: &str, data: &str) {
@@ -27,20 +23,14 @@ impl Publisher {
              X-EventSource-Event: {event_type}\r\nContent-Length: {}\r\n\r\n{data}",
             data.len()
         );
-        self.connection
-            .write_all(request.as_bytes())
-            .await
-            .expect("the server reads");
+        self.connection.write_all(request.as_bytes()).await.expect("the server reads");
         self.accepted().await;
     }
 
     /// Reads one answer: 201 or 202, with a content length.
     async fn accepted(&mut self) {
         let status = self.line().await;
-        assert!(
-            status.starts_with("HTTP/1.1 201") || status.starts_with("HTTP/1.1 202"),
-            "{status}"
-        );
+        assert!(status.starts_with("HTTP/1.1 201") || status.starts_with("HTTP/1.1 202"), "{status}");
         let mut length = 0;
         loop {
             let line = self.line().await.to_ascii_lowercase();
@@ -51,18 +41,12 @@ impl Publisher {
                 length = value.trim().parse().expect("a length");
             }
         }
-        self.connection
-            .read_exact(&mut vec![0; length])
-            .await
-            .expect("the whole answer");
+        self.connection.read_exact(&mut vec![0; length]).await.expect("the whole answer");
     }
 
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        self.connection
-            .read_line(&mut line)
-            .await
-            .expect("the server answers");
+        self.connection.read_line(&mut line).await.expect("the server answers");
         line.trim_end().to_owned()
     }
 }

@@ -38,9 +38,7 @@ impl Outage {
 
 impl Relay {
     pub(crate) async fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("a free port");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (orders, inbox) = mpsc::channel(1);
         tokio::spawn(Self::run(listener, server, inbox));
@@ -51,11 +49,7 @@ impl Relay {
     pub(crate) async fn sever(&self, cut: Cut) -> Outage {
         let (severed, done) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let order = Order {
-            cut,
-            severed,
-            ended,
-        };
+        let order = Order { cut, severed, ended };
         assert!(self.orders.send(order).await.is_ok(), "the relay runs");
         done.await.expect("the relay runs");
         Outage(end)
@@ -65,9 +59,7 @@ impl Relay {
     async fn run(listener: TcpListener, server: SocketAddr, mut inbox: mpsc::Receiver<Order>) {
         loop {
             let (client, _) = listener.accept().await.expect("a listener");
-            let server = TcpStream::connect(server)
-                .await
-                .expect("the server listens");
+            let server = TcpStream::connect(server).await.expect("the server listens");
             if let Some(order) = Self::forward(client, server, &mut inbox).await {
                 order.severed.send(()).expect("the test waits");
                 order.ended.await.expect("the test ends the outage");
@@ -76,11 +68,7 @@ impl Relay {
     }
 
     /// Forwards until an order was carried out, or until one side is gone.
-    async fn forward(
-        mut client: TcpStream,
-        mut server: TcpStream,
-        inbox: &mut mpsc::Receiver<Order>,
-    ) -> Option<Order> {
+    async fn forward(mut client: TcpStream, mut server: TcpStream, inbox: &mut mpsc::Receiver<Order>) -> Option<Order> {
         let mut order: Option<Order> = None;
         let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
         loop {

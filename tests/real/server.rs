@@ -21,16 +21,13 @@ impl Server {
         let module = nchan_module();
         // Between our asking for a free port and nginx's binding it, somebody else may take it.
         let mut attempts = (0..5).map(|_| Self::start_nginx(&module));
-        attempts
-            .find_map(|server| server)
-            .expect("nginx starts; its log stands above")
+        attempts.find_map(|server| server).expect("nginx starts; its log stands above")
     }
 
     fn start_nginx(module: &Path) -> Option<Self> {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = free.local_addr().expect("bound");
-        let prefix =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", address.port()));
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", address.port()));
         fs::create_dir_all(&prefix).expect("a directory for nginx");
         let configuration = include_str!("nginx.conf")
             .replace("@MODULE@", module.to_str().expect("a path in UTF-8"))
@@ -39,17 +36,10 @@ impl Server {
         drop(free);
 
         let process = nginx(|command| {
-            command
-                .arg("-p")
-                .arg(&prefix)
-                .args(["-c", "nginx.conf", "-e", "stderr"]);
+            command.arg("-p").arg(&prefix).args(["-c", "nginx.conf", "-e", "stderr"]);
             command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
         });
-        let mut server = Self {
-            address,
-            process,
-            prefix: Some(prefix),
-        };
+        let mut server = Self { address, process, prefix: Some(prefix) };
         let log = server.process.stderr.take().expect("a pipe");
         listens(log).then_some(server)
     }
@@ -65,15 +55,9 @@ impl Server {
             .expect("needs node (Debian: nodejs)");
         let mut port = String::new();
         let output = process.stdout.take().expect("a pipe");
-        BufReader::new(output)
-            .read_line(&mut port)
-            .expect("node prints its port");
+        BufReader::new(output).read_line(&mut port).expect("node prints its port");
         let port: u16 = port.trim().parse().expect("a port");
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            process,
-            prefix: None,
-        }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), process, prefix: None }
     }
 }
 
@@ -92,33 +76,22 @@ impl Drop for Server {
 fn nginx<T>(run: impl Fn(&mut Command) -> std::io::Result<T>) -> T {
     let in_turn = ["nginx", "/usr/sbin/nginx"].into_iter();
     let mut attempts = in_turn.map(|program| run(Command::new(program).stderr(Stdio::piped())));
-    attempts
-        .find_map(Result::ok)
-        .expect("needs nginx (Debian: nginx-light)")
+    attempts.find_map(Result::ok).expect("needs nginx (Debian: nginx-light)")
 }
 
 /// The file of the nchan module, in the directory that nginx was built to look in.
 fn nchan_module() -> PathBuf {
     let about = nginx(|command| command.arg("-V").output()).stderr;
     let about = String::from_utf8_lossy(&about);
-    let built_in = about
-        .split_whitespace()
-        .find_map(|option| option.strip_prefix("--modules-path="));
-    let module =
-        Path::new(built_in.unwrap_or("/usr/lib/nginx/modules")).join("ngx_nchan_module.so");
-    assert!(
-        module.exists(),
-        "needs {module:?} (Debian: libnginx-mod-nchan)"
-    );
+    let built_in = about.split_whitespace().find_map(|option| option.strip_prefix("--modules-path="));
+    let module = Path::new(built_in.unwrap_or("/usr/lib/nginx/modules")).join("ngx_nchan_module.so");
+    assert!(module.exists(), "needs {module:?} (Debian: libnginx-mod-nchan)");
     module
 }
 
 /// Reads nginx's log until it listens, and prints all of it. False if nginx ended instead.
 fn listens(log: ChildStderr) -> bool {
-    let mut lines = BufReader::new(log)
-        .lines()
-        .map_while(Result::ok)
-        .inspect(|line| eprintln!("{line}"));
+    let mut lines = BufReader::new(log).lines().map_while(Result::ok).inspect(|line| eprintln!("{line}"));
     // The first thing that it does after binding its sockets is to say how it will wait on them.
     let listens = lines.any(|line| line.contains("[notice]") && line.contains("using the \""));
     thread::spawn(move || lines.for_each(drop));

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -33,6 +33,29 @@ pub(crate) struct Tail {
     child: Child,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
+}
+
+/// A running `tail` whose pipes are the test's own business.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self(command(args).spawn().unwrap())
+    }
+
+    pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.0.stdout.take().unwrap())
+    }
+
+    pub(crate) fn exit_status(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
 }
 
 /// What is left when it has ended.
@@ -120,10 +143,14 @@ impl Tail {
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        // Already gone when the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+fn end(child: &mut Child) {
+    // Already gone when the test went well.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 impl Finished {

@@ -15,21 +15,11 @@ use sseclient::wire::{Decoder, Frame};
 /// A frame that outlives the decoder's next step.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Owned {
-    Event {
-        event_type: String,
-        data: String,
-        id: Option<String>,
-        last_event_id: String,
-        retry: Option<Duration>,
-    },
+    Event { event_type: String, data: String, id: Option<String>, last_event_id: String, retry: Option<Duration> },
     Comment(String),
     Retry(u64),
     Id(String),
-    Oversized {
-        event_type: Option<String>,
-        id: Option<String>,
-        size: u64,
-    },
+    Oversized { event_type: Option<String>, id: Option<String>, size: u64 },
 }
 
 impl From<Frame<'_>> for Owned {
@@ -38,18 +28,10 @@ impl From<Frame<'_>> for Owned {
         match frame {
             Frame::Event(frame) => {
                 let event = frame.to_event();
-                assert_eq!(
-                    event.event_type(),
-                    frame.event_type(),
-                    "to_event changed the type"
-                );
+                assert_eq!(event.event_type(), frame.event_type(), "to_event changed the type");
                 assert_eq!(event.data(), frame.data(), "to_event changed the data");
                 assert_eq!(event.id(), frame.id(), "to_event changed the ID");
-                assert_eq!(
-                    event.last_event_id(),
-                    frame.last_event_id(),
-                    "to_event changed the last event ID"
-                );
+                assert_eq!(event.last_event_id(), frame.last_event_id(), "to_event changed the last event ID");
                 assert_eq!(event.retry(), frame.retry(), "to_event changed the retry");
                 Self::Event {
                     event_type: frame.event_type().to_owned(),
@@ -76,13 +58,7 @@ impl From<Frame<'_>> for Owned {
 impl fmt::Debug for Owned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Event {
-                event_type,
-                data,
-                id,
-                last_event_id,
-                retry,
-            } => {
+            Self::Event { event_type, data, id, last_event_id, retry } => {
                 let id = id.as_deref().map(|id| shown(id.as_bytes()));
                 write!(f, "Event {{ type {}", shown(event_type.as_bytes()))?;
                 write!(f, ", data {}", shown(data.as_bytes()))?;
@@ -93,21 +69,12 @@ impl fmt::Debug for Owned {
             Self::Comment(text) => write!(f, "Comment({})", shown(text.as_bytes())),
             Self::Retry(milliseconds) => write!(f, "Retry({milliseconds})"),
             Self::Id(id) => write!(f, "Id({})", shown(id.as_bytes())),
-            Self::Oversized {
-                event_type,
-                id,
-                size,
-            } => {
+            Self::Oversized { event_type, id, size } => {
                 let part = |part: &Option<String>| match part {
                     Some(text) => shown(text.as_bytes()),
                     None => "none".to_owned(),
                 };
-                write!(
-                    f,
-                    "Oversized {{ type {}, id {}, size {size} }}",
-                    part(event_type),
-                    part(id)
-                )
+                write!(f, "Oversized {{ type {}, id {}, size {size} }}", part(event_type), part(id))
             }
         }
     }
@@ -127,18 +94,11 @@ impl Outcome {
     /// How many events there were after each chunk.
     pub(crate) fn events_after_chunk(&self) -> Vec<usize> {
         let event = |frame: &&Owned| matches!(frame, Owned::Event { .. });
-        self.after_chunk
-            .iter()
-            .map(|&frames| self.frames[..frames].iter().filter(event).count())
-            .collect()
+        self.after_chunk.iter().map(|&frames| self.frames[..frames].iter().filter(event).count()).collect()
     }
 
     pub(crate) fn without_comments(&self) -> Vec<Owned> {
-        self.frames
-            .iter()
-            .filter(|frame| !matches!(frame, Owned::Comment(_)))
-            .cloned()
-            .collect()
+        self.frames.iter().filter(|frame| !matches!(frame, Owned::Comment(_))).cloned().collect()
     }
 }
 
@@ -156,16 +116,9 @@ pub(crate) fn run(mut decoder: Decoder, chunks: impl IntoIterator<Item = Bytes>)
     decoder.finish();
     // What is complete was there at once, and what is not is dropped: nothing is left for the end.
     if let Some(frame) = decoder.next_frame() {
-        panic!(
-            "a frame after the end of the stream: {:?}",
-            Owned::from(frame)
-        );
+        panic!("a frame after the end of the stream: {:?}", Owned::from(frame));
     }
-    Outcome {
-        frames,
-        after_chunk,
-        last_event_id: decoder.current_last_event_id().to_owned(),
-    }
+    Outcome { frames, after_chunk, last_event_id: decoder.current_last_event_id().to_owned() }
 }
 
 /// The whole input as one chunk.
@@ -214,16 +167,9 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 }
 
 /// The first place where two lists differ, with both sides; nothing when they are the same.
-pub(crate) fn difference<T: PartialEq + fmt::Debug>(
-    what: &str,
-    expected: &[T],
-    got: &[T],
-) -> Option<String> {
+pub(crate) fn difference<T: PartialEq + fmt::Debug>(what: &str, expected: &[T], got: &[T]) -> Option<String> {
     let at = (0..expected.len().max(got.len())).find(|&at| expected.get(at) != got.get(at))?;
-    let side = |list: &[T]| {
-        list.get(at)
-            .map_or("nothing more".to_owned(), |item| format!("{item:?}"))
-    };
+    let side = |list: &[T]| list.get(at).map_or_else(|| "nothing more".to_owned(), |item| format!("{item:?}"));
     Some(format!(
         "{what} #{at} (expected {} in all, got {}):\n    expected {}\n    got      {}",
         expected.len(),

@@ -108,11 +108,7 @@ impl Stream {
         let retry = self.own_retry.take().map(Duration::from_millis);
         if let Some(data) = data.strip_suffix('\n') {
             self.frames.push(Owned::Event {
-                event_type: if event_type.is_empty() {
-                    "message".to_owned()
-                } else {
-                    event_type
-                },
+                event_type: if event_type.is_empty() { "message".to_owned() } else { event_type },
                 data: data.to_owned(),
                 id,
                 last_event_id: self.last_event_id.clone(),

@@ -58,15 +58,12 @@ impl Vector {
 ///
 /// When the file is not there, or a line is not a vector.
 pub(crate) fn load(file: &str) -> Vec<Vector> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/conformance")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance").join(file);
     load_path(&path)
 }
 
 pub(crate) fn load_path(path: &Path) -> Vec<Vector> {
-    let text =
-        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines()
         .enumerate()
         .map(|(number, line)| match serde_json::from_str::<Value>(line) {
@@ -89,9 +86,7 @@ fn parse(vector: &Value) -> Vector {
         retry: retry(expect),
         last_event_id: string(&expect["last_event_id"]),
         comments: comments(expect),
-        prompt: vector["prompt"]
-            .as_array()
-            .map(|counts| counts.iter().map(count).collect()),
+        prompt: vector["prompt"].as_array().map(|counts| counts.iter().map(count).collect()),
     }
 }
 
@@ -101,15 +96,9 @@ fn chunks(vector: &Value) -> Vec<Bytes> {
     }
     if let Some(texts) = vector["input_b64"].as_array() {
         let decode = |text: &Value| base64::engine::general_purpose::STANDARD.decode(string(text));
-        return texts
-            .iter()
-            .map(|text| decode(text).expect("base64").into())
-            .collect();
+        return texts.iter().map(|text| decode(text).expect("base64").into()).collect();
     }
-    list(&vector["input_parts"])
-        .iter()
-        .map(|parts| repeated(parts).into())
-        .collect()
+    list(&vector["input_parts"]).iter().map(|parts| repeated(parts).into()).collect()
 }
 
 fn event(event: &Value) -> Event {
@@ -117,11 +106,7 @@ fn event(event: &Value) -> Event {
         Some(parts) => repeated(parts),
         None => string(&event["data"]),
     };
-    Event {
-        event_type: string(&event["event"]),
-        data,
-        id: string(&event["id"]),
-    }
+    Event { event_type: string(&event["event"]), data, id: string(&event["id"]) }
 }
 
 fn comments(expect: &Value) -> Vec<String> {
@@ -138,10 +123,7 @@ fn retry(expect: &Value) -> Retry {
         Some(digits) => Retry::Overflow {
             digits: string(digits),
             before: exact,
-            forbidden: list(&expect["retry_forbidden"])
-                .iter()
-                .filter_map(Value::as_u64)
-                .collect(),
+            forbidden: list(&expect["retry_forbidden"]).iter().filter_map(Value::as_u64).collect(),
         },
     }
 }
@@ -156,21 +138,13 @@ fn repeated(parts: &Value) -> String {
 }
 
 fn string(value: &Value) -> String {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a string: {value}"))
-        .to_owned()
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
 }
 
 fn list(value: &Value) -> &[Value] {
-    value
-        .as_array()
-        .unwrap_or_else(|| panic!("not a list: {value}"))
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
 }
 
 fn count(value: &Value) -> usize {
-    value
-        .as_u64()
-        .and_then(|count| count.try_into().ok())
-        .unwrap_or_else(|| panic!("not a count: {value}"))
+    value.as_u64().and_then(|count| count.try_into().ok()).unwrap_or_else(|| panic!("not a count: {value}"))
 }

@@ -1,8 +1,8 @@
 //! One measurement of one client, in a process of its own. `e2e` starts it and reads what it prints.
 //!
-//! - `client blast --events N`: prints the items seen, their bytes, and the nanoseconds it took;
-//! - `client latency --events N`: prints each event's nanoseconds from the server's write to here;
-//! - `client idle --connections N`: prints the bytes of resident memory per connection.
+//! - `client blast --count N`: prints the items seen, their bytes, and the nanoseconds it took;
+//! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
+//! - `client idle --count N`: prints the bytes of resident memory per connection.
 //!
 //! All take `--contender NAME --url URL --runtime ct|mt`.
 
@@ -28,10 +28,11 @@ fn main() {
         .expect("a runtime");
     let contender = args.get("contender", HYPER.to_owned());
     let url = args.get("url", String::new());
+    let count = args.get("count", 0);
     match args.mode() {
-        Some("blast") => blast(&runtime, contender, url, args.get("events", 0)),
-        Some("latency") => latency(&runtime, contender, url, args.get("events", 0)),
-        Some("idle") => idle(&runtime, contender, url, args.get("connections", 1000)),
+        Some("blast") => blast(&runtime, contender, url, count),
+        Some("latency") => latency(&runtime, contender, url, count),
+        Some("idle") => idle(&runtime, contender, url, count),
         other => panic!("no such mode: {other:?}"),
     }
 }

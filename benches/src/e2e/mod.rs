@@ -1,8 +1,12 @@
 //! End to end over loopback: a server process, and a fresh client process per measurement.
 
+pub mod blast;
 pub mod body;
 pub mod clients;
+pub mod idle;
+pub mod latency;
 pub mod processes;
+pub mod rounds;
 
 use std::ops::ControlFlow;
 

@@ -52,31 +52,45 @@ pub struct Ran {
     pub numbers: Vec<f64>,
 }
 
-/// Runs one client process to its end.
-///
-/// # Panics
-///
-/// When it fails: a measurement that missed events is none.
-pub fn run_client(arguments: &[&str]) -> Ran {
-    let before = children_cpu();
-    let output = Command::new(sibling("client"))
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("`client` is built beside this program");
-    let cpu = children_cpu() - before;
-    assert!(
-        output.status.success(),
-        "client {arguments:?}: {}",
-        output.status
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ran {
-        cpu,
-        numbers: text
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect(),
+/// Which client does what, as the `client` program takes it.
+pub struct Measurement<'a> {
+    pub mode: &'a str,
+    pub contender: &'a str,
+    pub url: &'a str,
+    pub runtime: &'a str,
+    /// Events or connections.
+    pub count: usize,
+}
+
+impl Measurement<'_> {
+    /// Runs the client process to its end.
+    ///
+    /// # Panics
+    ///
+    /// When it fails: a measurement that missed events is none.
+    pub fn run(&self) -> Ran {
+        let before = children_cpu();
+        let output = Command::new(sibling("client"))
+            .arg(self.mode)
+            .args(["--contender", self.contender, "--url", self.url])
+            .args([
+                "--runtime",
+                self.runtime,
+                "--count",
+                &self.count.to_string(),
+            ])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("`client` is built beside this program");
+        let cpu = children_cpu() - before;
+        let (contender, url, status) = (self.contender, self.url, output.status);
+        assert!(status.success(), "{contender} with {url}: {status}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+        Ran {
+            cpu,
+            numbers: numbers.collect(),
+        }
     }
 }
 

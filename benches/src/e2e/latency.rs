@@ -1,0 +1,59 @@
+//! One event per millisecond: from the server's write to the subscriber.
+
+use crate::args::Args;
+use crate::report::{at_most, head, percentile, row};
+
+use super::processes::{Measurement, Server};
+use super::rounds::{self, Rounds};
+use super::{CONTENDERS, HYPER, OURS, RUNTIMES};
+
+/// p50 and p99 by those of the bare drain.
+const BAR: f64 = 1.3;
+
+/// How long a run is, and how much of its start is not looked at.
+const EVENTS: usize = 1000;
+const WARM_UP: usize = 200;
+
+/// Every runtime that is wanted. What is printed are medians over the rounds of each round's
+/// percentile: one round that met a busy machine moves a pooled p99, but not that.
+pub fn run(args: &Args, server: &Server) {
+    let url = server.url(&format!("/latency/{EVENTS}"));
+    for runtime in RUNTIMES
+        .into_iter()
+        .filter(|runtime| args.wants("runtime", runtime))
+    {
+        let rounds = Rounds::run(args, &CONTENDERS, |contender| {
+            Measurement {
+                mode: "latency",
+                contender,
+                url: &url,
+                runtime,
+                count: EVENTS,
+            }
+            .run()
+        });
+        let percentiles = [50.0, 90.0, 99.0]
+            .map(|percent| rounds.values(|ran| percentile(&ran.numbers[WARM_UP..], percent) / 1e3));
+        let [p50, _, p99] = &percentiles;
+
+        let count = rounds::count(args);
+        println!("\n### Latency in us, runtime {runtime}, median of {count} rounds\n");
+        head(["p50", "p90", "p99", "p99 of each round"]);
+        for client in &rounds.clients {
+            let medians = percentiles
+                .iter()
+                .map(|values| format!("{:.1}", values.median(client)));
+            let each = p99
+                .of(client)
+                .unwrap_or_default()
+                .iter()
+                .map(|value| format!("{value:.0}"));
+            row(client, medians.chain([each.collect::<Vec<_>>().join(" ")]));
+        }
+        if rounds.clients.contains(&OURS) && rounds.clients.contains(&HYPER) {
+            let [p50, p99] =
+                [p50, p99].map(|values| at_most(values.median(OURS) / values.median(HYPER), BAR));
+            println!("\nOurs by {HYPER}: p50 {p50}, p99 {p99}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The layers of `src/`: arrows point down, and only down.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Each module, and those of the others that it may use.
+const LAYERS: &[(&str, &[&str])] = &[
+    // Vocabulary.
+    ("error", &[]),
+    ("event", &["error", "wire"]), // `Event::encode` is the wire format's
+    ("filter", &["event"]),
+    ("target", &["error"]),
+    ("state", &["error"]),
+    ("delivery", &["event", "state"]),
+    ("config", &["target"]),
+    // Pure, and IO.
+    ("retry", &[]),
+    ("wire", &["config", "event"]),
+    ("transport", &["error", "target"]),
+    ("hub", &["delivery", "event", "filter", "state"]),
+    // The actor: where transport, wire format and hub meet.
+    ("connection", &["config", "delivery", "error", "hub", "retry", "state", "target", "transport", "wire"]),
+    // The public face.
+    ("monitor", &["connection", "error", "state"]),
+    ("subscription", &["connection", "delivery", "event", "handle", "hub", "state"]),
+    ("transcript", &["connection", "delivery", "hub", "subscription"]),
+    ("handle", &["connection", "error", "filter", "monitor", "state", "subscription", "transcript", "transport"]),
+    ("builder", &["config", "connection", "error", "filter", "handle", "subscription", "target", "transport"]),
+    ("client", &["builder", "error", "filter", "subscription", "transport"]),
+    ("event_stream", &["delivery", "error", "transport", "wire"]),
+];
+
+#[test]
+fn modules_use_only_the_layers_below_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(&source).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if module == "lib" {
+            continue;
+        }
+        let (_, allowed) =
+            LAYERS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} has no layer"));
+        for used in uses(&path) {
+            assert!(used == module || allowed.contains(&&*used), "{module} must not use {used}");
+        }
+        seen.insert(module);
+    }
+    assert_eq!(seen.len(), LAYERS.len(), "a layer without a module");
+}
+
+/// The modules of this crate that a file, or the files of a folder, name.
+fn uses(path: &Path) -> BTreeSet<String> {
+    if path.is_dir() {
+        return fs::read_dir(path).unwrap().flat_map(|entry| uses(&entry.unwrap().path())).collect();
+    }
+    if path.file_name().is_some_and(|name| name == "tests.rs") {
+        return BTreeSet::new();
+    }
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split("crate::").skip(1).map(first_word).collect::<Vec<_>>()).collect()
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
