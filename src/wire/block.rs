@@ -185,7 +185,8 @@ impl Block {
     }
 
     fn append_data(&mut self, piece: &[u8]) {
-        append(&mut self.data_buffer, piece, self.limit - (self.held - self.data_buffer.len()));
+        let most = self.room() + self.data_buffer.len();
+        append(&mut self.data_buffer, piece, most);
         self.held += piece.len();
     }
 
