@@ -83,6 +83,12 @@
 //! events); where this crate departs from it is said on [`wire::Decoder`] and above.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs, missing_debug_implementations, unreachable_pub, unnameable_types)]
+// Public types may grow; those that may not say why.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+// A library returns errors and leaves the terminal alone.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
 mod builder;
 mod client;

@@ -83,6 +83,7 @@ impl Target {
         &self.uri
     }
 
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "without TLS there is no https"))]
     pub(crate) fn is_https(&self) -> bool {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }

@@ -24,6 +24,8 @@ struct Site {
 impl Site {
     async fn start(name: &str, not_after: Option<i32>) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // Of its own, so that a chain is not checked against another authority's key.
+        authority.distinguished_name.push(rcgen::DnType::CommonName, format!("root of {name} until {not_after:?}"));
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();

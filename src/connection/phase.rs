@@ -72,7 +72,7 @@ impl Phase {
 
 /// An open response being read.
 pub(super) struct Reading {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     decoder: Decoder,
     /// Nothing more will come from the exchange, but the decoder may hold frames.
     end: Option<Error>,
@@ -83,7 +83,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(exchange: Exchange, decoder: Decoder) -> Self {
+    pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder) -> Self {
         Self { exchange, decoder, end: None, unchecked: 0, patience: None }
     }
 
@@ -166,7 +166,7 @@ impl Reading {
             self.patience = Some(Box::pin(tokio::time::sleep(PATIENCE)));
         }
         if let Some(patience) = &mut self.patience {
-            if hub.relief().poll(cx, || hub.is_crowded()).is_pending() {
+            if hub.relief().poll(cx.waker(), || hub.is_crowded()).is_pending() {
                 std::task::ready!(patience.as_mut().poll(cx));
                 hub.relief().end();
                 hub.give_up_on_stuck();

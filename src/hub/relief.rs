@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 /// One publisher waits, any number of readers signal.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub(crate) struct Relief {
 impl Relief {
     /// Ready when `is_crowded` no longer holds. It is asked after the waker is in place, so that a
     /// reader which catches up in between is not missed.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>, is_crowded: impl FnOnce() -> bool) -> Poll<()> {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+    pub(crate) fn poll(&self, waker: &Waker, is_crowded: impl FnOnce() -> bool) -> Poll<()> {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
         // Ordered before the look at the queues, and after them in a reader: one sees the other.
         self.awaited.store(true, Ordering::SeqCst);
         if is_crowded() {

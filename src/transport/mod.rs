@@ -56,7 +56,7 @@ pub(crate) struct Attempt {
 /// What an attempt that reached a verdict led to.
 pub(crate) enum Dialed {
     /// The event stream is open.
-    Open { status: StatusCode, exchange: Exchange },
+    Open { status: StatusCode, exchange: Box<Exchange> },
     /// 204: the server asks us to stop.
     NoContent,
 }
@@ -84,7 +84,7 @@ pub(crate) async fn dial(connecting: BoxFuture<Result<Box<dyn Io>, Error>>, atte
     })?;
     let (head, mut exchange) = exchange?;
     match verdict(head.status, &head.headers) {
-        Verdict::Accept => Ok(Dialed::Open { status: head.status, exchange }),
+        Verdict::Accept => Ok(Dialed::Open { status: head.status, exchange: Box::new(exchange) }),
         Verdict::Stop => Ok(Dialed::NoContent),
         Verdict::Refuse(kind) => {
             let body = error_body(&mut exchange).await;

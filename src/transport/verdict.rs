@@ -2,7 +2,7 @@
 //! 9.2.3, and this crate's defaults for daemons).
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, StatusCode};
 
 use crate::error::{Error, ErrorKind};
@@ -40,14 +40,16 @@ pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
 
 /// The error for a refused response.
 pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
-    let shown =
-        |name| headers.get(name).map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+    let shown = |name: HeaderName| match headers.get_all(&name).iter().next_back() {
+        Some(value) => format!("the {name} {:?}", String::from_utf8_lossy(value.as_bytes())),
+        None => format!("no {name}"),
+    };
     let message = match kind {
         ErrorKind::ContentType => {
-            format!("the server answered 200 with the content type {:?}, not text/event-stream", shown(CONTENT_TYPE))
+            format!("the server answered 200 with {}, not text/event-stream", shown(CONTENT_TYPE))
         }
         ErrorKind::ContentEncoding => {
-            format!("the server sent the content encoding {:?}, which was not asked for", shown(CONTENT_ENCODING))
+            format!("the server answered 200 with {}, which was not asked for", shown(CONTENT_ENCODING))
         }
         ErrorKind::Redirect => format!("the server answered {status}: redirects are not followed"),
         _ => format!("the server answered {status}"),
@@ -55,9 +57,10 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
     Error::with_response(kind, message, status, headers, body)
 }
 
-/// By essence alone: case-insensitive, parameters ignored, `text/event-streamfoo` is another type.
+/// By essence alone: case-insensitive, parameters ignored, `text/event-streamfoo` is another type. Of
+/// several headers the last counts (Fetch, "extract a MIME type").
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| {
+    headers.get_all(CONTENT_TYPE).iter().next_back().is_some_and(|value| {
         let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
         essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
     })

@@ -29,8 +29,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// A block whose fields, with the line being read, have more than
 /// [`max_event_size`](Self::max_event_size) bytes is skipped in constant memory up to its blank
 /// line and comes out as [`Frame::Oversized`]; its ID still counts. The decoder holds at most that
-/// many bytes plus a constant, besides the chunk it is reading, the last event ID, and, for text
-/// that is not UTF-8, its replacement. Cost is linear in the input, whatever the chunks.
+/// many bytes plus a constant (half as much again when a type, an ID or a comment is large as well,
+/// since each buffer has room to grow), besides the chunk it is reading, the last event ID, and, for
+/// text that is not UTF-8, its replacement. Cost is linear in the input, whatever the chunks.
 ///
 /// # Where it departs from the standard
 ///
