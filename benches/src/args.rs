@@ -11,25 +11,17 @@ pub struct Args {
 impl Args {
     /// Those of this process.
     pub fn from_env() -> Self {
-        Self {
-            words: std::env::args().skip(1).collect(),
-        }
+        Self { words: std::env::args().skip(1).collect() }
     }
 
     /// The first argument, unless it is an option: the mode.
     pub fn mode(&self) -> Option<&str> {
-        self.words
-            .first()
-            .map(String::as_str)
-            .filter(|word| !word.starts_with("--"))
+        self.words.first().map(String::as_str).filter(|word| !word.starts_with("--"))
     }
 
     /// Every value given for `--key`.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.words
-            .windows(2)
-            .filter(move |pair| pair[0].strip_prefix("--") == Some(key))
-            .map(|pair| pair[1].as_str())
+        self.words.windows(2).filter(move |pair| pair[0].strip_prefix("--") == Some(key)).map(|pair| pair[1].as_str())
     }
 
     /// The last value given for `--key`, or `default`.
@@ -38,12 +30,10 @@ impl Args {
     ///
     /// When the value cannot be read: there is nobody to hand an error to.
     pub fn get<T: FromStr<Err: Display>>(&self, key: &str, default: T) -> T {
-        self.all(key)
-            .last()
-            .map_or(default, |value| match value.parse() {
-                Ok(value) => value,
-                Err(error) => panic!("--{key} {value}: {error}"),
-            })
+        self.all(key).last().map_or(default, |value| match value.parse() {
+            Ok(value) => value,
+            Err(error) => panic!("--{key} {value}: {error}"),
+        })
     }
 
     /// Whether `name` was asked for by `--key`; without that option everything was.

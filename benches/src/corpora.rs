@@ -13,50 +13,21 @@ pub struct Corpus {
 
 /// All of them, in the order of the tables.
 pub const ALL: [Corpus; 9] = [
-    Corpus {
-        name: "llm",
-        block: llm,
-    },
-    Corpus {
-        name: "anthropic",
-        block: anthropic,
-    },
-    Corpus {
-        name: "wikimedia",
-        block: wikimedia,
-    },
-    Corpus {
-        name: "ticks",
-        block: ticks,
-    },
-    Corpus {
-        name: "big",
-        block: big,
-    },
-    Corpus {
-        name: "multiline",
-        block: multiline,
-    },
-    Corpus {
-        name: "heartbeats",
-        block: heartbeat,
-    },
-    Corpus {
-        name: "crlf",
-        block: crlf,
-    },
-    Corpus {
-        name: "utf8heavy",
-        block: utf8_heavy,
-    },
+    Corpus { name: "llm", block: llm },
+    Corpus { name: "anthropic", block: anthropic },
+    Corpus { name: "wikimedia", block: wikimedia },
+    Corpus { name: "ticks", block: ticks },
+    Corpus { name: "big", block: big },
+    Corpus { name: "multiline", block: multiline },
+    Corpus { name: "heartbeats", block: heartbeat },
+    Corpus { name: "crlf", block: crlf },
+    Corpus { name: "utf8heavy", block: utf8_heavy },
 ];
 
 impl Corpus {
     /// The one of this name.
     pub fn named(name: &str) -> Self {
-        *ALL.iter()
-            .find(|corpus| corpus.name == name)
-            .unwrap_or_else(|| panic!("there is no corpus {name}"))
+        *ALL.iter().find(|corpus| corpus.name == name).unwrap_or_else(|| panic!("there is no corpus {name}"))
     }
 
     /// Whole blocks, until there are at least `size` bytes.
@@ -66,10 +37,7 @@ impl Corpus {
 
     /// The same, block by block.
     pub fn blocks(&self, size: usize) -> Vec<Vec<u8>> {
-        let mut text = Text {
-            out: String::new(),
-            random: SEED,
-        };
+        let mut text = Text { out: String::new(), random: SEED };
         let (mut blocks, mut total) = (Vec::new(), 0);
         while total < size {
             (self.block)(&mut text);
@@ -83,10 +51,7 @@ impl Corpus {
 
 /// Cuts an input into chunks that share its memory, as hyper's do.
 pub fn chunks(input: &Bytes, size: usize) -> Vec<Bytes> {
-    (0..input.len())
-        .step_by(size)
-        .map(|at| input.slice(at..input.len().min(at + size)))
-        .collect()
+    (0..input.len()).step_by(size).map(|at| input.slice(at..input.len().min(at + size))).collect()
 }
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -110,9 +75,7 @@ impl Text {
     }
 
     fn push(&mut self, arguments: std::fmt::Arguments<'_>) {
-        self.out
-            .write_fmt(arguments)
-            .expect("a String takes everything");
+        self.out.write_fmt(arguments).expect("a String takes everything");
     }
 
     /// `length` bytes of words.
@@ -230,8 +193,8 @@ fn heartbeat(text: &mut Text) {
 /// Chinese text: 510 bytes or so.
 fn utf8_heavy(text: &mut Text) {
     const CHARACTERS: [char; 20] = [
-        '服', '务', '器', '发', '送', '事', '件', '的', '流', '，', '客', '户', '端', '持', '续',
-        '监', '听', '连', '接', '。',
+        '服', '务', '器', '发', '送', '事', '件', '的', '流', '，', '客', '户', '端', '持', '续', '监', '听', '连',
+        '接', '。',
     ];
     text.push(format_args!("data: {{\"delta\":\""));
     for _ in 0..155 + text.below(20) {

@@ -29,20 +29,14 @@ pub fn children_cpu() -> Duration {
 }
 
 fn duration(time: TimeVal) -> Duration {
-    Duration::new(
-        time.tv_sec().unsigned_abs(),
-        1000 * u32::try_from(time.tv_usec()).unwrap_or(0),
-    )
+    Duration::new(time.tv_sec().unsigned_abs(), 1000 * u32::try_from(time.tv_usec()).unwrap_or(0))
 }
 
 /// Resident memory of this process, in bytes.
 pub fn resident() -> usize {
     const PAGE: usize = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<usize>().ok());
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
     pages.expect("the second number is the resident set") * PAGE
 }
 

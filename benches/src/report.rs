@@ -12,10 +12,7 @@ pub fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);
-    sorted
-        .get((last as f64 * percent / 100.0) as usize)
-        .copied()
-        .unwrap_or(f64::NAN)
+    sorted.get((last as f64 * percent / 100.0) as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// The smallest value.
@@ -30,10 +27,7 @@ pub fn geometric_mean(values: &[f64]) -> f64 {
 
 /// Prints the head of a table; the first column has no title.
 pub fn head(columns: impl IntoIterator<Item = impl Display>) {
-    let columns: Vec<String> = columns
-        .into_iter()
-        .map(|column| column.to_string())
-        .collect();
+    let columns: Vec<String> = columns.into_iter().map(|column| column.to_string()).collect();
     println!("| | {} |", columns.join(" | "));
     println!("|---|{}", "---|".repeat(columns.len()));
 }
@@ -55,9 +49,5 @@ pub fn at_most(ratio: f64, bar: f64) -> String {
 }
 
 fn verdict(ratio: f64, bar: f64, met: bool) -> String {
-    if met {
-        format!("{ratio:.2}x ok")
-    } else {
-        format!("**{ratio:.2}x MISSED** ({bar}x)")
-    }
+    if met { format!("{ratio:.2}x ok") } else { format!("**{ratio:.2}x MISSED** ({bar}x)") }
 }

@@ -60,14 +60,10 @@ fn main() {
     let size = args.get("mib", 2) << 20;
     let parsers: Vec<&Contender> = contenders::ALL
         .iter()
-        .filter(|contender| {
-            contender.side != Side::Limit && args.wants("contender", contender.name)
-        })
+        .filter(|contender| contender.side != Side::Limit && args.wants("contender", contender.name))
         .collect();
 
-    println!(
-        "malloc + realloc calls and bytes asked per event (on heartbeats: in all), once buffers have grown"
-    );
+    println!("malloc + realloc calls and bytes asked per event (on heartbeats: in all), once buffers have grown");
     let mut missed = Vec::new();
     for chunk in [1448, 16_384, 65_536] {
         println!("\n### Chunks of {chunk} bytes\n");
@@ -75,24 +71,15 @@ fn main() {
         for parser in &parsers {
             let tallies = corpora::ALL.map(|corpus| steady(parser, &corpus.render(size), chunk));
             row(parser.name, tallies.iter().map(cell));
-            let over = corpora::ALL
-                .iter()
-                .zip(tallies)
-                .filter(|(_, tally)| per_event(tally) > BAR);
+            let over = corpora::ALL.iter().zip(tallies).filter(|(_, tally)| per_event(tally) > BAR);
             if parser.side == Side::Ours {
-                missed.extend(
-                    over.map(|(corpus, _)| format!("{} in chunks of {chunk}", corpus.name)),
-                );
+                missed.extend(over.map(|(corpus, _)| format!("{} in chunks of {chunk}", corpus.name)));
             }
         }
     }
     println!(
         "\nOurs above {BAR} per event: {}",
-        if missed.is_empty() {
-            "nowhere, ok".into()
-        } else {
-            missed.join(", ")
-        }
+        if missed.is_empty() { "nowhere, ok".into() } else { missed.join(", ") }
     );
 }
 
@@ -109,19 +96,11 @@ fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
 }
 
 fn tally(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
-    let given = Input {
-        whole: input.clone(),
-        chunks: chunks(input, chunk),
-    };
+    let given = Input { whole: input.clone(), chunks: chunks(input, chunk) };
     let before = [&CALLS, &REALLOCATIONS, &BYTES].map(|counter| counter.load(Relaxed));
     let events = (parser.run)(given);
     let after = [&CALLS, &REALLOCATIONS, &BYTES].map(|counter| counter.load(Relaxed));
-    Tally {
-        events,
-        calls: after[0] - before[0],
-        reallocations: after[1] - before[1],
-        bytes: after[2] - before[2],
-    }
+    Tally { events, calls: after[0] - before[0], reallocations: after[1] - before[1], bytes: after[2] - before[2] }
 }
 
 /// To two decimals: a buffer that grows once more is not an allocation per event.
@@ -132,7 +111,6 @@ fn per_event(tally: &Tally) -> f64 {
 
 fn cell(tally: &Tally) -> String {
     let events = tally.events.max(1) as f64;
-    let [calls, reallocations, bytes] =
-        [tally.calls, tally.reallocations, tally.bytes].map(|sum| sum as f64 / events);
+    let [calls, reallocations, bytes] = [tally.calls, tally.reallocations, tally.bytes].map(|sum| sum as f64 / events);
     format!("{calls:.2}+{reallocations:.2}, {bytes:.0} B")
 }

@@ -21,11 +21,7 @@ fn main() {
         "ct" => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    let runtime = runtime
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
     let contender = args.get("contender", HYPER.to_owned());
     let url = args.get("url", String::new());
     let count = args.get("count", 0);
@@ -46,11 +42,7 @@ fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
         let mut sink = |data: &[u8]| {
             items += 1;
             bytes += data.len();
-            if items == expected && !drains {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if items == expected && !drains { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         consume(&contender, &url, &mut sink).await;
         (items, bytes)
@@ -66,11 +58,7 @@ fn latency(runtime: &Runtime, contender: String, url: String, expected: usize) {
         let mut sink = |data: &[u8]| {
             let sent = Duration::from_nanos(digits(data));
             delays.push(monotonic().saturating_sub(sent));
-            if delays.len() == expected {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if delays.len() == expected { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         consume(&contender, &url, &mut sink).await;
         delays
@@ -83,9 +71,7 @@ fn latency(runtime: &Runtime, contender: String, url: String, expected: usize) {
 
 /// The number in `data: 123`, or in `123`.
 fn digits(data: &[u8]) -> u64 {
-    data.iter()
-        .filter(|byte| byte.is_ascii_digit())
-        .fold(0, |sum, byte| 10 * sum + u64::from(byte - b'0'))
+    data.iter().filter(|byte| byte.is_ascii_digit()).fold(0, |sum, byte| 10 * sum + u64::from(byte - b'0'))
 }
 
 fn idle(runtime: &Runtime, contender: String, url: String, connections: usize) {
@@ -100,9 +86,6 @@ fn idle(runtime: &Runtime, contender: String, url: String, connections: usize) {
 }
 
 /// As a task, not under `block_on`: that is where an application's readers are, on either runtime.
-fn run_as_task<T: Send + 'static>(
-    runtime: &Runtime,
-    work: impl Future<Output = T> + Send + 'static,
-) -> T {
+fn run_as_task<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
     runtime.block_on(runtime.spawn(work)).expect("no panic")
 }

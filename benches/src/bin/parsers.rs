@@ -6,9 +6,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use sseclient_benches::args::Args;
-use sseclient_benches::contenders::{
-    self, Contender, Input, OURS, OURS_WITH_COMMENTS, SSE_CORE, SSE_STREAM, Side,
-};
+use sseclient_benches::contenders::{self, Contender, Input, OURS, OURS_WITH_COMMENTS, SSE_CORE, SSE_STREAM, Side};
 use sseclient_benches::corpora::{self, Corpus, chunks};
 use sseclient_benches::measure::thread_cpu;
 use sseclient_benches::report::{at_least, geometric_mean, head, least, median, row};
@@ -30,11 +28,8 @@ type Rates = HashMap<&'static str, Vec<f64>>;
 
 fn main() {
     let args = Args::from_env();
-    let contenders: Vec<Contender> = contenders::ALL
-        .iter()
-        .copied()
-        .filter(|contender| args.wants("contender", contender.name))
-        .collect();
+    let contenders: Vec<Contender> =
+        contenders::ALL.iter().copied().filter(|contender| args.wants("contender", contender.name)).collect();
     let corpora: Vec<(Corpus, Bytes)> = corpora::ALL
         .into_iter()
         .filter(|corpus| args.wants("corpus", corpus.name))
@@ -43,10 +38,7 @@ fn main() {
     let rounds = args.get("rounds", 9);
 
     let mut verdicts = Vec::new();
-    for size in CHUNK_SIZES
-        .into_iter()
-        .filter(|size| args.wants("chunk", &size.to_string()))
-    {
+    for size in CHUNK_SIZES.into_iter().filter(|size| args.wants("chunk", &size.to_string())) {
         let measured: Vec<Rates> = corpora
             .iter()
             .map(|(corpus, input)| {
@@ -57,10 +49,7 @@ fn main() {
         println!("\n### Chunks of {size} bytes: MB/s, median (min) of {rounds} rounds\n");
         head(corpora.iter().map(|(corpus, _)| corpus.name));
         for contender in &contenders {
-            row(
-                contender.name,
-                measured.iter().map(|rates| cell(&rates[contender.name])),
-            );
+            row(contender.name, measured.iter().map(|rates| cell(&rates[contender.name])));
         }
         verdicts.push((size, measured));
     }
@@ -75,10 +64,7 @@ fn measure(input: &Bytes, size: usize, rounds: usize, contenders: &[Contender]) 
     for round in 0..=rounds {
         for turn in 0..contenders.len() {
             let contender = contenders[(turn + round) % contenders.len()];
-            let given = Input {
-                whole: input.clone(),
-                chunks: chunks(input, size),
-            };
+            let given = Input { whole: input.clone(), chunks: chunks(input, size) };
             let start = thread_cpu();
             std::hint::black_box((contender.run)(given));
             let took = thread_cpu() - start;
@@ -93,30 +79,13 @@ fn measure(input: &Bytes, size: usize, rounds: usize, contenders: &[Contender]) 
 
 /// Everybody must see the events that we see: nobody is fast by losing some.
 fn check_counts(corpus: &str, input: &Bytes, size: usize, contenders: &[Contender]) {
-    let count = |contender: &Contender| {
-        (contender.run)(Input {
-            whole: input.clone(),
-            chunks: chunks(input, size),
-        })
-    };
-    let parsers: Vec<_> = contenders
-        .iter()
-        .filter(|contender| contender.side != Side::Limit)
-        .collect();
+    let count = |contender: &Contender| (contender.run)(Input { whole: input.clone(), chunks: chunks(input, size) });
+    let parsers: Vec<_> = contenders.iter().filter(|contender| contender.side != Side::Limit).collect();
     let counts: Vec<usize> = parsers.iter().map(|contender| count(contender)).collect();
     for (parser, events) in parsers.iter().zip(&counts) {
-        assert_eq!(
-            Some(events),
-            counts.last(),
-            "{}: {corpus} in chunks of {size}",
-            parser.name
-        );
+        assert_eq!(Some(events), counts.last(), "{}: {corpus} in chunks of {size}", parser.name);
     }
-    println!(
-        "{corpus}, {} bytes in chunks of {size}: all count {} events",
-        input.len(),
-        counts.last().unwrap_or(&0)
-    );
+    println!("{corpus}, {} bytes in chunks of {size}: all count {} events", input.len(), counts.last().unwrap_or(&0));
 }
 
 fn cell(rates: &[f64]) -> String {
@@ -131,30 +100,16 @@ fn print_verdicts(corpora: &[(Corpus, Bytes)], measured: &[(usize, Vec<Rates>)])
     println!(
         "On heartbeats: comments wanted, against sse-core ({BAR}x); then comments skipped, against sse-stream ({BAR_SKIPPING}x).\n"
     );
-    head(
-        corpora
-            .iter()
-            .map(|(corpus, _)| corpus.name)
-            .chain(["geometric mean"]),
-    );
+    head(corpora.iter().map(|(corpus, _)| corpus.name).chain(["geometric mean"]));
     let mut all = Vec::new();
     for (size, rates) in measured {
-        let (cells, ratios): (Vec<_>, Vec<_>) = corpora
-            .iter()
-            .zip(rates)
-            .map(|((corpus, _), rates)| verdict(corpus.name, rates))
-            .unzip();
+        let (cells, ratios): (Vec<_>, Vec<_>) =
+            corpora.iter().zip(rates).map(|((corpus, _), rates)| verdict(corpus.name, rates)).unzip();
         let mean = format!("{:.2}x", geometric_mean(&ratios));
-        row(
-            &format!("chunks of {size}"),
-            cells.into_iter().chain([mean]),
-        );
+        row(&format!("chunks of {size}"), cells.into_iter().chain([mean]));
         all.extend(ratios);
     }
-    println!(
-        "\nGeometric mean of all: {}",
-        at_least(geometric_mean(&all), BAR_MEAN)
-    );
+    println!("\nGeometric mean of all: {}", at_least(geometric_mean(&all), BAR_MEAN));
 }
 
 /// What to print, and the ratio that goes into the mean.
@@ -162,14 +117,7 @@ fn verdict(corpus: &str, rates: &Rates) -> (String, f64) {
     if corpus == "heartbeats" {
         let wanted = paired(rates, OURS_WITH_COMMENTS, SSE_CORE);
         let skipped = paired(rates, OURS, SSE_STREAM);
-        return (
-            format!(
-                "{}; {}",
-                at_least(wanted, BAR),
-                at_least(skipped, BAR_SKIPPING)
-            ),
-            wanted,
-        );
+        return (format!("{}; {}", at_least(wanted, BAR), at_least(skipped, BAR_SKIPPING)), wanted);
     }
     let (ratio, best) = contenders::ALL
         .iter()
@@ -185,10 +133,6 @@ fn verdict(corpus: &str, rates: &Rates) -> (String, f64) {
 /// Median over the rounds of our rate by the peer's in the same round: a machine that changes its
 /// pace between rounds changes both.
 fn paired(rates: &Rates, ours: &str, peer: &str) -> f64 {
-    let ratios: Vec<f64> = rates[ours]
-        .iter()
-        .zip(&rates[peer])
-        .map(|(ours, peer)| ours / peer)
-        .collect();
+    let ratios: Vec<f64> = rates[ours].iter().zip(&rates[peer]).map(|(ours, peer)| ours / peer).collect();
     median(&ratios)
 }

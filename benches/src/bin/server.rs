@@ -57,9 +57,7 @@ fn serve(mut socket: TcpStream, units: &Units, silent: &Silent) -> io::Result<()
     socket.write_all(HEAD)?;
     match path.split('/').collect::<Vec<_>>()[..] {
         ["", "blast", corpus, framing, times] => {
-            let unit = units
-                .get(&format!("{corpus}/{framing}"))
-                .ok_or(io::ErrorKind::NotFound)?;
+            let unit = units.get(&format!("{corpus}/{framing}")).ok_or(io::ErrorKind::NotFound)?;
             for _ in 0..parse(times)? {
                 socket.write_all(&unit.bytes)?;
             }
@@ -84,10 +82,7 @@ fn tick(socket: &mut TcpStream, events: usize) -> io::Result<()> {
         due += Duration::from_millis(1);
         thread::sleep(due.saturating_sub(monotonic()));
         let mut chunk = Vec::new();
-        push_chunk(
-            &mut chunk,
-            format!("data: {}\n\n", monotonic().as_nanos()).as_bytes(),
-        );
+        push_chunk(&mut chunk, format!("data: {}\n\n", monotonic().as_nanos()).as_bytes());
         socket.write_all(&chunk)?;
     }
     Ok(())
@@ -106,7 +101,5 @@ fn read_path(socket: &mut TcpStream) -> io::Result<String> {
 }
 
 fn parse(number: &str) -> io::Result<usize> {
-    number
-        .parse()
-        .map_err(|_| io::ErrorKind::InvalidInput.into())
+    number.parse().map_err(|_| io::ErrorKind::InvalidInput.into())
 }

@@ -15,9 +15,7 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, ResponseFuture};
 use super::{Input, count};
 
 pub fn run(input: Input) -> usize {
-    let transport = InMemory {
-        chunks: Arc::new(Mutex::new(input.chunks)),
-    };
+    let transport = InMemory { chunks: Arc::new(Mutex::new(input.chunks)) };
     let client = ClientBuilder::for_url("http://localhost/")
         .expect("a valid URL")
         .reconnect(ReconnectOptions::reconnect(false).build())

@@ -9,24 +9,12 @@ use super::Input;
 
 /// Each LF, found and looked at.
 pub fn memchr_lines(input: Input) -> usize {
-    input
-        .chunks
-        .iter()
-        .map(|chunk| memchr::memchr_iter(b'\n', chunk).map(black_box).count())
-        .sum()
+    input.chunks.iter().map(|chunk| memchr::memchr_iter(b'\n', chunk).map(black_box).count()).sum()
 }
 
 /// Each LF or CR, found and looked at.
 pub fn memchr2_lines(input: Input) -> usize {
-    input
-        .chunks
-        .iter()
-        .map(|chunk| {
-            memchr::memchr2_iter(b'\n', b'\r', chunk)
-                .map(black_box)
-                .count()
-        })
-        .sum()
+    input.chunks.iter().map(|chunk| memchr::memchr2_iter(b'\n', b'\r', chunk).map(black_box).count()).sum()
 }
 
 /// The text validated, with no regard for lines.

@@ -62,32 +62,16 @@ pub const ALL: &[Contender] = &[
     peer("sseer 0.3.1", peers::sseer),
     peer(SSE_STREAM, peers::sse_stream),
     peer(SSE_CORE, peers::sse_core),
-    Contender {
-        name: OURS_WITH_COMMENTS,
-        side: Side::Ours,
-        run: ours::with_comments,
-    },
-    Contender {
-        name: OURS,
-        side: Side::Ours,
-        run: ours::events,
-    },
+    Contender { name: OURS_WITH_COMMENTS, side: Side::Ours, run: ours::with_comments },
+    Contender { name: OURS, side: Side::Ours, run: ours::events },
 ];
 
 const fn limit(name: &'static str, run: fn(Input) -> usize) -> Contender {
-    Contender {
-        name,
-        side: Side::Limit,
-        run,
-    }
+    Contender { name, side: Side::Limit, run }
 }
 
 const fn peer(name: &'static str, run: fn(Input) -> usize) -> Contender {
-    Contender {
-        name,
-        side: Side::Peer,
-        run,
-    }
+    Contender { name, side: Side::Peer, run }
 }
 
 /// The chunks as the stream of bytes that most peers want.

@@ -24,10 +24,7 @@ pub fn sse_core(input: Input) -> usize {
 
 /// A stream of raw blocks, three `Option<String>` each: those without data are no events.
 pub fn sse_stream(input: Input) -> usize {
-    count(
-        SseByteStream::new(byte_stream(input)),
-        |item| matches!(item, Ok(block) if block.data.is_some()),
-    )
+    count(SseByteStream::new(byte_stream(input)), |item| matches!(item, Ok(block) if block.data.is_some()))
 }
 
 /// A stream of views into the chunks.

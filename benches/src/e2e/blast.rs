@@ -26,16 +26,8 @@ pub fn run(args: &Args, server: &Server) {
     for runtime in RUNTIMES {
         for corpus in ["llm", "ticks"] {
             for framing in FRAMINGS {
-                let case = Case {
-                    runtime,
-                    corpus,
-                    framing,
-                };
-                let wanted = [
-                    ("runtime", runtime),
-                    ("corpus", corpus),
-                    ("framing", framing.0),
-                ];
+                let case = Case { runtime, corpus, framing };
+                let wanted = [("runtime", runtime), ("corpus", corpus), ("framing", framing.0)];
                 if wanted.into_iter().all(|(key, name)| args.wants(key, name)) {
                     case.run(args, server);
                 }
@@ -50,35 +42,19 @@ impl Case {
         let events = self.units() * Unit::render(corpus, how).events;
         let url = server.url(&format!("/blast/{corpus}/{framing}/{}", self.units()));
         let rounds = Rounds::run(args, &CONTENDERS, |contender| {
-            Measurement {
-                mode: "blast",
-                contender,
-                url: &url,
-                runtime,
-                count: events,
-            }
-            .run()
+            Measurement { mode: "blast", contender, url: &url, runtime, count: events }.run()
         });
         check_bytes(&rounds);
 
         let cpu = rounds.values(|ran| ran.cpu.as_secs_f64() * 1e6 / events as f64);
         let rate = rounds.values(|ran| events as f64 / ran.numbers[2] * 1e6);
         let count = rounds::count(args);
-        println!(
-            "\n### Blast: {corpus}, framing {framing}, {runtime}, {events} events, median of {count} rounds\n"
-        );
+        println!("\n### Blast: {corpus}, framing {framing}, {runtime}, {events} events, median of {count} rounds\n");
         head(["CPU us/event", "k events/s", "CPU, x hyper-spawned"]);
         for client in &rounds.clients {
             let by_hyper = cpu.ratio(client, HYPER).unwrap_or(f64::NAN);
             let (cpu, rate) = (cpu.median(client), rate.median(client));
-            row(
-                client,
-                [
-                    format!("{cpu:.3}"),
-                    format!("{rate:.0}"),
-                    format!("{by_hyper:.2}x"),
-                ],
-            );
+            row(client, [format!("{cpu:.3}"), format!("{rate:.0}"), format!("{by_hyper:.2}x")]);
         }
         self.print_verdict(&cpu);
     }
@@ -94,21 +70,11 @@ impl Case {
     }
 
     fn print_verdict(&self, cpu: &Values<'_>) {
-        let by_drain = BAR
-            .iter()
-            .filter(|(runtime, _)| *runtime == self.runtime && self.framing.1 == Framing::Event);
-        let by_peers = [
-            (EVENTSOURCE_CLIENT, BAR_PEERS),
-            (REQWEST_EVENTSOURCE, BAR_PEERS),
-        ];
+        let by_drain = BAR.iter().filter(|(runtime, _)| *runtime == self.runtime && self.framing.1 == Framing::Event);
+        let by_peers = [(EVENTSOURCE_CLIENT, BAR_PEERS), (REQWEST_EVENTSOURCE, BAR_PEERS)];
         let bars = by_drain.map(|(_, bar)| (HYPER, *bar)).chain(by_peers);
         let verdicts: Vec<String> = bars
-            .filter_map(|(other, bar)| {
-                Some(format!(
-                    "{} by {other}",
-                    at_most(cpu.ratio(OURS, other)?, bar)
-                ))
-            })
+            .filter_map(|(other, bar)| Some(format!("{} by {other}", at_most(cpu.ratio(OURS, other)?, bar))))
             .collect();
         println!("\nOurs, CPU per event: {}", verdicts.join(", "));
     }
@@ -116,16 +82,7 @@ impl Case {
 
 /// All parsers must have handed out the same amount of data, not just as many events.
 fn check_bytes(rounds: &Rounds) {
-    let parsers = rounds
-        .clients
-        .iter()
-        .zip(&rounds.ran)
-        .filter(|(client, _)| !client.starts_with("hyper"));
-    let bytes: Vec<f64> = parsers
-        .flat_map(|(_, ran)| ran.iter().map(|ran| ran.numbers[1]))
-        .collect();
-    assert!(
-        bytes.windows(2).all(|pair| pair[0] == pair[1]),
-        "parsers disagree about the data: {bytes:?}"
-    );
+    let parsers = rounds.clients.iter().zip(&rounds.ran).filter(|(client, _)| !client.starts_with("hyper"));
+    let bytes: Vec<f64> = parsers.flat_map(|(_, ran)| ran.iter().map(|ran| ran.numbers[1])).collect();
+    assert!(bytes.windows(2).all(|pair| pair[0] == pair[1]), "parsers disagree about the data: {bytes:?}");
 }

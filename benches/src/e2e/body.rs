@@ -30,18 +30,10 @@ impl Unit {
         let blocks = Corpus::named(corpus).blocks(UNIT);
         let mut bytes = Vec::with_capacity(2 * UNIT);
         match framing {
-            Framing::Event => blocks
-                .iter()
-                .for_each(|block| push_chunk(&mut bytes, block)),
-            Framing::Large => blocks
-                .concat()
-                .chunks(16 << 10)
-                .for_each(|chunk| push_chunk(&mut bytes, chunk)),
+            Framing::Event => blocks.iter().for_each(|block| push_chunk(&mut bytes, block)),
+            Framing::Large => blocks.concat().chunks(16 << 10).for_each(|chunk| push_chunk(&mut bytes, chunk)),
         }
-        Self {
-            bytes,
-            events: blocks.len(),
-        }
+        Self { bytes, events: blocks.len() }
     }
 }
 

@@ -16,14 +16,7 @@ const BAR: f64 = 30.0;
 pub fn run(args: &Args, server: &Server) {
     let url = server.url("/idle");
     let rounds = Rounds::run(args, &[HYPER, OURS], |contender| {
-        Measurement {
-            mode: "idle",
-            contender,
-            url: &url,
-            runtime: "mt",
-            count: CONNECTIONS,
-        }
-        .run()
+        Measurement { mode: "idle", contender, url: &url, runtime: "mt", count: CONNECTIONS }.run()
     });
     println!("\n### Idle: {CONNECTIONS} open connections, a reading task each, runtime mt\n");
     head(["KiB of resident memory per connection"]);

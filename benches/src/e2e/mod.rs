@@ -17,13 +17,7 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send);
 ///
 /// The first is the measure of the others: a hyper body read to its end, its connection spawned, as
 /// reqwest and hyper-util's client do it. It knows nothing of events.
-pub const CONTENDERS: [&str; 5] = [
-    HYPER,
-    HYPER_SAME_TASK,
-    EVENTSOURCE_CLIENT,
-    REQWEST_EVENTSOURCE,
-    OURS,
-];
+pub const CONTENDERS: [&str; 5] = [HYPER, HYPER_SAME_TASK, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS];
 pub const HYPER: &str = "hyper-spawned";
 pub const HYPER_SAME_TASK: &str = "hyper-same-task";
 pub const EVENTSOURCE_CLIENT: &str = "eventsource-client";

@@ -24,13 +24,8 @@ impl Server {
             .expect("`server` is built beside this program");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("the server says where it listens");
-        Self {
-            child,
-            port: line.trim().parse().expect("a port"),
-        }
+        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
+        Self { child, port: line.trim().parse().expect("a port") }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -73,12 +68,7 @@ impl Measurement<'_> {
         let output = Command::new(sibling("client"))
             .arg(self.mode)
             .args(["--contender", self.contender, "--url", self.url])
-            .args([
-                "--runtime",
-                self.runtime,
-                "--count",
-                &self.count.to_string(),
-            ])
+            .args(["--runtime", self.runtime, "--count", &self.count.to_string()])
             .stderr(Stdio::inherit())
             .output()
             .expect("`client` is built beside this program");
@@ -87,10 +77,7 @@ impl Measurement<'_> {
         assert!(status.success(), "{contender} with {url}: {status}");
         let text = String::from_utf8_lossy(&output.stdout);
         let numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
-        Ran {
-            cpu,
-            numbers: numbers.collect(),
-        }
+        Ran { cpu, numbers: numbers.collect() }
     }
 }
 

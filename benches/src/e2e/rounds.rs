@@ -21,10 +21,7 @@ impl Rounds {
     /// Runs each client that is wanted once per round, a different one first each time. The first
     /// round only warms up.
     pub fn run(args: &Args, clients: &[&'static str], run: impl Fn(&str) -> Ran) -> Self {
-        let wanted = clients
-            .iter()
-            .copied()
-            .filter(|client| args.wants("contender", client));
+        let wanted = clients.iter().copied().filter(|client| args.wants("contender", client));
         let clients: Vec<&'static str> = wanted.collect();
         let mut ran: Vec<Vec<Ran>> = clients.iter().map(|_| Vec::new()).collect();
         for round in 0..=count(args) {
@@ -40,15 +37,8 @@ impl Rounds {
     }
 
     pub fn values(&self, of: impl Fn(&Ran) -> f64) -> Values<'_> {
-        let rows = self
-            .ran
-            .iter()
-            .map(|ran| ran.iter().map(&of).collect())
-            .collect();
-        Values {
-            clients: &self.clients,
-            rows,
-        }
+        let rows = self.ran.iter().map(|ran| ran.iter().map(&of).collect()).collect();
+        Values { clients: &self.clients, rows }
     }
 }
 
@@ -71,8 +61,6 @@ impl Values<'_> {
     /// Median over the rounds of one client's value by another's in the same round.
     pub fn ratio(&self, one: &str, other: &str) -> Option<f64> {
         let rounds = self.of(one)?.iter().zip(self.of(other)?);
-        Some(median(
-            &rounds.map(|(one, other)| one / other).collect::<Vec<_>>(),
-        ))
+        Some(median(&rounds.map(|(one, other)| one / other).collect::<Vec<_>>()))
     }
 }

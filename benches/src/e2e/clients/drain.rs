@@ -69,28 +69,17 @@ pub async fn open_idle(url: &str, count: usize) {
 async fn connect(url: &str) -> (SendRequest<Empty<Bytes>>, Conn) {
     let uri: Uri = url.parse().expect("the orchestrator's URL");
     let address = uri.authority().expect("the orchestrator's URL").as_str();
-    let socket = TcpStream::connect(address)
-        .await
-        .expect("the server listens");
+    let socket = TcpStream::connect(address).await.expect("the server listens");
     socket.set_nodelay(true).expect("a live socket");
-    handshake(TokioIo::new(socket))
-        .await
-        .expect("hyper's handshake sends nothing")
+    handshake(TokioIo::new(socket)).await.expect("hyper's handshake sends nothing")
 }
 
 async fn request(mut sender: SendRequest<Empty<Bytes>>, url: &str) -> Incoming {
     let uri: Uri = url.parse().expect("the orchestrator's URL");
     let request = Request::get(uri.path())
-        .header(
-            "host",
-            uri.authority().expect("the orchestrator's URL").as_str(),
-        )
+        .header("host", uri.authority().expect("the orchestrator's URL").as_str())
         .header("accept", "text/event-stream")
         .body(Empty::new())
         .expect("a valid request");
-    sender
-        .send_request(request)
-        .await
-        .expect("the server answers")
-        .into_body()
+    sender.send_request(request).await.expect("the server answers").into_body()
 }

@@ -6,10 +6,7 @@ use super::Sink;
 
 /// One subscriber to everything. Any gap ends the measurement: it counts only when nothing was missed.
 pub async fn consume(url: &str, sink: Sink<'_>) {
-    let handle = Client::new()
-        .stream(url)
-        .build()
-        .expect("the orchestrator's URL");
+    let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
     let mut subscription = handle.subscribe(Filter::all());
     handle.connect();
     while let Some(delivery) = subscription.recv().await {

@@ -8,9 +8,7 @@ use reqwest_eventsource::{Event, EventSource};
 use super::Sink;
 
 pub async fn eventsource_client(url: &str, sink: Sink<'_>) {
-    let transport = HyperTransport::builder()
-        .build_http()
-        .expect("a plain HTTP transport");
+    let transport = HyperTransport::builder().build_http().expect("a plain HTTP transport");
     let client = ClientBuilder::for_url(url)
         .expect("the orchestrator's URL")
         .reconnect(ReconnectOptions::reconnect(false).build())
