@@ -21,10 +21,7 @@ fn main() -> io::Result<()> {
         for vector in vectors::load_path(&root.join("../tests/conformance").join(file)) {
             let stream = vector.input();
             for (number, plan) in PLANS.iter().enumerate().filter(|_| stream.len() <= LONGEST) {
-                fs::write(
-                    corpus.join(format!("{}-{number}", vector.name)),
-                    [plan, stream.as_ref()].concat(),
-                )?;
+                fs::write(corpus.join(format!("{}-{number}", vector.name)), [plan, stream.as_ref()].concat())?;
                 count += 1;
             }
         }

@@ -63,9 +63,7 @@ impl Plan {
     }
 
     fn decoder(&self) -> Decoder {
-        let decoder = Decoder::new()
-            .comments(self.comments)
-            .last_event_id(self.seed());
+        let decoder = Decoder::new().comments(self.comments).last_event_id(self.seed());
         match self.limit {
             Some(bytes) => decoder.max_event_size(bytes),
             None => decoder,

@@ -239,6 +239,15 @@ impl Block {
         }
     }
 
+    /// The lines of a block that was read in one go, and is known to fit.
+    pub(super) fn set_lines(&mut self, chunk: &[u8], data: Line, event_type: Line, id: Option<Line>) {
+        self.data_line(chunk, data);
+        self.event_type_line(event_type);
+        if let Some(id) = id {
+            self.id_line(chunk, id);
+        }
+    }
+
     /// Copies what stands in the chunk, which is about to go.
     pub(super) fn leave_chunk(&mut self, chunk: &[u8]) {
         for (value, buffer) in [

@@ -3,15 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use simdutf8::basic::from_utf8;
-
-use crate::event::Span;
 
 use super::block::{Block, RETAINED};
+use super::dispatch::Dispatch;
 use super::field::{self, Field};
-use super::frame::{EventFrame, Frame, OversizedFrame};
+use super::frame::Frame;
 use super::lines::{self, Line, Lines};
 use super::partial::{Finished, Partial};
+use super::whole::{self, WholeBlock};
 
 /// The default of [`Decoder::max_event_size`]: 16 MiB.
 pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::config::MAX_EVENT_SIZE;
@@ -58,6 +57,8 @@ pub struct Decoder {
     block: Block,
     /// A frame of the block was lent: it is reset when the next is asked for.
     lent: bool,
+    /// No line of the block has come.
+    fresh: bool,
     /// How many bytes of a byte order mark have come; `None` once past the start.
     mark: Option<usize>,
     /// The last chunk ended in CR: an LF at the start of the next belongs to it.
@@ -72,6 +73,7 @@ pub struct Decoder {
 
 /// What to lend next.
 enum Step {
+    Whole(WholeBlock),
     Block,
     Retry(u64),
     Comment(Comment),
@@ -97,6 +99,7 @@ impl Decoder {
             partial: Partial::default(),
             block: Block::new(DEFAULT_MAX_EVENT_SIZE),
             lent: false,
+            fresh: true,
             mark: Some(0),
             after_cr: false,
             comments: false,
@@ -167,17 +170,21 @@ impl Decoder {
 
     /// The next frame, or `None` when more bytes are needed.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        match self.advance()? {
-            Step::Block => Some(self.lend_block()),
-            Step::Retry(milliseconds) => Some(Frame::Retry(milliseconds)),
-            Step::Comment(comment) => {
-                let bytes = match comment {
-                    Comment::InChunk(line) => &self.chunk[line.range()],
-                    Comment::InPartial => self.partial.text(),
-                };
-                Some(Frame::Comment(text(bytes, &mut self.replaced)))
-            }
-        }
+        let step = self.advance()?;
+        let dispatch = Dispatch {
+            chunk: &self.chunk,
+            block: &mut self.block,
+            last_event_id: &mut self.last_event_id,
+            inherited: &mut self.inherited,
+            replaced: &mut self.replaced,
+        };
+        Some(match step {
+            Step::Whole(whole) => dispatch.whole(whole),
+            Step::Block => dispatch.block(),
+            Step::Retry(milliseconds) => Frame::Retry(milliseconds),
+            Step::Comment(Comment::InChunk(line)) => dispatch.comment(&self.chunk[line.range()]),
+            Step::Comment(Comment::InPartial) => dispatch.comment(self.partial.text()),
+        })
     }
 
     /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as
@@ -189,6 +196,7 @@ impl Decoder {
         self.partial.reset();
         self.block.reset();
         self.lent = false;
+        self.fresh = true;
         self.mark = Some(0);
         self.after_cr = false;
     }
@@ -196,8 +204,10 @@ impl Decoder {
     /// Ends what was lent: the next block begins.
     #[inline]
     fn take_back(&mut self) {
-        if self.lent {
+        // A whole block is only put into `block` when its text had to be replaced.
+        if self.lent || (self.fresh && self.block.has_data()) {
             self.lent = false;
+            self.fresh = true;
             self.block.reset();
         }
     }
@@ -237,14 +247,14 @@ impl Decoder {
     /// Reads lines up to the next thing to lend.
     fn advance(&mut self) -> Option<Step> {
         self.take_back();
+        if !self.partial.is_fresh() {
+            let line = self.lines.next(&self.chunk);
+            if let Some(step) = line.and_then(|line| self.finish_partial(line)) {
+                return Some(step);
+            }
+        }
         while let Some(line) = self.lines.next(&self.chunk) {
-            let step = if !self.partial.is_fresh() {
-                self.finish_partial(line)
-            } else if line.start == line.end {
-                self.blank_line()
-            } else {
-                self.whole_line(line)
-            };
+            let step = if line.start == line.end { self.blank_line() } else { self.whole_line(line) };
             if step.is_some() {
                 return step;
             }
@@ -255,23 +265,34 @@ impl Decoder {
 
     #[inline]
     fn whole_line(&mut self, line: Line) -> Option<Step> {
+        if self.fresh {
+            if let Some(block) = whole::read(&mut self.lines, line, &self.chunk, self.block.limit()) {
+                return Some(Step::Whole(block));
+            }
+        }
         let (field, offset) = field::split(&self.chunk[line.range()]);
         let value = Line { start: line.start + offset, end: line.end };
         match field {
             Field::Data => self.block.data_line(&self.chunk, value),
             Field::EventType => self.block.event_type_line(value),
             Field::Id => self.block.id_line(&self.chunk, value),
-            Field::Retry => return self.retry(field::retry(&self.chunk[value.range()])?),
+            Field::Retry => {
+                let milliseconds = field::retry(&self.chunk[value.range()])?;
+                return self.retry(milliseconds);
+            }
             Field::Comment if self.comments && self.block.has_room(value.len()) => {
                 return Some(Step::Comment(Comment::InChunk(value)));
             }
-            Field::Comment | Field::Unknown => {}
+            // No part of a block.
+            Field::Comment | Field::Unknown => return None,
         }
+        self.fresh = false;
         None
     }
 
     /// The line that earlier chunks began ends with `rest`.
     fn finish_partial(&mut self, rest: Line) -> Option<Step> {
+        self.fresh = false;
         self.partial.feed(&self.chunk[rest.range()], &self.chunk, &mut self.block, self.comments);
         match self.partial.finish(&self.chunk, &mut self.block, self.comments) {
             Finished::Nothing => None,
@@ -281,16 +302,21 @@ impl Decoder {
     }
 
     fn retry(&mut self, milliseconds: u64) -> Option<Step> {
+        self.fresh = false;
         self.block.retry = Some(milliseconds);
         Some(Step::Retry(milliseconds))
     }
 
     #[inline]
     fn blank_line(&mut self) -> Option<Step> {
+        if self.fresh {
+            return None;
+        }
         if self.block.has_data() || self.block.has_id() {
             self.lent = true;
             return Some(Step::Block);
         }
+        self.fresh = true;
         self.block.reset();
         None
     }
@@ -301,7 +327,10 @@ impl Decoder {
             return;
         }
         let rest = self.lines.position().min(self.chunk.len());
-        self.partial.feed(&self.chunk[rest..], &self.chunk, &mut self.block, self.comments);
+        if rest < self.chunk.len() {
+            self.fresh = false;
+            self.partial.feed(&self.chunk[rest..], &self.chunk, &mut self.block, self.comments);
+        }
         self.block.leave_chunk(&self.chunk);
         self.after_cr |= lines::ends_in_cr(&self.chunk);
         self.chunk = Bytes::new();
@@ -312,84 +341,4 @@ impl Decoder {
             self.replaced = String::new();
         }
     }
-
-    /// Dispatches the block (HTML standard, section 9.2.6): its ID becomes the last event ID, and
-    /// what it holds is lent.
-    fn lend_block(&mut self) -> Frame<'_> {
-        let has_data = self.block.has_data();
-        let (oversized, type_cut) = (self.block.oversized, self.block.type_cut);
-        let (size, retry, limit) = (self.block.data_size, self.block.retry, self.block.limit());
-        let gathered = self.block.gather(&self.chunk);
-        let (mut data, mut event_type, mut id) = (gathered.data, gathered.event_type, gathered.id);
-        let mut fits = !oversized;
-        let text: &str = match from_utf8(gathered.bytes) {
-            Ok(text) => text,
-            Err(_) => {
-                let bytes = gathered.bytes;
-                self.replaced.clear();
-                event_type = replace(&bytes[event_type.range()], &mut self.replaced);
-                id = id.map(|id| replace(&bytes[id.range()], &mut self.replaced));
-                let data_bytes = &bytes[data.range()];
-                fits &= self.replaced.len() + replaced_len(data_bytes) <= limit;
-                data = if fits { replace(data_bytes, &mut self.replaced) } else { Span::default() };
-                &self.replaced
-            }
-        };
-        if let Some(id) = id {
-            self.inherited.take();
-            if self.last_event_id.capacity() > RETAINED {
-                self.last_event_id = String::new();
-            }
-            text[id.range()].clone_into(&mut self.last_event_id);
-        }
-        let event = EventFrame {
-            text,
-            data,
-            event_type,
-            id,
-            retry,
-            last_event_id: &self.last_event_id,
-            inherited: &self.inherited,
-        };
-        if !has_data {
-            Frame::Id(&self.last_event_id)
-        } else if fits {
-            Frame::Event(event)
-        } else {
-            Frame::Oversized(OversizedFrame {
-                event_type: (!type_cut).then(|| event.event_type()),
-                id: event.id(),
-                size: size - 1,
-            })
-        }
-    }
-}
-
-/// `bytes` as text; what is not UTF-8 becomes U+FFFD, as the standard's decoder does it.
-fn text<'a>(bytes: &'a [u8], replaced: &'a mut String) -> &'a str {
-    match from_utf8(bytes) {
-        Ok(text) => text,
-        Err(_) => {
-            replaced.clear();
-            replace(bytes, replaced);
-            replaced
-        }
-    }
-}
-
-/// Appends `bytes` to `text`, with U+FFFD for each maximal part that is not UTF-8.
-fn replace(bytes: &[u8], text: &mut String) -> Span {
-    let start = text.len();
-    for part in bytes.utf8_chunks() {
-        text.push_str(part.valid());
-        if !part.invalid().is_empty() {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    Span::new(start..text.len())
-}
-
-fn replaced_len(bytes: &[u8]) -> usize {
-    let invalid = |part: &[u8]| if part.is_empty() { 0 } else { char::REPLACEMENT_CHARACTER.len_utf8() };
-    bytes.utf8_chunks().map(|part| part.valid().len() + invalid(part.invalid())).sum()
 }

@@ -9,16 +9,18 @@ use std::ops::Range;
 use wide::u8x16;
 
 /// A cursor over one chunk.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Lines {
     /// Where the next line begins.
     start: usize,
     /// Where the window behind `mask` begins.
     window: usize,
-    /// A bit for each line end in the window that has not been popped.
+    /// A bit for each line end in the window that has not been popped; of a CR LF, its LF.
     mask: u64,
     /// The end of the window, and of what has been searched.
     searched: usize,
+    /// There may be a CR LF in the window.
+    carriage_returns: bool,
 }
 
 /// A line without its terminator.
@@ -33,6 +35,10 @@ impl Line {
         self.end - self.start
     }
 
+    pub(super) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
     pub(super) fn range(self) -> Range<usize> {
         self.start..self.end
     }
@@ -40,10 +46,13 @@ impl Line {
 
 const WINDOW: usize = 64;
 
+/// So many bytes of a line without its end, and the rest is searched for in one call.
+const LONG: usize = 48;
+
 impl Lines {
     /// A cursor that begins `start` bytes into a chunk.
     pub(super) fn from(start: usize) -> Self {
-        Self { start, window: start, mask: 0, searched: start }
+        Self { start, window: start, searched: start, ..Self::default() }
     }
 
     /// Where the next line begins: after the last one, what is left is unfinished.
@@ -51,54 +60,60 @@ impl Lines {
         self.start
     }
 
-    /// The next line that ends in `chunk`. A CR ends a line at once; the LF that may follow is
-    /// swallowed here, or by whoever begins the next chunk (see [`ends_in_cr`]).
+    /// The next line that ends in `chunk`. A CR at the chunk's end ends a line at once; the LF that
+    /// may follow has to be swallowed by whoever begins the next chunk (see [`ends_in_cr`]).
     #[inline]
     pub(super) fn next(&mut self, chunk: &[u8]) -> Option<Line> {
-        loop {
-            while self.mask == 0 {
-                if !self.search(chunk) {
-                    return None;
-                }
+        while self.mask == 0 {
+            if !self.search(chunk) {
+                return None;
             }
-            let end = self.window + self.mask.trailing_zeros() as usize;
-            self.mask &= self.mask - 1;
-            // The LF of a CR LF whose CR ended the line before.
-            if end < self.start {
-                continue;
-            }
-            let line = Line { start: self.start, end };
-            self.start = end + 1;
-            if chunk[end] == b'\r' && chunk.get(end + 1) == Some(&b'\n') {
-                self.start = end + 2;
-            }
-            return Some(line);
         }
+        let terminator = self.window + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
+        let start = self.start;
+        self.start = terminator + 1;
+        if self.carriage_returns {
+            return Some(Line { start, end: before_cr_lf(chunk, start, terminator) });
+        }
+        Some(Line { start, end: terminator })
     }
 
     /// Looks at the next window. False at the end of the chunk.
     fn search(&mut self, chunk: &[u8]) -> bool {
-        let rest = &chunk[self.searched.min(chunk.len())..];
-        if rest.is_empty() {
-            return false;
-        }
-        self.window = self.searched;
-        match rest.first_chunk::<WINDOW>() {
-            Some(window) => self.mask = line_ends(window),
-            None => {
-                let mut window = [0; WINDOW];
-                window[..rest.len()].copy_from_slice(rest);
-                self.mask = line_ends(&window);
-            }
-        }
-        self.searched = chunk.len().min(self.window + WINDOW);
-        if self.mask == 0 && rest.len() > WINDOW {
-            let found = memchr::memchr2(b'\n', b'\r', &rest[WINDOW..]);
-            // The next window begins at the line end that memchr found.
+        // A line that has come this far is likely to be long: its end is worth a call.
+        if self.searched >= self.start + LONG {
+            let found = memchr::memchr2(b'\n', b'\r', &chunk[self.searched..]);
             self.searched = found.map_or(chunk.len(), |at| self.searched + at);
+        }
+        let rest = &chunk[self.searched..];
+        self.window = self.searched;
+        let mut padded = [0; WINDOW];
+        let window = match rest.first_chunk::<WINDOW>() {
+            Some(window) => window,
+            None if rest.is_empty() => return false,
+            None => {
+                padded[..rest.len()].copy_from_slice(rest);
+                &padded
+            }
+        };
+        self.searched += rest.len().min(WINDOW);
+        let (line_feeds, any_cr) = line_ends(window);
+        // The LF of a CR LF may stand right after the window of its CR.
+        let after_cr = self.window > self.start && chunk[self.window - 1] == b'\r';
+        self.carriage_returns = any_cr || after_cr;
+        self.mask = line_feeds;
+        if any_cr {
+            self.mask |= lone_carriage_returns(window, chunk.get(self.searched) == Some(&b'\n'), line_feeds);
         }
         true
     }
+}
+
+/// The end of a line whose terminator ends at `terminator` and may be a CR LF.
+fn before_cr_lf(chunk: &[u8], start: usize, terminator: usize) -> usize {
+    let cr_lf = terminator > start && chunk[terminator] == b'\n' && chunk[terminator - 1] == b'\r';
+    terminator - usize::from(cr_lf)
 }
 
 /// Whether a chunk that was read to its end left an LF to be swallowed at the start of the next.
@@ -106,17 +121,37 @@ pub(super) fn ends_in_cr(chunk: &[u8]) -> bool {
     chunk.last() == Some(&b'\r')
 }
 
-/// A bit for each CR or LF.
+/// A bit for each LF, and whether there is any CR: most streams have none.
 #[inline]
-fn line_ends(window: &[u8; WINDOW]) -> u64 {
-    let mut mask = 0;
-    for (index, lane) in window.chunks_exact(16).enumerate() {
-        // chunks_exact(16) yields 16 bytes each; the fallback is never built.
-        let lane = u8x16::new(lane.try_into().unwrap_or_default());
-        let ends = lane.cmp_eq(u8x16::splat(b'\n')) | lane.cmp_eq(u8x16::splat(b'\r'));
-        mask |= u64::from(ends.move_mask() as u16) << (16 * index);
+fn line_ends(window: &[u8; WINDOW]) -> (u64, bool) {
+    let mut line_feeds = 0;
+    let mut carriage_returns = u8x16::ZERO;
+    for (index, lane) in lanes(window).enumerate() {
+        line_feeds |= bits(lane.cmp_eq(u8x16::splat(b'\n')), index);
+        carriage_returns |= lane.cmp_eq(u8x16::splat(b'\r'));
     }
-    mask
+    (line_feeds, carriage_returns.move_mask() != 0)
+}
+
+/// A bit for each CR that is not followed by an LF. `lf_after`: one follows the window.
+#[cold]
+fn lone_carriage_returns(window: &[u8; WINDOW], lf_after: bool, line_feeds: u64) -> u64 {
+    let mut carriage_returns = 0;
+    for (index, lane) in lanes(window).enumerate() {
+        carriage_returns |= bits(lane.cmp_eq(u8x16::splat(b'\r')), index);
+    }
+    carriage_returns & !((line_feeds >> 1) | u64::from(lf_after) << (WINDOW - 1))
+}
+
+#[inline]
+fn lanes(window: &[u8; WINDOW]) -> impl Iterator<Item = u8x16> {
+    // chunks_exact(16) yields 16 bytes each; the fallback is never built.
+    window.chunks_exact(16).map(|lane| u8x16::new(lane.try_into().unwrap_or_default()))
+}
+
+#[inline]
+fn bits(lane: u8x16, index: usize) -> u64 {
+    u64::from(lane.move_mask() as u16) << (16 * index)
 }
 
 #[cfg(test)]

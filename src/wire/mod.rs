@@ -7,11 +7,13 @@
 
 mod block;
 mod decoder;
+mod dispatch;
 mod encoder;
 mod field;
 mod frame;
 mod lines;
 mod partial;
+mod whole;
 
 pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
 pub(crate) use self::encoder::encode;
