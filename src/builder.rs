@@ -43,7 +43,8 @@ impl StreamBuilder {
     {
         self.try_set(|config| {
             let (name, value) = transport::header(name, value)?;
-            if name == "last-event-id" {
+            // The stream owns this one: it is a header only while there is an ID.
+            if name == transport::LAST_EVENT_ID {
                 config.last_event_id = String::from_utf8_lossy(value.as_bytes()).into_owned();
             } else {
                 config.headers.insert(name, value);
@@ -53,21 +54,21 @@ impl StreamBuilder {
     }
 
     /// Sets several headers: each name replaces what was set for it before, with all of its values.
-    pub fn headers(self, headers: HeaderMap) -> Self {
-        self.set(|config| {
-            let mut current = None;
-            for (name, mut value) in headers {
-                value.set_sensitive(true);
-                match name {
-                    Some(name) => {
-                        config.headers.insert(&name, value);
-                        current = Some(name);
-                    }
-                    // A further value of the header before.
-                    None => drop(current.as_ref().map(|name| config.headers.append(name, value))),
-                }
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        for name in headers.keys() {
+            let mut values = headers.get_all(name).iter();
+            if let Some(first) = values.next() {
+                self = self.header(name, first.clone());
             }
-        })
+            for further in values {
+                self = self.try_set(|config| {
+                    let (name, value) = transport::header(name, further.clone())?;
+                    config.headers.append(name, value);
+                    Ok(())
+                });
+            }
+        }
+        self
     }
 
     /// Sends `Authorization: Bearer …` (RFC 6750).

@@ -17,9 +17,6 @@ use crate::subscription::Subscription;
 use crate::transcript::Transcript;
 use crate::transport;
 
-/// The header that belongs to the stream itself.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
 /// One stream, to be held by any number of callers. Cheap to clone.
 ///
 /// All that it asks of the connection task is signalled at the call, never blocks, and is answered
@@ -103,7 +100,7 @@ impl Handle {
         if let Some(reason) = self.close_reason() {
             return Err(closed(Some(&reason)));
         }
-        if *name == LAST_EVENT_ID {
+        if *name == transport::LAST_EVENT_ID {
             return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID belongs to the stream"));
         }
         Ok(())
@@ -153,7 +150,9 @@ impl Handle {
         self.monitor.close_reason()
     }
 
-    /// The last event ID, as of the last block that was published; empty if there is none.
+    /// The last event ID, as of the last block that was published; empty if there is none. Queues may
+    /// be behind it: to resume after what you have processed, keep
+    /// [`Event::last_event_id`](crate::Event::last_event_id) of the last event you did.
     pub fn last_event_id(&self) -> String {
         self.link.shared().last_event_id()
     }

@@ -74,24 +74,24 @@ impl Subscription {
         Handle::new(Arc::clone(&self.seat.link))
     }
 
+    fn next_gap(&mut self) -> Option<Gap> {
+        self.gaps.next(self.reader.position())
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        if let Some(gap) = self.gaps.next() {
+        if let Some(gap) = self.next_gap() {
             return Poll::Ready(Some(Delivery::Gap(gap)));
         }
         let taken = self.reader.poll_take(cx);
         match taken {
-            Poll::Ready(Taken::Item(event)) => {
-                self.gaps.advance(1);
-                Poll::Ready(Some(Delivery::Event(event)))
-            }
+            Poll::Ready(Taken::Item(event)) => Poll::Ready(Some(Delivery::Event(event))),
             Poll::Ready(Taken::Lagged(missed)) => {
-                self.gaps.advance(missed);
                 self.missed += missed;
                 Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed })))
             }
             // A gap may have come while the ring was empty.
-            Poll::Ready(Taken::Closed) => Poll::Ready(self.gaps.next().map(Delivery::Gap)),
-            Poll::Pending => self.gaps.next().map_or(Poll::Pending, |gap| Poll::Ready(Some(Delivery::Gap(gap)))),
+            Poll::Ready(Taken::Closed) => Poll::Ready(self.next_gap().map(Delivery::Gap)),
+            Poll::Pending => self.next_gap().map_or(Poll::Pending, |gap| Poll::Ready(Some(Delivery::Gap(gap)))),
         }
     }
 }

@@ -292,6 +292,36 @@ async fn a_changed_header_goes_with_the_next_attempt_and_reconnect_dials_at_once
 }
 
 #[tokio::test]
+async fn a_header_set_before_connect_goes_with_the_first_attempt() {
+    let server = Server::answering(vec![opened_with("data: a\n\n")]).await;
+    let handle = stream(&server.url);
+    let mut events = handle.subscribe(Filter::all());
+    handle.set_header("x-key", "1").unwrap();
+    handle.connect();
+    assert_eq!(short(&mut events).await, "message=a#");
+    assert_eq!(server.headers("x-key")[0], Some("1".into()));
+}
+
+#[tokio::test]
+async fn headers_in_bulk_keep_their_values_and_leave_the_last_event_id_to_the_stream() {
+    let server = Server::answering(vec![opened_with("id: 2\ndata: a\n\n"), opened_with("data: b\n\n")]).await;
+    let mut headers = http::HeaderMap::new();
+    headers.append("cookie", "a=1".parse().unwrap());
+    headers.append("cookie", "b=2".parse().unwrap());
+    headers.append("last-event-id", "1".parse().unwrap());
+    let handle = Client::new().stream(&*server.url).headers(headers).reconnection_time(SOON).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    assert_eq!(short(&mut events).await, "message=a#2");
+    assert_eq!(handle.last_event_id(), "2");
+    assert_eq!(short(&mut events).await, "Reconnected { sent: Some(\"2\") }");
+    assert_eq!(short(&mut events).await, "message=b#2");
+    let first = &server.requests()[0];
+    assert!(first.contains("cookie: a=1") && first.contains("cookie: b=2"), "{first}");
+    assert_eq!(&server.headers("last-event-id")[..2], [Some("1".into()), Some("2".into())]);
+}
+
+#[tokio::test]
 async fn reconnect_ends_a_wait() {
     let server = Server::answering(vec![opened_with("data: a\n\n"), opened_with("data: b\n\n")]).await;
     let handle = Client::new().stream(&*server.url).reconnection_time(Duration::from_secs(3600)).build().unwrap();

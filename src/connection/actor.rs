@@ -15,7 +15,7 @@ use crate::wire::Decoder;
 
 use super::phase::{self, Phase, Progress, Reading, Turn};
 use super::session::{Input, Session, Step};
-use super::{Launch, Shared, lock};
+use super::{Launch, Shared};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
@@ -79,6 +79,11 @@ impl Actor {
     }
 
     async fn run(mut self) -> CloseReason {
+        // What was asked before `connect` goes with the first attempt.
+        let asked = self.on_asked();
+        if let ControlFlow::Break(reason) = asked {
+            return reason;
+        }
         if let ControlFlow::Break(reason) = self.handle(Input::Dial) {
             return reason;
         }
@@ -92,7 +97,7 @@ impl Actor {
                     asked.set(mailbox.notified());
                     self.on_asked()
                 }
-                progress = poll_fn(|cx| self.phase.poll(cx, &self.shared.hub)) => self.on_progress(progress),
+                progress = poll_fn(|cx| self.phase.poll(cx, &self.shared)) => self.on_progress(progress),
             };
             if let ControlFlow::Break(reason) = flow {
                 return reason;
@@ -138,7 +143,6 @@ impl Actor {
         if let Phase::Reading(reading) = &self.phase {
             if reading.last_event_id() != self.session.last_event_id() {
                 self.session.set_last_event_id(reading.last_event_id());
-                reading.last_event_id().clone_into(&mut lock(&self.shared.last_event_id));
             }
         }
         if let Some(milliseconds) = turn.retry {

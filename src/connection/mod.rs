@@ -96,8 +96,18 @@ impl Shared {
         self.standing.borrow().state.close_reason().cloned()
     }
 
+    /// Never behind an event that somebody has taken: whoever publishes sets it before letting go of
+    /// the hub, and who asks waits for that.
     pub(crate) fn last_event_id(&self) -> String {
+        let _published = self.hub.publisher();
         lock(&self.last_event_id).clone()
+    }
+
+    fn set_last_event_id(&self, id: &str) {
+        let mut last = lock(&self.last_event_id);
+        if *last != id {
+            id.clone_into(&mut last);
+        }
     }
 
     /// Spawns the task, the first time. Panics outside a runtime, before anything has changed.

@@ -22,6 +22,7 @@ use crate::hub::Hub;
 use crate::transport::{BoxFuture, Dialed, Exchange};
 use crate::wire::{Decoder, Frame};
 
+use super::Shared;
 use super::session::end_of_stream;
 
 /// How long readers that are more than half a queue behind are waited for, before publishing goes on
@@ -57,10 +58,10 @@ impl Phase {
     /// # Cancel safety
     ///
     /// Progress is lost only with the phase.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<Progress> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Progress> {
         match self {
             Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
-            Self::Reading(reading) => reading.poll_turn(cx, hub).map(Progress::Turn),
+            Self::Reading(reading) => reading.poll_turn(cx, shared).map(Progress::Turn),
             Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
         }
     }
@@ -93,7 +94,8 @@ impl Reading {
 
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
     /// published together.
-    fn poll_turn(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<Turn> {
+    fn poll_turn(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Turn> {
+        let hub = &shared.hub;
         std::task::ready!(self.poll_room(cx, hub));
         // A turn counts as one operation: other tasks of the thread get theirs.
         let budget = std::task::ready!(coop::poll_proceed(cx));
@@ -102,7 +104,7 @@ impl Reading {
         let mut published = 0;
         for _chunk in 0..EVENTS_PER_TURN {
             let room = EVENTS_PER_TURN - published;
-            let frames = self.publish(hub, room, &mut turn);
+            let frames = self.publish(shared, room, &mut turn);
             published += frames.published;
             if !frames.all {
                 break;
@@ -127,14 +129,15 @@ impl Reading {
     }
 
     /// Publishes what the decoder has, up to `room` frames and what the queues allow.
-    fn publish(&mut self, hub: &Hub, room: usize, turn: &mut Turn) -> Published {
-        let mut publisher = hub.publisher();
+    fn publish(&mut self, shared: &Shared, room: usize, turn: &mut Turn) -> Published {
+        let mut publisher = shared.hub.publisher();
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
+        let mut all = false;
         while published < room {
             let Some(frame) = self.decoder.next_frame() else {
-                self.unchecked += published;
-                return Published { published, all: true };
+                all = true;
+                break;
             };
             published += 1;
             match frame {
@@ -149,12 +152,17 @@ impl Reading {
                     let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
                     publisher.gap(event.event_type(), &gap);
                 }
-                // The last event ID is looked at once a turn.
+                // Seen below.
                 Frame::Id(_) => {}
             }
         }
+        // Still under the hub's lock: see `Shared::last_event_id`.
+        if published > 0 {
+            shared.set_last_event_id(self.decoder.current_last_event_id());
+        }
+        drop(publisher);
         self.unchecked += published;
-        Published { published, all: false }
+        Published { published, all }
     }
 
     /// Ready when more can be published without overrunning a reader that still moves.

@@ -16,8 +16,6 @@ use crate::retry;
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
 pub(crate) struct Session {
     config: Config,
     last_event_id: String,
@@ -156,7 +154,7 @@ impl Session {
         match transport::last_event_id_value(&self.last_event_id) {
             Ok(None) => {}
             Ok(Some(value)) => {
-                headers.insert(LAST_EVENT_ID, value);
+                headers.insert(transport::LAST_EVENT_ID, value);
                 self.sent = Some(self.last_event_id.clone());
             }
             // Never fatal: the ID is the server's choice. The gap will say that none was sent.

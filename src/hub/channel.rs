@@ -7,7 +7,7 @@ use tokio::sync::{Notify, broadcast};
 use crate::delivery::Gap;
 
 use super::gaps::{GapLog, GapReader};
-use super::reader::Reader;
+use super::reader::{Cursor, Reader};
 use super::relief::Relief;
 
 /// A channel for everything with the same key and capacity.
@@ -23,7 +23,14 @@ pub(super) struct Channel<T, K> {
     published: u64,
     /// There is something that readers have not been woken for.
     news: bool,
-    /// The slowest reader was given time and did not move.
+    readers: Vec<Seen>,
+}
+
+/// A reader, as the publisher sees it.
+#[derive(Debug)]
+struct Seen {
+    cursor: Arc<Cursor>,
+    /// It was given time to catch up and did not. Of no concern until it has.
     stuck: bool,
 }
 
@@ -39,7 +46,7 @@ impl<T: Clone, K: PartialEq> Channel<T, K> {
                 waker: Arc::default(),
                 published: 0,
                 news: false,
-                stuck: false,
+                readers: Vec::new(),
             });
             channels.len() - 1
         });
@@ -56,12 +63,14 @@ impl<T: Clone, K> Channel<T, K> {
         self.capacity
     }
 
-    pub(super) fn reader(&self, relief: &Arc<Relief>) -> Reader<T> {
-        Reader::new(self.ring.subscribe(), Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
+    pub(super) fn reader(&mut self, relief: &Arc<Relief>) -> Reader<T> {
+        let cursor = Arc::new(Cursor::at(self.published));
+        self.readers.push(Seen { cursor: Arc::clone(&cursor), stuck: false });
+        Reader::new(self.ring.subscribe(), cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
     }
 
     pub(super) fn gap_reader(&self) -> GapReader {
-        GapReader::new(&self.gaps, self.published)
+        GapReader::new(&self.gaps)
     }
 
     pub(super) fn publish(&mut self, item: T) {
@@ -82,23 +91,29 @@ impl<T: Clone, K> Channel<T, K> {
         std::mem::take(&mut self.news).then(|| Arc::clone(&self.waker))
     }
 
-    /// Whether the slowest reader is more than half a queue behind and not known to be stuck.
+    /// Whether a reader is more than half a queue behind and not known to be stuck.
     pub(super) fn is_crowded(&mut self) -> bool {
-        let crowded = self.is_half_full();
-        self.stuck &= crowded;
-        crowded && !self.stuck
+        let (published, half) = (self.published, self.capacity as u64 / 2);
+        let mut crowded = false;
+        for reader in &mut self.readers {
+            let behind = reader.cursor.position() + half < published;
+            reader.stuck &= behind;
+            crowded |= behind && !reader.stuck;
+        }
+        crowded
     }
 
-    pub(super) fn give_up_if_crowded(&mut self) {
-        self.stuck = self.is_half_full();
+    pub(super) fn give_up_on_stuck(&mut self) {
+        let (published, half) = (self.published, self.capacity as u64 / 2);
+        for reader in &mut self.readers {
+            reader.stuck = reader.cursor.position() + half < published;
+        }
     }
 
-    fn is_half_full(&self) -> bool {
-        self.ring.len() > self.capacity / 2
-    }
-
-    pub(super) fn is_used(&self) -> bool {
-        self.ring.receiver_count() > 0
+    /// Forgets readers that have gone; whether any are left.
+    pub(super) fn is_used(&mut self) -> bool {
+        self.readers.retain(|reader| Arc::strong_count(&reader.cursor) > 1);
+        !self.readers.is_empty()
     }
 
     pub(super) fn close(self) {

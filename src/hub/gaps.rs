@@ -62,41 +62,34 @@ impl GapLog {
     }
 }
 
-/// One subscriber's place in the log, and in the channel.
+/// One subscriber's place in the log.
 #[derive(Debug)]
 pub(crate) struct GapReader {
     log: Arc<Mutex<GapLog>>,
     newest: Arc<AtomicU64>,
     /// The serial number of the last gap that was taken.
     seen: u64,
-    /// How many items of the channel have gone by, taken or missed.
-    position: u64,
     oversized: Totals,
 }
 
 impl GapReader {
-    pub(super) fn new(log: &Arc<Mutex<GapLog>>, position: u64) -> Self {
+    pub(super) fn new(log: &Arc<Mutex<GapLog>>) -> Self {
         let locked = GapLog::lock(log);
         let newest = Arc::clone(&locked.newest);
         let (seen, oversized) = (newest.load(Ordering::Relaxed), locked.oversized);
-        Self { log: Arc::clone(log), newest, seen, position, oversized }
+        Self { log: Arc::clone(log), newest, seen, oversized }
     }
 
-    /// So many items have gone by.
-    pub(crate) fn advance(&mut self, items: u64) {
-        self.position += items;
-    }
-
-    /// The next gap that stands before the next item.
+    /// The next gap that stands before the item at `position`.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Gap> {
-        if self.newest.load(Ordering::Acquire) == self.seen { None } else { self.next_unseen() }
+    pub(crate) fn next(&mut self, position: u64) -> Option<Gap> {
+        if self.newest.load(Ordering::Acquire) == self.seen { None } else { self.next_unseen(position) }
     }
 
     #[cold]
-    fn next_unseen(&mut self) -> Option<Gap> {
+    fn next_unseen(&mut self, position: u64) -> Option<Gap> {
         let log = GapLog::lock(&self.log);
-        let entry = log.entries.iter().find(|entry| entry.serial > self.seen && entry.at <= self.position)?;
+        let entry = log.entries.iter().find(|entry| entry.serial > self.seen && entry.at <= position)?;
         self.seen = entry.serial;
         let mut gap = entry.gap.clone();
         if let Gap::Oversized { events, size, .. } = &mut gap {

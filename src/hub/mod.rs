@@ -115,8 +115,8 @@ impl Hub {
     /// Forgets channels that nobody listens to any more.
     pub(crate) fn prune(&self) {
         let mut channels = self.lock();
-        channels.events.retain(Channel::is_used);
-        channels.transcript.retain(Channel::is_used);
+        channels.events.retain_mut(Channel::is_used);
+        channels.transcript.retain_mut(Channel::is_used);
         channels.settle();
         drop(channels);
         // Whoever was too slow may be gone.
@@ -128,8 +128,8 @@ impl Hub {
         !self.lock().transcript.is_empty()
     }
 
-    /// Whether somebody who still moves is more than half a queue behind, so that publishing on
-    /// could overrun them.
+    /// Whether a reader that still moves is more than half a queue behind, so that publishing on could
+    /// overrun it.
     pub(crate) fn is_crowded(&self) -> bool {
         let mut channels = self.lock();
         let mut crowded = false;
@@ -147,8 +147,8 @@ impl Hub {
     /// over them, until they have caught up.
     pub(crate) fn give_up_on_stuck(&self) {
         let mut channels = self.lock();
-        channels.events.iter_mut().for_each(Channel::give_up_if_crowded);
-        channels.transcript.iter_mut().for_each(Channel::give_up_if_crowded);
+        channels.events.iter_mut().for_each(Channel::give_up_on_stuck);
+        channels.transcript.iter_mut().for_each(Channel::give_up_on_stuck);
     }
 
     /// Where the task waits for readers to catch up.
@@ -176,14 +176,20 @@ impl Publisher<'_> {
     }
 
     /// Publishes an event of this type. It is only built if somebody listens.
-    pub(crate) fn event(&mut self, event_type: &str, build: impl Fn() -> Event) {
-        let mut built: Option<Event> = None;
-        for channel in &mut self.channels.events {
-            if channel.key().matches(event_type) {
-                channel.publish(built.get_or_insert_with(&build).clone());
-            }
+    pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce() -> Event) {
+        let Channels { events, transcript, .. } = &mut *self.channels;
+        let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
+        let first = matching.next();
+        if first.is_none() && transcript.is_empty() {
+            return;
         }
-        self.transcribe(|| TranscriptItem::Event(built.unwrap_or_else(build)));
+        let event = build();
+        matching.for_each(|channel| channel.publish(event.clone()));
+        transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
+        // Most often the only one: it takes the event itself.
+        if let Some(channel) = first {
+            channel.publish(event);
+        }
     }
 
     pub(crate) fn comment(&mut self, comment: &str) {

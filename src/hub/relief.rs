@@ -1,6 +1,6 @@
 //! [`Relief`]: where a publisher waits, briefly, for readers to catch up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -17,8 +17,10 @@ impl Relief {
     /// reader which catches up in between is not missed.
     pub(crate) fn poll(&self, waker: &Waker, is_crowded: impl FnOnce() -> bool) -> Poll<()> {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
-        // Ordered before the look at the queues, and after them in a reader: one sees the other.
         self.awaited.store(true, Ordering::SeqCst);
+        // The flag before the look at the queues, as in a reader its position before the look at the
+        // flag: one sees the other.
+        fence(Ordering::SeqCst);
         if is_crowded() {
             return Poll::Pending;
         }
@@ -32,7 +34,7 @@ impl Relief {
     }
 
     pub(super) fn is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::SeqCst)
+        self.awaited.load(Ordering::Relaxed)
     }
 
     pub(super) fn signal(&self) {

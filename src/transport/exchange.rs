@@ -54,14 +54,10 @@ impl Exchange {
     /// The next bytes of the body; `None` at its end. Trailers are passed over.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            // The body first: most often the connection has handed over a chunk already.
-            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    drive(&mut self.connection, cx);
-                    std::task::ready!(Pin::new(&mut self.body).poll_frame(cx))
-                }
-            };
+            // The connection first: it hands a chunk over, and the body, asked once, has it. The other
+            // way round each chunk would cost a waker that is registered and called.
+            drive(&mut self.connection, cx);
+            let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
             match frame {
                 None => return Poll::Ready(None),
                 Some(Ok(frame)) => {

@@ -10,6 +10,9 @@ use http_body_util::Empty;
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
+/// HTML standard, section 9.2.4.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// The request for `target`. What the caller set goes before the defaults of the standard (HTML,
 /// section 9.2.2): `Accept: text/event-stream`, `Cache-Control: no-cache`.
 pub(super) fn build(target: &Target, mut headers: HeaderMap) -> Result<Request<Empty<Bytes>>, Error> {
