@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -19,11 +18,13 @@ use super::{Launch, Shared};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
-pub(super) fn run(shared: Arc<Shared>, launch: Launch) -> impl Future<Output = ()> + Send {
+pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
     let span = tracing::info_span!(parent: None, "sseclient", stream = shared.name(), url = %launch.config.target);
     let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
+    // Boxed: a future holds what it is given twice, and there may be thousands.
+    let actor = Box::new(Actor::begin(shared, *launch));
     let ended = async move {
-        let reason = Actor::begin(shared, launch).run().await;
+        let reason = actor.run().await;
         tracing::info!(%reason, "closed");
         reason
     };
@@ -72,13 +73,12 @@ type Flow = ControlFlow<CloseReason>;
 
 impl Actor {
     fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
-        let session = Session::new(launch.config);
-        // Never polled: to dial is the first step.
-        let phase = phase::waiting(Instant::now(), Duration::ZERO);
-        Self { shared, session, connector: launch.connector, phase }
+        // To dial is the first step; until then there is nothing to wait for.
+        let phase = Phase::Dialing(Box::pin(std::future::pending()));
+        Self { shared, session: Session::new(launch.config), connector: launch.connector, phase }
     }
 
-    async fn run(mut self) -> CloseReason {
+    async fn run(mut self: Box<Self>) -> CloseReason {
         // What was asked before `connect` goes with the first attempt.
         let asked = self.on_asked();
         if let ControlFlow::Break(reason) = asked {

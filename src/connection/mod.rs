@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// The session's, for those who ask.
     last_event_id: Mutex<String>,
     /// What the task needs to begin; gone once it was spawned, or never will be.
-    launch: Mutex<Option<Launch>>,
+    launch: Mutex<Option<Box<Launch>>>,
     /// For whoever calls `shutdown` first, to wait for.
     task: Mutex<Option<JoinHandle<()>>>,
     handles: AtomicUsize,
@@ -70,7 +70,7 @@ impl Shared {
             mailbox: Mailbox::default(),
             standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),
-            launch: Mutex::new(Some(Launch { config, connector })),
+            launch: Mutex::new(Some(Box::new(Launch { config, connector }))),
             task: Mutex::default(),
             handles: AtomicUsize::new(0),
         })

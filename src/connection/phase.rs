@@ -133,7 +133,7 @@ impl Reading {
         let mut publisher = shared.hub.publisher();
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
-        let mut all = false;
+        let (mut all, mut new_id) = (false, false);
         while published < room {
             let Some(frame) = self.decoder.next_frame() else {
                 all = true;
@@ -143,21 +143,22 @@ impl Reading {
             match frame {
                 Frame::Event(event) => {
                     turn.delivered = true;
+                    new_id |= event.id().is_some();
                     publisher.event(event.event_type(), || event.to_event());
                 }
                 Frame::Comment(comment) => publisher.comment(comment),
                 Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
                 Frame::Oversized(event) => {
+                    new_id |= event.id().is_some();
                     let own = |text: &str| text.to_owned();
                     let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
                     publisher.gap(event.event_type(), &gap);
                 }
-                // Seen below.
-                Frame::Id(_) => {}
+                Frame::Id(_) => new_id = true,
             }
         }
         // Still under the hub's lock: see `Shared::last_event_id`.
-        if published > 0 {
+        if new_id {
             shared.set_last_event_id(self.decoder.current_last_event_id());
         }
         drop(publisher);

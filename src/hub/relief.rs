@@ -37,8 +37,9 @@ impl Relief {
         self.awaited.load(Ordering::Relaxed)
     }
 
+    /// Wakes the publisher, once: it raises the flag again if it has to wait on.
     pub(super) fn signal(&self) {
-        if self.is_awaited() {
+        if self.awaited.swap(false, Ordering::SeqCst) {
             let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Called without the lock: whose task it is is not our business.
             if let Some(waker) = waker {
