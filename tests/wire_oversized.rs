@@ -88,6 +88,20 @@ fn data_at_the_limit_is_delivered_and_one_byte_more_is_not() {
     gives(8, "data: 0123\ndata: 5678\n\n", &[oversized(Some("message"), None, 9)], "");
 }
 
+/// They are copied once more than data is: what is over 4 KiB of them counts twice, however it comes.
+#[test]
+fn a_long_type_or_id_counts_twice_whatever_the_chunks() {
+    for (limit, fits) in [(20_904, true), (20_903, false)] {
+        for field in ["event", "id"] {
+            let (long, data) = ("x".repeat(10_000), "y".repeat(5_000));
+            let (event_type, id) = if field == "event" { (&*long, None) } else { ("message", Some(&*long)) };
+            let last = id.unwrap_or_default();
+            let expected = if fits { event(event_type, &data, id, last) } else { oversized(Some(event_type), id, 5_000) };
+            gives(limit, &format!("{field}: {long}\ndata: {data}\n\n"), &[expected], last);
+        }
+    }
+}
+
 #[test]
 fn many_short_lines_are_oversized_like_one_long_one() {
     let lines = "data: a\n".repeat(100);

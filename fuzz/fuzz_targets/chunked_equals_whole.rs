@@ -45,14 +45,15 @@ struct Plan {
 }
 
 impl Plan {
-    /// Byte 0: bit 0 wants comments, bit 1 seeds an ID. Byte 1: the limit, 0 for the default. Bytes 2
+    /// Byte 0: bit 0 wants comments, bit 1 seeds an ID, bit 2 makes the limit 128 times what byte 1 says
+    /// (a type or an ID over 4 KiB counts twice). Byte 1: the limit, 0 for the default. Bytes 2
     /// and 3: the chunks.
     fn read(input: &[u8]) -> Option<(Self, &[u8])> {
         let (&[settings, limit, first, second], stream) = input.split_first_chunk()?;
         let plan = Self {
             comments: settings & 1 != 0,
             seeded: settings & 2 != 0,
-            limit: (limit != 0).then(|| usize::from(limit) - 1),
+            limit: (limit != 0).then(|| (usize::from(limit) - 1) << if settings & 4 != 0 { 7 } else { 0 }),
             chunks: [first, second],
         };
         Some((plan, stream))

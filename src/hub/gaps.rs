@@ -50,16 +50,34 @@ impl GapLog {
         self.newest.store(serial, Ordering::Release);
     }
 
-    /// Keeps, of neighbours of a kind, the newest: it speaks for the others.
+    /// Keeps, of neighbours of a kind, the newest: it speaks for the others. Each gap is looked at once
+    /// when it comes, and once more when the items around it have left the ring.
     fn merge(&mut self, oldest: u64) {
-        let place = |entry: &Entry| entry.at.max(oldest);
-        let mut merged: VecDeque<Entry> = VecDeque::with_capacity(self.entries.len());
-        for entry in self.entries.drain(..) {
-            merged.retain(|earlier| place(earlier) != place(&entry) || !earlier.gap.same_kind(&entry.gap));
-            merged.push_back(entry);
+        // Before the new one, at its position, there is at most one of each kind.
+        if let Some(new) = self.entries.pop_back() {
+            let neighbours = self.entries.iter().rev().take_while(|entry| entry.at == new.at).count();
+            let first = self.entries.len() - neighbours;
+            let same = (first..self.entries.len()).find(|&index| self.entries[index].gap.same_kind(&new.gap));
+            if let Some(index) = same {
+                self.entries.remove(index);
+            }
+            self.entries.push_back(new);
         }
-        self.entries = merged;
+        // In front, what lies outside the ring is all in one place: one of each kind is enough.
+        while self.entries.len() > KINDS && self.entries.get(KINDS).is_some_and(|entry| entry.at <= oldest) {
+            // Of three, two are of a kind; the older of them goes.
+            let spare = (0..KINDS).find(|&index| has_newer(&self.entries, index));
+            self.entries.remove(spare.unwrap_or(0));
+        }
     }
+}
+
+/// Kinds of gap that are logged: reconnections and oversized events. (Lag is each reader's own.)
+const KINDS: usize = 2;
+
+/// Whether one of the entries right after `index`, outside the ring like it, is of the same kind.
+fn has_newer(entries: &VecDeque<Entry>, index: usize) -> bool {
+    entries.range(index + 1..=KINDS).any(|newer| newer.gap.same_kind(&entries[index].gap))
 }
 
 /// One subscriber's place in the log.
@@ -89,7 +107,9 @@ impl GapReader {
     #[cold]
     fn next_unseen(&mut self, position: u64) -> Option<Gap> {
         let log = GapLog::lock(&self.log);
-        let entry = log.entries.iter().find(|entry| entry.serial > self.seen && entry.at <= position)?;
+        // Serial numbers and positions both rise.
+        let unseen = log.entries.partition_point(|entry| entry.serial <= self.seen);
+        let entry = log.entries.get(unseen).filter(|entry| entry.at <= position)?;
         self.seen = entry.serial;
         let mut gap = entry.gap.clone();
         if let Gap::Oversized { events, size, .. } = &mut gap {
@@ -98,5 +118,56 @@ impl GapReader {
             self.oversized = entry.oversized;
         }
         Some(gap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oversized(size: u64) -> Gap {
+        Gap::oversized(Some("big".into()), None, size)
+    }
+
+    fn log() -> Arc<Mutex<GapLog>> {
+        Arc::default()
+    }
+
+    fn taken(reader: &mut GapReader, position: u64) -> Vec<Gap> {
+        std::iter::from_fn(|| reader.next(position)).collect()
+    }
+
+    #[test]
+    fn neighbours_of_a_kind_merge_and_a_reader_that_saw_some_gets_the_rest() {
+        let log = log();
+        let (mut early, mut late) = (GapReader::new(&log), GapReader::new(&log));
+        GapLog::lock(&log).push(oversized(10), 5, 0);
+        assert_eq!(taken(&mut early, 4), []);
+        assert_eq!(taken(&mut early, 5), [oversized(10)]);
+        GapLog::lock(&log).push(Gap::reconnected(None), 5, 0);
+        GapLog::lock(&log).push(oversized(7), 5, 0);
+        GapLog::lock(&log).push(Gap::reconnected(Some("x".into())), 5, 0);
+        let reconnected = Gap::reconnected(Some("x".into()));
+        assert_eq!(taken(&mut early, 5), [oversized(7), reconnected.clone()]);
+        let both = Gap::Oversized { event_type: Some("big".into()), id: None, events: 2, size: 17 };
+        assert_eq!(taken(&mut late, 5), [both, reconnected]);
+    }
+
+    #[test]
+    fn the_log_is_bounded_by_the_ring_and_loses_no_count() {
+        let log = log();
+        let mut reader = GapReader::new(&log);
+        for at in 0..10_000_u64 {
+            GapLog::lock(&log).push(oversized(1), at, at.saturating_sub(8));
+            GapLog::lock(&log).push(Gap::reconnected(None), at, at.saturating_sub(8));
+            assert!(GapLog::lock(&log).entries.len() <= 2 * 9 + 2);
+        }
+        let mut events = 0;
+        for gap in taken(&mut reader, 10_000) {
+            if let Gap::Oversized { events: more, .. } = gap {
+                events += more;
+            }
+        }
+        assert_eq!(events, 10_000);
     }
 }

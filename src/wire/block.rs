@@ -12,7 +12,7 @@ pub(super) const RETAINED: usize = 128 * 1024;
 
 /// Types and IDs longer than this count twice: once where they are collected, and once where the
 /// event is put together. So the limit is one on memory, and ordinary ones count as what they are.
-const SMALL: usize = 4 * 1024;
+pub(super) const SMALL: usize = 4 * 1024;
 
 /// How much of the lines around its values an event may carry, so as to be copied in one piece.
 const SLACK: usize = 64;

@@ -4,6 +4,7 @@
 //! (more lines, another field, an unfinished or an oversized block) is left to the long way, which
 //! gives the same result for these, too: that is tested.
 
+use super::block::SMALL;
 use super::lines::{Line, Lines};
 
 /// The values of a block, as places in the chunk.
@@ -38,7 +39,9 @@ pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -
         }
         None => Partly::default().read(&mut cursor, first, chunk)?,
     };
-    if block.around.len() > limit {
+    // What counts twice is for the long way to count.
+    let small = block.event_type.len() <= SMALL && block.id.is_none_or(|id| id.len() <= SMALL);
+    if block.around.len() > limit || !small {
         return None;
     }
     *lines = cursor;
