@@ -166,14 +166,12 @@ impl Handle {
     /// socket is closed and the task has ended. Nothing more is published, and what was queued can
     /// still be taken.
     pub fn shutdown(&self) -> Shutdown {
-        let task = self.link.shared().shutdown();
+        let shared = Arc::clone(self.link.shared());
+        shared.shutdown();
         let monitor = self.monitor();
         let ended = async move {
             let reason = monitor.closed().await;
-            if let Some(task) = task {
-                // A task that panicked has said so in `reason`.
-                let _ = task.await;
-            }
+            shared.task_ended().await;
             reason
         };
         Shutdown { ended: Box::pin(ended) }

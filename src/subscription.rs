@@ -34,13 +34,15 @@ pub struct Subscription {
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     reader: Reader<Event>,
     gaps: GapReader,
+    /// Taken from this position, but a gap that stands before it came to light meanwhile.
+    held_back: Option<(u64, Delivery)>,
     missed: u64,
     seat: Seat,
 }
 
 impl Subscription {
     pub(crate) fn new((reader, gaps): (Reader<Event>, GapReader), link: Arc<Link>) -> Self {
-        Self { reader, gaps, missed: 0, seat: Seat::new(link) }
+        Self { reader, gaps, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
     /// The next event or gap. `None` when the connection is closed for good and everything that was
@@ -50,7 +52,7 @@ impl Subscription {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<Delivery> {
-        coop::cooperative(poll_fn(|cx| self.poll_recv(cx))).await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// A stream of bare events. What is lost is counted by [`missed`](Events::missed) and logged as a
@@ -74,25 +76,37 @@ impl Subscription {
         Handle::new(Arc::clone(&self.seat.link))
     }
 
-    fn next_gap(&mut self) -> Option<Gap> {
-        self.gaps.next(self.reader.position())
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        let budget = std::task::ready!(coop::poll_proceed(cx));
+        let delivery = self.poll_next_delivery(cx);
+        if delivery.is_ready() {
+            budget.made_progress();
+        }
+        delivery
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        if let Some(gap) = self.next_gap() {
+    fn poll_next_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        let position = self.held_back.as_ref().map_or_else(|| self.reader.position(), |(position, _)| *position);
+        if let Some(gap) = self.gaps.next(position) {
             return Poll::Ready(Some(Delivery::Gap(gap)));
         }
-        let taken = self.reader.poll_take(cx);
-        match taken {
-            Poll::Ready(Taken::Item(event)) => Poll::Ready(Some(Delivery::Event(event))),
-            Poll::Ready(Taken::Lagged(missed)) => {
-                self.missed += missed;
-                Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed })))
-            }
-            // A gap may have come while the ring was empty.
-            Poll::Ready(Taken::Closed) => Poll::Ready(self.next_gap().map(Delivery::Gap)),
-            Poll::Pending => self.next_gap().map_or(Poll::Pending, |gap| Poll::Ready(Some(Delivery::Gap(gap)))),
+        if let Some((_, delivery)) = self.held_back.take() {
+            return Poll::Ready(Some(delivery));
         }
+        let taken = self.reader.poll_take(cx).map(|taken| match taken {
+            Taken::Item(event) => Some(Delivery::Event(event)),
+            Taken::Lagged(missed) => {
+                self.missed += missed;
+                Some(Delivery::Gap(Gap::Lagged { missed }))
+            }
+            Taken::Closed => None,
+        });
+        // A gap may have been logged after the look above, and before what was taken was published.
+        let Some(gap) = self.gaps.next(position) else { return taken };
+        if let Poll::Ready(Some(delivery)) = taken {
+            self.held_back = Some((position, delivery));
+        }
+        Poll::Ready(Some(Delivery::Gap(gap)))
     }
 }
 
@@ -123,7 +137,7 @@ impl Events {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<Event> {
-        coop::cooperative(poll_fn(|cx| self.poll_recv(cx))).await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// How many events that matched were lost because this subscription was too slow.

@@ -51,8 +51,12 @@ impl Target {
             return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a host"));
         };
         parts.authority = Some(authority.clone());
-        let uri = Uri::from_parts(parts)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error))?;
+        // `http://host?query` has an empty path, which a request cannot have.
+        if let Some(path) = parts.path_and_query.as_ref().filter(|path| !path.as_str().starts_with('/')) {
+            let path = format!("/{}", path.as_str()).parse::<PathAndQuery>();
+            parts.path_and_query = Some(path.map_err(|error| invalid(error.into()))?);
+        }
+        let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
         Ok(Self { uri, authority, userinfo })
     }
 
@@ -109,11 +113,18 @@ impl Target {
     }
 }
 
+fn invalid(error: http::Error) -> Error {
+    Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error)
+}
+
 fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
     let Some((userinfo, host)) = authority.rsplit_once('@') else {
         return (None, authority);
     };
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    if user.is_empty() && password.is_empty() {
+        return (None, host);
+    }
     let decoded = |part| percent_decode_str(part).decode_utf8_lossy().into_owned();
     (Some(Userinfo { user: decoded(user), password: decoded(password) }), host)
 }
@@ -151,10 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn a_url_without_a_path_asks_for_the_root_and_empty_userinfo_is_none() {
+        assert_eq!(target("http://h?x=y").path_and_query(), "/?x=y");
+        assert_eq!(target("http://h").path_and_query(), "/");
+        assert!(target("http://@h/").userinfo().is_none());
+        assert!(target("http://:@h/").userinfo().is_none());
+    }
+
+    #[test]
     fn query_parameters_are_encoded_and_added_to_those_of_the_url() {
         let parameters = [("a b".to_owned(), "1&2=é".to_owned()), ("c".to_owned(), String::new())];
         let with = |url| target(url).with_query(&parameters).unwrap().path_and_query().to_owned();
         assert_eq!(with("http://h"), "/?a%20b=1%262%3D%C3%A9&c=");
+        assert_eq!(with("http://h?x=y"), "/?x=y&a%20b=1%262%3D%C3%A9&c=");
         assert_eq!(with("http://h/p?x=y"), "/p?x=y&a%20b=1%262%3D%C3%A9&c=");
     }
 

@@ -41,11 +41,14 @@ impl Transcript {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<TranscriptItem> {
-        coop::cooperative(poll_fn(|cx| self.poll_recv(cx))).await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
-        self.reader.poll_take(cx).map(|taken| match taken {
+        let budget = std::task::ready!(coop::poll_proceed(cx));
+        let taken = std::task::ready!(self.reader.poll_take(cx));
+        budget.made_progress();
+        Poll::Ready(match taken {
             Taken::Item(item) => Some(item),
             Taken::Lagged(missed) => Some(TranscriptItem::Gap(Gap::Lagged { missed })),
             Taken::Closed => None,

@@ -95,7 +95,10 @@ async fn a_block_without_data_moves_the_resume_point_and_a_half_one_does_not() {
 #[tokio::test]
 async fn any_id_is_carried_if_a_header_can_and_left_out_if_not() {
     let long = "i".repeat(300);
-    for (id, sent) in [("grüße-€", true), (&*long, true), ("a\u{1}b", false), ("a\tb", true), ("\u{7f}", false)] {
+    let too_long = "i".repeat(9_000);
+    for (id, sent) in
+        [("grüße-€", true), (&*long, true), (&*too_long, false), ("a\u{1}b", false), ("a\tb", true), ("\u{7f}", false)]
+    {
         let server =
             Server::answering(vec![opened_with(&format!("id: {id}\ndata: a\n\n")), opened_with("data: b\n\n")]).await;
         let (_handle, mut events) = follow(&server.url);
@@ -208,11 +211,13 @@ async fn every_http_framing_is_a_stream() {
 
 #[tokio::test]
 async fn whatever_is_no_response_is_tried_again() {
+    let huge = format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "x".repeat(1_000_000));
     for (name, answer, kind) in [
         ("nothing", "", ErrorKind::Protocol),
         ("half a head", "HTTP/1.1 200 OK\r\ncontent-ty", ErrorKind::Protocol),
         ("garbage", "\u{1}\u{2}garbage\r\n\r\n", ErrorKind::Protocol),
         ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n", ErrorKind::Protocol),
+        ("a huge head", &huge, ErrorKind::Protocol),
     ] {
         let server = Server::answering(vec![answer.to_owned(), opened_with("data: up\n\n")]).await;
         let handle = stream(&server.url);

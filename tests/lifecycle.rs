@@ -8,6 +8,9 @@ use sseclient::{Client, CloseReason, ErrorKind, Filter, Handle, State};
 use support::{OPEN, Server, until, within};
 use tokio::net::TcpListener;
 
+/// Answered at once, and not when something else comes to an end. (How fast is for benchmarks to say.)
+const PROMPT: Duration = Duration::from_secs(1);
+
 /// The four places where a connection can be.
 #[derive(Debug, Clone, Copy)]
 enum Place {
@@ -74,7 +77,7 @@ async fn shutdown_ends_the_task_and_closes_the_socket_in_every_phase() {
         let mut setting = settle(place).await;
         let mut events = setting.handle.subscribe(Filter::all());
         let before = tasks();
-        let reason = within(setting.handle.shutdown()).await;
+        let reason = tokio::time::timeout(PROMPT, setting.handle.shutdown()).await.expect("prompt");
         assert!(matches!(reason, CloseReason::Shutdown), "{place:?}");
         assert!(tasks() < before, "{place:?}: the task is gone");
         assert!(matches!(setting.handle.state(), State::Closed(CloseReason::Shutdown)), "{place:?}");
@@ -129,6 +132,18 @@ async fn dropping_everything_ends_the_task_and_closes_the_socket_in_every_phase(
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_shuts_down_finds_the_task_gone_also_the_second_and_after_one_that_gave_up() {
+    for _ in 0..100 {
+        let setting = settle(Place::Silent).await;
+        let before = tasks();
+        drop(setting.handle.shutdown());
+        let (one, other) = (setting.handle.shutdown(), setting.handle.shutdown());
+        within(async { tokio::join!(one, other) }).await;
+        assert!(tasks() < before);
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_was_never_connected_ends_with_its_last_handle() {
     let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
@@ -156,8 +171,17 @@ async fn shutdown_before_connect_closes_without_a_task() {
 #[test]
 fn connect_outside_a_runtime_panics_and_leaves_the_handle_usable() {
     let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let place = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let (seen, default) = (std::sync::Arc::clone(&place), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        let location = panic.location().unwrap();
+        seen.lock().unwrap().get_or_insert((location.file().to_owned(), location.line()));
+        default(panic);
+    }));
+    let line = line!() + 1;
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle.connect()));
     assert!(panicked.is_err());
+    assert_eq!(place.lock().unwrap().take(), Some((file!().to_owned(), line)), "the caller's line");
     assert!(matches!(handle.state(), State::Idle));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

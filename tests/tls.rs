@@ -119,3 +119,28 @@ fn roots_that_cannot_be_read_are_refused_when_they_are_given() {
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{pem:?}");
     }
 }
+
+/// A process of its own: which roots the platform has is read from its environment.
+#[tokio::test]
+async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
+    let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
+        let server = support::Server::answering(vec![format!("{OPEN}data: plain\n\n")]).await;
+        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_machine_without_roots_says_what_to_install_and_http_still_works", "--nocapture"])
+            .env("SSL_CERT_FILE", "/nonexistent/file")
+            .env("SSL_CERT_DIR", "/nonexistent/folder")
+            .env("SSECLIENT_TEST_URL", &server.url)
+            .output();
+        let output = within(output).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    };
+    let mut events = within(sseclient::open(&*url)).await.unwrap();
+    assert!(matches!(within(events.recv()).await, Some(Delivery::Event(_))));
+    if cfg!(target_os = "linux") {
+        let site = Site::start("localhost", None).await;
+        let error = within(sseclient::open(&*site.url)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Roots);
+        assert!(error.to_string().contains("install"), "{error}");
+    }
+}

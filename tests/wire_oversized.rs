@@ -96,7 +96,8 @@ fn a_long_type_or_id_counts_twice_whatever_the_chunks() {
             let (long, data) = ("x".repeat(10_000), "y".repeat(5_000));
             let (event_type, id) = if field == "event" { (&*long, None) } else { ("message", Some(&*long)) };
             let last = id.unwrap_or_default();
-            let expected = if fits { event(event_type, &data, id, last) } else { oversized(Some(event_type), id, 5_000) };
+            let expected =
+                if fits { event(event_type, &data, id, last) } else { oversized(Some(event_type), id, 5_000) };
             gives(limit, &format!("{field}: {long}\ndata: {data}\n\n"), &[expected], last);
         }
     }

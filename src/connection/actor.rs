@@ -12,6 +12,7 @@ use crate::state::CloseReason;
 use crate::transport::{self, Attempt, Connect, Dialed};
 use crate::wire::Decoder;
 
+use super::command::Asked;
 use super::phase::{self, Phase, Progress, Reading, Turn};
 use super::session::{Input, Session, Step};
 use super::{Launch, Shared};
@@ -79,12 +80,14 @@ impl Actor {
     }
 
     async fn run(mut self: Box<Self>) -> CloseReason {
-        // What was asked before `connect` goes with the first attempt.
-        let asked = self.on_asked();
-        if let ControlFlow::Break(reason) = asked {
-            return reason;
+        // What was asked before `connect` goes with the first attempt, which is a new one anyway.
+        let mut asked = self.shared.mailbox.take();
+        asked.reconnect = false;
+        let mut flow = self.on_asked(asked);
+        if flow.is_continue() {
+            flow = self.handle(Input::Dial);
         }
-        if let ControlFlow::Break(reason) = self.handle(Input::Dial) {
+        if let ControlFlow::Break(reason) = flow {
             return reason;
         }
         let mailbox = Arc::clone(&self.shared.mailbox.signal);
@@ -95,7 +98,7 @@ impl Actor {
                 biased;
                 () = &mut asked => {
                     asked.set(mailbox.notified());
-                    self.on_asked()
+                    self.on_asked(self.shared.mailbox.take())
                 }
                 progress = poll_fn(|cx| self.phase.poll(cx, &self.shared)) => self.on_progress(progress),
             };
@@ -105,8 +108,7 @@ impl Actor {
         }
     }
 
-    fn on_asked(&mut self) -> Flow {
-        let asked = self.shared.mailbox.take();
+    fn on_asked(&mut self, asked: Asked) -> Flow {
         if let Some(stop) = asked.stop {
             return ControlFlow::Break(stop.into());
         }
@@ -132,6 +134,8 @@ impl Actor {
                 let config = self.session.config();
                 let decoder =
                     Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
+                // The response before may have been dropped while readers were waited for.
+                self.shared.hub.relief().end();
                 self.phase = Phase::Reading(Box::new(Reading::new(exchange, decoder)));
                 self.handle(Input::Accepted(status))
             }
@@ -185,7 +189,7 @@ impl Actor {
     }
 
     fn dialing(&self, attempt: Attempt) -> Phase {
-        let connecting = self.connector.connect(&attempt.target);
+        let connecting = self.connector.connect(&attempt.target, attempt.connect_timeout);
         Phase::Dialing(Box::pin(transport::dial(connecting, attempt)))
     }
 }

@@ -12,9 +12,9 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -35,8 +35,8 @@ pub(crate) struct Shared {
     last_event_id: Mutex<String>,
     /// What the task needs to begin; gone once it was spawned, or never will be.
     launch: Mutex<Option<Box<Launch>>>,
-    /// For whoever calls `shutdown` first, to wait for.
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// For those who call `shutdown`, to wait for.
+    task: OnceLock<AsyncMutex<Option<JoinHandle<()>>>>,
     handles: AtomicUsize,
 }
 
@@ -71,7 +71,7 @@ impl Shared {
             standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),
             launch: Mutex::new(Some(Box::new(Launch { config, connector }))),
-            task: Mutex::default(),
+            task: OnceLock::new(),
             handles: AtomicUsize::new(0),
         })
     }
@@ -114,18 +114,29 @@ impl Shared {
     #[track_caller]
     pub(crate) fn connect(self: &Arc<Self>) {
         let runtime = tokio::runtime::Handle::current();
-        let launch = lock(&self.launch).take();
-        if let Some(launch) = launch {
+        // Locked until the task is in its place: who shuts down meanwhile has to find it there.
+        let mut launch = lock(&self.launch);
+        if let Some(launch) = launch.take() {
             let task = runtime.spawn(actor::run(Arc::clone(self), launch));
-            *lock(&self.task) = Some(task);
+            // There is one launch, so nothing is here yet.
+            let _ = self.task.set(AsyncMutex::new(Some(task)));
         }
     }
 
-    /// Signals the task to stop, or closes at once if there never was one. Gives the task to wait
-    /// for, to the first who asks.
-    pub(crate) fn shutdown(&self) -> Option<JoinHandle<()>> {
+    /// Signals the task to stop, or closes at once if there never was one.
+    pub(crate) fn shutdown(&self) {
         self.stop(Stop::Shutdown);
-        lock(&self.task).take()
+    }
+
+    /// Waits until the task is gone. Any number of callers may, and each may give up.
+    pub(crate) async fn task_ended(&self) {
+        let Some(task) = self.task.get() else { return };
+        let mut task = task.lock().await;
+        if let Some(task) = task.as_mut() {
+            // A task that panicked has said so in the close reason.
+            let _ = task.await;
+        }
+        *task = None;
     }
 
     fn stop(&self, stop: Stop) {
@@ -206,10 +217,7 @@ impl fmt::Debug for Link {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream")
-            .field("name", &self.name)
-            .field("state", &self.standing.borrow().state)
-            .finish_non_exhaustive()
+        f.debug_struct("Stream").field("name", &self.name).field("state", &self.state()).finish_non_exhaustive()
     }
 }
 

@@ -158,7 +158,7 @@ impl Session {
                 self.sent = Some(self.last_event_id.clone());
             }
             // Never fatal: the ID is the server's choice. The gap will say that none was sent.
-            Err(error) => tracing::warn!(%error, id = ?self.last_event_id, "connecting without the last event ID"),
+            Err(error) => tracing::warn!(%error, "connecting without the last event ID"),
         }
         headers
     }

@@ -32,7 +32,7 @@ struct Scripted {
 }
 
 impl Connect for Scripted {
-    fn connect(&self, _: &Target) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>> {
         let mut asked = self.asked.lock().unwrap();
         let script = self.scripts[asked.len().min(self.scripts.len() - 1)].clone();
         asked.push(Instant::now());

@@ -24,7 +24,7 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// Connects over TCP: all addresses of a name, IPv6 and IPv4 side by side (RFC 8305).
+/// Connects over TCP: to the addresses of a name in turn, IPv6 and IPv4 side by side (RFC 8305).
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
@@ -49,8 +49,10 @@ impl Connector {
 }
 
 impl Connect for Connector {
-    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>> {
         let mut connector = self.clone();
+        // Shared out between the addresses, so that one that never answers does not keep us from the next.
+        connector.tcp.set_connect_timeout(Some(timeout));
         let target = target.clone();
         Box::pin(async move {
             // HttpConnector is always ready.

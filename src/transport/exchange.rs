@@ -20,6 +20,9 @@ use crate::error::{Error, ErrorKind};
 
 use super::Io;
 
+/// Proxies add many; hyper bounds the bytes of a head in any case.
+const MAX_HEADERS: usize = 500;
+
 type Driver = Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 
 /// An open response. Dropping it closes the connection.
@@ -32,15 +35,8 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Sends the request and reads the response's head.
     pub(super) async fn begin(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<(Parts, Self), Error> {
-        let broken = |error: hyper::Error| {
-            let what = if error.is_parse() {
-                "the server's answer is not HTTP/1.1"
-            } else {
-                "the connection broke before a response came"
-            };
-            Error::with_source(ErrorKind::Protocol, what, error)
-        };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
+        let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(io));
+        let (mut sender, connection) = handshake.await.map_err(broken)?;
         let mut connection = Some(connection);
         let mut response = std::pin::pin!(sender.send_request(request));
         let response = poll_fn(|cx| {
@@ -72,6 +68,16 @@ impl Exchange {
             }
         }
     }
+}
+
+/// No response head came; the source says how the connection failed.
+fn broken(error: hyper::Error) -> Error {
+    let what = if error.is_parse() {
+        "the head of the server's answer cannot be read as HTTP/1.1"
+    } else {
+        "the connection broke before a response came"
+    };
+    Error::with_source(ErrorKind::Protocol, what, error)
 }
 
 fn drive(connection: &mut Option<Driver>, cx: &mut Context<'_>) {

@@ -40,7 +40,8 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Makes connections.
 pub(crate) trait Connect: Send + Sync {
-    fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, Error>>;
+    /// `timeout` is the caller's; a connector that has several addresses to try shares it out.
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>>;
 }
 
 /// One attempt: what to ask for and how long each stage may take.

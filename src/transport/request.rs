@@ -55,11 +55,18 @@ pub(crate) fn basic_authorization(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
+/// The longest ID that is sent. Servers refuse heads much larger, for good, and the ID is the
+/// server's choice: it must not be able to end the stream.
+const MAX_ID: usize = 8 * 1024;
+
 /// The value of `Last-Event-ID`: the UTF-8 bytes of the ID. None for the empty ID, and an error for
-/// one that no header can carry (control characters).
+/// one that no header can carry (control characters) or no server would take (over 8 KiB).
 pub(crate) fn last_event_id_value(id: &str) -> Result<Option<HeaderValue>, Error> {
     if id.is_empty() {
         return Ok(None);
+    }
+    if id.len() > MAX_ID {
+        return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID is too long to be sent"));
     }
     HeaderValue::from_bytes(id.as_bytes()).map(Some).map_err(|error| {
         Error::with_source(ErrorKind::InvalidHeader, "HTTP cannot carry the last event ID", http::Error::from(error))
