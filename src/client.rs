@@ -94,6 +94,7 @@ impl fmt::Debug for Client {
 
 /// Builds a [`Client`].
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
     #[cfg(feature = "tls")]

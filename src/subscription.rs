@@ -24,7 +24,7 @@ use crate::state::CloseReason;
 /// it is more than half full the connection task stops reading for a moment, so that a subscriber
 /// which keeps moving loses nothing; one that does not catch up within 100 ms then loses its oldest
 /// events, until it has caught up. It gets [`Gap::Lagged`] with their exact number, at the place of
-/// the hole. A subscription that is never read costs the others nothing but that moment.
+/// the hole. A subscription that is never read costs the others that moment, once, and no event.
 ///
 /// # Drop behavior
 ///
