@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use crate::event::MAX_EVENT_SIZE;
 use crate::target::Target;
 
 /// Browsers' and the Python library's reconnection time.
@@ -17,10 +18,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From the request to the response head: servers under load answer late, dead ones never.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// As other clients have settled on: enough for any event that is meant, little enough that one bad
-/// server cannot take the process down.
-pub(crate) const MAX_EVENT_SIZE: usize = 16 * 1024 * 1024;
 
 /// Events per subscription: four turns of the connection task (see [`EVENTS_PER_TURN`]).
 pub(crate) const CAPACITY: usize = 256;

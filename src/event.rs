@@ -11,6 +11,10 @@ use crate::error::{Error, ErrorKind};
 /// The event type of a block that names none (HTML standard, section 9.2.6, dispatch).
 pub(crate) const DEFAULT_EVENT_TYPE: &str = "message";
 
+/// How large an event may be unless something else is asked for: as other clients have settled on.
+/// Enough for any event that is meant, little enough that one bad server cannot take the process down.
+pub(crate) const MAX_EVENT_SIZE: usize = 16 * 1024 * 1024;
+
 /// One event of an event stream.
 ///
 /// An event owns its text in one allocation; a clone costs one reference count, so any number of

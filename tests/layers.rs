@@ -13,10 +13,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target", &["error"]),
     ("state", &["error"]),
     ("delivery", &["event", "state"]),
-    ("config", &["target"]),
+    ("config", &["event", "target"]),
     // Pure, and IO.
     ("retry", &[]),
-    ("wire", &["config", "event"]),
+    ("wire", &["event"]),
     ("transport", &["error", "target"]),
     ("hub", &["delivery", "event", "filter", "state"]),
     // The actor: where transport, wire format and hub meet.

@@ -75,6 +75,8 @@ impl Phase {
 pub(super) struct Reading {
     exchange: Box<Exchange>,
     decoder: Decoder,
+    /// The decoder has nothing to give until more is pushed.
+    drained: bool,
     /// Nothing more will come from the exchange, but the decoder may hold frames.
     end: Option<Error>,
     /// Frames published since the hub was last asked whether anybody is far behind.
@@ -85,7 +87,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder) -> Self {
-        Self { exchange, decoder, end: None, unchecked: 0, patience: None }
+        Self { exchange, decoder, drained: true, end: None, unchecked: 0, patience: None }
     }
 
     pub(super) fn last_event_id(&self) -> &str {
@@ -96,17 +98,18 @@ impl Reading {
     /// published together.
     fn poll_turn(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Turn> {
         let hub = &shared.hub;
-        std::task::ready!(self.poll_room(cx, hub));
+        let brief = hub.brief();
+        std::task::ready!(self.poll_room(cx, hub, brief.allowance));
         // A turn counts as one operation: other tasks of the thread get theirs.
         let budget = std::task::ready!(coop::poll_proceed(cx));
-        self.decoder.set_comments(hub.wants_comments());
+        self.decoder.set_comments(brief.comments);
         let mut turn = Turn::default();
         let mut published = 0;
         for _chunk in 0..EVENTS_PER_TURN {
-            let room = EVENTS_PER_TURN - published;
-            let frames = self.publish(shared, room, &mut turn);
-            published += frames.published;
-            if !frames.all {
+            if !self.drained {
+                published += self.publish(shared, EVENTS_PER_TURN - published, &mut turn);
+            }
+            if !self.drained {
                 break;
             }
             if let Some(end) = self.end.take() {
@@ -116,7 +119,10 @@ impl Reading {
             match self.exchange.poll_data(cx) {
                 Poll::Pending if published > 0 => break,
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(chunk))) => self.decoder.push(chunk),
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.decoder.push(chunk);
+                    self.drained = false;
+                }
                 Poll::Ready(Some(Err(error))) => self.end = Some(error),
                 Poll::Ready(None) => self.end = Some(end_of_stream()),
             }
@@ -128,15 +134,15 @@ impl Reading {
         Poll::Ready(turn)
     }
 
-    /// Publishes what the decoder has, up to `room` frames and what the queues allow.
-    fn publish(&mut self, shared: &Shared, room: usize, turn: &mut Turn) -> Published {
+    /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
+    fn publish(&mut self, shared: &Shared, room: usize, turn: &mut Turn) -> usize {
         let mut publisher = shared.hub.publisher();
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
-        let (mut all, mut new_id) = (false, false);
+        let mut new_id = false;
         while published < room {
             let Some(frame) = self.decoder.next_frame() else {
-                all = true;
+                self.drained = true;
                 break;
             };
             published += 1;
@@ -163,12 +169,12 @@ impl Reading {
         }
         drop(publisher);
         self.unchecked += published;
-        Published { published, all }
+        published
     }
 
     /// Ready when more can be published without overrunning a reader that still moves.
-    fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
-        if self.unchecked < EVENTS_PER_TURN && self.unchecked < hub.publisher().allowance() {
+    fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub, allowance: usize) -> Poll<()> {
+        if self.unchecked < EVENTS_PER_TURN.min(allowance) {
             return Poll::Ready(());
         }
         if self.patience.is_none() && hub.is_crowded() {
@@ -185,12 +191,6 @@ impl Reading {
         self.unchecked = 0;
         Poll::Ready(())
     }
-}
-
-/// How many frames were published, and whether those were all that the decoder had.
-struct Published {
-    published: usize,
-    all: bool,
 }
 
 /// A wait that ends `delay` from `now`.

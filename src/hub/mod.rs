@@ -50,6 +50,19 @@ impl Channels {
         let transcript = self.transcript.iter().map(Channel::capacity);
         self.smallest = events.chain(transcript).min();
     }
+
+    fn allowance(&self) -> usize {
+        self.smallest.map_or(usize::MAX, |smallest| (smallest / 4).max(1))
+    }
+}
+
+/// What the publisher has to know before a turn.
+pub(crate) struct Brief {
+    /// Somebody wants comments.
+    pub(crate) comments: bool,
+    /// How much may be published before [`Hub::is_crowded`] has to be asked: a quarter of the
+    /// smallest queue.
+    pub(crate) allowance: usize,
 }
 
 impl Hub {
@@ -123,9 +136,10 @@ impl Hub {
         self.relief.signal();
     }
 
-    /// Whether comments have to be built.
-    pub(crate) fn wants_comments(&self) -> bool {
-        !self.lock().transcript.is_empty()
+    /// What the publisher has to know before a turn.
+    pub(crate) fn brief(&self) -> Brief {
+        let channels = self.lock();
+        Brief { comments: !channels.transcript.is_empty(), allowance: channels.allowance() }
     }
 
     /// Whether a reader that still moves is more than half a queue behind, so that publishing on could
@@ -169,10 +183,9 @@ pub(crate) struct Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// How much may be published before [`Hub::is_crowded`] has to be asked: a quarter of the
-    /// smallest queue.
+    /// As in [`Brief`]: a smaller queue may have come since.
     pub(crate) fn allowance(&self) -> usize {
-        self.channels.smallest.map_or(usize::MAX, |smallest| (smallest / 4).max(1))
+        self.channels.allowance()
     }
 
     /// Publishes an event of this type. It is only built if somebody listens.

@@ -13,7 +13,7 @@ use super::partial::{Finished, Partial};
 use super::whole::{self, WholeBlock};
 
 /// The default of [`Decoder::max_event_size`]: 16 MiB.
-pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::config::MAX_EVENT_SIZE;
+pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::event::MAX_EVENT_SIZE;
 
 /// The most that the limit can be: invalid text can triple when it is replaced, and has to fit an
 /// event all the same.
