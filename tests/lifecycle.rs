@@ -133,14 +133,15 @@ async fn dropping_everything_ends_the_task_and_closes_the_socket_in_every_phase(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_shuts_down_finds_the_task_gone_also_the_second_and_after_one_that_gave_up() {
+async fn whoever_shuts_down_waits_for_the_task_also_the_second_and_after_one_that_gave_up() {
     for _ in 0..100 {
         let setting = settle(Place::Silent).await;
         let before = tasks();
         drop(setting.handle.shutdown());
         let (one, other) = (setting.handle.shutdown(), setting.handle.shutdown());
         within(async { tokio::join!(one, other) }).await;
-        assert!(tasks() < before);
+        // The runtime wakes those who wait for a task a moment before it has stopped counting it.
+        until("the task is gone", || tasks() < before).await;
     }
 }
 
