@@ -240,9 +240,11 @@ impl Block {
     }
 
     /// The lines of a block that was read in one go, and is known to fit.
-    pub(super) fn set_lines(&mut self, chunk: &[u8], data: Line, event_type: Line, id: Option<Line>) {
+    pub(super) fn set_lines(&mut self, chunk: &[u8], data: Line, event_type: Option<Line>, id: Option<Line>) {
         self.data_line(chunk, data);
-        self.event_type_line(event_type);
+        if let Some(event_type) = event_type {
+            self.event_type_line(event_type);
+        }
         if let Some(id) = id {
             self.id_line(chunk, id);
         }

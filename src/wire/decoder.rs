@@ -1,16 +1,15 @@
 //! [`Decoder`]: chunks in, frames out.
 
-use std::sync::{Arc, OnceLock};
-
 use bytes::{Bytes, BytesMut};
 
 use super::block::{Block, RETAINED};
+use super::carried::Carried;
 use super::dispatch::Dispatch;
 use super::field::{self, Field};
 use super::frame::Frame;
 use super::lines::{self, Line, Lines};
 use super::partial::{Finished, Partial};
-use super::whole::{self, WholeBlock};
+use super::whole::{self, Outcome, WholeBlock};
 
 /// The default of [`Decoder::max_event_size`]: 16 MiB.
 pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::event::MAX_EVENT_SIZE;
@@ -64,15 +63,15 @@ pub struct Decoder {
     /// The last chunk ended in CR: an LF at the start of the next belongs to it.
     after_cr: bool,
     comments: bool,
-    last_event_id: String,
-    /// The same, to be shared by the events that inherit it.
-    inherited: OnceLock<Arc<str>>,
+    carried: Carried,
     /// Text that was not UTF-8, replaced.
     replaced: String,
 }
 
 /// What to lend next.
 enum Step {
+    /// One line of data.
+    Data(Line),
     Whole(WholeBlock),
     Block,
     Retry(u64),
@@ -103,8 +102,7 @@ impl Decoder {
             mark: Some(0),
             after_cr: false,
             comments: false,
-            last_event_id: String::new(),
-            inherited: OnceLock::new(),
+            carried: Carried::default(),
             replaced: String::new(),
         }
     }
@@ -120,8 +118,7 @@ impl Decoder {
     /// The last event ID that the stream resumes from; events that set none inherit it.
     #[must_use]
     pub fn last_event_id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.last_event_id);
-        self.inherited = OnceLock::new();
+        self.carried.commit(id);
         self
     }
 
@@ -140,7 +137,7 @@ impl Decoder {
 
     /// The last event ID: that of the last block that set one and came to its blank line.
     pub fn current_last_event_id(&self) -> &str {
-        &self.last_event_id
+        self.carried.last_event_id()
     }
 
     /// Takes the next bytes of the stream, cut anywhere.
@@ -174,11 +171,11 @@ impl Decoder {
         let dispatch = Dispatch {
             chunk: &self.chunk,
             block: &mut self.block,
-            last_event_id: &mut self.last_event_id,
-            inherited: &mut self.inherited,
+            carried: &mut self.carried,
             replaced: &mut self.replaced,
         };
         Some(match step {
+            Step::Data(data) => dispatch.data(data),
             Step::Whole(whole) => dispatch.whole(whole),
             Step::Block => dispatch.block(),
             Step::Retry(milliseconds) => Frame::Retry(milliseconds),
@@ -254,7 +251,14 @@ impl Decoder {
             }
         }
         while let Some(line) = self.lines.next(&self.chunk) {
-            let step = if line.start == line.end { self.blank_line() } else { self.whole_line(line) };
+            let step = if line.is_empty() {
+                self.blank_line()
+            } else if self.chunk[line.start] == b':' && !self.comments {
+                // A heartbeat that nobody asked for costs no more than finding its end.
+                None
+            } else {
+                self.whole_line(line)
+            };
             if step.is_some() {
                 return step;
             }
@@ -265,11 +269,35 @@ impl Decoder {
 
     #[inline]
     fn whole_line(&mut self, line: Line) -> Option<Step> {
-        if self.fresh {
-            if let Some(block) = whole::read(&mut self.lines, line, &self.chunk, self.block.limit()) {
-                return Some(Step::Whole(block));
+        if !self.fresh {
+            return self.field_line(line);
+        }
+        if let Some(data) = whole::read_data_only(&mut self.lines, line, &self.chunk, self.block.limit()) {
+            return Some(Step::Data(data));
+        }
+        match self.chunk[line.start] {
+            b'd' | b'e' | b'i' => self.whole_block(line),
+            _ => self.field_line(line),
+        }
+    }
+
+    /// A block begins that may be of the ordinary kind.
+    fn whole_block(&mut self, first: Line) -> Option<Step> {
+        match whole::read(&mut self.lines, first, &self.chunk, self.block.limit()) {
+            Outcome::Whole(block) => Some(Step::Whole(block)),
+            Outcome::Unfinished(values, line) => {
+                values.put_into(&mut self.block, &self.chunk);
+                self.fresh &= values.is_empty();
+                match line? {
+                    line if line.is_empty() => self.blank_line(),
+                    line => self.field_line(line),
+                }
             }
         }
+    }
+
+    /// A line of a block that is read line by line.
+    fn field_line(&mut self, line: Line) -> Option<Step> {
         let (field, offset) = field::split(&self.chunk[line.range()]);
         let value = Line { start: line.start + offset, end: line.end };
         match field {

@@ -1,12 +1,11 @@
 //! Dispatching (HTML standard, section 9.2.6): from a finished block to the frame that is lent.
 
-use std::sync::{Arc, OnceLock};
-
 use simdutf8::basic::from_utf8;
 
 use crate::event::Span;
 
-use super::block::{Block, Gathered, RETAINED};
+use super::block::{Block, Gathered};
+use super::carried::Carried;
 use super::frame::{EventFrame, Frame, OversizedFrame};
 use super::lines::Line;
 use super::whole::WholeBlock;
@@ -15,15 +14,25 @@ use super::whole::WholeBlock;
 pub(super) struct Dispatch<'a> {
     pub(super) chunk: &'a [u8],
     pub(super) block: &'a mut Block,
-    pub(super) last_event_id: &'a mut String,
-    pub(super) inherited: &'a mut OnceLock<Arc<str>>,
+    pub(super) carried: &'a mut Carried,
     /// For text that is not UTF-8.
     pub(super) replaced: &'a mut String,
 }
 
 impl<'a> Dispatch<'a> {
-    /// A block that lies whole in the chunk.
+    /// One line of data, whole in the chunk.
     #[inline]
+    pub(super) fn data(self, data: Line) -> Frame<'a> {
+        let Ok(text) = from_utf8(&self.chunk[data.range()]) else {
+            self.block.data_line(self.chunk, data);
+            return self.block();
+        };
+        self.carried.retry = None;
+        let (data, event_type) = (Span::new(0..text.len()), Span::default());
+        Frame::Event(EventFrame { text, data, event_type, id: None, carried: self.carried })
+    }
+
+    /// A block that lies whole in the chunk.
     pub(super) fn whole(self, block: WholeBlock) -> Frame<'a> {
         let WholeBlock { around, data, event_type, id } = block;
         let Ok(text) = from_utf8(&self.chunk[around.range()]) else {
@@ -32,19 +41,12 @@ impl<'a> Dispatch<'a> {
             return self.block();
         };
         let span = |line: Line| Span::new(line.start - around.start..line.end - around.start);
-        let id = id.map(span);
+        let (data, event_type, id) = (span(data), event_type.map(span).unwrap_or_default(), id.map(span));
+        self.carried.retry = None;
         if let Some(id) = id {
-            commit(&text[id.range()], self.last_event_id, self.inherited);
+            self.carried.commit(&text[id.range()]);
         }
-        Frame::Event(EventFrame {
-            text,
-            data: span(data),
-            event_type: if event_type.is_empty() { Span::default() } else { span(event_type) },
-            id,
-            retry: None,
-            last_event_id: self.last_event_id,
-            inherited: self.inherited,
-        })
+        Frame::Event(EventFrame { text, data, event_type, id, carried: self.carried })
     }
 
     /// Any other block. Its ID becomes the last event ID, whatever becomes of the rest.
@@ -67,12 +69,12 @@ impl<'a> Dispatch<'a> {
             }
         };
         if let Some(id) = id {
-            commit(&text[id.range()], self.last_event_id, self.inherited);
+            self.carried.commit(&text[id.range()]);
         }
-        let (last_event_id, inherited) = (&*self.last_event_id, &*self.inherited);
-        let event = EventFrame { text, data, event_type, id, retry, last_event_id, inherited };
+        self.carried.retry = retry;
+        let event = EventFrame { text, data, event_type, id, carried: self.carried };
         if !has_data {
-            Frame::Id(last_event_id)
+            Frame::Id(event.last_event_id())
         } else if fits {
             Frame::Event(event)
         } else {
@@ -93,15 +95,6 @@ impl<'a> Dispatch<'a> {
             }
         })
     }
-}
-
-/// A block with an ID came to its blank line.
-fn commit(id: &str, last_event_id: &mut String, inherited: &mut OnceLock<Arc<str>>) {
-    inherited.take();
-    if last_event_id.capacity() > RETAINED {
-        *last_event_id = String::new();
-    }
-    id.clone_into(last_event_id);
 }
 
 /// Appends `bytes` to `text`, with U+FFFD for each maximal part that is not UTF-8.

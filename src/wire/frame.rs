@@ -1,10 +1,11 @@
 //! What the decoder lends: frames that borrow its memory until the next call.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::event::{DEFAULT_EVENT_TYPE, Event, Id, Layout, Span};
+
+use super::carried::Carried;
 
 /// Something that the event stream said. Lent from the decoder's memory.
 #[derive(Debug)]
@@ -29,9 +30,7 @@ pub struct EventFrame<'a> {
     pub(super) data: Span,
     pub(super) event_type: Span,
     pub(super) id: Option<Span>,
-    pub(super) retry: Option<u64>,
-    pub(super) last_event_id: &'a str,
-    pub(super) inherited: &'a OnceLock<Arc<str>>,
+    pub(super) carried: &'a Carried,
 }
 
 impl<'a> EventFrame<'a> {
@@ -52,23 +51,23 @@ impl<'a> EventFrame<'a> {
 
     /// The last event ID, with this block's counted in.
     pub fn last_event_id(&self) -> &'a str {
-        self.last_event_id
+        self.carried.last_event_id()
     }
 
     /// The reconnection time that this block set.
     pub fn retry(&self) -> Option<Duration> {
-        self.retry.map(Duration::from_millis)
+        self.carried.retry.map(Duration::from_millis)
     }
 
     /// The event, owned: one allocation, of its own text's size.
     pub fn to_event(&self) -> Event {
         let id = match self.id {
             Some(span) => Id::Own(span),
-            None if self.last_event_id.is_empty() => Id::None,
-            None => Id::Inherited(self.inherited.get_or_init(|| self.last_event_id.into()).clone()),
+            None if self.last_event_id().is_empty() => Id::None,
+            None => Id::Inherited(self.carried.shared()),
         };
-        let Self { data, event_type, retry, .. } = *self;
-        Event::from_parts(Layout { data, event_type, id, retry }, self.text)
+        let Self { data, event_type, carried, .. } = *self;
+        Event::from_parts(Layout { data, event_type, id, retry: carried.retry }, self.text)
     }
 
     fn part(&self, span: Span) -> &'a str {

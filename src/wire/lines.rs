@@ -62,7 +62,7 @@ impl Lines {
 
     /// The next line that ends in `chunk`. A CR at the chunk's end ends a line at once; the LF that
     /// may follow has to be swallowed by whoever begins the next chunk (see [`ends_in_cr`]).
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self, chunk: &[u8]) -> Option<Line> {
         while self.mask == 0 {
             if !self.search(chunk) {
@@ -80,6 +80,7 @@ impl Lines {
     }
 
     /// Looks at the next window. False at the end of the chunk.
+    #[inline(never)]
     fn search(&mut self, chunk: &[u8]) -> bool {
         // A line that has come this far is likely to be long: its end is worth a call.
         if self.searched >= self.start + LONG {

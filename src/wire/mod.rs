@@ -6,6 +6,7 @@
 //! [`Event::encode`]: crate::Event::encode
 
 mod block;
+mod carried;
 mod decoder;
 mod dispatch;
 mod encoder;

@@ -1,87 +1,121 @@
 //! Blocks that lie whole in one chunk, with at most one line each of data, type and ID: most of them.
 //!
-//! Read in one go, without touching the state of a block in progress. Whatever is out of the ordinary
-//! (more lines, another field, an unfinished or an oversized block) is left to the long way, which
-//! gives the same result for these, too: that is tested.
+//! Read in one go, without touching the state of a block in progress. What turns out to be out of the
+//! ordinary (more lines, another field, the end of the chunk, too many bytes) goes the long way, which
+//! gives the same result for ordinary blocks, too: that is tested.
 
-use super::block::SMALL;
+use super::block::{Block, SMALL};
+use super::field::Field;
 use super::lines::{Line, Lines};
 
-/// The values of a block, as places in the chunk.
+/// The values of a block, as places in the chunk, in wire order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Values {
+    values: [Option<(Field, Line)>; 3],
+    count: usize,
+}
+
+/// What became of a block.
+pub(super) enum Outcome {
+    /// Read to its blank line.
+    Whole(WholeBlock),
+    /// Read so far, and not of the ordinary kind. The line that was read last, if there was another.
+    Unfinished(Values, Option<Line>),
+}
+
+/// A block that was read to its blank line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WholeBlock {
     /// From the first value to the last.
     pub(super) around: Line,
     pub(super) data: Line,
-    /// Empty for the default type.
-    pub(super) event_type: Line,
+    pub(super) event_type: Option<Line>,
     pub(super) id: Option<Line>,
 }
 
-const NOWHERE: Line = Line { start: 0, end: 0 };
+/// Reads a block whose `first` line, a field of one of the three, was popped from `lines` just now.
+pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Outcome {
+    let mut values = Values::default();
+    let mut line = Some(first);
+    while let Some(popped) = line {
+        if popped.is_empty() {
+            return match values.whole(chunk, limit) {
+                Some(block) => Outcome::Whole(block),
+                None => Outcome::Unfinished(values, line),
+            };
+        }
+        let (field, name) = match &chunk[popped.range()] {
+            [b'd', b'a', b't', b'a', b':', ..] => (Field::Data, 5),
+            [b'e', b'v', b'e', b'n', b't', b':', ..] => (Field::EventType, 6),
+            [b'i', b'd', b':', ..] => (Field::Id, 3),
+            _ => break,
+        };
+        if !values.add(field, value(chunk, popped, name)) {
+            break;
+        }
+        line = lines.next(chunk);
+    }
+    Outcome::Unfinished(values, line)
+}
 
-/// Reads a block whose `first` line was popped from `lines` just now. `None`, with `lines` where they
-/// were, if it is not of the ordinary kind or its values have more than `limit` bytes.
-#[inline]
-pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
-    let mut cursor = *lines;
-    let bytes = &chunk[first.range()];
-    let block = match bytes.strip_prefix(b"data:") {
-        Some(_) => {
-            let data = value(chunk, first, 5);
-            let next = cursor.next(chunk)?;
-            if next.is_empty() {
-                WholeBlock { around: data, data, event_type: NOWHERE, id: None }
-            } else {
-                let block = Partly { data: Some(data), ..Partly::default() };
-                block.read(&mut cursor, next, chunk)?
+impl Values {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// False, and nothing changed, if the field was there already.
+    fn add(&mut self, field: Field, value: Line) -> bool {
+        if self.get(field).is_some() {
+            return false;
+        }
+        self.values[self.count] = Some((field, value));
+        self.count += 1;
+        true
+    }
+
+    fn get(&self, field: Field) -> Option<Line> {
+        self.values.iter().flatten().find(|(seen, _)| *seen == field).map(|(_, value)| *value)
+    }
+
+    fn whole(&self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
+        let (event_type, id) = (self.get(Field::EventType), self.get(Field::Id));
+        let data = self.get(Field::Data)?;
+        let first = self.values[0].map_or(data, |(_, value)| value);
+        let last = self.values[self.count - 1].map_or(data, |(_, value)| value);
+        let around = Line { start: first.start, end: last.end };
+        // What counts twice is for the long way to count.
+        let small = |value: Option<Line>| value.is_none_or(|value| value.len() <= SMALL);
+        let ordinary = around.len() <= limit && small(event_type) && small(id);
+        let id_counts = id.is_none_or(|id| memchr::memchr(0, &chunk[id.range()]).is_none());
+        (ordinary && id_counts).then_some(WholeBlock { around, data, event_type, id })
+    }
+
+    /// Puts them into a block, as if their lines had come one by one.
+    pub(super) fn put_into(&self, block: &mut Block, chunk: &[u8]) {
+        for (field, value) in self.values.iter().flatten() {
+            match field {
+                Field::Data => block.data_line(chunk, *value),
+                Field::EventType => block.event_type_line(*value),
+                _ => block.id_line(chunk, *value),
             }
         }
-        None => Partly::default().read(&mut cursor, first, chunk)?,
-    };
-    // What counts twice is for the long way to count.
-    let small = block.event_type.len() <= SMALL && block.id.is_none_or(|id| id.len() <= SMALL);
-    if block.around.len() > limit || !small {
+    }
+}
+
+/// The value of a block that is one line of data and nothing else: what most blocks are. `lines` are
+/// past its blank line then, and untouched otherwise.
+#[inline]
+pub(super) fn read_data_only(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Option<Line> {
+    let ends = chunk.get(lines.position()) == Some(&b'\n');
+    if !ends || !chunk[first.range()].starts_with(b"data:") {
         return None;
     }
-    *lines = cursor;
-    Some(block)
-}
-
-/// What has been read of a block.
-#[derive(Default)]
-struct Partly {
-    data: Option<Line>,
-    event_type: Option<Line>,
-    id: Option<Line>,
-}
-
-impl Partly {
-    /// Reads on from `line`, up to the blank one.
-    fn read(mut self, lines: &mut Lines, mut line: Line, chunk: &[u8]) -> Option<WholeBlock> {
-        while !line.is_empty() {
-            let (place, name) = match &chunk[line.range()] {
-                [b'd', b'a', b't', b'a', b':', ..] => (&mut self.data, 5),
-                [b'e', b'v', b'e', b'n', b't', b':', ..] => (&mut self.event_type, 6),
-                [b'i', b'd', b':', ..] => (&mut self.id, 3),
-                _ => return None,
-            };
-            if place.is_some() {
-                return None;
-            }
-            *place = Some(value(chunk, line, name));
-            line = lines.next(chunk)?;
-        }
-        let Self { data: Some(data), event_type, id } = self else { return None };
-        if id.is_some_and(|id| memchr::memchr(0, &chunk[id.range()]).is_some()) {
-            return None;
-        }
-        let mut around = data;
-        for value in [event_type, id].into_iter().flatten() {
-            around = Line { start: around.start.min(value.start), end: around.end.max(value.end) };
-        }
-        Some(WholeBlock { around, data, event_type: event_type.unwrap_or(NOWHERE), id })
+    let data = value(chunk, first, 5);
+    if data.len() > limit {
+        return None;
     }
+    lines.next(chunk);
+    Some(data)
 }
 
 /// What follows the colon of a line, without the one space that does not count.

@@ -1,0 +1,33 @@
+//! [`Carried`]: what goes from block to block, the last event ID.
+
+use std::sync::{Arc, OnceLock};
+
+use super::block::RETAINED;
+
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    last_event_id: String,
+    /// The same, for the events that inherit it: made when the first one does.
+    shared: OnceLock<Arc<str>>,
+    /// The `retry` of the block that is lent.
+    pub(super) retry: Option<u64>,
+}
+
+impl Carried {
+    pub(super) fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    pub(super) fn shared(&self) -> Arc<str> {
+        self.shared.get_or_init(|| self.last_event_id.as_str().into()).clone()
+    }
+
+    /// A block with an ID came to its blank line.
+    pub(super) fn commit(&mut self, id: &str) {
+        self.shared.take();
+        if self.last_event_id.capacity() > RETAINED {
+            self.last_event_id = String::new();
+        }
+        id.clone_into(&mut self.last_event_id);
+    }
+}
