@@ -39,7 +39,8 @@ impl Monitor {
         StateChanges { standings: Some(WatchStream::new(self.shared.standings())) }
     }
 
-    /// Waits until the connection is open. Faults that are tried again are waited through.
+    /// Waits until the connection is open, or has been for a moment since the future was first polled.
+    /// Faults that are tried again are waited through, for as long as it takes.
     ///
     /// # Errors
     ///

@@ -1,9 +1,6 @@
 //! The wire vectors: each in its given chunks, in one piece, one byte at a time and cut in two
 //! everywhere, with comments and without. Whatever the chunks, the result is the same.
 
-// A test fails by panicking.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
-
 #[path = "wire/vectors.rs"]
 mod vectors;
 mod wire;

@@ -5,8 +5,6 @@
 //! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
 //! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test fails loudly")]
-
 #[path = "real/publisher.rs"]
 mod publisher;
 #[path = "real/relay.rs"]

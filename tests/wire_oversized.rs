@@ -1,8 +1,5 @@
 //! Blocks over the limit, and IDs that are odd: never fatal, and never the end of the resume point.
 
-// A test fails by panicking.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
-
 mod wire;
 
 use bytes::Bytes;

@@ -1,9 +1,6 @@
 //! Properties of the wire format: any bytes, any chunks, any limit. The seed is fixed, so a failure
 //! stays; `fuzz/` is what goes on looking.
 
-// A test fails by panicking.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
-
 mod wire;
 
 use std::time::Duration;
