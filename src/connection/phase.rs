@@ -77,6 +77,8 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// The decoder has nothing to give until more is pushed.
     drained: bool,
+    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task.
+    parked: bool,
     /// Nothing more will come from the exchange, but the decoder may hold frames.
     end: Option<Error>,
     /// Frames published since the hub was last asked whether anybody is far behind.
@@ -87,7 +89,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder) -> Self {
-        Self { exchange, decoder, drained: true, end: None, unchecked: 0, patience: None }
+        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None }
     }
 
     pub(super) fn last_event_id(&self) -> &str {
@@ -97,6 +99,11 @@ impl Reading {
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
     /// published together.
     fn poll_turn(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Turn> {
+        // The turn before ended because nothing more had come. To ask again before the task has been
+        // woken would only keep subscribers waiting.
+        if std::mem::take(&mut self.parked) {
+            return Poll::Pending;
+        }
         let hub = &shared.hub;
         let brief = hub.brief();
         std::task::ready!(self.poll_room(cx, hub, brief.allowance));
@@ -117,7 +124,10 @@ impl Reading {
                 break;
             }
             match self.exchange.poll_data(cx) {
-                Poll::Pending if published > 0 => break,
+                Poll::Pending if published > 0 => {
+                    self.parked = true;
+                    break;
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.decoder.push(chunk);
