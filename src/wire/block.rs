@@ -148,6 +148,11 @@ impl Block {
                     self.held += length;
                 }
             }
+            Value::InBuffer if self.held + length < self.limit => {
+                self.data_size += length as u64 + 1;
+                self.append_data(b"\n");
+                self.append_data(&chunk[value.range()]);
+            }
             _ => {
                 self.begin_data_line(chunk);
                 self.extend_data(&chunk[value.range()]);
@@ -184,9 +189,14 @@ impl Block {
         }
     }
 
+    #[inline]
     fn append_data(&mut self, piece: &[u8]) {
-        let most = self.room() + self.data_buffer.len();
-        append(&mut self.data_buffer, piece, most);
+        if piece.len() > self.data_buffer.capacity() - self.data_buffer.len() {
+            let most = self.room() + self.data_buffer.len();
+            append(&mut self.data_buffer, piece, most);
+        } else {
+            self.data_buffer.extend_from_slice(piece);
+        }
         self.held += piece.len();
     }
 

@@ -245,6 +245,10 @@ impl Decoder {
     fn advance(&mut self) -> Option<Step> {
         self.take_back();
         if !self.partial.is_fresh() {
+            if !self.lines.seek(&self.chunk) {
+                self.leave_chunk();
+                return None;
+            }
             let line = self.lines.next(&self.chunk);
             if let Some(step) = line.and_then(|line| self.finish_partial(line)) {
                 return Some(step);

@@ -55,6 +55,14 @@ impl Lines {
         Self { start, window: start, searched: start, ..Self::default() }
     }
 
+    /// For a line that has come far: looks for its end in one call, before any window is searched.
+    /// False if it has none in `chunk`.
+    pub(super) fn seek(&mut self, chunk: &[u8]) -> bool {
+        let found = memchr::memchr2(b'\n', b'\r', &chunk[self.searched..]);
+        self.searched = found.map_or(chunk.len(), |at| self.searched + at);
+        found.is_some()
+    }
+
     /// Where the next line begins: after the last one, what is left is unfinished.
     pub(super) fn position(&self) -> usize {
         self.start
@@ -83,9 +91,8 @@ impl Lines {
     #[inline(never)]
     fn search(&mut self, chunk: &[u8]) -> bool {
         // A line that has come this far is likely to be long: its end is worth a call.
-        if self.searched >= self.start + LONG {
-            let found = memchr::memchr2(b'\n', b'\r', &chunk[self.searched..]);
-            self.searched = found.map_or(chunk.len(), |at| self.searched + at);
+        if self.searched >= self.start + LONG && !self.seek(chunk) {
+            return false;
         }
         let rest = &chunk[self.searched..];
         self.window = self.searched;

@@ -106,7 +106,7 @@ impl Values {
 /// past its blank line then, and untouched otherwise.
 #[inline]
 pub(super) fn read_data_only(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Option<Line> {
-    let ends = chunk.get(lines.position()) == Some(&b'\n');
+    let ends = matches!(&chunk[lines.position()..], [b'\n', ..] | [b'\r', b'\n', ..]);
     if !ends || !chunk[first.range()].starts_with(b"data:") {
         return None;
     }
