@@ -274,6 +274,32 @@ async fn an_oversized_event_is_skipped_its_id_taken_and_only_those_it_concerns_a
 }
 
 #[tokio::test]
+async fn an_oversized_event_of_unknown_type_concerns_everybody() {
+    let body = format!("event: {}\ndata: x\n\nevent: small\ndata: b\n\n", "t".repeat(2_000));
+    let server = Server::answering(vec![opened_with(&body)]).await;
+    let handle = Client::new().stream(&*server.url).max_event_size(1_000).build().unwrap();
+    let (mut small, mut other) = (handle.subscribe("small"), handle.subscribe("other"));
+    handle.connect();
+    let unknown = Gap::oversized(None, None, 1);
+    assert_eq!(next(&mut small).await, Delivery::Gap(unknown.clone()));
+    assert_eq!(short(&mut small).await, "small=b#");
+    assert_eq!(next(&mut other).await, Delivery::Gap(unknown));
+}
+
+#[tokio::test]
+async fn bare_events_hide_gaps_and_count_what_lagged() {
+    let server = Server::answering(vec![opened_with("data: a\n\n"), opened_with("data: b\n\n")]).await;
+    let handle = stream(&server.url);
+    let mut events = handle.subscribe("message").into_events();
+    handle.connect();
+    for expected in ["a", "b", "b"] {
+        assert_eq!(within(events.recv()).await.unwrap().data(), expected);
+    }
+    assert_eq!(events.missed(), 0);
+    assert!(events.close_reason().is_none());
+}
+
+#[tokio::test]
 async fn a_changed_header_goes_with_the_next_attempt_and_reconnect_dials_at_once() {
     let server = Server::start(|_, mut connection| async move {
         connection.send(&opened_with("id: 1\ndata: hello\n\n")).await;
