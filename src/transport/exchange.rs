@@ -20,9 +20,6 @@ use crate::error::{Error, ErrorKind};
 
 use super::Io;
 
-/// Proxies add many; hyper bounds the bytes of a head in any case.
-const MAX_HEADERS: usize = 500;
-
 type Driver = Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 
 /// An open response. Dropping it closes the connection.
@@ -35,8 +32,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Sends the request and reads the response's head.
     pub(super) async fn begin(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<(Parts, Self), Error> {
-        let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(io));
-        let (mut sender, connection) = handshake.await.map_err(broken)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
         let mut connection = Some(connection);
         let mut response = std::pin::pin!(sender.send_request(request));
         let response = poll_fn(|cx| {
