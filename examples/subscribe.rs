@@ -1,5 +1,4 @@
 //! Two consumers on one connection: `cargo run --example subscribe -- [URL]`.
-#![allow(clippy::print_stdout, reason = "printing is what the consumers are for")]
 
 #[path = "tail/server.rs"]
 mod server;

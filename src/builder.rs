@@ -47,6 +47,7 @@ impl StreamBuilder {
             if name == transport::LAST_EVENT_ID {
                 config.last_event_id = String::from_utf8_lossy(value.as_bytes()).into_owned();
             } else {
+                transport::may_insert(&config.headers, &name)?;
                 config.headers.insert(name, value);
             }
             Ok(())
@@ -63,6 +64,7 @@ impl StreamBuilder {
             for further in values {
                 self = self.try_set(|config| {
                     let (name, value) = transport::header(name, further.clone())?;
+                    transport::may_append(&config.headers)?;
                     config.headers.append(name, value);
                     Ok(())
                 });
@@ -138,7 +140,8 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`] or [`ErrorKind::InvalidHeader`].
+    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`] or [`ErrorKind::InvalidHeader`] (what HTTP
+    /// cannot carry, and more than 1,024 headers).
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
         config.target = config.target.with_query(&self.query)?;

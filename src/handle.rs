@@ -68,8 +68,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidHeader`] for what HTTP cannot carry, and for `Last-Event-ID`, which the
-    /// stream owns; [`ErrorKind::Closed`] or the failure when the stream is closed.
+    /// [`ErrorKind::InvalidHeader`] for what HTTP cannot carry, for `Last-Event-ID`, which the stream
+    /// owns, and for more than 1,024 names that are changed at once; [`ErrorKind::Closed`] or the failure when the stream is closed.
     pub fn set_header<N, V>(&self, name: N, value: V) -> Result<(), Error>
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -77,8 +77,7 @@ impl Handle {
     {
         let (name, value) = transport::header(name, value)?;
         self.may_change(&name)?;
-        self.link.shared().mailbox.set_header(name, value);
-        Ok(())
+        self.link.shared().mailbox.set_header(name, Some(value))
     }
 
     /// Removes a header that was set, from the next attempt on.
@@ -92,8 +91,7 @@ impl Handle {
     {
         let (name, _) = transport::header(name, HeaderValue::from_static(""))?;
         self.may_change(&name)?;
-        self.link.shared().mailbox.remove_header(name);
-        Ok(())
+        self.link.shared().mailbox.set_header(name, None)
     }
 
     fn may_change(&self, name: &HeaderName) -> Result<(), Error> {

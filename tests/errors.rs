@@ -58,6 +58,24 @@ fn what_http_cannot_carry_is_refused_when_it_is_set() {
 }
 
 #[test]
+fn more_headers_than_anybody_takes_are_an_error_and_no_panic() {
+    let mut builder = Client::new().stream("http://127.0.0.1:9/");
+    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let mut map = http::HeaderMap::new();
+    let mut refused = None;
+    for number in 0..2_000 {
+        let name = format!("x-{number}");
+        builder = builder.header(&*name, "1");
+        map.append("x-same", "1".parse().unwrap());
+        refused = refused.or_else(|| handle.set_header(&*name, "1").err());
+    }
+    let bulk = Client::new().stream("http://127.0.0.1:9/").headers(map).build();
+    for error in [builder.build().unwrap_err(), bulk.unwrap_err(), refused.unwrap()] {
+        assert_eq!(error.kind(), ErrorKind::InvalidHeader, "{error}");
+    }
+}
+
+#[test]
 fn an_event_that_the_format_cannot_carry_is_refused() {
     for builder in [
         Event::builder().event_type("a\nb"),

@@ -1,5 +1,4 @@
 //! The `tail` example from the outside: its options, its output, its exit status.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panic")]
 
 #[path = "tail/program.rs"]
 mod program;

@@ -1,13 +1,16 @@
 //! [`Mailbox`]: what handles ask of the connection task.
 //!
-//! A call is synchronous and cannot fail for want of room, so this is no queue of commands but the
+//! A call is synchronous and does not fail because the task is busy, so this is no queue of commands but the
 //! sum of what is asked: changes of the same header replace each other, reconnections coalesce. It is
-//! bounded by the number of distinct header names.
+//! bounded by the number of distinct header names, which is limited.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Notify;
+
+use crate::error::Error;
+use crate::transport;
 
 /// Shared by handles, which write, and the task, which empties it.
 #[derive(Debug, Default)]
@@ -41,14 +44,14 @@ impl Mailbox {
         self.signal.notify_one();
     }
 
-    pub(crate) fn set_header(&self, name: HeaderName, value: HeaderValue) {
-        self.asked().headers.insert(name, Some(value));
+    /// `None` removes. Refused only when changes to over a thousand names wait for the task.
+    pub(crate) fn set_header(&self, name: HeaderName, value: Option<HeaderValue>) -> Result<(), Error> {
+        let mut asked = self.asked();
+        transport::may_insert(&asked.headers, &name)?;
+        asked.headers.insert(name, value);
+        drop(asked);
         self.signal.notify_one();
-    }
-
-    pub(crate) fn remove_header(&self, name: HeaderName) {
-        self.asked().headers.insert(name, None);
-        self.signal.notify_one();
+        Ok(())
     }
 
     pub(crate) fn reconnect(&self) {

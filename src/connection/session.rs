@@ -125,9 +125,14 @@ impl Session {
 
     /// From the next attempt on; `None` removes the header.
     pub(crate) fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
+        let headers = &mut self.config.headers;
         match value {
-            Some(value) => drop(self.config.headers.insert(name, value)),
-            None => drop(self.config.headers.remove(name)),
+            None => drop(headers.remove(name)),
+            Some(value) => match transport::may_insert(headers, &name) {
+                Ok(()) => drop(headers.insert(name, value)),
+                // The caller has gone on long since.
+                Err(error) => tracing::warn!(%error, %name, "a header was not set"),
+            },
         }
         self.outdated = true;
     }

@@ -1,9 +1,10 @@
 //! The connection task against a scripted transport, under paused time: what happens when.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::delivery::Delivery;
@@ -28,14 +29,14 @@ enum Script {
 /// A transport that follows a script, the last line for ever, and notes when it was asked.
 struct Scripted {
     scripts: Vec<Script>,
-    asked: Mutex<Vec<Instant>>,
+    asked: watch::Sender<Vec<Instant>>,
 }
 
 impl Connect for Scripted {
     fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>> {
-        let mut asked = self.asked.lock().unwrap();
-        let script = self.scripts[asked.len().min(self.scripts.len() - 1)].clone();
-        asked.push(Instant::now());
+        let attempts = self.asked.borrow().len();
+        let script = self.scripts[attempts.min(self.scripts.len() - 1)].clone();
+        self.asked.send_modify(|asked| asked.push(Instant::now()));
         match script {
             Script::Refuse => Box::pin(async { Err(Error::new(ErrorKind::Connect, "refused")) }),
             Script::Hang => Box::pin(std::future::pending()),
@@ -68,7 +69,7 @@ const STALLED_ERROR: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r
 const AT_ONCE: Duration = Duration::ZERO;
 
 fn stream(scripts: Vec<Script>) -> (Arc<Scripted>, Handle) {
-    let scripted = Arc::new(Scripted { scripts, asked: Mutex::default() });
+    let scripted = Arc::new(Scripted { scripts, asked: watch::Sender::default() });
     let handle = Client::with_connector(scripted.clone()).stream("http://host/").build().unwrap();
     (scripted, handle)
 }
@@ -77,10 +78,8 @@ fn stream(scripts: Vec<Script>) -> (Arc<Scripted>, Handle) {
 async fn pauses(scripts: Vec<Script>, attempts: usize) -> Vec<f64> {
     let (scripted, handle) = stream(scripts);
     handle.connect();
-    while scripted.asked.lock().unwrap().len() < attempts {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let asked = scripted.asked.lock().unwrap();
+    scripted.asked.subscribe().wait_for(|asked| asked.len() >= attempts).await.unwrap();
+    let asked = scripted.asked.borrow();
     asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect()
 }
 
@@ -140,7 +139,7 @@ async fn connecting_may_take_ten_seconds_and_a_response_head_thirty() {
                 break cause;
             }
         };
-        let took = scripted.asked.lock().unwrap()[0].elapsed().as_secs_f64();
+        let took = scripted.asked.borrow()[0].elapsed().as_secs_f64();
         assert_eq!(cause.kind(), kind);
         assert!((seconds..seconds + 0.1).contains(&took), "{kind:?} after {took} s");
     }
@@ -152,7 +151,7 @@ async fn the_body_of_an_error_is_waited_for_two_seconds() {
     handle.connect();
     let reason = handle.closed().await;
     assert_eq!(&reason.error().unwrap().body().unwrap()[..], b"what there is");
-    assert!(scripted.asked.lock().unwrap()[0].elapsed() < Duration::from_secs(3));
+    assert!(scripted.asked.borrow()[0].elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +163,7 @@ async fn an_open_stream_may_be_silent_for_a_month() {
     assert!(matches!(events.recv().await, Some(Delivery::Event(_))));
     tokio::time::sleep(month - Duration::from_secs(1)).await;
     assert!(handle.state().is_open());
-    assert_eq!(scripted.asked.lock().unwrap().len(), 1);
+    assert_eq!(scripted.asked.borrow().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,13 +181,11 @@ async fn a_panic_in_the_task_ends_subscriptions_and_has_a_reason() {
 #[tokio::test(start_paused = true)]
 async fn any_reconnection_time_is_taken_zero_and_for_ever() {
     for (time, attempts) in [(Duration::ZERO, 50), (Duration::MAX, 1)] {
-        let scripted = Arc::new(Scripted { scripts: vec![Script::Refuse], asked: Mutex::default() });
+        let scripted = Arc::new(Scripted { scripts: vec![Script::Refuse], asked: watch::Sender::default() });
         let client = Client::with_connector(scripted.clone());
         let handle = client.stream("http://host/").reconnection_time(time).build().unwrap();
         handle.connect();
-        while scripted.asked.lock().unwrap().len() < attempts {
-            tokio::task::yield_now().await;
-        }
+        scripted.asked.subscribe().wait_for(|asked| asked.len() >= attempts).await.unwrap();
         assert!(matches!(handle.shutdown().await, CloseReason::Shutdown));
     }
 }

@@ -22,7 +22,9 @@ use crate::target::Target;
 
 pub(crate) use self::connect::Connector;
 pub(crate) use self::exchange::Exchange;
-pub(crate) use self::request::{LAST_EVENT_ID, basic_authorization, header, last_event_id_value};
+pub(crate) use self::request::{
+    LAST_EVENT_ID, basic_authorization, header, last_event_id_value, may_append, may_insert,
+};
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{Roots, Tls};
 pub(crate) use self::verdict::{MAX_ERROR_BODY, Verdict, refusal, verdict};

@@ -29,6 +29,23 @@ pub(super) fn build(target: &Target, mut headers: HeaderMap) -> Result<Request<E
     Ok(request)
 }
 
+/// The most headers that a caller may set. No server takes nearly as many, and a `HeaderMap` that
+/// overflows panics.
+const MAX_HEADERS: usize = 1024;
+
+/// Whether a header of this name may be set in what the caller has set.
+pub(crate) fn may_insert<T>(headers: &HeaderMap<T>, name: &HeaderName) -> Result<(), Error> {
+    if headers.contains_key(name) { Ok(()) } else { may_append(headers) }
+}
+
+/// Whether one more value may be added to what the caller has set.
+pub(crate) fn may_append<T>(headers: &HeaderMap<T>) -> Result<(), Error> {
+    if headers.len() < MAX_HEADERS {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidHeader, format!("there are more than {MAX_HEADERS} headers")))
+}
+
 /// A header that the caller gave. Its value may be a secret, so it is marked as one: it never
 /// appears in `Debug`.
 pub(crate) fn header<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue), Error>

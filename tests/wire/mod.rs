@@ -1,8 +1,7 @@
 //! What the wire tests share: frames that own their text, one way to drive a decoder, and texts for
 //! failures.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub(crate) mod reference;
 

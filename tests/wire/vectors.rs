@@ -1,6 +1,6 @@
 //! The conformance vectors: `tests/conformance/*.jsonl`, one JSON object a line.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "the seeds of the fuzzer are made from a part of this")]
 
 use std::path::Path;
 
