@@ -5,7 +5,8 @@
 
 use crate::event::Span;
 
-use super::lines::Line;
+use super::lines::{Line, Lines};
+use super::whole::WholeBlock;
 
 /// Buffers larger than this are given back after the event that needed them.
 pub(super) const RETAINED: usize = 128 * 1024;
@@ -160,6 +161,27 @@ impl Block {
         }
     }
 
+    /// More `data` lines, after at least two: as many as come. The first line that is something else.
+    pub(super) fn data_lines(&mut self, mut line: Line, lines: &mut Lines, chunk: &[u8]) -> Option<Line> {
+        if !matches!(self.data, Value::InBuffer) {
+            return Some(line);
+        }
+        loop {
+            let Some(value) = chunk[line.range()].strip_prefix(b"data:") else { return Some(line) };
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            let more = value.len() + 1;
+            if self.held + more > self.limit || more > self.data_buffer.capacity() - self.data_buffer.len() {
+                // The buffer has to grow, or cannot: that is for the ordinary way.
+                return Some(line);
+            }
+            self.data_buffer.push(b'\n');
+            self.data_buffer.extend_from_slice(value);
+            self.data_size += more as u64;
+            self.held += more;
+            line = lines.next(chunk)?;
+        }
+    }
+
     /// A `data` line begins whose value will come in pieces: see [`extend_data`](Self::extend_data).
     pub(super) fn begin_data_line(&mut self, chunk: &[u8]) {
         self.data_size += 1;
@@ -250,12 +272,12 @@ impl Block {
     }
 
     /// The lines of a block that was read in one go, and is known to fit.
-    pub(super) fn set_lines(&mut self, chunk: &[u8], data: Line, event_type: Option<Line>, id: Option<Line>) {
-        self.data_line(chunk, data);
-        if let Some(event_type) = event_type {
+    pub(super) fn set_lines(&mut self, chunk: &[u8], whole: &WholeBlock) {
+        self.data_line(chunk, whole.data);
+        if let Some(event_type) = whole.event_type {
             self.event_type_line(event_type);
         }
-        if let Some(id) = id {
+        if let Some(id) = whole.id {
             self.id_line(chunk, id);
         }
     }

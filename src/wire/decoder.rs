@@ -1,12 +1,13 @@
 //! [`Decoder`]: chunks in, frames out.
 
 use bytes::{Bytes, BytesMut};
+use simdutf8::basic::from_utf8;
 
 use super::block::{Block, RETAINED};
 use super::carried::Carried;
-use super::dispatch::Dispatch;
+use super::dispatch;
 use super::field::{self, Field};
-use super::frame::Frame;
+use super::frame::{EventFrame, Frame};
 use super::lines::{self, Line, Lines};
 use super::partial::{Finished, Partial};
 use super::whole::{self, Outcome, WholeBlock};
@@ -54,6 +55,8 @@ pub struct Decoder {
     lines: Lines,
     partial: Partial,
     block: Block,
+    /// The last block that was read in one go.
+    whole: WholeBlock,
     /// A frame of the block was lent: it is reset when the next is asked for.
     lent: bool,
     /// No line of the block has come.
@@ -70,17 +73,34 @@ pub struct Decoder {
 
 /// What to lend next.
 enum Step {
-    /// One line of data.
+    /// A block that is one line of data: its value.
     Data(Line),
-    Whole(WholeBlock),
+    /// The block in `whole`.
+    Whole,
     Block,
     Retry(u64),
-    Comment(Comment),
+    /// The text of a comment.
+    Comment(Line),
+    /// The text of a comment that a chunk's end had cut is in `partial`.
+    CutComment,
 }
 
-enum Comment {
-    InChunk(Line),
-    InPartial,
+/// How far the lines between two blocks have led.
+enum Skimmed {
+    Step(Step),
+    /// The first line of a block that takes more than a look.
+    Block(Line),
+    /// No line ends in what is left of the chunk.
+    End,
+}
+
+/// How far the lines of a block have led.
+enum Read {
+    Step(Step),
+    /// The block is over, and there is nothing to lend.
+    Over,
+    /// No line ends in what is left of the chunk.
+    End,
 }
 
 impl Default for Decoder {
@@ -97,6 +117,7 @@ impl Decoder {
             lines: Lines::default(),
             partial: Partial::default(),
             block: Block::new(DEFAULT_MAX_EVENT_SIZE),
+            whole: WholeBlock::default(),
             lent: false,
             fresh: true,
             mark: Some(0),
@@ -166,22 +187,42 @@ impl Decoder {
     }
 
     /// The next frame, or `None` when more bytes are needed.
+    // The frames that most streams are made of are made here, inlined, so that they do not pass through memory.
+    #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        let step = self.advance()?;
-        let dispatch = Dispatch {
-            chunk: &self.chunk,
-            block: &mut self.block,
-            carried: &mut self.carried,
-            replaced: &mut self.replaced,
-        };
-        Some(match step {
-            Step::Data(data) => dispatch.data(data),
-            Step::Whole(whole) => dispatch.whole(whole),
-            Step::Block => dispatch.block(),
+        self.take_back();
+        match self.advance()? {
+            Step::Data(value) => Some(match from_utf8(&self.chunk[value.range()]) {
+                Ok(data) => Frame::Event(EventFrame::of_data(data, &self.carried)),
+                Err(_) => {
+                    self.lent = true;
+                    self.block.data_line(&self.chunk, value);
+                    dispatch::block(&self.chunk, &mut self.block, &mut self.carried, &mut self.replaced)
+                }
+            }),
+            Step::Comment(text) => Some(dispatch::comment(&self.chunk[text.range()], &mut self.replaced)),
+            step => Some(self.lend(step)),
+        }
+    }
+
+    #[inline(never)]
+    fn lend(&mut self, step: Step) -> Frame<'_> {
+        match step {
+            Step::Whole => match from_utf8(&self.chunk[self.whole.around.range()]) {
+                Ok(text) => dispatch::whole(text, &self.whole, &mut self.carried),
+                Err(_) => {
+                    self.lent = true;
+                    self.block.set_lines(&self.chunk, &self.whole);
+                    dispatch::block(&self.chunk, &mut self.block, &mut self.carried, &mut self.replaced)
+                }
+            },
             Step::Retry(milliseconds) => Frame::Retry(milliseconds),
-            Step::Comment(Comment::InChunk(line)) => dispatch.comment(&self.chunk[line.range()]),
-            Step::Comment(Comment::InPartial) => dispatch.comment(self.partial.text()),
-        })
+            Step::CutComment => dispatch::comment(self.partial.text(), &mut self.replaced),
+            Step::Comment(text) => dispatch::comment(&self.chunk[text.range()], &mut self.replaced),
+            Step::Data(_) | Step::Block => {
+                dispatch::block(&self.chunk, &mut self.block, &mut self.carried, &mut self.replaced)
+            }
+        }
     }
 
     /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as
@@ -193,6 +234,7 @@ impl Decoder {
         self.partial.reset();
         self.block.reset();
         self.lent = false;
+        self.carried.retry = None;
         self.fresh = true;
         self.mark = Some(0);
         self.after_cr = false;
@@ -201,10 +243,10 @@ impl Decoder {
     /// Ends what was lent: the next block begins.
     #[inline]
     fn take_back(&mut self) {
-        // A whole block is only put into `block` when its text had to be replaced.
-        if self.lent || (self.fresh && self.block.has_data()) {
+        if self.lent {
             self.lent = false;
             self.fresh = true;
+            self.carried.retry = None;
             self.block.reset();
         }
     }
@@ -241,43 +283,90 @@ impl Decoder {
         0
     }
 
-    /// Reads lines up to the next thing to lend.
+    /// Reads up to the next thing to lend.
+    #[inline]
     fn advance(&mut self) -> Option<Step> {
-        self.take_back();
-        if !self.partial.is_fresh() {
-            if !self.lines.seek(&self.chunk) {
-                self.leave_chunk();
-                return None;
+        loop {
+            let mut line = None;
+            if self.fresh && self.partial.is_fresh() {
+                match self.skim() {
+                    Skimmed::Step(step) => return Some(step),
+                    Skimmed::Block(first) => line = Some(first),
+                    Skimmed::End => break,
+                }
             }
-            let line = self.lines.next(&self.chunk);
-            if let Some(step) = line.and_then(|line| self.finish_partial(line)) {
-                return Some(step);
-            }
-        }
-        while let Some(line) = self.lines.next(&self.chunk) {
-            let step = if line.is_empty() {
-                self.blank_line()
-            } else if self.chunk[line.start] == b':' && !self.comments {
-                // A heartbeat that nobody asked for costs no more than finding its end.
-                None
-            } else {
-                self.whole_line(line)
-            };
-            if step.is_some() {
-                return step;
+            match self.read_block(line) {
+                Read::Step(step) => return Some(step),
+                Read::Over => {}
+                Read::End => break,
             }
         }
         self.leave_chunk();
         None
     }
 
+    /// Reads what lies between two blocks, and blocks that are one line of data: most of most streams,
+    /// and the state of a block in progress is not touched.
     #[inline]
-    fn whole_line(&mut self, line: Line) -> Option<Step> {
-        if !self.fresh {
-            return self.field_line(line);
+    fn skim(&mut self) -> Skimmed {
+        let (chunk, limit) = (&*self.chunk, self.block.limit());
+        // A copy, which can live in registers.
+        let mut lines = self.lines;
+        let mut skimmed = Skimmed::End;
+        while let Some(line) = lines.next(chunk) {
+            if line.is_empty() {
+                continue;
+            }
+            if chunk[line.start] != b':' {
+                skimmed = match whole::read_data_only(&mut lines, line, chunk, limit) {
+                    Some(value) => Skimmed::Step(Step::Data(value)),
+                    None => Skimmed::Block(line),
+                };
+                break;
+            }
+            // A heartbeat that nobody asked for costs no more than finding its end.
+            let text = Line { start: line.start + 1, end: line.end };
+            if self.comments && text.len() <= limit {
+                skimmed = Skimmed::Step(Step::Comment(text));
+                break;
+            }
         }
-        if let Some(data) = whole::read_data_only(&mut self.lines, line, &self.chunk, self.block.limit()) {
-            return Some(Step::Data(data));
+        self.lines = lines;
+        skimmed
+    }
+
+    /// Reads a block from `line` on, if that was popped already.
+    #[inline(never)]
+    fn read_block(&mut self, mut line: Option<Line>) -> Read {
+        if !self.partial.is_fresh() {
+            if !self.lines.seek(&self.chunk) {
+                return Read::End;
+            }
+            let rest = self.lines.next(&self.chunk);
+            if let Some(step) = rest.and_then(|rest| self.finish_partial(rest)) {
+                return Read::Step(step);
+            }
+        }
+        loop {
+            let Some(line) = line.take().or_else(|| self.lines.next(&self.chunk)) else { return Read::End };
+            if let Some(step) = self.whole_line(line) {
+                return Read::Step(step);
+            }
+            if self.fresh {
+                return Read::Over;
+            }
+        }
+    }
+
+    fn whole_line(&mut self, line: Line) -> Option<Step> {
+        if line.is_empty() {
+            return self.blank_line();
+        }
+        if !self.fresh {
+            return match self.block.data_lines(line, &mut self.lines, &self.chunk)? {
+                line if line.is_empty() => self.blank_line(),
+                line => self.field_line(line),
+            };
         }
         match self.chunk[line.start] {
             b'd' | b'e' | b'i' => self.whole_block(line),
@@ -288,7 +377,10 @@ impl Decoder {
     /// A block begins that may be of the ordinary kind.
     fn whole_block(&mut self, first: Line) -> Option<Step> {
         match whole::read(&mut self.lines, first, &self.chunk, self.block.limit()) {
-            Outcome::Whole(block) => Some(Step::Whole(block)),
+            Outcome::Whole(block) => {
+                self.whole = block;
+                Some(Step::Whole)
+            }
             Outcome::Unfinished(values, line) => {
                 values.put_into(&mut self.block, &self.chunk);
                 self.fresh &= values.is_empty();
@@ -313,7 +405,7 @@ impl Decoder {
                 return self.retry(milliseconds);
             }
             Field::Comment if self.comments && self.block.has_room(value.len()) => {
-                return Some(Step::Comment(Comment::InChunk(value)));
+                return Some(Step::Comment(value));
             }
             // No part of a block.
             Field::Comment | Field::Unknown => return None,
@@ -329,7 +421,7 @@ impl Decoder {
         match self.partial.finish(&self.chunk, &mut self.block, self.comments) {
             Finished::Nothing => None,
             Finished::Retry(milliseconds) => self.retry(milliseconds),
-            Finished::Comment => Some(Step::Comment(Comment::InPartial)),
+            Finished::Comment => Some(Step::CutComment),
         }
     }
 

@@ -34,6 +34,12 @@ pub struct EventFrame<'a> {
 }
 
 impl<'a> EventFrame<'a> {
+    /// Of a block that is one line of data.
+    #[inline]
+    pub(super) fn of_data(text: &'a str, carried: &'a Carried) -> Self {
+        Self { text, data: Span::new(0..text.len()), event_type: Span::default(), id: None, carried }
+    }
+
     /// The event type; `"message"` when the block named none.
     pub fn event_type(&self) -> &'a str {
         if self.event_type.is_empty() { DEFAULT_EVENT_TYPE } else { self.part(self.event_type) }

@@ -24,7 +24,7 @@ pub(super) struct Lines {
 }
 
 /// A line without its terminator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) start: usize,
     pub(super) end: usize,
@@ -72,8 +72,9 @@ impl Lines {
     /// may follow has to be swallowed by whoever begins the next chunk (see [`ends_in_cr`]).
     #[inline(always)]
     pub(super) fn next(&mut self, chunk: &[u8]) -> Option<Line> {
-        while self.mask == 0 {
-            if !self.search(chunk) {
+        if self.mask == 0 {
+            *self = self.search(chunk);
+            if self.mask == 0 {
                 return None;
             }
         }
@@ -87,34 +88,45 @@ impl Lines {
         Some(Line { start, end: terminator })
     }
 
-    /// Looks at the next window. False at the end of the chunk.
+    /// Goes on to the next window with a line end in it; if there is none in the chunk, `mask` stays empty.
+    /// By value, so that the rest of a cursor can live in registers.
     #[inline(never)]
-    fn search(&mut self, chunk: &[u8]) -> bool {
-        // A line that has come this far is likely to be long: its end is worth a call.
-        if self.searched >= self.start + LONG && !self.seek(chunk) {
-            return false;
-        }
-        let rest = &chunk[self.searched..];
-        self.window = self.searched;
-        let mut padded = [0; WINDOW];
-        let window = match rest.first_chunk::<WINDOW>() {
-            Some(window) => window,
-            None if rest.is_empty() => return false,
-            None => {
-                padded[..rest.len()].copy_from_slice(rest);
-                &padded
+    fn search(mut self, chunk: &[u8]) -> Self {
+        loop {
+            if self.searched >= self.start + LONG && !self.seek(chunk) {
+                // A line that has come this far is likely to be long: its end was worth a call.
+                return self;
             }
-        };
-        self.searched += rest.len().min(WINDOW);
-        let (line_feeds, any_cr) = line_ends(window);
-        // The LF of a CR LF may stand right after the window of its CR.
-        let after_cr = self.window > self.start && chunk[self.window - 1] == b'\r';
-        self.carriage_returns = any_cr || after_cr;
-        self.mask = line_feeds;
-        if any_cr {
-            self.mask |= lone_carriage_returns(window, chunk.get(self.searched) == Some(&b'\n'), line_feeds);
+            let rest = &chunk[self.searched..];
+            let Some(window) = rest.first_chunk::<WINDOW>() else {
+                let mut last = [0; WINDOW];
+                last[..rest.len()].copy_from_slice(rest);
+                self.look_at(&last, chunk);
+                self.searched = chunk.len();
+                return self;
+            };
+            self.look_at(window, chunk);
+            if self.mask != 0 {
+                return self;
+            }
         }
-        true
+    }
+
+    /// Looks at the window that begins where the search has come to.
+    #[inline]
+    fn look_at(&mut self, window: &[u8; WINDOW], chunk: &[u8]) {
+        let (line_feeds, carriage_returns) = line_ends(window);
+        // The LF of a CR LF may stand right after the window of its CR.
+        let after_cr = self.searched > self.start && chunk[self.searched - 1] == b'\r';
+        self.window = self.searched;
+        self.searched += WINDOW;
+        self.mask = line_feeds;
+        self.carriage_returns = carriage_returns != 0 || after_cr;
+        if carriage_returns != 0 {
+            // Of a CR LF, the LF is the end.
+            let lf_after = u64::from(chunk.get(self.searched) == Some(&b'\n')) << (WINDOW - 1);
+            self.mask |= carriage_returns & !((line_feeds >> 1) | lf_after);
+        }
     }
 }
 
@@ -129,37 +141,27 @@ pub(super) fn ends_in_cr(chunk: &[u8]) -> bool {
     chunk.last() == Some(&b'\r')
 }
 
-/// A bit for each LF, and whether there is any CR: most streams have none.
+/// A bit for each LF, and one for each CR.
 #[inline]
-fn line_ends(window: &[u8; WINDOW]) -> (u64, bool) {
-    let mut line_feeds = 0;
-    let mut carriage_returns = u8x16::ZERO;
-    for (index, lane) in lanes(window).enumerate() {
-        line_feeds |= bits(lane.cmp_eq(u8x16::splat(b'\n')), index);
-        carriage_returns |= lane.cmp_eq(u8x16::splat(b'\r'));
+fn line_ends(window: &[u8; WINDOW]) -> (u64, u64) {
+    let (mut line_feeds, mut carriage_returns) = ([u8x16::ZERO; 4], [u8x16::ZERO; 4]);
+    for (index, lane) in window.chunks_exact(16).enumerate() {
+        // chunks_exact(16) yields 16 bytes each; the fallback is never built.
+        let lane = u8x16::new(lane.try_into().unwrap_or_default());
+        line_feeds[index] = lane.cmp_eq(u8x16::splat(b'\n'));
+        carriage_returns[index] = lane.cmp_eq(u8x16::splat(b'\r'));
     }
-    (line_feeds, carriage_returns.move_mask() != 0)
+    (bits(line_feeds), bits(carriage_returns))
 }
 
-/// A bit for each CR that is not followed by an LF. `lf_after`: one follows the window.
-#[cold]
-fn lone_carriage_returns(window: &[u8; WINDOW], lf_after: bool, line_feeds: u64) -> u64 {
-    let mut carriage_returns = 0;
-    for (index, lane) in lanes(window).enumerate() {
-        carriage_returns |= bits(lane.cmp_eq(u8x16::splat(b'\r')), index);
+/// A bit for each byte that is set; most often there is none at all.
+#[inline]
+fn bits(lanes: [u8x16; 4]) -> u64 {
+    if (lanes[0] | lanes[1] | lanes[2] | lanes[3]).move_mask() == 0 {
+        return 0;
     }
-    carriage_returns & !((line_feeds >> 1) | u64::from(lf_after) << (WINDOW - 1))
-}
-
-#[inline]
-fn lanes(window: &[u8; WINDOW]) -> impl Iterator<Item = u8x16> {
-    // chunks_exact(16) yields 16 bytes each; the fallback is never built.
-    window.chunks_exact(16).map(|lane| u8x16::new(lane.try_into().unwrap_or_default()))
-}
-
-#[inline]
-fn bits(lane: u8x16, index: usize) -> u64 {
-    u64::from(lane.move_mask() as u16) << (16 * index)
+    let bits = |index: usize| u64::from(lanes[index].move_mask() as u16) << (16 * index);
+    bits(0) | bits(1) | bits(2) | bits(3)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) enum Outcome {
 }
 
 /// A block that was read to its blank line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WholeBlock {
     /// From the first value to the last.
     pub(super) around: Line,
