@@ -3,7 +3,7 @@
 //! `cargo run --release --example tail -- [URL] [options]`. Without a URL it starts a small server
 //! inside itself and follows that. `--help` lists the options; `--json` is for programs.
 //!
-//! Exit status: 0 after `--max-events`, a 204 or an interrupt; 1 when the connection closed for
+//! Exit status: 0 after `--max-events`, a 204, an interrupt, or a clean end with `--no-reconnect`; 1 when the connection closed for
 //! good on an error, which goes to standard error in one line; 2 for wrong usage.
 
 #[path = "tail/advice.rs"]

@@ -12,6 +12,7 @@ use crate::connection::{Link, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::handle::Handle;
+use crate::retry::ReconnectPolicy;
 use crate::subscription::Subscription;
 use crate::target::Target;
 use crate::transport::{self, Connect};
@@ -24,13 +25,17 @@ pub struct StreamBuilder {
     connector: Arc<dyn Connect>,
     config: Result<Config, Error>,
     query: Vec<(String, String)>,
+    policy: ReconnectPolicy,
+    /// Set by itself: it holds whatever the policy, and whichever comes first.
+    reconnection_time: Option<Duration>,
 }
 
 impl StreamBuilder {
     pub(crate) fn new(connector: Arc<dyn Connect>, url: Result<Uri, http::Error>) -> Self {
         let invalid = |error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error);
         let config = url.map_err(invalid).and_then(Target::parse).map(Config::new);
-        Self { connector, config, query: Vec::new() }.userinfo()
+        let policy = ReconnectPolicy::daemon();
+        Self { connector, config, query: Vec::new(), policy, reconnection_time: None }.userinfo()
     }
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
@@ -104,7 +109,13 @@ impl StreamBuilder {
     /// server's `retry` replaces it. Further waits in a row double, up to 60 s, with up to 50 % more
     /// by chance.
     pub fn reconnection_time(self, time: Duration) -> Self {
-        self.set(|config| config.reconnection_time = time)
+        Self { reconnection_time: Some(time), ..self }
+    }
+
+    /// When a stream that failed or ended is tried again, and when it is given up;
+    /// [`ReconnectPolicy::daemon`] by default.
+    pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
+        Self { policy, ..self }
     }
 
     /// How long name resolution, TCP and TLS may take together; 10 s by default.
@@ -116,6 +127,14 @@ impl StreamBuilder {
     /// no limit on the response itself.
     pub fn response_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.response_timeout = timeout)
+    }
+
+    /// How long an open stream may be silent; no limit by default. Any byte counts, so a server that sends
+    /// comments as heartbeats can be given little more than the time between two of them. When it has
+    /// passed, the response is dropped with [`ErrorKind::IdleTimeout`] and the stream reconnects. Time in
+    /// which the task waits for slow subscribers does not count.
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.idle_timeout = Some(timeout))
     }
 
     /// The most bytes that one event may have; 16 MiB by default, at most 1 GiB. A larger one is
@@ -145,7 +164,11 @@ impl StreamBuilder {
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
         config.target = config.target.with_query(&self.query)?;
-        Ok(Handle::new(Link::new(Shared::new(config, self.connector))))
+        let policy = match self.reconnection_time {
+            Some(time) => self.policy.reconnection_time(time),
+            None => self.policy,
+        };
+        Ok(Handle::new(Link::new(Shared::new(config, policy, self.connector))))
     }
 
     /// Builds the stream, subscribes, connects, and waits until it is open.

@@ -7,9 +7,6 @@ use http::HeaderMap;
 use crate::event::MAX_EVENT_SIZE;
 use crate::target::Target;
 
-/// Browsers' and the Python library's reconnection time.
-pub(crate) const RECONNECTION_TIME: Duration = Duration::from_secs(3);
-
 /// What the server's `retry` is clamped to: less is a tight loop, more is a stream that seems dead.
 pub(crate) const SERVER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5 * 60));
 
@@ -39,9 +36,9 @@ pub(crate) struct Config {
     pub(crate) target: Target,
     pub(crate) headers: HeaderMap,
     pub(crate) last_event_id: String,
-    pub(crate) reconnection_time: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
     /// Whether a failed first attempt is final, whatever its cause.
@@ -55,9 +52,10 @@ impl Config {
             target,
             headers: HeaderMap::new(),
             last_event_id: String::new(),
-            reconnection_time: RECONNECTION_TIME,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
+            // A silent stream is an ordinary one; TCP keep-alive finds dead links.
+            idle_timeout: None,
             max_event_size: MAX_EVENT_SIZE,
             capacity: CAPACITY,
             first_attempt_counts: false,

@@ -67,6 +67,8 @@ pub enum ErrorKind {
     ContentType,
     /// 200, but encoded (compressed), which was not asked for.
     ContentEncoding,
+    /// The open stream was silent for longer than the idle timeout.
+    IdleTimeout,
     /// The open stream broke off.
     Body,
     /// The server ended the stream.
@@ -89,6 +91,7 @@ impl ErrorKind {
                 | Self::Roots
                 | Self::ResponseTimeout
                 | Self::Protocol
+                | Self::IdleTimeout
                 | Self::Body
                 | Self::EndOfStream
         )
@@ -136,7 +139,8 @@ impl Error {
         self.inner.kind
     }
 
-    /// Whether the failure is final: trying again cannot help, and the stream does not.
+    /// Whether the failure is final: trying again cannot help, and by default the stream does not. (A
+    /// [`ReconnectPolicy`](crate::ReconnectPolicy) may decide otherwise.)
     ///
     /// False for faults of transport, for the end of a stream, and for the statuses 408, 425, 429,
     /// 500, 502, 503 and 504.

@@ -56,10 +56,14 @@
 //! A lost connection comes back by itself, with the last event ID: after the reconnection time (3 s, or
 //! what the server's `retry` says, from 100 ms to 5 min), then twice that, up to a minute, with up to
 //! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
-//! open for 10 s. There is no limit on attempts.
+//! open for 10 s. There is no limit on attempts. A `Retry-After` is heeded, up to an hour. All of this is
+//! a [`ReconnectPolicy`], which can be another.
+//!
+//! A silent stream is an ordinary one: only TCP's keep-alive watches it, unless
+//! [`idle_timeout`](StreamBuilder::idle_timeout) says how long silence may last.
 //!
 //! Transport faults, the end of a stream, and the statuses 408, 425, 429, 500, 502, 503 and 504 are
-//! tried again. A 204 is the standard's way to say stop, and no error. Everything else, another content
+//! tried again by default. A 204 is the standard's way to say stop, and no error. Everything else, another content
 //! type included, is final: [`Handle::closed`] gives the error, with status, headers and the first
 //! 8 KiB of the body. Redirects are not followed yet and are final, too.
 //!
@@ -119,6 +123,7 @@ pub use crate::event_stream::{EventStream, StreamBody};
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
 pub use crate::monitor::{Monitor, StateChanges};
+pub use crate::retry::{Decision, Failure, ReconnectPolicy};
 pub use crate::state::{CloseReason, State};
 pub use crate::subscription::{Events, Subscription};
 pub use crate::transcript::Transcript;

@@ -1,9 +1,19 @@
-//! When to try again: arithmetic only. Time and randomness are arguments.
+//! [`ReconnectPolicy`]: whether to try again, and when. Arithmetic only: time and randomness are arguments.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+
+use crate::error::{Error, ErrorKind};
+
+/// Browsers' and the Python library's reconnection time.
+const RECONNECTION_TIME: Duration = Duration::from_secs(3);
 
 /// Each further wait in a row is this much longer.
-const FACTOR: u32 = 2;
+const FACTOR: f64 = 2.0;
 
 /// No wait grows beyond this, unless the reconnection time itself is longer: a server that is back
 /// after an hour should not be left alone for another.
@@ -13,51 +23,489 @@ const CEILING: Duration = Duration::from_secs(60);
 /// back together. Upwards only: the standard lets a client wait longer, never shorter.
 const JITTER: f64 = 0.5;
 
-/// A response that stayed open this long was healthy, even if no event came.
-const HEALTHY: Duration = Duration::from_secs(10);
+/// A response that stayed open this long was healthy, even if no event came. Not each accepted
+/// response: a server that accepts and closes at once would be called in a tight loop.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// How long to wait after `waits` earlier waits in a row. `random` is in `0.0..1.0`.
-pub(crate) fn delay(reconnection_time: Duration, waits: u32, random: f64) -> Duration {
-    let ceiling = CEILING.max(reconnection_time);
-    let factor = FACTOR.saturating_pow(waits);
-    let delay = reconnection_time.saturating_mul(factor).min(ceiling);
-    // Not mul_f64, which panics on overflow: whoever sets a reconnection time may set any.
-    let jittered = delay.as_secs_f64() * (1.0 + JITTER * random.clamp(0.0, 1.0));
-    Duration::try_from_secs_f64(jittered).unwrap_or(Duration::MAX)
+/// The most that a server's `Retry-After` is heeded: maintenance ends earlier than announced, and a date
+/// in the year 9999 is a mistake.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// When a stream that failed or ended is tried again, and when it is given up.
+///
+/// | preset | waits | statuses | gives up |
+/// |---|---|---|---|
+/// | [`daemon`](Self::daemon), the default | 3 s, doubling up to 60 s, up to 50 % more by chance | 408, 425, 429, 500, 502, 503, 504 are tried again, others are final | never |
+/// | [`standard`](Self::standard) | 3 s, always | all but 200 are final | never |
+/// | [`never`](Self::never) | none | all are final | after one response |
+/// | [`persistent`](Self::persistent) | as `daemon`; after what is final elsewhere, 60 s | all are tried again | never |
+///
+/// The 3 s are the reconnection time: the server's `retry` replaces it, from 100 ms to 5 min. Waits grow
+/// while nothing works; a response that delivered an event, or stayed open for 10 s, starts them anew. A
+/// server's `Retry-After`, in seconds or as a date, is a floor for the one wait that follows, of at
+/// most an hour. A 204 ends the stream under every policy.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sseclient::{Client, Decision, ErrorKind, ReconnectPolicy};
+///
+/// let policy = ReconnectPolicy::daemon()
+///     .ceiling(Duration::from_secs(20))
+///     .max_elapsed(Duration::from_secs(3600))
+///     // The server is deployed by hand: a page in place of the stream is no reason to stop.
+///     .decide_with(|failure| match failure.error().kind() {
+///         ErrorKind::ContentType => Decision::RetryAfter(Duration::from_secs(30)),
+///         _ => failure.suggestion(),
+///     });
+/// let handle = Client::new().stream("http://127.0.0.1/").reconnect_policy(policy).build()?;
+/// # Ok::<(), sseclient::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ReconnectPolicy {
+    reconnection_time: Duration,
+    factor: f64,
+    ceiling: Duration,
+    jitter: f64,
+    max_retries: Option<u32>,
+    max_elapsed: Option<Duration>,
+    healthy_after: Duration,
+    seed: Option<u64>,
+    verdicts: Verdicts,
+    decide: Option<Arc<Decide>>,
 }
 
-/// Whether a response that ended had been healthy, so that the back-off starts anew. Not each
-/// accepted response: a server that accepts and closes at once would be called in a tight loop.
-pub(crate) fn was_healthy(delivered: bool, open_for: Duration) -> bool {
-    delivered || open_for >= HEALTHY
+type Decide = dyn Fn(&Failure<'_>) -> Decision + Send + Sync;
+
+/// Which responses that are no event stream are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdicts {
+    Final,
+    Transient,
+    All,
+}
+
+/// What to do after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Wait exactly this long, then try again.
+    RetryAfter(Duration),
+    /// Close the stream for good.
+    Stop,
+}
+
+/// What a policy knows when an attempt failed or a response ended.
+#[derive(Debug, Clone)]
+pub struct Failure<'a> {
+    pub(crate) error: &'a Error,
+    pub(crate) retries: u32,
+    pub(crate) reconnection_time: Duration,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) open_for: Option<Duration>,
+    pub(crate) failing_for: Duration,
+    pub(crate) suggestion: Decision,
+}
+
+impl<'a> Failure<'a> {
+    /// What happened: its kind is the class of the failure. The end of a response is one, too
+    /// ([`ErrorKind::EndOfStream`]).
+    pub fn error(&self) -> &'a Error {
+        self.error
+    }
+
+    /// The status, if a response was refused.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.error.status()
+    }
+
+    /// How often it has been tried again since the last healthy response.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// The reconnection time: the server's last `retry` within bounds, or the policy's own.
+    pub fn reconnection_time(&self) -> Duration {
+        self.reconnection_time
+    }
+
+    /// The refused response's `Retry-After`, at most an hour.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// How long the response was open; none if there was none.
+    pub fn open_for(&self) -> Option<Duration> {
+        self.open_for
+    }
+
+    /// How long ago the first failure since the last healthy response was.
+    pub fn failing_for(&self) -> Duration {
+        self.failing_for
+    }
+
+    /// What the policy does if nobody decides otherwise.
+    pub fn suggestion(&self) -> Decision {
+        self.suggestion
+    }
+}
+
+impl ReconnectPolicy {
+    /// For programs that must keep listening.
+    pub fn daemon() -> Self {
+        Self {
+            reconnection_time: RECONNECTION_TIME,
+            factor: FACTOR,
+            ceiling: CEILING,
+            jitter: JITTER,
+            max_retries: None,
+            max_elapsed: None,
+            healthy_after: HEALTHY_AFTER,
+            seed: None,
+            verdicts: Verdicts::Transient,
+            decide: None,
+        }
+    }
+
+    /// The letter of the standard (HTML, section 9.2.3), as browsers do it.
+    pub fn standard() -> Self {
+        Self { factor: 1.0, jitter: 0.0, verdicts: Verdicts::Final, ..Self::daemon() }
+    }
+
+    /// For one response: whatever ends it ends the stream, and a clean end is no error.
+    pub fn never() -> Self {
+        Self { max_retries: Some(0), verdicts: Verdicts::Final, ..Self::daemon() }
+    }
+
+    /// For servers that answer anything while they start: every verdict but a 204 is tried again.
+    pub fn persistent() -> Self {
+        Self { verdicts: Verdicts::All, ..Self::daemon() }
+    }
+
+    /// The first wait; 3 s by default. Anything goes, zero too. The server's `retry` replaces it.
+    #[must_use]
+    pub fn reconnection_time(self, time: Duration) -> Self {
+        Self { reconnection_time: time, ..self }
+    }
+
+    /// How much longer each further wait is; 2 by default, at least 1.
+    #[must_use]
+    pub fn factor(self, factor: f64) -> Self {
+        // `max` gives the other operand for what is not a number.
+        Self { factor: factor.max(1.0), ..self }
+    }
+
+    /// What waits grow up to, before chance lengthens them; 60 s by default. A longer reconnection time
+    /// is not shortened.
+    #[must_use]
+    pub fn ceiling(self, ceiling: Duration) -> Self {
+        Self { ceiling, ..self }
+    }
+
+    /// By which part of itself chance may lengthen a wait; 0.5 by default. Zero makes the clients of a
+    /// server that died come back together.
+    #[must_use]
+    pub fn jitter(self, part: f64) -> Self {
+        Self { jitter: part.max(0.0), ..self }
+    }
+
+    /// Gives up after so many retries in a row; unlimited by default.
+    #[must_use]
+    pub fn max_retries(self, retries: u32) -> Self {
+        Self { max_retries: Some(retries), ..self }
+    }
+
+    /// Gives up rather than try again later than this after the first failure in a row; unlimited by
+    /// default.
+    #[must_use]
+    pub fn max_elapsed(self, time: Duration) -> Self {
+        Self { max_elapsed: Some(time), ..self }
+    }
+
+    /// A response that stayed open this long was healthy, even if no event came; 10 s by default. The
+    /// waits start anew after it, and the limits do.
+    #[must_use]
+    pub fn healthy_after(self, time: Duration) -> Self {
+        Self { healthy_after: time, ..self }
+    }
+
+    /// Makes chance repeatable, for tests.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    /// Asks `decide` after each failure, in place of what the policy would do, which is the failure's
+    /// [`suggestion`](Failure::suggestion). Called in the connection task: it must not block. A panic in it
+    /// ends the stream.
+    #[must_use]
+    pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
+        Self { decide: Some(Arc::new(decide)), ..self }
+    }
+
+    pub(crate) fn initial_reconnection_time(&self) -> Duration {
+        self.reconnection_time
+    }
+
+    pub(crate) fn random(&self) -> fastrand::Rng {
+        self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+    }
+
+    /// Whether a response that ended had been healthy.
+    pub(crate) fn was_healthy(&self, delivered: bool, open_for: Duration) -> bool {
+        delivered || open_for >= self.healthy_after
+    }
+
+    /// Whether even a stream that ended well is not tried again: then its end is no failure.
+    pub(crate) fn is_for_one_response(&self) -> bool {
+        self.max_retries == Some(0)
+    }
+
+    /// What to do. `random`, in `0.0..1.0`, spreads the wait.
+    pub(crate) fn decide(&self, failure: Failure<'_>, random: f64) -> Decision {
+        let suggestion = self.suggest(&failure, random);
+        match &self.decide {
+            Some(decide) => decide(&Failure { suggestion, ..failure }),
+            None => suggestion,
+        }
+    }
+
+    fn suggest(&self, failure: &Failure<'_>, random: f64) -> Decision {
+        if self.max_retries.is_some_and(|most| failure.retries >= most) {
+            return Decision::Stop;
+        }
+        let ceiling = self.ceiling.max(failure.reconnection_time);
+        let back_off = match (self.verdicts, is_verdict(failure.error), failure.error.is_final()) {
+            (Verdicts::Final, true, _) | (_, false, true) | (Verdicts::Transient, true, true) => return Decision::Stop,
+            (Verdicts::All, true, true) => ceiling,
+            _ => multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling),
+        };
+        let floor = failure.retry_after.unwrap_or_default();
+        let chance = multiply(back_off, self.jitter * random.clamp(0.0, 1.0));
+        let delay = back_off.max(floor).saturating_add(chance);
+        let too_late = |most| failure.failing_for.saturating_add(delay) > most;
+        if self.max_elapsed.is_some_and(too_late) { Decision::Stop } else { Decision::RetryAfter(delay) }
+    }
+}
+
+impl Default for ReconnectPolicy {
+    /// [`daemon`](Self::daemon).
+    fn default() -> Self {
+        Self::daemon()
+    }
+}
+
+impl fmt::Debug for ReconnectPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReconnectPolicy")
+            .field("reconnection_time", &self.reconnection_time)
+            .field("factor", &self.factor)
+            .field("ceiling", &self.ceiling)
+            .field("jitter", &self.jitter)
+            .field("max_retries", &self.max_retries)
+            .field("max_elapsed", &self.max_elapsed)
+            .field("healthy_after", &self.healthy_after)
+            .field("verdicts", &self.verdicts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a server answered, with something that is no event stream.
+fn is_verdict(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Status | ErrorKind::Redirect | ErrorKind::ContentType | ErrorKind::ContentEncoding
+    )
+}
+
+/// Not `mul_f64`, which panics on overflow: whoever sets a reconnection time may set any.
+fn multiply(time: Duration, by: f64) -> Duration {
+    let seconds = time.as_secs_f64() * by;
+    // Zero times an infinite factor is no number.
+    if seconds.is_nan() { Duration::ZERO } else { Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) }
+}
+
+/// How long a refused response asks to be left alone (RFC 9110, section 10.2.3), at most an hour. A date
+/// counts from the response's own `Date`, if it has one: clocks differ. `now` is for the others.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are more than an hour.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = |text: &str| httpdate::parse_http_date(text).ok();
+        let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
+        // What is over needs no waiting.
+        date(text)?.duration_since(sent).unwrap_or_default()
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn waits_double_up_to_a_minute_and_jitter_only_lengthens() {
-        let seconds = |base: u64, waits, random| delay(Duration::from_secs(base), waits, random).as_secs_f64();
-        for (base, waits, random, expected) in [
-            (3, 0, 0.0, 3.0),
-            (3, 0, 1.0, 4.5),
-            (3, 1, 0.0, 6.0),
-            (3, 4, 0.0, 48.0),
-            (3, 5, 0.0, 60.0),
-            (3, u32::MAX, 0.5, 75.0),
-            (300, 7, 0.0, 300.0),
-            (0, 9, 1.0, 0.0),
-        ] {
-            assert_eq!(seconds(base, waits, random), expected, "{base} s, {waits} waits, {random}");
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn transport_fault() -> Error {
+        Error::new(ErrorKind::Connect, "refused")
+    }
+
+    fn status(status: u16) -> Error {
+        let status = StatusCode::from_u16(status).unwrap();
+        Error::with_response(ErrorKind::Status, "no", status, HeaderMap::new(), bytes::Bytes::new())
+    }
+
+    fn after(error: &Error, retries: u32) -> Failure<'_> {
+        Failure {
+            error,
+            retries,
+            reconnection_time: seconds(3),
+            retry_after: None,
+            open_for: None,
+            failing_for: Duration::ZERO,
+            suggestion: Decision::Stop,
         }
-        assert_eq!(delay(Duration::MAX, 3, 1.0), Duration::MAX);
+    }
+
+    fn wait(policy: &ReconnectPolicy, failure: Failure<'_>, random: f64) -> Option<f64> {
+        match policy.decide(failure, random) {
+            Decision::RetryAfter(delay) => Some(delay.as_secs_f64()),
+            Decision::Stop => None,
+        }
     }
 
     #[test]
-    fn a_response_is_healthy_once_it_delivered_or_stayed_open_for_ten_seconds() {
-        assert!(was_healthy(true, Duration::ZERO));
-        assert!(was_healthy(false, Duration::from_secs(10)));
-        assert!(!was_healthy(false, Duration::from_secs(9)));
+    fn waits_double_up_to_a_minute_and_jitter_only_lengthens() {
+        let error = transport_fault();
+        for (base, retries, random, expected) in [
+            (seconds(3), 0, 0.0, 3.0),
+            (seconds(3), 0, 1.0, 4.5),
+            (seconds(3), 1, 0.0, 6.0),
+            (seconds(3), 4, 0.0, 48.0),
+            (seconds(3), 5, 0.0, 60.0),
+            (seconds(3), u32::MAX, 0.5, 75.0),
+            (seconds(300), 7, 0.0, 300.0),
+            (seconds(0), 9, 1.0, 0.0),
+            (seconds(0), u32::MAX, 1.0, 0.0),
+            (Duration::MAX, 3, 1.0, Duration::MAX.as_secs_f64()),
+        ] {
+            let failure = Failure { reconnection_time: base, ..after(&error, retries) };
+            let waited = wait(&ReconnectPolicy::daemon(), failure, random);
+            assert_eq!(waited, Some(expected), "{base:?}, {retries} retries, {random}");
+        }
+    }
+
+    #[test]
+    fn each_preset_has_its_own_answer_to_each_class_of_failure() {
+        type Row = (Error, [Option<f64>; 4]);
+        let page = Error::with_response(
+            ErrorKind::ContentType,
+            "a page",
+            StatusCode::OK,
+            HeaderMap::new(),
+            bytes::Bytes::new(),
+        );
+        let end = Error::new(ErrorKind::EndOfStream, "over");
+        // Two retries so far: daemon, standard, never, persistent.
+        let rows: [Row; 6] = [
+            (transport_fault(), [Some(12.0), Some(3.0), None, Some(12.0)]),
+            (end, [Some(12.0), Some(3.0), None, Some(12.0)]),
+            (status(503), [Some(12.0), None, None, Some(12.0)]),
+            (status(404), [None, None, None, Some(60.0)]),
+            (page, [None, None, None, Some(60.0)]),
+            (Error::new(ErrorKind::Unsupported, "a bug of ours"), [None; 4]),
+        ];
+        let presets = [
+            ReconnectPolicy::daemon(),
+            ReconnectPolicy::standard(),
+            ReconnectPolicy::never(),
+            ReconnectPolicy::persistent(),
+        ];
+        for (error, expected) in rows {
+            let waits = presets.each_ref().map(|policy| wait(policy, after(&error, 2), 0.0));
+            assert_eq!(waits, expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_on_retries_and_on_elapsed_time_end_the_row() {
+        let error = transport_fault();
+        let three = ReconnectPolicy::daemon().max_retries(3);
+        assert_eq!([2, 3].map(|retries| wait(&three, after(&error, retries), 0.0)), [Some(12.0), None]);
+        let minute = ReconnectPolicy::daemon().max_elapsed(seconds(60));
+        for (failing_for, expected) in [(48, Some(12.0)), (49, None)] {
+            let failure = Failure { failing_for: seconds(failing_for), ..after(&error, 2) };
+            assert_eq!(wait(&minute, failure, 0.0), expected, "failing for {failing_for} s");
+        }
+    }
+
+    #[test]
+    fn a_retry_after_is_a_floor_for_one_wait() {
+        let error = status(503);
+        for (floor, expected) in [(0, 12.0), (5, 12.0), (100, 100.0)] {
+            let failure = Failure { retry_after: Some(seconds(floor)), ..after(&error, 2) };
+            assert_eq!(wait(&ReconnectPolicy::daemon(), failure, 0.0), Some(expected), "{floor} s");
+        }
+    }
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
+        let now = SystemTime::UNIX_EPOCH + seconds(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        let date = Some("Sun, 06 Nov 1994 09:49:37 GMT");
+        for (text, sent, expected) in [
+            ("0", None, Some(0)),
+            ("120", None, Some(120)),
+            ("3601", None, Some(3600)),
+            ("99999999999999999999999", None, Some(3600)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", None, Some(30)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", None, Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", None, Some(3600)),
+            ("Sun, 06 Nov 1994 09:50:07 GMT", date, Some(30)),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", None, Some(30)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some("yesterday"), Some(30)),
+            ("-1", None, None),
+            ("+1", None, None),
+            ("1.5", None, None),
+            ("soon", None, None),
+            ("", None, None),
+        ] {
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            headers.extend(sent.map(|sent| (DATE, sent.parse().unwrap())));
+            assert_eq!(retry_after(&headers, now), expected.map(seconds), "{text:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_caller_decides_with_what_the_policy_knows() {
+        let policy = ReconnectPolicy::daemon().decide_with(|failure| match failure.status() {
+            Some(StatusCode::NOT_FOUND) => Decision::RetryAfter(failure.reconnection_time()),
+            Some(_) => Decision::Stop,
+            None => failure.suggestion(),
+        });
+        for (error, expected) in [(status(404), Some(3.0)), (status(503), None), (transport_fault(), Some(12.0))] {
+            assert_eq!(wait(&policy, after(&error, 2), 0.0), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_no_factor_and_no_jitter() {
+        let policy = ReconnectPolicy::daemon().factor(f64::NAN).jitter(f64::NAN);
+        assert_eq!(wait(&policy, after(&transport_fault(), 5), 1.0), Some(3.0));
+        let policy = ReconnectPolicy::daemon().factor(f64::INFINITY).jitter(f64::INFINITY);
+        assert_eq!(wait(&policy, after(&transport_fault(), 5), 0.0), Some(60.0));
+    }
+
+    #[test]
+    fn a_response_is_healthy_once_it_delivered_or_stayed_open() {
+        let policy = ReconnectPolicy::daemon();
+        assert!(policy.was_healthy(true, Duration::ZERO));
+        assert!(policy.was_healthy(false, seconds(10)));
+        assert!(!policy.was_healthy(false, seconds(9)));
+        assert!(policy.healthy_after(seconds(1)).was_healthy(false, seconds(1)));
     }
 }

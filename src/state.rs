@@ -90,6 +90,9 @@ pub enum CloseReason {
     Shutdown,
     /// The server said so: 204 No Content, the standard's way to stop clients.
     NoContent,
+    /// The server ended the stream, and the policy is not to reconnect
+    /// ([`ReconnectPolicy::never`](crate::ReconnectPolicy::never)).
+    EndOfStream,
     /// All handles and subscriptions were dropped.
     Abandoned,
     /// The last handle was dropped before `connect` was called.
@@ -125,6 +128,7 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Shutdown => f.write_str("shut down"),
             Self::NoContent => f.write_str("the server has no more content (204)"),
+            Self::EndOfStream => f.write_str("the server ended the stream"),
             Self::Abandoned => f.write_str("all handles and subscriptions were dropped"),
             Self::NeverConnected => f.write_str("all handles were dropped before connect was called"),
             Self::Failed(error) => error.fmt(f),

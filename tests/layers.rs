@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("delivery", &["event", "state"]),
     ("config", &["event", "target"]),
     // Pure, and IO.
-    ("retry", &[]),
+    ("retry", &["error"]),
     ("wire", &["event"]),
     ("transport", &["error", "target"]),
     ("hub", &["delivery", "event", "filter", "state"]),
@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("subscription", &["connection", "delivery", "event", "handle", "hub", "state"]),
     ("transcript", &["connection", "delivery", "hub", "subscription"]),
     ("handle", &["connection", "error", "filter", "monitor", "state", "subscription", "transcript", "transport"]),
-    ("builder", &["config", "connection", "error", "filter", "handle", "subscription", "target", "transport"]),
+    ("builder", &["config", "connection", "error", "filter", "handle", "retry", "subscription", "target", "transport"]),
     ("client", &["builder", "error", "filter", "subscription", "transport"]),
     ("event_stream", &["delivery", "error", "transport", "wire"]),
 ];

@@ -156,6 +156,33 @@ fn a_204_is_a_clean_end() {
 }
 
 #[test]
+fn one_response_is_followed_without_reconnection_and_its_clean_end_is_a_success() {
+    let (_server, tail) = answered_once(&["--json", "--no-reconnect"], "data: x\n\n");
+    let finished = tail.finish();
+    finished.assert_quiet_success();
+    assert_eq!(
+        finished.stdout.last().unwrap(),
+        r#"{"type":"state","state":"closed","reason":"the server ended the stream"}"#
+    );
+}
+
+#[test]
+fn retries_are_limited_when_asked() {
+    let url = refused_url();
+    let finished = Tail::start(&[&url, "--json", "--retry", "1", "--max-retries", "2"]).finish();
+    assert_eq!(finished.status, Some(1));
+    let connecting = finished.stdout.iter().filter(|line| line.contains("connecting")).count();
+    assert_eq!(connecting, 3, "{:?}", finished.stdout);
+}
+
+#[test]
+fn the_standard_gives_up_on_a_503() {
+    let finished = after_response(&["--json", "--standard"], "503 Service Unavailable", "later");
+    assert_eq!(finished.status, Some(1));
+    assert!(!finished.stdout.iter().any(|line| line.contains("waiting")), "{:?}", finished.stdout);
+}
+
+#[test]
 fn a_404_is_one_line_that_says_what_to_do() {
     let finished = after_response(&["--json"], "404 Not Found", "no such stream\nbye\n");
     let complaint = finished.complaint(1);
@@ -201,6 +228,19 @@ fn a_503_is_waited_for() {
     server.accept_and_open().send("data: back\n\n");
     assert_eq!(tail.next_of("event")["data"], "back");
     tail.finish().assert_quiet_success();
+}
+
+#[test]
+fn a_server_that_falls_silent_is_left_after_the_idle_timeout() {
+    let server = Server::start();
+    let tail = Tail::start(&[&server.url, "--json", "--retry", "1", "--idle-timeout", "100", "-n", "1"]);
+    let silent = server.accept_and_open();
+    let waiting = tail.state("waiting");
+    assert!(waiting["reason"].as_str().unwrap().contains("silent for 100ms"), "{waiting}");
+    server.accept_and_open().send("data: back\n\n");
+    assert_eq!(tail.next_of("event")["data"], "back");
+    tail.finish().assert_quiet_success();
+    drop(silent);
 }
 
 #[cfg(unix)]

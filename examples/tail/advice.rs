@@ -53,6 +53,7 @@ fn advice(error: &Error) -> &'static str {
         ErrorKind::Tls => "check the server's certificate, or trust its issuer with --cacert",
         ErrorKind::Roots => "install CA certificates, or give some with --cacert",
         ErrorKind::Dns => "check the host name",
+        ErrorKind::IdleTimeout => "check that the server sends heartbeats, or give it more --idle-timeout",
         ErrorKind::Connect | ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {
             "check that the server is up and can be reached"
         }

@@ -7,7 +7,7 @@ use clap::Parser;
 /// Follow a Server-Sent Events stream.
 ///
 /// Reconnects for as long as it makes sense, and resumes where it was. Exit status: 0 after
-/// --max-events, a 204 or an interrupt; 1 when the connection closed for good on an error; 2 for
+/// --max-events, a 204, an interrupt, or a clean end with --no-reconnect; 1 when the connection closed for good on an error; 2 for
 /// wrong usage.
 #[derive(Parser)]
 #[command(name = "tail")]
@@ -31,9 +31,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS")]
     pub(crate) retry: Option<u64>,
 
+    /// Give up after so many retries in a row.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_retries: Option<u32>,
+
+    /// Follow one response only: do not reconnect.
+    #[arg(long, conflicts_with_all = ["max_retries", "standard", "retry"])]
+    pub(crate) no_reconnect: bool,
+
+    /// Reconnect as the standard says: at a constant pace, and not after any status but 200.
+    #[arg(long)]
+    pub(crate) standard: bool,
+
     /// Give up an attempt to connect after this many milliseconds.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connect_timeout: Option<u64>,
+
+    /// Reconnect when nothing, not even a heartbeat, came for this many milliseconds.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) idle_timeout: Option<u64>,
 
     /// Exit after this many events were printed.
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Error, Handle, State, Transcript, TranscriptItem};
+use sseclient::{Client, CloseReason, Error, Handle, ReconnectPolicy, State, Transcript, TranscriptItem};
 use tokio::sync::oneshot;
 
 use crate::advice;
@@ -98,13 +98,29 @@ fn open(args: &Args, url: String) -> Result<Handle, Failure> {
     if let Some(ms) = args.retry {
         stream = stream.reconnection_time(Duration::from_millis(ms));
     }
+    stream = stream.reconnect_policy(policy(args));
     if let Some(ms) = args.connect_timeout {
         stream = stream.connect_timeout(Duration::from_millis(ms));
+    }
+    if let Some(ms) = args.idle_timeout {
+        stream = stream.idle_timeout(Duration::from_millis(ms));
     }
     if let Some(bytes) = args.max_event_size {
         stream = stream.max_event_size(bytes);
     }
     stream.build().map_err(usage)
+}
+
+fn policy(args: &Args) -> ReconnectPolicy {
+    let policy = match args {
+        Args { no_reconnect: true, .. } => ReconnectPolicy::never(),
+        Args { standard: true, .. } => ReconnectPolicy::standard(),
+        _ => ReconnectPolicy::daemon(),
+    };
+    match args.max_retries {
+        Some(retries) => policy.max_retries(retries),
+        None => policy,
+    }
 }
 
 #[cfg(feature = "tls")]
@@ -153,7 +169,7 @@ async fn print_all(transcript: &mut Transcript, printer: &mut Printer, args: &Ar
 
 fn verdict(reason: CloseReason) -> Result<(), Failure> {
     match reason {
-        CloseReason::NoContent | CloseReason::Shutdown => Ok(()),
+        CloseReason::NoContent | CloseReason::EndOfStream | CloseReason::Shutdown => Ok(()),
         CloseReason::Failed(error) => Err(Failure::Closed(error)),
         reason => Err(Failure::Ended(reason)),
     }

@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::error::{Error, ErrorKind};
+use crate::retry;
 use crate::state::CloseReason;
 use crate::transport::{self, Attempt, Connect, Dialed};
 use crate::wire::Decoder;
@@ -67,6 +69,8 @@ struct Actor {
     session: Session,
     connector: Arc<dyn Connect>,
     phase: Phase,
+    /// Spreads the waits.
+    random: fastrand::Rng,
 }
 
 /// Whether to go on, or why not.
@@ -76,7 +80,9 @@ impl Actor {
     fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
         // To dial is the first step; until then there is nothing to wait for.
         let phase = Phase::Dialing(Box::pin(std::future::pending()));
-        Self { shared, session: Session::new(launch.config), connector: launch.connector, phase }
+        let random = launch.policy.random();
+        let session = Session::new(launch.config, launch.policy);
+        Self { shared, session, connector: launch.connector, phase, random }
     }
 
     async fn run(mut self: Box<Self>) -> CloseReason {
@@ -136,7 +142,7 @@ impl Actor {
                     Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
                 // The response before may have been dropped while readers were waited for.
                 self.shared.hub.relief().end();
-                self.phase = Phase::Reading(Box::new(Reading::new(exchange, decoder)));
+                self.phase = Phase::Reading(Box::new(Reading::new(exchange, decoder, config.idle_timeout)));
                 self.handle(Input::Accepted(status))
             }
             Progress::Dialed(Err(cause)) => self.ended(cause),
@@ -162,7 +168,10 @@ impl Actor {
     }
 
     fn ended(&mut self, cause: Error) -> Flow {
-        self.handle(Input::Ended { cause, random: fastrand::f64() })
+        // A date in a header is the one thing that needs the wall clock.
+        let retry_after = cause.headers().and_then(|headers| retry::retry_after(headers, SystemTime::now()));
+        let random = self.random.f64();
+        self.handle(Input::Ended { cause, retry_after, random })
     }
 
     /// Asks the session what to do, does it, and tells everybody how the connection stands.

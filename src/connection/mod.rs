@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::retry::ReconnectPolicy;
 use crate::state::{CloseReason, State};
 use crate::transport::Connect;
 
@@ -58,11 +59,12 @@ impl Standing {
 /// What the task needs to begin.
 struct Launch {
     config: Config,
+    policy: ReconnectPolicy,
     connector: Arc<dyn Connect>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, connector: Arc<dyn Connect>) -> Arc<Self> {
+    pub(crate) fn new(config: Config, policy: ReconnectPolicy, connector: Arc<dyn Connect>) -> Arc<Self> {
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
@@ -70,7 +72,7 @@ impl Shared {
             mailbox: Mailbox::default(),
             standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),
-            launch: Mutex::new(Some(Box::new(Launch { config, connector }))),
+            launch: Mutex::new(Some(Box::new(Launch { config, policy, connector }))),
             task: OnceLock::new(),
             handles: AtomicUsize::new(0),
         })

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::EVENTS_PER_TURN;
 use crate::delivery::Gap;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::hub::Hub;
 use crate::transport::{BoxFuture, Dialed, Exchange};
 use crate::wire::{Decoder, Frame};
@@ -85,11 +85,13 @@ pub(super) struct Reading {
     unchecked: usize,
     /// Readers are being waited for, at most until then.
     patience: Option<Pin<Box<Sleep>>>,
+    idle: Option<Idle>,
 }
 
 impl Reading {
-    pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder) -> Self {
-        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None }
+    pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
+        let idle = idle_timeout.map(Idle::new);
+        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None, idle }
     }
 
     pub(super) fn last_event_id(&self) -> &str {
@@ -102,7 +104,7 @@ impl Reading {
         // The turn before ended because nothing more had come. To ask again before the task has been
         // woken would only keep subscribers waiting.
         if std::mem::take(&mut self.parked) {
-            return Poll::Pending;
+            return self.poll_silence(cx);
         }
         let hub = &shared.hub;
         let brief = hub.brief();
@@ -128,8 +130,11 @@ impl Reading {
                     self.parked = true;
                     break;
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return self.poll_silence(cx),
                 Poll::Ready(Some(Ok(chunk))) => {
+                    if let Some(idle) = &mut self.idle {
+                        idle.heard = true;
+                    }
                     self.decoder.push(chunk);
                     self.drained = false;
                 }
@@ -182,6 +187,12 @@ impl Reading {
         published
     }
 
+    /// Nothing has come: ready when that has been so for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let Some(idle) = &mut self.idle else { return Poll::Pending };
+        idle.poll(cx).map(|()| Turn { end: Some(idle.expired()), ..Turn::default() })
+    }
+
     /// Ready when more can be published without overrunning a reader that still moves.
     fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub, allowance: usize) -> Poll<()> {
         if self.unchecked < EVENTS_PER_TURN.min(allowance) {
@@ -197,17 +208,55 @@ impl Reading {
                 hub.give_up_on_stuck();
             }
             self.patience = None;
+            // It was not the server that was silent.
+            if let Some(idle) = &mut self.idle {
+                idle.heard = true;
+            }
         }
         self.unchecked = 0;
         Poll::Ready(())
     }
 }
 
+/// The time that the server may be silent.
+///
+/// One timer, moved when it is asked after bytes have come: the clock is read at most once a turn.
+struct Idle {
+    timeout: Duration,
+    sleep: Pin<Box<Sleep>>,
+    /// Bytes have come since the timer was last asked.
+    heard: bool,
+}
+
+impl Idle {
+    fn new(timeout: Duration) -> Self {
+        Self { timeout, sleep: Box::pin(sleep(Instant::now(), timeout)), heard: false }
+    }
+
+    /// Ready when nothing has been heard for too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.heard) {
+            let now = Instant::now();
+            self.sleep.as_mut().reset(now.checked_add(self.timeout).unwrap_or_else(|| far_away(now)));
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+
+    fn expired(&self) -> Error {
+        Error::new(ErrorKind::IdleTimeout, format!("the server was silent for {:?}", self.timeout))
+    }
+}
+
+/// What no clock can hold is far enough away.
+fn far_away(now: Instant) -> Instant {
+    now + Duration::from_secs(u32::MAX.into())
+}
+
 /// A wait that ends `delay` from `now`.
 pub(super) fn waiting(now: Instant, delay: Duration) -> Phase {
-    let sleep = match now.checked_add(delay) {
-        Some(until) => tokio::time::sleep_until(until),
-        None => tokio::time::sleep(Duration::MAX),
-    };
-    Phase::Waiting(Box::pin(sleep))
+    Phase::Waiting(Box::pin(sleep(now, delay)))
+}
+
+fn sleep(now: Instant, delay: Duration) -> Sleep {
+    tokio::time::sleep_until(now.checked_add(delay).unwrap_or_else(|| far_away(now)))
 }

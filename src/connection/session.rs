@@ -12,16 +12,19 @@ use tokio::time::Instant;
 use crate::config::{Config, SERVER_RETRY};
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
-use crate::retry;
+use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
 pub(crate) struct Session {
     config: Config,
     last_event_id: String,
+    policy: ReconnectPolicy,
     reconnection_time: Duration,
     /// Waits in a row since the last healthy response.
     waits: u32,
+    /// When the first failure of this row was.
+    failing_since: Option<Instant>,
     /// Responses accepted so far: from the second on, subscribers are told.
     accepted: u64,
     /// What the attempt under way carries as last event ID.
@@ -45,8 +48,14 @@ pub(crate) enum Input {
     Accepted(StatusCode),
     /// The server answered 204.
     NoContent,
-    /// An attempt or an open response ended. `random`, in `0.0..1.0`, spreads the wait.
-    Ended { cause: Error, random: f64 },
+    /// An attempt or an open response ended.
+    Ended {
+        cause: Error,
+        /// What the refused response asked for.
+        retry_after: Option<Duration>,
+        /// In `0.0..1.0`: spreads the wait.
+        random: f64,
+    },
     /// A caller wants a new response. `dialing`: an attempt is under way.
     Reconnect { dialing: bool },
 }
@@ -68,12 +77,14 @@ pub(crate) enum Step {
 }
 
 impl Session {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, policy: ReconnectPolicy) -> Self {
         Self {
             last_event_id: config.last_event_id.clone(),
-            reconnection_time: config.reconnection_time,
+            reconnection_time: policy.initial_reconnection_time(),
             config,
+            policy,
             waits: 0,
+            failing_since: None,
             accepted: 0,
             sent: None,
             outdated: false,
@@ -95,13 +106,12 @@ impl Session {
             Input::Dial => self.dial(),
             Input::Reconnect { dialing: true } if !self.outdated => (Step::Stay, None),
             Input::Reconnect { .. } => {
-                self.settle(now);
+                self.end_response(now);
                 self.dial()
             }
             Input::Accepted(status) => self.accept(status, now),
             Input::NoContent => close(CloseReason::NoContent),
-            Input::Ended { cause, .. } if self.gives_up(&cause) => close(CloseReason::Failed(cause)),
-            Input::Ended { cause, random } => self.wait(cause, random, now),
+            Input::Ended { cause, retry_after, random } => self.ended(cause, retry_after, random, now),
         }
     }
 
@@ -135,10 +145,6 @@ impl Session {
             },
         }
         self.outdated = true;
-    }
-
-    fn gives_up(&self, cause: &Error) -> bool {
-        cause.is_final() || (self.config.first_attempt_counts && self.accepted == 0)
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
@@ -175,22 +181,51 @@ impl Session {
         (Step::Read { gap }, Some(State::Open { since: now, attempt: self.attempt(), status }))
     }
 
-    fn wait(&mut self, cause: Error, random: f64, now: Instant) -> (Step, Option<State>) {
-        self.settle(now);
-        let delay = retry::delay(self.reconnection_time, self.waits, random);
+    fn ended(
+        &mut self,
+        cause: Error,
+        retry_after: Option<Duration>,
+        random: f64,
+        now: Instant,
+    ) -> (Step, Option<State>) {
+        let open_for = self.end_response(now);
+        let failing_since = *self.failing_since.get_or_insert(now);
+        let failure = Failure {
+            error: &cause,
+            retries: self.waits,
+            reconnection_time: self.reconnection_time,
+            retry_after,
+            open_for,
+            failing_for: now.saturating_duration_since(failing_since),
+            suggestion: Decision::Stop,
+        };
+        let first_failed = self.config.first_attempt_counts && self.accepted == 0;
+        match self.policy.decide(failure, random) {
+            Decision::RetryAfter(delay) if !first_failed => self.wait(cause, delay, now),
+            Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.policy.is_for_one_response() => {
+                close(CloseReason::EndOfStream)
+            }
+            _ => close(CloseReason::Failed(cause)),
+        }
+    }
+
+    fn wait(&mut self, cause: Error, delay: Duration, now: Instant) -> (Step, Option<State>) {
         self.waits = self.waits.saturating_add(1);
         // A caller may set any reconnection time: what no clock can hold is far enough away.
         let until = now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
         (Step::Wait { delay }, Some(State::Waiting { attempt: self.attempt(), delay, until, cause }))
     }
 
-    /// The open response, if there was one, is over: a healthy one ends the row of waits.
-    fn settle(&mut self, now: Instant) {
-        if let Some(open) = self.open.take() {
-            if retry::was_healthy(open.delivered, now.saturating_duration_since(open.since)) {
-                self.waits = 0;
-            }
+    /// The open response, if there was one, is over: a healthy one ends the row of waits. How long it
+    /// was open.
+    fn end_response(&mut self, now: Instant) -> Option<Duration> {
+        let open = self.open.take()?;
+        let open_for = now.saturating_duration_since(open.since);
+        if self.policy.was_healthy(open.delivered, open_for) {
+            self.waits = 0;
+            self.failing_since = None;
         }
+        Some(open_for)
     }
 
     fn attempt(&self) -> u32 {

@@ -11,7 +11,7 @@ use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 use crate::transport::{BoxFuture, Connect, Io};
-use crate::{Client, CloseReason, Filter, Handle, State};
+use crate::{Client, CloseReason, Filter, Handle, ReconnectPolicy, State};
 
 /// What the server does with one connection.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ enum Script {
     Panic,
     /// Reads the request, sends this, and closes after that much time.
     Answer(&'static str, Duration),
+    /// Reads the request, and says one after the other, each after that much time.
+    Talk(Vec<(Duration, &'static str)>),
 }
 
 /// A transport that follows a script, the last line for ever, and notes when it was asked.
@@ -41,23 +43,28 @@ impl Connect for Scripted {
             Script::Refuse => Box::pin(async { Err(Error::new(ErrorKind::Connect, "refused")) }),
             Script::Hang => Box::pin(std::future::pending()),
             Script::Panic => panic!("a bug in the connector"),
-            Script::Answer(text, open_for) => {
-                let (client, server) = tokio::io::duplex(64 * 1024);
-                tokio::spawn(answer(server, text, open_for));
-                Box::pin(async { Ok(Box::new(client) as Box<dyn Io>) })
-            }
+            Script::Answer(text, open_for) => served(vec![(Duration::ZERO, text), (open_for, "")]),
+            Script::Talk(lines) => served(lines),
         }
     }
 }
 
-async fn answer(mut server: DuplexStream, text: &str, open_for: Duration) {
+fn served(lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(talk(server, lines));
+    Box::pin(async { Ok(Box::new(client) as Box<dyn Io>) })
+}
+
+async fn talk(mut server: DuplexStream, lines: Vec<(Duration, &str)>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = server.read_u8().await else { return };
         head.push(byte);
     }
-    let _ = server.write_all(text.as_bytes()).await;
-    tokio::time::sleep(open_for).await;
+    for (pause, text) in lines {
+        tokio::time::sleep(pause).await;
+        let _ = server.write_all(text.as_bytes()).await;
+    }
 }
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
@@ -65,22 +72,38 @@ const EVENT: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nd
 const RETRY: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nretry: 20000\n";
 const LONG_RETRY: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nretry: 999999999999999999999999\n";
 const NO_RETRY: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nretry: 0\nretry: +5\nretry:\n";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+const MAINTENANCE: &str = "HTTP/1.1 503 Unavailable\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n";
+const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\ndata: x\n\n";
 const STALLED_ERROR: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\nwhat there is";
 const AT_ONCE: Duration = Duration::ZERO;
 
 fn stream(scripts: Vec<Script>) -> (Arc<Scripted>, Handle) {
+    stream_with(ReconnectPolicy::daemon(), scripts)
+}
+
+fn stream_with(policy: ReconnectPolicy, scripts: Vec<Script>) -> (Arc<Scripted>, Handle) {
     let scripted = Arc::new(Scripted { scripts, asked: watch::Sender::default() });
-    let handle = Client::with_connector(scripted.clone()).stream("http://host/").build().unwrap();
+    let client = Client::with_connector(scripted.clone());
+    let handle = client.stream("http://host/").reconnect_policy(policy).build().unwrap();
     (scripted, handle)
 }
 
 /// The seconds between the first attempts.
 async fn pauses(scripts: Vec<Script>, attempts: usize) -> Vec<f64> {
-    let (scripted, handle) = stream(scripts);
+    pauses_with(ReconnectPolicy::daemon(), scripts, attempts).await
+}
+
+async fn pauses_with(policy: ReconnectPolicy, scripts: Vec<Script>, attempts: usize) -> Vec<f64> {
+    let (scripted, handle) = stream_with(policy, scripts);
     handle.connect();
     scripted.asked.subscribe().wait_for(|asked| asked.len() >= attempts).await.unwrap();
     let asked = scripted.asked.borrow();
     asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect()
+}
+
+fn seconds(pauses: &[f64]) -> Vec<u64> {
+    pauses.iter().map(|pause| *pause as u64).collect()
 }
 
 #[track_caller]
@@ -126,6 +149,58 @@ async fn the_servers_retry_replaces_the_reconnection_time_within_bounds_and_outl
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_policy_waits_its_own_way() {
+    let refused = || vec![Script::Refuse];
+    let no_such_page = || vec![Script::Answer(NOT_FOUND, AT_ONCE)];
+    let standard = ReconnectPolicy::standard;
+    assert_eq!(seconds(&pauses_with(standard(), refused(), 5).await), [3, 3, 3, 3]);
+    assert_back_off(&pauses_with(ReconnectPolicy::persistent(), no_such_page(), 4).await, &[60.0, 60.0, 60.0]);
+    let own = standard().reconnection_time(Duration::from_secs(1)).factor(10.0).ceiling(Duration::from_secs(50));
+    assert_eq!(seconds(&pauses_with(own, refused(), 5).await), [1, 10, 50, 50]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_holds_back_one_wait_and_spreads_as_others_do() {
+    let scripts = vec![Script::Answer(MAINTENANCE, AT_ONCE), Script::Refuse];
+    let pauses = pauses(scripts, 3).await;
+    assert!((120.0..121.6).contains(&pauses[0]), "120 s, and up to half of 3 s: {pauses:?}");
+    assert_back_off(&pauses[1..], &[6.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_given_up_after_so_many_retries_or_so_long_and_a_healthy_response_starts_the_count_anew() {
+    let event = Script::Answer(EVENT, AT_ONCE);
+    let scripts = || vec![Script::Refuse, Script::Refuse, event.clone(), Script::Refuse];
+    let elapsed = ReconnectPolicy::standard().max_elapsed(Duration::from_secs(10));
+    // Two in a row before the event; after it the end of the response and refusals, 3 s apart.
+    for (policy, attempts) in [(ReconnectPolicy::daemon().max_retries(2), 5), (elapsed, 6)] {
+        let (scripted, handle) = stream_with(policy, scripts());
+        handle.connect();
+        let reason = handle.closed().await;
+        assert_eq!(reason.error().unwrap().kind(), ErrorKind::Connect);
+        assert_eq!(scripted.asked.borrow().len(), attempts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_one_response_ends_well_when_the_response_does() {
+    for (script, ends_well) in [(EVENT, true), (CUT, false), (NOT_FOUND, false)] {
+        let (scripted, handle) = stream_with(ReconnectPolicy::never(), vec![Script::Answer(script, AT_ONCE)]);
+        handle.connect();
+        assert_eq!(handle.closed().await.into_result().is_ok(), ends_well, "{script}");
+        assert_eq!(scripted.asked.borrow().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_waits() {
+    let waits = |seed| pauses_with(ReconnectPolicy::daemon().seed(seed), vec![Script::Refuse], 6);
+    let first = waits(7).await;
+    assert_eq!(first, waits(7).await);
+    assert_ne!(first, waits(8).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn connecting_may_take_ten_seconds_and_a_response_head_thirty() {
     for (script, kind, seconds) in [
         (Script::Hang, ErrorKind::ConnectTimeout, 10.0),
@@ -152,6 +227,28 @@ async fn the_body_of_an_error_is_waited_for_two_seconds() {
     let reason = handle.closed().await;
     assert_eq!(&reason.error().unwrap().body().unwrap()[..], b"what there is");
     assert!(scripted.asked.borrow()[0].elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_byte_puts_off_the_idle_timeout_and_silence_is_a_failure_of_its_own() {
+    let heartbeats = || {
+        let beat = (Duration::from_secs(9), ":\n");
+        vec![(AT_ONCE, EMPTY), beat, beat, beat, (Duration::from_secs(3600), "")]
+    };
+    let scripted =
+        Arc::new(Scripted { scripts: vec![Script::Talk(heartbeats()), Script::Hang], asked: watch::Sender::default() });
+    let client = Client::with_connector(scripted.clone());
+    let handle = client.stream("http://host/").idle_timeout(Duration::from_secs(10)).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    let cause = loop {
+        if let Some(State::Waiting { cause, .. }) = states.recv().await {
+            break cause;
+        }
+    };
+    assert_eq!(cause.kind(), ErrorKind::IdleTimeout);
+    assert_eq!(scripted.asked.borrow()[0].elapsed().as_secs(), 37, "three heartbeats 9 s apart, and 10 s of silence");
+    handle.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
