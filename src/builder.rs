@@ -1,6 +1,8 @@
 //! [`StreamBuilder`]: what one stream is told.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,8 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 
 use crate::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
-use crate::connection::{Link, Shared};
+use crate::connection::{Launch, Link, Shared};
+use crate::credentials::{Credentials, CredentialsReason};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::handle::Handle;
@@ -28,6 +31,7 @@ pub struct StreamBuilder {
     policy: ReconnectPolicy,
     /// Set by itself: it holds whatever the policy, and whichever comes first.
     reconnection_time: Option<Duration>,
+    credentials: Option<Credentials>,
 }
 
 impl StreamBuilder {
@@ -35,7 +39,7 @@ impl StreamBuilder {
         let invalid = |error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error);
         let config = url.map_err(invalid).and_then(Target::parse).map(Config::new);
         let policy = ReconnectPolicy::daemon();
-        Self { connector, config, query: Vec::new(), policy, reconnection_time: None }.userinfo()
+        Self { connector, config, query: Vec::new(), policy, reconnection_time: None, credentials: None }.userinfo()
     }
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
@@ -150,6 +154,31 @@ impl StreamBuilder {
         self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
     }
 
+    /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For
+    /// servers that repeat events after a reconnection. What is dropped is counted
+    /// ([`Stats::repeats`](crate::Stats::repeats)). Costs memory for as many IDs, and one allocation per event.
+    pub fn drop_repeats(self, events: usize) -> Self {
+        self.set(|config| config.drop_repeats = events)
+    }
+
+    /// Asks `source` for headers before each attempt: credentials that expire. They replace headers of the
+    /// same name and are treated as secrets. `source` is told why it is asked: after a 401 or 403 it is
+    /// asked once more and the attempt is repeated at once; a second refusal in a row is for the
+    /// [`reconnect_policy`](Self::reconnect_policy) to judge, which by default ends the stream.
+    ///
+    /// One call at a time, however many subscribers there are; dropped when the stream is shut down.
+    /// A failure ([`ErrorKind::Credentials`]), and no answer within 30 s
+    /// ([`ErrorKind::CredentialsTimeout`]), are tried again like faults of transport. Called in the
+    /// connection task: a panic in it ends the stream.
+    pub fn credentials<F, Fut, E>(self, source: F) -> Self
+    where
+        F: Fn(CredentialsReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HeaderMap, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        Self { credentials: Some(Credentials::new(source)), ..self }
+    }
+
     /// A name for logs; empty by default.
     pub fn name(self, name: impl Into<String>) -> Self {
         self.set(|config| config.name = name.into())
@@ -168,7 +197,8 @@ impl StreamBuilder {
             Some(time) => self.policy.reconnection_time(time),
             None => self.policy,
         };
-        Ok(Handle::new(Link::new(Shared::new(config, policy, self.connector))))
+        let launch = Launch { config, policy, credentials: self.credentials, connector: self.connector };
+        Ok(Handle::new(Link::new(Shared::new(launch))))
     }
 
     /// Builds the stream, subscribes, connects, and waits until it is open.

@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
+    /// How many IDs are remembered, to drop what is delivered again; none by default.
+    pub(crate) drop_repeats: usize,
     /// Whether a failed first attempt is final, whatever its cause.
     pub(crate) first_attempt_counts: bool,
 }
@@ -58,6 +60,7 @@ impl Config {
             idle_timeout: None,
             max_event_size: MAX_EVENT_SIZE,
             capacity: CAPACITY,
+            drop_repeats: 0,
             first_attempt_counts: false,
         }
     }

@@ -32,7 +32,7 @@ struct Response {
 }
 
 /// The class of an [`Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The URL cannot be parsed or lacks a host.
@@ -45,6 +45,10 @@ pub enum ErrorKind {
     InvalidConfig,
     /// A scheme or feature that this build does not have.
     Unsupported,
+    /// The source of credentials failed.
+    Credentials,
+    /// The source of credentials took longer than 30 s.
+    CredentialsTimeout,
     /// The host name did not resolve.
     Dns,
     /// No TCP connection: refused, unreachable, reset.
@@ -84,7 +88,9 @@ impl ErrorKind {
     fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Dns
+            Self::Credentials
+                | Self::CredentialsTimeout
+                | Self::Dns
                 | Self::Connect
                 | Self::ConnectTimeout
                 | Self::Tls

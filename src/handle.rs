@@ -8,14 +8,17 @@ use std::task::{Context, Poll};
 
 use http::{HeaderName, HeaderValue};
 
+use crate::change::{Apply, Change, Resume};
 use crate::connection::Link;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::filter::Filter;
 use crate::monitor::{Monitor, StateChanges, closed};
 use crate::state::{CloseReason, State};
+use crate::stats::Stats;
 use crate::subscription::Subscription;
 use crate::transcript::Transcript;
 use crate::transport;
+use crate::update::Update;
 
 /// One stream, to be held by any number of callers. Cheap to clone.
 ///
@@ -75,9 +78,7 @@ impl Handle {
         N: TryInto<HeaderName, Error: Into<http::Error>>,
         V: TryInto<HeaderValue, Error: Into<http::Error>>,
     {
-        let (name, value) = transport::header(name, value)?;
-        self.may_change(&name)?;
-        self.link.shared().mailbox.set_header(name, Some(value))
+        self.change(Change::default().header(name, value), Apply::NextAttempt).map(drop)
     }
 
     /// Removes a header that was set, from the next attempt on.
@@ -89,19 +90,65 @@ impl Handle {
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
     {
-        let (name, _) = transport::header(name, HeaderValue::from_static(""))?;
-        self.may_change(&name)?;
-        self.link.shared().mailbox.set_header(name, None)
+        self.change(Change::default().remove_header(name), Apply::NextAttempt).map(drop)
     }
 
-    fn may_change(&self, name: &HeaderName) -> Result<(), Error> {
+    /// Changes headers, URL and query together. The change is asked for at the call; the future tells when
+    /// it has taken effect, that is, when the response to a request with it was accepted. With
+    /// [`Apply::NextAttempt`] that may be months.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidHeader`], [`ErrorKind::InvalidUrl`] or [`ErrorKind::Unsupported`] for what HTTP
+    /// cannot carry (then nothing is changed), the failure or [`ErrorKind::Closed`] when the stream is closed,
+    /// and with [`Apply::MakeBeforeBreak`] whatever ended the attempt; the open response stays then.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: the change goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn rotate(handle: sseclient::Handle) -> Result<(), sseclient::Error> {
+    /// use sseclient::Apply;
+    ///
+    /// handle.update(|request| request.bearer_auth("fresh"), Apply::MakeBeforeBreak).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update(&self, change: impl FnOnce(Change) -> Change, apply: Apply) -> Update {
+        match self.change(change(Change::default()), apply) {
+            Ok(number) => Update::new(self.monitor(), number),
+            Err(error) => Update::refused(error),
+        }
+    }
+
+    /// Asks for a new response that begins somewhere else: after what a program has committed, say. Like
+    /// [`reconnect`](Self::reconnect) otherwise, but an attempt that is under way will not do. Every queue
+    /// has a [`Gap::Reconnected`](crate::Gap::Reconnected) where the new response begins; what was queued
+    /// before stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidHeader`] for an ID that no header can carry or that is over 8 KiB;
+    /// [`ErrorKind::Closed`] or the failure when the stream is closed.
+    pub fn reconnect_from(&self, resume: Resume) -> Result<(), Error> {
         if let Some(reason) = self.close_reason() {
             return Err(closed(Some(&reason)));
         }
-        if *name == transport::LAST_EVENT_ID {
-            return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID belongs to the stream"));
+        if let Resume::Id(id) = &resume {
+            transport::last_event_id_value(id)?;
         }
+        self.link.shared().mailbox.resume(resume);
         Ok(())
+    }
+
+    fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
+        if let Some(reason) = self.close_reason() {
+            return Err(closed(Some(&reason)));
+        }
+        self.link.shared().mailbox.change(change.checked()?, apply)
     }
 
     /// Asks for a new response: ends a wait, or drops the open response, and dials at once. An attempt
@@ -153,6 +200,11 @@ impl Handle {
     /// [`Event::last_event_id`](crate::Event::last_event_id) of the last event you did.
     pub fn last_event_id(&self) -> String {
         self.link.shared().last_event_id()
+    }
+
+    /// What the stream has seen, in numbers.
+    pub fn stats(&self) -> Stats {
+        self.monitor.stats()
     }
 
     /// The watching half, which keeps nothing alive.

@@ -95,9 +95,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
 mod builder;
+mod change;
 mod client;
 mod config;
 mod connection;
+mod credentials;
 mod delivery;
 mod error;
 mod event;
@@ -108,14 +110,18 @@ mod hub;
 mod monitor;
 mod retry;
 mod state;
+mod stats;
 mod subscription;
 mod target;
 mod transcript;
 mod transport;
+mod update;
 pub mod wire;
 
 pub use crate::builder::StreamBuilder;
+pub use crate::change::{Apply, Change, Resume};
 pub use crate::client::{Client, ClientBuilder, open};
+pub use crate::credentials::CredentialsReason;
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Event, EventBuilder};
@@ -125,5 +131,7 @@ pub use crate::handle::{Handle, Shutdown};
 pub use crate::monitor::{Monitor, StateChanges};
 pub use crate::retry::{Decision, Failure, ReconnectPolicy};
 pub use crate::state::{CloseReason, State};
+pub use crate::stats::Stats;
 pub use crate::subscription::{Events, Subscription};
 pub use crate::transcript::Transcript;
+pub use crate::update::{Applied, Update};

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::WatchStream;
 use crate::connection::{Shared, Standing};
 use crate::error::{Error, ErrorKind};
 use crate::state::{CloseReason, State};
+use crate::stats::Stats;
 
 /// The watching half of a [`Handle`](crate::Handle).
 ///
@@ -37,6 +38,28 @@ impl Monitor {
     /// in quick succession only the last is seen. A [`Transcript`](crate::Transcript) shows them all.
     pub fn state_changes(&self) -> StateChanges {
         StateChanges { standings: Some(WatchStream::new(self.shared.standings())) }
+    }
+
+    /// What the stream has seen, in numbers.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Waits until a change has taken effect.
+    pub(crate) async fn applied(&self, change: u64) -> Result<(), Error> {
+        let over = |standing: &Standing| {
+            let failed = standing.not_replaced.as_ref().is_some_and(|(last, _)| *last >= change);
+            standing.applied >= change || failed || standing.state.close_reason().is_some()
+        };
+        match self.shared.standings().wait_for(over).await {
+            Ok(standing) if standing.applied >= change => Ok(()),
+            Ok(standing) => match (&standing.not_replaced, standing.state.close_reason()) {
+                (Some((_, cause)), None) => Err(cause.clone()),
+                (_, reason) => Err(closed(reason)),
+            },
+            // Cannot happen: the sender lives as long as `self`.
+            Err(_) => Err(closed(None)),
+        }
     }
 
     /// Waits until the connection is open, or has been for a moment since the future was first polled.

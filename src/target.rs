@@ -82,6 +82,36 @@ impl Target {
         Ok(Self { uri, ..self })
     }
 
+    /// The same place with these query parameters, each in place of all of the same key.
+    pub(crate) fn setting_query(&self, parameters: &[(String, String)]) -> Result<Self, Error> {
+        if parameters.is_empty() {
+            return Ok(self.clone());
+        }
+        let is_set = |pair: &str| {
+            let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+            let key = percent_decode_str(key).decode_utf8_lossy();
+            parameters.iter().any(|(set, _)| *set == key)
+        };
+        let kept = self.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !is_set(pair));
+        let query = kept.collect::<Vec<_>>().join("&");
+        let path = if query.is_empty() { self.uri.path().to_owned() } else { format!("{}?{query}", self.uri.path()) };
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(path.parse::<PathAndQuery>().map_err(|error| invalid(error.into()))?);
+        let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
+        Self { uri, ..self.clone() }.with_query(parameters)
+    }
+
+    /// Whether both have the same origin: scheme, host and port (RFC 6454, section 4).
+    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
+        let port = |target: &Self| {
+            let default = if target.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+            target.authority.port_u16().unwrap_or(default)
+        };
+        self.uri.scheme() == other.uri.scheme()
+            && self.authority.host().eq_ignore_ascii_case(other.authority.host())
+            && port(self) == port(other)
+    }
+
     /// The URL without userinfo, for a connector.
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri

@@ -5,18 +5,23 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::StatusCode;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::credentials::{Credentials, CredentialsReason};
+use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::retry;
 use crate::state::CloseReason;
-use crate::transport::{self, Attempt, Connect, Dialed};
+use crate::transport::{self, Attempt, Connect, Dialed, Exchange};
 use crate::wire::Decoder;
 
 use super::command::Asked;
-use super::phase::{self, Phase, Progress, Reading, Turn};
+use super::phase::{self, Dialing, Phase, Progress};
+use super::reading::{Reading, Turn};
 use super::session::{Input, Session, Step};
+use super::sieve::Sieve;
 use super::{Launch, Shared};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
@@ -68,7 +73,9 @@ struct Actor {
     shared: Arc<Shared>,
     session: Session,
     connector: Arc<dyn Connect>,
+    credentials: Option<Credentials>,
     phase: Phase,
+    sieve: Sieve,
     /// Spreads the waits.
     random: fastrand::Rng,
 }
@@ -80,9 +87,11 @@ impl Actor {
     fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
         // To dial is the first step; until then there is nothing to wait for.
         let phase = Phase::Dialing(Box::pin(std::future::pending()));
-        let random = launch.policy.random();
-        let session = Session::new(launch.config, launch.policy);
-        Self { shared, session, connector: launch.connector, phase, random }
+        let Launch { config, policy, credentials, connector } = launch;
+        let random = policy.random();
+        let sieve = Sieve::new(config.drop_repeats);
+        let session = Session::new(config, policy, credentials.is_some());
+        Self { shared, session, connector, credentials, phase, sieve, random }
     }
 
     async fn run(mut self: Box<Self>) -> CloseReason {
@@ -106,7 +115,7 @@ impl Actor {
                     asked.set(mailbox.notified());
                     self.on_asked(self.shared.mailbox.take())
                 }
-                progress = poll_fn(|cx| self.phase.poll(cx, &self.shared)) => self.on_progress(progress),
+                progress = poll_fn(|cx| self.phase.poll(cx, &self.shared, &mut self.sieve)) => self.on_progress(progress),
             };
             if let ControlFlow::Break(reason) = flow {
                 return reason;
@@ -118,17 +127,15 @@ impl Actor {
         if let Some(stop) = asked.stop {
             return ControlFlow::Break(stop.into());
         }
-        for (name, value) in asked.headers {
-            // A name is only left out for further values of the same header, and there are none.
-            if let Some(name) = name {
-                self.session.set_header(name, value);
-            }
+        self.session.change(asked.change, asked.changes);
+        if let Some(resume) = asked.resume {
+            self.session.resume(resume);
+            return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
         }
-        if asked.reconnect {
-            let dialing = self.phase.is_dialing();
-            return self.handle(Input::Reconnect { dialing });
+        if asked.reconnect || (asked.replace && !self.phase.is_reading()) {
+            return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
         }
-        ControlFlow::Continue(())
+        if asked.replace { self.handle(Input::Replace) } else { ControlFlow::Continue(()) }
     }
 
     fn on_progress(&mut self, progress: Progress) -> Flow {
@@ -137,21 +144,47 @@ impl Actor {
             Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Dialed(Ok(Dialed::Open { status, exchange })) => {
-                let config = self.session.config();
-                let decoder =
-                    Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
-                // The response before may have been dropped while readers were waited for.
-                self.shared.hub.relief().end();
-                self.phase = Phase::Reading(Box::new(Reading::new(exchange, decoder, config.idle_timeout)));
-                self.handle(Input::Accepted(status))
+                // Told before the next response is read: a gap has its place before the first event.
+                let flow = match self.sieve.has_seam() {
+                    true => self.replaced(status),
+                    false => self.handle(Input::Accepted(status)),
+                };
+                self.read(exchange);
+                flow
             }
             Progress::Dialed(Err(cause)) => self.ended(cause),
+            Progress::Succeeded(Ok(Dialed::Open { status, exchange })) => {
+                let flow = self.replaced(status);
+                self.read(exchange);
+                flow
+            }
+            Progress::Succeeded(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
+            Progress::Succeeded(Err(cause)) => {
+                self.shared.count(|counters| counters.failed(&cause));
+                self.handle(Input::NotReplaced { cause })
+            }
         }
     }
 
+    fn read(&mut self, exchange: Box<Exchange>) {
+        let config = self.session.config();
+        let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
+        // The response before may have been dropped while readers were waited for.
+        self.shared.hub.relief().end();
+        let reading = Box::new(Reading::new(exchange, decoder, config.idle_timeout));
+        self.phase = Phase::Reading { reading, successor: None };
+    }
+
+    /// A response takes over from one that was read until now, or nearly.
+    fn replaced(&mut self, status: StatusCode) -> Flow {
+        let gap = self.sieve.join_seam();
+        self.handle(Input::Replaced { status, gap })
+    }
+
     fn on_turn(&mut self, turn: Turn) -> Flow {
-        if let Phase::Reading(reading) = &self.phase {
-            if reading.last_event_id() != self.session.last_event_id() {
+        self.shared.count_turn(turn.counts);
+        if let Phase::Reading { reading, .. } = &self.phase {
+            if !reading.is_repeating() && reading.last_event_id() != self.session.last_event_id() {
                 self.session.set_last_event_id(reading.last_event_id());
             }
         }
@@ -161,13 +194,19 @@ impl Actor {
         if turn.delivered {
             self.session.delivered();
         }
-        match turn.end {
-            Some(cause) => self.ended(cause),
-            None => ControlFlow::Continue(()),
+        let Some(cause) = turn.end else { return ControlFlow::Continue(()) };
+        match self.phase.take_successor() {
+            None => self.ended(cause),
+            Some(successor) => {
+                self.shared.count(|counters| counters.failed(&cause));
+                self.phase = Phase::Dialing(successor);
+                self.handle(Input::Outlived)
+            }
         }
     }
 
     fn ended(&mut self, cause: Error) -> Flow {
+        self.shared.count(|counters| counters.failed(&cause));
         // A date in a header is the one thing that needs the wall clock.
         let retry_after = cause.headers().and_then(|headers| retry::retry_after(headers, SystemTime::now()));
         let random = self.random.f64();
@@ -178,27 +217,58 @@ impl Actor {
     fn handle(&mut self, input: Input) -> Flow {
         let now = Instant::now();
         let (step, state) = self.session.handle(input, now);
+        self.shared.applied(self.session.applied());
         if let Some(state) = state {
             tracing::debug!(%state);
             self.shared.announce(state);
         }
         match step {
             Step::Stay => {}
-            Step::Dial(attempt) => self.phase = self.dialing(*attempt),
-            Step::Wait { delay } => self.phase = phase::waiting(now, delay),
-            Step::Read { gap } => {
-                if let Some(gap) = gap {
-                    self.shared.hub.publisher().gap(None, &gap);
-                    self.shared.hub.wake();
+            Step::Dial(attempt, reason) => {
+                self.sieve.drop_seam();
+                self.shared.set_last_event_id(self.session.last_event_id());
+                self.phase = Phase::Dialing(self.dialing(*attempt, reason));
+            }
+            Step::DialBeside { attempt, reason, sent } => {
+                let dialing = self.dialing(*attempt, reason);
+                if self.phase.dial_beside(dialing) {
+                    self.sieve.open_seam(sent);
                 }
             }
+            Step::KeepReading { cause, change } => {
+                self.sieve.drop_seam();
+                self.shared.not_replaced(change, cause);
+            }
+            Step::Wait { delay } => self.phase = phase::waiting(now, delay),
+            Step::Read { gap } => self.seam(gap),
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
         ControlFlow::Continue(())
     }
 
-    fn dialing(&self, attempt: Attempt) -> Phase {
-        let connecting = self.connector.connect(&attempt.target, attempt.connect_timeout);
-        Phase::Dialing(Box::pin(transport::dial(connecting, attempt)))
+    /// A response was accepted; queues are told if it is not the first.
+    fn seam(&self, gap: Option<Gap>) {
+        self.shared.count(|counters| {
+            counters.stats.opens += 1;
+            counters.stats.gaps += u64::from(gap.is_some());
+        });
+        if let Some(gap) = gap {
+            self.shared.hub.publisher().gap(None, &gap);
+            self.shared.hub.wake();
+        }
+    }
+
+    fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {
+        self.shared.count(|counters| counters.stats.attempts += 1);
+        let connector = Arc::clone(&self.connector);
+        let connecting = move |attempt: &Attempt| connector.connect(&attempt.target, attempt.connect_timeout);
+        let Some(credentials) = &self.credentials else {
+            return Box::pin(transport::dial(connecting(&attempt), attempt));
+        };
+        let asking = credentials.ask(reason, std::mem::take(&mut attempt.headers), transport::LAST_EVENT_ID);
+        Box::pin(async move {
+            attempt.headers = asking.await?;
+            transport::dial(connecting(&attempt), attempt).await
+        })
     }
 }

@@ -2,15 +2,14 @@
 //!
 //! A call is synchronous and does not fail because the task is busy, so this is no queue of commands but the
 //! sum of what is asked: changes of the same header replace each other, reconnections coalesce. It is
-//! bounded by the number of distinct header names, which is limited.
+//! bounded by the number of distinct headers and parameters, which is limited.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
+use crate::change::{Apply, Change, Resume};
 use crate::error::Error;
-use crate::transport;
 
 /// Shared by handles, which write, and the task, which empties it.
 #[derive(Debug, Default)]
@@ -24,9 +23,13 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) stop: Option<Stop>,
-    /// `None` removes.
-    pub(crate) headers: HeaderMap<Option<HeaderValue>>,
+    pub(crate) change: Change,
+    /// How many changes there have been in all, up to this one.
+    pub(crate) changes: u64,
+    pub(crate) resume: Option<Resume>,
     pub(crate) reconnect: bool,
+    /// A new response, while the open one is still read.
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +47,26 @@ impl Mailbox {
         self.signal.notify_one();
     }
 
-    /// `None` removes. Refused only when changes to over a thousand names wait for the task.
-    pub(crate) fn set_header(&self, name: HeaderName, value: Option<HeaderValue>) -> Result<(), Error> {
+    /// The number of this change.
+    ///
+    /// # Errors
+    ///
+    /// When too many changes wait for the task; nothing is asked then.
+    pub(crate) fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
         let mut asked = self.asked();
-        transport::may_insert(&asked.headers, &name)?;
-        asked.headers.insert(name, value);
+        asked.change.merge(change)?;
+        asked.changes += 1;
+        asked.reconnect |= apply == Apply::Reconnect;
+        asked.replace |= apply == Apply::MakeBeforeBreak;
+        let changes = asked.changes;
         drop(asked);
         self.signal.notify_one();
-        Ok(())
+        Ok(changes)
+    }
+
+    pub(crate) fn resume(&self, resume: Resume) {
+        self.asked().resume = Some(resume);
+        self.signal.notify_one();
     }
 
     pub(crate) fn reconnect(&self) {
@@ -61,7 +76,9 @@ impl Mailbox {
 
     /// What was asked; nothing is, afterwards.
     pub(crate) fn take(&self) -> Asked {
-        std::mem::take(&mut *self.asked())
+        let mut asked = self.asked();
+        let changes = asked.changes;
+        std::mem::replace(&mut *asked, Asked { changes, ..Asked::default() })
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {

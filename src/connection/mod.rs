@@ -6,7 +6,9 @@
 mod actor;
 mod command;
 mod phase;
+mod reading;
 mod session;
+mod sieve;
 #[cfg(test)]
 mod tests;
 
@@ -16,14 +18,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::error::Error;
 use crate::hub::Hub;
 use crate::retry::ReconnectPolicy;
 use crate::state::{CloseReason, State};
+use crate::stats::{Counters, Stats};
 use crate::transport::Connect;
 
 use self::command::{Mailbox, Stop};
+use self::reading::Counts;
 
 /// What handles, subscriptions, monitors and the connection task have in common.
 pub(crate) struct Shared {
@@ -39,6 +46,8 @@ pub(crate) struct Shared {
     /// For those who call `shutdown`, to wait for.
     task: OnceLock<AsyncMutex<Option<JoinHandle<()>>>>,
     handles: AtomicUsize,
+    /// Locked once a turn by the task, and by those who ask.
+    counters: Mutex<Counters>,
 }
 
 /// What can be watched. A watch skips, so what must not be missed is counted.
@@ -47,6 +56,10 @@ pub(crate) struct Standing {
     pub(crate) state: State,
     /// Responses accepted so far.
     pub(crate) accepted: u64,
+    /// The number of the last change that an accepted response's request carried.
+    pub(crate) applied: u64,
+    /// Why the last attempt beside an open response came to nothing, and the last change in it.
+    pub(crate) not_replaced: Option<(u64, Error)>,
 }
 
 impl Standing {
@@ -57,14 +70,16 @@ impl Standing {
 }
 
 /// What the task needs to begin.
-struct Launch {
-    config: Config,
-    policy: ReconnectPolicy,
-    connector: Arc<dyn Connect>,
+pub(crate) struct Launch {
+    pub(crate) config: Config,
+    pub(crate) policy: ReconnectPolicy,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) connector: Arc<dyn Connect>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, policy: ReconnectPolicy, connector: Arc<dyn Connect>) -> Arc<Self> {
+    pub(crate) fn new(launch: Launch) -> Arc<Self> {
+        let config = &launch.config;
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
@@ -72,9 +87,10 @@ impl Shared {
             mailbox: Mailbox::default(),
             standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),
-            launch: Mutex::new(Some(Box::new(Launch { config, policy, connector }))),
+            launch: Mutex::new(Some(Box::new(launch))),
             task: OnceLock::new(),
             handles: AtomicUsize::new(0),
+            counters: Mutex::default(),
         })
     }
 
@@ -110,6 +126,37 @@ impl Shared {
         if *last != id {
             id.clone_into(&mut last);
         }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        // One lock after the other: neither is ever taken under the other.
+        let lag = self.hub.lag();
+        lock(&self.counters).stats(lag)
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Counters)) {
+        count(&mut lock(&self.counters));
+    }
+
+    fn count_turn(&self, counts: Counts) {
+        if counts.bytes == 0 && counts.events == 0 && counts.comments == 0 {
+            return;
+        }
+        let now = Instant::now();
+        self.count(|counters| {
+            counters.stats.bytes += counts.bytes;
+            counters.stats.events += counts.events;
+            counters.stats.comments += counts.comments;
+            counters.stats.oversized += counts.oversized;
+            counters.stats.repeats += counts.repeats;
+            counters.stats.gaps += counts.gaps;
+            if counts.bytes > 0 {
+                counters.last_byte = Some(now);
+            }
+            if counts.events > 0 {
+                counters.last_event = Some(now);
+            }
+        });
     }
 
     /// Spawns the task, the first time. Panics outside a runtime, before anything has changed.
@@ -158,6 +205,15 @@ impl Shared {
         // The state first: who sees a queue end can ask why.
         self.announce(State::Closed(reason));
         self.hub.close();
+    }
+
+    /// The number of the last change that an accepted response's request carried.
+    fn applied(&self, applied: u64) {
+        self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.applied, applied) != applied);
+    }
+
+    fn not_replaced(&self, change: u64, cause: Error) {
+        self.standing.send_modify(|standing| standing.not_replaced = Some((change, cause)));
     }
 
     /// Tells those who watch, and transcripts.

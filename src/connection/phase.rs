@@ -12,56 +12,50 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
-use crate::config::EVENTS_PER_TURN;
-use crate::delivery::Gap;
-use crate::error::{Error, ErrorKind};
-use crate::hub::Hub;
-use crate::transport::{BoxFuture, Dialed, Exchange};
-use crate::wire::{Decoder, Frame};
+use crate::error::Error;
+use crate::transport::{BoxFuture, Dialed};
 
 use super::Shared;
-use super::session::end_of_stream;
+use super::reading::{Reading, Turn};
+use super::sieve::Sieve;
 
-/// How long readers that are more than half a queue behind are waited for, before publishing goes on
-/// over them. Long enough for a thread that lost its core to get it back; a reader that is stuck costs
-/// the others this much once.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
 pub(super) enum Phase {
-    Dialing(BoxFuture<Result<Dialed, Error>>),
-    Reading(Box<Reading>),
+    Dialing(Dialing),
+    Reading {
+        reading: Box<Reading>,
+        /// An attempt whose response will take over from this one.
+        successor: Option<Dialing>,
+    },
     Waiting(Pin<Box<Sleep>>),
 }
 
 /// How a phase came along.
 pub(super) enum Progress {
     Dialed(Result<Dialed, Error>),
+    /// The attempt beside the open response has an outcome.
+    Succeeded(Result<Dialed, Error>),
     Turn(Turn),
     WaitOver,
-}
-
-/// What one turn of reading brought, besides what the hub has got already.
-#[derive(Debug, Default)]
-pub(super) struct Turn {
-    /// The server sent an event, whether anybody listened or not.
-    pub(super) delivered: bool,
-    /// The last valid `retry`, in milliseconds.
-    pub(super) retry: Option<u64>,
-    /// The response is over.
-    pub(super) end: Option<Error>,
 }
 
 impl Phase {
     /// # Cancel safety
     ///
     /// Progress is lost only with the phase.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Progress> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, sieve: &mut Sieve) -> Poll<Progress> {
         match self {
             Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
-            Self::Reading(reading) => reading.poll_turn(cx, shared).map(Progress::Turn),
+            Self::Reading { reading, successor } => {
+                if let Some(Poll::Ready(dialed)) = successor.as_mut().map(|dialing| dialing.as_mut().poll(cx)) {
+                    *successor = None;
+                    return Poll::Ready(Progress::Succeeded(dialed));
+                }
+                reading.poll_turn(cx, shared, sieve).map(Progress::Turn)
+            }
             Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
         }
     }
@@ -69,186 +63,33 @@ impl Phase {
     pub(super) fn is_dialing(&self) -> bool {
         matches!(self, Self::Dialing(_))
     }
-}
 
-/// An open response being read.
-pub(super) struct Reading {
-    exchange: Box<Exchange>,
-    decoder: Decoder,
-    /// The decoder has nothing to give until more is pushed.
-    drained: bool,
-    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task.
-    parked: bool,
-    /// Nothing more will come from the exchange, but the decoder may hold frames.
-    end: Option<Error>,
-    /// Frames published since the hub was last asked whether anybody is far behind.
-    unchecked: usize,
-    /// Readers are being waited for, at most until then.
-    patience: Option<Pin<Box<Sleep>>>,
-    idle: Option<Idle>,
-}
-
-impl Reading {
-    pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
-        let idle = idle_timeout.map(Idle::new);
-        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None, idle }
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self, Self::Reading { .. })
     }
 
-    pub(super) fn last_event_id(&self) -> &str {
-        self.decoder.current_last_event_id()
-    }
-
-    /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
-    /// published together.
-    fn poll_turn(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Turn> {
-        // The turn before ended because nothing more had come. To ask again before the task has been
-        // woken would only keep subscribers waiting.
-        if std::mem::take(&mut self.parked) {
-            return self.poll_silence(cx);
-        }
-        let hub = &shared.hub;
-        let brief = hub.brief();
-        std::task::ready!(self.poll_room(cx, hub, brief.allowance));
-        // A turn counts as one operation: other tasks of the thread get theirs.
-        let budget = std::task::ready!(coop::poll_proceed(cx));
-        self.decoder.set_comments(brief.comments);
-        let mut turn = Turn::default();
-        let mut published = 0;
-        for _chunk in 0..EVENTS_PER_TURN {
-            if !self.drained {
-                published += self.publish(shared, EVENTS_PER_TURN - published, &mut turn);
+    /// Puts an attempt beside the open response, in place of another. False if no response is open.
+    pub(super) fn dial_beside(&mut self, dialing: Dialing) -> bool {
+        match self {
+            Self::Reading { successor, .. } => {
+                *successor = Some(dialing);
+                true
             }
-            if !self.drained {
-                break;
-            }
-            if let Some(end) = self.end.take() {
-                turn.end = Some(end);
-                break;
-            }
-            match self.exchange.poll_data(cx) {
-                Poll::Pending if published > 0 => {
-                    self.parked = true;
-                    break;
-                }
-                Poll::Pending => return self.poll_silence(cx),
-                Poll::Ready(Some(Ok(chunk))) => {
-                    if let Some(idle) = &mut self.idle {
-                        idle.heard = true;
-                    }
-                    self.decoder.push(chunk);
-                    self.drained = false;
-                }
-                Poll::Ready(Some(Err(error))) => self.end = Some(error),
-                Poll::Ready(None) => self.end = Some(end_of_stream()),
-            }
+            Self::Dialing(_) | Self::Waiting(_) => false,
         }
-        budget.made_progress();
-        if published > 0 {
-            hub.wake();
-        }
-        Poll::Ready(turn)
     }
 
-    /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
-    fn publish(&mut self, shared: &Shared, room: usize, turn: &mut Turn) -> usize {
-        let mut publisher = shared.hub.publisher();
-        let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
-        let mut published = 0;
-        let mut new_id = false;
-        while published < room {
-            let Some(frame) = self.decoder.next_frame() else {
-                self.drained = true;
-                break;
-            };
-            published += 1;
-            match frame {
-                Frame::Event(event) => {
-                    turn.delivered = true;
-                    new_id |= event.id().is_some();
-                    publisher.event(event.event_type(), || event.to_event());
-                }
-                Frame::Comment(comment) => publisher.comment(comment),
-                Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
-                Frame::Oversized(event) => {
-                    new_id |= event.id().is_some();
-                    let own = |text: &str| text.to_owned();
-                    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
-                    publisher.gap(event.event_type(), &gap);
-                }
-                Frame::Id(_) => new_id = true,
-            }
+    /// The attempt beside the open response, if there is one.
+    pub(super) fn take_successor(&mut self) -> Option<Dialing> {
+        match self {
+            Self::Reading { successor, .. } => successor.take(),
+            Self::Dialing(_) | Self::Waiting(_) => None,
         }
-        // Still under the hub's lock: see `Shared::last_event_id`.
-        if new_id {
-            shared.set_last_event_id(self.decoder.current_last_event_id());
-        }
-        drop(publisher);
-        self.unchecked += published;
-        published
-    }
-
-    /// Nothing has come: ready when that has been so for too long.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        let Some(idle) = &mut self.idle else { return Poll::Pending };
-        idle.poll(cx).map(|()| Turn { end: Some(idle.expired()), ..Turn::default() })
-    }
-
-    /// Ready when more can be published without overrunning a reader that still moves.
-    fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub, allowance: usize) -> Poll<()> {
-        if self.unchecked < EVENTS_PER_TURN.min(allowance) {
-            return Poll::Ready(());
-        }
-        if self.patience.is_none() && hub.is_crowded() {
-            self.patience = Some(Box::pin(tokio::time::sleep(PATIENCE)));
-        }
-        if let Some(patience) = &mut self.patience {
-            if hub.relief().poll(cx.waker(), || hub.is_crowded()).is_pending() {
-                std::task::ready!(patience.as_mut().poll(cx));
-                hub.relief().end();
-                hub.give_up_on_stuck();
-            }
-            self.patience = None;
-            // It was not the server that was silent.
-            if let Some(idle) = &mut self.idle {
-                idle.heard = true;
-            }
-        }
-        self.unchecked = 0;
-        Poll::Ready(())
-    }
-}
-
-/// The time that the server may be silent.
-///
-/// One timer, moved when it is asked after bytes have come: the clock is read at most once a turn.
-struct Idle {
-    timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-    /// Bytes have come since the timer was last asked.
-    heard: bool,
-}
-
-impl Idle {
-    fn new(timeout: Duration) -> Self {
-        Self { timeout, sleep: Box::pin(sleep(Instant::now(), timeout)), heard: false }
-    }
-
-    /// Ready when nothing has been heard for too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::take(&mut self.heard) {
-            let now = Instant::now();
-            self.sleep.as_mut().reset(now.checked_add(self.timeout).unwrap_or_else(|| far_away(now)));
-        }
-        self.sleep.as_mut().poll(cx)
-    }
-
-    fn expired(&self) -> Error {
-        Error::new(ErrorKind::IdleTimeout, format!("the server was silent for {:?}", self.timeout))
     }
 }
 
 /// What no clock can hold is far enough away.
-fn far_away(now: Instant) -> Instant {
+pub(super) fn far_away(now: Instant) -> Instant {
     now + Duration::from_secs(u32::MAX.into())
 }
 
@@ -257,6 +98,6 @@ pub(super) fn waiting(now: Instant, delay: Duration) -> Phase {
     Phase::Waiting(Box::pin(sleep(now, delay)))
 }
 
-fn sleep(now: Instant, delay: Duration) -> Sleep {
+pub(super) fn sleep(now: Instant, delay: Duration) -> Sleep {
     tokio::time::sleep_until(now.checked_add(delay).unwrap_or_else(|| far_away(now)))
 }

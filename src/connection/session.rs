@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
+use crate::change::{Change, Resume};
 use crate::config::{Config, SERVER_RETRY};
+use crate::credentials::CredentialsReason;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::retry::{Decision, Failure, ReconnectPolicy};
@@ -29,9 +31,27 @@ pub(crate) struct Session {
     accepted: u64,
     /// What the attempt under way carries as last event ID.
     sent: Option<String>,
-    /// A header was changed after the attempt under way was made.
+    /// Something was changed after the attempt under way was made.
     outdated: bool,
+    /// The last event ID does not go along with the next attempt.
+    forget_id: bool,
+    /// How many changes have been taken, are in the attempt under way, and in a response.
+    changes: Changes,
+    /// There is a source of fresh credentials.
+    has_credentials: bool,
+    /// It has been asked because of a refusal, and no response has come since.
+    asked_again: bool,
+    /// Attempts so far.
+    attempts: u64,
     open: Option<Opened>,
+}
+
+/// The numbers of the last changes that have come this far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Changes {
+    taken: u64,
+    dialed: u64,
+    applied: u64,
 }
 
 /// The response that is open.
@@ -58,6 +78,14 @@ pub(crate) enum Input {
     },
     /// A caller wants a new response. `dialing`: an attempt is under way.
     Reconnect { dialing: bool },
+    /// A caller wants a new response beside the open one.
+    Replace,
+    /// The response beside the open one was accepted. `gap`: it does not follow on.
+    Replaced { status: StatusCode, gap: Option<Gap> },
+    /// There is no response beside the open one.
+    NotReplaced { cause: Error },
+    /// The open response ended while the attempt beside it is under way.
+    Outlived,
 }
 
 /// What to do.
@@ -65,7 +93,19 @@ pub(crate) enum Input {
 pub(crate) enum Step {
     /// Go on as before.
     Stay,
-    Dial(Box<Attempt>),
+    Dial(Box<Attempt>, CredentialsReason),
+    /// Dial beside the open response. `sent`: the last event ID that goes along.
+    DialBeside {
+        attempt: Box<Attempt>,
+        reason: CredentialsReason,
+        sent: Option<String>,
+    },
+    /// Stay with the open response, since the attempt beside it failed.
+    KeepReading {
+        cause: Error,
+        /// The last change that it carried.
+        change: u64,
+    },
     /// Read the response; tell subscribers of the seam if there is one.
     Read {
         gap: Option<Gap>,
@@ -77,7 +117,7 @@ pub(crate) enum Step {
 }
 
 impl Session {
-    pub(crate) fn new(config: Config, policy: ReconnectPolicy) -> Self {
+    pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
         Self {
             last_event_id: config.last_event_id.clone(),
             reconnection_time: policy.initial_reconnection_time(),
@@ -88,6 +128,11 @@ impl Session {
             accepted: 0,
             sent: None,
             outdated: false,
+            forget_id: false,
+            changes: Changes::default(),
+            has_credentials,
+            asked_again: false,
+            attempts: 0,
             open: None,
         }
     }
@@ -108,6 +153,13 @@ impl Session {
             Input::Reconnect { .. } => {
                 self.end_response(now);
                 self.dial()
+            }
+            Input::Replace => (self.dial_beside(), None),
+            Input::Replaced { status, gap } => self.replace(status, gap, now),
+            Input::NotReplaced { cause } => (self.not_replaced(cause), None),
+            Input::Outlived => {
+                self.end_response(now);
+                (Step::Stay, Some(State::Connecting { attempt: self.attempt() }))
             }
             Input::Accepted(status) => self.accept(status, now),
             Input::NoContent => close(CloseReason::NoContent),
@@ -133,8 +185,52 @@ impl Session {
         self.reconnection_time = Duration::from_millis(milliseconds).clamp(shortest, longest);
     }
 
-    /// From the next attempt on; `None` removes the header.
-    pub(crate) fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
+    /// From the next attempt on. `number`: which change this is.
+    pub(crate) fn change(&mut self, change: Change, number: u64) {
+        if number == self.changes.taken {
+            return;
+        }
+        self.changes.taken = number;
+        self.outdated = true;
+        let origin_changes = change.target.as_ref().is_some_and(|target| !target.has_origin_of(&self.config.target));
+        self.forget_id = !change.keep_id.unwrap_or(!origin_changes && !self.forget_id);
+        if let Some(target) = change.target {
+            // What came with the old URL does not go to the new one.
+            if self.config.target.userinfo().is_some() {
+                self.config.headers.remove(AUTHORIZATION);
+            }
+            self.config.target = target;
+        }
+        match self.config.target.setting_query(&change.query) {
+            Ok(target) => self.config.target = target,
+            // The caller has gone on long since.
+            Err(error) => tracing::warn!(%error, "the URL's query was not changed"),
+        }
+        for (name, value) in change.headers {
+            // A name is only left out for further values of the same header, and there are none.
+            if let Some(name) = name {
+                self.set_header(name, value);
+            }
+        }
+    }
+
+    /// Where the next response begins. The attempt under way, if there is one, will not do.
+    pub(crate) fn resume(&mut self, resume: Resume) {
+        self.outdated = true;
+        self.forget_id = false;
+        match resume {
+            Resume::Latest => {}
+            Resume::Id(id) => self.last_event_id = id,
+            Resume::Fresh => self.last_event_id.clear(),
+        }
+    }
+
+    /// The number of the last change that an accepted response's request carried.
+    pub(crate) fn applied(&self) -> u64 {
+        self.changes.applied
+    }
+
+    fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
         let headers = &mut self.config.headers;
         match value {
             None => drop(headers.remove(name)),
@@ -144,18 +240,66 @@ impl Session {
                 Err(error) => tracing::warn!(%error, %name, "a header was not set"),
             },
         }
-        self.outdated = true;
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
+        self.asked_again = false;
+        let reason = if self.attempts == 0 { CredentialsReason::First } else { CredentialsReason::Reconnect };
+        self.dial_because(reason)
+    }
+
+    fn dial_because(&mut self, reason: CredentialsReason) -> (Step, Option<State>) {
+        let attempt = self.next_attempt();
+        (Step::Dial(Box::new(attempt), reason), Some(State::Connecting { attempt: self.attempt() }))
+    }
+
+    fn dial_beside(&mut self) -> Step {
+        self.asked_again = false;
+        self.dial_beside_because(CredentialsReason::Reconnect)
+    }
+
+    fn dial_beside_because(&mut self, reason: CredentialsReason) -> Step {
+        let attempt = Box::new(self.next_attempt());
+        Step::DialBeside { attempt, reason, sent: self.sent.clone() }
+    }
+
+    fn next_attempt(&mut self) -> Attempt {
         self.outdated = false;
-        let attempt = Attempt {
+        self.attempts += 1;
+        self.changes.dialed = self.changes.taken;
+        if std::mem::take(&mut self.forget_id) {
+            self.last_event_id.clear();
+        }
+        Attempt {
             target: self.config.target.clone(),
             headers: self.headers(),
             connect_timeout: self.config.connect_timeout,
             response_timeout: self.config.response_timeout,
-        };
-        (Step::Dial(Box::new(attempt)), Some(State::Connecting { attempt: self.attempt() }))
+        }
+    }
+
+    /// Once for each attempt: a refusal of fresh credentials is for the policy to judge.
+    fn refused(&mut self, cause: &Error) -> Option<CredentialsReason> {
+        let reason = CredentialsReason::rejected(cause).filter(|_| self.has_credentials && !self.asked_again)?;
+        self.asked_again = true;
+        Some(reason)
+    }
+
+    fn not_replaced(&mut self, cause: Error) -> Step {
+        match self.refused(&cause) {
+            Some(reason) => self.dial_beside_because(reason),
+            None => {
+                // The change goes with the next attempt.
+                self.outdated = true;
+                Step::KeepReading { cause, change: self.changes.dialed }
+            }
+        }
+    }
+
+    fn replace(&mut self, status: StatusCode, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
+        self.end_response(now);
+        let (_, state) = self.accept(status, now);
+        (Step::Read { gap }, state)
     }
 
     /// The caller's headers, and the last event ID if there is one that HTTP can carry.
@@ -177,6 +321,8 @@ impl Session {
     fn accept(&mut self, status: StatusCode, now: Instant) -> (Step, Option<State>) {
         self.open = Some(Opened { since: now, delivered: false });
         self.accepted += 1;
+        self.asked_again = false;
+        self.changes.applied = self.changes.dialed;
         let gap = (self.accepted > 1).then(|| Gap::Reconnected { sent: self.sent.clone() });
         (Step::Read { gap }, Some(State::Open { since: now, attempt: self.attempt(), status }))
     }
@@ -188,6 +334,9 @@ impl Session {
         random: f64,
         now: Instant,
     ) -> (Step, Option<State>) {
+        if let Some(reason) = self.refused(&cause) {
+            return self.dial_because(reason);
+        }
         let open_for = self.end_response(now);
         let failing_since = *self.failing_since.get_or_insert(now);
         let failure = Failure {

@@ -103,6 +103,12 @@ impl<T: Clone, K> Channel<T, K> {
         crowded
     }
 
+    /// How many items the slowest reader is behind; a stuck one no more than the ring holds.
+    pub(super) fn lag(&self) -> u64 {
+        let behind = self.readers.iter().map(|reader| self.published.saturating_sub(reader.cursor.position()));
+        behind.max().unwrap_or(0)
+    }
+
     pub(super) fn give_up_on_stuck(&mut self) {
         let (published, half) = (self.published, self.capacity as u64 / 2);
         for reader in &mut self.readers {

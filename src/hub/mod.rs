@@ -165,6 +165,13 @@ impl Hub {
         channels.transcript.iter_mut().for_each(Channel::give_up_on_stuck);
     }
 
+    /// How many items the slowest reader is behind.
+    pub(crate) fn lag(&self) -> u64 {
+        let channels = self.lock();
+        let events = channels.events.iter().map(Channel::lag);
+        events.chain(channels.transcript.iter().map(Channel::lag)).max().unwrap_or(0)
+    }
+
     /// Where the task waits for readers to catch up.
     pub(crate) fn relief(&self) -> &Relief {
         &self.relief

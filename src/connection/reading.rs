@@ -1,0 +1,272 @@
+//! [`Reading`]: an open response, turn by turn, from its bytes to the hub.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep};
+
+use crate::config::EVENTS_PER_TURN;
+use crate::delivery::Gap;
+use crate::error::{Error, ErrorKind};
+use crate::hub::{Hub, Publisher};
+use crate::transport::Exchange;
+use crate::wire::{Decoder, EventFrame, Frame};
+
+use super::Shared;
+use super::phase::{far_away, sleep};
+use super::session::end_of_stream;
+use super::sieve::{Passage, Sieve};
+
+/// How long readers that are more than half a queue behind are waited for, before publishing goes on
+/// over them. Long enough for a thread that lost its core to get it back; a reader that is stuck costs
+/// the others this much once.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What one turn of reading brought, besides what the hub has got already.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The server sent an event, whether anybody listened or not.
+    pub(super) delivered: bool,
+    /// The last valid `retry`, in milliseconds.
+    pub(super) retry: Option<u64>,
+    /// The response is over.
+    pub(super) end: Option<Error>,
+    pub(super) counts: Counts,
+}
+
+/// What came in one turn.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) bytes: u64,
+    pub(super) events: u64,
+    pub(super) comments: u64,
+    pub(super) oversized: u64,
+    /// Events that had been delivered before.
+    pub(super) repeats: u64,
+    pub(super) gaps: u64,
+}
+
+/// An open response being read.
+pub(super) struct Reading {
+    exchange: Box<Exchange>,
+    decoder: Decoder,
+    /// The decoder has nothing to give until more is pushed.
+    drained: bool,
+    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task.
+    parked: bool,
+    /// Nothing more will come from the exchange, but the decoder may hold frames.
+    end: Option<Error>,
+    /// Frames published since the hub was last asked whether anybody is far behind.
+    unchecked: usize,
+    /// Readers are being waited for, at most until then.
+    patience: Option<Pin<Box<Sleep>>>,
+    idle: Option<Idle>,
+    /// The last event with an ID was one that had been delivered before: the last event ID is behind what
+    /// was delivered.
+    repeating: bool,
+}
+
+impl Reading {
+    pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
+        let idle = idle_timeout.map(Idle::new);
+        Self {
+            exchange,
+            decoder,
+            drained: true,
+            parked: false,
+            end: None,
+            unchecked: 0,
+            patience: None,
+            idle,
+            repeating: false,
+        }
+    }
+
+    pub(super) fn last_event_id(&self) -> &str {
+        self.decoder.current_last_event_id()
+    }
+
+    pub(super) fn is_repeating(&self) -> bool {
+        self.repeating
+    }
+
+    /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
+    /// published together.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, shared: &Shared, sieve: &mut Sieve) -> Poll<Turn> {
+        // The turn before ended because nothing more had come. To ask again before the task has been
+        // woken would only keep subscribers waiting.
+        if std::mem::take(&mut self.parked) {
+            return self.poll_silence(cx);
+        }
+        let hub = &shared.hub;
+        let brief = hub.brief();
+        std::task::ready!(self.poll_room(cx, hub, brief.allowance));
+        // A turn counts as one operation: other tasks of the thread get theirs.
+        let budget = std::task::ready!(coop::poll_proceed(cx));
+        self.decoder.set_comments(brief.comments);
+        let mut turn = Turn::default();
+        let mut published = 0;
+        for _chunk in 0..EVENTS_PER_TURN {
+            if !self.drained {
+                published += self.publish(shared, EVENTS_PER_TURN - published, sieve, &mut turn);
+            }
+            if !self.drained {
+                break;
+            }
+            if let Some(end) = self.end.take() {
+                turn.end = Some(end);
+                break;
+            }
+            match self.exchange.poll_data(cx) {
+                Poll::Pending if turn.counts.bytes > 0 || published > 0 => {
+                    self.parked = true;
+                    break;
+                }
+                Poll::Pending => return self.poll_silence(cx),
+                Poll::Ready(Some(Ok(chunk))) => {
+                    turn.counts.bytes += chunk.len() as u64;
+                    self.decoder.push(chunk);
+                    self.drained = false;
+                }
+                Poll::Ready(Some(Err(error))) => self.end = Some(error),
+                Poll::Ready(None) => self.end = Some(end_of_stream()),
+            }
+        }
+        budget.made_progress();
+        if let Some(idle) = self.idle.as_mut().filter(|_| turn.counts.bytes > 0) {
+            idle.heard = true;
+        }
+        if published > 0 {
+            hub.wake();
+        }
+        Poll::Ready(turn)
+    }
+
+    /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
+    fn publish(&mut self, shared: &Shared, room: usize, sieve: &mut Sieve, turn: &mut Turn) -> usize {
+        let mut publisher = shared.hub.publisher();
+        let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
+        let mut published = 0;
+        let mut new_id = false;
+        while published < room {
+            let Some(frame) = self.decoder.next_frame() else {
+                self.drained = true;
+                break;
+            };
+            published += 1;
+            match frame {
+                Frame::Event(event) => {
+                    turn.delivered = true;
+                    turn.counts.events += 1;
+                    new_id |= event.id().is_some();
+                    if sieve.is_open() {
+                        publisher.event(event.event_type(), || event.to_event());
+                    } else {
+                        let dropped = sift(&mut publisher, event, sieve, &mut turn.counts);
+                        self.repeating = if event.id().is_some() { dropped } else { self.repeating };
+                    }
+                }
+                Frame::Comment(comment) => {
+                    turn.counts.comments += 1;
+                    publisher.comment(comment);
+                }
+                Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
+                Frame::Oversized(event) => {
+                    turn.counts.oversized += 1;
+                    new_id |= event.id().is_some();
+                    let own = |text: &str| text.to_owned();
+                    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
+                    publisher.gap(event.event_type(), &gap);
+                }
+                Frame::Id(_) => new_id = true,
+            }
+        }
+        // Still under the hub's lock: see `Shared::last_event_id`.
+        if new_id && !self.repeating {
+            shared.set_last_event_id(self.decoder.current_last_event_id());
+        }
+        drop(publisher);
+        self.unchecked += published;
+        published
+    }
+
+    /// Nothing has come: ready when that has been so for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let Some(idle) = &mut self.idle else { return Poll::Pending };
+        idle.poll(cx).map(|()| Turn { end: Some(idle.expired()), ..Turn::default() })
+    }
+
+    /// Ready when more can be published without overrunning a reader that still moves.
+    fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub, allowance: usize) -> Poll<()> {
+        if self.unchecked < EVENTS_PER_TURN.min(allowance) {
+            return Poll::Ready(());
+        }
+        if self.patience.is_none() && hub.is_crowded() {
+            self.patience = Some(Box::pin(tokio::time::sleep(PATIENCE)));
+        }
+        if let Some(patience) = &mut self.patience {
+            if hub.relief().poll(cx.waker(), || hub.is_crowded()).is_pending() {
+                std::task::ready!(patience.as_mut().poll(cx));
+                hub.relief().end();
+                hub.give_up_on_stuck();
+            }
+            self.patience = None;
+            // It was not the server that was silent.
+            if let Some(idle) = &mut self.idle {
+                idle.heard = true;
+            }
+        }
+        self.unchecked = 0;
+        Poll::Ready(())
+    }
+}
+
+/// Publishes an event unless it has been delivered before. Whether it has.
+#[cold]
+fn sift(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
+    match sieve.pass(event.id()) {
+        Passage::Drop => {
+            counts.repeats += 1;
+            return true;
+        }
+        Passage::DeliverAfter(gap) => {
+            counts.gaps += 1;
+            publisher.gap(None, &gap);
+        }
+        Passage::Deliver => {}
+    }
+    publisher.event(event.event_type(), || event.to_event());
+    false
+}
+
+/// The time that the server may be silent.
+///
+/// One timer, moved when it is asked after bytes have come: the clock is read at most once a turn.
+struct Idle {
+    timeout: Duration,
+    sleep: Pin<Box<Sleep>>,
+    /// Bytes have come since the timer was last asked.
+    heard: bool,
+}
+
+impl Idle {
+    fn new(timeout: Duration) -> Self {
+        Self { timeout, sleep: Box::pin(sleep(Instant::now(), timeout)), heard: false }
+    }
+
+    /// Ready when nothing has been heard for too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.heard) {
+            let now = Instant::now();
+            self.sleep.as_mut().reset(now.checked_add(self.timeout).unwrap_or_else(|| far_away(now)));
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+
+    fn expired(&self) -> Error {
+        Error::new(ErrorKind::IdleTimeout, format!("the server was silent for {:?}", self.timeout))
+    }
+}

@@ -1,0 +1,268 @@
+//! [`Sieve`]: which events have been delivered already, and are not delivered again.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use crate::delivery::Gap;
+
+/// How many IDs are kept while a second response is being opened: one round trip's worth of a busy stream.
+const SEAM_IDS: usize = 4096;
+
+/// Outlives responses: what a new one repeats came with an old one.
+#[derive(Debug, Default)]
+pub(super) struct Sieve {
+    repeats: Option<Repeats>,
+    seam: Option<Seam>,
+}
+
+/// What becomes of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    Deliver,
+    /// It does not follow on what was delivered last.
+    DeliverAfter(Gap),
+    Drop,
+}
+
+impl Sieve {
+    /// Drops events whose own ID is among the last `repeats` that were delivered.
+    pub(super) fn new(repeats: usize) -> Self {
+        Self { repeats: (repeats > 0).then(|| Repeats::new(repeats)), seam: None }
+    }
+
+    /// A second response is asked to begin after `sent`, while the first is still read: from here on it is
+    /// noted what comes.
+    pub(super) fn open_seam(&mut self, sent: Option<String>) {
+        self.seam = Some(Seam::new(sent));
+    }
+
+    /// The second response takes over. The gap, if it is clear that it does not follow on.
+    pub(super) fn join_seam(&mut self) -> Option<Gap> {
+        let gap = self.seam.as_mut()?.join();
+        if gap.is_some() {
+            self.seam = None;
+        }
+        gap
+    }
+
+    /// Whether a second response is on its way.
+    pub(super) fn has_seam(&self) -> bool {
+        self.seam.is_some()
+    }
+
+    /// There will be no second response, or an ordinary one.
+    pub(super) fn drop_seam(&mut self) {
+        self.seam = None;
+    }
+
+    /// Whether events have to be shown to [`pass`](Self::pass) at all: most streams ask for nothing.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.repeats.is_none() && self.seam.is_none()
+    }
+
+    /// What becomes of the next event, which sets `id`.
+    pub(super) fn pass(&mut self, id: Option<&str>) -> Passage {
+        let mut passage = Passage::Deliver;
+        if let Some(seam) = &mut self.seam {
+            passage = seam.pass(id);
+            if seam.is_over() {
+                self.seam = None;
+            }
+        }
+        if let (Some(repeats), Some(id)) = (&mut self.repeats, id) {
+            if passage != Passage::Drop && !repeats.insert(id) {
+                return Passage::Drop;
+            }
+        }
+        passage
+    }
+}
+
+/// The IDs of the last events that were delivered.
+#[derive(Debug)]
+struct Repeats {
+    most: usize,
+    order: VecDeque<Arc<str>>,
+    ids: HashSet<Arc<str>>,
+}
+
+impl Repeats {
+    fn new(most: usize) -> Self {
+        Self { most, order: VecDeque::new(), ids: HashSet::new() }
+    }
+
+    /// False if it is among them already.
+    fn insert(&mut self, id: &str) -> bool {
+        if self.ids.contains(id) {
+            return false;
+        }
+        let id: Arc<str> = id.into();
+        self.ids.insert(Arc::clone(&id));
+        self.order.push_back(id);
+        if self.order.len() > self.most {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
+        }
+        true
+    }
+}
+
+/// Where a second response has to go on: what the first delivered since the second was asked for.
+///
+/// Events without an ID are counted: so many follow each ID, and so many are repeated after it.
+#[derive(Debug)]
+struct Seam {
+    sent: Option<String>,
+    /// IDs in the order in which they came, each with the number of events without one after it. Those
+    /// right after `sent` come first, without an ID.
+    delivered: VecDeque<(Option<Arc<str>>, u64)>,
+    /// How many IDs were forgotten, since there were too many.
+    forgotten: u64,
+    joining: Option<Joining>,
+}
+
+/// How far the second response has come through what the first delivered.
+#[derive(Debug)]
+struct Joining {
+    /// Where each ID stands.
+    places: HashMap<Arc<str>, usize>,
+    at: usize,
+    /// Events without an ID that are still to be repeated here.
+    bare: u64,
+    over: bool,
+}
+
+impl Seam {
+    fn new(sent: Option<String>) -> Self {
+        Self { sent, delivered: VecDeque::from([(None, 0)]), forgotten: 0, joining: None }
+    }
+
+    fn is_over(&self) -> bool {
+        self.joining.as_ref().is_some_and(|joining| joining.over)
+    }
+
+    /// The second response begins. The gap if no ID was sent for it to begin after.
+    fn join(&mut self) -> Option<Gap> {
+        if self.sent.is_none() {
+            return Some(self.gap());
+        }
+        let place = |(at, (id, _)): (usize, &(Option<Arc<str>>, u64))| Some((id.clone()?, at));
+        let places = self.delivered.iter().enumerate().filter_map(place).collect();
+        let bare = if self.forgotten == 0 { self.delivered.front().map_or(0, |(_, bare)| *bare) } else { 0 };
+        self.joining = Some(Joining { places, at: 0, bare, over: false });
+        None
+    }
+
+    fn gap(&self) -> Gap {
+        Gap::Reconnected { sent: self.sent.clone() }
+    }
+
+    fn pass(&mut self, id: Option<&str>) -> Passage {
+        let Some(joining) = &mut self.joining else {
+            self.note(id);
+            return Passage::Deliver;
+        };
+        match id {
+            None if joining.bare > 0 => {
+                joining.bare -= 1;
+                return Passage::Drop;
+            }
+            // More without an ID than before: these are new.
+            None => {}
+            Some(id) => {
+                if let Some(&place) = joining.places.get(id) {
+                    joining.at = place;
+                    joining.bare = self.delivered.get(place).map_or(0, |(_, bare)| *bare);
+                    return Passage::Drop;
+                }
+            }
+        }
+        joining.over = true;
+        // In order up to here, and all of it: the server went on exactly where it should.
+        let complete = joining.at + 1 == self.delivered.len() && joining.bare == 0 && self.forgotten == 0;
+        if complete || joining.at > 0 { Passage::Deliver } else { Passage::DeliverAfter(self.gap()) }
+    }
+
+    fn note(&mut self, id: Option<&str>) {
+        match (id, self.delivered.back_mut()) {
+            (None, Some((_, bare))) => *bare += 1,
+            (Some(id), _) => self.delivered.push_back((Some(id.into()), 0)),
+            (None, None) => {}
+        }
+        if self.delivered.len() > SEAM_IDS {
+            self.delivered.pop_front();
+            self.forgotten += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `-` is an event without an ID.
+    fn pass(sieve: &mut Sieve, ids: &str) -> String {
+        let passed = ids.split(' ').filter(|id| !id.is_empty()).map(|id| {
+            let passage = sieve.pass((id != "-").then_some(id));
+            match passage {
+                Passage::Deliver => id.to_owned(),
+                Passage::DeliverAfter(_) => format!("gap {id}"),
+                Passage::Drop => String::new(),
+            }
+        });
+        passed.filter(|id| !id.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn an_event_is_not_repeated_while_its_id_is_among_the_last() {
+        let mut sieve = Sieve::new(3);
+        assert_eq!(pass(&mut sieve, "1 2 3 1 3 - - 4 1 2"), "1 2 3 - - 4 1 2");
+        assert!(Sieve::new(0).is_open());
+    }
+
+    #[test]
+    fn a_second_response_goes_on_where_the_first_was_left() {
+        for (first, second, expected) in [
+            // It begins after what was sent, and repeats what came meanwhile.
+            ("1 2 3", "1 2 3 4 5", "4 5"),
+            ("", "1 2", "1 2"),
+            // It began later than asked, but among what came.
+            ("1 2 3", "3 4", "4"),
+            // Somewhere else.
+            ("1 2 3", "7 8", "gap 7 8"),
+            // Repeats stop at the first ID that is not known.
+            ("1 2", "2 3 2", "3 2"),
+            // Events without an ID are known by the one before.
+            ("- 1 - 2 -", "- 1 - 2 - - 3", "- 3"),
+            ("- -", "- - - 1", "- 1"),
+        ] {
+            let mut sieve = Sieve::new(0);
+            sieve.open_seam(Some("0".into()));
+            assert_eq!(pass(&mut sieve, first), first);
+            assert_eq!(sieve.join_seam(), None);
+            assert_eq!(pass(&mut sieve, second), expected, "{first:?}, then {second:?}");
+        }
+    }
+
+    #[test]
+    fn without_an_id_to_begin_after_nothing_says_where_a_second_response_begins() {
+        let mut sieve = Sieve::new(0);
+        sieve.open_seam(None);
+        assert_eq!(sieve.join_seam(), Some(Gap::Reconnected { sent: None }));
+        assert!(sieve.is_open());
+    }
+
+    #[test]
+    fn the_ids_of_a_seam_are_bounded_and_what_was_forgotten_is_a_gap() {
+        let mut sieve = Sieve::new(0);
+        sieve.open_seam(Some("0".into()));
+        for number in 0..2 * SEAM_IDS {
+            assert_eq!(sieve.pass(Some(&number.to_string())), Passage::Deliver);
+        }
+        assert!(sieve.seam.as_ref().unwrap().delivered.len() <= SEAM_IDS);
+        assert_eq!(sieve.join_seam(), None);
+        assert!(matches!(sieve.pass(Some("0")), Passage::DeliverAfter(_)));
+    }
+}

@@ -1,0 +1,119 @@
+//! [`Credentials`]: an asynchronous source of headers, asked before each attempt.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::timeout;
+
+use crate::error::{Error, ErrorKind};
+
+/// How long a source may take: a token server that takes longer is down, and the attempt is retried.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a source of credentials is asked: see [`StreamBuilder::credentials`](crate::StreamBuilder::credentials).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CredentialsReason {
+    /// For the first attempt.
+    First,
+    /// For a later one. What was given before may still be good.
+    Reconnect,
+    /// The server has just refused what was given: only something fresh can help.
+    #[non_exhaustive]
+    Rejected {
+        /// 401 or 403.
+        status: StatusCode,
+        /// The response's first `WWW-Authenticate` (RFC 9110, section 11.6.1).
+        challenge: Option<HeaderValue>,
+    },
+}
+
+impl CredentialsReason {
+    /// If this is the refusal of credentials.
+    pub(crate) fn rejected(error: &Error) -> Option<Self> {
+        let status = error.status().filter(|status| matches!(status.as_u16(), 401 | 403))?;
+        let challenge = error.headers().and_then(|headers| headers.get(http::header::WWW_AUTHENTICATE));
+        Some(Self::Rejected { status, challenge: challenge.cloned() })
+    }
+}
+
+type Answer = Result<HeaderMap, Box<dyn StdError + Send + Sync>>;
+type Source = dyn Fn(CredentialsReason) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    source: Arc<Source>,
+}
+
+impl Credentials {
+    pub(crate) fn new<F, Fut, E>(source: F) -> Self
+    where
+        F: Fn(CredentialsReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HeaderMap, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let source = move |reason| {
+            let answer = source(reason);
+            Box::pin(async move { answer.await.map_err(Into::into) }) as Pin<Box<dyn Future<Output = Answer> + Send>>
+        };
+        Self { source: Arc::new(source) }
+    }
+
+    /// Asks the source, and adds what it gives to the headers of an attempt, in place of what they have
+    /// of the same name. `own` is the header that belongs to the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the source's.
+    pub(crate) fn ask(
+        &self,
+        reason: CredentialsReason,
+        mut headers: HeaderMap,
+        own: HeaderName,
+    ) -> impl Future<Output = Result<HeaderMap, Error>> + Send + use<> {
+        let source = Arc::clone(&self.source);
+        async move {
+            let answer = timeout(TIMEOUT, source(reason)).await.map_err(|_| {
+                Error::new(ErrorKind::CredentialsTimeout, format!("no credentials came within {TIMEOUT:?}"))
+            })?;
+            let given = answer.map_err(|error| {
+                Error::with_source(ErrorKind::Credentials, "the source of credentials failed", error)
+            })?;
+            if given.contains_key(&own) || given.len() > MOST {
+                let message = format!("credentials cannot hold {own}, nor over {MOST} headers");
+                return Err(Error::new(ErrorKind::Credentials, message));
+            }
+            merge(&mut headers, given);
+            Ok(headers)
+        }
+    }
+}
+
+/// No server takes nearly as many, and a `HeaderMap` that overflows panics.
+const MOST: usize = 1024;
+
+fn merge(headers: &mut HeaderMap, given: HeaderMap) {
+    for name in given.keys() {
+        headers.remove(name);
+    }
+    let mut last = None;
+    for (name, mut value) in given {
+        // A name is only left out for further values of the same header.
+        last = name.or(last);
+        value.set_sensitive(true);
+        if let Some(name) = &last {
+            headers.append(name.clone(), value);
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
