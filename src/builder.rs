@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::retry::ReconnectPolicy;
 use crate::subscription::Subscription;
 use crate::target::Target;
-use crate::transport::{self, Connect};
+use crate::transport::{self, BoxFuture, Connect};
 
 /// One stream, before it is built.
 ///
@@ -32,6 +32,8 @@ pub struct StreamBuilder {
     /// Set by itself: it holds whatever the policy, and whichever comes first.
     reconnection_time: Option<Duration>,
     credentials: Option<Credentials>,
+    /// Never locked: a builder is `Sync`, and the caller's future need not be.
+    stop: Mutex<Option<BoxFuture<()>>>,
 }
 
 impl StreamBuilder {
@@ -39,7 +41,9 @@ impl StreamBuilder {
         let invalid = |error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error);
         let config = url.map_err(invalid).and_then(Target::parse).map(Config::new);
         let policy = ReconnectPolicy::daemon();
-        Self { connector, config, query: Vec::new(), policy, reconnection_time: None, credentials: None }.userinfo()
+        let stop = Mutex::new(None);
+        Self { connector, config, query: Vec::new(), policy, reconnection_time: None, credentials: None, stop }
+            .userinfo()
     }
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
@@ -179,6 +183,15 @@ impl StreamBuilder {
         Self { credentials: Some(Credentials::new(source)), ..self }
     }
 
+    /// Shuts the stream down when `stop` is done: `tokio::signal::ctrl_c`, a cancellation token, another
+    /// task's end. Polled by the connection task, from [`connect`](Handle::connect) on.
+    pub fn stop_when<F>(self, stop: F) -> Self
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        Self { stop: Mutex::new(Some(Box::pin(async { drop(stop.await) }))), ..self }
+    }
+
     /// A name for logs; empty by default.
     pub fn name(self, name: impl Into<String>) -> Self {
         self.set(|config| config.name = name.into())
@@ -197,7 +210,8 @@ impl StreamBuilder {
             Some(time) => self.policy.reconnection_time(time),
             None => self.policy,
         };
-        let launch = Launch { config, policy, credentials: self.credentials, connector: self.connector };
+        let stop = self.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let launch = Launch { config, policy, credentials: self.credentials, connector: self.connector, stop };
         Ok(Handle::new(Link::new(Shared::new(launch))))
     }
 

@@ -5,12 +5,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use crate::change::{Apply, Change, Resume};
 use crate::connection::Link;
+use crate::drain::{Drain, Drained, Draining};
 use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::filter::Filter;
 use crate::monitor::{Monitor, StateChanges, closed};
 use crate::state::{CloseReason, State};
@@ -227,6 +232,32 @@ impl Handle {
         Shutdown { ended: Box::pin(ended) }
     }
 }
+
+impl Handle {
+    /// Closes the connection for good, like [`shutdown`](Self::shutdown), and gives subscribers until a
+    /// deadline to take what is queued. Nothing more is read from the server at the call. When the deadline has passed, what is
+    /// left is dropped and subscriptions end.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped: see [`Draining`].
+    pub fn shutdown_with(&self, drain: Drain) -> Draining {
+        let shared = Arc::clone(self.link.shared());
+        let now = Instant::now();
+        let tally = shared.hub.tally();
+        let shutdown = self.shutdown();
+        let outcome = async move {
+            let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
+            let reason = shutdown.await;
+            let (delivered, dropped) = tally.settle(deadline).await;
+            Drained { delivered, dropped, last_event_id: shared.last_event_id(), reason }
+        };
+        Draining { outcome: Box::pin(outcome) }
+    }
+}
+
+/// What no clock can hold is far enough away.
+const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Clone for Handle {
     fn clone(&self) -> Self {

@@ -69,7 +69,8 @@
 //!
 //! # Stopping
 //!
-//! [`Handle::shutdown`] is signalled at the call. Dropping all handles and subscriptions ends the task
+//! [`Handle::shutdown`] is signalled at the call; [`Handle::shutdown_with`] lets subscribers empty their
+//! queues until a deadline; [`StreamBuilder::stop_when`] ties the stream to Ctrl-C, say. Dropping all handles and subscriptions ends the task
 //! as well, in whatever phase. A [`Monitor`] keeps nothing alive.
 //!
 //! # Secrets
@@ -101,6 +102,7 @@ mod config;
 mod connection;
 mod credentials;
 mod delivery;
+mod drain;
 mod error;
 mod event;
 mod event_stream;
@@ -123,6 +125,7 @@ pub use crate::change::{Apply, Change, Resume};
 pub use crate::client::{Client, ClientBuilder, open};
 pub use crate::credentials::CredentialsReason;
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
+pub use crate::drain::{Drain, Drained, Draining};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Event, EventBuilder};
 pub use crate::event_stream::{EventStream, StreamBody};

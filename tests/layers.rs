@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("filter", &["event"]),
     ("target", &["error"]),
     ("state", &["error"]),
+    ("drain", &["state"]),
     ("stats", &["error"]),
     ("credentials", &["error"]),
     ("delivery", &["event", "state"]),
@@ -50,6 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "change",
             "connection",
+            "drain",
             "error",
             "filter",
             "monitor",

@@ -14,7 +14,7 @@ use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::retry;
 use crate::state::CloseReason;
-use crate::transport::{self, Attempt, Connect, Dialed, Exchange};
+use crate::transport::{self, Attempt, BoxFuture, Connect, Dialed, Exchange};
 use crate::wire::Decoder;
 
 use super::command::Asked;
@@ -40,6 +40,12 @@ pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Outpu
     async move {
         // The actor, and with it the socket, is gone before anybody hears of the end.
         exit.record(ended.await);
+    }
+}
+
+async fn done(stop: &mut Option<BoxFuture<()>>) {
+    if let Some(stop) = stop {
+        stop.await;
     }
 }
 
@@ -74,6 +80,8 @@ struct Actor {
     session: Session,
     connector: Arc<dyn Connect>,
     credentials: Option<Credentials>,
+    /// The caller's: done when the stream is to be shut down.
+    stop: Option<BoxFuture<()>>,
     phase: Phase,
     sieve: Sieve,
     /// Spreads the waits.
@@ -87,17 +95,20 @@ impl Actor {
     fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
         // To dial is the first step; until then there is nothing to wait for.
         let phase = Phase::Dialing(Box::pin(std::future::pending()));
-        let Launch { config, policy, credentials, connector } = launch;
+        let Launch { config, policy, credentials, connector, stop } = launch;
         let random = policy.random();
         let sieve = Sieve::new(config.drop_repeats);
         let session = Session::new(config, policy, credentials.is_some());
-        Self { shared, session, connector, credentials, phase, sieve, random }
+        Self { shared, session, connector, credentials, stop, phase, sieve, random }
     }
 
     async fn run(mut self: Box<Self>) -> CloseReason {
         // What was asked before `connect` goes with the first attempt, which is a new one anyway.
         let mut asked = self.shared.mailbox.take();
-        asked.reconnect = false;
+        (asked.reconnect, asked.replace) = (false, false);
+        if let Some(resume) = asked.resume.take() {
+            self.session.resume(resume);
+        }
         let mut flow = self.on_asked(asked);
         if flow.is_continue() {
             flow = self.handle(Input::Dial);
@@ -115,6 +126,7 @@ impl Actor {
                     asked.set(mailbox.notified());
                     self.on_asked(self.shared.mailbox.take())
                 }
+                () = done(&mut self.stop), if self.stop.is_some() => ControlFlow::Break(CloseReason::Shutdown),
                 progress = poll_fn(|cx| self.phase.poll(cx, &self.shared, &mut self.sieve)) => self.on_progress(progress),
             };
             if let ControlFlow::Break(reason) = flow {

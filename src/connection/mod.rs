@@ -27,7 +27,7 @@ use crate::hub::Hub;
 use crate::retry::ReconnectPolicy;
 use crate::state::{CloseReason, State};
 use crate::stats::{Counters, Stats};
-use crate::transport::Connect;
+use crate::transport::{BoxFuture, Connect};
 
 use self::command::{Mailbox, Stop};
 use self::reading::Counts;
@@ -75,6 +75,8 @@ pub(crate) struct Launch {
     pub(crate) policy: ReconnectPolicy,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) connector: Arc<dyn Connect>,
+    /// Done when the stream is to be shut down.
+    pub(crate) stop: Option<BoxFuture<()>>,
 }
 
 impl Shared {

@@ -118,11 +118,17 @@ impl<T: Clone, K> Channel<T, K> {
 
     /// Forgets readers that have gone; whether any are left.
     pub(super) fn is_used(&mut self) -> bool {
-        self.readers.retain(|reader| Arc::strong_count(&reader.cursor) > 1);
+        self.readers.retain(|reader| !reader.cursor.is_gone());
         !self.readers.is_empty()
     }
 
+    /// How far each reader has come.
+    pub(super) fn cursors(&self) -> impl Iterator<Item = Arc<Cursor>> {
+        self.readers.iter().map(|reader| Arc::clone(&reader.cursor))
+    }
+
     pub(super) fn close(self) {
+        self.readers.iter().for_each(|reader| reader.cursor.end_at(self.published));
         // Without a sender the ring ends after what is in it.
         drop(self.ring);
         self.waker.notify_waiters();

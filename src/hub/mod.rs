@@ -8,6 +8,7 @@ mod channel;
 mod gaps;
 mod reader;
 mod relief;
+mod tally;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,8 +21,10 @@ use crate::state::State;
 
 use self::channel::Channel;
 pub(crate) use self::gaps::GapReader;
+use self::reader::Cursor;
 pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;
+pub(crate) use self::tally::Tally;
 
 /// Where events are published and subscriptions begin.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ struct Channels {
     /// The least capacity of them all.
     smallest: Option<usize>,
     closed: bool,
+    /// The readers of events at the close: they may have something to take.
+    ended: Vec<Arc<Cursor>>,
 }
 
 impl Channels {
@@ -118,11 +123,22 @@ impl Hub {
         let (events, transcript) = {
             let mut channels = self.lock();
             channels.closed = true;
+            let cursors: Vec<_> = channels.events.iter().flat_map(Channel::cursors).collect();
+            channels.ended.extend(cursors);
             (std::mem::take(&mut channels.events), std::mem::take(&mut channels.transcript))
         };
         events.into_iter().for_each(Channel::close);
         transcript.into_iter().for_each(Channel::close);
         self.relief.signal();
+        // Whoever had taken everything before has finished now.
+        self.relief.finished();
+    }
+
+    /// Counts, from now on, what the subscriptions there are take and leave.
+    pub(crate) fn tally(&self) -> Tally {
+        let channels = self.lock();
+        let open = channels.events.iter().flat_map(Channel::cursors);
+        Tally::new(open.chain(channels.ended.iter().cloned()), Arc::clone(&self.relief))
     }
 
     /// Forgets channels that nobody listens to any more.

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll};
 
 use tokio::sync::broadcast::error::TryRecvError;
@@ -28,15 +28,44 @@ pub(crate) struct Reader<T> {
 #[derive(Debug)]
 pub(super) struct Cursor {
     position: AtomicU64,
+    /// How many of the items up to here it missed.
+    missed: AtomicU64,
+    /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
+    end: AtomicU64,
+    gone: AtomicBool,
 }
+
+/// No channel gets that far.
+const OPEN: u64 = u64::MAX;
 
 impl Cursor {
     pub(super) fn at(position: u64) -> Self {
-        Self { position: AtomicU64::new(position) }
+        let (position, end) = (AtomicU64::new(position), AtomicU64::new(OPEN));
+        Self { position, missed: AtomicU64::new(0), end, gone: AtomicBool::new(false) }
     }
 
     pub(super) fn position(&self) -> u64 {
         self.position.load(Ordering::Acquire)
+    }
+
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// Nothing comes after `end`. The first to say so is right.
+    pub(super) fn end_at(&self, end: u64) {
+        let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// How many items there are still to take; `None` while more can come.
+    pub(super) fn left(&self) -> Option<u64> {
+        let end = self.end.load(Ordering::Acquire);
+        (end != OPEN).then(|| end.saturating_sub(self.position()))
+    }
+
+    /// The reader was dropped.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// A load and a store: there is one writer.
@@ -89,12 +118,16 @@ impl<T: Clone> Reader<T> {
     /// What is there without waiting.
     #[inline]
     fn try_take(&mut self) -> Option<Taken<T>> {
+        if self.relief.is_cut() {
+            return Some(Taken::Closed);
+        }
         let taken = match self.ring.try_recv() {
             Ok(item) => {
                 self.cursor.advance(1);
                 Taken::Item(item)
             }
             Err(TryRecvError::Lagged(missed)) => {
+                self.cursor.missed.fetch_add(missed, Ordering::Relaxed);
                 self.cursor.advance(missed);
                 Taken::Lagged(missed)
             }
@@ -111,11 +144,30 @@ impl<T: Clone> Reader<T> {
         Some(taken)
     }
 
-    /// Tells a waiting publisher, once this reader has caught up.
+    /// Tells who waits for it, once this reader has caught up.
     #[inline]
     fn relieve(&self) {
-        if self.relief.is_awaited() && self.ring.len() <= self.half {
+        if self.relief.is_awaited() {
+            self.report();
+        }
+    }
+
+    #[cold]
+    fn report(&self) {
+        let left = self.ring.len();
+        if left <= self.half {
             self.relief.signal();
         }
+        if left == 0 {
+            self.relief.finished();
+        }
+    }
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.cursor.end_at(self.cursor.position() + self.ring.len() as u64);
+        self.cursor.gone.store(true, Ordering::Release);
+        self.relief.finished();
     }
 }
