@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::handle::Handle;
 use crate::retry::ReconnectPolicy;
+use crate::store::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
 use crate::target::Target;
 use crate::transport::{self, BoxFuture, Connect};
@@ -34,6 +35,7 @@ pub struct StreamBuilder {
     credentials: Option<Credentials>,
     /// Never locked: a builder is `Sync`, and the caller's future need not be.
     stop: Mutex<Option<BoxFuture<()>>>,
+    store: Option<Store>,
 }
 
 impl StreamBuilder {
@@ -42,8 +44,8 @@ impl StreamBuilder {
         let config = url.map_err(invalid).and_then(Target::parse).map(Config::new);
         let policy = ReconnectPolicy::daemon();
         let stop = Mutex::new(None);
-        Self { connector, config, query: Vec::new(), policy, reconnection_time: None, credentials: None, stop }
-            .userinfo()
+        let (query, reconnection_time, credentials, store) = (Vec::new(), None, None, None);
+        Self { connector, config, query, policy, reconnection_time, credentials, stop, store }.userinfo()
     }
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
@@ -192,6 +194,28 @@ impl StreamBuilder {
         Self { stop: Mutex::new(Some(Box::pin(async { drop(stop.await) }))), ..self }
     }
 
+    /// Where the last event ID is kept for the next run of the program, and when. Asked once, before the first
+    /// attempt, for up to 20 s; what it has goes before [`last_event_id`](Self::last_event_id). Saved at most
+    /// ten times a second, one save at a time, and once more when the stream ends.
+    ///
+    /// A store that fails never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
+    /// [`Stats::failures`](crate::Stats::failures)), and tried again a second later. A stream whose store
+    /// did not say where to begin tells subscribers so, with a [`Gap::Reconnected`](crate::Gap::Reconnected)
+    /// before the first event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::{Client, Commit, FileStore};
+    ///
+    /// let store = FileStore::new("/var/lib/relay/last-event-id");
+    /// let handle = Client::new().stream("http://127.0.0.1/").resume_store(store, Commit::Delivery).build()?;
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    pub fn resume_store(self, store: impl ResumeStore, commit: Commit) -> Self {
+        Self { store: Some(Store::new(store, commit)), ..self }
+    }
+
     /// A name for logs; empty by default.
     pub fn name(self, name: impl Into<String>) -> Self {
         self.set(|config| config.name = name.into())
@@ -211,7 +235,8 @@ impl StreamBuilder {
             None => self.policy,
         };
         let stop = self.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let launch = Launch { config, policy, credentials: self.credentials, connector: self.connector, stop };
+        let Self { connector, credentials, store, .. } = self;
+        let launch = Launch { config, policy, credentials, connector, stop, store };
         Ok(Handle::new(Link::new(Shared::new(launch))))
     }
 

@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Credentials,
     /// The source of credentials took longer than 30 s.
     CredentialsTimeout,
+    /// The resume store failed, or took longer than 5 s.
+    Store,
     /// The host name did not resolve.
     Dns,
     /// No TCP connection: refused, unreachable, reset.
@@ -90,6 +92,7 @@ impl ErrorKind {
             self,
             Self::Credentials
                 | Self::CredentialsTimeout
+                | Self::Store
                 | Self::Dns
                 | Self::Connect
                 | Self::ConnectTimeout

@@ -35,13 +35,32 @@ pub struct Event {
 }
 
 /// Where the parts of an event stand in its text.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) data: Span,
     /// Empty for the default type.
     pub(crate) event_type: Span,
     pub(crate) id: Id,
-    pub(crate) retry: Option<u64>,
+    pub(crate) retry: Retry,
+    /// Which event of its stream it is, from 1; 0 for one that came with none.
+    pub(crate) position: u64,
+}
+
+/// Milliseconds, if there are any: in eight bytes, since each event has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry(u64);
+
+impl Retry {
+    const NONE: u64 = u64::MAX;
+
+    #[inline]
+    pub(crate) fn new(milliseconds: Option<u64>) -> Self {
+        Self(milliseconds.map_or(Self::NONE, |milliseconds| milliseconds.min(Self::NONE - 1)))
+    }
+
+    fn get(self) -> Option<u64> {
+        (self.0 != Self::NONE).then_some(self.0)
+    }
 }
 
 /// The last event ID of an event, and whether the block itself set it.
@@ -126,7 +145,7 @@ impl Event {
 
     /// The reconnection time that this block set.
     pub fn retry(&self) -> Option<Duration> {
-        self.layout().retry.map(Duration::from_millis)
+        self.layout().retry.get().map(Duration::from_millis)
     }
 
     /// The event in wire format, blank line included.
@@ -135,6 +154,11 @@ impl Event {
     /// other lines: types and IDs are validated when an event is built. An inherited ID is not written.
     pub fn encode(&self) -> String {
         crate::wire::encode(self)
+    }
+
+    /// Which event of its stream this is: IDs repeat, and are inherited.
+    pub(crate) fn position(&self) -> u64 {
+        self.layout().position
     }
 
     fn layout(&self) -> &Layout {
@@ -238,7 +262,8 @@ impl EventBuilder {
             data: Span::new(data),
             event_type: Span::new(event_type),
             id: if self.id.is_some() { Id::Own(Span::new(id)) } else { Id::None },
-            retry: self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)),
+            retry: Retry::new(self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX))),
+            position: 0,
         };
         Ok(Event::from_parts(layout, &text))
     }

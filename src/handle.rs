@@ -20,6 +20,7 @@ use crate::filter::Filter;
 use crate::monitor::{Monitor, StateChanges, closed};
 use crate::state::{CloseReason, State};
 use crate::stats::Stats;
+use crate::subscribe_options::SubscribeOptions;
 use crate::subscription::Subscription;
 use crate::transcript::Transcript;
 use crate::transport;
@@ -61,8 +62,15 @@ impl Handle {
     /// A queue of the events that pass `filter`, from now on. Before [`connect`](Self::connect) the
     /// first event cannot be missed; on a closed stream the queue ends at once.
     pub fn subscribe(&self, filter: impl Into<Filter>) -> Subscription {
+        self.subscribe_with(filter, SubscribeOptions::default())
+    }
+
+    /// The same, with a name, another capacity, or acknowledgements.
+    pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
         let shared = self.link.shared();
-        Subscription::new(shared.hub.subscribe(filter.into(), shared.capacity()), Arc::clone(&self.link))
+        let capacity = options.capacity.unwrap_or_else(|| shared.capacity());
+        let subscribed = shared.hub.subscribe(filter.into(), capacity, options.acknowledging);
+        Subscription::new(subscribed, options.name, Arc::clone(&self.link))
     }
 
     /// Everything that happens from now on, in order: for recorders.
@@ -219,24 +227,19 @@ impl Handle {
 
     /// Closes the connection for good. Signalled at the call; await the result to know that the
     /// socket is closed and the task has ended. Nothing more is published, and what was queued can
-    /// still be taken.
+    /// still be taken. A resume store is given what may be saved by then; what is acknowledged later, is not
+    /// saved: [`shutdown_with`](Self::shutdown_with) waits for that.
     pub fn shutdown(&self) -> Shutdown {
-        let shared = Arc::clone(self.link.shared());
-        shared.shutdown();
-        let monitor = self.monitor();
-        let ended = async move {
-            let reason = monitor.closed().await;
-            shared.task_ended().await;
-            reason
-        };
-        Shutdown { ended: Box::pin(ended) }
+        self.link.shared().shutdown();
+        Shutdown { ended: Box::pin(self.monitor().ended()) }
     }
 }
 
 impl Handle {
     /// Closes the connection for good, like [`shutdown`](Self::shutdown), and gives subscribers until a
-    /// deadline to take what is queued. Nothing more is read from the server at the call. When the deadline has passed, what is
-    /// left is dropped and subscriptions end.
+    /// deadline to take what is queued and to acknowledge it. Nothing more is read from the server. When the
+    /// deadline has passed, what is left is dropped and subscriptions end. The resume store, if there is
+    /// one, has been given the last event ID when the future is done; that may take 10 s more.
     ///
     /// # Cancel safety
     ///
@@ -244,12 +247,13 @@ impl Handle {
     pub fn shutdown_with(&self, drain: Drain) -> Draining {
         let shared = Arc::clone(self.link.shared());
         let now = Instant::now();
+        let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
         let tally = shared.hub.tally();
-        let shutdown = self.shutdown();
+        shared.drain(deadline);
+        let ended = self.monitor().ended();
         let outcome = async move {
-            let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
-            let reason = shutdown.await;
             let (delivered, dropped) = tally.settle(deadline).await;
+            let reason = ended.await;
             Drained { delivered, dropped, last_event_id: shared.last_event_id(), reason }
         };
         Draining { outcome: Box::pin(outcome) }

@@ -100,6 +100,13 @@ impl Monitor {
         closed.ok().and_then(|standing| standing.state.close_reason().cloned()).unwrap_or(CloseReason::Abandoned)
     }
 
+    /// The same, and the task is gone as well.
+    pub(crate) async fn ended(self) -> CloseReason {
+        let reason = self.closed().await;
+        self.shared.task_ended().await;
+        reason
+    }
+
     /// Why the connection closed; `None` while it has not.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.shared.close_reason()

@@ -13,7 +13,7 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{GapReader, Reader, Taken};
+use crate::hub::{Account, GapReader, Reader, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -34,6 +34,9 @@ pub struct Subscription {
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     reader: Reader<Event>,
     gaps: GapReader,
+    /// If what is taken has to be acknowledged.
+    account: Option<Account>,
+    name: String,
     /// Taken from this position, but a gap that stands before it came to light meanwhile.
     held_back: Option<(u64, Delivery)>,
     missed: u64,
@@ -41,8 +44,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new((reader, gaps): (Reader<Event>, GapReader), link: Arc<Link>) -> Self {
-        Self { reader, gaps, held_back: None, missed: 0, seat: Seat::new(link) }
+    pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
+        let Subscribed { reader, gaps, account } = subscribed;
+        Self { reader, gaps, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
     /// The next event or gap. `None` when the connection is closed for good and everything that was
@@ -76,6 +80,31 @@ impl Subscription {
         Handle::new(Arc::clone(&self.seat.link))
     }
 
+    /// Says that an event has been processed, for a subscription that is
+    /// [`acknowledging`](crate::SubscribeOptions::acknowledging): in any order, each for itself. False if there
+    /// was nothing to acknowledge: the event was acknowledged before, did not come from here, or came before
+    /// the program went [back](Handle::reconnect_from); or the subscription is not acknowledging.
+    ///
+    /// An event that is never acknowledged holds the resume store where it is, and 65,536 of them hold it there for
+    /// as long as the subscription lives. What was lost ([`Gap::Lagged`], [`Gap::Oversized`]) holds nothing.
+    pub fn acknowledge(&self, event: &Event) -> bool {
+        self.account.as_ref().is_some_and(|account| account.acknowledge(event))
+    }
+
+    /// Drops the subscription, and lets the resume store go on past what it did not acknowledge or take. A
+    /// subscription that is only dropped holds the store there until the program has started again, or has gone
+    /// [back](Handle::reconnect_from): nothing else says that those events were processed.
+    pub fn retire(mut self) {
+        self.account.iter_mut().for_each(Account::retire);
+    }
+
+    fn lagged(&mut self, missed: u64) -> Gap {
+        self.missed += missed;
+        let stream = self.seat.link.shared().name();
+        tracing::warn!(stream, subscription = self.name, missed, "a subscription has lost its oldest events");
+        Gap::Lagged { missed }
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let budget = std::task::ready!(coop::poll_proceed(cx));
         let delivery = self.poll_next_delivery(cx);
@@ -93,12 +122,14 @@ impl Subscription {
         if let Some((_, delivery)) = self.held_back.take() {
             return Poll::Ready(Some(delivery));
         }
-        let taken = self.reader.poll_take(cx).map(|taken| match taken {
+        let reader = &mut self.reader;
+        let taken = match &self.account {
+            None => reader.poll_take(cx),
+            Some(account) => account.take(|| reader.poll_take(cx)),
+        };
+        let taken = taken.map(|taken| match taken {
             Taken::Item(event) => Some(Delivery::Event(event)),
-            Taken::Lagged(missed) => {
-                self.missed += missed;
-                Some(Delivery::Gap(Gap::Lagged { missed }))
-            }
+            Taken::Lagged(missed) => Some(Delivery::Gap(self.lagged(missed))),
             Taken::Closed => None,
         });
         // A gap may have been logged after the look above, and before what was taken was published.
@@ -120,7 +151,9 @@ impl Stream for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("stream", &self.seat).field("missed", &self.missed).finish_non_exhaustive()
+        let mut subscription = f.debug_struct("Subscription");
+        subscription.field("name", &self.name).field("stream", &self.seat).field("missed", &self.missed);
+        subscription.finish_non_exhaustive()
     }
 }
 
@@ -150,13 +183,21 @@ impl Events {
         self.subscription.close_reason()
     }
 
+    /// See [`Subscription::acknowledge`].
+    pub fn acknowledge(&self, event: &Event) -> bool {
+        self.subscription.acknowledge(event)
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             match std::task::ready!(self.subscription.poll_recv(cx)) {
                 None => return Poll::Ready(None),
                 Some(Delivery::Event(event)) => return Poll::Ready(Some(event)),
+                // Has been logged.
+                Some(Delivery::Gap(Gap::Lagged { .. })) => {}
                 Some(Delivery::Gap(gap)) if gap.is_loss() => {
-                    tracing::warn!(stream = self.subscription.seat.link.shared().name(), %gap, "events are missing");
+                    let stream = self.subscription.seat.link.shared().name();
+                    tracing::warn!(stream, subscription = self.subscription.name, %gap, "events are missing");
                 }
                 Some(Delivery::Gap(_)) => {}
             }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use http::StatusCode;
@@ -18,6 +19,8 @@ use crate::transport::{self, Attempt, BoxFuture, Connect, Dialed, Exchange};
 use crate::wire::Decoder;
 
 use super::command::Asked;
+use super::ending::{Ending, save_the_rest};
+use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
 use super::reading::{Reading, Turn};
 use super::session::{Input, Session, Step};
@@ -32,15 +35,25 @@ pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Outpu
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::begin(shared, *launch));
     let ended = async move {
-        let reason = actor.run().await;
-        tracing::info!(%reason, "closed");
-        reason
+        let ending = actor.run().await;
+        tracing::info!(reason = %ending.reason, "closed");
+        ending
     };
-    let ended = ended.instrument(span);
+    let ended = ended.instrument(span.clone());
     async move {
         // The actor, and with it the socket, is gone before anybody hears of the end.
-        exit.record(ended.await);
+        let Ending { reason, keeper, until } = ended.await;
+        let shared = Arc::clone(&exit.shared);
+        exit.record(reason);
+        drop(exit);
+        if let Some(keeper) = keeper {
+            Box::pin(save_the_rest(&shared, keeper, until)).instrument(span).await;
+        }
     }
+}
+
+fn poll_keeper(keeper: &mut Option<Box<Keeper>>, cx: &mut Context<'_>, shared: &Shared) -> Poll<Error> {
+    keeper.as_mut().map_or(Poll::Pending, |keeper| keeper.poll(cx, shared))
 }
 
 async fn done(stop: &mut Option<BoxFuture<()>>) {
@@ -82,6 +95,9 @@ struct Actor {
     credentials: Option<Credentials>,
     /// The caller's: done when the stream is to be shut down.
     stop: Option<BoxFuture<()>>,
+    keeper: Option<Box<Keeper>>,
+    /// How long subscribers may take to finish, once somebody has shut down.
+    until: Option<Instant>,
     phase: Phase,
     sieve: Sieve,
     /// Spreads the waits.
@@ -95,14 +111,23 @@ impl Actor {
     fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
         // To dial is the first step; until then there is nothing to wait for.
         let phase = Phase::Dialing(Box::pin(std::future::pending()));
-        let Launch { config, policy, credentials, connector, stop } = launch;
+        let Launch { config, policy, credentials, connector, stop, store } = launch;
         let random = policy.random();
         let sieve = Sieve::new(config.drop_repeats);
         let session = Session::new(config, policy, credentials.is_some());
-        Self { shared, session, connector, credentials, stop, phase, sieve, random }
+        let keeper = store.map(|store| Box::new(Keeper::new(store)));
+        Self { shared, session, connector, credentials, stop, keeper, until: None, phase, sieve, random }
     }
 
-    async fn run(mut self: Box<Self>) -> CloseReason {
+    async fn run(mut self: Box<Self>) -> Ending {
+        let reason = self.follow().await;
+        if matches!(reason, CloseReason::Shutdown) {
+            self.until.get_or_insert_with(Instant::now);
+        }
+        Ending { reason, keeper: self.keeper.take(), until: self.until }
+    }
+
+    async fn follow(&mut self) -> CloseReason {
         // What was asked before `connect` goes with the first attempt, which is a new one anyway.
         let mut asked = self.shared.mailbox.take();
         (asked.reconnect, asked.replace) = (false, false);
@@ -111,7 +136,13 @@ impl Actor {
         }
         let mut flow = self.on_asked(asked);
         if flow.is_continue() {
-            flow = self.handle(Input::Dial);
+            flow = match &self.keeper {
+                None => self.handle(Input::Dial),
+                Some(keeper) => {
+                    self.phase = Phase::Loading(keeper.load());
+                    self.handle(Input::Load)
+                }
+            };
         }
         if let ControlFlow::Break(reason) = flow {
             return reason;
@@ -127,6 +158,10 @@ impl Actor {
                     self.on_asked(self.shared.mailbox.take())
                 }
                 () = done(&mut self.stop), if self.stop.is_some() => ControlFlow::Break(CloseReason::Shutdown),
+                failure = poll_fn(|cx| poll_keeper(&mut self.keeper, cx, &self.shared)), if self.keeper.is_some() => {
+                    self.shared.store_failed(&failure);
+                    ControlFlow::Continue(())
+                }
                 progress = poll_fn(|cx| self.phase.poll(cx, &self.shared, &mut self.sieve)) => self.on_progress(progress),
             };
             if let ControlFlow::Break(reason) = flow {
@@ -137,9 +172,15 @@ impl Actor {
 
     fn on_asked(&mut self, asked: Asked) -> Flow {
         if let Some(stop) = asked.stop {
+            self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
         }
         self.session.change(asked.change, asked.changes);
+        if self.phase.is_loading() {
+            // The first attempt carries whatever is asked before it.
+            asked.resume.into_iter().for_each(|resume| self.session.resume(resume));
+            return ControlFlow::Continue(());
+        }
         if let Some(resume) = asked.resume {
             self.session.resume(resume);
             return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
@@ -152,6 +193,7 @@ impl Actor {
 
     fn on_progress(&mut self, progress: Progress) -> Flow {
         match progress {
+            Progress::Loaded(loaded) => self.on_loaded(loaded),
             Progress::WaitOver => self.handle(Input::Dial),
             Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
@@ -178,6 +220,19 @@ impl Actor {
         }
     }
 
+    fn on_loaded(&mut self, loaded: Result<Option<String>, Error>) -> Flow {
+        let lost = loaded.is_err();
+        match loaded {
+            Ok(Some(id)) => {
+                self.session.restore(&id);
+                self.keeper.iter_mut().for_each(|keeper| keeper.loaded(id.clone()));
+            }
+            Ok(None) => {}
+            Err(error) => self.shared.store_failed(&error),
+        }
+        self.handle(Input::Loaded { lost })
+    }
+
     fn read(&mut self, exchange: Box<Exchange>) {
         let config = self.session.config();
         let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
@@ -198,6 +253,7 @@ impl Actor {
         if let Phase::Reading { reading, .. } = &self.phase {
             if !reading.is_repeating() && reading.last_event_id() != self.session.last_event_id() {
                 self.session.set_last_event_id(reading.last_event_id());
+                self.keeper.iter_mut().for_each(|keeper| keeper.moved(reading.last_event_id()));
             }
         }
         if let Some(milliseconds) = turn.retry {
@@ -238,7 +294,7 @@ impl Actor {
             Step::Stay => {}
             Step::Dial(attempt, reason) => {
                 self.sieve.drop_seam();
-                self.shared.set_last_event_id(self.session.last_event_id());
+                self.begin_at();
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
             Step::DialBeside { attempt, reason, sent } => {
@@ -256,6 +312,15 @@ impl Actor {
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
         ControlFlow::Continue(())
+    }
+
+    /// The next response begins after `id`: most often where the last one ended.
+    fn begin_at(&mut self) {
+        let id = self.session.last_event_id();
+        if self.shared.set_last_event_id(id) {
+            self.shared.hub.restart(id);
+            self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
+        }
     }
 
     /// A response was accepted; queues are told if it is not the first.

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::change::{Apply, Change, Resume};
 use crate::error::Error;
@@ -36,8 +37,20 @@ pub(crate) struct Asked {
 pub(crate) enum Stop {
     /// Somebody called `shutdown`.
     Shutdown,
+    /// Somebody called `shutdown_with`: subscribers may take their time until then.
+    Drain(Instant),
     /// Nobody is left who could listen or ask.
     Abandoned,
+}
+
+impl Stop {
+    /// Until when subscribers may acknowledge what they have; at once, if nobody said.
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Drain(deadline) => Some(deadline),
+            Self::Shutdown | Self::Abandoned => None,
+        }
+    }
 }
 
 impl Mailbox {

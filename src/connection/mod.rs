@@ -5,6 +5,8 @@
 
 mod actor;
 mod command;
+mod ending;
+mod keeper;
 mod phase;
 mod reading;
 mod session;
@@ -27,6 +29,7 @@ use crate::hub::Hub;
 use crate::retry::ReconnectPolicy;
 use crate::state::{CloseReason, State};
 use crate::stats::{Counters, Stats};
+use crate::store::Store;
 use crate::transport::{BoxFuture, Connect};
 
 use self::command::{Mailbox, Stop};
@@ -77,16 +80,18 @@ pub(crate) struct Launch {
     pub(crate) connector: Arc<dyn Connect>,
     /// Done when the stream is to be shut down.
     pub(crate) stop: Option<BoxFuture<()>>,
+    pub(crate) store: Option<Store>,
 }
 
 impl Shared {
     pub(crate) fn new(launch: Launch) -> Arc<Self> {
         let config = &launch.config;
+        let mailbox = Mailbox::default();
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
-            hub: Hub::new(),
-            mailbox: Mailbox::default(),
+            hub: Hub::new(Arc::clone(&mailbox.signal)),
+            mailbox,
             standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),
             launch: Mutex::new(Some(Box::new(launch))),
@@ -123,11 +128,24 @@ impl Shared {
         lock(&self.last_event_id).clone()
     }
 
-    fn set_last_event_id(&self, id: &str) {
+    /// Whether it was another before.
+    fn set_last_event_id(&self, id: &str) -> bool {
         let mut last = lock(&self.last_event_id);
-        if *last != id {
+        let changes = *last != id;
+        if changes {
             id.clone_into(&mut last);
         }
+        changes
+    }
+
+    /// The ID up to which everything has been acknowledged, if that is news.
+    fn acknowledged(&self) -> Option<Arc<str>> {
+        self.hub.acknowledged(|| lock(&self.last_event_id).as_str().into())
+    }
+
+    fn store_failed(&self, error: &Error) {
+        tracing::warn!(error = error as &dyn std::error::Error, "the resume store failed");
+        self.count(|counters| counters.failed(error));
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -177,6 +195,11 @@ impl Shared {
     /// Signals the task to stop, or closes at once if there never was one.
     pub(crate) fn shutdown(&self) {
         self.stop(Stop::Shutdown);
+    }
+
+    /// The same, and subscribers may take their time until `deadline`.
+    pub(crate) fn drain(&self, deadline: Instant) {
+        self.stop(Stop::Drain(deadline));
     }
 
     /// Waits until the task is gone. Any number of callers may, and each may give up.
@@ -242,7 +265,7 @@ impl Shared {
 impl From<Stop> for CloseReason {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Shutdown => Self::Shutdown,
+            Stop::Shutdown | Stop::Drain(_) => Self::Shutdown,
             Stop::Abandoned => Self::Abandoned,
         }
     }

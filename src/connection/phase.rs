@@ -1,8 +1,8 @@
 //! [`Phase`]: what the connection task is doing, with everything that belongs to it.
 //!
 //! ```text
-//! Dialing -> Reading -> Waiting -> Dialing …
-//!    +----------------------^
+//! Loading -> Dialing -> Reading -> Waiting -> Dialing …
+//!               +----------------------^
 //! ```
 //!
 //! Futures and timers live in their phase and are polled in place; nothing is created per turn.
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::error::Error;
+use crate::store::StoreFuture;
 use crate::transport::{BoxFuture, Dialed};
 
 use super::Shared;
@@ -24,6 +25,8 @@ use super::sieve::Sieve;
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
 pub(super) enum Phase {
+    /// The resume store is asked where to begin.
+    Loading(StoreFuture<Option<String>>),
     Dialing(Dialing),
     Reading {
         reading: Box<Reading>,
@@ -35,6 +38,7 @@ pub(super) enum Phase {
 
 /// How a phase came along.
 pub(super) enum Progress {
+    Loaded(Result<Option<String>, Error>),
     Dialed(Result<Dialed, Error>),
     /// The attempt beside the open response has an outcome.
     Succeeded(Result<Dialed, Error>),
@@ -48,6 +52,7 @@ impl Phase {
     /// Progress is lost only with the phase.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, sieve: &mut Sieve) -> Poll<Progress> {
         match self {
+            Self::Loading(loading) => loading.as_mut().poll(cx).map(Progress::Loaded),
             Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
             Self::Reading { reading, successor } => {
                 if let Some(Poll::Ready(dialed)) = successor.as_mut().map(|dialing| dialing.as_mut().poll(cx)) {
@@ -58,6 +63,10 @@ impl Phase {
             }
             Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
         }
+    }
+
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self, Self::Loading(_))
     }
 
     pub(super) fn is_dialing(&self) -> bool {
@@ -75,7 +84,7 @@ impl Phase {
                 *successor = Some(dialing);
                 true
             }
-            Self::Dialing(_) | Self::Waiting(_) => false,
+            Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => false,
         }
     }
 
@@ -83,7 +92,7 @@ impl Phase {
     pub(super) fn take_successor(&mut self) -> Option<Dialing> {
         match self {
             Self::Reading { successor, .. } => successor.take(),
-            Self::Dialing(_) | Self::Waiting(_) => None,
+            Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
         }
     }
 }

@@ -163,7 +163,7 @@ impl Reading {
                     turn.counts.events += 1;
                     new_id |= event.id().is_some();
                     if sieve.is_open() {
-                        publisher.event(event.event_type(), || event.to_event());
+                        publisher.event(event.event_type(), |position| event.to_event_at(position));
                     } else {
                         let dropped = sift(&mut publisher, event, sieve, &mut turn.counts);
                         self.repeating = if event.id().is_some() { dropped } else { self.repeating };
@@ -238,7 +238,7 @@ fn sift(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve,
         }
         Passage::Deliver => {}
     }
-    publisher.event(event.event_type(), || event.to_event());
+    publisher.event(event.event_type(), |position| event.to_event_at(position));
     false
 }
 

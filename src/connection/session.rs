@@ -29,6 +29,10 @@ pub(crate) struct Session {
     failing_since: Option<Instant>,
     /// Responses accepted so far: from the second on, subscribers are told.
     accepted: u64,
+    /// A caller has said where to begin.
+    placed: bool,
+    /// The resume store did not say where to begin: subscribers are told with the first response.
+    lost_place: bool,
     /// What the attempt under way carries as last event ID.
     sent: Option<String>,
     /// Something was changed after the attempt under way was made.
@@ -62,6 +66,10 @@ struct Opened {
 
 /// What happened.
 pub(crate) enum Input {
+    /// `connect` was called, and the resume store is asked where to begin.
+    Load,
+    /// It has answered. `lost`: it could not say where.
+    Loaded { lost: bool },
     /// `connect` was called, or the wait is over.
     Dial,
     /// A response was accepted.
@@ -126,6 +134,8 @@ impl Session {
             waits: 0,
             failing_since: None,
             accepted: 0,
+            placed: false,
+            lost_place: false,
             sent: None,
             outdated: false,
             forget_id: false,
@@ -148,6 +158,11 @@ impl Session {
     /// Takes an input; answers what to do and how the connection stands then, if that has changed.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> (Step, Option<State>) {
         match input {
+            Input::Load => (Step::Stay, Some(State::Connecting { attempt: self.attempt() })),
+            Input::Loaded { lost } => {
+                self.lost_place |= lost && !self.placed;
+                (self.dial().0, None)
+            }
             Input::Dial => self.dial(),
             Input::Reconnect { dialing: true } if !self.outdated => (Step::Stay, None),
             Input::Reconnect { .. } => {
@@ -164,6 +179,13 @@ impl Session {
             Input::Accepted(status) => self.accept(status, now),
             Input::NoContent => close(CloseReason::NoContent),
             Input::Ended { cause, retry_after, random } => self.ended(cause, retry_after, random, now),
+        }
+    }
+
+    /// What the resume store says, unless a caller has said something else since.
+    pub(crate) fn restore(&mut self, id: &str) {
+        if !self.placed {
+            id.clone_into(&mut self.last_event_id);
         }
     }
 
@@ -219,10 +241,11 @@ impl Session {
         self.outdated = true;
         self.forget_id = false;
         match resume {
-            Resume::Latest => {}
+            Resume::Latest => return,
             Resume::Id(id) => self.last_event_id = id,
             Resume::Fresh => self.last_event_id.clear(),
         }
+        self.placed = true;
     }
 
     /// The number of the last change that an accepted response's request carried.
@@ -323,7 +346,8 @@ impl Session {
         self.accepted += 1;
         self.asked_again = false;
         self.changes.applied = self.changes.dialed;
-        let gap = (self.accepted > 1).then(|| Gap::Reconnected { sent: self.sent.clone() });
+        let is_seam = self.accepted > 1 || std::mem::take(&mut self.lost_place);
+        let gap = is_seam.then(|| Gap::Reconnected { sent: self.sent.clone() });
         (Step::Read { gap }, Some(State::Open { since: now, attempt: self.attempt(), status }))
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, broadcast};
 use crate::delivery::Gap;
 
 use super::gaps::{GapLog, GapReader};
+use super::ledger::Ledger;
 use super::reader::{Cursor, Reader};
 use super::relief::Relief;
 
@@ -24,12 +25,16 @@ pub(super) struct Channel<T, K> {
     /// There is something that readers have not been woken for.
     news: bool,
     readers: Vec<Seen>,
+    /// Whether a reader has an account in the ledger.
+    acknowledging: bool,
 }
 
 /// A reader, as the publisher sees it.
 #[derive(Debug)]
 struct Seen {
     cursor: Arc<Cursor>,
+    /// Its number in the ledger.
+    account: Option<u64>,
     /// It was given time to catch up and did not. Of no concern until it has.
     stuck: bool,
 }
@@ -47,6 +52,7 @@ impl<T: Clone, K: PartialEq> Channel<T, K> {
                 published: 0,
                 news: false,
                 readers: Vec::new(),
+                acknowledging: false,
             });
             channels.len() - 1
         });
@@ -63,9 +69,15 @@ impl<T: Clone, K> Channel<T, K> {
         self.capacity
     }
 
-    pub(super) fn reader(&mut self, relief: &Arc<Relief>) -> Reader<T> {
+    /// How many items the ring holds: tokio rounds up.
+    pub(super) fn ring_size(&self) -> usize {
+        self.capacity.next_power_of_two()
+    }
+
+    pub(super) fn reader(&mut self, relief: &Arc<Relief>, account: Option<u64>) -> Reader<T> {
         let cursor = Arc::new(Cursor::at(self.published));
-        self.readers.push(Seen { cursor: Arc::clone(&cursor), stuck: false });
+        self.readers.push(Seen { cursor: Arc::clone(&cursor), account, stuck: false });
+        self.acknowledging |= account.is_some();
         Reader::new(self.ring.subscribe(), cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
     }
 
@@ -80,8 +92,16 @@ impl<T: Clone, K> Channel<T, K> {
         self.news = true;
     }
 
+    /// Notes the event that is published next, for those who have to acknowledge it.
+    #[inline]
+    pub(super) fn note(&self, ledger: &Ledger, position: u64) {
+        if self.acknowledging {
+            ledger.published(self.readers.iter().filter_map(|reader| reader.account), position);
+        }
+    }
+
     pub(super) fn publish_gap(&mut self, gap: Gap) {
-        let ring_size = self.capacity.next_power_of_two() as u64;
+        let ring_size = self.ring_size() as u64;
         GapLog::lock(&self.gaps).push(gap, self.published, self.published.saturating_sub(ring_size));
         self.news = true;
     }
@@ -119,6 +139,7 @@ impl<T: Clone, K> Channel<T, K> {
     /// Forgets readers that have gone; whether any are left.
     pub(super) fn is_used(&mut self) -> bool {
         self.readers.retain(|reader| !reader.cursor.is_gone());
+        self.acknowledging = self.readers.iter().any(|reader| reader.account.is_some());
         !self.readers.is_empty()
     }
 

@@ -6,6 +6,7 @@
 
 mod channel;
 mod gaps;
+mod ledger;
 mod reader;
 mod relief;
 mod tally;
@@ -21,6 +22,8 @@ use crate::state::State;
 
 use self::channel::Channel;
 pub(crate) use self::gaps::GapReader;
+pub(crate) use self::ledger::Account;
+use self::ledger::Ledger;
 use self::reader::Cursor;
 pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;
@@ -31,12 +34,15 @@ pub(crate) use self::tally::Tally;
 pub(crate) struct Hub {
     channels: Mutex<Channels>,
     relief: Arc<Relief>,
+    ledger: Arc<Ledger>,
 }
 
 #[derive(Debug, Default)]
 struct Channels {
     events: Vec<Channel<Event, Filter>>,
     transcript: Vec<Channel<TranscriptItem, ()>>,
+    /// How many events have been published, whether anybody listened or not.
+    position: u64,
     /// The least capacity of them all.
     smallest: Option<usize>,
     closed: bool,
@@ -61,6 +67,13 @@ impl Channels {
     }
 }
 
+/// What a subscription has at the hub.
+pub(crate) struct Subscribed {
+    pub(crate) reader: Reader<Event>,
+    pub(crate) gaps: GapReader,
+    pub(crate) account: Option<Account>,
+}
+
 /// What the publisher has to know before a turn.
 pub(crate) struct Brief {
     /// Somebody wants comments.
@@ -71,30 +84,58 @@ pub(crate) struct Brief {
 }
 
 impl Hub {
-    pub(crate) fn new() -> Self {
-        Self { channels: Mutex::default(), relief: Arc::default() }
+    /// `signal` wakes the task when something has been acknowledged.
+    pub(crate) fn new(signal: Arc<Notify>) -> Self {
+        Self { channels: Mutex::default(), relief: Arc::default(), ledger: Arc::new(Ledger::new(signal)) }
     }
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
-    pub(crate) fn subscribe(&self, filter: Filter, capacity: usize) -> (Reader<Event>, GapReader) {
+    /// `acknowledging`: what it takes is open until it is acknowledged.
+    pub(crate) fn subscribe(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
         let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
-        let subscribed = (channel.reader(&self.relief), channel.gap_reader());
+        let account = acknowledging.then(|| self.ledger.open(channel.ring_size()));
+        let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
+        let gaps = channel.gap_reader();
         channels.settle();
-        subscribed
+        Subscribed { reader, gaps, account }
+    }
+
+    /// Whether anything has been acknowledged since this was last asked.
+    pub(crate) fn has_acknowledged(&self) -> bool {
+        self.ledger.has_news()
+    }
+
+    /// The ID up to which everything has been acknowledged, if that is news. `last`: the stream's last
+    /// event ID.
+    pub(crate) fn acknowledged(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
+        let _published = self.lock();
+        self.ledger.safe(last)
+    }
+
+    /// Whether everything that acknowledging subscriptions got has been acknowledged. From the first call on
+    /// the task is woken by each acknowledgement.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.ledger.is_settled()
+    }
+
+    /// The stream begins anew after `id`: what was published before need not be acknowledged any more.
+    pub(crate) fn restart(&self, id: &str) {
+        let channels = self.lock();
+        self.ledger.restart(channels.position, id);
     }
 
     /// A reader of everything, in order, from now on.
     pub(crate) fn transcript(&self, capacity: usize) -> Reader<TranscriptItem> {
         let mut channels = self.lock();
-        let reader = Channel::find_or_add(&mut channels.transcript, (), capacity).reader(&self.relief);
+        let reader = Channel::find_or_add(&mut channels.transcript, (), capacity).reader(&self.relief, None);
         channels.settle();
         reader
     }
 
     /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake).
     pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock() }
+        Publisher { channels: self.lock(), ledger: &self.ledger }
     }
 
     /// Wakes the readers of what was published since the last call, once for all of it.
@@ -203,6 +244,7 @@ impl Hub {
 /// The hub, locked for publishing. Events are only built when somebody listens.
 pub(crate) struct Publisher<'a> {
     channels: MutexGuard<'a, Channels>,
+    ledger: &'a Ledger,
 }
 
 impl Publisher<'_> {
@@ -211,19 +253,24 @@ impl Publisher<'_> {
         self.channels.allowance()
     }
 
-    /// Publishes an event of this type. It is only built if somebody listens.
-    pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce() -> Event) {
-        let Channels { events, transcript, .. } = &mut *self.channels;
+    /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
+    pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
+        let Channels { events, transcript, position, .. } = &mut *self.channels;
+        *position += 1;
         let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
         let first = matching.next();
         if first.is_none() && transcript.is_empty() {
             return;
         }
-        let event = build();
-        matching.for_each(|channel| channel.publish(event.clone()));
+        let event = build(*position);
+        for channel in matching {
+            channel.note(self.ledger, *position);
+            channel.publish(event.clone());
+        }
         transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
         // Most often the only one: it takes the event itself.
         if let Some(channel) = first {
+            channel.note(self.ledger, *position);
             channel.publish(event);
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{DEFAULT_EVENT_TYPE, Event, Id, Layout, Span};
+use crate::event::{DEFAULT_EVENT_TYPE, Event, Id, Layout, Retry, Span};
 
 use super::carried::Carried;
 
@@ -67,13 +67,19 @@ impl<'a> EventFrame<'a> {
 
     /// The event, owned: one allocation, of its own text's size.
     pub fn to_event(&self) -> Event {
+        self.to_event_at(0)
+    }
+
+    /// The same, as the one at this position of a stream.
+    #[inline]
+    pub(crate) fn to_event_at(self, position: u64) -> Event {
         let id = match self.id {
             Some(span) => Id::Own(span),
             None if self.last_event_id().is_empty() => Id::None,
             None => Id::Inherited(self.carried.shared()),
         };
-        let Self { data, event_type, carried, .. } = *self;
-        Event::from_parts(Layout { data, event_type, id, retry: carried.retry }, self.text)
+        let Self { data, event_type, carried, .. } = self;
+        Event::from_parts(Layout { data, event_type, id, retry: Retry::new(carried.retry), position }, self.text)
     }
 
     fn part(&self, span: Span) -> &'a str {

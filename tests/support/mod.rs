@@ -38,9 +38,10 @@ impl Server {
             for number in 0.. {
                 let Ok((tcp, _)) = listener.accept().await else { return };
                 tcp.set_nodelay(true).unwrap();
-                let mut connection = Connection { tcp };
+                let mut connection = Connection { tcp, request: String::new() };
                 let Some(request) = connection.read_head().await else { continue };
-                seen.lock().unwrap().push(request);
+                seen.lock().unwrap().push(request.clone());
+                connection.request = request;
                 tokio::spawn(script(number, connection));
             }
         });
@@ -56,6 +57,20 @@ impl Server {
             async move {
                 let answer = &answers[number.min(answers.len() - 1)];
                 connection.send(answer).await;
+            }
+        })
+        .await
+    }
+
+    /// A server that answers each connection with the events after its last event ID, a number, and stays.
+    pub async fn resuming(events: impl Fn(u64) -> String + Send + Sync + 'static) -> Self {
+        let events = Arc::new(events);
+        Self::start(move |_, mut connection| {
+            let events = Arc::clone(&events);
+            async move {
+                let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok());
+                connection.send(&format!("{OPEN}{}", events(after.unwrap_or(0)))).await;
+                connection.closed().await;
             }
         })
         .await
@@ -88,6 +103,7 @@ pub fn header(request: &str, name: &str) -> Option<String> {
 /// One connection, in the server's hands.
 pub struct Connection {
     pub tcp: TcpStream,
+    pub request: String,
 }
 
 impl Connection {

@@ -1,0 +1,38 @@
+//! Goes on where the last run stopped, however it stopped: `cargo run --example resume -- [URL [FILE]]`.
+
+#[path = "tail/server.rs"]
+mod server;
+
+use std::{env, error::Error, time::Duration};
+
+use sseclient::{Client, Commit, Delivery, Drain, FileStore, Filter, SubscribeOptions};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = env::args().skip(1);
+    let (url, mut wanted) = match args.next() {
+        Some(url) => (url, u64::MAX),
+        None => (server::start().await?, 5),
+    };
+    let file = args.next().map_or_else(|| env::temp_dir().join("sseclient-example-resume"), Into::into);
+    println!("the last event ID is kept in {}", file.display());
+
+    let store = FileStore::new(file);
+    let handle = Client::new().stream(url).resume_store(store, Commit::Acknowledgement).build()?;
+    let mut orders = handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging());
+    handle.connect();
+    while wanted > 0 {
+        match orders.recv().await {
+            Some(Delivery::Event(event)) => {
+                println!("{} {:?}", event.last_event_id(), event.data()); // the work: may be done twice, never not at all
+                orders.acknowledge(&event);
+                wanted -= 1;
+            }
+            Some(Delivery::Gap(gap)) => println!("{gap}"),
+            None => break,
+        }
+    }
+    drop(orders);
+    let drained = handle.shutdown_with(Drain { deadline: Duration::from_secs(5) }).await;
+    Ok(drained.reason.into_result()?)
+}

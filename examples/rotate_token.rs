@@ -1,0 +1,41 @@
+//! A token that expires, and no event that is lost for it: `cargo run --example rotate_token -- [URL]`.
+
+#[path = "tail/server.rs"]
+mod server;
+
+use std::{error::Error, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use sseclient::{Apply, Client, CredentialsReason, Delivery, Filter};
+use tokio::time::interval;
+
+/// A real one asks a token server, and keeps what it gave until it is `Rejected`.
+async fn token(reason: CredentialsReason) -> Result<HeaderMap, http::Error> {
+    println!("a token is needed: {reason:?}");
+    let bearer = HeaderValue::from_str(&format!("Bearer {}", std::process::id()))?;
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = match std::env::args().nth(1) {
+        Some(url) => url,
+        None => server::start().await?,
+    };
+    let handle = Client::new().stream(url).credentials(token).build()?;
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    let (mut expiry, mut wanted) = (interval(Duration::from_secs(1)), 10);
+    while wanted > 0 {
+        tokio::select! {
+            // Before it expires: a second response takes over, and only then the first is let go.
+            _ = expiry.tick() => drop(handle.update(|request| request, Apply::MakeBeforeBreak)),
+            delivery = events.recv() => match delivery {
+                Some(Delivery::Event(event)) => { println!("{:?}", event.data()); wanted -= 1 }
+                Some(Delivery::Gap(gap)) => println!("{gap}"),
+                None => break,
+            },
+        }
+    }
+    Ok(handle.shutdown().await.into_result()?)
+}

@@ -1,0 +1,40 @@
+//! What is left to do when a stream has closed: subscribers may acknowledge what they still have.
+
+use std::future::poll_fn;
+use std::pin::pin;
+
+use tokio::time::Instant;
+
+use crate::state::CloseReason;
+
+use super::Shared;
+use super::keeper::Keeper;
+use super::phase::far_away;
+
+/// How a stream ended.
+pub(super) struct Ending {
+    pub(super) reason: CloseReason,
+    pub(super) keeper: Option<Box<Keeper>>,
+    /// How long subscribers may take; as long as they like, if nobody said.
+    pub(super) until: Option<Instant>,
+}
+
+/// Saves what is acknowledged until nothing is open, or the time is over, or somebody shuts down.
+pub(super) async fn save_the_rest(shared: &Shared, mut keeper: Box<Keeper>, mut until: Option<Instant>) {
+    while keeper.waits_for_subscribers() && !shared.hub.is_settled() {
+        let asked = pin!(shared.mailbox.signal.notified());
+        let over = pin!(tokio::time::sleep_until(until.unwrap_or_else(|| far_away(Instant::now()))));
+        tokio::select! {
+            () = over => break,
+            () = asked => {
+                if let Some(stop) = shared.mailbox.take().stop {
+                    until = Some(stop.deadline().unwrap_or_else(Instant::now));
+                }
+            }
+            failure = poll_fn(|cx| keeper.poll(cx, shared)) => shared.store_failed(&failure),
+        }
+    }
+    for failure in keeper.flush(shared).await {
+        shared.store_failed(&failure);
+    }
+}

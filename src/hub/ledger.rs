@@ -1,0 +1,256 @@
+//! [`Ledger`]: which events are to be acknowledged, and up to where everything has been.
+//!
+//! By position in the stream, since IDs repeat and are inherited. Each acknowledging subscription has an
+//! [`Account`]; the stream is safe up to the newest event before anything that one of them has open: in
+//! its queue, or taken and not acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use tokio::sync::Notify;
+
+use crate::event::Event;
+
+use super::reader::Taken;
+
+/// How many events a subscription may have taken and not acknowledged; more are not told apart, and hold
+/// the stream where it is.
+const MOST_OPEN: usize = 64 * 1024;
+
+/// Locked after the hub, never before it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    book: Mutex<Book>,
+    /// Something has been acknowledged since the task last looked.
+    news: AtomicBool,
+    /// The task wants to know of each acknowledgement, not only of the first since it last looked.
+    eager: AtomicBool,
+    signal: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    entries: Vec<Entry>,
+    opened: u64,
+    /// Acknowledged, and not yet known to be safe.
+    acknowledged: BTreeMap<u64, Arc<str>>,
+    /// Where the subscriptions that were dropped had something open.
+    barrier: Option<u64>,
+    /// Where the program has gone back: older events are no concern any more.
+    since: u64,
+    /// Gone back to, and not yet known to the task.
+    restarted: Option<Arc<str>>,
+}
+
+/// One account's side in the book.
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    /// In the queue, which holds no more than this many.
+    queued: VecDeque<u64>,
+    queue: usize,
+    /// Taken and not acknowledged.
+    taken: BTreeSet<u64>,
+    /// The first that was taken beyond what is kept.
+    excess: Option<u64>,
+}
+
+impl Entry {
+    /// What the queue has no room for it drops, oldest first, and tells its reader.
+    fn published(&mut self, position: u64) {
+        if self.queued.len() == self.queue {
+            self.queued.pop_front();
+        }
+        self.queued.push_back(position);
+    }
+
+    fn took(&mut self, position: u64, since: u64) {
+        while self.queued.front().is_some_and(|&queued| queued <= position) {
+            self.queued.pop_front();
+        }
+        if position <= since {
+            return;
+        }
+        if self.taken.len() < MOST_OPEN {
+            self.taken.insert(position);
+        } else if self.excess.is_none() {
+            self.excess = Some(position);
+            tracing::warn!(unacknowledged = MOST_OPEN, "too many events are not acknowledged: nothing newer is saved");
+        }
+    }
+
+    /// The first position that is not safe.
+    fn bound(&self) -> Option<u64> {
+        self.taken.first().or(self.excess.as_ref()).or_else(|| self.queued.front()).copied()
+    }
+
+    /// Whether anything in this range is open.
+    fn has_open(&self, range: &RangeInclusive<u64>) -> bool {
+        let queued = self.queued.get(self.queued.partition_point(|queued| queued < range.start()));
+        self.taken.range(range.clone()).next().is_some() || queued.is_some_and(|queued| range.contains(queued))
+    }
+}
+
+impl Book {
+    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.number == number)
+    }
+
+    /// Remembers the ID of an event that was acknowledged, and forgets the one before if nothing is open
+    /// between them: so there are hardly more than there are open.
+    fn acknowledged(&mut self, position: u64, id: &str) {
+        let before = self.acknowledged.range(..position).next_back().map(|(&before, _)| before);
+        if let Some(before) = before {
+            // At this very event, too: somebody else may have it open.
+            let between = before + 1..=position;
+            let barred = self.barrier.is_some_and(|barrier| between.contains(&barrier));
+            if !barred && !self.entries.iter().any(|entry| entry.has_open(&between)) {
+                self.acknowledged.remove(&before);
+            }
+        }
+        self.acknowledged.insert(position, id.into());
+    }
+}
+
+impl Ledger {
+    /// `signal` wakes the task.
+    pub(super) fn new(signal: Arc<Notify>) -> Self {
+        Self { book: Mutex::default(), news: AtomicBool::new(false), eager: AtomicBool::new(false), signal }
+    }
+
+    /// For a subscription whose queue holds so many events.
+    pub(super) fn open(self: &Arc<Self>, queue: usize) -> Account {
+        let mut book = self.lock();
+        book.opened += 1;
+        let number = book.opened;
+        let (queued, taken) = (VecDeque::new(), BTreeSet::new());
+        book.entries.push(Entry { number, queued, queue, taken, excess: None });
+        Account { ledger: Arc::clone(self), number, retired: false }
+    }
+
+    /// An event goes into the queues of these accounts.
+    pub(super) fn published(&self, accounts: impl Iterator<Item = u64>, position: u64) {
+        let mut book = self.lock();
+        for number in accounts {
+            book.entry(number).into_iter().for_each(|entry| entry.published(position));
+        }
+    }
+
+    /// The program goes back to `id`: what came up to `position` is no concern any more.
+    pub(super) fn restart(&self, position: u64, id: &str) {
+        let mut book = self.lock();
+        book.since = position;
+        book.barrier = None;
+        book.acknowledged.clear();
+        for entry in &mut book.entries {
+            entry.queued.clear();
+            entry.taken.clear();
+            entry.excess = None;
+        }
+        book.restarted = Some(id.into());
+        // The task itself restarts it: it needs no waking.
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Whether something has been acknowledged since the last time.
+    pub(super) fn has_news(&self) -> bool {
+        self.news.swap(false, Ordering::AcqRel)
+    }
+
+    /// The ID up to which everything has been acknowledged, if that is news. `last` is the stream's last
+    /// event ID, safe when nobody has anything open.
+    pub(super) fn safe(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
+        let mut book = self.lock();
+        let restarted = book.restarted.take();
+        let bound = book.entries.iter().filter_map(Entry::bound).chain(book.barrier).min();
+        let open = bound.map(|bound| book.acknowledged.split_off(&bound)).unwrap_or_default();
+        let safe = std::mem::replace(&mut book.acknowledged, open).into_values().next_back();
+        match bound {
+            // Also what nobody had to acknowledge; but somebody has to be there who would have had to.
+            None if !book.entries.is_empty() => Some(last()),
+            _ => safe.or(restarted),
+        }
+    }
+
+    /// Whether nobody has anything open. From the first call on the task is woken by each acknowledgement.
+    pub(super) fn is_settled(&self) -> bool {
+        self.eager.store(true, Ordering::Release);
+        self.lock().entries.iter().all(|entry| entry.bound().is_none())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        // Each change is whole before anything can panic.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        if !self.news.swap(true, Ordering::AcqRel) || self.eager.load(Ordering::Acquire) {
+            self.signal.notify_one();
+        }
+    }
+}
+
+/// One subscription's part of the ledger.
+///
+/// # Drop behavior
+///
+/// What is open then stays open: nothing else says that it was processed.
+#[derive(Debug)]
+pub(crate) struct Account {
+    ledger: Arc<Ledger>,
+    number: u64,
+    retired: bool,
+}
+
+impl Account {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between.
+    pub(crate) fn take(&self, take: impl FnOnce() -> Poll<Taken<Event>>) -> Poll<Taken<Event>> {
+        let mut book = self.ledger.lock();
+        let since = book.since;
+        let taken = take();
+        if let (Poll::Ready(Taken::Item(event)), Some(entry)) = (&taken, book.entry(self.number)) {
+            entry.took(event.position(), since);
+        }
+        taken
+    }
+
+    /// False if the event was not open: never taken here, or acknowledged before.
+    pub(crate) fn acknowledge(&self, event: &Event) -> bool {
+        let mut book = self.ledger.lock();
+        let was_open = book.entry(self.number).is_some_and(|entry| entry.taken.remove(&event.position()));
+        if was_open {
+            book.acknowledged(event.position(), event.last_event_id());
+        }
+        drop(book);
+        if was_open {
+            self.ledger.tell();
+        }
+        was_open
+    }
+
+    /// Lets go of what is open.
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut book = self.ledger.lock();
+        if let Some(index) = book.entries.iter().position(|entry| entry.number == self.number) {
+            let entry = book.entries.swap_remove(index);
+            if !self.retired {
+                book.barrier = book.barrier.into_iter().chain(entry.bound()).min();
+            }
+        }
+        drop(book);
+        self.ledger.tell();
+    }
+}
