@@ -5,7 +5,7 @@ mod server;
 
 use std::{env, error::Error, time::Duration};
 
-use sseclient::{Client, Commit, Delivery, Drain, FileStore, Filter, SubscribeOptions};
+use sseclient::{Client, Commit, Delivery, Drain, FileStore, Filter, Gap, Resume, SubscribeOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -16,23 +16,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let file = args.next().map_or_else(|| env::temp_dir().join("sseclient-example-resume"), Into::into);
     println!("the last event ID is kept in {}", file.display());
-
     let store = FileStore::new(file);
     let handle = Client::new().stream(url).resume_store(store, Commit::Acknowledgement).build()?;
     let mut orders = handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging());
     handle.connect();
+    let mut done = String::new();
     while wanted > 0 {
         match orders.recv().await {
             Some(Delivery::Event(event)) => {
-                println!("{} {:?}", event.last_event_id(), event.data()); // the work: may be done twice, never not at all
+                done = event.last_event_id().to_owned();
+                println!("{done} {:?}", event.data()); // the work: may be done twice, never not at all
                 orders.acknowledge(&event);
                 wanted -= 1;
             }
+            // Too slow: what the queue dropped, the server still has.
+            Some(Delivery::Gap(Gap::Lagged { .. })) => handle.reconnect_from(Resume::Id(done.clone()))?,
             Some(Delivery::Gap(gap)) => println!("{gap}"),
             None => break,
         }
     }
     drop(orders);
-    let drained = handle.shutdown_with(Drain { deadline: Duration::from_secs(5) }).await;
-    Ok(drained.reason.into_result()?)
+    Ok(handle.shutdown_with(Drain { deadline: Duration::from_secs(5) }).await.reason.into_result()?)
 }

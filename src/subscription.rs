@@ -85,8 +85,10 @@ impl Subscription {
     /// was nothing to acknowledge: the event was acknowledged before, did not come from here, or came before
     /// the program went [back](Handle::reconnect_from); or the subscription is not acknowledging.
     ///
-    /// An event that is never acknowledged holds the resume store where it is, and 65,536 of them hold it there for
-    /// as long as the subscription lives. What was lost ([`Gap::Lagged`], [`Gap::Oversized`]) holds nothing.
+    /// An event that is never acknowledged holds the resume store where it is. So does one that this queue dropped
+    /// ([`Gap::Lagged`]) or that was taken when 65,536 others were open; neither can be acknowledged: to get
+    /// them, go back. What was over the size limit ([`Gap::Oversized`]) holds nothing: it would not come
+    /// next time either.
     pub fn acknowledge(&self, event: &Event) -> bool {
         self.account.as_ref().is_some_and(|account| account.acknowledge(event))
     }

@@ -54,15 +54,16 @@ struct Entry {
     queue: usize,
     /// Taken and not acknowledged.
     taken: BTreeSet<u64>,
-    /// The first that was taken beyond what is kept.
-    excess: Option<u64>,
+    /// The first that can never be acknowledged: the queue dropped it, or it was taken beyond what is kept.
+    beyond: Option<u64>,
 }
 
 impl Entry {
     /// What the queue has no room for it drops, oldest first, and tells its reader.
     fn published(&mut self, position: u64) {
         if self.queued.len() == self.queue {
-            self.queued.pop_front();
+            let dropped = self.queued.pop_front();
+            self.beyond = self.beyond.or(dropped);
         }
         self.queued.push_back(position);
     }
@@ -76,21 +77,23 @@ impl Entry {
         }
         if self.taken.len() < MOST_OPEN {
             self.taken.insert(position);
-        } else if self.excess.is_none() {
-            self.excess = Some(position);
+        } else if self.beyond.is_none() {
+            self.beyond = Some(position);
             tracing::warn!(unacknowledged = MOST_OPEN, "too many events are not acknowledged: nothing newer is saved");
         }
     }
 
     /// The first position that is not safe.
     fn bound(&self) -> Option<u64> {
-        self.taken.first().or(self.excess.as_ref()).or_else(|| self.queued.front()).copied()
+        let open = self.taken.first().or_else(|| self.queued.front());
+        open.copied().into_iter().chain(self.beyond).min()
     }
 
     /// Whether anything in this range is open.
     fn has_open(&self, range: &RangeInclusive<u64>) -> bool {
         let queued = self.queued.get(self.queued.partition_point(|queued| queued < range.start()));
-        self.taken.range(range.clone()).next().is_some() || queued.is_some_and(|queued| range.contains(queued))
+        let mut others = queued.into_iter().chain(&self.beyond);
+        self.taken.range(range.clone()).next().is_some() || others.any(|open| range.contains(open))
     }
 }
 
@@ -127,7 +130,7 @@ impl Ledger {
         book.opened += 1;
         let number = book.opened;
         let (queued, taken) = (VecDeque::new(), BTreeSet::new());
-        book.entries.push(Entry { number, queued, queue, taken, excess: None });
+        book.entries.push(Entry { number, queued, queue, taken, beyond: None });
         Account { ledger: Arc::clone(self), number, retired: false }
     }
 
@@ -148,7 +151,7 @@ impl Ledger {
         for entry in &mut book.entries {
             entry.queued.clear();
             entry.taken.clear();
-            entry.excess = None;
+            entry.beyond = None;
         }
         book.restarted = Some(id.into());
         // The task itself restarts it: it needs no waking.
@@ -175,10 +178,10 @@ impl Ledger {
         }
     }
 
-    /// Whether nobody has anything open. From the first call on the task is woken by each acknowledgement.
+    /// Whether nobody has anything open that could still be acknowledged. From the first call on the task is woken by each acknowledgement.
     pub(super) fn is_settled(&self) -> bool {
         self.eager.store(true, Ordering::Release);
-        self.lock().entries.iter().all(|entry| entry.bound().is_none())
+        self.lock().entries.iter().all(|entry| entry.taken.is_empty() && entry.queued.is_empty())
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -252,5 +255,121 @@ impl Drop for Account {
         }
         drop(book);
         self.ledger.tell();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Decoder, Frame};
+
+    /// An event whose ID is its position.
+    fn event(position: u64) -> Event {
+        let mut decoder = Decoder::new();
+        decoder.push(format!("id: {position}\ndata\n\n").into());
+        match decoder.next_frame() {
+            Some(Frame::Event(event)) => event.to_event_at(position),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn take(account: &Account, position: u64) -> Event {
+        match account.take(|| Poll::Ready(Taken::Item(event(position)))) {
+            Poll::Ready(Taken::Item(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn safe(ledger: &Ledger, last: u64) -> Option<u64> {
+        ledger.safe(|| last.to_string().into()).map(|id| id.parse().unwrap())
+    }
+
+    fn ledger() -> Arc<Ledger> {
+        Arc::new(Ledger::new(Arc::default()))
+    }
+
+    /// One subscription: which events it gets (each `every`th), and what has become of them.
+    struct Model {
+        account: Account,
+        every: u64,
+        queued: VecDeque<u64>,
+        taken: Vec<Event>,
+    }
+
+    /// Whatever is published, taken and acknowledged, in whatever order: the ledger says what counting
+    /// from the beginning would.
+    #[test]
+    fn the_newest_event_before_anything_that_is_open_is_safe() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let ledger = ledger();
+            let model =
+                |every| Model { account: ledger.open(1 << 20), every, queued: VecDeque::new(), taken: Vec::new() };
+            let mut models = [model(1), model(2), model(7)];
+            let (mut position, mut acknowledged, mut known) = (0, BTreeSet::new(), 0);
+            for _step in 0..300 {
+                let one = random.usize(0..models.len());
+                match random.u8(0..4) {
+                    0 => {
+                        position += 1;
+                        for model in models.iter_mut().filter(|model| position % model.every == 0) {
+                            ledger.published([model.account.number()].into_iter(), position);
+                            model.queued.push_back(position);
+                        }
+                    }
+                    1 => {
+                        let model = &mut models[one];
+                        let next = model.queued.pop_front();
+                        model.taken.extend(next.map(|next| take(&model.account, next)));
+                    }
+                    2 if !models[one].taken.is_empty() => {
+                        let model = &mut models[one];
+                        let event = model.taken.swap_remove(random.usize(0..model.taken.len()));
+                        assert!(model.account.acknowledge(&event));
+                        assert!(!model.account.acknowledge(&event));
+                        acknowledged.insert(event.position());
+                    }
+                    _ => known = safe(&ledger, position).unwrap_or(known),
+                }
+            }
+            known = safe(&ledger, position).unwrap_or(known);
+            let taken = models.iter().flat_map(|model| model.taken.iter().map(Event::position));
+            let open = taken.chain(models.iter().flat_map(|model| model.queued.iter().copied())).min();
+            let expected = open.map_or(position, |open| acknowledged.range(..open).next_back().copied().unwrap_or(0));
+            assert!(known >= expected && open.is_none_or(|open| known < open), "{seed}: {known}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_acknowledged_is_bounded_and_holds_the_stream() {
+        let ledger = ledger();
+        let account = ledger.open(8);
+        for position in 1..=MOST_OPEN as u64 + 100 {
+            ledger.published([account.number()].into_iter(), position);
+            take(&account, position);
+        }
+        for position in 1..=MOST_OPEN as u64 {
+            assert!(account.acknowledge(&event(position)));
+        }
+        assert!(!account.acknowledge(&event(MOST_OPEN as u64 + 1)));
+        assert_eq!(safe(&ledger, 99), Some(MOST_OPEN as u64));
+        assert!(ledger.lock().acknowledged.is_empty());
+    }
+
+    #[test]
+    fn what_a_queue_dropped_holds_the_stream_until_the_program_goes_back() {
+        let ledger = ledger();
+        let account = ledger.open(4);
+        for position in 1..=10 {
+            ledger.published([account.number()].into_iter(), position);
+        }
+        assert!(account.acknowledge(&take(&account, 7)));
+        assert_eq!(safe(&ledger, 10), None);
+        ledger.restart(10, "0");
+        assert_eq!(safe(&ledger, 0), Some(0));
+        ledger.published([account.number()].into_iter(), 11);
+        assert!(!account.acknowledge(&take(&account, 8)), "from before");
+        assert!(account.acknowledge(&take(&account, 11)));
+        assert_eq!(safe(&ledger, 11), Some(11));
     }
 }
