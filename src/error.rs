@@ -79,6 +79,9 @@ pub enum ErrorKind {
     Body,
     /// The server ended the stream.
     EndOfStream,
+    /// The stream has broken off in the same way after the same last event ID five times in a row: an event that the
+    /// server or a proxy cannot send, most likely. How it broke off is the source.
+    Poisoned,
     /// The stream is closed for good, so that the call can have no effect.
     Closed,
     /// The connection task ended without reaching its exit: a panic, or its runtime was shut down.
@@ -103,6 +106,7 @@ impl ErrorKind {
                 | Self::IdleTimeout
                 | Self::Body
                 | Self::EndOfStream
+                | Self::Poisoned
         )
     }
 }

@@ -51,11 +51,17 @@ pub(crate) struct Layout {
 pub(crate) struct Retry(u64);
 
 impl Retry {
-    const NONE: u64 = u64::MAX;
+    /// Not the greatest, which stands for all that is greater still. Half a billion years, and one ms more
+    /// for who asks for just this.
+    const NONE: u64 = u64::MAX - 1;
 
     #[inline]
     pub(crate) fn new(milliseconds: Option<u64>) -> Self {
-        Self(milliseconds.map_or(Self::NONE, |milliseconds| milliseconds.min(Self::NONE - 1)))
+        match milliseconds {
+            None => Self(Self::NONE),
+            Some(Self::NONE) => Self(u64::MAX),
+            Some(milliseconds) => Self(milliseconds),
+        }
     }
 
     fn get(self) -> Option<u64> {
@@ -159,6 +165,13 @@ impl Event {
     /// Which event of its stream this is: IDs repeat, and are inherited.
     pub(crate) fn position(&self) -> u64 {
         self.layout().position
+    }
+
+    /// The same, elsewhere in its stream.
+    #[cfg(test)]
+    pub(crate) fn at(mut self, position: u64) -> Self {
+        Arc::get_mut(&mut self.inner).unwrap().header.position = position;
+        self
     }
 
     fn layout(&self) -> &Layout {

@@ -74,7 +74,8 @@ impl Inner {
             // Nothing at all, or a program that was killed between two steps.
             (Ok(None), previous) => previous,
             (Err(error), Ok(Some(previous))) => {
-                tracing::warn!(%error, path = %self.path.display(), "the ID before the last is used");
+                let path = self.path.display();
+                tracing::warn!(name: "file_damaged", target: "sseclient", %error, %path, "the ID before the last is used");
                 Ok(Some(previous))
             }
             (Err(error), _) => Err(error),

@@ -57,7 +57,8 @@
 //! what the server's `retry` says, from 100 ms to 5 min), then twice that, up to a minute, with up to
 //! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
 //! open for 10 s. There is no limit on attempts. A `Retry-After` is heeded, up to an hour. All of this is
-//! a [`ReconnectPolicy`], which can be another.
+//! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same place five times is poisoned:
+//! it is tried again at the ceiling only, and [`ErrorKind::Poisoned`] is the cause of those waits.
 //!
 //! A silent stream is an ordinary one: only TCP's keep-alive watches it, unless
 //! [`idle_timeout`](StreamBuilder::idle_timeout) says how long silence may last.
@@ -67,11 +68,37 @@
 //! type included, is final: [`Handle::closed`] gives the error, with status, headers and the first
 //! 8 KiB of the body. Redirects are not followed yet and are final, too.
 //!
+//! # Resuming across restarts
+//!
+//! A [`ResumeStore`] keeps the last event ID for the next run of the program; [`FileStore`] in a file. With
+//! [`Commit::Acknowledgement`] it goes only as far as subscribers have said that they have processed everything:
+//! then each event is processed at least once, also if the program is killed.
+//!
 //! # Stopping
 //!
 //! [`Handle::shutdown`] is signalled at the call; [`Handle::shutdown_with`] lets subscribers empty their
 //! queues until a deadline; [`StreamBuilder::stop_when`] ties the stream to Ctrl-C, say. Dropping all handles and subscriptions ends the task
 //! as well, in whatever phase. A [`Monitor`] keeps nothing alive.
+//!
+//! # Logs
+//!
+//! With [`tracing`](https://docs.rs/tracing), target `sseclient`. Nothing is logged per event. These names and
+//! fields are part of the API:
+//!
+//! | level | name | fields | when |
+//! |---|---|---|---|
+//! | INFO | `sseclient`, a span | `stream` (its name), `url` (without userinfo and query) | around all that the connection task does |
+//! | DEBUG | `connecting` | `attempt` | an attempt begins |
+//! | INFO | `open` | `attempt`, `status`, `version` | a response was accepted |
+//! | INFO | `waiting` | `attempt`, `delay_ms`, `kind`, `error` | a failure, or the end of a response |
+//! | INFO, WARN after a failure | `closed` | `reason`; `kind`, `error` | the end |
+//! | WARN | `poisoned` | `error` | a stream breaks off at one place ([`ErrorKind::Poisoned`]) |
+//! | WARN | `store_failed` | `error` | a resume store could not load or save |
+//! | WARN | `file_damaged` | `path`, `error` | a [`FileStore`] falls back on the ID before the last |
+//! | WARN | `left_out` | `what`, `error` | a request goes without a header or ID that HTTP cannot carry |
+//! | WARN | `lagged` | `stream`, `subscription` (its name), `missed` | a subscription lost its oldest events |
+//! | WARN | `missing` | `stream`, `subscription`, `gap` | another loss, for those who see [bare events](Subscription::into_events) |
+//! | WARN | `unacknowledged` | `unacknowledged` | too many events are not acknowledged |
 //!
 //! # Secrets
 //!
@@ -111,6 +138,7 @@ mod filter;
 mod handle;
 mod hub;
 mod monitor;
+mod response_head;
 mod retry;
 mod state;
 mod stats;
@@ -136,6 +164,7 @@ pub use crate::file_store::FileStore;
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
 pub use crate::monitor::{Monitor, StateChanges};
+pub use crate::response_head::ResponseHead;
 pub use crate::retry::{Decision, Failure, ReconnectPolicy};
 pub use crate::state::{CloseReason, State};
 pub use crate::stats::Stats;

@@ -71,6 +71,7 @@ pub struct ReconnectPolicy {
     max_retries: Option<u32>,
     max_elapsed: Option<Duration>,
     healthy_after: Duration,
+    stop_on_poison: bool,
     seed: Option<u64>,
     verdicts: Verdicts,
     decide: Option<Arc<Decide>>,
@@ -162,6 +163,7 @@ impl ReconnectPolicy {
             max_retries: None,
             max_elapsed: None,
             healthy_after: HEALTHY_AFTER,
+            stop_on_poison: false,
             seed: None,
             verdicts: Verdicts::Transient,
             decide: None,
@@ -230,6 +232,13 @@ impl ReconnectPolicy {
         Self { healthy_after: time, ..self }
     }
 
+    /// Gives up a stream that is [poisoned](ErrorKind::Poisoned), rather than wait for the ceiling between
+    /// attempts, in the hope that the server gets over it.
+    #[must_use]
+    pub fn stop_on_poison(self) -> Self {
+        Self { stop_on_poison: true, ..self }
+    }
+
     /// Makes chance repeatable, for tests.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
@@ -276,9 +285,14 @@ impl ReconnectPolicy {
             return Decision::Stop;
         }
         let ceiling = self.ceiling.max(failure.reconnection_time);
+        let poisoned = failure.error.kind() == ErrorKind::Poisoned;
+        if poisoned && self.stop_on_poison {
+            return Decision::Stop;
+        }
         let back_off = match (self.verdicts, is_verdict(failure.error), failure.error.is_final()) {
             (Verdicts::Final, true, _) | (_, false, true) | (Verdicts::Transient, true, true) => return Decision::Stop,
             (Verdicts::All, true, true) => ceiling,
+            _ if poisoned => ceiling,
             _ => multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling),
         };
         let floor = failure.retry_after.unwrap_or_default();

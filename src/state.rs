@@ -1,12 +1,13 @@
 //! [`State`] and [`CloseReason`]: how a connection stands, and why it ended.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::response_head::ResponseHead;
 
 /// How a connection stands.
 ///
@@ -34,8 +35,8 @@ pub enum State {
         since: Instant,
         /// Which attempt led here.
         attempt: u32,
-        /// The status of the response.
-        status: StatusCode,
+        /// What the server said: final URL, status, version, headers.
+        response: Arc<ResponseHead>,
     },
     /// The last attempt failed, or the stream ended; the next begins at `until`.
     #[non_exhaustive]
@@ -73,7 +74,7 @@ impl fmt::Display for State {
         match self {
             Self::Idle => f.write_str("idle"),
             Self::Connecting { attempt } => write!(f, "connecting, attempt {attempt}"),
-            Self::Open { status, .. } => write!(f, "open, {status}"),
+            Self::Open { response, .. } => write!(f, "open, {}", response.status()),
             Self::Waiting { attempt, delay, cause, .. } => {
                 write!(f, "waiting {delay:.1?} for attempt {attempt}: {cause}")
             }

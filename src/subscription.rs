@@ -103,7 +103,8 @@ impl Subscription {
     fn lagged(&mut self, missed: u64) -> Gap {
         self.missed += missed;
         let stream = self.seat.link.shared().name();
-        tracing::warn!(stream, subscription = self.name, missed, "a subscription has lost its oldest events");
+        let subscription = self.name.as_str();
+        tracing::warn!(name: "lagged", target: "sseclient", stream, subscription, missed, "the oldest events are lost");
         Gap::Lagged { missed }
     }
 
@@ -199,7 +200,8 @@ impl Events {
                 Some(Delivery::Gap(Gap::Lagged { .. })) => {}
                 Some(Delivery::Gap(gap)) if gap.is_loss() => {
                     let stream = self.subscription.seat.link.shared().name();
-                    tracing::warn!(stream, subscription = self.subscription.name, %gap, "events are missing");
+                    let subscription = self.subscription.name.as_str();
+                    tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
                 }
                 Some(Delivery::Gap(_)) => {}
             }

@@ -427,3 +427,21 @@ async fn a_timeout_has_its_own_kind() {
     let error = within(Client::new().stream(url).response_timeout(SOON).open("x")).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false));
 }
+
+#[tokio::test]
+async fn an_open_state_shows_where_the_response_came_from_and_its_head() {
+    let head = "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\nx-node: 7\r\n\r\n";
+    let server = Server::start(move |_, mut connection| async move {
+        connection.send(head).await;
+        connection.closed().await;
+    })
+    .await;
+    let url = format!("{}?a=b", server.url);
+    let handle = Client::new().stream(url.replace("http://", "http://user:secret@")).build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    let State::Open { response, attempt, .. } = handle.state() else { panic!("it is open") };
+    assert_eq!((response.url().to_string(), attempt), (url, 1));
+    assert_eq!((response.status(), response.version()), (http::StatusCode::OK, http::Version::HTTP_10));
+    assert_eq!(response.headers()["x-node"], "7");
+}

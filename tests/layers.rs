@@ -11,7 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("event", &["error", "wire"]), // `Event::encode` is the wire format's
     ("filter", &["event"]),
     ("target", &["error"]),
-    ("state", &["error"]),
+    ("response_head", &[]),
+    ("state", &["error", "response_head"]),
     ("drain", &["state"]),
     ("store", &["error"]),
     ("file_store", &["store"]),
@@ -23,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Pure, and IO.
     ("retry", &["error"]),
     ("wire", &["event"]),
-    ("transport", &["error", "target"]),
+    ("transport", &["error", "response_head", "target"]),
     ("change", &["error", "target", "transport"]),
     ("hub", &["delivery", "event", "filter", "state"]),
     // The actor: where transport, wire format and hub meet.
@@ -36,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "delivery",
             "error",
             "hub",
+            "response_head",
             "retry",
             "state",
             "stats",

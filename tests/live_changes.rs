@@ -371,3 +371,15 @@ async fn a_stream_counts_what_it_has_seen() {
     assert!(stats.last_byte.unwrap() <= stats.last_event.unwrap());
     while !matches!(within(transcript.recv()).await, Some(sseclient::TranscriptItem::Gap(Gap::Oversized { .. }))) {}
 }
+
+#[tokio::test]
+async fn an_oversized_event_is_counted_also_when_its_turn_brings_nothing_else() {
+    // A queue of four is filled one by one, so each of these is published in a turn of its own.
+    let large = format!("data: {}\n\n", "x".repeat(100));
+    let server = two_responses(&format!("data: 1\n\n{large}{large}{large}data: 2\n\n"), "").await;
+    let (handle, mut events) = follow(stream(&server.url).max_event_size(50).capacity(4));
+    assert_eq!(short(&mut events).await, "1");
+    let Some(Delivery::Gap(Gap::Oversized { .. })) = within(events.recv()).await else { panic!("a gap") };
+    until("the last event is counted", || handle.stats().events == 2).await;
+    assert_eq!(handle.stats().oversized, 3);
+}

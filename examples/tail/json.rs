@@ -69,8 +69,8 @@ fn state(state: &State) -> Option<Object> {
     let object = |name: &str| Object::new("state").with("state", name);
     match state {
         State::Connecting { attempt, .. } => Some(object("connecting").with("attempt", *attempt)),
-        State::Open { attempt, status, .. } => {
-            Some(object("open").with("attempt", *attempt).with("status", status.as_u16()))
+        State::Open { attempt, response, .. } => {
+            Some(object("open").with("attempt", *attempt).with("status", response.status().as_u16()))
         }
         State::Waiting { attempt, delay, cause, .. } => Some(
             object("waiting")

@@ -103,7 +103,7 @@ fn escape(text: &str, hidden: fn(char) -> bool) -> Cow<'_, str> {
 fn describe(state: &State) -> Option<String> {
     match state {
         State::Connecting { attempt, .. } => Some(format!("connecting (attempt {attempt})")),
-        State::Open { status, .. } => Some(format!("open ({status})")),
+        State::Open { response, .. } => Some(format!("open ({})", response.status())),
         State::Waiting { delay, cause, .. } => {
             Some(format!("trying again in {}: {}", seconds(*delay), advice::chain(cause)))
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use http::StatusCode;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::credentials::{Credentials, CredentialsReason};
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
+use crate::response_head::ResponseHead;
 use crate::retry;
 use crate::state::CloseReason;
 use crate::transport::{self, Attempt, BoxFuture, Connect, Dialed, Exchange};
@@ -25,18 +25,18 @@ use super::phase::{self, Dialing, Phase, Progress};
 use super::reading::{Reading, Turn};
 use super::session::{Input, Session, Step};
 use super::sieve::Sieve;
-use super::{Launch, Shared};
+use super::{Launch, Shared, log};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
 pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
-    let span = tracing::info_span!(parent: None, "sseclient", stream = shared.name(), url = %launch.config.target);
+    let span = log::span(shared.name(), &launch.config.target);
     let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::begin(shared, *launch));
     let ended = async move {
         let ending = actor.run().await;
-        tracing::info!(reason = %ending.reason, "closed");
+        log::closed(&ending.reason);
         ending
     };
     let ended = ended.instrument(span.clone());
@@ -197,18 +197,21 @@ impl Actor {
             Progress::WaitOver => self.handle(Input::Dial),
             Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
-            Progress::Dialed(Ok(Dialed::Open { status, exchange })) => {
+            Progress::Dialed(Ok(Dialed::Open { head, exchange })) => {
                 // Told before the next response is read: a gap has its place before the first event.
                 let flow = match self.sieve.has_seam() {
-                    true => self.replaced(status),
-                    false => self.handle(Input::Accepted(status)),
+                    true => self.replaced(head),
+                    false => self.handle(Input::Accepted(head)),
                 };
                 self.read(exchange);
                 flow
             }
-            Progress::Dialed(Err(cause)) => self.ended(cause),
-            Progress::Succeeded(Ok(Dialed::Open { status, exchange })) => {
-                let flow = self.replaced(status);
+            Progress::Dialed(Err(cause)) => {
+                self.shared.count(|counters| counters.failed(&cause));
+                self.ended(cause)
+            }
+            Progress::Succeeded(Ok(Dialed::Open { head, exchange })) => {
+                let flow = self.replaced(head);
                 self.read(exchange);
                 flow
             }
@@ -243,9 +246,9 @@ impl Actor {
     }
 
     /// A response takes over from one that was read until now, or nearly.
-    fn replaced(&mut self, status: StatusCode) -> Flow {
+    fn replaced(&mut self, head: ResponseHead) -> Flow {
         let gap = self.sieve.join_seam();
-        self.handle(Input::Replaced { status, gap })
+        self.handle(Input::Replaced { head, gap })
     }
 
     fn on_turn(&mut self, turn: Turn) -> Flow {
@@ -264,7 +267,11 @@ impl Actor {
         }
         let Some(cause) = turn.end else { return ControlFlow::Continue(()) };
         match self.phase.take_successor() {
-            None => self.ended(cause),
+            None => {
+                self.shared.count(|counters| counters.failed(&cause));
+                let cause = self.session.broke_off(cause, turn.cut_off, Instant::now());
+                self.ended(cause)
+            }
             Some(successor) => {
                 self.shared.count(|counters| counters.failed(&cause));
                 self.phase = Phase::Dialing(successor);
@@ -274,7 +281,10 @@ impl Actor {
     }
 
     fn ended(&mut self, cause: Error) -> Flow {
-        self.shared.count(|counters| counters.failed(&cause));
+        if cause.kind() == ErrorKind::Poisoned {
+            self.shared.count(|counters| counters.failed(&cause));
+            log::poisoned(&cause);
+        }
         // A date in a header is the one thing that needs the wall clock.
         let retry_after = cause.headers().and_then(|headers| retry::retry_after(headers, SystemTime::now()));
         let random = self.random.f64();
@@ -287,7 +297,7 @@ impl Actor {
         let (step, state) = self.session.handle(input, now);
         self.shared.applied(self.session.applied());
         if let Some(state) = state {
-            tracing::debug!(%state);
+            log::state(&state);
             self.shared.announce(state);
         }
         match step {

@@ -9,7 +9,7 @@ use tokio::time::Sleep;
 use crate::error::Error;
 use crate::store::{Commit, Store, StoreFuture};
 
-use super::Shared;
+use super::{Shared, log};
 
 /// The rest after a save: a fast stream costs ten writes a second, and a crash repeats a tenth of a second.
 const REST: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ impl Keeper {
             let mut loaded = store.load().await;
             for _ in 1..LOADS {
                 let Err(error) = &loaded else { break };
-                tracing::warn!(error = error as &dyn std::error::Error, "asking the resume store again");
+                log::store_failed(error);
                 tokio::time::sleep(REST_AFTER_FAILURE).await;
                 loaded = store.load().await;
             }

@@ -7,6 +7,7 @@ mod actor;
 mod command;
 mod ending;
 mod keeper;
+mod log;
 mod phase;
 mod reading;
 mod session;
@@ -144,7 +145,7 @@ impl Shared {
     }
 
     fn store_failed(&self, error: &Error) {
-        tracing::warn!(error = error as &dyn std::error::Error, "the resume store failed");
+        log::store_failed(error);
         self.count(|counters| counters.failed(error));
     }
 
@@ -159,7 +160,7 @@ impl Shared {
     }
 
     fn count_turn(&self, counts: Counts) {
-        if counts.bytes == 0 && counts.events == 0 && counts.comments == 0 {
+        if counts == Counts::default() {
             return;
         }
         let now = Instant::now();

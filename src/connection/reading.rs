@@ -34,11 +34,13 @@ pub(super) struct Turn {
     pub(super) retry: Option<u64>,
     /// The response is over.
     pub(super) end: Option<Error>,
+    /// In the middle of a block.
+    pub(super) cut_off: bool,
     pub(super) counts: Counts,
 }
 
 /// What came in one turn.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) bytes: u64,
     pub(super) events: u64,
@@ -118,6 +120,7 @@ impl Reading {
             }
             if let Some(end) = self.end.take() {
                 turn.end = Some(end);
+                turn.cut_off = self.decoder.is_in_block();
                 break;
             }
             match self.exchange.poll_data(cx) {

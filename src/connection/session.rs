@@ -3,10 +3,11 @@
 //! The one owner of last event ID, headers, URL, reconnection time and back-off. The actor tells it
 //! what happened, as an [`Input`], and does what it answers, as a [`Step`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use crate::change::{Change, Resume};
@@ -14,9 +15,12 @@ use crate::config::{Config, SERVER_RETRY};
 use crate::credentials::CredentialsReason;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
+use crate::response_head::ResponseHead;
 use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
+
+use super::log;
 
 pub(crate) struct Session {
     config: Config,
@@ -48,6 +52,7 @@ pub(crate) struct Session {
     /// Attempts so far.
     attempts: u64,
     open: Option<Opened>,
+    stuck: Option<Stuck>,
 }
 
 /// The numbers of the last changes that have come this far.
@@ -62,7 +67,18 @@ struct Changes {
 struct Opened {
     since: Instant,
     delivered: bool,
+    /// The last event ID at the beginning.
+    after: String,
 }
+
+/// Responses in a row that broke off in the same way, and got no further than where they began.
+struct Stuck {
+    kind: ErrorKind,
+    times: u32,
+}
+
+/// So many are no coincidence.
+const POISONED_AFTER: u32 = 5;
 
 /// What happened.
 pub(crate) enum Input {
@@ -73,7 +89,7 @@ pub(crate) enum Input {
     /// `connect` was called, or the wait is over.
     Dial,
     /// A response was accepted.
-    Accepted(StatusCode),
+    Accepted(ResponseHead),
     /// The server answered 204.
     NoContent,
     /// An attempt or an open response ended.
@@ -89,7 +105,7 @@ pub(crate) enum Input {
     /// A caller wants a new response beside the open one.
     Replace,
     /// The response beside the open one was accepted. `gap`: it does not follow on.
-    Replaced { status: StatusCode, gap: Option<Gap> },
+    Replaced { head: ResponseHead, gap: Option<Gap> },
     /// There is no response beside the open one.
     NotReplaced { cause: Error },
     /// The open response ended while the attempt beside it is under way.
@@ -144,6 +160,7 @@ impl Session {
             asked_again: false,
             attempts: 0,
             open: None,
+            stuck: None,
         }
     }
 
@@ -170,13 +187,13 @@ impl Session {
                 self.dial()
             }
             Input::Replace => (self.dial_beside(), None),
-            Input::Replaced { status, gap } => self.replace(status, gap, now),
+            Input::Replaced { head, gap } => self.replace(head, gap, now),
             Input::NotReplaced { cause } => (self.not_replaced(cause), None),
             Input::Outlived => {
                 self.end_response(now);
                 (Step::Stay, Some(State::Connecting { attempt: self.attempt() }))
             }
-            Input::Accepted(status) => self.accept(status, now),
+            Input::Accepted(head) => self.accept(head, now),
             Input::NoContent => close(CloseReason::NoContent),
             Input::Ended { cause, retry_after, random } => self.ended(cause, retry_after, random, now),
         }
@@ -226,7 +243,7 @@ impl Session {
         match self.config.target.setting_query(&change.query) {
             Ok(target) => self.config.target = target,
             // The caller has gone on long since.
-            Err(error) => tracing::warn!(%error, "the URL's query was not changed"),
+            Err(error) => log::left_out("a change of the query", &error),
         }
         for (name, value) in change.headers {
             // A name is only left out for further values of the same header, and there are none.
@@ -260,7 +277,7 @@ impl Session {
             Some(value) => match transport::may_insert(headers, &name) {
                 Ok(()) => drop(headers.insert(name, value)),
                 // The caller has gone on long since.
-                Err(error) => tracing::warn!(%error, %name, "a header was not set"),
+                Err(error) => log::left_out(name.as_str(), &error),
             },
         }
     }
@@ -319,9 +336,9 @@ impl Session {
         }
     }
 
-    fn replace(&mut self, status: StatusCode, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
+    fn replace(&mut self, head: ResponseHead, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
         self.end_response(now);
-        let (_, state) = self.accept(status, now);
+        let (_, state) = self.accept(head, now);
         (Step::Read { gap }, state)
     }
 
@@ -336,19 +353,20 @@ impl Session {
                 self.sent = Some(self.last_event_id.clone());
             }
             // Never fatal: the ID is the server's choice. The gap will say that none was sent.
-            Err(error) => tracing::warn!(%error, "connecting without the last event ID"),
+            Err(error) => log::left_out("the last event ID", &error),
         }
         headers
     }
 
-    fn accept(&mut self, status: StatusCode, now: Instant) -> (Step, Option<State>) {
-        self.open = Some(Opened { since: now, delivered: false });
+    fn accept(&mut self, head: ResponseHead, now: Instant) -> (Step, Option<State>) {
+        self.open = Some(Opened { since: now, delivered: false, after: self.last_event_id.clone() });
         self.accepted += 1;
         self.asked_again = false;
         self.changes.applied = self.changes.dialed;
         let is_seam = self.accepted > 1 || std::mem::take(&mut self.lost_place);
         let gap = is_seam.then(|| Gap::Reconnected { sent: self.sent.clone() });
-        (Step::Read { gap }, Some(State::Open { since: now, attempt: self.attempt(), status }))
+        let (attempt, response) = (self.attempt(), Arc::new(head));
+        (Step::Read { gap }, Some(State::Open { since: now, attempt, response }))
     }
 
     fn ended(
@@ -387,6 +405,29 @@ impl Session {
         // A caller may set any reconnection time: what no clock can hold is far enough away.
         let until = now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
         (Step::Wait { delay }, Some(State::Waiting { attempt: self.attempt(), delay, until, cause }))
+    }
+
+    /// The open response broke off; `cut_off`: within a block. The cause, or that the stream is poisoned.
+    pub(crate) fn broke_off(&mut self, cause: Error, cut_off: bool, now: Instant) -> Error {
+        let Some(open) = &self.open else { return cause };
+        // A proxy that cuts everything after a minute is nothing out of the ordinary.
+        let short = !self.policy.was_healthy(false, now.saturating_duration_since(open.since));
+        // Without an ID nothing says how far a response got, if it delivered anything.
+        let same_place = open.after == self.last_event_id && !(open.after.is_empty() && open.delivered);
+        // A server may end a response whenever it likes, between two blocks.
+        let kind = cause.kind();
+        if !short || !same_place || (kind == ErrorKind::EndOfStream && !cut_off) {
+            self.stuck = None;
+            return cause;
+        }
+        let times =
+            self.stuck.as_ref().filter(|stuck| stuck.kind == kind).map_or(1, |stuck| stuck.times.saturating_add(1));
+        self.stuck = Some(Stuck { kind, times });
+        if times < POISONED_AFTER {
+            return cause;
+        }
+        let message = format!("the stream broke off {times} times in a row after the ID {:?}", self.last_event_id);
+        Error::with_source(ErrorKind::Poisoned, message, cause)
     }
 
     /// The open response, if there was one, is over: a healthy one ends the row of waits. How long it

@@ -79,7 +79,8 @@ impl Entry {
             self.taken.insert(position);
         } else if self.beyond.is_none() {
             self.beyond = Some(position);
-            tracing::warn!(unacknowledged = MOST_OPEN, "too many events are not acknowledged: nothing newer is saved");
+            let unacknowledged = MOST_OPEN;
+            tracing::warn!(name: "unacknowledged", target: "sseclient", unacknowledged, "nothing newer is saved");
         }
     }
 
@@ -261,16 +262,10 @@ impl Drop for Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Decoder, Frame};
 
     /// An event whose ID is its position.
     fn event(position: u64) -> Event {
-        let mut decoder = Decoder::new();
-        decoder.push(format!("id: {position}\ndata\n\n").into());
-        match decoder.next_frame() {
-            Some(Frame::Event(event)) => event.to_event_at(position),
-            other => panic!("{other:?}"),
-        }
+        Event::builder().id(position.to_string()).build().unwrap().at(position)
     }
 
     fn take(account: &Account, position: u64) -> Event {

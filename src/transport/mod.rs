@@ -13,11 +13,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
+use crate::response_head::ResponseHead;
 use crate::target::Target;
 
 pub(crate) use self::connect::Connector;
@@ -59,7 +60,7 @@ pub(crate) struct Attempt {
 /// What an attempt that reached a verdict led to.
 pub(crate) enum Dialed {
     /// The event stream is open.
-    Open { status: StatusCode, exchange: Box<Exchange> },
+    Open { head: ResponseHead, exchange: Box<Exchange> },
     /// 204: the server asks us to stop.
     NoContent,
 }
@@ -87,7 +88,10 @@ pub(crate) async fn dial(connecting: BoxFuture<Result<Box<dyn Io>, Error>>, atte
     })?;
     let (head, mut exchange) = exchange?;
     match verdict(head.status, &head.headers) {
-        Verdict::Accept => Ok(Dialed::Open { status: head.status, exchange: Box::new(exchange) }),
+        Verdict::Accept => {
+            let head = ResponseHead::new(attempt.target.uri().clone(), head.status, head.version, &head.headers);
+            Ok(Dialed::Open { head, exchange: Box::new(exchange) })
+        }
         Verdict::Stop => Ok(Dialed::NoContent),
         Verdict::Refuse(kind) => {
             let body = error_body(&mut exchange).await;

@@ -225,6 +225,11 @@ impl Decoder {
         }
     }
 
+    /// Whether a block has begun and not come to its blank line.
+    pub(crate) fn is_in_block(&self) -> bool {
+        !self.partial.is_fresh() || self.block.has_data() || self.block.has_id()
+    }
+
     /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as
     /// new then, but for its settings and the last event ID, and can decode the stream that resumes
     /// this one.
