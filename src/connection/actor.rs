@@ -295,7 +295,10 @@ impl Actor {
     fn handle(&mut self, input: Input) -> Flow {
         let now = Instant::now();
         let (step, state) = self.session.handle(input, now);
-        self.shared.applied(self.session.applied());
+        if let Step::Read { gap } = &step {
+            self.count_response(gap.is_some());
+        }
+        // After the count: whoever waits for an open response finds it counted.
         if let Some(state) = state {
             log::state(&state);
             self.shared.announce(state);
@@ -303,7 +306,7 @@ impl Actor {
         match step {
             Step::Stay => {}
             Step::Dial(attempt, reason) => {
-                self.sieve.drop_seam();
+                self.sieve.drop_seams();
                 self.begin_at();
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
@@ -321,6 +324,8 @@ impl Actor {
             Step::Read { gap } => self.seam(gap),
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
+        // Last: whoever waits for a change to take effect finds everything else done.
+        self.shared.applied(self.session.applied());
         ControlFlow::Continue(())
     }
 
@@ -333,12 +338,15 @@ impl Actor {
         }
     }
 
-    /// A response was accepted; queues are told if it is not the first.
-    fn seam(&self, gap: Option<Gap>) {
+    fn count_response(&self, after_a_gap: bool) {
         self.shared.count(|counters| {
             counters.stats.opens += 1;
-            counters.stats.gaps += u64::from(gap.is_some());
+            counters.stats.gaps += u64::from(after_a_gap);
         });
+    }
+
+    /// A response was accepted; queues are told if it is not the first.
+    fn seam(&self, gap: Option<Gap>) {
         if let Some(gap) = gap {
             self.shared.hub.publisher().gap(None, &gap);
             self.shared.hub.wake();

@@ -12,7 +12,10 @@ const SEAM_IDS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Sieve {
     repeats: Option<Repeats>,
+    /// What comes while a second response is on its way.
     seam: Option<Seam>,
+    /// Where the open response goes on, as long as it repeats. Not the same: a third may be asked for meanwhile.
+    joining: Option<Seam>,
 }
 
 /// What becomes of an event.
@@ -27,7 +30,7 @@ pub(super) enum Passage {
 impl Sieve {
     /// Drops events whose own ID is among the last `repeats` that were delivered.
     pub(super) fn new(repeats: usize) -> Self {
-        Self { repeats: (repeats > 0).then(|| Repeats::new(repeats)), seam: None }
+        Self { repeats: (repeats > 0).then(|| Repeats::new(repeats)), seam: None, joining: None }
     }
 
     /// A second response is asked to begin after `sent`, while the first is still read: from here on it is
@@ -38,10 +41,9 @@ impl Sieve {
 
     /// The second response takes over. The gap, if it is clear that it does not follow on.
     pub(super) fn join_seam(&mut self) -> Option<Gap> {
-        let gap = self.seam.as_mut()?.join();
-        if gap.is_some() {
-            self.seam = None;
-        }
+        let mut seam = self.seam.take()?;
+        let gap = seam.join();
+        self.joining = gap.is_none().then_some(seam);
         gap
     }
 
@@ -50,25 +52,33 @@ impl Sieve {
         self.seam.is_some()
     }
 
-    /// There will be no second response, or an ordinary one.
+    /// There will be no second response. The open one may still repeat.
     pub(super) fn drop_seam(&mut self) {
         self.seam = None;
+    }
+
+    /// The next response will be an ordinary one.
+    pub(super) fn drop_seams(&mut self) {
+        (self.seam, self.joining) = (None, None);
     }
 
     /// Whether events have to be shown to [`pass`](Self::pass) at all: most streams ask for nothing.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.repeats.is_none() && self.seam.is_none()
+        self.repeats.is_none() && self.seam.is_none() && self.joining.is_none()
     }
 
     /// What becomes of the next event, which sets `id`.
     pub(super) fn pass(&mut self, id: Option<&str>) -> Passage {
         let mut passage = Passage::Deliver;
-        if let Some(seam) = &mut self.seam {
-            passage = seam.pass(id);
-            if seam.is_over() {
-                self.seam = None;
+        if let Some(joining) = &mut self.joining {
+            passage = joining.pass(id);
+            if joining.is_over() {
+                self.joining = None;
             }
+        }
+        if let (Some(seam), false) = (&mut self.seam, passage == Passage::Drop) {
+            seam.note(id);
         }
         if let (Some(repeats), Some(id)) = (&mut self.repeats, id) {
             if passage != Passage::Drop && !repeats.insert(id) {
@@ -160,10 +170,7 @@ impl Seam {
     }
 
     fn pass(&mut self, id: Option<&str>) -> Passage {
-        let Some(joining) = &mut self.joining else {
-            self.note(id);
-            return Passage::Deliver;
-        };
+        let Some(joining) = &mut self.joining else { return Passage::Deliver };
         match id {
             None if joining.bare > 0 => {
                 joining.bare -= 1;
@@ -243,6 +250,28 @@ mod tests {
             assert_eq!(pass(&mut sieve, first), first);
             assert_eq!(sieve.join_seam(), None);
             assert_eq!(pass(&mut sieve, second), expected, "{first:?}, then {second:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_goes_on_repeating_what_it_repeats_when_a_third_is_asked_for() {
+        for refused in [false, true] {
+            let mut sieve = Sieve::new(0);
+            sieve.open_seam(Some("0".into()));
+            assert_eq!(pass(&mut sieve, "1 2 3"), "1 2 3");
+            assert_eq!(sieve.join_seam(), None);
+            assert_eq!(pass(&mut sieve, "1"), "");
+            sieve.open_seam(Some("3".into()));
+            assert_eq!(pass(&mut sieve, "2"), "");
+            if refused {
+                sieve.drop_seam();
+                assert_eq!(pass(&mut sieve, "3 4 5"), "4 5");
+            } else {
+                assert_eq!(pass(&mut sieve, "3 4"), "4");
+                assert_eq!(sieve.join_seam(), None);
+                assert_eq!(pass(&mut sieve, "4 5"), "5");
+            }
+            assert!(sieve.is_open());
         }
     }
 

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 /// The head of an open event stream, delimited by the connection's end.
 pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+
+/// Room for a crowd that comes at once: whom a full queue turns away comes again a second later.
+const BACKLOG: u32 = 4096;
 
 /// How long a condition may take to hold before a test fails rather than hang.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -30,22 +33,39 @@ impl Server {
         F: Fn(usize, Connection) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/stream", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
+        let mut server = Self::hearing(move |number, connection| {
+            seen.lock().unwrap().push(connection.request.clone());
+            script(number, connection)
+        })
+        .await;
+        server.requests = requests;
+        server
+    }
+
+    /// The same, but requests are not kept: for crowds. `script` is called in the order in which the
+    /// connections came.
+    pub async fn hearing<F, Fut>(script: F) -> Self
+    where
+        F: Fn(usize, Connection) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(BACKLOG).unwrap();
+        let url = format!("http://{}/stream", listener.local_addr().unwrap());
         let task = tokio::spawn(async move {
             for number in 0.. {
                 let Ok((tcp, _)) = listener.accept().await else { return };
                 tcp.set_nodelay(true).unwrap();
                 let mut connection = Connection { tcp, request: String::new() };
                 let Some(request) = connection.read_head().await else { continue };
-                seen.lock().unwrap().push(request.clone());
                 connection.request = request;
                 tokio::spawn(script(number, connection));
             }
         });
-        Self { url, requests, task }
+        Self { url, requests: Arc::default(), task }
     }
 
     /// A server that answers the connections in turn, each with one of these texts, and then closes
@@ -120,8 +140,9 @@ impl Connection {
 
     async fn read_head(&mut self) -> Option<String> {
         let mut head = Vec::new();
+        // A request without a body: nothing comes after the blank line.
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.tcp.read_u8().await.ok()?);
+            let Ok(1..) = self.tcp.read_buf(&mut head).await else { return None };
         }
         Some(String::from_utf8(head).unwrap())
     }
