@@ -34,16 +34,11 @@ pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Outpu
     let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::begin(shared, *launch));
-    let ended = async move {
-        let ending = actor.run().await;
-        log::closed(&ending.reason);
-        ending
-    };
-    let ended = ended.instrument(span.clone());
     async move {
-        // The actor, and with it the socket, is gone before anybody hears of the end.
-        let Ending { reason, keeper, until } = ended.await;
         let shared = Arc::clone(&exit.shared);
+        // The actor, and with it the socket, is gone before anybody hears of the end.
+        let Ending { reason, keeper, until } = actor.run().instrument(span.clone()).await;
+        span.in_scope(|| log::closed(&reason));
         exit.record(reason);
         drop(exit);
         if let Some(keeper) = keeper {
@@ -127,24 +122,26 @@ impl Actor {
         Ending { reason, keeper: self.keeper.take(), until: self.until }
     }
 
-    async fn follow(&mut self) -> CloseReason {
+    /// The first step.
+    fn start(&mut self) -> Flow {
         // What was asked before `connect` goes with the first attempt, which is a new one anyway.
         let mut asked = self.shared.mailbox.take();
         (asked.reconnect, asked.replace) = (false, false);
         if let Some(resume) = asked.resume.take() {
             self.session.resume(resume);
         }
-        let mut flow = self.on_asked(asked);
-        if flow.is_continue() {
-            flow = match &self.keeper {
-                None => self.handle(Input::Dial),
-                Some(keeper) => {
-                    self.phase = Phase::Loading(keeper.load());
-                    self.handle(Input::Load)
-                }
-            };
+        self.on_asked(asked)?;
+        match &self.keeper {
+            None => self.handle(Input::Dial),
+            Some(keeper) => {
+                self.phase = Phase::Loading(keeper.load());
+                self.handle(Input::Load)
+            }
         }
-        if let ControlFlow::Break(reason) = flow {
+    }
+
+    async fn follow(&mut self) -> CloseReason {
+        if let ControlFlow::Break(reason) = self.start() {
             return reason;
         }
         let mailbox = Arc::clone(&self.shared.mailbox.signal);
@@ -175,7 +172,9 @@ impl Actor {
             self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
         }
-        self.session.change(asked.change, asked.changes);
+        if let Some(change) = asked.change {
+            self.session.change(*change, asked.changes);
+        }
         if self.phase.is_loading() {
             // The first attempt carries whatever is asked before it.
             asked.resume.into_iter().for_each(|resume| self.session.resume(resume));

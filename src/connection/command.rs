@@ -24,7 +24,8 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) stop: Option<Stop>,
-    pub(crate) change: Change,
+    /// Boxed: streams are many, changes rare.
+    pub(crate) change: Option<Box<Change>>,
     /// How many changes there have been in all, up to this one.
     pub(crate) changes: u64,
     pub(crate) resume: Option<Resume>,
@@ -67,7 +68,7 @@ impl Mailbox {
     /// When too many changes wait for the task; nothing is asked then.
     pub(crate) fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
         let mut asked = self.asked();
-        asked.change.merge(change)?;
+        asked.change.get_or_insert_default().merge(change)?;
         asked.changes += 1;
         asked.reconnect |= apply == Apply::Reconnect;
         asked.replace |= apply == Apply::MakeBeforeBreak;

@@ -11,11 +11,14 @@ const SEAM_IDS: usize = 4096;
 /// Outlives responses: what a new one repeats came with an old one.
 #[derive(Debug, Default)]
 pub(super) struct Sieve {
-    repeats: Option<Repeats>,
+    // Boxed: streams are many, and most of them need none of this.
+    repeats: Option<Box<Repeats>>,
     /// What comes while a second response is on its way.
-    seam: Option<Seam>,
+    seam: Option<Box<Seam>>,
     /// Where the open response goes on, as long as it repeats. Not the same: a third may be asked for meanwhile.
-    joining: Option<Seam>,
+    joining: Option<Box<Seam>>,
+    /// Found where an event was dropped as a repeat: goes before the next that is delivered.
+    owed: Option<Box<Gap>>,
 }
 
 /// What becomes of an event.
@@ -30,13 +33,13 @@ pub(super) enum Passage {
 impl Sieve {
     /// Drops events whose own ID is among the last `repeats` that were delivered.
     pub(super) fn new(repeats: usize) -> Self {
-        Self { repeats: (repeats > 0).then(|| Repeats::new(repeats)), seam: None, joining: None }
+        Self { repeats: (repeats > 0).then(|| Box::new(Repeats::new(repeats))), ..Self::default() }
     }
 
     /// A second response is asked to begin after `sent`, while the first is still read: from here on it is
     /// noted what comes.
     pub(super) fn open_seam(&mut self, sent: Option<String>) {
-        self.seam = Some(Seam::new(sent));
+        self.seam = Some(Box::new(Seam::new(sent)));
     }
 
     /// The second response takes over. The gap, if it is clear that it does not follow on.
@@ -80,12 +83,26 @@ impl Sieve {
         if let (Some(seam), false) = (&mut self.seam, passage == Passage::Drop) {
             seam.note(id);
         }
-        if let (Some(repeats), Some(id)) = (&mut self.repeats, id) {
-            if passage != Passage::Drop && !repeats.insert(id) {
-                return Passage::Drop;
+        match &mut self.repeats {
+            Some(repeats) if passage != Passage::Drop => {
+                let dropped = id.is_some_and(|id| !repeats.insert(id));
+                self.settle(passage, dropped)
             }
+            _ => passage,
         }
-        passage
+    }
+
+    /// A gap that belongs before a repeat goes before the next event that is none.
+    fn settle(&mut self, passage: Passage, dropped: bool) -> Passage {
+        match (passage, dropped) {
+            (Passage::DeliverAfter(gap), true) => {
+                self.owed = Some(Box::new(gap));
+                Passage::Drop
+            }
+            (_, true) => Passage::Drop,
+            (Passage::Deliver, false) => self.owed.take().map_or(Passage::Deliver, |gap| Passage::DeliverAfter(*gap)),
+            (passage, false) => passage,
+        }
     }
 }
 
@@ -273,6 +290,16 @@ mod tests {
             }
             assert!(sieve.is_open());
         }
+    }
+
+    #[test]
+    fn a_second_response_that_begins_somewhere_else_with_what_is_known_owes_the_gap_to_what_is_not() {
+        let mut sieve = Sieve::new(8);
+        assert_eq!(pass(&mut sieve, "1 2 3"), "1 2 3");
+        sieve.open_seam(Some("3".into()));
+        assert_eq!(pass(&mut sieve, "4"), "4");
+        assert_eq!(sieve.join_seam(), None);
+        assert_eq!(pass(&mut sieve, "2 9 10"), "gap 9 10");
     }
 
     #[test]

@@ -76,6 +76,8 @@ impl<T: Clone, K> Channel<T, K> {
 
     pub(super) fn reader(&mut self, relief: &Arc<Relief>, account: Option<u64>) -> Reader<T> {
         let cursor = Arc::new(Cursor::at(self.published));
+        // Most often it stays the only one.
+        self.readers.reserve_exact(1);
         self.readers.push(Seen { cursor: Arc::clone(&cursor), account, stuck: false });
         self.acknowledging |= account.is_some();
         Reader::new(self.ring.subscribe(), cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
@@ -94,8 +96,8 @@ impl<T: Clone, K> Channel<T, K> {
 
     /// Notes the event that is published next, for those who have to acknowledge it.
     #[inline]
-    pub(super) fn note(&self, ledger: &Ledger, position: u64) {
-        if self.acknowledging {
+    pub(super) fn note(&self, ledger: Option<&Ledger>, position: u64) {
+        if let Some(ledger) = ledger.filter(|_| self.acknowledging) {
             ledger.published(self.readers.iter().filter_map(|reader| reader.account), position);
         }
     }

@@ -11,7 +11,7 @@ mod reader;
 mod relief;
 mod tally;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -34,7 +34,9 @@ pub(crate) use self::tally::Tally;
 pub(crate) struct Hub {
     channels: Mutex<Channels>,
     relief: Arc<Relief>,
-    ledger: Arc<Ledger>,
+    /// Made with the first subscription that acknowledges.
+    ledger: OnceLock<Arc<Ledger>>,
+    signal: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +88,7 @@ pub(crate) struct Brief {
 impl Hub {
     /// `signal` wakes the task when something has been acknowledged.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
-        Self { channels: Mutex::default(), relief: Arc::default(), ledger: Arc::new(Ledger::new(signal)) }
+        Self { channels: Mutex::default(), relief: Arc::default(), ledger: OnceLock::new(), signal }
     }
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
@@ -94,7 +96,7 @@ impl Hub {
     pub(crate) fn subscribe(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
         let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
-        let account = acknowledging.then(|| self.ledger.open(channel.ring_size()));
+        let account = acknowledging.then(|| self.ledger().open(channel.ring_size()));
         let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
         let gaps = channel.gap_reader();
         channels.settle();
@@ -103,26 +105,32 @@ impl Hub {
 
     /// Whether anything has been acknowledged since this was last asked.
     pub(crate) fn has_acknowledged(&self) -> bool {
-        self.ledger.has_news()
+        self.ledger.get().is_some_and(|ledger| ledger.has_news())
     }
 
     /// The ID up to which everything has been acknowledged, if that is news. `last`: the stream's last
     /// event ID.
     pub(crate) fn acknowledged(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
         let _published = self.lock();
-        self.ledger.safe(last)
+        self.ledger.get()?.safe(last)
     }
 
     /// Whether everything that acknowledging subscriptions got has been acknowledged. From the first call on
     /// the task is woken by each acknowledgement.
     pub(crate) fn is_settled(&self) -> bool {
-        self.ledger.is_settled()
+        self.ledger.get().is_none_or(|ledger| ledger.is_settled())
+    }
+
+    fn ledger(&self) -> &Arc<Ledger> {
+        self.ledger.get_or_init(|| Arc::new(Ledger::new(Arc::clone(&self.signal))))
     }
 
     /// The stream begins anew after `id`: what was published before need not be acknowledged any more.
     pub(crate) fn restart(&self, id: &str) {
         let channels = self.lock();
-        self.ledger.restart(channels.position, id);
+        if let Some(ledger) = self.ledger.get() {
+            ledger.restart(channels.position, id);
+        }
     }
 
     /// A reader of everything, in order, from now on.
@@ -135,7 +143,7 @@ impl Hub {
 
     /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake).
     pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ledger: &self.ledger }
+        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger) }
     }
 
     /// Wakes the readers of what was published since the last call, once for all of it.
@@ -244,7 +252,7 @@ impl Hub {
 /// The hub, locked for publishing. Events are only built when somebody listens.
 pub(crate) struct Publisher<'a> {
     channels: MutexGuard<'a, Channels>,
-    ledger: &'a Ledger,
+    ledger: Option<&'a Ledger>,
 }
 
 impl Publisher<'_> {
