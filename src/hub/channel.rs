@@ -97,7 +97,14 @@ impl<T: Clone, K> Channel<T, K> {
     /// Notes the event that is published next, for those who have to acknowledge it.
     #[inline]
     pub(super) fn note(&self, ledger: Option<&Ledger>, position: u64) {
-        if let Some(ledger) = ledger.filter(|_| self.acknowledging) {
+        if self.acknowledging {
+            self.note_for_readers(ledger, position);
+        }
+    }
+
+    #[cold]
+    fn note_for_readers(&self, ledger: Option<&Ledger>, position: u64) {
+        if let Some(ledger) = ledger {
             ledger.published(self.readers.iter().filter_map(|reader| reader.account), position);
         }
     }

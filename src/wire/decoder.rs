@@ -460,7 +460,10 @@ impl Decoder {
             self.fresh = false;
             self.partial.feed(&self.chunk[rest..], &self.chunk, &mut self.block, self.comments);
         }
-        self.block.leave_chunk(&self.chunk);
+        // Between two blocks there is nothing to copy: the usual end of a chunk.
+        if !self.fresh {
+            self.block.leave_chunk(&self.chunk);
+        }
         self.after_cr |= lines::ends_in_cr(&self.chunk);
         self.chunk = Bytes::new();
         self.lines = Lines::default();

@@ -73,6 +73,10 @@ impl Lines {
     #[inline(always)]
     pub(super) fn next(&mut self, chunk: &[u8]) -> Option<Line> {
         if self.mask == 0 {
+            // Chunks are often as long as one event: no window is made of nothing.
+            if self.searched >= chunk.len() {
+                return None;
+            }
             *self = self.search(chunk);
             if self.mask == 0 {
                 return None;
