@@ -18,7 +18,14 @@ impl Carried {
         &self.last_event_id
     }
 
-    pub(super) fn shared(&self) -> Arc<str> {
+    /// For an event that sets none itself.
+    #[inline]
+    pub(super) fn inherited(&self) -> Option<Arc<str>> {
+        (!self.last_event_id.is_empty()).then(|| self.shared())
+    }
+
+    #[inline(never)]
+    fn shared(&self) -> Arc<str> {
         self.shared.get_or_init(|| self.last_event_id.as_str().into()).clone()
     }
 

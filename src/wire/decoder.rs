@@ -1,16 +1,12 @@
 //! [`Decoder`]: chunks in, frames out.
 
 use bytes::{Bytes, BytesMut};
-use simdutf8::basic::from_utf8;
 
-use super::block::{Block, RETAINED};
-use super::carried::Carried;
-use super::dispatch;
-use super::field::{self, Field};
-use super::frame::{EventFrame, Frame};
-use super::lines::{self, Line, Lines};
-use super::partial::{Finished, Partial};
-use super::whole::{self, Outcome, WholeBlock};
+use super::block_reader::BlockReader;
+use super::frame::Frame;
+use super::frames::Frames;
+use super::joined::Joined;
+use super::lines::{self, Lines};
 
 /// The default of [`Decoder::max_event_size`]: 16 MiB.
 pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::event::MAX_EVENT_SIZE;
@@ -53,54 +49,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub struct Decoder {
     chunk: Bytes,
     lines: Lines,
-    partial: Partial,
-    block: Block,
-    /// The last block that was read in one go.
-    whole: WholeBlock,
-    /// A frame of the block was lent: it is reset when the next is asked for.
-    lent: bool,
-    /// No line of the block has come.
-    fresh: bool,
+    /// Read before the chunk.
+    joined: Joined,
+    reader: BlockReader,
     /// How many bytes of a byte order mark have come; `None` once past the start.
     mark: Option<usize>,
-    /// The last chunk ended in CR: an LF at the start of the next belongs to it.
+    /// The chunk ends in CR: an LF at the start of the next belongs to it.
     after_cr: bool,
-    comments: bool,
-    carried: Carried,
-    /// Text that was not UTF-8, replaced.
-    replaced: String,
-}
-
-/// What to lend next.
-enum Step {
-    /// A block that is one line of data: its value.
-    Data(Line),
-    /// The block in `whole`.
-    Whole,
-    Block,
-    Retry(u64),
-    /// The text of a comment.
-    Comment(Line),
-    /// The text of a comment that a chunk's end had cut is in `partial`.
-    CutComment,
-}
-
-/// How far the lines between two blocks have led.
-enum Skimmed {
-    Step(Step),
-    /// The first line of a block that takes more than a look.
-    Block(Line),
-    /// No line ends in what is left of the chunk.
-    End,
-}
-
-/// How far the lines of a block have led.
-enum Read {
-    Step(Step),
-    /// The block is over, and there is nothing to lend.
-    Over,
-    /// No line ends in what is left of the chunk.
-    End,
 }
 
 impl Default for Decoder {
@@ -115,16 +70,10 @@ impl Decoder {
         Self {
             chunk: Bytes::new(),
             lines: Lines::default(),
-            partial: Partial::default(),
-            block: Block::new(DEFAULT_MAX_EVENT_SIZE),
-            whole: WholeBlock::default(),
-            lent: false,
-            fresh: true,
+            joined: Joined::default(),
+            reader: BlockReader::new(DEFAULT_MAX_EVENT_SIZE),
             mark: Some(0),
             after_cr: false,
-            comments: false,
-            carried: Carried::default(),
-            replaced: String::new(),
         }
     }
 
@@ -132,14 +81,14 @@ impl Decoder {
     /// default ([`DEFAULT_MAX_EVENT_SIZE`]), at most 1 GiB.
     #[must_use]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
-        self.block.set_limit(bytes.min(LARGEST_MAX_EVENT_SIZE));
+        self.reader.block.set_limit(bytes.min(LARGEST_MAX_EVENT_SIZE));
         self
     }
 
     /// The last event ID that the stream resumes from; events that set none inherit it.
     #[must_use]
     pub fn last_event_id(mut self, id: &str) -> Self {
-        self.carried.commit(id);
+        self.reader.carried.commit(id);
         self
     }
 
@@ -153,12 +102,12 @@ impl Decoder {
 
     /// As [`comments`](Self::comments), from the next line on.
     pub fn set_comments(&mut self, wanted: bool) {
-        self.comments = wanted;
+        self.reader.comments = wanted;
     }
 
     /// The last event ID: that of the last block that set one and came to its blank line.
     pub fn current_last_event_id(&self) -> &str {
-        self.carried.last_event_id()
+        self.reader.carried.last_event_id()
     }
 
     /// Takes the next bytes of the stream, cut anywhere.
@@ -169,65 +118,64 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        let chunk = match self.take_rest() {
-            None => chunk,
+        self.let_go();
+        let (chunk, after_cr) = match self.take_rest() {
+            None => (chunk, self.after_cr),
             Some(rest) => {
                 let mut joined = BytesMut::with_capacity(rest.len() + chunk.len());
                 joined.extend_from_slice(&rest);
                 joined.extend_from_slice(&chunk);
-                joined.freeze()
+                (joined.freeze(), false)
             }
         };
-        let start = self.skip_mark(&chunk);
+        let mut start = self.skip_mark(&chunk);
         // CR LF across chunks: the CR has ended the line already.
-        let swallowed = self.after_cr && chunk.get(start) == Some(&b'\n');
-        self.after_cr &= start == chunk.len();
-        self.lines = Lines::from(start + usize::from(swallowed));
+        let in_cr_lf = after_cr && chunk.get(start) == Some(&b'\n');
+        if start < chunk.len() {
+            self.after_cr = lines::ends_in_cr(&chunk);
+        }
+        start += usize::from(in_cr_lf);
+        self.lines = Lines::from(self.joined.complete(&chunk, start, in_cr_lf));
         self.chunk = chunk;
     }
 
     /// The next frame, or `None` when more bytes are needed.
-    // The frames that most streams are made of are made here, inlined, so that they do not pass through memory.
-    #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        self.take_back();
-        match self.advance()? {
-            Step::Data(value) => Some(match from_utf8(&self.chunk[value.range()]) {
-                Ok(data) => Frame::Event(EventFrame::of_data(data, &self.carried)),
-                Err(_) => {
-                    self.lent = true;
-                    self.block.data_line(&self.chunk, value);
-                    dispatch::block(&self.chunk, &mut self.block, &mut self.carried, &mut self.replaced)
-                }
-            }),
-            Step::Comment(text) => Some(dispatch::comment(&self.chunk[text.range()], &mut self.replaced)),
-            step => Some(self.lend(step)),
+        self.reader.take_back();
+        if self.joined.is_ready() {
+            if let Some(step) = self.joined.advance(&mut self.reader) {
+                return Some(self.reader.lend(step, self.joined.bytes()));
+            }
+        }
+        match self.reader.advance(&mut self.lines, &self.chunk) {
+            Some(step) => Some(self.reader.lend(step, &self.chunk)),
+            None => {
+                self.joined.leave(&mut self.lines, &self.chunk, &mut self.reader);
+                self.let_go();
+                None
+            }
         }
     }
 
-    #[inline(never)]
-    fn lend(&mut self, step: Step) -> Frame<'_> {
-        match step {
-            Step::Whole => match from_utf8(&self.chunk[self.whole.around.range()]) {
-                Ok(text) => dispatch::whole(text, &self.whole, &mut self.carried),
-                Err(_) => {
-                    self.lent = true;
-                    self.block.set_lines(&self.chunk, &self.whole);
-                    dispatch::block(&self.chunk, &mut self.block, &mut self.carried, &mut self.replaced)
-                }
-            },
-            Step::Retry(milliseconds) => Frame::Retry(milliseconds),
-            Step::CutComment => dispatch::comment(self.partial.text(), &mut self.replaced),
-            Step::Comment(text) => dispatch::comment(&self.chunk[text.range()], &mut self.replaced),
-            Step::Data(_) | Step::Block => {
-                dispatch::block(&self.chunk, &mut self.block, &mut self.carried, &mut self.replaced)
-            }
+    /// The frames of what has been pushed: those that [`next_frame`](Self::next_frame) gives, faster when there
+    /// are many.
+    ///
+    /// A chunk that has been read to its end is let go by the next call of anything else.
+    pub fn frames(&mut self) -> Frames<'_> {
+        Frames::new(&self.chunk, &mut self.lines, &mut self.joined, &mut self.reader)
+    }
+
+    /// Lets go of a chunk that has been read to its end.
+    pub(crate) fn let_go(&mut self) {
+        if self.lines.position() >= self.chunk.len() {
+            self.chunk = Bytes::new();
+            self.lines = Lines::default();
         }
     }
 
     /// Whether a block has begun and not come to its blank line.
     pub(crate) fn is_in_block(&self) -> bool {
-        !self.partial.is_fresh() || self.block.has_data() || self.block.has_id()
+        self.joined.is_begun() || self.reader.is_in_block()
     }
 
     /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as
@@ -236,24 +184,10 @@ impl Decoder {
     pub fn finish(&mut self) {
         self.chunk = Bytes::new();
         self.lines = Lines::default();
-        self.partial.reset();
-        self.block.reset();
-        self.lent = false;
-        self.carried.retry = None;
-        self.fresh = true;
+        self.joined = Joined::default();
+        self.reader.reset();
         self.mark = Some(0);
         self.after_cr = false;
-    }
-
-    /// Ends what was lent: the next block begins.
-    #[inline]
-    fn take_back(&mut self) {
-        if self.lent {
-            self.lent = false;
-            self.fresh = true;
-            self.carried.retry = None;
-            self.block.reset();
-        }
     }
 
     /// What has not been read of the chunk at hand, if anything.
@@ -261,10 +195,16 @@ impl Decoder {
         if self.chunk.is_empty() {
             return None;
         }
-        self.take_back();
+        self.reader.take_back();
         let rest = self.chunk.slice(self.lines.position().min(self.chunk.len())..);
-        self.block.leave_chunk(&self.chunk);
-        self.after_cr = rest.is_empty() && lines::ends_in_cr(&self.chunk);
+        let rest = match self.joined.take_rest() {
+            None => rest,
+            Some(mut joined) => {
+                joined.extend_from_slice(&rest);
+                joined.into()
+            }
+        };
+        self.reader.leave(self.chunk.len(), &self.chunk);
         self.chunk = Bytes::new();
         (!rest.is_empty()).then_some(rest)
     }
@@ -284,193 +224,7 @@ impl Decoder {
         }
         // Not a mark after all: what looked like one is the beginning of the first line.
         self.mark = None;
-        self.partial.feed(&BYTE_ORDER_MARK[..seen], &[], &mut self.block, self.comments);
+        self.reader.begin_with(&BYTE_ORDER_MARK[..seen]);
         0
-    }
-
-    /// Reads up to the next thing to lend.
-    #[inline]
-    fn advance(&mut self) -> Option<Step> {
-        loop {
-            let mut line = None;
-            if self.fresh && self.partial.is_fresh() {
-                match self.skim() {
-                    Skimmed::Step(step) => return Some(step),
-                    Skimmed::Block(first) => line = Some(first),
-                    Skimmed::End => break,
-                }
-            }
-            match self.read_block(line) {
-                Read::Step(step) => return Some(step),
-                Read::Over => {}
-                Read::End => break,
-            }
-        }
-        self.leave_chunk();
-        None
-    }
-
-    /// Reads what lies between two blocks, and blocks that are one line of data: most of most streams,
-    /// and the state of a block in progress is not touched.
-    #[inline]
-    fn skim(&mut self) -> Skimmed {
-        let (chunk, limit) = (&*self.chunk, self.block.limit());
-        // A copy, which can live in registers.
-        let mut lines = self.lines;
-        let mut skimmed = Skimmed::End;
-        while let Some(line) = lines.next(chunk) {
-            if line.is_empty() {
-                continue;
-            }
-            if chunk[line.start] != b':' {
-                skimmed = match whole::read_data_only(&mut lines, line, chunk, limit) {
-                    Some(value) => Skimmed::Step(Step::Data(value)),
-                    None => Skimmed::Block(line),
-                };
-                break;
-            }
-            // A heartbeat that nobody asked for costs no more than finding its end.
-            let text = Line { start: line.start + 1, end: line.end };
-            if self.comments && text.len() <= limit {
-                skimmed = Skimmed::Step(Step::Comment(text));
-                break;
-            }
-        }
-        self.lines = lines;
-        skimmed
-    }
-
-    /// Reads a block from `line` on, if that was popped already.
-    #[inline(never)]
-    fn read_block(&mut self, mut line: Option<Line>) -> Read {
-        if !self.partial.is_fresh() {
-            if !self.lines.seek(&self.chunk) {
-                return Read::End;
-            }
-            let rest = self.lines.next(&self.chunk);
-            if let Some(step) = rest.and_then(|rest| self.finish_partial(rest)) {
-                return Read::Step(step);
-            }
-        }
-        loop {
-            let Some(line) = line.take().or_else(|| self.lines.next(&self.chunk)) else { return Read::End };
-            if let Some(step) = self.whole_line(line) {
-                return Read::Step(step);
-            }
-            if self.fresh {
-                return Read::Over;
-            }
-        }
-    }
-
-    fn whole_line(&mut self, line: Line) -> Option<Step> {
-        if line.is_empty() {
-            return self.blank_line();
-        }
-        if !self.fresh {
-            return match self.block.data_lines(line, &mut self.lines, &self.chunk)? {
-                line if line.is_empty() => self.blank_line(),
-                line => self.field_line(line),
-            };
-        }
-        match self.chunk[line.start] {
-            b'd' | b'e' | b'i' => self.whole_block(line),
-            _ => self.field_line(line),
-        }
-    }
-
-    /// A block begins that may be of the ordinary kind.
-    fn whole_block(&mut self, first: Line) -> Option<Step> {
-        match whole::read(&mut self.lines, first, &self.chunk, self.block.limit()) {
-            Outcome::Whole(block) => {
-                self.whole = block;
-                Some(Step::Whole)
-            }
-            Outcome::Unfinished(values, line) => {
-                values.put_into(&mut self.block, &self.chunk);
-                self.fresh &= values.is_empty();
-                match line? {
-                    line if line.is_empty() => self.blank_line(),
-                    line => self.field_line(line),
-                }
-            }
-        }
-    }
-
-    /// A line of a block that is read line by line.
-    fn field_line(&mut self, line: Line) -> Option<Step> {
-        let (field, offset) = field::split(&self.chunk[line.range()]);
-        let value = Line { start: line.start + offset, end: line.end };
-        match field {
-            Field::Data => self.block.data_line(&self.chunk, value),
-            Field::EventType => self.block.event_type_line(value),
-            Field::Id => self.block.id_line(&self.chunk, value),
-            Field::Retry => {
-                let milliseconds = field::retry(&self.chunk[value.range()])?;
-                return self.retry(milliseconds);
-            }
-            Field::Comment if self.comments && self.block.has_room(value.len()) => {
-                return Some(Step::Comment(value));
-            }
-            // No part of a block.
-            Field::Comment | Field::Unknown => return None,
-        }
-        self.fresh = false;
-        None
-    }
-
-    /// The line that earlier chunks began ends with `rest`.
-    fn finish_partial(&mut self, rest: Line) -> Option<Step> {
-        self.fresh = false;
-        self.partial.feed(&self.chunk[rest.range()], &self.chunk, &mut self.block, self.comments);
-        match self.partial.finish(&self.chunk, &mut self.block, self.comments) {
-            Finished::Nothing => None,
-            Finished::Retry(milliseconds) => self.retry(milliseconds),
-            Finished::Comment => Some(Step::CutComment),
-        }
-    }
-
-    fn retry(&mut self, milliseconds: u64) -> Option<Step> {
-        self.fresh = false;
-        self.block.retry = Some(milliseconds);
-        Some(Step::Retry(milliseconds))
-    }
-
-    #[inline]
-    fn blank_line(&mut self) -> Option<Step> {
-        if self.fresh {
-            return None;
-        }
-        if self.block.has_data() || self.block.has_id() {
-            self.lent = true;
-            return Some(Step::Block);
-        }
-        self.fresh = true;
-        self.block.reset();
-        None
-    }
-
-    /// Copies what is unfinished, so that the chunk can go.
-    fn leave_chunk(&mut self) {
-        if self.chunk.is_empty() {
-            return;
-        }
-        let rest = self.lines.position().min(self.chunk.len());
-        if rest < self.chunk.len() {
-            self.fresh = false;
-            self.partial.feed(&self.chunk[rest..], &self.chunk, &mut self.block, self.comments);
-        }
-        // Between two blocks there is nothing to copy: the usual end of a chunk.
-        if !self.fresh {
-            self.block.leave_chunk(&self.chunk);
-        }
-        self.after_cr |= lines::ends_in_cr(&self.chunk);
-        self.chunk = Bytes::new();
-        self.lines = Lines::default();
-        // Nothing is lent now: what one large frame needed can be given back.
-        self.partial.trim();
-        if self.replaced.capacity() > RETAINED {
-            self.replaced = String::new();
-        }
     }
 }

@@ -6,29 +6,26 @@ use crate::event::Span;
 
 use super::block::{Block, Gathered};
 use super::carried::Carried;
-use super::frame::{EventFrame, Frame, OversizedFrame};
-use super::lines::Line;
-use super::whole::WholeBlock;
+use super::frame::{EventFrame, Frame, OversizedFrame, Values};
 
 /// A block that lies whole in the chunk, with its `text`.
-pub(super) fn whole<'a>(text: &'a str, block: &WholeBlock, carried: &'a mut Carried) -> Frame<'a> {
-    let WholeBlock { around, data, event_type, id } = *block;
-    let span = |line: Line| Span::new(line.start - around.start..line.end - around.start);
-    let (data, event_type, id) = (span(data), event_type.map(span).unwrap_or_default(), id.map(span));
-    if let Some(id) = id {
+#[inline]
+pub(super) fn whole<'a>(text: &'a str, values: &'a Values, carried: &'a mut Carried) -> Frame<'a> {
+    if let Some(id) = values.id.some() {
         carried.commit(&text[id.range()]);
     }
-    Frame::Event(EventFrame { text, data, event_type, id, carried })
+    Frame::Event(EventFrame { text, values: Some(values), carried })
 }
 
 /// A block that was read line by line. Its ID becomes the last event ID, whatever becomes of the rest.
 ///
-/// `replaced` is for text that is not UTF-8.
+/// `replaced` is for text that is not UTF-8, `values` for where its values stand.
 pub(super) fn block<'a>(
     chunk: &'a [u8],
     block: &'a mut Block,
     carried: &'a mut Carried,
     replaced: &'a mut String,
+    values: &'a mut Values,
 ) -> Frame<'a> {
     let has_data = block.has_data();
     let (oversized, type_cut) = (block.oversized, block.type_cut);
@@ -51,7 +48,8 @@ pub(super) fn block<'a>(
         carried.commit(&text[id.range()]);
     }
     carried.retry = retry;
-    let event = EventFrame { text, data, event_type, id, carried };
+    *values = Values { data, event_type, id: id.unwrap_or(Span::NONE) };
+    let event = EventFrame { text, values: Some(values), carried };
     if !has_data {
         Frame::Id(event.last_event_id())
     } else if fits {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{DEFAULT_EVENT_TYPE, Event, Id, Layout, Retry, Span};
+use crate::event::{DEFAULT_EVENT_TYPE, Event, Retry, Span};
 
 use super::carried::Carried;
 
@@ -24,35 +24,42 @@ pub enum Frame<'a> {
 }
 
 /// An event before anybody has paid for its memory.
+// Pointers only: frames pass through memory, and what is stored in small pieces is slow to load in larger ones.
 #[derive(Clone, Copy)]
 pub struct EventFrame<'a> {
     pub(super) text: &'a str,
-    pub(super) data: Span,
-    pub(super) event_type: Span,
-    pub(super) id: Option<Span>,
+    /// Where in the text its values stand; `None` if all of it is data, and there is nothing else.
+    pub(super) values: Option<&'a Values>,
     pub(super) carried: &'a Carried,
 }
 
-impl<'a> EventFrame<'a> {
-    /// Of a block that is one line of data.
-    #[inline]
-    pub(super) fn of_data(text: &'a str, carried: &'a Carried) -> Self {
-        Self { text, data: Span::new(0..text.len()), event_type: Span::default(), id: None, carried }
-    }
+/// Where the values of an event stand in its text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Values {
+    pub(super) data: Span,
+    /// Empty for the default type.
+    pub(super) event_type: Span,
+    /// Or [`Span::NONE`].
+    pub(super) id: Span,
+}
 
+impl<'a> EventFrame<'a> {
     /// The event type; `"message"` when the block named none.
     pub fn event_type(&self) -> &'a str {
-        if self.event_type.is_empty() { DEFAULT_EVENT_TYPE } else { self.part(self.event_type) }
+        match self.values {
+            Some(values) if !values.event_type.is_empty() => &self.text[values.event_type.range()],
+            _ => DEFAULT_EVENT_TYPE,
+        }
     }
 
     /// The data: the block's `data` lines, joined by line feeds.
     pub fn data(&self) -> &'a str {
-        self.part(self.data)
+        self.values.map_or(self.text, |values| &self.text[values.data.range()])
     }
 
     /// The ID that this block itself set.
     pub fn id(&self) -> Option<&'a str> {
-        self.id.map(|span| self.part(span))
+        self.values?.id.some().map(|id| &self.text[id.range()])
     }
 
     /// The last event ID, with this block's counted in.
@@ -66,24 +73,19 @@ impl<'a> EventFrame<'a> {
     }
 
     /// The event, owned: one allocation, of its own text's size.
+    #[inline]
     pub fn to_event(&self) -> Event {
         self.to_event_at(0)
     }
 
     /// The same, as the one at this position of a stream.
     #[inline]
-    pub(crate) fn to_event_at(self, position: u64) -> Event {
-        let id = match self.id {
-            Some(span) => Id::Own(span),
-            None if self.last_event_id().is_empty() => Id::None,
-            None => Id::Inherited(self.carried.shared()),
-        };
-        let Self { data, event_type, carried, .. } = self;
-        Event::from_parts(Layout { data, event_type, id, retry: Retry::new(carried.retry), position }, self.text)
-    }
-
-    fn part(&self, span: Span) -> &'a str {
-        &self.text[span.range()]
+    pub(crate) fn to_event_at(&self, position: u64) -> Event {
+        let retry = Retry::new(self.carried.retry);
+        let whole = Values { data: Span::new(0..self.text.len()), event_type: Span::default(), id: Span::NONE };
+        let Values { data, event_type, id } = *self.values.unwrap_or(&whole);
+        let inherited = if id == Span::NONE { self.carried.inherited() } else { None };
+        Event::from_parts(self.text, data, event_type, id, inherited, retry, position)
     }
 }
 

@@ -8,19 +8,38 @@ use std::ops::Range;
 
 use wide::u8x16;
 
-/// A cursor over one chunk.
+/// A cursor over one chunk. Small, and handed on by value, so that it can live in registers.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Lines {
     /// Where the next line begins.
     start: usize,
-    /// Where the window behind `mask` begins.
-    window: usize,
-    /// A bit for each line end in the window that has not been popped; of a CR LF, its LF.
+    window: Window,
+}
+
+/// What is known of the 64 bytes after `at`.
+#[derive(Debug, Default, Clone, Copy)]
+struct Window {
+    /// A bit for each line end that has not been popped; of a CR LF, its LF.
     mask: u64,
-    /// The end of the window, and of what has been searched.
-    searched: usize,
-    /// There may be a CR LF in the window.
-    carriage_returns: bool,
+    /// Twice the place where the window begins, and one more if there may be a CR LF in it: so that a window
+    /// can be returned in two registers.
+    at: usize,
+}
+
+impl Window {
+    fn new(mask: u64, at: usize, carriage_returns: bool) -> Self {
+        Self { mask, at: at << 1 | usize::from(carriage_returns) }
+    }
+
+    #[inline]
+    fn start(self) -> usize {
+        self.at >> 1
+    }
+
+    #[inline]
+    fn has_carriage_returns(self) -> bool {
+        self.at & 1 != 0
+    }
 }
 
 /// A line without its terminator.
@@ -51,87 +70,100 @@ const LONG: usize = 48;
 
 impl Lines {
     /// A cursor that begins `start` bytes into a chunk.
+    #[inline]
     pub(super) fn from(start: usize) -> Self {
-        Self { start, window: start, searched: start, ..Self::default() }
+        // The window before it, so that the search begins right there.
+        Self { start, window: Window::new(0, start.wrapping_sub(WINDOW), false) }
     }
 
     /// For a line that has come far: looks for its end in one call, before any window is searched.
     /// False if it has none in `chunk`.
     pub(super) fn seek(&mut self, chunk: &[u8]) -> bool {
-        let found = memchr::memchr2(b'\n', b'\r', &chunk[self.searched..]);
-        self.searched = found.map_or(chunk.len(), |at| self.searched + at);
+        let from = self.searched(chunk);
+        let found = memchr::memchr2(b'\n', b'\r', &chunk[from..]);
+        let at = found.map_or(chunk.len(), |at| from + at);
+        self.window = Self::from(at).window;
         found.is_some()
     }
 
     /// Where the next line begins: after the last one, what is left is unfinished.
-    pub(super) fn position(&self) -> usize {
+    #[inline]
+    pub(super) fn position(self) -> usize {
         self.start
+    }
+
+    /// How far the chunk has been searched.
+    #[inline]
+    fn searched(self, chunk: &[u8]) -> usize {
+        (self.window.start().wrapping_add(WINDOW) & (usize::MAX >> 1)).min(chunk.len())
     }
 
     /// The next line that ends in `chunk`. A CR at the chunk's end ends a line at once; the LF that
     /// may follow has to be swallowed by whoever begins the next chunk (see [`ends_in_cr`]).
     #[inline(always)]
     pub(super) fn next(&mut self, chunk: &[u8]) -> Option<Line> {
-        if self.mask == 0 {
+        if self.window.mask == 0 {
+            let searched = self.searched(chunk);
             // Chunks are often as long as one event: no window is made of nothing.
-            if self.searched >= chunk.len() {
+            if searched >= chunk.len() {
                 return None;
             }
-            *self = self.search(chunk);
-            if self.mask == 0 {
+            self.window = search(chunk, searched, self.start);
+            if self.window.mask == 0 {
                 return None;
             }
         }
-        let terminator = self.window + self.mask.trailing_zeros() as usize;
-        self.mask &= self.mask - 1;
+        let terminator = self.window.start() + self.window.mask.trailing_zeros() as usize;
+        self.window.mask &= self.window.mask - 1;
         let start = self.start;
         self.start = terminator + 1;
-        if self.carriage_returns {
+        if self.window.has_carriage_returns() {
             return Some(Line { start, end: before_cr_lf(chunk, start, terminator) });
         }
         Some(Line { start, end: terminator })
     }
+}
 
-    /// Goes on to the next window with a line end in it; if there is none in the chunk, `mask` stays empty.
-    /// By value, so that the rest of a cursor can live in registers.
-    #[inline(never)]
-    fn search(mut self, chunk: &[u8]) -> Self {
-        loop {
-            if self.searched >= self.start + LONG && !self.seek(chunk) {
-                // A line that has come this far is likely to be long: its end was worth a call.
-                return self;
+/// The next window with a line end in it, from `searched` on; if there is none in the chunk, the mask is empty. The
+/// line being read began at `start`.
+#[inline(never)]
+fn search(chunk: &[u8], mut searched: usize, start: usize) -> Window {
+    loop {
+        if searched >= start + LONG {
+            // A line that has come this far is likely to be long: its end is worth a call.
+            match memchr::memchr2(b'\n', b'\r', &chunk[searched..]) {
+                Some(at) => searched += at,
+                None => return Lines::from(chunk.len()).window,
             }
-            let rest = &chunk[self.searched..];
-            let Some(window) = rest.first_chunk::<WINDOW>() else {
+        }
+        let rest = &chunk[searched..];
+        let found = match rest.first_chunk::<WINDOW>() {
+            Some(window) => look_at(window, chunk, searched, start),
+            None => {
                 let mut last = [0; WINDOW];
                 last[..rest.len()].copy_from_slice(rest);
-                self.look_at(&last, chunk);
-                self.searched = chunk.len();
-                return self;
-            };
-            self.look_at(window, chunk);
-            if self.mask != 0 {
-                return self;
+                look_at(&last, chunk, searched, start)
             }
+        };
+        searched += WINDOW;
+        if found.mask != 0 || searched >= chunk.len() {
+            return found;
         }
     }
+}
 
-    /// Looks at the window that begins where the search has come to.
-    #[inline]
-    fn look_at(&mut self, window: &[u8; WINDOW], chunk: &[u8]) {
-        let (line_feeds, carriage_returns) = line_ends(window);
-        // The LF of a CR LF may stand right after the window of its CR.
-        let after_cr = self.searched > self.start && chunk[self.searched - 1] == b'\r';
-        self.window = self.searched;
-        self.searched += WINDOW;
-        self.mask = line_feeds;
-        self.carriage_returns = carriage_returns != 0 || after_cr;
-        if carriage_returns != 0 {
-            // Of a CR LF, the LF is the end.
-            let lf_after = u64::from(chunk.get(self.searched) == Some(&b'\n')) << (WINDOW - 1);
-            self.mask |= carriage_returns & !((line_feeds >> 1) | lf_after);
-        }
+/// Looks at the window that begins at `at`.
+#[inline]
+fn look_at(window: &[u8; WINDOW], chunk: &[u8], at: usize, start: usize) -> Window {
+    let (line_feeds, carriage_returns) = line_ends(window);
+    // The LF of a CR LF may stand right after the window of its CR.
+    let after_cr = at > start && chunk[at - 1] == b'\r';
+    if carriage_returns == 0 {
+        return Window::new(line_feeds, at, after_cr);
     }
+    // Of a CR LF, the LF is the end.
+    let lf_after = u64::from(chunk.get(at + WINDOW) == Some(&b'\n')) << (WINDOW - 1);
+    Window::new(line_feeds | carriage_returns & !((line_feeds >> 1) | lf_after), at, true)
 }
 
 /// The end of a line whose terminator ends at `terminator` and may be a CR LF.

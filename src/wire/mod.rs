@@ -6,12 +6,15 @@
 //! [`Event::encode`]: crate::Event::encode
 
 mod block;
+mod block_reader;
 mod carried;
 mod decoder;
 mod dispatch;
 mod encoder;
 mod field;
 mod frame;
+mod frames;
+mod joined;
 mod lines;
 mod partial;
 mod whole;
@@ -19,3 +22,4 @@ mod whole;
 pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
 pub(crate) use self::encoder::encode;
 pub use self::frame::{EventFrame, Frame, OversizedFrame};
+pub use self::frames::Frames;

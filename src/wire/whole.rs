@@ -1,29 +1,16 @@
 //! Blocks that lie whole in one chunk, with at most one line each of data, type and ID: most of them.
 //!
 //! Read in one go, without touching the state of a block in progress. What turns out to be out of the
-//! ordinary (more lines, another field, the end of the chunk, too many bytes) goes the long way, which
-//! gives the same result for ordinary blocks, too: that is tested.
+//! ordinary (more lines, another field, the end of the chunk, too many bytes) is read again the long way,
+//! which gives the same result for ordinary blocks, too: that is tested.
 
-use super::block::{Block, SMALL};
-use super::field::Field;
+use crate::event::Span;
+
+use super::block::SMALL;
+use super::frame::Values;
 use super::lines::{Line, Lines};
 
-/// The values of a block, as places in the chunk, in wire order.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Values {
-    values: [Option<(Field, Line)>; 3],
-    count: usize,
-}
-
-/// What became of a block.
-pub(super) enum Outcome {
-    /// Read to its blank line.
-    Whole(WholeBlock),
-    /// Read so far, and not of the ordinary kind. The line that was read last, if there was another.
-    Unfinished(Values, Option<Line>),
-}
-
-/// A block that was read to its blank line.
+/// A block that was read to its blank line, as places in the chunk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WholeBlock {
     /// From the first value to the last.
@@ -33,72 +20,66 @@ pub(super) struct WholeBlock {
     pub(super) id: Option<Line>,
 }
 
-/// Reads a block whose `first` line, a field of one of the three, was popped from `lines` just now.
-pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Outcome {
-    let mut values = Values::default();
-    let mut line = Some(first);
-    while let Some(popped) = line {
-        if popped.is_empty() {
-            return match values.whole(chunk, limit) {
-                Some(block) => Outcome::Whole(block),
-                None => Outcome::Unfinished(values, line),
-            };
-        }
-        let (field, name) = match &chunk[popped.range()] {
-            [b'd', b'a', b't', b'a', b':', ..] => (Field::Data, 5),
-            [b'e', b'v', b'e', b'n', b't', b':', ..] => (Field::EventType, 6),
-            [b'i', b'd', b':', ..] => (Field::Id, 3),
-            _ => break,
-        };
-        if !values.add(field, value(chunk, popped, name)) {
-            break;
-        }
-        line = lines.next(chunk);
-    }
-    Outcome::Unfinished(values, line)
+/// What became of a block.
+pub(super) enum Outcome {
+    Whole(WholeBlock),
+    /// Not of the ordinary kind.
+    Other,
+    /// No other line ends in the chunk; so far it was ordinary.
+    Cut,
 }
 
-impl Values {
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// False, and nothing changed, if the field was there already.
-    fn add(&mut self, field: Field, value: Line) -> bool {
-        if self.get(field).is_some() {
-            return false;
+/// Reads a block whose `first` line, which is not empty, was popped from `lines` just now. `lines` are past
+/// its blank line if it was whole; otherwise they have gone somewhere, and the block has to be read again.
+#[inline]
+pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Outcome {
+    let (mut data, mut event_type, mut id) = (None, None, None);
+    let mut start = usize::MAX;
+    let mut line = first;
+    loop {
+        let (field, name) = match &chunk[line.range()] {
+            [b'd', b'a', b't', b'a', b':', ..] => (&mut data, 5),
+            [b'e', b'v', b'e', b'n', b't', b':', ..] => (&mut event_type, 6),
+            [b'i', b'd', b':', ..] => (&mut id, 3),
+            _ => return Outcome::Other,
+        };
+        let value = value(chunk, line, name);
+        if field.replace(value).is_some() {
+            return Outcome::Other;
         }
-        self.values[self.count] = Some((field, value));
-        self.count += 1;
-        true
+        start = start.min(value.start);
+        let end = line.end;
+        match lines.next(chunk) {
+            None => return Outcome::Cut,
+            Some(blank) if blank.is_empty() => {
+                let Some(data) = data else { return Outcome::Other };
+                let block = WholeBlock { around: Line { start, end }, data, event_type, id };
+                return if block.is_ordinary(chunk, limit) { Outcome::Whole(block) } else { Outcome::Other };
+            }
+            Some(next) => line = next,
+        }
+    }
+}
+
+impl WholeBlock {
+    /// Where the values stand in the text of `around`.
+    #[inline]
+    pub(super) fn values(&self) -> Values {
+        let span = |line: Line| Span::new(line.start - self.around.start..line.end - self.around.start);
+        Values {
+            data: span(self.data),
+            event_type: self.event_type.map(span).unwrap_or_default(),
+            id: self.id.map_or(Span::NONE, span),
+        }
     }
 
-    fn get(&self, field: Field) -> Option<Line> {
-        self.values.iter().flatten().find(|(seen, _)| *seen == field).map(|(_, value)| *value)
-    }
-
-    fn whole(&self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
-        let (event_type, id) = (self.get(Field::EventType), self.get(Field::Id));
-        let data = self.get(Field::Data)?;
-        let first = self.values[0].map_or(data, |(_, value)| value);
-        let last = self.values[self.count - 1].map_or(data, |(_, value)| value);
-        let around = Line { start: first.start, end: last.end };
+    /// Within the limit, by the simplest of counts, and with an ID that counts.
+    #[inline]
+    fn is_ordinary(&self, chunk: &[u8], limit: usize) -> bool {
         // What counts twice is for the long way to count.
         let small = |value: Option<Line>| value.is_none_or(|value| value.len() <= SMALL);
-        let ordinary = around.len() <= limit && small(event_type) && small(id);
-        let id_counts = id.is_none_or(|id| memchr::memchr(0, &chunk[id.range()]).is_none());
-        (ordinary && id_counts).then_some(WholeBlock { around, data, event_type, id })
-    }
-
-    /// Puts them into a block, as if their lines had come one by one.
-    pub(super) fn put_into(&self, block: &mut Block, chunk: &[u8]) {
-        for (field, value) in self.values.iter().flatten() {
-            match field {
-                Field::Data => block.data_line(chunk, *value),
-                Field::EventType => block.event_type_line(*value),
-                _ => block.id_line(chunk, *value),
-            }
-        }
+        let id_counts = self.id.is_none_or(|id| memchr::memchr(0, &chunk[id.range()]).is_none());
+        self.around.len() <= limit && small(self.event_type) && small(self.id) && id_counts
     }
 }
 

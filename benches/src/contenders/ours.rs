@@ -20,7 +20,8 @@ fn drain(mut decoder: Decoder, input: Input) -> usize {
     let mut events = 0;
     for chunk in input.chunks {
         decoder.push(chunk);
-        while let Some(frame) = decoder.next_frame() {
+        let mut frames = decoder.frames();
+        while let Some(frame) = frames.next_frame() {
             if let Frame::Event(event) = frame {
                 drop(black_box(event.to_event()));
                 events += 1;

@@ -1,0 +1,321 @@
+//! [`BlockReader`]: from the lines of a chunk to what there is to lend.
+//!
+//! Most of what a stream says lies whole in a chunk, and leaves no trace here; a block that does not is
+//! put together line by line, from as many chunks as it takes.
+
+use simdutf8::basic::from_utf8;
+
+use super::block::{Block, RETAINED};
+use super::carried::Carried;
+use super::dispatch;
+use super::field::{self, Field};
+use super::frame::{EventFrame, Frame, Values};
+use super::joined::MOST_KEPT;
+use super::lines::{Line, Lines};
+use super::partial::{Finished, Partial};
+use super::whole::{self, Outcome, WholeBlock};
+
+#[derive(Debug)]
+pub(super) struct BlockReader {
+    partial: Partial,
+    pub(super) block: Block,
+    /// The last block that was read in one go.
+    pub(super) whole: WholeBlock,
+    /// Where the values stand of what is lent.
+    pub(super) values: Values,
+    /// A frame of the block was lent: it is reset when the next is asked for.
+    lent: bool,
+    /// No line of the block has come.
+    fresh: bool,
+    pub(super) comments: bool,
+    /// A small block that the chunk's end cuts is left where it is, to be joined.
+    pub(super) keeps_small: bool,
+    pub(super) carried: Carried,
+    /// Text that was not UTF-8, replaced.
+    replaced: String,
+}
+
+/// What to lend next.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// A block that is one line of data: its value.
+    Data(Line),
+    /// The block in `whole`.
+    Whole,
+    Block,
+    Retry(u64),
+    /// The text of a comment.
+    Comment(Line),
+    /// The text of a comment that a chunk's end had cut is in `partial`.
+    CutComment,
+}
+
+/// How far the lines between two blocks have led.
+enum Skimmed {
+    Step(Step),
+    /// The first line of a block that takes more than a look.
+    Block(Line),
+    /// No line ends in what is left of the chunk.
+    End,
+}
+
+/// How far the lines of a block have led.
+enum Read {
+    Step(Step),
+    /// The block is over, and there is nothing to lend.
+    Over,
+    /// No line ends in what is left of the chunk.
+    End,
+}
+
+impl BlockReader {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            partial: Partial::default(),
+            block: Block::new(limit),
+            whole: WholeBlock::default(),
+            values: Values::default(),
+            lent: false,
+            fresh: true,
+            comments: false,
+            keeps_small: true,
+            carried: Carried::default(),
+            replaced: String::new(),
+        }
+    }
+
+    /// As new, but for settings and the last event ID.
+    pub(super) fn reset(&mut self) {
+        self.partial.reset();
+        self.block.reset();
+        self.lent = false;
+        self.carried.retry = None;
+        self.fresh = true;
+    }
+
+    /// Nothing of a block has been taken in: what is unfinished is all in the chunk.
+    pub(super) fn is_between_blocks(&self) -> bool {
+        self.fresh && self.partial.is_fresh()
+    }
+
+    /// Whether a block has begun and not come to its blank line.
+    pub(super) fn is_in_block(&self) -> bool {
+        !self.partial.is_fresh() || self.block.has_data() || self.block.has_id()
+    }
+
+    /// Ends what was lent: the next block begins.
+    #[inline]
+    pub(super) fn take_back(&mut self) {
+        if self.lent {
+            self.end_block();
+        }
+    }
+
+    #[inline(never)]
+    fn end_block(&mut self) {
+        self.lent = false;
+        self.fresh = true;
+        self.carried.retry = None;
+        self.block.reset();
+    }
+
+    /// Reads up to the next thing to lend; `None` at the end of the chunk. `lines` are then where what is
+    /// unfinished begins.
+    // The lines are handed on by value: in registers, unless they have to go the long way.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, lines: &mut Lines, chunk: &[u8]) -> Option<Step> {
+        loop {
+            let mut line = None;
+            if self.is_between_blocks() {
+                match self.skim(lines, chunk) {
+                    Skimmed::Step(step) => return Some(step),
+                    Skimmed::Block(first) => line = Some(first),
+                    Skimmed::End => return None,
+                }
+            }
+            let (read, ahead) = self.read_block(line, *lines, chunk);
+            *lines = ahead;
+            match read {
+                Read::Step(step) => return Some(step),
+                Read::Over => {}
+                Read::End => return None,
+            }
+        }
+    }
+
+    /// Reads what lies between two blocks, and blocks that are one line of data: most of most streams,
+    /// and the state of a block in progress is not touched.
+    #[inline(always)]
+    fn skim(&mut self, lines: &mut Lines, chunk: &[u8]) -> Skimmed {
+        let limit = self.block.limit();
+        while let Some(line) = lines.next(chunk) {
+            if line.is_empty() {
+                continue;
+            }
+            if chunk[line.start] != b':' {
+                return match whole::read_data_only(lines, line, chunk, limit) {
+                    Some(value) => Skimmed::Step(Step::Data(value)),
+                    None => Skimmed::Block(line),
+                };
+            }
+            // A heartbeat that nobody asked for costs no more than finding its end.
+            let text = Line { start: line.start + 1, end: line.end };
+            if self.comments && text.len() <= limit {
+                return Skimmed::Step(Step::Comment(text));
+            }
+        }
+        Skimmed::End
+    }
+
+    /// Reads a block, from its `first` line on if that was popped already.
+    #[inline(never)]
+    fn read_block(&mut self, first: Option<Line>, mut lines: Lines, chunk: &[u8]) -> (Read, Lines) {
+        if let Some(first) = first {
+            let mut ahead = lines;
+            match whole::read(&mut ahead, first, chunk, self.block.limit()) {
+                Outcome::Whole(block) => {
+                    (self.whole, self.values) = (block, block.values());
+                    return (Read::Step(Step::Whole), ahead);
+                }
+                Outcome::Cut if self.keeps_small && chunk.len() - first.start <= MOST_KEPT => {
+                    return (Read::End, Lines::from(first.start));
+                }
+                Outcome::Cut | Outcome::Other => {}
+            }
+        }
+        let read = self.read_lines(first, &mut lines, chunk);
+        (read, lines)
+    }
+
+    /// Reads a block line by line.
+    fn read_lines(&mut self, mut first: Option<Line>, lines: &mut Lines, chunk: &[u8]) -> Read {
+        if !self.partial.is_fresh() {
+            if !lines.seek(chunk) {
+                return Read::End;
+            }
+            let rest = lines.next(chunk);
+            if let Some(step) = rest.and_then(|rest| self.finish_partial(rest, chunk)) {
+                return Read::Step(step);
+            }
+        }
+        loop {
+            let Some(line) = first.take().or_else(|| lines.next(chunk)) else { return Read::End };
+            if let Some(step) = self.line(line, lines, chunk) {
+                return Read::Step(step);
+            }
+            if self.fresh {
+                return Read::Over;
+            }
+        }
+    }
+
+    fn line(&mut self, line: Line, lines: &mut Lines, chunk: &[u8]) -> Option<Step> {
+        let line = if self.fresh { line } else { self.block.data_lines(line, lines, chunk)? };
+        if line.is_empty() { self.blank_line() } else { self.field_line(line, chunk) }
+    }
+
+    /// A line of a block that is read line by line.
+    fn field_line(&mut self, line: Line, chunk: &[u8]) -> Option<Step> {
+        let (field, offset) = field::split(&chunk[line.range()]);
+        let value = Line { start: line.start + offset, end: line.end };
+        match field {
+            Field::Data => self.block.data_line(chunk, value),
+            Field::EventType => self.block.event_type_line(value),
+            Field::Id => self.block.id_line(chunk, value),
+            Field::Retry => {
+                let milliseconds = field::retry(&chunk[value.range()])?;
+                return self.retry(milliseconds);
+            }
+            Field::Comment if self.comments && self.block.has_room(value.len()) => {
+                return Some(Step::Comment(value));
+            }
+            // No part of a block.
+            Field::Comment | Field::Unknown => return None,
+        }
+        self.fresh = false;
+        None
+    }
+
+    /// The line that earlier chunks began ends with `rest`.
+    fn finish_partial(&mut self, rest: Line, chunk: &[u8]) -> Option<Step> {
+        self.fresh = false;
+        self.partial.feed(&chunk[rest.range()], chunk, &mut self.block, self.comments);
+        match self.partial.finish(chunk, &mut self.block, self.comments) {
+            Finished::Nothing => None,
+            Finished::Retry(milliseconds) => self.retry(milliseconds),
+            Finished::Comment => Some(Step::CutComment),
+        }
+    }
+
+    fn retry(&mut self, milliseconds: u64) -> Option<Step> {
+        self.fresh = false;
+        self.block.retry = Some(milliseconds);
+        Some(Step::Retry(milliseconds))
+    }
+
+    #[inline]
+    fn blank_line(&mut self) -> Option<Step> {
+        if self.fresh {
+            return None;
+        }
+        if self.block.has_data() || self.block.has_id() {
+            self.lent = true;
+            return Some(Step::Block);
+        }
+        self.fresh = true;
+        self.block.reset();
+        None
+    }
+
+    /// Lends what a step has found, whatever its text.
+    #[inline(never)]
+    pub(super) fn lend<'a>(&'a mut self, step: Step, chunk: &'a [u8]) -> Frame<'a> {
+        match step {
+            Step::Data(value) => match from_utf8(&chunk[value.range()]) {
+                Ok(data) => Frame::Event(EventFrame { text: data, values: None, carried: &self.carried }),
+                Err(_) => {
+                    self.block.data_line(chunk, value);
+                    self.lend_block(chunk)
+                }
+            },
+            Step::Whole => match from_utf8(&chunk[self.whole.around.range()]) {
+                Ok(text) => dispatch::whole(text, &self.values, &mut self.carried),
+                Err(_) => {
+                    self.block.set_lines(chunk, &self.whole);
+                    self.lend_block(chunk)
+                }
+            },
+            Step::Retry(milliseconds) => Frame::Retry(milliseconds),
+            Step::CutComment => dispatch::comment(self.partial.text(), &mut self.replaced),
+            Step::Comment(text) => dispatch::comment(&chunk[text.range()], &mut self.replaced),
+            Step::Block => self.lend_block(chunk),
+        }
+    }
+
+    fn lend_block<'a>(&'a mut self, chunk: &'a [u8]) -> Frame<'a> {
+        self.lent = true;
+        dispatch::block(chunk, &mut self.block, &mut self.carried, &mut self.replaced, &mut self.values)
+    }
+
+    /// Takes in what is unfinished, from `rest` on, so that the chunk can go.
+    pub(super) fn leave(&mut self, rest: usize, chunk: &[u8]) {
+        if rest < chunk.len() {
+            self.fresh = false;
+            self.partial.feed(&chunk[rest..], chunk, &mut self.block, self.comments);
+        }
+        // Between two blocks there is nothing to copy: the usual end of a chunk.
+        if !self.fresh {
+            self.block.leave_chunk(chunk);
+        }
+        // Nothing is lent now: what one large frame needed can be given back.
+        self.partial.trim();
+        if self.replaced.capacity() > RETAINED {
+            self.replaced = String::new();
+        }
+    }
+
+    /// What looked like a byte order mark and was none is the beginning of the first line.
+    pub(super) fn begin_with(&mut self, piece: &[u8]) {
+        self.partial.feed(piece, &[], &mut self.block, self.comments);
+    }
+}
