@@ -192,7 +192,7 @@ impl Decoder {
 
     /// What has not been read of the chunk at hand, if anything.
     fn take_rest(&mut self) -> Option<Bytes> {
-        if self.chunk.is_empty() {
+        if self.chunk.is_empty() && !self.joined.is_ready() {
             return None;
         }
         self.reader.take_back();
