@@ -121,8 +121,15 @@ impl Event {
         retry: Retry,
         position: u64,
     ) -> Self {
-        let layout = Layout { data, event_type, id, inherited, retry, position };
-        Self { inner: Arc::from_header_and_str(layout, text) }
+        let layout = Layout { data, event_type, id, inherited: None, retry, position };
+        let mut inner = Arc::from_header_and_str(layout, text);
+        // Only then, and only if there is one: a layout that has nothing to drop need not lie on the stack before.
+        if inherited.is_some() {
+            if let Some(unique) = Arc::get_mut(&mut inner) {
+                unique.header.inherited = inherited;
+            }
+        }
+        Self { inner }
     }
 
     /// Starts an event, for servers and tests.
