@@ -13,7 +13,7 @@ use super::frame::{EventFrame, Frame, Values};
 use super::joined::MOST_KEPT;
 use super::lines::{Line, Lines};
 use super::partial::{Finished, Partial};
-use super::whole::{self, Outcome, WholeBlock};
+use super::whole::{self, Cut, Outcome, WholeBlock};
 
 #[derive(Debug)]
 pub(super) struct BlockReader {
@@ -30,6 +30,8 @@ pub(super) struct BlockReader {
     pub(super) comments: bool,
     /// A small block that the chunk's end cuts is left where it is, to be joined.
     pub(super) keeps_small: bool,
+    /// How far such a block has been read.
+    pub(super) cut: Option<Cut>,
     pub(super) carried: Carried,
     /// Text that was not UTF-8, replaced.
     replaced: String,
@@ -79,9 +81,16 @@ impl BlockReader {
             fresh: true,
             comments: false,
             keeps_small: true,
+            cut: None,
             carried: Carried::default(),
             replaced: String::new(),
         }
+    }
+
+    /// The block that was joined, to be lent next.
+    pub(super) fn take(&mut self, block: WholeBlock) -> Step {
+        (self.whole, self.values) = (block, block.values());
+        Step::Whole
     }
 
     /// As new, but for settings and the last event ID.
@@ -174,13 +183,13 @@ impl BlockReader {
             let mut ahead = lines;
             match whole::read(&mut ahead, first, chunk, self.block.limit()) {
                 Outcome::Whole(block) => {
-                    (self.whole, self.values) = (block, block.values());
-                    return (Read::Step(Step::Whole), ahead);
+                    return (Read::Step(self.take(block)), ahead);
                 }
-                Outcome::Cut if self.keeps_small && chunk.len() - first.start <= MOST_KEPT => {
+                Outcome::Cut(cut) if self.keeps_small && chunk.len() - first.start <= MOST_KEPT => {
+                    self.cut = Some(cut);
                     return (Read::End, Lines::from(first.start));
                 }
-                Outcome::Cut | Outcome::Other => {}
+                Outcome::Cut(_) | Outcome::Other => {}
             }
         }
         let read = self.read_lines(first, &mut lines, chunk);

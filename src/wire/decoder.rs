@@ -135,7 +135,7 @@ impl Decoder {
             self.after_cr = lines::ends_in_cr(&chunk);
         }
         start += usize::from(in_cr_lf);
-        self.lines = Lines::from(self.joined.complete(&chunk, start, in_cr_lf));
+        self.lines = Lines::from(self.joined.complete(&chunk, start, in_cr_lf, self.reader.block.limit()));
         self.chunk = chunk;
     }
 

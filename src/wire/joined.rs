@@ -4,7 +4,8 @@
 //! that more chunks share, go the long way, piece by piece.
 
 use super::block_reader::{BlockReader, Step};
-use super::lines::Lines;
+use super::lines::{Line, Lines};
+use super::whole::{Cut, WholeBlock};
 
 /// The most bytes of a block that are kept to be joined with what follows.
 pub(super) const MOST_KEPT: usize = 4 * 1024;
@@ -15,9 +16,14 @@ const MOST_JOINED: usize = 8 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Joined {
     bytes: Vec<u8>,
-    lines: Lines,
+    /// How far they have been read.
+    cut: Cut,
     /// To be read now, before the chunk.
     ready: bool,
+    /// The block, if it has turned out to be an ordinary one.
+    whole: Option<WholeBlock>,
+    /// Where to go on reading otherwise.
+    lines: Lines,
 }
 
 impl Joined {
@@ -40,6 +46,8 @@ impl Joined {
         let rest = lines.position().min(chunk.len());
         *lines = Lines::from(chunk.len());
         if rest < chunk.len() && reader.is_between_blocks() && chunk.len() - rest <= MOST_KEPT {
+            let Cut { values, line } = reader.cut.take().unwrap_or(Cut { line: rest, ..Cut::default() });
+            self.cut = Cut { values: values.moved(rest), line: line - rest };
             self.bytes.extend_from_slice(&chunk[rest..]);
         } else {
             reader.leave(rest, chunk);
@@ -48,26 +56,45 @@ impl Joined {
 
     /// Takes the end of the block from the next chunk, which goes on at `start`; where to go on there then. `in_cr_lf`:
     /// an LF came before it that belongs to the CR which was kept last.
-    pub(super) fn complete(&mut self, chunk: &[u8], start: usize, in_cr_lf: bool) -> usize {
+    pub(super) fn complete(&mut self, chunk: &[u8], start: usize, in_cr_lf: bool, limit: usize) -> usize {
         if self.bytes.is_empty() {
             return start;
         }
         self.ready = true;
-        // Or the next LF would seem to be that of the CR.
-        self.bytes.extend(in_cr_lf.then_some(b'\n'));
         self.lines = Lines::from(0);
-        match end_of_block(&chunk[start..], matches!(self.bytes.last(), Some(b'\n' | b'\r'))) {
-            Some(length) if self.bytes.len() + length <= MOST_JOINED => {
-                self.bytes.extend_from_slice(&chunk[start..start + length]);
-                start + length
-            }
-            // Not in sight: what was kept goes the long way.
-            _ => start,
+        if in_cr_lf {
+            // Or the next LF would seem to be that of the CR.
+            self.bytes.push(b'\n');
+            self.cut.line += 1;
         }
+        let mut taken = start;
+        let mut lines = Lines::from(start);
+        while let Some(line) = lines.next(chunk) {
+            let end = self.bytes.len() + line.end - taken;
+            if end > MOST_JOINED {
+                break;
+            }
+            self.bytes.extend_from_slice(&chunk[taken..lines.position()]);
+            taken = lines.position();
+            let line = Line { start: self.cut.line, end };
+            if line.is_empty() {
+                self.whole = self.cut.values.whole(&self.bytes, limit);
+                break;
+            }
+            if !self.cut.values.add(line, &self.bytes) {
+                break;
+            }
+            self.cut.line = self.bytes.len();
+        }
+        taken
     }
 
     /// Reads on; at the end of what there is, the chunk's turn has come.
     pub(super) fn advance(&mut self, reader: &mut BlockReader) -> Option<Step> {
+        if let Some(block) = self.whole.take() {
+            self.lines = Lines::from(self.bytes.len());
+            return Some(reader.take(block));
+        }
         // What is unfinished in here is finished by the chunk, not by the one after it.
         reader.keeps_small = false;
         let step = reader.advance(&mut self.lines, &self.bytes);
@@ -84,23 +111,8 @@ impl Joined {
     pub(super) fn take_rest(&mut self) -> Option<Vec<u8>> {
         let position = if self.ready { self.lines.position() } else { 0 };
         let mut rest = std::mem::take(&mut self.bytes);
-        self.ready = false;
+        (self.ready, self.whole) = (false, None);
         rest.drain(..position.min(rest.len()));
         (!rest.is_empty()).then_some(rest)
     }
-}
-
-/// How far the block reaches that goes on here, its blank line included. `at_line_start`: its last line has come to
-/// its end.
-fn end_of_block(piece: &[u8], at_line_start: bool) -> Option<usize> {
-    let within = &piece[..piece.len().min(MOST_JOINED)];
-    let mut lines = Lines::from(0);
-    let mut first = !at_line_start;
-    while let Some(line) = lines.next(within) {
-        if line.is_empty() && !first {
-            return Some(lines.position());
-        }
-        first = false;
-    }
-    None
 }

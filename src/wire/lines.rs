@@ -66,7 +66,7 @@ impl Line {
 const WINDOW: usize = 64;
 
 /// So many bytes of a line without its end, and the rest is searched for in one call.
-const LONG: usize = 128;
+const LONG: usize = 65;
 
 impl Lines {
     /// A cursor that begins `start` bytes into a chunk.
