@@ -23,6 +23,8 @@ pub(super) struct BlockReader {
     pub(super) whole: WholeBlock,
     /// Where the values stand of what is lent.
     pub(super) values: Values,
+    /// Nothing of a block has been taken in, and none is lent: what is unfinished is all in the chunk.
+    idle: bool,
     /// A frame of the block was lent: it is reset when the next is asked for.
     lent: bool,
     /// No line of the block has come.
@@ -77,6 +79,7 @@ impl BlockReader {
             block: Block::new(limit),
             whole: WholeBlock::default(),
             values: Values::default(),
+            idle: true,
             lent: false,
             fresh: true,
             comments: false,
@@ -100,11 +103,17 @@ impl BlockReader {
         self.lent = false;
         self.carried.retry = None;
         self.fresh = true;
+        self.settle();
+    }
+
+    /// After whatever may have changed it.
+    fn settle(&mut self) {
+        self.idle = self.fresh && !self.lent && self.partial.is_fresh();
     }
 
     /// Nothing of a block has been taken in: what is unfinished is all in the chunk.
-    pub(super) fn is_between_blocks(&self) -> bool {
-        self.fresh && self.partial.is_fresh()
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle
     }
 
     /// Whether a block has begun and not come to its blank line.
@@ -115,7 +124,7 @@ impl BlockReader {
     /// Ends what was lent: the next block begins.
     #[inline]
     pub(super) fn take_back(&mut self) {
-        if self.lent {
+        if !self.idle && self.lent {
             self.end_block();
         }
     }
@@ -126,6 +135,7 @@ impl BlockReader {
         self.fresh = true;
         self.carried.retry = None;
         self.block.reset();
+        self.settle();
     }
 
     /// Reads up to the next thing to lend; `None` at the end of the chunk. `lines` are then where what is
@@ -135,7 +145,7 @@ impl BlockReader {
     pub(super) fn advance(&mut self, lines: &mut Lines, chunk: &[u8]) -> Option<Step> {
         loop {
             let mut line = None;
-            if self.is_between_blocks() {
+            if self.idle {
                 match self.skim(lines, chunk) {
                     Skimmed::Step(step) => return Some(step),
                     Skimmed::Block(first) => line = Some(first),
@@ -193,6 +203,7 @@ impl BlockReader {
             }
         }
         let read = self.read_lines(first, &mut lines, chunk);
+        self.settle();
         (read, lines)
     }
 
@@ -302,7 +313,7 @@ impl BlockReader {
     }
 
     fn lend_block<'a>(&'a mut self, chunk: &'a [u8]) -> Frame<'a> {
-        self.lent = true;
+        (self.lent, self.idle) = (true, false);
         dispatch::block(chunk, &mut self.block, &mut self.carried, &mut self.replaced, &mut self.values)
     }
 
@@ -321,10 +332,12 @@ impl BlockReader {
         if self.replaced.capacity() > RETAINED {
             self.replaced = String::new();
         }
+        self.settle();
     }
 
     /// What looked like a byte order mark and was none is the beginning of the first line.
     pub(super) fn begin_with(&mut self, piece: &[u8]) {
         self.partial.feed(piece, &[], &mut self.block, self.comments);
+        self.settle();
     }
 }
