@@ -154,8 +154,9 @@ impl Reading {
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
         let mut new_id = false;
+        let mut frames = self.decoder.frames();
         while published < room {
-            let Some(frame) = self.decoder.next_frame() else {
+            let Some(frame) = frames.next_frame() else {
                 self.drained = true;
                 break;
             };
@@ -187,6 +188,9 @@ impl Reading {
                 Frame::Id(_) => new_id = true,
             }
         }
+        drop(frames);
+        // hyper fills the chunk's memory again if nobody else holds it.
+        self.decoder.let_go();
         // Still under the hub's lock: see `Shared::last_event_id`.
         if new_id && !self.repeating {
             shared.set_last_event_id(self.decoder.current_last_event_id());

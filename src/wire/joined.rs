@@ -18,12 +18,20 @@ pub(super) struct Joined {
     bytes: Vec<u8>,
     /// How far they have been read.
     cut: Cut,
-    /// To be read now, before the chunk.
-    ready: bool,
-    /// The block, if it has turned out to be an ordinary one.
-    whole: Option<WholeBlock>,
-    /// Where to go on reading otherwise.
-    lines: Lines,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nothing is here, or it waits for the next chunk.
+    #[default]
+    Kept,
+    /// A block of the ordinary kind, to be lent.
+    Whole(WholeBlock),
+    /// It has been lent.
+    Lent,
+    /// Something else, read so far.
+    Other(Lines),
 }
 
 impl Joined {
@@ -32,9 +40,10 @@ impl Joined {
         !self.bytes.is_empty()
     }
 
+    /// There is something to be read now, before the chunk.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        self.ready
+        !matches!(self.stage, Stage::Kept)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -60,8 +69,7 @@ impl Joined {
         if self.bytes.is_empty() {
             return start;
         }
-        self.ready = true;
-        self.lines = Lines::from(0);
+        self.stage = Stage::Other(Lines::from(0));
         if in_cr_lf {
             // Or the next LF would seem to be that of the CR.
             self.bytes.push(b'\n');
@@ -78,7 +86,9 @@ impl Joined {
             taken = lines.position();
             let line = Line { start: self.cut.line, end };
             if line.is_empty() {
-                self.whole = self.cut.values.whole(&self.bytes, limit);
+                if let Some(block) = self.cut.values.whole(&self.bytes, limit) {
+                    self.stage = Stage::Whole(block);
+                }
                 break;
             }
             if !self.cut.values.add(line, &self.bytes) {
@@ -91,28 +101,46 @@ impl Joined {
 
     /// Reads on; at the end of what there is, the chunk's turn has come.
     pub(super) fn advance(&mut self, reader: &mut BlockReader) -> Option<Step> {
-        if let Some(block) = self.whole.take() {
-            self.lines = Lines::from(self.bytes.len());
-            return Some(reader.take(block));
+        match &mut self.stage {
+            Stage::Kept => return None,
+            Stage::Whole(block) => {
+                let step = reader.take(*block);
+                self.stage = Stage::Lent;
+                return Some(step);
+            }
+            Stage::Lent => {}
+            Stage::Other(lines) => {
+                let step = advance_in_pieces(lines, &self.bytes, reader);
+                if step.is_some() {
+                    return step;
+                }
+            }
         }
-        // What is unfinished in here is finished by the chunk, not by the one after it.
-        reader.keeps_small = false;
-        let step = reader.advance(&mut self.lines, &self.bytes);
-        reader.keeps_small = true;
-        if step.is_none() {
-            reader.leave(self.lines.position().min(self.bytes.len()), &self.bytes);
-            self.bytes.clear();
-            self.ready = false;
-        }
-        step
+        self.bytes.clear();
+        self.stage = Stage::Kept;
+        None
     }
 
-    /// What has not been read, if there is anything.
-    pub(super) fn take_rest(&mut self) -> Option<Vec<u8>> {
-        let position = if self.ready { self.lines.position() } else { 0 };
+    /// What has not been read.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.bytes);
-        (self.ready, self.whole) = (false, None);
-        rest.drain(..position.min(rest.len()));
-        (!rest.is_empty()).then_some(rest)
+        match std::mem::take(&mut self.stage) {
+            Stage::Kept | Stage::Whole(_) => {}
+            Stage::Lent => rest.clear(),
+            Stage::Other(lines) => drop(rest.drain(..lines.position().min(rest.len()))),
+        }
+        rest
     }
+}
+
+#[inline(never)]
+fn advance_in_pieces(lines: &mut Lines, bytes: &[u8], reader: &mut BlockReader) -> Option<Step> {
+    // What is unfinished in here is finished by the chunk, not by the one after it.
+    reader.keeps_small = false;
+    let step = reader.advance(lines, bytes);
+    reader.keeps_small = true;
+    if step.is_none() {
+        reader.leave(lines.position().min(bytes.len()), bytes);
+    }
+    step
 }
