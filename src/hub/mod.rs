@@ -9,6 +9,7 @@ mod gaps;
 mod ledger;
 mod reader;
 mod relief;
+mod ring;
 mod tally;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -96,7 +97,7 @@ impl Hub {
     pub(crate) fn subscribe(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
         let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
-        let account = acknowledging.then(|| self.ledger().open(channel.ring_size()));
+        let account = acknowledging.then(|| self.ledger().open(channel.capacity()));
         let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
         let gaps = channel.gap_reader();
         channels.settle();
