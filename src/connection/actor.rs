@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+use tokio::task::coop;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -147,6 +148,11 @@ impl Actor {
         let mailbox = Arc::clone(&self.shared.mailbox.signal);
         let mut asked = std::pin::pin!(mailbox.notified());
         loop {
+            if !coop::has_budget_remaining() {
+                // The select gives way at once. And if it was a read that used up the budget, the exchange has
+                // not looked at its socket: nothing but the next poll will make it.
+                self.phase.reading().into_iter().for_each(Reading::unpark);
+            }
             let flow = tokio::select! {
                 // Whoever asks comes before what the server sends: a flood delays no shutdown.
                 biased;

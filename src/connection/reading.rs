@@ -57,7 +57,8 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// The decoder has nothing to give until more is pushed.
     drained: bool,
-    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task.
+    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task. Holds
+    /// for this poll only (see [`unpark`](Self::unpark)): later, it may have done so already.
     parked: bool,
     /// Nothing more will come from the exchange, but the decoder may hold frames.
     end: Option<Error>,
@@ -146,6 +147,11 @@ impl Reading {
             hub.wake();
         }
         Poll::Ready(turn)
+    }
+
+    /// What comes next is another poll of the task: the exchange has to be asked in it, whatever it said before.
+    pub(super) fn unpark(&mut self) {
+        self.parked = false;
     }
 
     /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
