@@ -258,11 +258,11 @@ impl Actor {
 
     fn on_turn(&mut self, turn: Turn) -> Flow {
         self.shared.count_turn(turn.counts);
-        if let Phase::Reading { reading, .. } = &self.phase {
-            if !reading.is_repeating() && reading.last_event_id() != self.session.last_event_id() {
-                self.session.set_last_event_id(reading.last_event_id());
-                self.keeper.iter_mut().for_each(|keeper| keeper.moved(reading.last_event_id()));
-            }
+        if turn.moved {
+            self.shared.with_last_event_id(|id| {
+                self.session.set_last_event_id(id);
+                self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
+            });
         }
         if let Some(milliseconds) = turn.retry {
             self.session.set_retry(milliseconds);

@@ -129,6 +129,11 @@ impl Shared {
         lock(&self.last_event_id).clone()
     }
 
+    /// The same, for the task, which alone sets it.
+    fn with_last_event_id(&self, look: impl FnOnce(&str)) {
+        look(&lock(&self.last_event_id));
+    }
+
     /// Whether it was another before.
     fn set_last_event_id(&self, id: &str) -> bool {
         let mut last = lock(&self.last_event_id);

@@ -13,7 +13,7 @@ use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Hub, Publisher};
 use crate::transport::Exchange;
-use crate::wire::{Decoder, EventFrame, Frame};
+use crate::wire::{Decoder, Frame, OversizedFrame};
 
 use super::Shared;
 use super::phase::{far_away, sleep};
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Turn {
     /// The server sent an event, whether anybody listened or not.
     pub(super) delivered: bool,
+    /// The last event ID is another now: see [`Shared::with_last_event_id`].
+    pub(super) moved: bool,
     /// The last valid `retry`, in milliseconds.
     pub(super) retry: Option<u64>,
     /// The response is over.
@@ -67,33 +69,12 @@ pub(super) struct Reading {
     /// Readers are being waited for, at most until then.
     patience: Option<Pin<Box<Sleep>>>,
     idle: Option<Idle>,
-    /// The last event with an ID was one that had been delivered before: the last event ID is behind what
-    /// was delivered.
-    repeating: bool,
 }
 
 impl Reading {
     pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
         let idle = idle_timeout.map(Idle::new);
-        Self {
-            exchange,
-            decoder,
-            drained: true,
-            parked: false,
-            end: None,
-            unchecked: 0,
-            patience: None,
-            idle,
-            repeating: false,
-        }
-    }
-
-    pub(super) fn last_event_id(&self) -> &str {
-        self.decoder.current_last_event_id()
-    }
-
-    pub(super) fn is_repeating(&self) -> bool {
-        self.repeating
+        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None, idle }
     }
 
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
@@ -170,12 +151,12 @@ impl Reading {
                 Frame::Event(event) => {
                     turn.delivered = true;
                     turn.counts.events += 1;
-                    new_id |= event.id().is_some();
                     if sieve.is_open() {
+                        new_id |= event.id().is_some();
                         publisher.event(event.event_type(), |position| event.to_event_at(position));
-                    } else {
-                        let dropped = sift(&mut publisher, event, sieve, &mut turn.counts);
-                        self.repeating = if event.id().is_some() { dropped } else { self.repeating };
+                    } else if sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
+                        publisher.event(event.event_type(), |position| event.to_event_at(position));
+                        turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
                     }
                 }
                 Frame::Comment(comment) => {
@@ -184,18 +165,19 @@ impl Reading {
                 }
                 Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
                 Frame::Oversized(event) => {
-                    turn.counts.oversized += 1;
-                    new_id |= event.id().is_some();
-                    let own = |text: &str| text.to_owned();
-                    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
-                    publisher.gap(event.event_type(), &gap);
+                    if sieve.is_open() || sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
+                        turn.counts.oversized += 1;
+                        publish_oversized(&mut publisher, event);
+                        turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
+                    }
                 }
-                Frame::Id(_) => new_id = true,
+                Frame::Id(id) => turn.moved |= (sieve.is_open() || sieve.pass_id(id)) && shared.set_last_event_id(id),
             }
         }
-        // Still under the hub's lock: see `Shared::last_event_id`.
-        if new_id && !self.repeating {
-            shared.set_last_event_id(self.decoder.current_last_event_id());
+        // What the sieve drops leaves no ID behind, so it says after each event what the last one is; without
+        // a sieve the decoder knows. Still under the hub's lock: see `Shared::last_event_id`.
+        if new_id {
+            turn.moved |= shared.set_last_event_id(self.decoder.current_last_event_id());
         }
         drop(publisher);
         self.unchecked += published;
@@ -233,13 +215,13 @@ impl Reading {
     }
 }
 
-/// Publishes an event unless it has been delivered before. Whether it has.
+/// Whether to publish an event, which sets `id`: not if that has been done before. Publishes the gap before it.
 #[cold]
-fn sift(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
-    match sieve.pass(event.id()) {
+fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
+    match sieve.pass(id) {
         Passage::Drop => {
             counts.repeats += 1;
-            return true;
+            return false;
         }
         Passage::DeliverAfter(gap) => {
             counts.gaps += 1;
@@ -247,8 +229,14 @@ fn sift(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve,
         }
         Passage::Deliver => {}
     }
-    publisher.event(event.event_type(), |position| event.to_event_at(position));
-    false
+    true
+}
+
+#[cold]
+fn publish_oversized(publisher: &mut Publisher<'_>, event: OversizedFrame<'_>) {
+    let own = |text: &str| text.to_owned();
+    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
+    publisher.gap(event.event_type(), &gap);
 }
 
 /// The time that the server may be silent.
