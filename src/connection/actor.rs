@@ -300,7 +300,7 @@ impl Actor {
     fn handle(&mut self, input: Input) -> Flow {
         let now = Instant::now();
         let (step, state) = self.session.handle(input, now);
-        if let Step::Read { gap } = &step {
+        if let Step::Read { gap, .. } = &step {
             self.count_response(gap.is_some());
         }
         // After the count: whoever waits for an open response finds it counted.
@@ -310,9 +310,9 @@ impl Actor {
         }
         match step {
             Step::Stay => {}
-            Step::Dial(attempt, reason) => {
+            Step::Dial { attempt, reason, moved } => {
                 self.sieve.drop_seams();
-                self.begin_at();
+                self.begin_anew(moved);
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
             Step::DialBeside { attempt, reason, sent } => {
@@ -326,7 +326,10 @@ impl Actor {
                 self.shared.not_replaced(change, cause);
             }
             Step::Wait { delay } => self.phase = phase::waiting(now, delay),
-            Step::Read { gap } => self.seam(gap),
+            Step::Read { gap, moved } => {
+                self.begin_anew(moved);
+                self.seam(gap);
+            }
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
         // Last: whoever waits for a change to take effect finds everything else done.
@@ -334,12 +337,15 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
-    /// The next response begins after `id`: most often where the last one ended.
-    fn begin_at(&mut self) {
-        let id = self.session.last_event_id();
-        if self.shared.set_last_event_id(id) {
+    /// If the stream has `moved`: whatever else knows where it stands, is told. Also of the ID that it has, since
+    /// events that inherit it come again after it.
+    fn begin_anew(&mut self, moved: bool) {
+        if moved {
+            let id = self.session.last_event_id();
+            self.shared.set_last_event_id(id);
             self.shared.hub.restart(id);
             self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
+            self.sieve.forget();
         }
     }
 

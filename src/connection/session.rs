@@ -41,8 +41,12 @@ pub(crate) struct Session {
     sent: Option<String>,
     /// Something was changed after the attempt under way was made.
     outdated: bool,
-    /// The last event ID does not go along with the next attempt.
-    forget_id: bool,
+    /// The change since which the last event ID does not go along, until a response takes its place.
+    forget_since: Option<u64>,
+    /// It did not go along with the attempt under way.
+    left_behind: bool,
+    /// The stream goes on somewhere else than where it ended, and the actor has not been told yet.
+    moved: bool,
     /// How many changes have been taken, are in the attempt under way, and in a response.
     changes: Changes,
     /// There is a source of fresh credentials.
@@ -117,7 +121,13 @@ pub(crate) enum Input {
 pub(crate) enum Step {
     /// Go on as before.
     Stay,
-    Dial(Box<Attempt>, CredentialsReason),
+    /// Dial. `moved`: the stream goes on after another last event ID than the newest that was published, or
+    /// after that once more: what came since is no concern any more.
+    Dial {
+        attempt: Box<Attempt>,
+        reason: CredentialsReason,
+        moved: bool,
+    },
     /// Dial beside the open response. `sent`: the last event ID that goes along.
     DialBeside {
         attempt: Box<Attempt>,
@@ -130,9 +140,10 @@ pub(crate) enum Step {
         /// The last change that it carried.
         change: u64,
     },
-    /// Read the response; tell subscribers of the seam if there is one.
+    /// Read the response; tell subscribers of the seam if there is one. `moved`: as above.
     Read {
         gap: Option<Gap>,
+        moved: bool,
     },
     Wait {
         delay: Duration,
@@ -154,7 +165,9 @@ impl Session {
             lost_place: false,
             sent: None,
             outdated: false,
-            forget_id: false,
+            forget_since: None,
+            left_behind: false,
+            moved: false,
             changes: Changes::default(),
             has_credentials,
             asked_again: false,
@@ -203,6 +216,7 @@ impl Session {
     pub(crate) fn restore(&mut self, id: &str) {
         if !self.placed {
             id.clone_into(&mut self.last_event_id);
+            self.moved = true;
         }
     }
 
@@ -232,7 +246,11 @@ impl Session {
         self.changes.taken = number;
         self.outdated = true;
         let origin_changes = change.target.as_ref().is_some_and(|target| !target.has_origin_of(&self.config.target));
-        self.forget_id = !change.keep_id.unwrap_or(!origin_changes && !self.forget_id);
+        match change.keep_id {
+            Some(true) => self.forget_since = None,
+            None if !origin_changes => {}
+            Some(false) | None => self.forget_since = Some(number),
+        }
         if let Some(target) = change.target {
             // What came with the old URL does not go to the new one.
             if self.config.target.userinfo().is_some() {
@@ -256,13 +274,21 @@ impl Session {
     /// Where the next response begins. The attempt under way, if there is one, will not do.
     pub(crate) fn resume(&mut self, resume: Resume) {
         self.outdated = true;
-        self.forget_id = false;
+        self.forget_since = None;
         match resume {
             Resume::Latest => return,
             Resume::Id(id) => self.last_event_id = id,
             Resume::Fresh => self.last_event_id.clear(),
         }
-        self.placed = true;
+        (self.placed, self.moved) = (true, true);
+    }
+
+    /// The last event ID means nothing where the next response comes from.
+    fn forget_id(&mut self) {
+        self.last_event_id.clear();
+        // What was asked for after the attempt was made, is still to come.
+        self.forget_since = self.forget_since.filter(|&since| since > self.changes.dialed);
+        self.moved = true;
     }
 
     /// The number of the last change that an accepted response's request carried.
@@ -289,8 +315,13 @@ impl Session {
     }
 
     fn dial_because(&mut self, reason: CredentialsReason) -> (Step, Option<State>) {
-        let attempt = self.next_attempt();
-        (Step::Dial(Box::new(attempt), reason), Some(State::Connecting { attempt: self.attempt() }))
+        let attempt = Box::new(self.next_attempt());
+        if self.left_behind {
+            // Nothing is read any more that could bring another.
+            self.forget_id();
+        }
+        let step = Step::Dial { attempt, reason, moved: std::mem::take(&mut self.moved) };
+        (step, Some(State::Connecting { attempt: self.attempt() }))
     }
 
     fn dial_beside(&mut self) -> Step {
@@ -307,9 +338,7 @@ impl Session {
         self.outdated = false;
         self.attempts += 1;
         self.changes.dialed = self.changes.taken;
-        if std::mem::take(&mut self.forget_id) {
-            self.last_event_id.clear();
-        }
+        self.left_behind = self.forget_since.is_some();
         Attempt {
             target: self.config.target.clone(),
             headers: self.headers(),
@@ -338,15 +367,20 @@ impl Session {
 
     fn replace(&mut self, head: ResponseHead, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
         self.end_response(now);
+        if self.left_behind {
+            // Not before: until now the response before was read, whose IDs these are.
+            self.forget_id();
+        }
         let (_, state) = self.accept(head, now);
-        (Step::Read { gap }, state)
+        (Step::Read { gap, moved: std::mem::take(&mut self.moved) }, state)
     }
 
     /// The caller's headers, and the last event ID if there is one that HTTP can carry.
     fn headers(&mut self) -> HeaderMap {
         let mut headers = self.config.headers.clone();
         self.sent = None;
-        match transport::last_event_id_value(&self.last_event_id) {
+        let id = if self.left_behind { "" } else { &self.last_event_id };
+        match transport::last_event_id_value(id) {
             Ok(None) => {}
             Ok(Some(value)) => {
                 headers.insert(transport::LAST_EVENT_ID, value);
@@ -366,7 +400,7 @@ impl Session {
         let is_seam = self.accepted > 1 || std::mem::take(&mut self.lost_place);
         let gap = is_seam.then(|| Gap::Reconnected { sent: self.sent.clone() });
         let (attempt, response) = (self.attempt(), Arc::new(head));
-        (Step::Read { gap }, Some(State::Open { since: now, attempt, response }))
+        (Step::Read { gap, moved: false }, Some(State::Open { since: now, attempt, response }))
     }
 
     fn ended(

@@ -72,6 +72,12 @@ impl Sieve {
         (self.seam, self.joining, self.owed) = (None, None, None);
     }
 
+    /// What was delivered so far is wanted again, or its IDs mean nothing any more.
+    pub(super) fn forget(&mut self) {
+        self.owed = None;
+        self.repeats.iter_mut().for_each(|repeats| repeats.clear());
+    }
+
     /// Whether events have to be shown to [`pass`](Self::pass) at all: most streams ask for nothing.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
@@ -138,6 +144,11 @@ struct Repeats {
 impl Repeats {
     fn new(most: usize) -> Self {
         Self { most, order: VecDeque::new(), ids: HashSet::new() }
+    }
+
+    fn clear(&mut self) {
+        self.order.clear();
+        self.ids.clear();
     }
 
     fn knows(&self, id: &str) -> bool {
