@@ -24,8 +24,9 @@ use super::ending::{Ending, save_the_rest};
 use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
 use super::reading::{Reading, Turn};
-use super::session::{Input, Session, Step};
+use super::session::Session;
 use super::sieve::Sieve;
+use super::step::{Input, Step};
 use super::{Launch, Shared, log};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The

@@ -9,9 +9,11 @@ mod ending;
 mod keeper;
 mod log;
 mod phase;
+mod poison;
 mod reading;
 mod session;
 mod sieve;
+mod step;
 #[cfg(test)]
 mod tests;
 

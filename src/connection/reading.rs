@@ -17,7 +17,6 @@ use crate::wire::{Decoder, Frame, OversizedFrame};
 
 use super::Shared;
 use super::phase::{far_away, sleep};
-use super::session::end_of_stream;
 use super::sieve::{Passage, Sieve};
 
 /// How long readers that are more than half a queue behind are waited for, before publishing goes on
@@ -187,7 +186,9 @@ impl Reading {
     /// Nothing has come: ready when that has been so for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
-        idle.poll(cx).map(|()| Turn { end: Some(idle.expired()), ..Turn::default() })
+        std::task::ready!(idle.poll(cx));
+        let (end, cut_off) = (Some(idle.expired()), self.decoder.is_in_block());
+        Poll::Ready(Turn { end, cut_off, ..Turn::default() })
     }
 
     /// Ready when more can be published without overrunning a reader that still moves.
@@ -213,6 +214,11 @@ impl Reading {
         self.unchecked = 0;
         Poll::Ready(())
     }
+}
+
+/// The end of a response that had no other cause.
+fn end_of_stream() -> Error {
+    Error::new(ErrorKind::EndOfStream, "the server ended the stream")
 }
 
 /// Whether to publish an event, which sets `id`: not if that has been done before. Publishes the gap before it.

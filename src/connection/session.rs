@@ -21,6 +21,8 @@ use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
 use super::log;
+use super::poison::{Break, Poison};
+use super::step::{Input, Step};
 
 pub(crate) struct Session {
     config: Config,
@@ -56,7 +58,7 @@ pub(crate) struct Session {
     /// Attempts so far.
     attempts: u64,
     open: Option<Opened>,
-    stuck: Option<Stuck>,
+    poison: Poison,
 }
 
 /// The numbers of the last changes that have come this far.
@@ -73,82 +75,6 @@ struct Opened {
     delivered: bool,
     /// The last event ID at the beginning.
     after: String,
-}
-
-/// Responses in a row that broke off in the same way, and got no further than where they began.
-struct Stuck {
-    kind: ErrorKind,
-    times: u32,
-}
-
-/// So many are no coincidence.
-const POISONED_AFTER: u32 = 5;
-
-/// What happened.
-pub(crate) enum Input {
-    /// `connect` was called, and the resume store is asked where to begin.
-    Load,
-    /// It has answered. `lost`: it could not say where.
-    Loaded { lost: bool },
-    /// `connect` was called, or the wait is over.
-    Dial,
-    /// A response was accepted.
-    Accepted(ResponseHead),
-    /// The server answered 204.
-    NoContent,
-    /// An attempt or an open response ended.
-    Ended {
-        cause: Error,
-        /// What the refused response asked for.
-        retry_after: Option<Duration>,
-        /// In `0.0..1.0`: spreads the wait.
-        random: f64,
-    },
-    /// A caller wants a new response. `dialing`: an attempt is under way.
-    Reconnect { dialing: bool },
-    /// A caller wants a new response beside the open one.
-    Replace,
-    /// The response beside the open one was accepted. `gap`: it does not follow on.
-    Replaced { head: ResponseHead, gap: Option<Gap> },
-    /// There is no response beside the open one.
-    NotReplaced { cause: Error },
-    /// The open response ended while the attempt beside it is under way.
-    Outlived,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Go on as before.
-    Stay,
-    /// Dial. `moved`: the stream goes on after another last event ID than the newest that was published, or
-    /// after that once more: what came since is no concern any more.
-    Dial {
-        attempt: Box<Attempt>,
-        reason: CredentialsReason,
-        moved: bool,
-    },
-    /// Dial beside the open response. `sent`: the last event ID that goes along.
-    DialBeside {
-        attempt: Box<Attempt>,
-        reason: CredentialsReason,
-        sent: Option<String>,
-    },
-    /// Stay with the open response, since the attempt beside it failed.
-    KeepReading {
-        cause: Error,
-        /// The last change that it carried.
-        change: u64,
-    },
-    /// Read the response; tell subscribers of the seam if there is one. `moved`: as above.
-    Read {
-        gap: Option<Gap>,
-        moved: bool,
-    },
-    Wait {
-        delay: Duration,
-    },
-    Close(CloseReason),
 }
 
 impl Session {
@@ -173,7 +99,7 @@ impl Session {
             asked_again: false,
             attempts: 0,
             open: None,
-            stuck: None,
+            poison: Poison::default(),
         }
     }
 
@@ -444,24 +370,9 @@ impl Session {
     /// The open response broke off; `cut_off`: within a block. The cause, or that the stream is poisoned.
     pub(crate) fn broke_off(&mut self, cause: Error, cut_off: bool, now: Instant) -> Error {
         let Some(open) = &self.open else { return cause };
-        // A proxy that cuts everything after a minute is nothing out of the ordinary.
         let short = !self.policy.was_healthy(false, now.saturating_duration_since(open.since));
-        // Without an ID nothing says how far a response got, if it delivered anything.
-        let same_place = open.after == self.last_event_id && !(open.after.is_empty() && open.delivered);
-        // A server may end a response whenever it likes, between two blocks.
-        let kind = cause.kind();
-        if !short || !same_place || (kind == ErrorKind::EndOfStream && !cut_off) {
-            self.stuck = None;
-            return cause;
-        }
-        let times =
-            self.stuck.as_ref().filter(|stuck| stuck.kind == kind).map_or(1, |stuck| stuck.times.saturating_add(1));
-        self.stuck = Some(Stuck { kind, times });
-        if times < POISONED_AFTER {
-            return cause;
-        }
-        let message = format!("the stream broke off {times} times in a row after the ID {:?}", self.last_event_id);
-        Error::with_source(ErrorKind::Poisoned, message, cause)
+        let ids = (&*open.after, &*self.last_event_id);
+        self.poison.judge(cause, &Break { cut_off, short, ids, delivered: open.delivered })
     }
 
     /// The open response, if there was one, is over: a healthy one ends the row of waits. How long it
@@ -484,9 +395,4 @@ impl Session {
 fn close(reason: CloseReason) -> (Step, Option<State>) {
     // The actor announces the end itself, at its one exit.
     (Step::Close(reason), None)
-}
-
-/// The end of a response that had no other cause.
-pub(crate) fn end_of_stream() -> Error {
-    Error::new(ErrorKind::EndOfStream, "the server ended the stream")
 }
