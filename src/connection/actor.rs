@@ -23,7 +23,7 @@ use super::command::Asked;
 use super::ending::{Ending, save_the_rest};
 use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
-use super::reading::{Reading, Turn};
+use super::reading::{Counts, Reading, Turn};
 use super::session::Session;
 use super::sieve::Sieve;
 use super::step::{Input, Step};
@@ -258,7 +258,13 @@ impl Actor {
     }
 
     fn on_turn(&mut self, turn: Turn) -> Flow {
-        self.shared.count_turn(turn.counts);
+        if turn.counts != Counts::default() {
+            let now = Instant::now();
+            self.shared.count_turn(turn.counts, now);
+            if turn.counts.bytes > 0 {
+                self.phase.reading().into_iter().for_each(|reading| reading.heard(now));
+            }
+        }
         if turn.moved {
             self.shared.with_last_event_id(|id| {
                 self.session.set_last_event_id(id);

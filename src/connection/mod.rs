@@ -6,6 +6,7 @@
 mod actor;
 mod command;
 mod ending;
+mod idle;
 mod keeper;
 mod log;
 mod phase;
@@ -166,11 +167,7 @@ impl Shared {
         count(&mut lock(&self.counters));
     }
 
-    fn count_turn(&self, counts: Counts) {
-        if counts == Counts::default() {
-            return;
-        }
-        let now = Instant::now();
+    fn count_turn(&self, counts: Counts, now: Instant) {
         self.count(|counters| {
             counters.stats.bytes += counts.bytes;
             counters.stats.events += counts.events;

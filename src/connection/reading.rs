@@ -13,10 +13,10 @@ use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Hub, Publisher};
 use crate::transport::Exchange;
-use crate::wire::{Decoder, Frame, OversizedFrame};
+use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 
 use super::Shared;
-use super::phase::{far_away, sleep};
+use super::idle::Idle;
 use super::sieve::{Passage, Sieve};
 
 /// How long readers that are more than half a queue behind are waited for, before publishing goes on
@@ -120,13 +120,17 @@ impl Reading {
             }
         }
         budget.made_progress();
-        if let Some(idle) = self.idle.as_mut().filter(|_| turn.counts.bytes > 0) {
-            idle.heard = true;
-        }
         if published > 0 {
             hub.wake();
         }
         Poll::Ready(turn)
+    }
+
+    /// Bytes came in the turn before.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Some(idle) = &mut self.idle {
+            idle.heard(now);
+        }
     }
 
     /// What comes next is another poll of the task: the exchange has to be asked in it, whatever it said before.
@@ -153,8 +157,7 @@ impl Reading {
                     if sieve.is_open() {
                         new_id |= event.id().is_some();
                         publisher.event(event.event_type(), |position| event.to_event_at(position));
-                    } else if sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
-                        publisher.event(event.event_type(), |position| event.to_event_at(position));
+                    } else if sift_event(&mut publisher, event, sieve, &mut turn.counts) {
                         turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
                     }
                 }
@@ -186,9 +189,8 @@ impl Reading {
     /// Nothing has come: ready when that has been so for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
-        std::task::ready!(idle.poll(cx));
-        let (end, cut_off) = (Some(idle.expired()), self.decoder.is_in_block());
-        Poll::Ready(Turn { end, cut_off, ..Turn::default() })
+        let end = Some(std::task::ready!(idle.poll(cx)));
+        Poll::Ready(Turn { end, cut_off: self.decoder.is_in_block(), ..Turn::default() })
     }
 
     /// Ready when more can be published without overrunning a reader that still moves.
@@ -206,9 +208,9 @@ impl Reading {
                 hub.give_up_on_stuck();
             }
             self.patience = None;
-            // It was not the server that was silent.
             if let Some(idle) = &mut self.idle {
-                idle.heard = true;
+                // It was not the server that was silent. Waits are rare, and may ask the clock.
+                idle.heard(Instant::now());
             }
         }
         self.unchecked = 0;
@@ -222,7 +224,6 @@ fn end_of_stream() -> Error {
 }
 
 /// Whether to publish an event, which sets `id`: not if that has been done before. Publishes the gap before it.
-#[cold]
 fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
     match sieve.pass(id) {
         Passage::Drop => {
@@ -238,38 +239,19 @@ fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, coun
     true
 }
 
+/// Publishes an event that has not been published before. Whether it has now.
+#[cold]
+fn sift_event(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
+    let passes = sift(publisher, event.id(), sieve, counts);
+    if passes {
+        publisher.event(event.event_type(), |position| event.to_event_at(position));
+    }
+    passes
+}
+
 #[cold]
 fn publish_oversized(publisher: &mut Publisher<'_>, event: OversizedFrame<'_>) {
     let own = |text: &str| text.to_owned();
     let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
     publisher.gap(event.event_type(), &gap);
-}
-
-/// The time that the server may be silent.
-///
-/// One timer, moved when it is asked after bytes have come: the clock is read at most once a turn.
-struct Idle {
-    timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-    /// Bytes have come since the timer was last asked.
-    heard: bool,
-}
-
-impl Idle {
-    fn new(timeout: Duration) -> Self {
-        Self { timeout, sleep: Box::pin(sleep(Instant::now(), timeout)), heard: false }
-    }
-
-    /// Ready when nothing has been heard for too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::take(&mut self.heard) {
-            let now = Instant::now();
-            self.sleep.as_mut().reset(now.checked_add(self.timeout).unwrap_or_else(|| far_away(now)));
-        }
-        self.sleep.as_mut().poll(cx)
-    }
-
-    fn expired(&self) -> Error {
-        Error::new(ErrorKind::IdleTimeout, format!("the server was silent for {:?}", self.timeout))
-    }
 }
