@@ -147,6 +147,8 @@ impl Change {
                 self.headers.insert(name, value);
             }
         }
+        let kept = self.keep_id.filter(|&keep| !(keep && self.moves_on_to(later.target.as_ref())));
+        self.keep_id = later.keep_id.or(kept);
         if later.target.is_some() {
             self.target = later.target;
             self.query.clear();
@@ -154,8 +156,12 @@ impl Change {
         for (key, value) in later.query {
             self.set_query(key, value);
         }
-        self.keep_id = later.keep_id.or(self.keep_id);
         Ok(())
+    }
+
+    /// Whether `later` is another origin than this change is for: then it says nothing of that one.
+    fn moves_on_to(&self, later: Option<&Target>) -> bool {
+        later.is_some_and(|later| self.target.as_ref().is_none_or(|target| !later.has_origin_of(target)))
     }
 
     fn set(mut self, header: Result<(HeaderName, Option<HeaderValue>), Error>) -> Self {

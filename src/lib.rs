@@ -58,7 +58,8 @@
 //! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
 //! open for 10 s. There is no limit on attempts. A `Retry-After` is heeded, up to an hour. All of this is
 //! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same place five times is poisoned:
-//! it is tried again at the ceiling only, and [`ErrorKind::Poisoned`] is the cause of those waits.
+//! it is tried again at the ceiling only (or as ever, by a policy whose waits do not grow), and
+//! [`ErrorKind::Poisoned`] is the cause of those waits.
 //!
 //! A silent stream is an ordinary one: only TCP's keep-alive watches it, unless
 //! [`idle_timeout`](StreamBuilder::idle_timeout) says how long silence may last.

@@ -233,7 +233,7 @@ impl ReconnectPolicy {
     }
 
     /// Gives up a stream that is [poisoned](ErrorKind::Poisoned), rather than wait for the ceiling between
-    /// attempts, in the hope that the server gets over it.
+    /// attempts (a policy whose waits do not grow keeps to its time), in the hope that the server gets over it.
     #[must_use]
     pub fn stop_on_poison(self) -> Self {
         Self { stop_on_poison: true, ..self }
@@ -292,7 +292,7 @@ impl ReconnectPolicy {
         let back_off = match (self.verdicts, is_verdict(failure.error), failure.error.is_final()) {
             (Verdicts::Final, true, _) | (_, false, true) | (Verdicts::Transient, true, true) => return Decision::Stop,
             (Verdicts::All, true, true) => ceiling,
-            _ if poisoned => ceiling,
+            _ if poisoned && self.factor > 1.0 => ceiling,
             _ => multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling),
         };
         let floor = failure.retry_after.unwrap_or_default();

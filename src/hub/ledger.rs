@@ -69,6 +69,8 @@ impl Entry {
     }
 
     fn took(&mut self, position: u64, since: u64) {
+        // Taken between the note that the queue had no room for it, and what was to take its place.
+        self.beyond = self.beyond.filter(|&beyond| beyond != position);
         while self.queued.front().is_some_and(|&queued| queued <= position) {
             self.queued.pop_front();
         }
@@ -349,6 +351,20 @@ mod tests {
         assert!(!account.acknowledge(&event(MOST_OPEN as u64 + 1)));
         assert_eq!(safe(&ledger, 99), Some(MOST_OPEN as u64));
         assert!(ledger.lock().acknowledged.is_empty());
+    }
+
+    #[test]
+    fn what_a_full_queue_was_about_to_drop_when_it_was_taken_does_not_hold_the_stream() {
+        let ledger = ledger();
+        let account = ledger.open(4);
+        // The fifth is noted, and not yet in the queue: the first still is.
+        for position in 1..=5 {
+            ledger.published([account.number()].into_iter(), position);
+        }
+        for position in 1..=5 {
+            assert!(account.acknowledge(&take(&account, position)));
+        }
+        assert_eq!(safe(&ledger, 5), Some(5));
     }
 
     #[test]
