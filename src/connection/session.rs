@@ -1,20 +1,20 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, headers, URL, reconnection time and back-off. The actor tells it
+//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor tells it
 //! what happened, as an [`Input`], and does what it answers, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::change::{Change, Resume};
+use crate::change::Resume;
 use crate::config::{Config, SERVER_RETRY};
 use crate::credentials::CredentialsReason;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
+use crate::request::Request;
 use crate::response_head::ResponseHead;
 use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
@@ -224,33 +224,16 @@ impl Session {
         self.reconnection_time = Duration::from_millis(milliseconds).clamp(shortest, longest);
     }
 
-    /// From the next attempt on. `number`: which change this is.
-    pub(crate) fn change(&mut self, change: Change, number: u64) {
+    /// The request from the next attempt on. `leave_id`: whether the last event ID stays behind then, if that
+    /// was said. `number`: up to which change this is.
+    pub(crate) fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
         if number == self.changes.taken {
             return;
         }
         self.changes.taken = number;
         self.outdated = true;
-        let origin_changes = change.target.as_ref().is_some_and(|target| !target.has_origin_of(&self.config.target));
-        self.forget_id = !change.keep_id.unwrap_or(!origin_changes && !self.forget_id);
-        if let Some(target) = change.target {
-            // What came with the old URL does not go to the new one.
-            if self.config.target.userinfo().is_some() {
-                self.config.headers.remove(AUTHORIZATION);
-            }
-            self.config.target = target;
-        }
-        match self.config.target.setting_query(&change.query) {
-            Ok(target) => self.config.target = target,
-            // The caller has gone on long since.
-            Err(error) => log::left_out("a change of the query", &error),
-        }
-        for (name, value) in change.headers {
-            // A name is only left out for further values of the same header, and there are none.
-            if let Some(name) = name {
-                self.set_header(name, value);
-            }
-        }
+        self.forget_id = leave_id.unwrap_or(self.forget_id);
+        self.config.request = request;
     }
 
     /// Where the next response begins. The attempt under way, if there is one, will not do.
@@ -268,18 +251,6 @@ impl Session {
     /// The number of the last change that an accepted response's request carried.
     pub(crate) fn applied(&self) -> u64 {
         self.changes.applied
-    }
-
-    fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
-        let headers = &mut self.config.headers;
-        match value {
-            None => drop(headers.remove(name)),
-            Some(value) => match transport::may_insert(headers, &name) {
-                Ok(()) => drop(headers.insert(name, value)),
-                // The caller has gone on long since.
-                Err(error) => log::left_out(name.as_str(), &error),
-            },
-        }
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
@@ -311,7 +282,7 @@ impl Session {
             self.last_event_id.clear();
         }
         Attempt {
-            target: self.config.target.clone(),
+            target: self.config.request.target().clone(),
             headers: self.headers(),
             connect_timeout: self.config.connect_timeout,
             response_timeout: self.config.response_timeout,
@@ -344,7 +315,7 @@ impl Session {
 
     /// The caller's headers, and the last event ID if there is one that HTTP can carry.
     fn headers(&mut self) -> HeaderMap {
-        let mut headers = self.config.headers.clone();
+        let mut headers = self.config.request.headers();
         self.sent = None;
         match transport::last_event_id_value(&self.last_event_id) {
             Ok(None) => {}
