@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{
-    Client, Commit, Delivery, Event, Filter, Handle, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
+    Client, Commit, Delivery, Event, Filter, Gap, Handle, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
 };
 use support::{OPEN, Server, until, within};
 
@@ -93,4 +93,17 @@ async fn an_event_of_another_stream_cannot_be_acknowledged() {
     assert_eq!(store.saves(), ["a"]);
     assert!(other_events.acknowledge(&other), "it is still to be acknowledged where it came from");
     others.holds("b").await;
+}
+
+#[tokio::test]
+async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_no_word_of_it_is_sent() {
+    let server = server("data: x\n\n").await;
+    for id in ["a\u{1}b".to_owned(), "x".repeat(8 * 1024 + 1)] {
+        let handle = stream(&server).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
+        let mut events = handle.subscribe(Filter::all());
+        handle.connect();
+        assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
+        let [_first] = take(&mut events).await;
+        assert_eq!(server.headers("last-event-id").last().unwrap(), &None);
+    }
 }

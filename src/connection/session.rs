@@ -199,10 +199,12 @@ impl Session {
         }
     }
 
-    /// What the resume store says, unless a caller has said something else since.
+    /// What the resume store says, unless a caller has said something else since. An ID that no header can
+    /// carry says nothing to the server.
     pub(crate) fn restore(&mut self, id: &str) {
         if !self.placed {
             id.clone_into(&mut self.last_event_id);
+            self.lost_place = transport::last_event_id_value(id).is_err();
         }
     }
 
