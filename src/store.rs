@@ -75,7 +75,8 @@ pub enum Commit {
     /// When all acknowledging subscriptions have acknowledged everything up to it
     /// ([`SubscribeOptions::acknowledging`](crate::SubscribeOptions::acknowledging)). Nothing is lost that
     /// the server can still give; what was processed in the last moments comes again. Without such a
-    /// subscription nothing is saved.
+    /// subscription nothing is saved. An ID that several events in a row set is saved when all of them that
+    /// have come are acknowledged: a server that is asked to go on after it sends none of them.
     Acknowledgement,
 }
 

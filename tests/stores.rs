@@ -96,6 +96,34 @@ async fn an_event_of_another_stream_cannot_be_acknowledged() {
 }
 
 #[tokio::test]
+async fn an_id_that_several_events_set_is_saved_when_all_of_them_are_acknowledged() {
+    // The server repeats the ID, also after an event that sets none.
+    let server = server("id: 4\ndata: z\n\nid: 5\ndata: a\n\ndata: b\n\nid: 5\ndata: c\n\nid: 6\ndata: d\n\n").await;
+    let store = Memory::default();
+    let (_handle, mut events) = acknowledging(&server, &store);
+    let [z, a, b, c, d] = take(&mut events).await;
+    for event in [&a, &z] {
+        assert!(events.acknowledge(event));
+    }
+    store.holds("4").await;
+    for event in [&c, &d, &b] {
+        assert!(events.acknowledge(event));
+    }
+    store.holds("6").await;
+    assert_eq!(store.saves(), ["4", "6"]);
+}
+
+#[tokio::test]
+async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
+    let server = server("id: 5\ndata: a\n\ndata: b\n\n").await;
+    let store = Memory::default();
+    let (_handle, mut events) = acknowledging(&server, &store);
+    let [a, _b] = take(&mut events).await;
+    assert!(events.acknowledge(&a));
+    store.holds("5").await;
+}
+
+#[tokio::test]
 async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_no_word_of_it_is_sent() {
     let server = server("data: x\n\n").await;
     for id in ["a\u{1}b".to_owned(), "x".repeat(8 * 1024 + 1)] {

@@ -9,6 +9,7 @@ mod gaps;
 mod ledger;
 mod reader;
 mod relief;
+mod runs;
 mod tally;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -282,13 +283,13 @@ impl Publisher<'_> {
         }
         let event = build(*position);
         for channel in matching {
-            channel.note(self.ledger, *position);
+            channel.note(self.ledger, &event);
             channel.publish(event.clone());
         }
         transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
         // Most often the only one: it takes the event itself.
         if let Some(channel) = first {
-            channel.note(self.ledger, *position);
+            channel.note(self.ledger, &event);
             channel.publish(event);
         }
     }
