@@ -171,7 +171,7 @@ impl StreamBuilder {
     /// One call at a time, however many subscribers there are; dropped when the stream is shut down.
     /// A failure ([`ErrorKind::Credentials`]), and no answer within 30 s
     /// ([`ErrorKind::CredentialsTimeout`]), are tried again like faults of transport. Called in the
-    /// connection task: a panic in it ends the stream.
+    /// connection task: a panic in it, or in its future, ends the stream ([`ErrorKind::TaskFailed`]).
     pub fn credentials<F, Fut, E>(self, source: F) -> Self
     where
         F: Fn(CredentialsReason) -> Fut + Send + Sync + 'static,
@@ -194,7 +194,7 @@ impl StreamBuilder {
     /// attempt, for up to 20 s; what it has goes before [`last_event_id`](Self::last_event_id). Saved at most
     /// ten times a second, one save at a time, and once more when the stream ends.
     ///
-    /// A store that fails never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
+    /// A store that fails, or panics, never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
     /// [`Stats::failures`](crate::Stats::failures)), and tried again a second later. A stream whose store
     /// did not say where to begin, or named an ID that no header can carry, tells subscribers so, with a [`Gap::Reconnected`](crate::Gap::Reconnected)
     /// before the first event.

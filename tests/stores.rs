@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{
-    Client, Commit, Delivery, Event, Filter, Gap, Handle, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
+    Client, Commit, Delivery, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, StreamBuilder, SubscribeOptions,
+    Subscription,
 };
 use support::{OPEN, Server, until, within};
 
@@ -134,4 +135,52 @@ async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_no_word_of_it_is_s
         let [_first] = take(&mut events).await;
         assert_eq!(server.headers("last-event-id").last().unwrap(), &None);
     }
+}
+
+/// A store whose first calls of each kind panic: before there is a future, and in it.
+#[derive(Clone, Default)]
+struct Panicking {
+    loads: Arc<Mutex<u32>>,
+    saves: Arc<Mutex<u32>>,
+    memory: Memory,
+}
+
+/// Counts a call; panics with the first.
+#[track_caller]
+fn panic_once(calls: &Mutex<u32>) {
+    let before = {
+        let mut calls = calls.lock().unwrap();
+        *calls += 1;
+        *calls - 1
+    };
+    assert!(before > 0, "a bug in the store");
+}
+
+impl ResumeStore for Panicking {
+    type Error = io::Error;
+
+    fn load(&self) -> impl Future<Output = io::Result<Option<String>>> + Send {
+        panic_once(&self.loads);
+        self.memory.load()
+    }
+
+    async fn save(&self, id: String) -> io::Result<()> {
+        tokio::task::yield_now().await;
+        panic_once(&self.saves);
+        self.memory.save(id).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
+    let server = server("id: 5\ndata: a\n\n").await;
+    let store = Panicking { memory: Memory::holding("4"), ..Panicking::default() };
+    let handle = stream(&server).resume_store(store.clone(), Commit::Delivery).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    let [_first] = take(&mut events).await;
+    assert_eq!(server.headers("last-event-id"), [Some("4".into())], "asked again");
+    store.memory.holds("5").await;
+    assert!(handle.state().is_open());
+    assert_eq!(handle.stats().failures[&ErrorKind::Store], 1, "the save; a load that is asked again is none yet");
 }
