@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{
-    Client, Commit, Delivery, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, StreamBuilder, SubscribeOptions,
-    Subscription,
+    Client, Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, StreamBuilder,
+    SubscribeOptions, Subscription,
 };
 use support::{OPEN, Server, until, within};
 
@@ -183,4 +183,32 @@ async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
     store.memory.holds("5").await;
     assert!(handle.state().is_open());
     assert_eq!(handle.stats().failures[&ErrorKind::Store], 1, "the save; a load that is asked again is none yet");
+}
+
+#[tokio::test]
+async fn of_several_shutdowns_the_earliest_deadline_counts_whether_the_first_has_begun_or_not() {
+    let server = server("id: 5\ndata: a\n\n").await;
+    let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(24 * 3600));
+    for has_begun in [false, true] {
+        for hurry in [None, Some(Duration::ZERO)] {
+            let (handle, mut events) = acknowledging(&server, &Memory::default());
+            let [_open] = take(&mut events).await;
+            drop(handle.shutdown_with(Drain { deadline: hour }));
+            if has_begun {
+                within(handle.closed()).await;
+            }
+            let (shutdown, draining) = match hurry {
+                None => (Some(handle.shutdown()), None),
+                Some(deadline) => (None, Some(handle.shutdown_with(Drain { deadline }))),
+            };
+            drop(handle.shutdown_with(Drain { deadline: day }));
+            // The event is never acknowledged: but for the hurry the task would wait for it.
+            if let Some(shutdown) = shutdown {
+                within(shutdown).await;
+            }
+            if let Some(draining) = draining {
+                within(draining).await;
+            }
+        }
+    }
 }

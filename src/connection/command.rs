@@ -55,6 +55,15 @@ impl Stop {
             Self::Shutdown | Self::Abandoned => None,
         }
     }
+
+    /// Both: the first reason counts, and the earliest end.
+    fn and(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Drain(one), Self::Drain(two)) => Self::Drain(one.min(two)),
+            (Self::Drain(_), Self::Shutdown | Self::Abandoned) => Self::Shutdown,
+            (first, _) => first,
+        }
+    }
 }
 
 impl Asked {
@@ -69,9 +78,11 @@ impl Mailbox {
         Self { asked: Mutex::new(Asked::nothing(request, 0)), signal: Arc::default() }
     }
 
-    /// The first reason to stop is the one that counts.
+    /// Who is in a greater hurry is heeded, whoever came first.
     pub(crate) fn stop(&self, stop: Stop) {
-        self.asked().stop.get_or_insert(stop);
+        let mut asked = self.asked();
+        asked.stop = Some(asked.stop.map_or(stop, |first| first.and(stop)));
+        drop(asked);
         self.signal.notify_one();
     }
 
