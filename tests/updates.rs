@@ -108,7 +108,7 @@ async fn what_is_said_of_the_last_event_id_holds_until_something_else_is_said() 
     let leave: Call<'_> = &|handle| change(handle, &|request| request.keep_last_event_id(false));
     let nothing: Call<'_> = &|handle| change(handle, &|request| request.header("x-a", "1"));
     let go: Call<'_> = &|handle| change(handle, &|request| request.url(&*new.url));
-    let return_: Call<'_> = &|handle| change(handle, &|request| request.url(&*old.url));
+    let home: Call<'_> = &|handle| change(handle, &|request| request.url(&*old.url));
     let back: Call<'_> = &|handle| handle.reconnect_from(Resume::Id("7".into())).unwrap();
     let latest: Call<'_> = &|handle| handle.reconnect_from(Resume::Latest).unwrap();
     let rows: [(&[Call<'_>], Option<&str>); 11] = [
@@ -122,7 +122,7 @@ async fn what_is_said_of_the_last_event_id_holds_until_something_else_is_said() 
         (&[go, back], Some("7")),
         (&[back, latest, go, keep], Some("7")),
         (&[back, go, keep], Some("7")),
-        (&[go, return_, go, nothing], None),
+        (&[go, home, go, nothing], None),
     ];
     for (number, (calls, expected)) in rows.into_iter().enumerate() {
         let handle = opened(stream(&old.url)).await;

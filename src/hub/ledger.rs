@@ -357,7 +357,7 @@ mod tests {
             let open = taken.chain(models.iter().flat_map(|model| model.queued.iter().copied())).min();
             let before = |open: u64| (1..open).take_while(|&before| id(before) < id(open)).last().unwrap_or(0);
             let newest = |open| acknowledged.range(..=before(open)).next_back().copied().unwrap_or(0);
-            let expected = open.map_or(id(position), |open| id(newest(open)));
+            let expected = id(open.map_or(position, newest));
             assert!(known >= expected && open.is_none_or(|open| known < id(open)), "{seed}: {known}, not {expected}");
         }
     }

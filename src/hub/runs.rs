@@ -93,3 +93,30 @@ impl Runs {
         self.shared.get(after.checked_sub(1)?).copied().filter(|run| position <= run.last)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u64, position: u64) -> Event {
+        Event::builder().id(id.to_string()).build().unwrap().at(position)
+    }
+
+    #[test]
+    fn more_runs_than_are_told_apart_hold_back_longer_and_never_too_short() {
+        let mut runs = Runs::default();
+        let pairs = 3 * MOST as u64;
+        for pair in 1..=pairs {
+            runs.published(&event(pair, 2 * pair - 1));
+            runs.published(&event(pair, 2 * pair));
+        }
+        assert_eq!(runs.shared.len(), MOST);
+        for pair in 1..=pairs {
+            let safe = runs.safe_before(2 * pair);
+            let told_apart = pair < MOST as u64 || pair == pairs;
+            assert!(safe == 2 * pair - 1 || (!told_apart && safe < 2 * pair - 1), "{pair}: {safe}");
+        }
+        runs.forget_before(u64::MAX);
+        assert!(runs.shared.is_empty());
+    }
+}
