@@ -96,7 +96,7 @@
 //! | WARN | `poisoned` | `error` | a stream breaks off at one place ([`ErrorKind::Poisoned`]) |
 //! | WARN | `store_failed` | `error` | a resume store could not load or save |
 //! | WARN | `file_damaged` | `path`, `error` | a [`FileStore`] falls back on the ID before the last |
-//! | WARN | `left_out` | `what`, `error` | a request goes without a header or ID that HTTP cannot carry |
+//! | WARN | `left_out` | `what`, `error` | a request goes without the last event ID, which HTTP cannot carry |
 //! | WARN | `lagged` | `stream`, `subscription` (its name), `missed` | a subscription lost its oldest events |
 //! | WARN | `missing` | `stream`, `subscription`, `gap` | another loss, for those who see [bare events](Subscription::into_events) |
 //! | WARN | `unacknowledged` | `unacknowledged` | too many events are not acknowledged |
@@ -139,6 +139,7 @@ mod filter;
 mod handle;
 mod hub;
 mod monitor;
+mod request;
 mod response_head;
 mod retry;
 mod state;

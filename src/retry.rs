@@ -247,7 +247,7 @@ impl ReconnectPolicy {
 
     /// Asks `decide` after each failure, in place of what the policy would do, which is the failure's
     /// [`suggestion`](Failure::suggestion). Called in the connection task: it must not block. A panic in it
-    /// ends the stream.
+    /// ends the stream ([`ErrorKind::TaskFailed`]).
     #[must_use]
     pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decide: Some(Arc::new(decide)), ..self }

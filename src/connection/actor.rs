@@ -32,7 +32,7 @@ use super::{Launch, Shared, log};
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
 pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
-    let span = log::span(shared.name(), &launch.config.target);
+    let span = log::span(shared.name(), launch.config.request.target());
     let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::begin(shared, *launch));
@@ -179,19 +179,15 @@ impl Actor {
             self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
         }
-        if let Some(change) = asked.change {
-            self.session.change(*change, asked.changes);
-        }
+        let goes_back = asked.resume.is_some();
+        // In this order: who went back after a change has taken back what it said of the ID.
+        asked.resume.into_iter().for_each(|resume| self.session.resume(resume));
+        self.session.change(asked.request, asked.leave_id, asked.changes);
         if self.phase.is_loading() {
             // The first attempt carries whatever is asked before it.
-            asked.resume.into_iter().for_each(|resume| self.session.resume(resume));
             return ControlFlow::Continue(());
         }
-        if let Some(resume) = asked.resume {
-            self.session.resume(resume);
-            return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
-        }
-        if asked.reconnect || (asked.replace && !self.phase.is_reading()) {
+        if goes_back || asked.reconnect || (asked.replace && !self.phase.is_reading()) {
             return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
         }
         if asked.replace { self.handle(Input::Replace) } else { ControlFlow::Continue(()) }

@@ -90,7 +90,7 @@ pub(crate) struct Launch {
 impl Shared {
     pub(crate) fn new(launch: Launch) -> Arc<Self> {
         let config = &launch.config;
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(Arc::clone(&config.request));
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,

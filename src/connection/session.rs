@@ -1,20 +1,20 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, headers, URL, reconnection time and back-off. The actor tells it
+//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor tells it
 //! what happened, as an [`Input`], and does what it answers, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::change::{Change, Resume};
+use crate::change::Resume;
 use crate::config::{Config, SERVER_RETRY};
 use crate::credentials::CredentialsReason;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
+use crate::request::Request;
 use crate::response_head::ResponseHead;
 use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
@@ -138,11 +138,13 @@ impl Session {
         }
     }
 
-    /// What the resume store says, unless a caller has said something else since.
+    /// What the resume store says, unless a caller has said something else since. An ID that no header can
+    /// carry says nothing to the server.
     pub(crate) fn restore(&mut self, id: &str) {
         if !self.placed {
             id.clone_into(&mut self.last_event_id);
             self.moved = true;
+            self.lost_place = transport::last_event_id_value(id).is_err();
         }
     }
 
@@ -164,37 +166,18 @@ impl Session {
         self.reconnection_time = Duration::from_millis(milliseconds).clamp(shortest, longest);
     }
 
-    /// From the next attempt on. `number`: which change this is.
-    pub(crate) fn change(&mut self, change: Change, number: u64) {
+    /// The request from the next attempt on. `leave_id`: whether the last event ID stays behind then, if that
+    /// was said. `number`: up to which change this is.
+    pub(crate) fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
         if number == self.changes.taken {
             return;
         }
         self.changes.taken = number;
         self.outdated = true;
-        let origin_changes = change.target.as_ref().is_some_and(|target| !target.has_origin_of(&self.config.target));
-        match change.keep_id {
-            Some(true) => self.forget_since = None,
-            None if !origin_changes => {}
-            Some(false) | None => self.forget_since = Some(number),
+        if let Some(leave) = leave_id {
+            self.forget_since = leave.then_some(number);
         }
-        if let Some(target) = change.target {
-            // What came with the old URL does not go to the new one.
-            if self.config.target.userinfo().is_some() {
-                self.config.headers.remove(AUTHORIZATION);
-            }
-            self.config.target = target;
-        }
-        match self.config.target.setting_query(&change.query) {
-            Ok(target) => self.config.target = target,
-            // The caller has gone on long since.
-            Err(error) => log::left_out("a change of the query", &error),
-        }
-        for (name, value) in change.headers {
-            // A name is only left out for further values of the same header, and there are none.
-            if let Some(name) = name {
-                self.set_header(name, value);
-            }
-        }
+        self.config.request = request;
     }
 
     /// Where the next response begins. The attempt under way, if there is one, will not do.
@@ -220,18 +203,6 @@ impl Session {
     /// The number of the last change that an accepted response's request carried.
     pub(crate) fn applied(&self) -> u64 {
         self.changes.applied
-    }
-
-    fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
-        let headers = &mut self.config.headers;
-        match value {
-            None => drop(headers.remove(name)),
-            Some(value) => match transport::may_insert(headers, &name) {
-                Ok(()) => drop(headers.insert(name, value)),
-                // The caller has gone on long since.
-                Err(error) => log::left_out(name.as_str(), &error),
-            },
-        }
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
@@ -266,7 +237,7 @@ impl Session {
         self.changes.dialed = self.changes.taken;
         self.left_behind = self.forget_since.is_some();
         Attempt {
-            target: self.config.target.clone(),
+            target: self.config.request.target().clone(),
             headers: self.headers(),
             connect_timeout: self.config.connect_timeout,
             response_timeout: self.config.response_timeout,
@@ -303,7 +274,7 @@ impl Session {
 
     /// The caller's headers, and the last event ID if there is one that HTTP can carry.
     fn headers(&mut self) -> HeaderMap {
-        let mut headers = self.config.headers.clone();
+        let mut headers = self.config.request.headers();
         self.sent = None;
         let id = if self.left_behind { "" } else { &self.last_event_id };
         match transport::last_event_id_value(id) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use crate::delivery::Gap;
+use crate::event::Event;
 
 use super::gaps::{GapLog, GapReader};
 use super::ledger::Ledger;
@@ -111,16 +112,16 @@ impl<T: Clone, K> Channel<T, K> {
 
     /// Notes the event that is published next, for those who have to acknowledge it.
     #[inline]
-    pub(super) fn note(&self, ledger: Option<&Ledger>, position: u64) {
+    pub(super) fn note(&self, ledger: Option<&Ledger>, event: &Event) {
         if self.acknowledging {
-            self.note_for_readers(ledger, position);
+            self.note_for_readers(ledger, event);
         }
     }
 
     #[cold]
-    fn note_for_readers(&self, ledger: Option<&Ledger>, position: u64) {
+    fn note_for_readers(&self, ledger: Option<&Ledger>, event: &Event) {
         if let Some(ledger) = ledger {
-            ledger.published(self.readers.iter().filter_map(|reader| reader.account), position);
+            ledger.published(self.readers.iter().filter_map(|reader| reader.account), event);
         }
     }
 

@@ -10,8 +10,10 @@ mod ledger;
 mod reader;
 mod relief;
 mod ring;
+mod runs;
 mod tally;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -44,7 +46,7 @@ pub(crate) struct Hub {
 struct Channels {
     events: Vec<Channel<Event, Filter>>,
     transcript: Vec<Channel<TranscriptItem, ()>>,
-    /// How many events have been published, whether anybody listened or not.
+    /// Of the last event that was published, whether anybody listened or not.
     position: u64,
     /// The least capacity of them all.
     smallest: Option<usize>,
@@ -86,10 +88,19 @@ pub(crate) struct Brief {
     pub(crate) allowance: usize,
 }
 
+/// The position before a stream's first event. Each stream of the process has a range of its own, so that an
+/// event of one is never taken for an event of another, and none has to carry more than its position. There is
+/// room for 16 million streams of 10^12 events each.
+fn before_all() -> u64 {
+    static STREAMS: AtomicU64 = AtomicU64::new(0);
+    STREAMS.fetch_add(1, Ordering::Relaxed) << 40
+}
+
 impl Hub {
     /// `signal` wakes the task when something has been acknowledged.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
-        Self { channels: Mutex::default(), relief: Arc::default(), ledger: OnceLock::new(), signal }
+        let channels = Channels { position: before_all(), ..Channels::default() };
+        Self { channels: Mutex::new(channels), relief: Arc::default(), ledger: OnceLock::new(), signal }
     }
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
@@ -273,13 +284,13 @@ impl Publisher<'_> {
         }
         let event = build(*position);
         for channel in matching {
-            channel.note(self.ledger, *position);
+            channel.note(self.ledger, &event);
             channel.publish(event.clone());
         }
         transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
         // Most often the only one: it takes the event itself.
         if let Some(channel) = first {
-            channel.note(self.ledger, *position);
+            channel.note(self.ledger, &event);
             channel.publish(event);
         }
     }
