@@ -386,7 +386,7 @@ mod tests {
         let account = ledger.open(4);
         // The fifth is noted, and not yet in the queue: the first still is.
         for position in 1..=5 {
-            ledger.published([account.number()].into_iter(), position);
+            ledger.published([account.number()].into_iter(), &event(position));
         }
         for position in 1..=5 {
             assert!(account.acknowledge(&take(&account, position)));
