@@ -31,12 +31,18 @@ pub enum Apply {
     /// Now: the open response is dropped, a wait ends, an attempt under way is replaced.
     Reconnect,
     /// Now, without a hole: a second response is opened while the first is still read, and takes over when
-    /// its head has come. Events that it repeats are dropped, by their IDs (the last 4,096 are known). If
-    /// it does not begin where the first was left, that is a
-    /// [`Gap::Reconnected`](crate::Gap::Reconnected). If the attempt fails the first response stays, and the
-    /// change waits for the next attempt.
+    /// its head has come. What it repeats is dropped. If it does not begin where the first was left, or that is
+    /// not certain, there is a [`Gap::Reconnected`](crate::Gap::Reconnected) before its first event. If the
+    /// attempt fails the first response stays, and the change waits for the next attempt.
     ///
-    /// For servers that resume by ID. While no response is open this is [`Reconnect`](Self::Reconnect).
+    /// For servers that resume by ID and keep the order. Known as a repeat is what has the ID that was sent, at
+    /// the very beginning, or one that came since (the last 4,096 are known), and between two such what has none.
+    /// An ID that came more than once since is as good as none. So there is a gap, and repeats may come after
+    /// it, if the newest events have no ID, or if the second response begins with events that have none while the
+    /// first delivered some. If nothing was delivered in between, nothing can be found: what the server sends
+    /// then is taken for what follows on the ID sent, without a gap.
+    ///
+    /// While no response is open this is [`Reconnect`](Self::Reconnect).
     MakeBeforeBreak,
 }
 

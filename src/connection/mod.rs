@@ -12,6 +12,7 @@ mod log;
 mod phase;
 mod poison;
 mod reading;
+mod seam;
 mod session;
 mod sieve;
 mod step;

@@ -143,7 +143,9 @@ impl Reading {
         let mut publisher = shared.hub.publisher();
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
-        let mut new_id = false;
+        let (mut new_id, mut moved) = (false, false);
+        // Whether the newest event, if there is one, has an ID of its own, or was given one.
+        let mut own_id = None;
         let mut frames = self.decoder.frames();
         while published < room {
             let Some(frame) = frames.next_frame() else {
@@ -157,9 +159,11 @@ impl Reading {
                     turn.counts.events += 1;
                     if sieve.is_open() {
                         new_id |= event.id().is_some();
+                        own_id = Some(event.id().is_some());
                         publisher.event(event.event_type(), |position| event.event_at(position));
                     } else if sift_event(&mut publisher, event, sieve, &mut turn.counts) {
-                        turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
+                        moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
+                        own_id = Some(event.id().is_some());
                     }
                 }
                 Frame::Comment(comment) => {
@@ -171,10 +175,15 @@ impl Reading {
                     if sieve.is_open() || sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
                         turn.counts.oversized += 1;
                         publish_oversized(&mut publisher, event);
-                        turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
+                        moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
+                        own_id = Some(event.id().is_some());
                     }
                 }
-                Frame::Id(id) => turn.moved |= (sieve.is_open() || sieve.pass_id(id)) && shared.set_last_event_id(id),
+                Frame::Id(id) => {
+                    if (sieve.is_open() || sieve.pass_id(id)) && shared.set_last_event_id(id) {
+                        (moved, own_id) = (true, Some(true));
+                    }
+                }
             }
         }
         drop(frames);
@@ -183,9 +192,14 @@ impl Reading {
         // What the sieve drops leaves no ID behind, so it says after each event what the last one is; without
         // a sieve the decoder knows. Still under the hub's lock: see `Shared::last_event_id`.
         if new_id {
-            turn.moved |= shared.set_last_event_id(self.decoder.current_last_event_id());
+            moved |= shared.set_last_event_id(self.decoder.current_last_event_id());
         }
         drop(publisher);
+        turn.moved |= moved;
+        if let Some(own_id) = own_id {
+            // IDs that came, and changed nothing, came before.
+            sieve.set_named(own_id && moved);
+        }
         self.unchecked += published;
         published
     }
