@@ -79,8 +79,10 @@ pub enum ErrorKind {
     Body,
     /// The server ended the stream.
     EndOfStream,
-    /// The stream has broken off in the same way after the same last event ID five times in a row: an event that the
-    /// server or a proxy cannot send, most likely. How it broke off is the source.
+    /// The stream has broken off in the same way after the same last event ID five times in a row, within an event or
+    /// after the same events without an ID each time: an event that the server or a proxy cannot send, most likely.
+    /// A stream that brings anything new is not poisoned, nor is one that brings nothing, or only comments, and is
+    /// cut off. How it broke off is the source.
     Poisoned,
     /// The stream is closed for good, so that the call can have no effect.
     Closed,

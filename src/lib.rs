@@ -57,7 +57,7 @@
 //! what the server's `retry` says, from 100 ms to 5 min), then twice that, up to a minute, with up to
 //! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
 //! open for 10 s. There is no limit on attempts. A `Retry-After` is heeded, up to an hour. All of this is
-//! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same place five times is poisoned:
+//! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same event five times is poisoned:
 //! it is tried again at the ceiling only (or as ever, by a policy whose waits do not grow), and
 //! [`ErrorKind::Poisoned`] is the cause of those waits.
 //!

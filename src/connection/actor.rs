@@ -273,6 +273,7 @@ impl Actor {
         if turn.delivered {
             self.session.delivered();
         }
+        self.session.brought(turn.first, turn.counts.news());
         let Some(cause) = turn.end else { return ControlFlow::Continue(()) };
         match self.phase.take_successor() {
             None => {

@@ -1,12 +1,34 @@
 //! [`Poison`]: whether a stream breaks off at the same place again and again.
 
-use crate::error::{Error, ErrorKind};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Responses in a row that broke off in the same way, and got no further than where they began.
+use crate::error::{Error, ErrorKind};
+use crate::wire::EventFrame;
+
+/// Responses in a row that broke off in the same way, and got no further than the one before.
 #[derive(Debug, Default)]
 pub(super) struct Poison {
-    kind: Option<ErrorKind>,
+    row: Option<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    kind: ErrorKind,
+    id: String,
+    /// The first event after the ID, if a response came that far.
+    first: Option<Fingerprint>,
+    /// The most events that a response had.
+    events: u64,
     times: u32,
+}
+
+/// Of an event: two that have the same are taken for one. A server that makes them alike only poisons itself.
+pub(super) type Fingerprint = u64;
+
+pub(super) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
+    let mut hasher = DefaultHasher::new();
+    (event.event_type(), event.data(), event.id()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// How an open response broke off.
@@ -17,23 +39,37 @@ pub(super) struct Break<'a> {
     pub(super) short: bool,
     /// The last event ID at its beginning, and at its end.
     pub(super) ids: (&'a str, &'a str),
-    pub(super) delivered: bool,
+    /// The first event that was no repeat, and how many there were.
+    pub(super) first: Option<Fingerprint>,
+    pub(super) events: u64,
 }
 
 /// So many are no coincidence.
 const POISONED_AFTER: u32 = 5;
 
 impl Poison {
+    /// The next response, or the place where it begins, has nothing to do with those before.
+    pub(super) fn forget(&mut self) {
+        self.row = None;
+    }
+
     /// The cause of a break, or that the stream is poisoned.
     pub(super) fn judge(&mut self, cause: Error, broken: &Break<'_>) -> Error {
         let kind = cause.kind();
         if !broken.is_suspicious(kind) {
-            *self = Self::default();
+            self.forget();
             return cause;
         }
-        self.times = if self.kind == Some(kind) { self.times.saturating_add(1) } else { 1 };
-        self.kind = Some(kind);
-        let times = self.times;
+        let row = match self.row.take().filter(|row| row.goes_on(kind, broken)) {
+            Some(row) => Row {
+                first: row.first.or(broken.first),
+                events: row.events.max(broken.events),
+                times: row.times.saturating_add(1),
+                ..row
+            },
+            None => Row { kind, id: broken.ids.1.to_owned(), first: broken.first, events: broken.events, times: 1 },
+        };
+        let times = self.row.insert(row).times;
         if times < POISONED_AFTER {
             return cause;
         }
@@ -42,14 +78,25 @@ impl Poison {
     }
 }
 
+impl Row {
+    /// Whether a response broke off like those before, and no further on.
+    fn goes_on(&self, kind: ErrorKind, broken: &Break<'_>) -> bool {
+        // Events without an ID come again after a reconnection, unless they are others.
+        let other = self.first.zip(broken.first).is_some_and(|(first, other)| first != other);
+        let further = broken.events > self.events;
+        kind == self.kind && broken.ids.1 == self.id && !other && !further
+    }
+}
+
 impl Break<'_> {
     fn is_suspicious(&self, kind: ErrorKind) -> bool {
         let (before, after) = self.ids;
-        // Between two blocks a server may end a response whenever it likes, and say nothing for as long as it likes.
-        let ordinary = !self.cut_off && matches!(kind, ErrorKind::EndOfStream | ErrorKind::IdleTimeout);
         // Without an ID nothing says how far a response got, if it delivered anything.
-        let same_place = before == after && !(before.is_empty() && self.delivered);
-        // A proxy that cuts everything after a minute is nothing out of the ordinary.
-        self.short && same_place && !ordinary
+        let same_place = before == after && !(before.is_empty() && self.events > 0);
+        // Between two blocks a server may end a response whenever it likes, and say nothing for as long as it likes.
+        let ordinary = matches!(kind, ErrorKind::EndOfStream | ErrorKind::IdleTimeout);
+        // And a proxy cuts what it takes for idle: that is nobody's event. A proxy that cuts everything after a
+        // minute is nothing out of the ordinary, either.
+        self.short && same_place && (self.cut_off || (self.events > 0 && !ordinary))
     }
 }

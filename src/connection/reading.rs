@@ -17,6 +17,7 @@ use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 
 use super::Shared;
 use super::idle::Idle;
+use super::poison::{self, Fingerprint};
 use super::sieve::{Passage, Sieve};
 
 /// How long readers that are more than half a queue behind are waited for, before publishing goes on
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Turn {
     /// The server sent an event, whether anybody listened or not.
     pub(super) delivered: bool,
+    /// The first event of the response that was no repeat, if it came in this turn.
+    pub(super) first: Option<Fingerprint>,
     /// The last event ID is another now: see [`Shared::with_last_event_id`].
     pub(super) moved: bool,
     /// The last valid `retry`, in milliseconds.
@@ -52,6 +55,14 @@ pub(super) struct Counts {
     pub(super) gaps: u64,
 }
 
+impl Counts {
+    /// Events, oversized ones too, that were no repeats: at least so many.
+    pub(super) fn news(&self) -> u64 {
+        // Of oversized events only those are counted that were no repeats, of others all.
+        (self.events + self.oversized).saturating_sub(self.repeats)
+    }
+}
+
 /// An open response being read.
 pub(super) struct Reading {
     exchange: Box<Exchange>,
@@ -61,6 +72,8 @@ pub(super) struct Reading {
     /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task. Holds
     /// for this poll only (see [`unpark`](Self::unpark)): later, it may have done so already.
     parked: bool,
+    /// An event has come that was no repeat.
+    begun: bool,
     /// Nothing more will come from the exchange, but the decoder may hold frames.
     end: Option<Error>,
     /// Frames published since the hub was last asked whether anybody is far behind.
@@ -73,7 +86,8 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
         let idle = idle_timeout.map(Idle::new);
-        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None, idle }
+        let (begun, parked, end, patience) = (false, false, None, None);
+        Self { exchange, decoder, drained: true, parked, begun, end, unchecked: 0, patience, idle }
     }
 
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
@@ -143,9 +157,9 @@ impl Reading {
         let mut publisher = shared.hub.publisher();
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
-        let (mut new_id, mut moved) = (false, false);
-        // Whether the newest event, if there is one, has an ID of its own, or was given one.
-        let mut own_id = None;
+        let mut ids = Ids::default();
+        // Most streams ask for no more than a look at the first event.
+        let mut looks = !self.begun || !sieve.is_open();
         let mut frames = self.decoder.frames();
         while published < room {
             let Some(frame) = frames.next_frame() else {
@@ -154,17 +168,20 @@ impl Reading {
             };
             published += 1;
             match frame {
-                Frame::Event(event) => {
+                Frame::Event(event) if !looks => {
                     turn.delivered = true;
                     turn.counts.events += 1;
-                    if sieve.is_open() {
-                        new_id |= event.id().is_some();
-                        own_id = Some(event.id().is_some());
-                        publisher.event(event.event_type(), |position| event.event_at(position));
-                    } else if sift_event(&mut publisher, event, sieve, &mut turn.counts) {
-                        moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
-                        own_id = Some(event.id().is_some());
+                    ids.last = Some(event.id().is_some());
+                    ids.unset |= event.id().is_some();
+                    publisher.event(event.event_type(), |position| event.event_at(position));
+                }
+                Frame::Event(event) => {
+                    if look(&mut publisher, event, sieve, turn) {
+                        ids.set(shared, event.id());
+                        turn.first = turn.first.or((!self.begun).then(|| poison::fingerprint(event)));
+                        self.begun = true;
                     }
+                    looks = !self.begun || !sieve.is_open();
                 }
                 Frame::Comment(comment) => {
                     turn.counts.comments += 1;
@@ -172,34 +189,22 @@ impl Reading {
                 }
                 Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
                 Frame::Oversized(event) => {
-                    if sieve.is_open() || sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
+                    if sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
                         turn.counts.oversized += 1;
                         publish_oversized(&mut publisher, event);
-                        moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
-                        own_id = Some(event.id().is_some());
+                        ids.set(shared, event.id());
                     }
                 }
-                Frame::Id(id) => {
-                    if (sieve.is_open() || sieve.pass_id(id)) && shared.set_last_event_id(id) {
-                        (moved, own_id) = (true, Some(true));
-                    }
-                }
+                Frame::Id(id) if sieve.is_open() || sieve.pass_id(id) => ids.set_alone(shared, id),
+                Frame::Id(_) => {}
             }
         }
         drop(frames);
         // hyper fills the chunk's memory again if nobody else holds it.
         self.decoder.let_go();
-        // What the sieve drops leaves no ID behind, so it says after each event what the last one is; without
-        // a sieve the decoder knows. Still under the hub's lock: see `Shared::last_event_id`.
-        if new_id {
-            moved |= shared.set_last_event_id(self.decoder.current_last_event_id());
-        }
+        ids.settle(shared, &self.decoder, sieve);
         drop(publisher);
-        turn.moved |= moved;
-        if let Some(own_id) = own_id {
-            // IDs that came, and changed nothing, came before.
-            sieve.set_named(own_id && moved);
-        }
+        turn.moved |= ids.moved;
         self.unchecked += published;
         published
     }
@@ -241,6 +246,43 @@ fn end_of_stream() -> Error {
     Error::new(ErrorKind::EndOfStream, "the server ended the stream")
 }
 
+/// What becomes of the last event ID while frames are published. Still under the hub's lock: see
+/// [`Shared::last_event_id`].
+#[derive(Debug, Default)]
+struct Ids {
+    /// Events set one that nobody has been told yet. What the sieve drops leaves no ID behind, so with it that is
+    /// done after each event; without one the decoder knows in the end.
+    unset: bool,
+    moved: bool,
+    /// Whether the newest event, if there is one, has an ID of its own, or was given one.
+    last: Option<bool>,
+}
+
+impl Ids {
+    /// An event was published.
+    fn set(&mut self, shared: &Shared, id: Option<&str>) {
+        self.last = Some(id.is_some());
+        self.moved |= id.is_some_and(|id| shared.set_last_event_id(id));
+    }
+
+    /// A block without data set one.
+    fn set_alone(&mut self, shared: &Shared, id: &str) {
+        if shared.set_last_event_id(id) {
+            (self.last, self.moved) = (Some(true), true);
+        }
+    }
+
+    fn settle(&mut self, shared: &Shared, decoder: &Decoder, sieve: &mut Sieve) {
+        if self.unset {
+            self.moved |= shared.set_last_event_id(decoder.current_last_event_id());
+        }
+        if let Some(own) = self.last {
+            // IDs that came, and changed nothing, came before.
+            sieve.set_named(own && self.moved);
+        }
+    }
+}
+
 /// Whether to publish an event, which sets `id`: not if that has been done before. Publishes the gap before it.
 fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
     match sieve.pass(id) {
@@ -257,10 +299,12 @@ fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, coun
     true
 }
 
-/// Publishes an event that has not been published before. Whether it has now.
+/// Publishes an event if that has not been done before. Whether it has now.
 #[cold]
-fn sift_event(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
-    let passes = sift(publisher, event.id(), sieve, counts);
+fn look(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, turn: &mut Turn) -> bool {
+    turn.delivered = true;
+    turn.counts.events += 1;
+    let passes = sift(publisher, event.id(), sieve, &mut turn.counts);
     if passes {
         publisher.event(event.event_type(), |position| event.event_at(position));
     }

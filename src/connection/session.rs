@@ -21,7 +21,7 @@ use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
 use super::log;
-use super::poison::{Break, Poison};
+use super::poison::{Break, Fingerprint, Poison};
 use super::step::{Input, Step};
 
 pub(crate) struct Session {
@@ -75,6 +75,9 @@ struct Opened {
     delivered: bool,
     /// The last event ID at the beginning.
     after: String,
+    /// The first event that was no repeat, and how many there were.
+    first: Option<Fingerprint>,
+    events: u64,
 }
 
 impl Session {
@@ -122,14 +125,14 @@ impl Session {
             Input::Dial => self.dial(),
             Input::Reconnect { dialing: true } if !self.outdated => (Step::Stay, None),
             Input::Reconnect { .. } => {
-                self.end_response(now);
+                self.drop_response(now);
                 self.dial()
             }
             Input::Replace => (self.dial_beside(), None),
             Input::Replaced { head, gap } => self.replace(head, gap, now),
             Input::NotReplaced { cause } => (self.not_replaced(cause), None),
             Input::Outlived => {
-                self.end_response(now);
+                self.drop_response(now);
                 (Step::Stay, Some(State::Connecting { attempt: self.attempt() }))
             }
             Input::Accepted(head) => self.accept(head, now),
@@ -160,6 +163,15 @@ impl Session {
         }
     }
 
+    /// The open response brought so many `events` that are no repeats; `first`: the first of all, if it is among
+    /// them.
+    pub(crate) fn brought(&mut self, first: Option<Fingerprint>, events: u64) {
+        if let Some(open) = &mut self.open {
+            open.first = open.first.or(first);
+            open.events += events;
+        }
+    }
+
     /// The server's reconnection time, in milliseconds. Outlives the response.
     pub(crate) fn set_retry(&mut self, milliseconds: u64) {
         let (shortest, longest) = SERVER_RETRY;
@@ -177,6 +189,9 @@ impl Session {
         if let Some(leave) = leave_id {
             self.forget_since = leave.then_some(number);
         }
+        if request.target().uri() != self.config.request.target().uri() {
+            self.poison.forget();
+        }
         self.config.request = request;
     }
 
@@ -190,6 +205,7 @@ impl Session {
             Resume::Fresh => self.last_event_id.clear(),
         }
         (self.placed, self.moved) = (true, true);
+        self.poison.forget();
     }
 
     /// The last event ID means nothing where the next response comes from.
@@ -263,7 +279,7 @@ impl Session {
     }
 
     fn replace(&mut self, head: ResponseHead, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
-        self.end_response(now);
+        self.drop_response(now);
         if self.left_behind {
             // Not before: until now the response before was read, whose IDs these are.
             self.forget_id();
@@ -290,7 +306,8 @@ impl Session {
     }
 
     fn accept(&mut self, head: ResponseHead, now: Instant) -> (Step, Option<State>) {
-        self.open = Some(Opened { since: now, delivered: false, after: self.last_event_id.clone() });
+        let after = self.last_event_id.clone();
+        self.open = Some(Opened { since: now, delivered: false, after, first: None, events: 0 });
         self.accepted += 1;
         self.asked_again = false;
         self.changes.applied = self.changes.dialed;
@@ -341,9 +358,21 @@ impl Session {
     /// The open response broke off; `cut_off`: within a block. The cause, or that the stream is poisoned.
     pub(crate) fn broke_off(&mut self, cause: Error, cut_off: bool, now: Instant) -> Error {
         let Some(open) = &self.open else { return cause };
+        if self.outdated {
+            // What is asked for next is something else.
+            self.poison.forget();
+            return cause;
+        }
         let short = !self.policy.was_healthy(false, now.saturating_duration_since(open.since));
         let ids = (&*open.after, &*self.last_event_id);
-        self.poison.judge(cause, &Break { cut_off, short, ids, delivered: open.delivered })
+        self.poison.judge(cause, &Break { cut_off, short, ids, first: open.first, events: open.events })
+    }
+
+    /// The open response, if there is one, is ended by something else than a failure.
+    fn drop_response(&mut self, now: Instant) {
+        if self.end_response(now).is_some() {
+            self.poison.forget();
+        }
     }
 
     /// The open response, if there was one, is over: a healthy one ends the row of waits. How long it

@@ -1,6 +1,7 @@
 //! The connection task against a scripted transport, under paused time: what happens when.
 
 mod budget;
+mod poison;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,8 +79,6 @@ const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
 const MAINTENANCE: &str = "HTTP/1.1 503 Unavailable\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n";
 const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\ndata: x\n\n";
 const WITH_ID: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 7\ndata: x\n\n";
-const CUT_BLOCK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: x\n\ndata: y\n";
-const UNFINISHED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: y\n";
 const STALLED_ERROR: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\nwhat there is";
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -254,70 +253,6 @@ async fn any_byte_puts_off_the_idle_timeout_and_silence_is_a_failure_of_its_own(
     assert_eq!(cause.kind(), ErrorKind::IdleTimeout);
     assert_eq!(scripted.asked.borrow()[0].elapsed().as_secs(), 37, "three heartbeats 9 s apart, and 10 s of silence");
     handle.shutdown().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_that_breaks_off_five_times_at_one_place_is_poisoned_and_tried_again_every_minute() {
-    let first = || Script::Answer(WITH_ID, AT_ONCE);
-    for poison in [CUT, CUT_BLOCK] {
-        let scripts = vec![first(), Script::Answer(poison, AT_ONCE)];
-        let (_, handle) = stream(scripts.clone());
-        let mut states = handle.state_changes();
-        handle.connect();
-        let cause = loop {
-            if let Some(State::Waiting { cause, .. }) = states.recv().await {
-                if cause.kind() == ErrorKind::Poisoned {
-                    break cause;
-                }
-            }
-        };
-        assert!(cause.to_string().contains("5 times in a row after the ID \"7\""), "{cause}");
-        assert_eq!(handle.stats().failures[&ErrorKind::Poisoned], 1);
-        assert_back_off(&pauses(scripts.clone(), 8).await, &[3.0, 3.0, 3.0, 3.0, 3.0, 60.0, 60.0]);
-
-        let (scripted, handle) = stream_with(ReconnectPolicy::daemon().stop_on_poison(), scripts);
-        handle.connect();
-        assert_eq!(handle.closed().await.error().unwrap().kind(), ErrorKind::Poisoned);
-        assert_eq!(scripted.asked.borrow().len(), 6);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_policy_that_always_waits_as_long_does_so_for_a_poisoned_stream() {
-    let scripts = vec![Script::Answer(WITH_ID, AT_ONCE), Script::Answer(CUT, AT_ONCE)];
-    assert_eq!(seconds(&pauses_with(ReconnectPolicy::standard(), scripts, 9).await), [3; 8]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_on_which_nothing_happens_is_no_poison_unless_it_falls_silent_within_a_block() {
-    for (text, is_poison) in [(EMPTY, false), (UNFINISHED, true)] {
-        let silent = Script::Answer(text, Duration::from_secs(3600));
-        let scripts = vec![Script::Answer(WITH_ID, AT_ONCE), silent];
-        let scripted = Arc::new(Scripted { scripts, asked: watch::Sender::default() });
-        let stream = Client::with_connector(scripted.clone()).stream("http://host/");
-        let policy = ReconnectPolicy::daemon().stop_on_poison();
-        let handle = stream.reconnect_policy(policy).idle_timeout(Duration::from_secs(5)).build().unwrap();
-        handle.connect();
-        let mut asked = scripted.asked.subscribe();
-        let reason = tokio::select! {
-            reason = handle.closed() => Some(reason),
-            _ = asked.wait_for(|asked| asked.len() >= 12) => None,
-        };
-        let kind = reason.as_ref().and_then(CloseReason::error).map(Error::kind);
-        assert_eq!(kind, is_poison.then_some(ErrorKind::Poisoned), "{text}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_ends_between_blocks_or_without_an_id_or_after_long_is_no_poison() {
-    let cut_late = Script::Talk(vec![(AT_ONCE, CUT), (Duration::from_secs(10), "")]);
-    for scripts in [
-        vec![Script::Answer(WITH_ID, AT_ONCE)],
-        vec![Script::Answer(CUT, AT_ONCE)],
-        vec![Script::Answer(WITH_ID, AT_ONCE), cut_late],
-    ] {
-        assert!(pauses(scripts, 12).await.iter().all(|&pause| pause < 15.0));
-    }
 }
 
 #[tokio::test(start_paused = true)]
