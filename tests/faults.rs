@@ -8,6 +8,8 @@ mod client;
 mod fault;
 #[path = "faults/nature.rs"]
 mod nature;
+#[path = "faults/restless.rs"]
+mod restless;
 #[path = "faults/server.rs"]
 mod server;
 mod support;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 
 use account::Account;
 use fault::Fault;
+use restless::{Habit, Sums};
 use server::{Goal, Report, Server};
 use support::within;
 
@@ -133,6 +136,13 @@ fn check_coverage(report: &Report) {
     }
 }
 
+fn seed() -> u64 {
+    let seed = std::env::var("FAULT_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
+    // The first thing to know when it fails, even if it hangs.
+    eprintln!("FAULT_SEED={seed}");
+    seed
+}
+
 #[tokio::test]
 async fn every_number_comes_once_and_in_order_or_a_gap_says_so_whatever_the_server_does() {
     for seed in 1..=5 {
@@ -143,10 +153,40 @@ async fn every_number_comes_once_and_in_order_or_a_gap_says_so_whatever_the_serv
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "runs for five minutes"]
 async fn every_number_comes_once_and_in_order_or_a_gap_says_so_for_five_minutes() {
-    let seed = std::env::var("FAULT_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
-    // The first thing to know when it fails, even if it hangs.
-    eprintln!("FAULT_SEED={seed}");
+    let seed = seed();
     let report = run(seed, Goal::Time(Instant::now() + Duration::from_secs(300))).await;
     eprintln!("{report:#?}");
     check_coverage(&report);
+}
+
+/// The same for clients that change what they ask for all the time, one for each habit.
+async fn run_restless(seed: u64, goal: Goal) -> [Sums; 3] {
+    let run = |habit| restless::run(seed, goal, habit);
+    tokio::join!(run(Habit::None), run(Habit::DropRepeats), run(Habit::GoBack)).into()
+}
+
+/// All that such a run is about came up.
+fn check_habits([none, drops, back]: [Sums; 3]) {
+    let replaced = [none.replaced, drops.replaced, back.replaced];
+    let others = [none.repeats, drops.repeats, none.went_back, back.went_back, back.saved];
+    assert!(replaced.iter().chain(&others).all(|&times| times > 0), "{none:#?}, {drops:#?}, {back:#?}");
+}
+
+#[tokio::test]
+async fn every_number_comes_in_order_and_again_only_after_a_gap_whatever_clients_ask_for() {
+    let mut sums = [Sums::default(); 3];
+    for seed in 1..=5 {
+        let more = run_restless(seed, Goal::Number(350)).await;
+        sums.iter_mut().zip(more).for_each(|(sums, more)| *sums = *sums + more);
+    }
+    check_habits(sums);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "runs for five minutes"]
+async fn every_number_comes_in_order_and_again_only_after_a_gap_whatever_clients_ask_for_in_five_minutes() {
+    let seed = seed();
+    let sums = run_restless(seed, Goal::Time(Instant::now() + Duration::from_secs(300))).await;
+    eprintln!("{sums:#?}");
+    check_habits(sums);
 }

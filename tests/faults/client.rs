@@ -19,7 +19,7 @@ pub(crate) const CEILING: Duration = Duration::from_millis(4);
 
 /// How long the server may be silent. Waiting for a subscriber that is stuck takes longer than this: that
 /// must not count.
-const SILENCE: Duration = Duration::from_millis(30);
+pub(crate) const SILENCE: Duration = Duration::from_millis(30);
 
 /// Events in a queue: few, so that one who pauses lags; in some runs so few that each turn has one frame.
 pub(crate) fn capacity(seed: u64) -> usize {

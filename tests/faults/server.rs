@@ -245,7 +245,7 @@ impl Server {
     }
 }
 
-async fn closed(tcp: &mut TcpStream) {
+pub(crate) async fn closed(tcp: &mut TcpStream) {
     let mut buffer = [0; 1024];
     while let Ok(1..) = tcp.read(&mut buffer).await {}
 }
