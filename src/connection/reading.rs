@@ -18,7 +18,8 @@ use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 use super::Shared;
 use super::idle::Idle;
 use super::poison::{self, Fingerprint};
-use super::sieve::{Passage, Sieve};
+use super::seam::Passage;
+use super::sieve::Sieve;
 
 /// How long readers that are more than half a queue behind are waited for, before publishing goes on
 /// over them. Long enough for a thread that lost its core to get it back; a reader that is stuck costs
@@ -178,7 +179,7 @@ impl Reading {
                 Frame::Event(event) => {
                     if look(&mut publisher, event, sieve, turn) {
                         ids.set(shared, event.id());
-                        turn.first = turn.first.or((!self.begun).then(|| poison::fingerprint(event)));
+                        turn.first = turn.first.or_else(|| (!self.begun).then(|| poison::fingerprint(event)));
                         self.begun = true;
                     }
                     looks = !self.begun || !sieve.is_open();

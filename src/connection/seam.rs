@@ -17,10 +17,21 @@ use std::hash::BuildHasher;
 
 use crate::delivery::Gap;
 
-use super::sieve::{Key, Passage};
+/// What is kept of an ID: how long it is, is the server's choice. Hashed with a random key, so that nobody
+/// can choose two that are taken for one, and by chance that does not happen.
+pub(super) type Key = u64;
 
 /// How many IDs are kept while a second response is being opened: one round trip's worth of a busy stream.
 const SEAM_IDS: usize = 4096;
+
+/// What becomes of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    Deliver,
+    /// It does not follow on what was delivered last.
+    DeliverAfter(Gap),
+    Drop,
+}
 
 #[derive(Debug)]
 pub(super) struct Seam {

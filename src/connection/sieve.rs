@@ -5,11 +5,7 @@ use std::hash::BuildHasher;
 
 use crate::delivery::Gap;
 
-use super::seam::Seam;
-
-/// What is kept of an ID: how long it is, is the server's choice. Hashed with a random key, so that nobody
-/// can choose two that are taken for one, and by chance that does not happen.
-pub(super) type Key = u64;
+use super::seam::{Key, Passage, Seam};
 
 /// Outlives responses: what a new one repeats came with an old one.
 #[derive(Debug, Default)]
@@ -25,15 +21,6 @@ pub(super) struct Sieve {
     /// The last event ID is not that of the newest event that was delivered, or of others, too: to begin after it
     /// may be to repeat. Holds for all responses that are asked to follow on.
     unnamed: bool,
-}
-
-/// What becomes of an event.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Passage {
-    Deliver,
-    /// It does not follow on what was delivered last.
-    DeliverAfter(Gap),
-    Drop,
 }
 
 impl Sieve {
