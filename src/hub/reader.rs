@@ -179,7 +179,8 @@ impl<T: Clone> Reader<T> {
 
     #[cold]
     fn report(&self) {
-        let left = self.left();
+        // What was dropped counts until it is noticed: such a reader has not caught up.
+        let left = self.ring.end().saturating_sub(self.cursor.position());
         if left <= self.half {
             self.relief.signal();
         }
