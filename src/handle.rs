@@ -132,7 +132,7 @@ impl Handle {
     /// ```
     pub fn update(&self, change: impl FnOnce(Change) -> Change, apply: Apply) -> Update {
         match self.change(change(Change::default()), apply) {
-            Ok(number) => Update::new(self.monitor(), number),
+            Ok(number) => Update::new(self.monitor(), number, apply),
             Err(error) => Update::refused(error),
         }
     }

@@ -49,7 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // The public face.
     ("monitor", &["connection", "error", "state", "stats"]),
-    ("update", &["error", "monitor"]),
+    ("update", &["change", "error", "monitor"]),
     ("subscription", &["connection", "delivery", "event", "handle", "hub", "state"]),
     ("transcript", &["connection", "delivery", "hub", "subscription"]),
     (
