@@ -128,7 +128,7 @@ impl Subscription {
         let reader = &mut self.reader;
         let taken = match &self.account {
             None => reader.poll_take(cx),
-            Some(account) => account.take(|| reader.poll_take(cx)),
+            Some(account) => reader.poll_take_with(cx, |reader| account.take(|| reader.try_take())),
         };
         let taken = taken.map(|taken| match taken {
             Taken::Item(event) => Some(Delivery::Event(event)),

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use tokio::sync::Notify;
 
@@ -33,6 +32,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Book {
+    /// By number, which rises.
     entries: Vec<Entry>,
     opened: u64,
     /// Acknowledged, and not yet known to be safe.
@@ -100,7 +100,13 @@ impl Entry {
 
 impl Book {
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.number == number)
+        let index = self.index(number)?;
+        self.entries.get_mut(index)
+    }
+
+    /// Asked for each event and each of its readers, of which there may be thousands.
+    fn index(&self, number: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
     /// Remembers the ID of an event that was acknowledged, and forgets the one before if nothing is open
@@ -214,12 +220,13 @@ impl Account {
         self.number
     }
 
-    /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between.
-    pub(crate) fn take(&self, take: impl FnOnce() -> Poll<Taken<Event>>) -> Poll<Taken<Event>> {
+    /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between. So
+    /// `take` calls no waker: that may drop a subscription, whose account takes the lock.
+    pub(crate) fn take(&self, take: impl FnOnce() -> Option<Taken<Event>>) -> Option<Taken<Event>> {
         let mut book = self.ledger.lock();
         let since = book.since;
         let taken = take();
-        if let (Poll::Ready(Taken::Item(event)), Some(entry)) = (&taken, book.entry(self.number)) {
+        if let (Some(Taken::Item(event)), Some(entry)) = (&taken, book.entry(self.number)) {
             entry.took(event.position(), since);
         }
         taken
@@ -248,8 +255,8 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let mut book = self.ledger.lock();
-        if let Some(index) = book.entries.iter().position(|entry| entry.number == self.number) {
-            let entry = book.entries.swap_remove(index);
+        if let Some(index) = book.index(self.number) {
+            let entry = book.entries.remove(index);
             if !self.retired {
                 book.barrier = book.barrier.into_iter().chain(entry.bound()).min();
             }
@@ -269,8 +276,8 @@ mod tests {
     }
 
     fn take(account: &Account, position: u64) -> Event {
-        match account.take(|| Poll::Ready(Taken::Item(event(position)))) {
-            Poll::Ready(Taken::Item(event)) => event,
+        match account.take(|| Some(Taken::Item(event(position)))) {
+            Some(Taken::Item(event)) => event,
             other => panic!("{other:?}"),
         }
     }

@@ -10,6 +10,8 @@ mod ledger;
 mod reader;
 mod relief;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 

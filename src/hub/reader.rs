@@ -106,8 +106,26 @@ impl<T: Clone> Reader<T> {
     /// Nothing is taken unless it is returned.
     #[inline]
     pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Taken<T>> {
+        self.poll_take_with(cx, Self::try_take)
+    }
+
+    /// The same, by a `take` that has its own way of calling [`try_take`](Self::try_take): under a lock, say.
+    /// Wakers are called outside of it: they are users' code, and may drop what takes that lock.
+    #[inline]
+    pub(crate) fn poll_take_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Self) -> Option<Taken<T>>,
+    ) -> Poll<Taken<T>> {
         loop {
-            if let Some(taken) = self.try_take() {
+            let taken = take(self);
+            if taken.is_none() {
+                // The last word of a reader that has caught up must not be missed: its position is
+                // stored before the look, as the publisher's flag is before its own.
+                fence(Ordering::SeqCst);
+            }
+            self.relieve();
+            if let Some(taken) = taken {
                 return Poll::Ready(taken);
             }
             std::task::ready!(self.notified.as_mut().poll(cx));
@@ -115,33 +133,25 @@ impl<T: Clone> Reader<T> {
         }
     }
 
-    /// What is there without waiting.
+    /// What is there without waiting. Calls no waker.
     #[inline]
-    fn try_take(&mut self) -> Option<Taken<T>> {
+    pub(crate) fn try_take(&mut self) -> Option<Taken<T>> {
         if self.relief.is_cut() {
             return Some(Taken::Closed);
         }
-        let taken = match self.ring.try_recv() {
+        match self.ring.try_recv() {
             Ok(item) => {
                 self.cursor.advance(1);
-                Taken::Item(item)
+                Some(Taken::Item(item))
             }
             Err(TryRecvError::Lagged(missed)) => {
                 self.cursor.missed.fetch_add(missed, Ordering::Relaxed);
                 self.cursor.advance(missed);
-                Taken::Lagged(missed)
+                Some(Taken::Lagged(missed))
             }
-            Err(TryRecvError::Closed) => Taken::Closed,
-            Err(TryRecvError::Empty) => {
-                // The last word of a reader that has caught up must not be missed: its position is
-                // stored before the look, as the publisher's flag is before its own.
-                fence(Ordering::SeqCst);
-                self.relieve();
-                return None;
-            }
-        };
-        self.relieve();
-        Some(taken)
+            Err(TryRecvError::Closed) => Some(Taken::Closed),
+            Err(TryRecvError::Empty) => None,
+        }
     }
 
     /// Tells who waits for it, once this reader has caught up.
