@@ -1,5 +1,7 @@
 //! The connection task against a scripted transport, under paused time: what happens when.
 
+mod clocks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
