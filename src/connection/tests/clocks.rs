@@ -1,6 +1,5 @@
 //! What servers say about time, and what clocks do meanwhile.
 
-use std::sync::Mutex;
 use std::time::SystemTime;
 
 use super::*;
