@@ -238,3 +238,27 @@ async fn a_persistent_stream_comes_back_after_any_verdict_and_one_for_one_respon
         .await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_shut_down_amid_a_chunk_publishes_no_more_of_it() {
+    // Twenty queues full, in a few chunks.
+    let body = format!("{EMPTY}{}", "data: x\n\n".repeat(5_000)).leak();
+    let (_, handle) = stream(vec![Script::Answer(body, HOUR)]);
+    let mut events = handle.subscribe(Filter::all());
+    let mut other = handle.subscribe("message");
+    handle.connect();
+    assert!(matches!(events.recv().await, Some(Delivery::Event(_))));
+    let published = handle.stats().events;
+    let ended = handle.shutdown();
+    let mut taken = 1;
+    while events.recv().await.is_some() {
+        taken += 1;
+    }
+    assert_eq!((taken, handle.stats().events), (published, published));
+    assert!(published < 5_000, "in the middle");
+    ended.await;
+    for _ in 0..published {
+        assert!(matches!(other.recv().await, Some(Delivery::Event(_))), "what was queued can still be taken");
+    }
+    assert!(other.recv().await.is_none());
+}
