@@ -98,7 +98,7 @@
 //! | WARN | `left_out` | `what`, `error` | a request goes without a header or ID that HTTP cannot carry |
 //! | WARN | `lagged` | `stream`, `subscription` (its name), `missed` | a subscription lost its oldest events |
 //! | WARN | `missing` | `stream`, `subscription`, `gap` | another loss, for those who see [bare events](Subscription::into_events) |
-//! | WARN | `unacknowledged` | `unacknowledged` | too many events are not acknowledged |
+//! | WARN | `unacknowledged` | `stream`, `subscription`, `unacknowledged` | too many events are not acknowledged |
 //!
 //! # Secrets
 //!

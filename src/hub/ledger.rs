@@ -17,7 +17,7 @@ use super::reader::Taken;
 
 /// How many events a subscription may have taken and not acknowledged; more are not told apart, and hold
 /// the stream where it is.
-const MOST_OPEN: usize = 64 * 1024;
+pub(crate) const MOST_OPEN: usize = 64 * 1024;
 
 /// Locked after the hub, never before it.
 #[derive(Debug)]
@@ -79,8 +79,6 @@ impl Entry {
             self.taken.insert(position);
         } else if self.beyond.is_none() {
             self.beyond = Some(position);
-            let unacknowledged = MOST_OPEN;
-            tracing::warn!(name: "unacknowledged", target: "sseclient", unacknowledged, "nothing newer is saved");
         }
     }
 
@@ -221,13 +219,24 @@ impl Account {
     }
 
     /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between. So
-    /// `take` calls no waker: that may drop a subscription, whose account takes the lock.
-    pub(crate) fn take(&self, take: impl FnOnce() -> Option<Taken<Event>>) -> Option<Taken<Event>> {
+    /// `take` calls no waker: that may drop a subscription, whose account takes the lock. `too_many` is called,
+    /// without the lock, when this is the first event that can never be acknowledged.
+    pub(crate) fn take(
+        &self,
+        take: impl FnOnce() -> Option<Taken<Event>>,
+        too_many: impl FnOnce(),
+    ) -> Option<Taken<Event>> {
         let mut book = self.ledger.lock();
         let since = book.since;
         let taken = take();
+        let mut is_beyond = false;
         if let (Some(Taken::Item(event)), Some(entry)) = (&taken, book.entry(self.number)) {
             entry.took(event.position(), since);
+            is_beyond = entry.beyond == Some(event.position());
+        }
+        drop(book);
+        if is_beyond {
+            too_many();
         }
         taken
     }
@@ -276,7 +285,7 @@ mod tests {
     }
 
     fn take(account: &Account, position: u64) -> Event {
-        match account.take(|| Some(Taken::Item(event(position)))) {
+        match account.take(|| Some(Taken::Item(event(position))), || {}) {
             Some(Taken::Item(event)) => event,
             other => panic!("{other:?}"),
         }

@@ -24,8 +24,8 @@ use crate::state::State;
 
 use self::channel::Channel;
 pub(crate) use self::gaps::GapReader;
-pub(crate) use self::ledger::Account;
 use self::ledger::Ledger;
+pub(crate) use self::ledger::{Account, MOST_OPEN};
 use self::reader::Cursor;
 pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;

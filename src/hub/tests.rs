@@ -20,7 +20,7 @@ fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
     let mut context = Context::from_waker(Waker::noop());
     match account {
         None => reader.poll_take(&mut context),
-        Some(account) => reader.poll_take_with(&mut context, |reader| account.take(|| reader.try_take())),
+        Some(account) => reader.poll_take_with(&mut context, |reader| account.take(|| reader.try_take(), || {})),
     }
 }
 
