@@ -77,7 +77,8 @@
 //! # Stopping
 //!
 //! [`Handle::shutdown`] is signalled at the call; [`Handle::shutdown_with`] lets subscribers empty their
-//! queues until a deadline; [`StreamBuilder::stop_when`] ties the stream to Ctrl-C, say. Dropping all handles and subscriptions ends the task
+//! queues until a deadline; [`StreamBuilder::stop_when`] ties the stream to Ctrl-C, say, and waits for
+//! nobody. Dropping all handles and subscriptions ends the task
 //! as well, in whatever phase. A [`Monitor`] keeps nothing alive.
 //!
 //! # Logs
@@ -133,6 +134,7 @@ mod drain;
 mod error;
 mod event;
 mod event_stream;
+mod failure;
 mod file_store;
 mod filter;
 mod handle;
@@ -160,12 +162,13 @@ pub use crate::drain::{Drain, Drained, Draining};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Event, EventBuilder};
 pub use crate::event_stream::{EventStream, StreamBody};
+pub use crate::failure::{Decision, Failure};
 pub use crate::file_store::FileStore;
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
 pub use crate::monitor::{Monitor, StateChanges};
 pub use crate::response_head::ResponseHead;
-pub use crate::retry::{Decision, Failure, ReconnectPolicy};
+pub use crate::retry::ReconnectPolicy;
 pub use crate::state::{CloseReason, State};
 pub use crate::stats::Stats;
 pub use crate::store::{Commit, ResumeStore};

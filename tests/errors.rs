@@ -109,6 +109,7 @@ fn errors_and_what_users_hold_can_go_anywhere() {
     fn anywhere<T: Send + Sync + Unpin + 'static>() {}
     fn clonable<T: Clone + Send + Sync>() {}
     clonable::<Error>();
+    clonable::<sseclient::Failure<'_>>();
     anywhere::<Client>();
     anywhere::<sseclient::StreamBuilder>();
     anywhere::<Handle>();

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target", &["error"]),
     ("response_head", &[]),
     ("state", &["error", "response_head"]),
+    ("failure", &["error"]),
     ("drain", &["state"]),
     ("store", &["error"]),
     ("file_store", &["store"]),
@@ -22,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("delivery", &["event", "state"]),
     ("config", &["event", "target"]),
     // Pure, and IO.
-    ("retry", &["error"]),
+    ("retry", &["error", "failure"]),
     ("wire", &["event"]),
     ("transport", &["error", "response_head", "target"]),
     ("change", &["error", "target", "transport"]),
