@@ -107,7 +107,7 @@ impl<'a> Failure<'a> {
     }
 
     /// What happened: its kind is the class of the failure. The end of a response is one, too
-    /// ([`ErrorKind::EndOfStream`]).
+    /// ([`ErrorKind::EndOfStream`](crate::ErrorKind::EndOfStream)).
     pub fn error(&self) -> &'a Error {
         self.error
     }
