@@ -74,16 +74,20 @@ fn mistakes(shown: &mut String) {
     write!(shown, "{bad_header:?}").unwrap();
 }
 
-#[tokio::test]
-async fn no_log_line_debug_or_error_shows_a_secret() {
-    let log = Log::default();
+/// Logs this thread to `log` for as long as the guard lives.
+fn logging_to(log: &Log) -> tracing::subscriber::DefaultGuard {
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::subscriber::set_default(subscriber)
+}
 
+#[tokio::test]
+async fn no_log_line_debug_or_error_shows_a_secret() {
+    let log = Log::default();
+    let _guard = logging_to(&log);
     let opened = OPEN.replacen("\r\n", &format!("\r\nset-cookie: s={MARKER}\r\n"), 1);
     let server = Server::answering(vec![
         format!("{opened}data: a\n\n"),

@@ -72,7 +72,10 @@ fn what_is_left_is_counted_also_when_the_deadline_comes_before_the_connection_ta
     let drains = runtime().enable_time().start_paused(true).build().unwrap();
     let (_server, handle, [mut one]) = streams.block_on(queued());
     streams.block_on(take(&mut one, 3));
-    let mut draining = drains.block_on(async { handle.shutdown_with(Drain { deadline: Duration::ZERO }) });
+    let mut draining = {
+        let _clock = drains.enter();
+        handle.shutdown_with(Drain { deadline: Duration::ZERO })
+    };
     assert!(drains.block_on(async { tokio::time::timeout(LONG, &mut draining).await }).is_err());
     streams.block_on(within(handle.closed()));
     let ending = std::thread::spawn(move || streams.block_on(within(handle.shutdown())));

@@ -91,7 +91,7 @@ async fn a_source_of_credentials_has_thirty_seconds() {
 #[tokio::test(start_paused = true)]
 async fn connecting_has_ten_seconds_and_a_head_thirty_and_an_open_response_any_time() {
     check(Row {
-        what: "by default",
+        what: "the defaults",
         stream: plain,
         answers: vec![
             Script::Hang,
@@ -114,9 +114,13 @@ async fn connecting_has_ten_seconds_and_a_head_thirty_and_an_open_response_any_t
         deliveries: &["x#"],
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_on_time_are_as_long_as_the_caller_says() {
     let beat = (Duration::from_secs(9), ":");
     check(Row {
-        what: "as the caller says",
+        what: "a second, two, and ten",
         stream: |stream| {
             let second = Duration::from_secs(1);
             stream.connect_timeout(second).response_timeout(second * 2).idle_timeout(second * 10)

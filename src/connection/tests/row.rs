@@ -92,9 +92,15 @@ pub(super) async fn check(row: Row<'_>) {
     let begun = Instant::now();
     handle.connect();
     let mut states = Vec::new();
-    while let Some(item) = transcript.recv().await {
+    // A day is longer than any row.
+    let day = Duration::from_secs(24 * 3600);
+    while let Some(item) = tokio::time::timeout(day, transcript.recv()).await.unwrap() {
         if let TranscriptItem::State(state) = item {
             states.push(format!("{} {}", tenths(begun.elapsed()), short_state(&state, begun)));
+        }
+        if states.len() > row.states.len() {
+            handle.shutdown().await;
+            break;
         }
     }
     let mut deliveries = Vec::new();
