@@ -45,7 +45,7 @@ impl StreamBuilder {
         let policy = ReconnectPolicy::daemon();
         let stop = Mutex::new(None);
         let (query, reconnection_time, credentials, store) = (Vec::new(), None, None, None);
-        Self { connector, config, query, policy, reconnection_time, credentials, stop, store }.userinfo()
+        Self { connector, config, query, policy, reconnection_time, credentials, stop, store }
     }
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
@@ -61,11 +61,9 @@ impl StreamBuilder {
             // The stream owns this one: it is a header only while there is an ID.
             if name == transport::LAST_EVENT_ID {
                 config.last_event_id = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            } else {
-                transport::may_insert(&config.headers, &name)?;
-                config.headers.insert(name, value);
+                return Ok(());
             }
-            Ok(())
+            Arc::make_mut(&mut config.request).set(name, value)
         })
     }
 
@@ -79,9 +77,7 @@ impl StreamBuilder {
             for further in values {
                 self = self.try_set(|config| {
                     let (name, value) = transport::header(name, further.clone())?;
-                    transport::may_append(&config.headers)?;
-                    config.headers.append(name, value);
-                    Ok(())
+                    Arc::make_mut(&mut config.request).add(name, value)
                 });
             }
         }
@@ -162,7 +158,9 @@ impl StreamBuilder {
 
     /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For
     /// servers that repeat events after a reconnection. What is dropped is counted
-    /// ([`Stats::repeats`](crate::Stats::repeats)). Costs memory for as many IDs, and one allocation per event.
+    /// ([`Stats::repeats`](crate::Stats::repeats)). Costs some 40 bytes for each. What a program goes back for
+    /// ([`Handle::reconnect_from`](crate::Handle::reconnect_from)) is delivered again, and so is what another origin
+    /// sends under the same IDs.
     pub fn drop_repeats(self, events: usize) -> Self {
         self.set(|config| config.drop_repeats = events)
     }
@@ -175,7 +173,7 @@ impl StreamBuilder {
     /// One call at a time, however many subscribers there are; dropped when the stream is shut down.
     /// A failure ([`ErrorKind::Credentials`]), and no answer within 30 s
     /// ([`ErrorKind::CredentialsTimeout`]), are tried again like faults of transport. Called in the
-    /// connection task: a panic in it ends the stream.
+    /// connection task: a panic in it, or in its future, ends the stream ([`ErrorKind::TaskFailed`]).
     pub fn credentials<F, Fut, E>(self, source: F) -> Self
     where
         F: Fn(CredentialsReason) -> Fut + Send + Sync + 'static,
@@ -202,9 +200,9 @@ impl StreamBuilder {
     /// attempt, for up to 20 s; what it has goes before [`last_event_id`](Self::last_event_id). Saved at most
     /// ten times a second, one save at a time, and once more when the stream ends.
     ///
-    /// A store that fails never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
+    /// A store that fails, or panics, never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
     /// [`Stats::failures`](crate::Stats::failures)), and tried again a second later. A stream whose store
-    /// did not say where to begin tells subscribers so, with a [`Gap::Reconnected`](crate::Gap::Reconnected)
+    /// did not say where to begin, or named an ID that no header can carry, tells subscribers so, with a [`Gap::Reconnected`](crate::Gap::Reconnected)
     /// before the first event.
     ///
     /// # Examples
@@ -233,7 +231,8 @@ impl StreamBuilder {
     /// cannot carry, and more than 1,024 headers).
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
-        config.target = config.target.with_query(&self.query)?;
+        let target = config.request.target().clone().with_query(&self.query)?;
+        Arc::make_mut(&mut config.request).go_to(target);
         let policy = match self.reconnection_time {
             Some(time) => self.policy.reconnection_time(time),
             None => self.policy,
@@ -264,14 +263,6 @@ impl StreamBuilder {
         handle.connect();
         handle.monitor().opened_since(0).await?;
         Ok(subscription)
-    }
-
-    fn userinfo(self) -> Self {
-        let userinfo = self.config.as_ref().ok().and_then(|config| config.target.userinfo().cloned());
-        match userinfo {
-            Some(userinfo) => self.basic_auth(userinfo.user, userinfo.password),
-            None => self,
-        }
     }
 
     fn set(self, change: impl FnOnce(&mut Config)) -> Self {

@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::error::{Error, ErrorKind};
+use crate::request::Request;
 use crate::target::Target;
 use crate::transport::{self, LAST_EVENT_ID};
 
@@ -16,10 +17,10 @@ use crate::transport::{self, LAST_EVENT_ID};
 #[must_use = "a change is made by returning it"]
 pub struct Change {
     /// `None` removes.
-    pub(crate) headers: HeaderMap<Option<HeaderValue>>,
-    pub(crate) target: Option<Target>,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) keep_id: Option<bool>,
+    headers: HeaderMap<Option<HeaderValue>>,
+    target: Option<Target>,
+    query: Vec<(String, String)>,
+    keep_id: Option<bool>,
     mistake: Option<Error>,
 }
 
@@ -45,7 +46,7 @@ pub enum Apply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resume {
-    /// After the newest event that was published.
+    /// After the newest event that was published, or where the program has gone back to since.
     Latest,
     /// After the event with this ID: one that was committed, say.
     Id(String),
@@ -53,9 +54,8 @@ pub enum Resume {
     Fresh,
 }
 
-/// The most headers, or parameters, that wait to be changed at once. No server takes nearly as many,
-/// and a `HeaderMap` that overflows panics.
-const MOST: usize = 1024;
+/// The most parameters that are changed at once: no server takes nearly as many.
+const MOST_PARAMETERS: usize = 1024;
 
 impl Change {
     /// Sets a header, in place of one of the same name. The value is treated as a secret.
@@ -85,8 +85,8 @@ impl Change {
         self.header(AUTHORIZATION, transport::basic_authorization(user.as_ref(), password.as_ref()))
     }
 
-    /// Sets another URL, whole, with its own query. Userinfo in it becomes basic authentication. The
-    /// last event ID stays behind if the origin is another, unless
+    /// Sets another URL, whole, with its own query. Userinfo in it becomes basic authentication, until the
+    /// URL is replaced or `Authorization` is set; what was set goes along to the new URL. The last event ID stays behind if the origin is another, unless
     /// [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
     pub fn url<U>(mut self, url: U) -> Self
     where
@@ -96,20 +96,22 @@ impl Change {
         match url.try_into().map_err(Into::into).map_err(invalid).and_then(Target::parse) {
             Err(error) => self.refuse(error),
             Ok(target) => {
-                let userinfo = target.userinfo().cloned();
                 self.target = Some(target);
                 self.query.clear();
-                match userinfo {
-                    Some(userinfo) => self.basic_auth(userinfo.user, userinfo.password),
-                    None => self,
-                }
+                self
             }
         }
     }
 
     /// Sets a parameter of the URL's query, in place of all of the same key.
     pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.set_query(key.into(), value.into());
+        let key = key.into();
+        self.query.retain(|(set, _)| *set != key);
+        if self.query.len() == MOST_PARAMETERS {
+            let message = format!("over {MOST_PARAMETERS} parameters are changed at once");
+            return self.refuse(Error::new(ErrorKind::InvalidUrl, message));
+        }
+        self.query.push((key, value.into()));
         self
     }
 
@@ -128,36 +130,32 @@ impl Change {
         }
     }
 
-    /// Adds a later change to this one.
+    /// Whether the last event ID stays behind; `None` if that stands as before.
+    pub(crate) fn leaves_id(&self, request: &Request) -> Option<bool> {
+        let goes_elsewhere = self.target.as_ref().is_some_and(|target| !target.has_origin_of(request.target()));
+        self.keep_id.map(|keep| !keep).or_else(|| goes_elsewhere.then_some(true))
+    }
+
+    /// The request with this change.
     ///
     /// # Errors
     ///
-    /// When there would be more than 1,024 headers or parameters; nothing is changed then.
-    pub(crate) fn merge(&mut self, later: Self) -> Result<(), Error> {
-        let too_many = |kind, what| Err(Error::new(kind, format!("over {MOST} {what} wait to be changed")));
-        let new = later.headers.keys().filter(|name| !self.headers.contains_key(*name)).count();
-        if self.headers.len() + new > MOST {
-            return too_many(ErrorKind::InvalidHeader, "headers");
+    /// When there would be too many headers, or the query does not fit the URL.
+    pub(crate) fn applied_to(self, request: &Request) -> Result<Request, Error> {
+        let mut request = request.clone();
+        // What is removed makes room.
+        for name in self.headers.iter().filter_map(|(name, value)| value.is_none().then_some(name)) {
+            request.remove(name);
         }
-        let before = if later.target.is_some() { 0 } else { self.query.len() };
-        if before + later.query.len() > MOST {
-            return too_many(ErrorKind::InvalidUrl, "parameters");
-        }
-        for (name, value) in later.headers {
+        for (name, value) in self.headers {
             // A name is only left out for further values of the same header, and there are none.
-            if let Some(name) = name {
-                self.headers.insert(name, value);
+            if let (Some(name), Some(value)) = (name, value) {
+                request.set(name, value)?;
             }
         }
-        if later.target.is_some() {
-            self.target = later.target;
-            self.query.clear();
-        }
-        for (key, value) in later.query {
-            self.set_query(key, value);
-        }
-        self.keep_id = later.keep_id.or(self.keep_id);
-        Ok(())
+        let target = self.target.as_ref().unwrap_or_else(|| request.target()).setting_query(&self.query)?;
+        request.go_to(target);
+        Ok(request)
     }
 
     fn set(mut self, header: Result<(HeaderName, Option<HeaderValue>), Error>) -> Self {
@@ -170,16 +168,15 @@ impl Change {
         };
         match header.and_then(may_be_set) {
             Ok((name, value)) => {
+                // The later of the two counts.
+                if name == AUTHORIZATION {
+                    self.target.iter_mut().for_each(Target::forget_userinfo);
+                }
                 self.headers.insert(name, value);
                 self
             }
             Err(error) => self.refuse(error),
         }
-    }
-
-    fn set_query(&mut self, key: String, value: String) {
-        self.query.retain(|(set, _)| *set != key);
-        self.query.push((key, value));
     }
 
     fn refuse(mut self, mistake: Error) -> Self {

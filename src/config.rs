@@ -1,10 +1,10 @@
 //! What one stream is told when it is built, and its defaults: named, each with its reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-
 use crate::event::MAX_EVENT_SIZE;
+use crate::request::Request;
 use crate::target::Target;
 
 /// What the server's `retry` is clamped to: less is a tight loop, more is a stream that seems dead.
@@ -33,8 +33,8 @@ pub(crate) const EVENTS_PER_TURN: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) name: String,
-    pub(crate) target: Target,
-    pub(crate) headers: HeaderMap,
+    /// Shared with the mailbox, where the next one is made of it.
+    pub(crate) request: Arc<Request>,
     pub(crate) last_event_id: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
@@ -51,8 +51,7 @@ impl Config {
     pub(crate) fn new(target: Target) -> Self {
         Self {
             name: String::new(),
-            target,
-            headers: HeaderMap::new(),
+            request: Arc::new(Request::new(target)),
             last_event_id: String::new(),
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,

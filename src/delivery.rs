@@ -45,7 +45,8 @@ pub enum TranscriptItem {
 /// A place where events may be missing. Never an error: the stream goes on.
 ///
 /// Gaps take no room in a queue and are never dropped. Neighbours of a kind merge: [`Lagged`] and
-/// [`Oversized`] add up, [`Reconnected`] keeps the latest.
+/// [`Oversized`] add up, [`Reconnected`] keeps the latest, or that a request carried no ID if one of them
+/// did not: what was lost then does not come back.
 ///
 /// [`Lagged`]: Self::Lagged
 /// [`Oversized`]: Self::Oversized
@@ -63,7 +64,8 @@ pub enum Gap {
     /// not know where, and whatever it sent in between is lost.
     #[non_exhaustive]
     Reconnected {
-        /// The last event ID that the request carried.
+        /// The last event ID that the request carried; `None` if it, or one before it that merged with it,
+        /// carried none.
         sent: Option<String>,
     },
     /// Events over the size limit were skipped. Their IDs count: a reconnection resumes after them.

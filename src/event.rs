@@ -46,7 +46,7 @@ struct Layout {
     /// What an earlier block set. Shared: a long ID on a stream of small events costs its length once.
     inherited: Option<std::sync::Arc<str>>,
     retry: Retry,
-    /// Which event of its stream it is, from 1; 0 for one that came with none.
+    /// Which event of which stream it is; 0 for one that came with none.
     position: u64,
 }
 
@@ -121,8 +121,15 @@ impl Event {
         retry: Retry,
         position: u64,
     ) -> Self {
-        let layout = Layout { data, event_type, id, inherited, retry, position };
-        Self { inner: Arc::from_header_and_str(layout, text) }
+        let layout = Layout { data, event_type, id, inherited: None, retry, position };
+        let mut inner = Arc::from_header_and_str(layout, text);
+        // Only then, and only if there is one: a layout that has nothing to drop need not lie on the stack before.
+        if inherited.is_some() {
+            if let Some(unique) = Arc::get_mut(&mut inner) {
+                unique.header.inherited = inherited;
+            }
+        }
+        Self { inner }
     }
 
     /// Starts an event, for servers and tests.
@@ -167,7 +174,8 @@ impl Event {
         crate::wire::encode(self)
     }
 
-    /// Which event of its stream this is: IDs repeat, and are inherited.
+    /// Which event of which stream this is: later events of a stream have greater ones, and no two streams of
+    /// a process the same. IDs repeat, and are inherited.
     pub(crate) fn position(&self) -> u64 {
         self.layout().position
     }

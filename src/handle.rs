@@ -85,7 +85,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidHeader`] for what HTTP cannot carry, for `Last-Event-ID`, which the stream
-    /// owns, and for more than 1,024 names that are changed at once; [`ErrorKind::Closed`] or the failure when the stream is closed.
+    /// owns, and for more than 1,024 headers in all; [`ErrorKind::Closed`] or the failure when the stream is
+    /// closed.
     pub fn set_header<N, V>(&self, name: N, value: V) -> Result<(), Error>
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -106,14 +107,14 @@ impl Handle {
         self.change(Change::default().remove_header(name), Apply::NextAttempt).map(drop)
     }
 
-    /// Changes headers, URL and query together. The change is asked for at the call; the future tells when
+    /// Changes headers, URL and query together; several changes add up, in the order of the calls. The change is asked for at the call; the future tells when
     /// it has taken effect, that is, when the response to a request with it was accepted. With
     /// [`Apply::NextAttempt`] that may be months.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidHeader`], [`ErrorKind::InvalidUrl`] or [`ErrorKind::Unsupported`] for what HTTP
-    /// cannot carry (then nothing is changed), the failure or [`ErrorKind::Closed`] when the stream is closed,
+    /// cannot carry: more than 1,024 headers in all, or a URL over 64 KiB, too (then nothing is changed); the failure or [`ErrorKind::Closed`] when the stream is closed,
     /// and with [`Apply::MakeBeforeBreak`] whatever ended the attempt; the open response stays then.
     ///
     /// # Cancel safety
@@ -239,7 +240,8 @@ impl Handle {
     /// Closes the connection for good, like [`shutdown`](Self::shutdown), and gives subscribers until a
     /// deadline to take what is queued and to acknowledge it. Nothing more is read from the server. When the
     /// deadline has passed, what is left is dropped and subscriptions end. The resume store, if there is
-    /// one, has been given the last event ID when the future is done; that may take 10 s more.
+    /// one, has been given the last event ID when the future is done; that may take 10 s more. Of several
+    /// shutdowns the earliest deadline counts; `shutdown` is one without any time.
     ///
     /// # Cancel safety
     ///

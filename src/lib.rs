@@ -58,7 +58,8 @@
 //! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
 //! open for 10 s. There is no limit on attempts. A `Retry-After` is heeded, up to an hour. All of this is
 //! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same place five times is poisoned:
-//! it is tried again at the ceiling only, and [`ErrorKind::Poisoned`] is the cause of those waits.
+//! it is tried again at the ceiling only (or as ever, by a policy whose waits do not grow), and
+//! [`ErrorKind::Poisoned`] is the cause of those waits.
 //!
 //! A silent stream is an ordinary one: only TCP's keep-alive watches it, unless
 //! [`idle_timeout`](StreamBuilder::idle_timeout) says how long silence may last.
@@ -96,7 +97,7 @@
 //! | WARN | `poisoned` | `error` | a stream breaks off at one place ([`ErrorKind::Poisoned`]) |
 //! | WARN | `store_failed` | `error` | a resume store could not load or save |
 //! | WARN | `file_damaged` | `path`, `error` | a [`FileStore`] falls back on the ID before the last |
-//! | WARN | `left_out` | `what`, `error` | a request goes without a header or ID that HTTP cannot carry |
+//! | WARN | `left_out` | `what`, `error` | a request goes without the last event ID, which HTTP cannot carry |
 //! | WARN | `lagged` | `stream`, `subscription` (its name), `missed` | a subscription lost its oldest events |
 //! | WARN | `missing` | `stream`, `subscription`, `gap` | another loss, for those who see [bare events](Subscription::into_events) |
 //! | WARN | `unacknowledged` | `stream`, `subscription`, `unacknowledged` | too many events are not acknowledged |
@@ -140,6 +141,7 @@ mod filter;
 mod handle;
 mod hub;
 mod monitor;
+mod request;
 mod response_head;
 mod retry;
 mod state;

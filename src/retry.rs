@@ -169,7 +169,7 @@ impl ReconnectPolicy {
     }
 
     /// Gives up a stream that is [poisoned](ErrorKind::Poisoned), rather than wait for the ceiling between
-    /// attempts, in the hope that the server gets over it.
+    /// attempts (a policy whose waits do not grow keeps to its time), in the hope that the server gets over it.
     #[must_use]
     pub fn stop_on_poison(self) -> Self {
         Self { stop_on_poison: true, ..self }
@@ -183,7 +183,7 @@ impl ReconnectPolicy {
 
     /// Asks `decide` after each failure, in place of what the policy would do, which is the failure's
     /// [`suggestion`](Failure::suggestion). Called in the connection task: it must not block. A panic in it
-    /// ends the stream.
+    /// ends the stream ([`ErrorKind::TaskFailed`]).
     #[must_use]
     pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decide: Some(Arc::new(decide)), ..self }
@@ -233,7 +233,7 @@ impl ReconnectPolicy {
         let back_off = match (self.verdicts, is_verdict(failure.error), failure.error.is_final()) {
             (Verdicts::Final, true, _) | (_, false, true) | (Verdicts::Transient, true, true) => return Decision::Stop,
             (Verdicts::All, true, true) => ceiling,
-            _ if poisoned => ceiling,
+            _ if poisoned && self.factor > 1.0 => ceiling,
             _ => multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling),
         };
         let floor = failure.retry_after.unwrap_or_default();

@@ -2,9 +2,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -20,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Given to a stream by [`StreamBuilder::resume_store`](crate::StreamBuilder::resume_store). Calls come one
 /// at a time, and a call that takes longer than 5 s is given up: its future is dropped, and what it was to
-/// save is saved again later.
+/// save is saved again later. A panic in a call is a failure like any other.
 ///
 /// # Examples
 ///
@@ -75,7 +77,8 @@ pub enum Commit {
     /// When all acknowledging subscriptions have acknowledged everything up to it
     /// ([`SubscribeOptions::acknowledging`](crate::SubscribeOptions::acknowledging)). Nothing is lost that
     /// the server can still give; what was processed in the last moments comes again. Without such a
-    /// subscription nothing is saved.
+    /// subscription nothing is saved. An ID that several events in a row set is saved when all of them that
+    /// have come are acknowledged: a server that is asked to go on after it sends none of them.
     Acknowledgement,
 }
 
@@ -89,11 +92,11 @@ trait AnyStore: Send + Sync {
 
 impl<S: ResumeStore> AnyStore for S {
     fn load(self: Arc<Self>) -> StoreFuture<Option<String>> {
-        Box::pin(async move { in_time("loaded", ResumeStore::load(&*self)).await })
+        Box::pin(in_time("loaded", async move { ResumeStore::load(&*self).await }))
     }
 
     fn save(self: Arc<Self>, id: String) -> StoreFuture<()> {
-        Box::pin(async move { in_time("saved", ResumeStore::save(&*self, id)).await })
+        Box::pin(in_time("saved", async move { ResumeStore::save(&*self, id).await }))
     }
 }
 
@@ -101,11 +104,23 @@ async fn in_time<T, E>(what: &str, answer: impl Future<Output = Result<T, E>>) -
 where
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
-    match timeout(TIMEOUT, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Error::with_source(ErrorKind::Store, format!("the ID could not be {what}"), error)),
+    match timeout(TIMEOUT, caught(answer)).await {
+        Ok(Some(Ok(answer))) => Ok(answer),
+        Ok(Some(Err(error))) => Err(Error::with_source(ErrorKind::Store, format!("the ID could not be {what}"), error)),
+        Ok(None) => Err(Error::new(ErrorKind::Store, format!("the ID could not be {what}: the store panicked"))),
         Err(_) => Err(Error::new(ErrorKind::Store, format!("the ID was not {what} within {TIMEOUT:?}"))),
     }
+}
+
+/// `None` if it panics: the stream can do without its store. The panic hook has said where.
+async fn caught<T>(answer: impl Future<Output = T>) -> Option<T> {
+    let mut answer = pin!(answer);
+    // Not polled again after a panic, and what the store itself left half done is its own affair.
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }
 
 /// A store that was given to a stream.

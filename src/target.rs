@@ -141,6 +141,10 @@ impl Target {
     pub(crate) fn userinfo(&self) -> Option<&Userinfo> {
         self.userinfo.as_ref()
     }
+
+    pub(crate) fn forget_userinfo(&mut self) {
+        self.userinfo = None;
+    }
 }
 
 fn invalid(error: http::Error) -> Error {

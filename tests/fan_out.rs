@@ -188,3 +188,29 @@ async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_what_comes_late
     drop(late);
     until("still connected", || handle.state().is_open()).await;
 }
+
+#[tokio::test]
+async fn a_loss_that_a_filter_hides_behind_a_later_reconnection_is_still_told_once() {
+    // The second request can carry no ID, the third one does; nothing for the filter comes in between.
+    let server = Server::answering(vec![
+        format!("{OPEN}event: rare\ndata: 1\n\n"),
+        format!("{OPEN}event: other\nid: 5\ndata: x\n\n"),
+        format!("{OPEN}event: rare\nid: 6\ndata: 2\n\n"),
+        format!("{OPEN}event: rare\nid: 7\ndata: 3\n\n"),
+    ])
+    .await;
+    let stream = Client::new().stream(&server.url).reconnection_time(std::time::Duration::from_millis(1));
+    let handle = stream.build().unwrap();
+    let mut rare = handle.subscribe("rare");
+    handle.connect();
+    until("the fourth response", || handle.last_event_id() == "7").await;
+    let mut shown = Vec::new();
+    while shown.last().is_none_or(|last| last != "3") {
+        shown.push(match within(rare.recv()).await.unwrap() {
+            Delivery::Event(event) => event.data().to_owned(),
+            Delivery::Gap(gap) => format!("{}: {gap}", gap.is_loss()),
+        });
+    }
+    let lost = "true: reconnected without an ID: what came in between is lost";
+    assert_eq!(shown, ["1", lost, "2", "false: reconnected, resuming after ID \"6\"", "3"]);
+}

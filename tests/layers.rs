@@ -21,12 +21,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stats", &["error"]),
     ("credentials", &["error"]),
     ("delivery", &["event", "state"]),
-    ("config", &["event", "target"]),
+    ("config", &["event", "request", "target"]),
     // Pure, and IO.
     ("retry", &["error", "failure"]),
     ("wire", &["event"]),
     ("transport", &["error", "response_head", "target"]),
-    ("change", &["error", "target", "transport"]),
+    ("request", &["error", "target", "transport"]),
+    ("change", &["error", "request", "target", "transport"]),
     ("hub", &["delivery", "event", "filter", "state"]),
     // The actor: where transport, wire format and hub meet.
     (
@@ -38,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "delivery",
             "error",
             "hub",
+            "request",
             "response_head",
             "retry",
             "state",

@@ -177,8 +177,11 @@ proptest! {
         let mut frames: Vec<Owned> = Vec::new();
         for (chunk, take) in cut_by(&input, &lengths).into_iter().zip(takes.iter().cycle()) {
             busy.push(chunk);
-            for _ in 0..*take {
-                frames.extend(busy.next_frame().map(Owned::from));
+            for way in 0..*take {
+                frames.extend(match way {
+                    0 => busy.next_frame().map(Owned::from),
+                    _ => busy.frames().next_frame().map(Owned::from),
+                });
             }
         }
         while let Some(frame) = busy.next_frame() {

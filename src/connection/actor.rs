@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::task::coop;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -21,15 +22,16 @@ use super::command::Asked;
 use super::ending::{Ending, save_the_rest};
 use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
-use super::reading::{Reading, Turn};
-use super::session::{Input, Session, Step};
+use super::reading::{Counts, Reading, Turn};
+use super::session::Session;
 use super::sieve::Sieve;
+use super::step::{Input, Step};
 use super::{Launch, Shared, log};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
 pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
-    let span = log::span(shared.name(), &launch.config.target);
+    let span = log::span(shared.name(), launch.config.request.target());
     let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::begin(shared, *launch));
@@ -146,6 +148,11 @@ impl Actor {
         let mailbox = Arc::clone(&self.shared.mailbox.signal);
         let mut asked = std::pin::pin!(mailbox.notified());
         loop {
+            if !coop::has_budget_remaining() {
+                // The select gives way at once. And if it was a read that used up the budget, the exchange has
+                // not looked at its socket: nothing but the next poll will make it.
+                self.phase.reading().into_iter().for_each(Reading::unpark);
+            }
             let flow = tokio::select! {
                 // Whoever asks comes before what the server sends: a flood delays no shutdown.
                 biased;
@@ -171,19 +178,15 @@ impl Actor {
             self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
         }
-        if let Some(change) = asked.change {
-            self.session.change(*change, asked.changes);
-        }
+        let goes_back = asked.resume.is_some();
+        // In this order: who went back after a change has taken back what it said of the ID.
+        asked.resume.into_iter().for_each(|resume| self.session.resume(resume));
+        self.session.change(asked.request, asked.leave_id, asked.changes);
         if self.phase.is_loading() {
             // The first attempt carries whatever is asked before it.
-            asked.resume.into_iter().for_each(|resume| self.session.resume(resume));
             return ControlFlow::Continue(());
         }
-        if let Some(resume) = asked.resume {
-            self.session.resume(resume);
-            return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
-        }
-        if asked.reconnect || (asked.replace && !self.phase.is_reading()) {
+        if goes_back || asked.reconnect || (asked.replace && !self.phase.is_reading()) {
             return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
         }
         if asked.replace { self.handle(Input::Replace) } else { ControlFlow::Continue(()) }
@@ -250,12 +253,18 @@ impl Actor {
     }
 
     fn on_turn(&mut self, turn: Turn) -> Flow {
-        self.shared.count_turn(turn.counts);
-        if let Phase::Reading { reading, .. } = &self.phase {
-            if !reading.is_repeating() && reading.last_event_id() != self.session.last_event_id() {
-                self.session.set_last_event_id(reading.last_event_id());
-                self.keeper.iter_mut().for_each(|keeper| keeper.moved(reading.last_event_id()));
+        if turn.counts != Counts::default() {
+            let now = Instant::now();
+            self.shared.count_turn(turn.counts, now);
+            if turn.counts.bytes > 0 {
+                self.phase.reading().into_iter().for_each(|reading| reading.heard(now));
             }
+        }
+        if turn.moved {
+            self.shared.with_last_event_id(|id| {
+                self.session.set_last_event_id(id);
+                self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
+            });
         }
         if let Some(milliseconds) = turn.retry {
             self.session.set_retry(milliseconds);
@@ -294,7 +303,7 @@ impl Actor {
     fn handle(&mut self, input: Input) -> Flow {
         let now = Instant::now();
         let (step, state) = self.session.handle(input, now);
-        if let Step::Read { gap } = &step {
+        if let Step::Read { gap, .. } = &step {
             self.count_response(gap.is_some());
         }
         // After the count: whoever waits for an open response finds it counted.
@@ -304,9 +313,9 @@ impl Actor {
         }
         match step {
             Step::Stay => {}
-            Step::Dial(attempt, reason) => {
+            Step::Dial { attempt, reason, moved } => {
                 self.sieve.drop_seams();
-                self.begin_at();
+                self.begin_anew(moved);
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
             Step::DialBeside { attempt, reason, sent } => {
@@ -320,7 +329,10 @@ impl Actor {
                 self.shared.not_replaced(change, cause);
             }
             Step::Wait { delay } => self.phase = phase::waiting(now, delay),
-            Step::Read { gap } => self.seam(gap),
+            Step::Read { gap, moved } => {
+                self.begin_anew(moved);
+                self.seam(gap);
+            }
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
         // Last: whoever waits for a change to take effect finds everything else done.
@@ -328,12 +340,15 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
-    /// The next response begins after `id`: most often where the last one ended.
-    fn begin_at(&mut self) {
-        let id = self.session.last_event_id();
-        if self.shared.set_last_event_id(id) {
+    /// If the stream has `moved`: whatever else knows where it stands, is told. Also of the ID that it has, since
+    /// events that inherit it come again after it.
+    fn begin_anew(&mut self, moved: bool) {
+        if moved {
+            let id = self.session.last_event_id();
+            self.shared.set_last_event_id(id);
             self.shared.hub.restart(id);
             self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
+            self.sieve.forget();
         }
     }
 

@@ -1,8 +1,8 @@
 //! [`Mailbox`]: what handles ask of the connection task.
 //!
 //! A call is synchronous and does not fail because the task is busy, so this is no queue of commands but the
-//! sum of what is asked: changes of the same header replace each other, reconnections coalesce. It is
-//! bounded by the number of distinct headers and parameters, which is limited.
+//! sum of what is asked, in the order of the calls: the request as the changes so far have made it, where to
+//! begin, whether to reconnect. It is no larger than one request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use crate::change::{Apply, Change, Resume};
 use crate::error::Error;
+use crate::request::Request;
 
 /// Shared by handles, which write, and the task, which empties it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mailbox {
     asked: Mutex<Asked>,
     /// One permit: the task looks once after any number of calls.
@@ -21,14 +22,16 @@ pub(crate) struct Mailbox {
 }
 
 /// Everything asked since the task last looked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) stop: Option<Stop>,
-    /// Boxed: streams are many, changes rare.
-    pub(crate) change: Option<Box<Change>>,
-    /// How many changes there have been in all, up to this one.
+    /// With all changes in it.
+    pub(crate) request: Arc<Request>,
+    /// How many changes there have been in all.
     pub(crate) changes: u64,
     pub(crate) resume: Option<Resume>,
+    /// Whether the last event ID stays behind, `resume` or not; `None` if no change says so.
+    pub(crate) leave_id: Option<bool>,
     pub(crate) reconnect: bool,
     /// A new response, while the open one is still read.
     pub(crate) replace: bool,
@@ -52,12 +55,34 @@ impl Stop {
             Self::Shutdown | Self::Abandoned => None,
         }
     }
+
+    /// Both: the first reason counts, and the earliest end.
+    fn and(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Drain(one), Self::Drain(two)) => Self::Drain(one.min(two)),
+            (Self::Drain(_), Self::Shutdown | Self::Abandoned) => Self::Shutdown,
+            (first, _) => first,
+        }
+    }
+}
+
+impl Asked {
+    fn nothing(request: Arc<Request>, changes: u64) -> Self {
+        Self { stop: None, request, changes, resume: None, leave_id: None, reconnect: false, replace: false }
+    }
 }
 
 impl Mailbox {
-    /// The first reason to stop is the one that counts.
+    /// For a stream that was built with this request.
+    pub(crate) fn new(request: Arc<Request>) -> Self {
+        Self { asked: Mutex::new(Asked::nothing(request, 0)), signal: Arc::default() }
+    }
+
+    /// Who is in a greater hurry is heeded, whoever came first.
     pub(crate) fn stop(&self, stop: Stop) {
-        self.asked().stop.get_or_insert(stop);
+        let mut asked = self.asked();
+        asked.stop = Some(asked.stop.map_or(stop, |first| first.and(stop)));
+        drop(asked);
         self.signal.notify_one();
     }
 
@@ -65,10 +90,12 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// When too many changes wait for the task; nothing is asked then.
+    /// When no request can be changed like this; nothing is asked then.
     pub(crate) fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
         let mut asked = self.asked();
-        asked.change.get_or_insert_default().merge(change)?;
+        let leave_id = change.leaves_id(&asked.request);
+        asked.request = Arc::new(change.applied_to(&asked.request)?);
+        asked.leave_id = leave_id.or(asked.leave_id);
         asked.changes += 1;
         asked.reconnect |= apply == Apply::Reconnect;
         asked.replace |= apply == Apply::MakeBeforeBreak;
@@ -79,7 +106,13 @@ impl Mailbox {
     }
 
     pub(crate) fn resume(&self, resume: Resume) {
-        self.asked().resume = Some(resume);
+        let mut asked = self.asked();
+        asked.leave_id = None;
+        // The latest is where the program has gone back to, until something else comes.
+        if resume != Resume::Latest || asked.resume.is_none() {
+            asked.resume = Some(resume);
+        }
+        drop(asked);
         self.signal.notify_one();
     }
 
@@ -91,8 +124,8 @@ impl Mailbox {
     /// What was asked; nothing is, afterwards.
     pub(crate) fn take(&self) -> Asked {
         let mut asked = self.asked();
-        let changes = asked.changes;
-        std::mem::replace(&mut *asked, Asked { changes, ..Asked::default() })
+        let nothing = Asked::nothing(Arc::clone(&asked.request), asked.changes);
+        std::mem::replace(&mut *asked, nothing)
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {

@@ -28,7 +28,9 @@ pub(super) async fn save_the_rest(shared: &Shared, mut keeper: Box<Keeper>, mut 
             () = over => break,
             () = asked => {
                 if let Some(stop) = shared.mailbox.take().stop {
-                    until = Some(stop.deadline().unwrap_or_else(Instant::now));
+                    let deadline = stop.deadline().unwrap_or_else(Instant::now);
+                    // As in the mailbox: the earliest counts.
+                    until = Some(until.map_or(deadline, |until| until.min(deadline)));
                 }
             }
             failure = poll_fn(|cx| keeper.poll(cx, shared)) => shared.store_failed(&failure),

@@ -6,12 +6,15 @@
 mod actor;
 mod command;
 mod ending;
+mod idle;
 mod keeper;
 mod log;
 mod phase;
+mod poison;
 mod reading;
 mod session;
 mod sieve;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -87,7 +90,7 @@ pub(crate) struct Launch {
 impl Shared {
     pub(crate) fn new(launch: Launch) -> Arc<Self> {
         let config = &launch.config;
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(Arc::clone(&config.request));
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
@@ -129,6 +132,11 @@ impl Shared {
         lock(&self.last_event_id).clone()
     }
 
+    /// The same, for the task, which alone sets it.
+    fn with_last_event_id(&self, look: impl FnOnce(&str)) {
+        look(&lock(&self.last_event_id));
+    }
+
     /// Whether it was another before.
     fn set_last_event_id(&self, id: &str) -> bool {
         let mut last = lock(&self.last_event_id);
@@ -159,11 +167,7 @@ impl Shared {
         count(&mut lock(&self.counters));
     }
 
-    fn count_turn(&self, counts: Counts) {
-        if counts == Counts::default() {
-            return;
-        }
-        let now = Instant::now();
+    fn count_turn(&self, counts: Counts, now: Instant) {
         self.count(|counters| {
             counters.stats.bytes += counts.bytes;
             counters.stats.events += counts.events;

@@ -65,6 +65,14 @@ impl Phase {
         }
     }
 
+    /// The open response, if it is being read.
+    pub(super) fn reading(&mut self) -> Option<&mut Reading> {
+        match self {
+            Self::Reading { reading, .. } => Some(reading),
+            Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
+        }
+    }
+
     pub(super) fn is_loading(&self) -> bool {
         matches!(self, Self::Loading(_))
     }

@@ -13,11 +13,10 @@ use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Hub, Publisher};
 use crate::transport::Exchange;
-use crate::wire::{Decoder, EventFrame, Frame};
+use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 
 use super::Shared;
-use super::phase::{far_away, sleep};
-use super::session::end_of_stream;
+use super::idle::Idle;
 use super::sieve::{Passage, Sieve};
 
 /// How long readers that are more than half a queue behind are waited for, before publishing goes on
@@ -30,6 +29,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Turn {
     /// The server sent an event, whether anybody listened or not.
     pub(super) delivered: bool,
+    /// The last event ID is another now: see [`Shared::with_last_event_id`].
+    pub(super) moved: bool,
     /// The last valid `retry`, in milliseconds.
     pub(super) retry: Option<u64>,
     /// The response is over.
@@ -57,7 +58,8 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// The decoder has nothing to give until more is pushed.
     drained: bool,
-    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task.
+    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task. Holds
+    /// for this poll only (see [`unpark`](Self::unpark)): later, it may have done so already.
     parked: bool,
     /// Nothing more will come from the exchange, but the decoder may hold frames.
     end: Option<Error>,
@@ -66,33 +68,12 @@ pub(super) struct Reading {
     /// Readers are being waited for, at most until then.
     patience: Option<Pin<Box<Sleep>>>,
     idle: Option<Idle>,
-    /// The last event with an ID was one that had been delivered before: the last event ID is behind what
-    /// was delivered.
-    repeating: bool,
 }
 
 impl Reading {
     pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
         let idle = idle_timeout.map(Idle::new);
-        Self {
-            exchange,
-            decoder,
-            drained: true,
-            parked: false,
-            end: None,
-            unchecked: 0,
-            patience: None,
-            idle,
-            repeating: false,
-        }
-    }
-
-    pub(super) fn last_event_id(&self) -> &str {
-        self.decoder.current_last_event_id()
-    }
-
-    pub(super) fn is_repeating(&self) -> bool {
-        self.repeating
+        Self { exchange, decoder, drained: true, parked: false, end: None, unchecked: 0, patience: None, idle }
     }
 
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
@@ -139,13 +120,22 @@ impl Reading {
             }
         }
         budget.made_progress();
-        if let Some(idle) = self.idle.as_mut().filter(|_| turn.counts.bytes > 0) {
-            idle.heard = true;
-        }
         if published > 0 {
             hub.wake();
         }
         Poll::Ready(turn)
+    }
+
+    /// Bytes came in the turn before.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Some(idle) = &mut self.idle {
+            idle.heard(now);
+        }
+    }
+
+    /// What comes next is another poll of the task: the exchange has to be asked in it, whatever it said before.
+    pub(super) fn unpark(&mut self) {
+        self.parked = false;
     }
 
     /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
@@ -154,8 +144,9 @@ impl Reading {
         let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
         let mut new_id = false;
+        let mut frames = self.decoder.frames();
         while published < room {
-            let Some(frame) = self.decoder.next_frame() else {
+            let Some(frame) = frames.next_frame() else {
                 self.drained = true;
                 break;
             };
@@ -164,12 +155,11 @@ impl Reading {
                 Frame::Event(event) => {
                     turn.delivered = true;
                     turn.counts.events += 1;
-                    new_id |= event.id().is_some();
                     if sieve.is_open() {
+                        new_id |= event.id().is_some();
                         publisher.event(event.event_type(), |position| event.to_event_at(position));
-                    } else {
-                        let dropped = sift(&mut publisher, event, sieve, &mut turn.counts);
-                        self.repeating = if event.id().is_some() { dropped } else { self.repeating };
+                    } else if sift_event(&mut publisher, event, sieve, &mut turn.counts) {
+                        turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
                     }
                 }
                 Frame::Comment(comment) => {
@@ -178,18 +168,22 @@ impl Reading {
                 }
                 Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
                 Frame::Oversized(event) => {
-                    turn.counts.oversized += 1;
-                    new_id |= event.id().is_some();
-                    let own = |text: &str| text.to_owned();
-                    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
-                    publisher.gap(event.event_type(), &gap);
+                    if sieve.is_open() || sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
+                        turn.counts.oversized += 1;
+                        publish_oversized(&mut publisher, event);
+                        turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
+                    }
                 }
-                Frame::Id(_) => new_id = true,
+                Frame::Id(id) => turn.moved |= (sieve.is_open() || sieve.pass_id(id)) && shared.set_last_event_id(id),
             }
         }
-        // Still under the hub's lock: see `Shared::last_event_id`.
-        if new_id && !self.repeating {
-            shared.set_last_event_id(self.decoder.current_last_event_id());
+        drop(frames);
+        // hyper fills the chunk's memory again if nobody else holds it.
+        self.decoder.let_go();
+        // What the sieve drops leaves no ID behind, so it says after each event what the last one is; without
+        // a sieve the decoder knows. Still under the hub's lock: see `Shared::last_event_id`.
+        if new_id {
+            turn.moved |= shared.set_last_event_id(self.decoder.current_last_event_id());
         }
         drop(publisher);
         self.unchecked += published;
@@ -199,7 +193,8 @@ impl Reading {
     /// Nothing has come: ready when that has been so for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
-        idle.poll(cx).map(|()| Turn { end: Some(idle.expired()), ..Turn::default() })
+        let end = Some(std::task::ready!(idle.poll(cx)));
+        Poll::Ready(Turn { end, cut_off: self.decoder.is_in_block(), ..Turn::default() })
     }
 
     /// Ready when more can be published without overrunning a reader that still moves.
@@ -217,9 +212,9 @@ impl Reading {
                 hub.give_up_on_stuck();
             }
             self.patience = None;
-            // It was not the server that was silent.
             if let Some(idle) = &mut self.idle {
-                idle.heard = true;
+                // It was not the server that was silent. Waits are rare, and may ask the clock.
+                idle.heard(Instant::now());
             }
         }
         self.unchecked = 0;
@@ -227,13 +222,17 @@ impl Reading {
     }
 }
 
-/// Publishes an event unless it has been delivered before. Whether it has.
-#[cold]
-fn sift(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
-    match sieve.pass(event.id()) {
+/// The end of a response that had no other cause.
+fn end_of_stream() -> Error {
+    Error::new(ErrorKind::EndOfStream, "the server ended the stream")
+}
+
+/// Whether to publish an event, which sets `id`: not if that has been done before. Publishes the gap before it.
+fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
+    match sieve.pass(id) {
         Passage::Drop => {
             counts.repeats += 1;
-            return true;
+            return false;
         }
         Passage::DeliverAfter(gap) => {
             counts.gaps += 1;
@@ -241,35 +240,22 @@ fn sift(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve,
         }
         Passage::Deliver => {}
     }
-    publisher.event(event.event_type(), |position| event.to_event_at(position));
-    false
+    true
 }
 
-/// The time that the server may be silent.
-///
-/// One timer, moved when it is asked after bytes have come: the clock is read at most once a turn.
-struct Idle {
-    timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-    /// Bytes have come since the timer was last asked.
-    heard: bool,
+/// Publishes an event that has not been published before. Whether it has now.
+#[cold]
+fn sift_event(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
+    let passes = sift(publisher, event.id(), sieve, counts);
+    if passes {
+        publisher.event(event.event_type(), |position| event.to_event_at(position));
+    }
+    passes
 }
 
-impl Idle {
-    fn new(timeout: Duration) -> Self {
-        Self { timeout, sleep: Box::pin(sleep(Instant::now(), timeout)), heard: false }
-    }
-
-    /// Ready when nothing has been heard for too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::take(&mut self.heard) {
-            let now = Instant::now();
-            self.sleep.as_mut().reset(now.checked_add(self.timeout).unwrap_or_else(|| far_away(now)));
-        }
-        self.sleep.as_mut().poll(cx)
-    }
-
-    fn expired(&self) -> Error {
-        Error::new(ErrorKind::IdleTimeout, format!("the server was silent for {:?}", self.timeout))
-    }
+#[cold]
+fn publish_oversized(publisher: &mut Publisher<'_>, event: OversizedFrame<'_>) {
+    let own = |text: &str| text.to_owned();
+    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
+    publisher.gap(event.event_type(), &gap);
 }

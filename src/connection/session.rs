@@ -1,26 +1,28 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, headers, URL, reconnection time and back-off. The actor tells it
+//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor tells it
 //! what happened, as an [`Input`], and does what it answers, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::change::{Change, Resume};
+use crate::change::Resume;
 use crate::config::{Config, SERVER_RETRY};
 use crate::credentials::CredentialsReason;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
+use crate::request::Request;
 use crate::response_head::ResponseHead;
 use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
 use super::log;
+use super::poison::{Break, Poison};
+use super::step::{Input, Step};
 
 pub(crate) struct Session {
     config: Config,
@@ -41,8 +43,12 @@ pub(crate) struct Session {
     sent: Option<String>,
     /// Something was changed after the attempt under way was made.
     outdated: bool,
-    /// The last event ID does not go along with the next attempt.
-    forget_id: bool,
+    /// The change since which the last event ID does not go along, until a response takes its place.
+    forget_since: Option<u64>,
+    /// It did not go along with the attempt under way.
+    left_behind: bool,
+    /// The stream goes on somewhere else than where it ended, and the actor has not been told yet.
+    moved: bool,
     /// How many changes have been taken, are in the attempt under way, and in a response.
     changes: Changes,
     /// There is a source of fresh credentials.
@@ -52,7 +58,7 @@ pub(crate) struct Session {
     /// Attempts so far.
     attempts: u64,
     open: Option<Opened>,
-    stuck: Option<Stuck>,
+    poison: Poison,
 }
 
 /// The numbers of the last changes that have come this far.
@@ -71,75 +77,6 @@ struct Opened {
     after: String,
 }
 
-/// Responses in a row that broke off in the same way, and got no further than where they began.
-struct Stuck {
-    kind: ErrorKind,
-    times: u32,
-}
-
-/// So many are no coincidence.
-const POISONED_AFTER: u32 = 5;
-
-/// What happened.
-pub(crate) enum Input {
-    /// `connect` was called, and the resume store is asked where to begin.
-    Load,
-    /// It has answered. `lost`: it could not say where.
-    Loaded { lost: bool },
-    /// `connect` was called, or the wait is over.
-    Dial,
-    /// A response was accepted.
-    Accepted(ResponseHead),
-    /// The server answered 204.
-    NoContent,
-    /// An attempt or an open response ended.
-    Ended {
-        cause: Error,
-        /// What the refused response asked for.
-        retry_after: Option<Duration>,
-        /// In `0.0..1.0`: spreads the wait.
-        random: f64,
-    },
-    /// A caller wants a new response. `dialing`: an attempt is under way.
-    Reconnect { dialing: bool },
-    /// A caller wants a new response beside the open one.
-    Replace,
-    /// The response beside the open one was accepted. `gap`: it does not follow on.
-    Replaced { head: ResponseHead, gap: Option<Gap> },
-    /// There is no response beside the open one.
-    NotReplaced { cause: Error },
-    /// The open response ended while the attempt beside it is under way.
-    Outlived,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Go on as before.
-    Stay,
-    Dial(Box<Attempt>, CredentialsReason),
-    /// Dial beside the open response. `sent`: the last event ID that goes along.
-    DialBeside {
-        attempt: Box<Attempt>,
-        reason: CredentialsReason,
-        sent: Option<String>,
-    },
-    /// Stay with the open response, since the attempt beside it failed.
-    KeepReading {
-        cause: Error,
-        /// The last change that it carried.
-        change: u64,
-    },
-    /// Read the response; tell subscribers of the seam if there is one.
-    Read {
-        gap: Option<Gap>,
-    },
-    Wait {
-        delay: Duration,
-    },
-    Close(CloseReason),
-}
-
 impl Session {
     pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
         Self {
@@ -154,13 +91,15 @@ impl Session {
             lost_place: false,
             sent: None,
             outdated: false,
-            forget_id: false,
+            forget_since: None,
+            left_behind: false,
+            moved: false,
             changes: Changes::default(),
             has_credentials,
             asked_again: false,
             attempts: 0,
             open: None,
-            stuck: None,
+            poison: Poison::default(),
         }
     }
 
@@ -199,10 +138,13 @@ impl Session {
         }
     }
 
-    /// What the resume store says, unless a caller has said something else since.
+    /// What the resume store says, unless a caller has said something else since. An ID that no header can
+    /// carry says nothing to the server.
     pub(crate) fn restore(&mut self, id: &str) {
         if !self.placed {
             id.clone_into(&mut self.last_event_id);
+            self.moved = true;
+            self.lost_place = transport::last_event_id_value(id).is_err();
         }
     }
 
@@ -224,62 +166,43 @@ impl Session {
         self.reconnection_time = Duration::from_millis(milliseconds).clamp(shortest, longest);
     }
 
-    /// From the next attempt on. `number`: which change this is.
-    pub(crate) fn change(&mut self, change: Change, number: u64) {
+    /// The request from the next attempt on. `leave_id`: whether the last event ID stays behind then, if that
+    /// was said. `number`: up to which change this is.
+    pub(crate) fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
         if number == self.changes.taken {
             return;
         }
         self.changes.taken = number;
         self.outdated = true;
-        let origin_changes = change.target.as_ref().is_some_and(|target| !target.has_origin_of(&self.config.target));
-        self.forget_id = !change.keep_id.unwrap_or(!origin_changes && !self.forget_id);
-        if let Some(target) = change.target {
-            // What came with the old URL does not go to the new one.
-            if self.config.target.userinfo().is_some() {
-                self.config.headers.remove(AUTHORIZATION);
-            }
-            self.config.target = target;
+        if let Some(leave) = leave_id {
+            self.forget_since = leave.then_some(number);
         }
-        match self.config.target.setting_query(&change.query) {
-            Ok(target) => self.config.target = target,
-            // The caller has gone on long since.
-            Err(error) => log::left_out("a change of the query", &error),
-        }
-        for (name, value) in change.headers {
-            // A name is only left out for further values of the same header, and there are none.
-            if let Some(name) = name {
-                self.set_header(name, value);
-            }
-        }
+        self.config.request = request;
     }
 
     /// Where the next response begins. The attempt under way, if there is one, will not do.
     pub(crate) fn resume(&mut self, resume: Resume) {
         self.outdated = true;
-        self.forget_id = false;
+        self.forget_since = None;
         match resume {
             Resume::Latest => return,
             Resume::Id(id) => self.last_event_id = id,
             Resume::Fresh => self.last_event_id.clear(),
         }
-        self.placed = true;
+        (self.placed, self.moved) = (true, true);
+    }
+
+    /// The last event ID means nothing where the next response comes from.
+    fn forget_id(&mut self) {
+        self.last_event_id.clear();
+        // What was asked for after the attempt was made, is still to come.
+        self.forget_since = self.forget_since.filter(|&since| since > self.changes.dialed);
+        self.moved = true;
     }
 
     /// The number of the last change that an accepted response's request carried.
     pub(crate) fn applied(&self) -> u64 {
         self.changes.applied
-    }
-
-    fn set_header(&mut self, name: HeaderName, value: Option<HeaderValue>) {
-        let headers = &mut self.config.headers;
-        match value {
-            None => drop(headers.remove(name)),
-            Some(value) => match transport::may_insert(headers, &name) {
-                Ok(()) => drop(headers.insert(name, value)),
-                // The caller has gone on long since.
-                Err(error) => log::left_out(name.as_str(), &error),
-            },
-        }
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
@@ -289,8 +212,13 @@ impl Session {
     }
 
     fn dial_because(&mut self, reason: CredentialsReason) -> (Step, Option<State>) {
-        let attempt = self.next_attempt();
-        (Step::Dial(Box::new(attempt), reason), Some(State::Connecting { attempt: self.attempt() }))
+        let attempt = Box::new(self.next_attempt());
+        if self.left_behind {
+            // Nothing is read any more that could bring another.
+            self.forget_id();
+        }
+        let step = Step::Dial { attempt, reason, moved: std::mem::take(&mut self.moved) };
+        (step, Some(State::Connecting { attempt: self.attempt() }))
     }
 
     fn dial_beside(&mut self) -> Step {
@@ -307,11 +235,9 @@ impl Session {
         self.outdated = false;
         self.attempts += 1;
         self.changes.dialed = self.changes.taken;
-        if std::mem::take(&mut self.forget_id) {
-            self.last_event_id.clear();
-        }
+        self.left_behind = self.forget_since.is_some();
         Attempt {
-            target: self.config.target.clone(),
+            target: self.config.request.target().clone(),
             headers: self.headers(),
             connect_timeout: self.config.connect_timeout,
             response_timeout: self.config.response_timeout,
@@ -338,15 +264,20 @@ impl Session {
 
     fn replace(&mut self, head: ResponseHead, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
         self.end_response(now);
+        if self.left_behind {
+            // Not before: until now the response before was read, whose IDs these are.
+            self.forget_id();
+        }
         let (_, state) = self.accept(head, now);
-        (Step::Read { gap }, state)
+        (Step::Read { gap, moved: std::mem::take(&mut self.moved) }, state)
     }
 
     /// The caller's headers, and the last event ID if there is one that HTTP can carry.
     fn headers(&mut self) -> HeaderMap {
-        let mut headers = self.config.headers.clone();
+        let mut headers = self.config.request.headers();
         self.sent = None;
-        match transport::last_event_id_value(&self.last_event_id) {
+        let id = if self.left_behind { "" } else { &self.last_event_id };
+        match transport::last_event_id_value(id) {
             Ok(None) => {}
             Ok(Some(value)) => {
                 headers.insert(transport::LAST_EVENT_ID, value);
@@ -366,7 +297,7 @@ impl Session {
         let is_seam = self.accepted > 1 || std::mem::take(&mut self.lost_place);
         let gap = is_seam.then(|| Gap::Reconnected { sent: self.sent.clone() });
         let (attempt, response) = (self.attempt(), Arc::new(head));
-        (Step::Read { gap }, Some(State::Open { since: now, attempt, response }))
+        (Step::Read { gap, moved: false }, Some(State::Open { since: now, attempt, response }))
     }
 
     fn ended(
@@ -410,24 +341,9 @@ impl Session {
     /// The open response broke off; `cut_off`: within a block. The cause, or that the stream is poisoned.
     pub(crate) fn broke_off(&mut self, cause: Error, cut_off: bool, now: Instant) -> Error {
         let Some(open) = &self.open else { return cause };
-        // A proxy that cuts everything after a minute is nothing out of the ordinary.
         let short = !self.policy.was_healthy(false, now.saturating_duration_since(open.since));
-        // Without an ID nothing says how far a response got, if it delivered anything.
-        let same_place = open.after == self.last_event_id && !(open.after.is_empty() && open.delivered);
-        // A server may end a response whenever it likes, between two blocks.
-        let kind = cause.kind();
-        if !short || !same_place || (kind == ErrorKind::EndOfStream && !cut_off) {
-            self.stuck = None;
-            return cause;
-        }
-        let times =
-            self.stuck.as_ref().filter(|stuck| stuck.kind == kind).map_or(1, |stuck| stuck.times.saturating_add(1));
-        self.stuck = Some(Stuck { kind, times });
-        if times < POISONED_AFTER {
-            return cause;
-        }
-        let message = format!("the stream broke off {times} times in a row after the ID {:?}", self.last_event_id);
-        Error::with_source(ErrorKind::Poisoned, message, cause)
+        let ids = (&*open.after, &*self.last_event_id);
+        self.poison.judge(cause, &Break { cut_off, short, ids, delivered: open.delivered })
     }
 
     /// The open response, if there was one, is over: a healthy one ends the row of waits. How long it
@@ -450,9 +366,4 @@ impl Session {
 fn close(reason: CloseReason) -> (Step, Option<State>) {
     // The actor announces the end itself, at its one exit.
     (Step::Close(reason), None)
-}
-
-/// The end of a response that had no other cause.
-pub(crate) fn end_of_stream() -> Error {
-    Error::new(ErrorKind::EndOfStream, "the server ended the stream")
 }

@@ -1,12 +1,17 @@
 //! [`Sieve`]: which events have been delivered already, and are not delivered again.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::hash::BuildHasher;
 
 use crate::delivery::Gap;
 
 /// How many IDs are kept while a second response is being opened: one round trip's worth of a busy stream.
 const SEAM_IDS: usize = 4096;
+
+/// What is kept of an ID: how long it is, is the server's choice. Hashed with a random key, so that nobody
+/// can choose two that are taken for one, and by chance that does not happen.
+type Key = u64;
 
 /// Outlives responses: what a new one repeats came with an old one.
 #[derive(Debug, Default)]
@@ -45,6 +50,8 @@ impl Sieve {
     /// The second response takes over. The gap, if it is clear that it does not follow on.
     pub(super) fn join_seam(&mut self) -> Option<Gap> {
         let mut seam = self.seam.take()?;
+        // It is asked to follow on what was delivered, and is judged by that.
+        self.owed = None;
         let gap = seam.join();
         self.joining = gap.is_none().then_some(seam);
         gap
@@ -60,9 +67,15 @@ impl Sieve {
         self.seam = None;
     }
 
-    /// The next response will be an ordinary one.
+    /// The next response will be an ordinary one, which begins with a gap of its own.
     pub(super) fn drop_seams(&mut self) {
-        (self.seam, self.joining) = (None, None);
+        (self.seam, self.joining, self.owed) = (None, None, None);
+    }
+
+    /// What was delivered so far is wanted again, or its IDs mean nothing any more.
+    pub(super) fn forget(&mut self) {
+        self.owed = None;
+        self.repeats.iter_mut().for_each(|repeats| repeats.clear());
     }
 
     /// Whether events have to be shown to [`pass`](Self::pass) at all: most streams ask for nothing.
@@ -73,6 +86,8 @@ impl Sieve {
 
     /// What becomes of the next event, which sets `id`.
     pub(super) fn pass(&mut self, id: Option<&str>) -> Passage {
+        // The empty ID is none: it says that there is none from here on.
+        let id = id.filter(|id| !id.is_empty());
         let mut passage = Passage::Deliver;
         if let Some(joining) = &mut self.joining {
             passage = joining.pass(id);
@@ -90,6 +105,18 @@ impl Sieve {
             }
             _ => passage,
         }
+    }
+
+    /// Whether a block without data sets the last event ID, to `id`: not if that is one of before.
+    pub(super) fn pass_id(&mut self, id: &str) -> bool {
+        let joins = self.joining.as_ref().is_some_and(|joining| joining.knows(id));
+        if joins || self.repeats.as_ref().is_some_and(|repeats| repeats.knows(id)) {
+            return false;
+        }
+        if let Some(seam) = &mut self.seam {
+            seam.note_mark(id);
+        }
+        true
     }
 
     /// A gap that belongs before a repeat goes before the next event that is none.
@@ -110,8 +137,8 @@ impl Sieve {
 #[derive(Debug)]
 struct Repeats {
     most: usize,
-    order: VecDeque<Arc<str>>,
-    ids: HashSet<Arc<str>>,
+    order: VecDeque<Key>,
+    ids: HashSet<Key>,
 }
 
 impl Repeats {
@@ -119,20 +146,32 @@ impl Repeats {
         Self { most, order: VecDeque::new(), ids: HashSet::new() }
     }
 
+    fn clear(&mut self) {
+        self.order.clear();
+        self.ids.clear();
+    }
+
+    fn knows(&self, id: &str) -> bool {
+        self.ids.contains(&self.key(id))
+    }
+
     /// False if it is among them already.
     fn insert(&mut self, id: &str) -> bool {
-        if self.ids.contains(id) {
+        let key = self.key(id);
+        if !self.ids.insert(key) {
             return false;
         }
-        let id: Arc<str> = id.into();
-        self.ids.insert(Arc::clone(&id));
-        self.order.push_back(id);
+        self.order.push_back(key);
         if self.order.len() > self.most {
             if let Some(oldest) = self.order.pop_front() {
                 self.ids.remove(&oldest);
             }
         }
         true
+    }
+
+    fn key(&self, id: &str) -> Key {
+        self.ids.hasher().hash_one(id)
     }
 }
 
@@ -142,11 +181,14 @@ impl Repeats {
 #[derive(Debug)]
 struct Seam {
     sent: Option<String>,
+    keys: RandomState,
     /// IDs in the order in which they came, each with the number of events without one after it. Those
     /// right after `sent` come first, without an ID.
-    delivered: VecDeque<(Option<Arc<str>>, u64)>,
+    delivered: VecDeque<(Option<Key>, u64)>,
     /// How many IDs were forgotten, since there were too many.
     forgotten: u64,
+    /// IDs of blocks without data. Servers need not repeat them, so they have no place among the others.
+    marks: HashSet<Key>,
     joining: Option<Joining>,
 }
 
@@ -154,7 +196,7 @@ struct Seam {
 #[derive(Debug)]
 struct Joining {
     /// Where each ID stands.
-    places: HashMap<Arc<str>, usize>,
+    places: HashMap<Key, usize>,
     at: usize,
     /// Events without an ID that are still to be repeated here.
     bare: u64,
@@ -163,7 +205,8 @@ struct Joining {
 
 impl Seam {
     fn new(sent: Option<String>) -> Self {
-        Self { sent, delivered: VecDeque::from([(None, 0)]), forgotten: 0, joining: None }
+        let (delivered, marks) = (VecDeque::from([(None, 0)]), HashSet::new());
+        Self { sent, keys: RandomState::new(), delivered, forgotten: 0, marks, joining: None }
     }
 
     fn is_over(&self) -> bool {
@@ -175,7 +218,7 @@ impl Seam {
         if self.sent.is_none() {
             return Some(self.gap());
         }
-        let place = |(at, (id, _)): (usize, &(Option<Arc<str>>, u64))| Some((id.clone()?, at));
+        let place = |(at, (id, _)): (usize, &(Option<Key>, u64))| Some(((*id)?, at));
         let places = self.delivered.iter().enumerate().filter_map(place).collect();
         let bare = if self.forgotten == 0 { self.delivered.front().map_or(0, |(_, bare)| *bare) } else { 0 };
         self.joining = Some(Joining { places, at: 0, bare, over: false });
@@ -184,6 +227,13 @@ impl Seam {
 
     fn gap(&self) -> Gap {
         Gap::Reconnected { sent: self.sent.clone() }
+    }
+
+    /// Whether the first response came to this ID, or began with it.
+    fn knows(&self, id: &str) -> bool {
+        let key = self.keys.hash_one(id);
+        let is_placed = self.joining.as_ref().is_some_and(|joining| joining.places.contains_key(&key));
+        is_placed || self.marks.contains(&key) || self.sent.as_deref() == Some(id)
     }
 
     fn pass(&mut self, id: Option<&str>) -> Passage {
@@ -196,7 +246,7 @@ impl Seam {
             // More without an ID than before: these are new.
             None => {}
             Some(id) => {
-                if let Some(&place) = joining.places.get(id) {
+                if let Some(&place) = joining.places.get(&self.keys.hash_one(id)) {
                     joining.at = place;
                     joining.bare = self.delivered.get(place).map_or(0, |(_, bare)| *bare);
                     return Passage::Drop;
@@ -212,12 +262,19 @@ impl Seam {
     fn note(&mut self, id: Option<&str>) {
         match (id, self.delivered.back_mut()) {
             (None, Some((_, bare))) => *bare += 1,
-            (Some(id), _) => self.delivered.push_back((Some(id.into()), 0)),
+            (Some(id), _) => self.delivered.push_back((Some(self.keys.hash_one(id)), 0)),
             (None, None) => {}
         }
         if self.delivered.len() > SEAM_IDS {
             self.delivered.pop_front();
             self.forgotten += 1;
+        }
+    }
+
+    /// One too many is only not recognised.
+    fn note_mark(&mut self, id: &str) {
+        if self.marks.len() < SEAM_IDS {
+            self.marks.insert(self.keys.hash_one(id));
         }
     }
 }

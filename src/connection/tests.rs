@@ -1,5 +1,6 @@
 //! The connection task against a scripted transport, under paused time: what happens when.
 
+mod budget;
 mod choices;
 mod clocks;
 mod defaults;
@@ -89,6 +90,7 @@ const MAINTENANCE: &str = "HTTP/1.1 503 Unavailable\r\nretry-after: 120\r\nconte
 const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\ndata: x\n\n";
 const WITH_ID: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 7\ndata: x\n\n";
 const CUT_BLOCK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: x\n\ndata: y\n";
+const UNFINISHED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: y\n";
 const STALLED_ERROR: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\nwhat there is";
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -288,6 +290,32 @@ async fn a_stream_that_breaks_off_five_times_at_one_place_is_poisoned_and_tried_
         handle.connect();
         assert_eq!(handle.closed().await.error().unwrap().kind(), ErrorKind::Poisoned);
         assert_eq!(scripted.asked.borrow().len(), 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_always_waits_as_long_does_so_for_a_poisoned_stream() {
+    let scripts = vec![Script::Answer(WITH_ID, AT_ONCE), Script::Answer(CUT, AT_ONCE)];
+    assert_eq!(seconds(&pauses_with(ReconnectPolicy::standard(), scripts, 9).await), [3; 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_on_which_nothing_happens_is_no_poison_unless_it_falls_silent_within_a_block() {
+    for (text, is_poison) in [(EMPTY, false), (UNFINISHED, true)] {
+        let silent = Script::Answer(text, Duration::from_secs(3600));
+        let scripts = vec![Script::Answer(WITH_ID, AT_ONCE), silent];
+        let scripted = Arc::new(Scripted { scripts, asked: watch::Sender::default() });
+        let stream = Client::with_connector(scripted.clone()).stream("http://host/");
+        let policy = ReconnectPolicy::daemon().stop_on_poison();
+        let handle = stream.reconnect_policy(policy).idle_timeout(Duration::from_secs(5)).build().unwrap();
+        handle.connect();
+        let mut asked = scripted.asked.subscribe();
+        let reason = tokio::select! {
+            reason = handle.closed() => Some(reason),
+            _ = asked.wait_for(|asked| asked.len() >= 12) => None,
+        };
+        let kind = reason.as_ref().and_then(CloseReason::error).map(Error::kind);
+        assert_eq!(kind, is_poison.then_some(ErrorKind::Poisoned), "{text}");
     }
 }
 

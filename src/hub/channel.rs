@@ -1,22 +1,30 @@
-//! One channel: a ring on tokio's broadcast channel, a log of gaps beside it, and who is behind.
+//! One channel: a ring of items, a log of gaps beside it, and who is behind.
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 
 use crate::delivery::Gap;
+use crate::event::Event;
 
 use super::gaps::{GapLog, GapReader};
 use super::ledger::Ledger;
 use super::reader::{Cursor, Reader};
 use super::relief::Relief;
+use super::ring::Ring;
+
+/// How many items a reader takes out of the ring at once. They are in its hands then, and no longer overwritten;
+/// what must be acknowledged is taken one by one.
+const READ_AT_ONCE: usize = 64;
 
 /// A channel for everything with the same key and capacity.
 #[derive(Debug)]
 pub(super) struct Channel<T, K> {
     key: K,
     capacity: usize,
-    ring: broadcast::Sender<T>,
+    ring: Arc<Ring<T>>,
+    /// Published, and not yet in the ring: a turn's items come together.
+    batch: Vec<T>,
     gaps: Arc<Mutex<GapLog>>,
     /// Readers wait here, not on the ring, so that a whole turn's events wake them once.
     waker: Arc<Notify>,
@@ -46,7 +54,8 @@ impl<T: Clone, K: PartialEq> Channel<T, K> {
             channels.push(Self {
                 key,
                 capacity,
-                ring: broadcast::Sender::new(capacity),
+                ring: Arc::new(Ring::new(capacity)),
+                batch: Vec::new(),
                 gaps: Arc::default(),
                 waker: Arc::default(),
                 published: 0,
@@ -69,18 +78,16 @@ impl<T: Clone, K> Channel<T, K> {
         self.capacity
     }
 
-    /// How many items the ring holds: tokio rounds up.
-    pub(super) fn ring_size(&self) -> usize {
-        self.capacity.next_power_of_two()
-    }
-
     pub(super) fn reader(&mut self, relief: &Arc<Relief>, account: Option<u64>) -> Reader<T> {
+        // Whoever comes now must not see what was published before.
+        self.flush();
         let cursor = Arc::new(Cursor::at(self.published));
         // Most often it stays the only one.
         self.readers.reserve_exact(1);
         self.readers.push(Seen { cursor: Arc::clone(&cursor), account, stuck: false });
         self.acknowledging |= account.is_some();
-        Reader::new(self.ring.subscribe(), cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
+        let batch = if account.is_some() { 1 } else { READ_AT_ONCE };
+        Reader::new(Arc::clone(&self.ring), batch, cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
     }
 
     pub(super) fn gap_reader(&self) -> GapReader {
@@ -88,35 +95,45 @@ impl<T: Clone, K> Channel<T, K> {
     }
 
     pub(super) fn publish(&mut self, item: T) {
-        // Fails only when nobody listens; the channel is about to be pruned then.
-        let _ = self.ring.send(item);
+        self.batch.push(item);
         self.published += 1;
         self.news = true;
+        if self.acknowledging {
+            // What the ledger knows of, is in the queue.
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            self.ring.extend(&mut self.batch);
+        }
     }
 
     /// Notes the event that is published next, for those who have to acknowledge it.
     #[inline]
-    pub(super) fn note(&self, ledger: Option<&Ledger>, position: u64) {
+    pub(super) fn note(&self, ledger: Option<&Ledger>, event: &Event) {
         if self.acknowledging {
-            self.note_for_readers(ledger, position);
+            self.note_for_readers(ledger, event);
         }
     }
 
     #[cold]
-    fn note_for_readers(&self, ledger: Option<&Ledger>, position: u64) {
+    fn note_for_readers(&self, ledger: Option<&Ledger>, event: &Event) {
         if let Some(ledger) = ledger {
-            ledger.published(self.readers.iter().filter_map(|reader| reader.account), position);
+            ledger.published(self.readers.iter().filter_map(|reader| reader.account), event);
         }
     }
 
     pub(super) fn publish_gap(&mut self, gap: Gap) {
-        let ring_size = self.ring_size() as u64;
-        GapLog::lock(&self.gaps).push(gap, self.published, self.published.saturating_sub(ring_size));
+        let oldest = self.published.saturating_sub((self.capacity + READ_AT_ONCE) as u64);
+        GapLog::lock(&self.gaps).push(gap, self.published, oldest);
         self.news = true;
     }
 
     /// The waker, if there is anything to wake readers for.
     pub(super) fn take_waker(&mut self) -> Option<Arc<Notify>> {
+        self.flush();
         std::mem::take(&mut self.news).then(|| Arc::clone(&self.waker))
     }
 
@@ -132,11 +149,11 @@ impl<T: Clone, K> Channel<T, K> {
         crowded
     }
 
-    /// How many items the slowest reader still has to take: a stuck one no more than the ring holds, since
-    /// what was dropped is none of them.
+    /// How many items the slowest reader still has to take: a stuck one no more than the ring and its own
+    /// buffer hold, since what was dropped is none of them.
     pub(super) fn lag(&self) -> u64 {
         let behind = self.readers.iter().map(|reader| self.published.saturating_sub(reader.cursor.position()));
-        behind.max().unwrap_or(0).min(self.ring_size() as u64)
+        behind.max().unwrap_or(0).min((self.capacity + READ_AT_ONCE) as u64)
     }
 
     pub(super) fn give_up_on_stuck(&mut self) {
@@ -158,10 +175,10 @@ impl<T: Clone, K> Channel<T, K> {
         self.readers.iter().map(|reader| Arc::clone(&reader.cursor))
     }
 
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
+        self.flush();
         self.readers.iter().for_each(|reader| reader.cursor.end_at(self.published));
-        // Without a sender the ring ends after what is in it.
-        drop(self.ring);
+        self.ring.close();
         self.waker.notify_waiters();
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct GapLog {
     /// The serial number of the newest entry, to be seen without the lock.
     newest: Arc<AtomicU64>,
     oversized: Totals,
+    /// How many reconnections without an ID there have been.
+    losses: u64,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ struct Entry {
     gap: Gap,
     /// All oversized events of the channel up to here: what merges differs by what a reader has seen.
     oversized: Totals,
+    /// The same for reconnections without an ID: what merges with a later one is still a loss.
+    losses: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -44,8 +48,9 @@ impl GapLog {
             self.oversized.events = self.oversized.events.saturating_add(*events);
             self.oversized.size = self.oversized.size.saturating_add(*size);
         }
+        self.losses += u64::from(matches!(gap, Gap::Reconnected { sent: None }));
         let serial = self.newest.load(Ordering::Relaxed) + 1;
-        self.entries.push_back(Entry { serial, at, gap, oversized: self.oversized });
+        self.entries.push_back(Entry { serial, at, gap, oversized: self.oversized, losses: self.losses });
         self.merge(oldest);
         self.newest.store(serial, Ordering::Release);
     }
@@ -88,14 +93,15 @@ pub(crate) struct GapReader {
     /// The serial number of the last gap that was taken.
     seen: u64,
     oversized: Totals,
+    losses: u64,
 }
 
 impl GapReader {
     pub(super) fn new(log: &Arc<Mutex<GapLog>>) -> Self {
         let locked = GapLog::lock(log);
         let newest = Arc::clone(&locked.newest);
-        let (seen, oversized) = (newest.load(Ordering::Relaxed), locked.oversized);
-        Self { log: Arc::clone(log), newest, seen, oversized }
+        let (seen, oversized, losses) = (newest.load(Ordering::Relaxed), locked.oversized, locked.losses);
+        Self { log: Arc::clone(log), newest, seen, oversized, losses }
     }
 
     /// The next gap that stands before the item at `position`.
@@ -112,10 +118,18 @@ impl GapReader {
         let entry = log.entries.get(unseen).filter(|entry| entry.at <= position)?;
         self.seen = entry.serial;
         let mut gap = entry.gap.clone();
-        if let Gap::Oversized { events, size, .. } = &mut gap {
-            *events = entry.oversized.events - self.oversized.events;
-            *size = entry.oversized.size.saturating_sub(self.oversized.size);
-            self.oversized = entry.oversized;
+        match &mut gap {
+            Gap::Oversized { events, size, .. } => {
+                *events = entry.oversized.events - self.oversized.events;
+                *size = entry.oversized.size.saturating_sub(self.oversized.size);
+                self.oversized = entry.oversized;
+            }
+            Gap::Reconnected { sent } => {
+                if std::mem::replace(&mut self.losses, entry.losses) != entry.losses {
+                    *sent = None;
+                }
+            }
+            Gap::Lagged { .. } => {}
         }
         Some(gap)
     }
@@ -144,13 +158,34 @@ mod tests {
         GapLog::lock(&log).push(oversized(10), 5, 0);
         assert_eq!(taken(&mut early, 4), []);
         assert_eq!(taken(&mut early, 5), [oversized(10)]);
-        GapLog::lock(&log).push(Gap::reconnected(None), 5, 0);
+        GapLog::lock(&log).push(Gap::reconnected(Some("w".into())), 5, 0);
         GapLog::lock(&log).push(oversized(7), 5, 0);
         GapLog::lock(&log).push(Gap::reconnected(Some("x".into())), 5, 0);
         let reconnected = Gap::reconnected(Some("x".into()));
         assert_eq!(taken(&mut early, 5), [oversized(7), reconnected.clone()]);
         let both = Gap::Oversized { event_type: Some("big".into()), id: None, events: 2, size: 17 };
         assert_eq!(taken(&mut late, 5), [both, reconnected]);
+    }
+
+    /// Also when the one that lost has left the ring, or something else stands between.
+    #[test]
+    fn a_reconnection_without_an_id_is_never_hidden_by_a_later_one_and_told_once() {
+        let resumed = || Gap::reconnected(Some("x".into()));
+        for at in [5, 100] {
+            let log = log();
+            let (mut early, mut late) = (GapReader::new(&log), GapReader::new(&log));
+            GapLog::lock(&log).push(Gap::reconnected(None), 5, 0);
+            assert_eq!(taken(&mut early, 5), [Gap::reconnected(None)]);
+            GapLog::lock(&log).push(oversized(7), 5, 0);
+            GapLog::lock(&log).push(resumed(), at, at - 1);
+            GapLog::lock(&log).push(oversized(7), at, at);
+            assert_eq!(taken(&mut early, at).into_iter().filter(|gap| *gap == resumed()).count(), 1);
+            let reconnected: Vec<_> =
+                taken(&mut late, at).into_iter().filter(|gap| gap.same_kind(&resumed())).collect();
+            assert_eq!(reconnected, [Gap::reconnected(None)]);
+            GapLog::lock(&log).push(resumed(), at + 1, at);
+            assert_eq!(taken(&mut late, at + 1), [resumed()]);
+        }
     }
 
     #[test]

@@ -9,10 +9,13 @@ mod gaps;
 mod ledger;
 mod reader;
 mod relief;
+mod ring;
+mod runs;
 mod tally;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -45,7 +48,7 @@ pub(crate) struct Hub {
 struct Channels {
     events: Vec<Channel<Event, Filter>>,
     transcript: Vec<Channel<TranscriptItem, ()>>,
-    /// How many events have been published, whether anybody listened or not.
+    /// Of the last event that was published, whether anybody listened or not.
     position: u64,
     /// The least capacity of them all.
     smallest: Option<usize>,
@@ -87,10 +90,19 @@ pub(crate) struct Brief {
     pub(crate) allowance: usize,
 }
 
+/// The position before a stream's first event. Each stream of the process has a range of its own, so that an
+/// event of one is never taken for an event of another, and none has to carry more than its position. There is
+/// room for 16 million streams of 10^12 events each.
+fn before_all() -> u64 {
+    static STREAMS: AtomicU64 = AtomicU64::new(0);
+    STREAMS.fetch_add(1, Ordering::Relaxed) << 40
+}
+
 impl Hub {
     /// `signal` wakes the task when something has been acknowledged.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
-        Self { channels: Mutex::default(), relief: Arc::default(), ledger: OnceLock::new(), signal }
+        let channels = Channels { position: before_all(), ..Channels::default() };
+        Self { channels: Mutex::new(channels), relief: Arc::default(), ledger: OnceLock::new(), signal }
     }
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
@@ -98,7 +110,7 @@ impl Hub {
     pub(crate) fn subscribe(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
         let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
-        let account = acknowledging.then(|| self.ledger().open(channel.ring_size()));
+        let account = acknowledging.then(|| self.ledger().open(channel.capacity()));
         let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
         let gaps = channel.gap_reader();
         channels.settle();
@@ -274,13 +286,13 @@ impl Publisher<'_> {
         }
         let event = build(*position);
         for channel in matching {
-            channel.note(self.ledger, *position);
+            channel.note(self.ledger, &event);
             channel.publish(event.clone());
         }
         transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
         // Most often the only one: it takes the event itself.
         if let Some(channel) = first {
-            channel.note(self.ledger, *position);
+            channel.note(self.ledger, &event);
             channel.publish(event);
         }
     }

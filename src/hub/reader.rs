@@ -1,27 +1,34 @@
 //! [`Reader`]: one consumer of one channel, with a [`Cursor`] that the publisher can see.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll};
 
-use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{Notify, broadcast};
 
 use super::relief::Relief;
+use super::ring::{Found, Ring};
 
 /// Takes a channel's items in order, each once.
 #[derive(Debug)]
-pub(crate) struct Reader<T> {
-    ring: broadcast::Receiver<T>,
+pub(crate) struct Reader<T: Clone> {
+    /// Out of the ring, and not yet taken.
+    buffer: VecDeque<T>,
+    ring: Arc<Ring<T>>,
+    /// How far the ring has been read.
+    next: u64,
+    /// How many items are moved into the buffer at once.
+    batch: usize,
     cursor: Arc<Cursor>,
     waker: Arc<Notify>,
     /// Made before the ring was last looked at, so that no wake-up falls between. Boxed once.
     notified: Pin<Box<OwnedNotified>>,
     relief: Arc<Relief>,
     /// Half the capacity: who has caught up to this much holds nobody up.
-    half: usize,
+    half: u64,
 }
 
 /// How far a reader has come. It alone moves it; the publisher looks, and once a turn is enough.
@@ -86,14 +93,16 @@ pub(crate) enum Taken<T> {
 
 impl<T: Clone> Reader<T> {
     pub(super) fn new(
-        ring: broadcast::Receiver<T>,
+        ring: Arc<Ring<T>>,
+        batch: usize,
         cursor: Arc<Cursor>,
         waker: Arc<Notify>,
         relief: Arc<Relief>,
         capacity: usize,
     ) -> Self {
         let notified = Box::pin(Arc::clone(&waker).notified_owned());
-        Self { ring, cursor, waker, notified, relief, half: capacity / 2 }
+        let next = ring.join();
+        Self { buffer: VecDeque::new(), ring, next, batch, cursor, waker, notified, relief, half: capacity as u64 / 2 }
     }
 
     /// How many items of the channel have gone by, taken or missed.
@@ -139,19 +148,35 @@ impl<T: Clone> Reader<T> {
         if self.relief.is_cut() {
             return Some(Taken::Closed);
         }
-        match self.ring.try_recv() {
-            Ok(item) => {
-                self.cursor.advance(1);
-                Some(Taken::Item(item))
-            }
-            Err(TryRecvError::Lagged(missed)) => {
+        match self.buffer.pop_front() {
+            Some(item) => Some(self.advance(item)),
+            None => self.refill(),
+        }
+    }
+
+    #[inline]
+    fn advance(&self, item: T) -> Taken<T> {
+        self.cursor.advance(1);
+        Taken::Item(item)
+    }
+
+    #[inline(never)]
+    fn refill(&mut self) -> Option<Taken<T>> {
+        match self.ring.take(&mut self.next, self.batch, &mut self.buffer) {
+            Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
+            Found::Lagged(missed) => {
                 self.cursor.missed.fetch_add(missed, Ordering::Relaxed);
                 self.cursor.advance(missed);
                 Some(Taken::Lagged(missed))
             }
-            Err(TryRecvError::Closed) => Some(Taken::Closed),
-            Err(TryRecvError::Empty) => None,
+            Found::Closed => Some(Taken::Closed),
+            Found::Nothing => None,
         }
+    }
+
+    /// How many items there are to take.
+    fn left(&self) -> u64 {
+        self.buffer.len() as u64 + self.ring.unread(self.next)
     }
 
     /// Tells who waits for it, once this reader has caught up.
@@ -164,7 +189,7 @@ impl<T: Clone> Reader<T> {
 
     #[cold]
     fn report(&self) {
-        let left = self.ring.len();
+        let left = self.left();
         if left <= self.half {
             self.relief.signal();
         }
@@ -174,9 +199,10 @@ impl<T: Clone> Reader<T> {
     }
 }
 
-impl<T> Drop for Reader<T> {
+impl<T: Clone> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.cursor.end_at(self.cursor.position() + self.ring.len() as u64);
+        self.cursor.end_at(self.cursor.position() + self.left());
+        self.ring.leave(self.next);
         self.cursor.gone.store(true, Ordering::Release);
         self.relief.finished();
     }

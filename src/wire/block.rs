@@ -15,6 +15,9 @@ pub(super) const RETAINED: usize = 128 * 1024;
 /// event is put together. So the limit is one on memory, and ordinary ones count as what they are.
 pub(super) const SMALL: usize = 4 * 1024;
 
+/// Lines up to this length are copied at this length.
+const SHORT: usize = 64;
+
 /// How much of the lines around its values an event may carry, so as to be copied in one piece.
 const SLACK: usize = 64;
 
@@ -162,24 +165,38 @@ impl Block {
     }
 
     /// More `data` lines, after at least two: as many as come. The first line that is something else.
-    pub(super) fn data_lines(&mut self, mut line: Line, lines: &mut Lines, chunk: &[u8]) -> Option<Line> {
+    #[inline]
+    pub(super) fn data_lines(&mut self, line: Line, lines: &mut Lines, chunk: &[u8]) -> Option<Line> {
         if !matches!(self.data, Value::InBuffer) {
             return Some(line);
         }
-        loop {
-            let Some(value) = chunk[line.range()].strip_prefix(b"data:") else { return Some(line) };
+        let (mut next, mut ahead) = (Some(line), *lines);
+        let before = self.data_buffer.len();
+        // What the buffer has to grow for, or cannot, is for the ordinary way.
+        let room = (self.data_buffer.capacity() - before).min(self.limit.saturating_sub(self.held));
+        while let Some(line) = next {
+            let Some(value) = chunk[line.range()].strip_prefix(b"data:") else { break };
             let value = value.strip_prefix(b" ").unwrap_or(value);
-            let more = value.len() + 1;
-            if self.held + more > self.limit || more > self.data_buffer.capacity() - self.data_buffer.len() {
-                // The buffer has to grow, or cannot: that is for the ordinary way.
-                return Some(line);
+            if self.data_buffer.len() - before + value.len() + SHORT >= room {
+                break;
             }
             self.data_buffer.push(b'\n');
-            self.data_buffer.extend_from_slice(value);
-            self.data_size += more as u64;
-            self.held += more;
-            line = lines.next(chunk)?;
+            // A short line is copied with what follows it, since that takes no call.
+            match chunk[line.end - value.len()..].first_chunk::<SHORT>() {
+                Some(more) if value.len() <= SHORT => {
+                    let end = self.data_buffer.len() + value.len();
+                    self.data_buffer.extend_from_slice(more);
+                    self.data_buffer.truncate(end);
+                }
+                _ => self.data_buffer.extend_from_slice(value),
+            }
+            next = ahead.next(chunk);
         }
+        let added = self.data_buffer.len() - before;
+        self.data_size += added as u64;
+        self.held += added;
+        *lines = ahead;
+        next
     }
 
     /// A `data` line begins whose value will come in pieces: see [`extend_data`](Self::extend_data).

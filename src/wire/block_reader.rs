@@ -13,7 +13,7 @@ use super::frame::{EventFrame, Frame, Values};
 use super::joined::MOST_KEPT;
 use super::lines::{Line, Lines};
 use super::partial::{Finished, Partial};
-use super::whole::{self, Outcome, WholeBlock};
+use super::whole::{self, Cut, Outcome, WholeBlock};
 
 #[derive(Debug)]
 pub(super) struct BlockReader {
@@ -23,6 +23,8 @@ pub(super) struct BlockReader {
     pub(super) whole: WholeBlock,
     /// Where the values stand of what is lent.
     pub(super) values: Values,
+    /// Nothing of a block has been taken in, and none is lent: what is unfinished is all in the chunk.
+    idle: bool,
     /// A frame of the block was lent: it is reset when the next is asked for.
     lent: bool,
     /// No line of the block has come.
@@ -30,6 +32,8 @@ pub(super) struct BlockReader {
     pub(super) comments: bool,
     /// A small block that the chunk's end cuts is left where it is, to be joined.
     pub(super) keeps_small: bool,
+    /// How far such a block has been read.
+    pub(super) cut: Option<Cut>,
     pub(super) carried: Carried,
     /// Text that was not UTF-8, replaced.
     replaced: String,
@@ -75,13 +79,21 @@ impl BlockReader {
             block: Block::new(limit),
             whole: WholeBlock::default(),
             values: Values::default(),
+            idle: true,
             lent: false,
             fresh: true,
             comments: false,
             keeps_small: true,
+            cut: None,
             carried: Carried::default(),
             replaced: String::new(),
         }
+    }
+
+    /// The block that was joined, to be lent next.
+    pub(super) fn take(&mut self, block: WholeBlock) -> Step {
+        (self.whole, self.values) = (block, block.values());
+        Step::Whole
     }
 
     /// As new, but for settings and the last event ID.
@@ -91,11 +103,17 @@ impl BlockReader {
         self.lent = false;
         self.carried.retry = None;
         self.fresh = true;
+        self.settle();
+    }
+
+    /// After whatever may have changed it.
+    fn settle(&mut self) {
+        self.idle = self.fresh && !self.lent && self.partial.is_fresh();
     }
 
     /// Nothing of a block has been taken in: what is unfinished is all in the chunk.
-    pub(super) fn is_between_blocks(&self) -> bool {
-        self.fresh && self.partial.is_fresh()
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle
     }
 
     /// Whether a block has begun and not come to its blank line.
@@ -106,7 +124,7 @@ impl BlockReader {
     /// Ends what was lent: the next block begins.
     #[inline]
     pub(super) fn take_back(&mut self) {
-        if self.lent {
+        if !self.idle && self.lent {
             self.end_block();
         }
     }
@@ -117,6 +135,7 @@ impl BlockReader {
         self.fresh = true;
         self.carried.retry = None;
         self.block.reset();
+        self.settle();
     }
 
     /// Reads up to the next thing to lend; `None` at the end of the chunk. `lines` are then where what is
@@ -126,7 +145,7 @@ impl BlockReader {
     pub(super) fn advance(&mut self, lines: &mut Lines, chunk: &[u8]) -> Option<Step> {
         loop {
             let mut line = None;
-            if self.is_between_blocks() {
+            if self.idle {
                 match self.skim(lines, chunk) {
                     Skimmed::Step(step) => return Some(step),
                     Skimmed::Block(first) => line = Some(first),
@@ -174,16 +193,17 @@ impl BlockReader {
             let mut ahead = lines;
             match whole::read(&mut ahead, first, chunk, self.block.limit()) {
                 Outcome::Whole(block) => {
-                    (self.whole, self.values) = (block, block.values());
-                    return (Read::Step(Step::Whole), ahead);
+                    return (Read::Step(self.take(block)), ahead);
                 }
-                Outcome::Cut if self.keeps_small && chunk.len() - first.start <= MOST_KEPT => {
+                Outcome::Cut(cut) if self.keeps_small && chunk.len() - first.start <= MOST_KEPT => {
+                    self.cut = Some(cut);
                     return (Read::End, Lines::from(first.start));
                 }
-                Outcome::Cut | Outcome::Other => {}
+                Outcome::Cut(_) | Outcome::Other => {}
             }
         }
         let read = self.read_lines(first, &mut lines, chunk);
+        self.settle();
         (read, lines)
     }
 
@@ -293,7 +313,7 @@ impl BlockReader {
     }
 
     fn lend_block<'a>(&'a mut self, chunk: &'a [u8]) -> Frame<'a> {
-        self.lent = true;
+        (self.lent, self.idle) = (true, false);
         dispatch::block(chunk, &mut self.block, &mut self.carried, &mut self.replaced, &mut self.values)
     }
 
@@ -312,10 +332,12 @@ impl BlockReader {
         if self.replaced.capacity() > RETAINED {
             self.replaced = String::new();
         }
+        self.settle();
     }
 
     /// What looked like a byte order mark and was none is the beginning of the first line.
     pub(super) fn begin_with(&mut self, piece: &[u8]) {
         self.partial.feed(piece, &[], &mut self.block, self.comments);
+        self.settle();
     }
 }

@@ -118,24 +118,21 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        self.let_go();
-        let (chunk, after_cr) = match self.take_rest() {
-            None => (chunk, self.after_cr),
-            Some(rest) => {
-                let mut joined = BytesMut::with_capacity(rest.len() + chunk.len());
-                joined.extend_from_slice(&rest);
-                joined.extend_from_slice(&chunk);
-                (joined.freeze(), false)
-            }
-        };
-        let mut start = self.skip_mark(&chunk);
+        if !self.reader.is_idle() {
+            // Whoever read to the end of the chunk may not have asked for more.
+            self.reader.take_back();
+            self.reader.leave(self.chunk.len(), &self.chunk);
+        }
+        let unread = self.joined.is_ready() || self.lines.position() < self.chunk.len();
+        let (chunk, after_cr) = if unread { (self.with_rest(&chunk), false) } else { (chunk, self.after_cr) };
+        let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
         // CR LF across chunks: the CR has ended the line already.
         let in_cr_lf = after_cr && chunk.get(start) == Some(&b'\n');
         if start < chunk.len() {
             self.after_cr = lines::ends_in_cr(&chunk);
         }
         start += usize::from(in_cr_lf);
-        self.lines = Lines::from(self.joined.complete(&chunk, start, in_cr_lf));
+        self.lines = Lines::from(self.joined.complete(&chunk, start, in_cr_lf, self.reader.block.limit()));
         self.chunk = chunk;
     }
 
@@ -190,23 +187,13 @@ impl Decoder {
         self.after_cr = false;
     }
 
-    /// What has not been read of the chunk at hand, if anything.
-    fn take_rest(&mut self) -> Option<Bytes> {
-        if self.chunk.is_empty() && !self.joined.is_ready() {
-            return None;
-        }
-        self.reader.take_back();
-        let rest = self.chunk.slice(self.lines.position().min(self.chunk.len())..);
-        let rest = match self.joined.take_rest() {
-            None => rest,
-            Some(mut joined) => {
-                joined.extend_from_slice(&rest);
-                joined.into()
-            }
-        };
-        self.reader.leave(self.chunk.len(), &self.chunk);
-        self.chunk = Bytes::new();
-        (!rest.is_empty()).then_some(rest)
+    /// A chunk with what has not been read before it.
+    #[cold]
+    fn with_rest(&mut self, chunk: &[u8]) -> Bytes {
+        let mut joined = BytesMut::from(&*self.joined.take_rest());
+        joined.extend_from_slice(&self.chunk[self.lines.position().min(self.chunk.len())..]);
+        joined.extend_from_slice(chunk);
+        joined.freeze()
     }
 
     /// One byte order mark at the very start of a stream is no part of it, however it is cut.

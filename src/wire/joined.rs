@@ -4,7 +4,8 @@
 //! that more chunks share, go the long way, piece by piece.
 
 use super::block_reader::{BlockReader, Step};
-use super::lines::Lines;
+use super::lines::{Line, Lines};
+use super::whole::{Cut, WholeBlock};
 
 /// The most bytes of a block that are kept to be joined with what follows.
 pub(super) const MOST_KEPT: usize = 4 * 1024;
@@ -15,9 +16,22 @@ const MOST_JOINED: usize = 8 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Joined {
     bytes: Vec<u8>,
-    lines: Lines,
-    /// To be read now, before the chunk.
-    ready: bool,
+    /// How far they have been read.
+    cut: Cut,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nothing is here, or it waits for the next chunk.
+    #[default]
+    Kept,
+    /// A block of the ordinary kind, to be lent.
+    Whole(WholeBlock),
+    /// It has been lent.
+    Lent,
+    /// Something else, read so far.
+    Other(Lines),
 }
 
 impl Joined {
@@ -26,9 +40,10 @@ impl Joined {
         !self.bytes.is_empty()
     }
 
+    /// There is something to be read now, before the chunk.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
-        self.ready
+        !matches!(self.stage, Stage::Kept)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -39,7 +54,9 @@ impl Joined {
     pub(super) fn leave(&mut self, lines: &mut Lines, chunk: &[u8], reader: &mut BlockReader) {
         let rest = lines.position().min(chunk.len());
         *lines = Lines::from(chunk.len());
-        if rest < chunk.len() && reader.is_between_blocks() && chunk.len() - rest <= MOST_KEPT {
+        if rest < chunk.len() && reader.is_idle() && chunk.len() - rest <= MOST_KEPT {
+            let Cut { values, line } = reader.cut.take().unwrap_or(Cut { line: rest, ..Cut::default() });
+            self.cut = Cut { values: values.moved(rest), line: line - rest };
             self.bytes.extend_from_slice(&chunk[rest..]);
         } else {
             reader.leave(rest, chunk);
@@ -48,59 +65,82 @@ impl Joined {
 
     /// Takes the end of the block from the next chunk, which goes on at `start`; where to go on there then. `in_cr_lf`:
     /// an LF came before it that belongs to the CR which was kept last.
-    pub(super) fn complete(&mut self, chunk: &[u8], start: usize, in_cr_lf: bool) -> usize {
+    pub(super) fn complete(&mut self, chunk: &[u8], start: usize, in_cr_lf: bool, limit: usize) -> usize {
         if self.bytes.is_empty() {
             return start;
         }
-        self.ready = true;
-        // Or the next LF would seem to be that of the CR.
-        self.bytes.extend(in_cr_lf.then_some(b'\n'));
-        self.lines = Lines::from(0);
-        match end_of_block(&chunk[start..], matches!(self.bytes.last(), Some(b'\n' | b'\r'))) {
-            Some(length) if self.bytes.len() + length <= MOST_JOINED => {
-                self.bytes.extend_from_slice(&chunk[start..start + length]);
-                start + length
-            }
-            // Not in sight: what was kept goes the long way.
-            _ => start,
+        self.stage = Stage::Other(Lines::from(0));
+        if in_cr_lf {
+            // Or the next LF would seem to be that of the CR.
+            self.bytes.push(b'\n');
+            self.cut.line += 1;
         }
+        let mut taken = start;
+        let mut lines = Lines::from(start);
+        while let Some(line) = lines.next(chunk) {
+            let end = self.bytes.len() + line.end - taken;
+            if end > MOST_JOINED {
+                break;
+            }
+            self.bytes.extend_from_slice(&chunk[taken..lines.position()]);
+            taken = lines.position();
+            let line = Line { start: self.cut.line, end };
+            if line.is_empty() {
+                if let Some(block) = self.cut.values.whole(&self.bytes, limit) {
+                    self.stage = Stage::Whole(block);
+                }
+                break;
+            }
+            if !self.cut.values.add(line, &self.bytes) {
+                break;
+            }
+            self.cut.line = self.bytes.len();
+        }
+        taken
     }
 
     /// Reads on; at the end of what there is, the chunk's turn has come.
     pub(super) fn advance(&mut self, reader: &mut BlockReader) -> Option<Step> {
-        // What is unfinished in here is finished by the chunk, not by the one after it.
-        reader.keeps_small = false;
-        let step = reader.advance(&mut self.lines, &self.bytes);
-        reader.keeps_small = true;
-        if step.is_none() {
-            reader.leave(self.lines.position().min(self.bytes.len()), &self.bytes);
-            self.bytes.clear();
-            self.ready = false;
+        match &mut self.stage {
+            Stage::Kept => return None,
+            Stage::Whole(block) => {
+                let step = reader.take(*block);
+                self.stage = Stage::Lent;
+                return Some(step);
+            }
+            Stage::Lent => {}
+            Stage::Other(lines) => {
+                let step = advance_in_pieces(lines, &self.bytes, reader);
+                if step.is_some() {
+                    return step;
+                }
+            }
         }
-        step
+        self.bytes.clear();
+        self.stage = Stage::Kept;
+        None
     }
 
-    /// What has not been read, if there is anything.
-    pub(super) fn take_rest(&mut self) -> Option<Vec<u8>> {
-        let position = if self.ready { self.lines.position() } else { 0 };
+    /// What has not been read.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.bytes);
-        self.ready = false;
-        rest.drain(..position.min(rest.len()));
-        (!rest.is_empty()).then_some(rest)
+        match std::mem::take(&mut self.stage) {
+            Stage::Kept | Stage::Whole(_) => {}
+            Stage::Lent => rest.clear(),
+            Stage::Other(lines) => drop(rest.drain(..lines.position().min(rest.len()))),
+        }
+        rest
     }
 }
 
-/// How far the block reaches that goes on here, its blank line included. `at_line_start`: its last line has come to
-/// its end.
-fn end_of_block(piece: &[u8], at_line_start: bool) -> Option<usize> {
-    let within = &piece[..piece.len().min(MOST_JOINED)];
-    let mut lines = Lines::from(0);
-    let mut first = !at_line_start;
-    while let Some(line) = lines.next(within) {
-        if line.is_empty() && !first {
-            return Some(lines.position());
-        }
-        first = false;
+#[inline(never)]
+fn advance_in_pieces(lines: &mut Lines, bytes: &[u8], reader: &mut BlockReader) -> Option<Step> {
+    // What is unfinished in here is finished by the chunk, not by the one after it.
+    reader.keeps_small = false;
+    let step = reader.advance(lines, bytes);
+    reader.keeps_small = true;
+    if step.is_none() {
+        reader.leave(lines.position().min(bytes.len()), bytes);
     }
-    None
+    step
 }

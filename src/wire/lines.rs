@@ -66,7 +66,7 @@ impl Line {
 const WINDOW: usize = 64;
 
 /// So many bytes of a line without its end, and the rest is searched for in one call.
-const LONG: usize = 48;
+const LONG: usize = 65;
 
 impl Lines {
     /// A cursor that begins `start` bytes into a chunk.
@@ -187,15 +187,13 @@ fn line_ends(window: &[u8; WINDOW]) -> (u64, u64) {
         line_feeds[index] = lane.cmp_eq(u8x16::splat(b'\n'));
         carriage_returns[index] = lane.cmp_eq(u8x16::splat(b'\r'));
     }
-    (bits(line_feeds), bits(carriage_returns))
+    let any = carriage_returns[0] | carriage_returns[1] | carriage_returns[2] | carriage_returns[3];
+    (bits(line_feeds), if any.move_mask() == 0 { 0 } else { bits(carriage_returns) })
 }
 
-/// A bit for each byte that is set; most often there is none at all.
+/// A bit for each byte that is set.
 #[inline]
 fn bits(lanes: [u8x16; 4]) -> u64 {
-    if (lanes[0] | lanes[1] | lanes[2] | lanes[3]).move_mask() == 0 {
-        return 0;
-    }
     let bits = |index: usize| u64::from(lanes[index].move_mask() as u16) << (16 * index);
     bits(0) | bits(1) | bits(2) | bits(3)
 }

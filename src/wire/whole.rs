@@ -26,38 +26,79 @@ pub(super) enum Outcome {
     /// Not of the ordinary kind.
     Other,
     /// No other line ends in the chunk; so far it was ordinary.
-    Cut,
+    Cut(Cut),
+}
+
+/// A block that is ordinary as far as it has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Cut {
+    pub(super) values: Fields,
+    /// Where the line begins that has not come to its end.
+    pub(super) line: usize,
+}
+
+/// The fields of a block so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fields {
+    data: Option<Line>,
+    event_type: Option<Line>,
+    id: Option<Line>,
+    /// From the first value to the last.
+    around: Option<Line>,
 }
 
 /// Reads a block whose `first` line, which is not empty, was popped from `lines` just now. `lines` are past
 /// its blank line if it was whole; otherwise they have gone somewhere, and the block has to be read again.
 #[inline]
 pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Outcome {
-    let (mut data, mut event_type, mut id) = (None, None, None);
-    let mut start = usize::MAX;
+    let mut fields = Fields::default();
     let mut line = first;
     loop {
-        let (field, name) = match &chunk[line.range()] {
-            [b'd', b'a', b't', b'a', b':', ..] => (&mut data, 5),
-            [b'e', b'v', b'e', b'n', b't', b':', ..] => (&mut event_type, 6),
-            [b'i', b'd', b':', ..] => (&mut id, 3),
-            _ => return Outcome::Other,
-        };
-        let value = value(chunk, line, name);
-        if field.replace(value).is_some() {
+        if !fields.add(line, chunk) {
             return Outcome::Other;
         }
-        start = start.min(value.start);
-        let end = line.end;
         match lines.next(chunk) {
-            None => return Outcome::Cut,
+            None => return Outcome::Cut(Cut { values: fields, line: lines.position() }),
             Some(blank) if blank.is_empty() => {
-                let Some(data) = data else { return Outcome::Other };
-                let block = WholeBlock { around: Line { start, end }, data, event_type, id };
-                return if block.is_ordinary(chunk, limit) { Outcome::Whole(block) } else { Outcome::Other };
+                return fields.whole(chunk, limit).map_or(Outcome::Other, Outcome::Whole);
             }
             Some(next) => line = next,
         }
+    }
+}
+
+impl Fields {
+    /// Takes a line that is not empty. False if it makes the block one of another kind.
+    #[inline]
+    pub(super) fn add(&mut self, line: Line, chunk: &[u8]) -> bool {
+        let (field, name) = match &chunk[line.range()] {
+            [b'd', b'a', b't', b'a', b':', ..] => (&mut self.data, 5),
+            [b'e', b'v', b'e', b'n', b't', b':', ..] => (&mut self.event_type, 6),
+            [b'i', b'd', b':', ..] => (&mut self.id, 3),
+            _ => return false,
+        };
+        let value = value(chunk, line, name);
+        let start = self.around.map_or(value.start, |around| around.start);
+        self.around = Some(Line { start, end: line.end });
+        field.replace(value).is_none()
+    }
+
+    /// The block, after its blank line, if it is within the limit, by the simplest of counts, and has an ID that counts.
+    #[inline]
+    pub(super) fn whole(self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
+        let Self { data: Some(data), event_type, id, around: Some(around) } = self else { return None };
+        // What counts twice is for the long way to count.
+        let small = |value: Option<Line>| value.is_none_or(|value| value.len() <= SMALL);
+        let id_counts = id.is_none_or(|id| memchr::memchr(0, &chunk[id.range()]).is_none());
+        let ordinary = around.len() <= limit && small(event_type) && small(id) && id_counts;
+        ordinary.then_some(WholeBlock { around, data, event_type, id })
+    }
+
+    /// The same, `by` bytes nearer to the beginning.
+    pub(super) fn moved(self, by: usize) -> Self {
+        let moved = |line: Line| Line { start: line.start - by, end: line.end - by };
+        let Self { data, event_type, id, around } = self;
+        Self { data: data.map(moved), event_type: event_type.map(moved), id: id.map(moved), around: around.map(moved) }
     }
 }
 
@@ -71,15 +112,6 @@ impl WholeBlock {
             event_type: self.event_type.map(span).unwrap_or_default(),
             id: self.id.map_or(Span::NONE, span),
         }
-    }
-
-    /// Within the limit, by the simplest of counts, and with an ID that counts.
-    #[inline]
-    fn is_ordinary(&self, chunk: &[u8], limit: usize) -> bool {
-        // What counts twice is for the long way to count.
-        let small = |value: Option<Line>| value.is_none_or(|value| value.len() <= SMALL);
-        let id_counts = self.id.is_none_or(|id| memchr::memchr(0, &chunk[id.range()]).is_none());
-        self.around.len() <= limit && small(self.event_type) && small(self.id) && id_counts
     }
 }
 

@@ -102,14 +102,15 @@ impl Outcome {
 }
 
 /// Pushes the chunks, pulls after each what there is, and ends the stream.
+///
+/// Pulls now this way and now that, which must make no difference.
 pub(crate) fn run(mut decoder: Decoder, chunks: impl IntoIterator<Item = Bytes>) -> Outcome {
     let mut frames = Vec::new();
     let mut after_chunk = Vec::new();
-    for chunk in chunks {
+    for (turn, chunk) in chunks.into_iter().enumerate() {
+        let way = turn + chunk.len();
         decoder.push(chunk);
-        while let Some(frame) = decoder.next_frame() {
-            frames.push(Owned::from(frame));
-        }
+        pull(&mut decoder, way, &mut frames);
         after_chunk.push(frames.len());
     }
     decoder.finish();
@@ -118,6 +119,23 @@ pub(crate) fn run(mut decoder: Decoder, chunks: impl IntoIterator<Item = Bytes>)
         panic!("a frame after the end of the stream: {:?}", Owned::from(frame));
     }
     Outcome { frames, after_chunk, last_event_id: decoder.current_last_event_id().to_owned() }
+}
+
+/// All frames that there are: one by one, together, or some of them one by one and then the others.
+pub(crate) fn pull(decoder: &mut Decoder, way: usize, frames: &mut Vec<Owned>) {
+    if way % 3 == 0 {
+        frames.extend(decoder.next_frame().map(Owned::from));
+        frames.extend(decoder.frames().next_frame().map(Owned::from));
+    }
+    if way % 3 == 1 {
+        while let Some(frame) = decoder.next_frame() {
+            frames.push(Owned::from(frame));
+        }
+    }
+    let mut rest = decoder.frames();
+    while let Some(frame) = rest.next_frame() {
+        frames.push(Owned::from(frame));
+    }
 }
 
 /// The whole input as one chunk.

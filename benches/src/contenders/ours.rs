@@ -22,11 +22,17 @@ fn drain(mut decoder: Decoder, input: Input) -> usize {
         decoder.push(chunk);
         let mut frames = decoder.frames();
         while let Some(frame) = frames.next_frame() {
-            if let Frame::Event(event) = frame {
-                drop(black_box(event.to_event()));
-                events += 1;
-            } else {
-                black_box(frame);
+            match frame {
+                Frame::Event(event) => {
+                    drop(black_box(event.to_event()));
+                    events += 1;
+                }
+                Frame::Comment(text) => {
+                    black_box(text);
+                }
+                other => {
+                    black_box(other);
+                }
             }
         }
     }

@@ -1,0 +1,82 @@
+//! [`Request`]: where attempts go, and with which headers.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::Error;
+use crate::target::Target;
+use crate::transport;
+
+/// What a caller asks for: replaced as a whole when it changes.
+///
+/// The one owner of authorization, of which there are two: the caller's own is a header, that of a URL is its
+/// userinfo and comes and goes with the URL. The one that was set last is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    target: Target,
+    headers: HeaderMap,
+}
+
+impl Request {
+    pub(crate) fn new(target: Target) -> Self {
+        Self { target, headers: HeaderMap::new() }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Goes elsewhere, with the authorization that is in the URL.
+    pub(crate) fn go_to(&mut self, target: Target) {
+        self.target = target;
+    }
+
+    /// Sets a header, in place of all values of the same name.
+    ///
+    /// # Errors
+    ///
+    /// When there would be too many.
+    pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
+        transport::may_insert(&self.headers, &name)?;
+        self.overrule(&name);
+        self.headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Adds one more value of a header.
+    ///
+    /// # Errors
+    ///
+    /// When there would be too many.
+    pub(crate) fn add(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
+        transport::may_append(&self.headers)?;
+        self.overrule(&name);
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, name: &HeaderName) {
+        self.overrule(name);
+        self.headers.remove(name);
+    }
+
+    /// All headers that the caller has set, in one way or the other.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if let Some(userinfo) = self.target.userinfo() {
+            let value = transport::basic_authorization(&userinfo.user, &userinfo.password);
+            // Base64 is a header value always.
+            if let Ok((name, value)) = transport::header(AUTHORIZATION, value) {
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+
+    /// Authorization that is set by hand replaces that of the URL.
+    fn overrule(&mut self, name: &HeaderName) {
+        if *name == AUTHORIZATION {
+            self.target.forget_userinfo();
+        }
+    }
+}
