@@ -158,7 +158,7 @@ impl Event {
     /// The last event ID when this event was dispatched, inherited from earlier blocks when this
     /// one set none; empty if there is none.
     pub fn last_event_id(&self) -> &str {
-        self.id().or(self.layout().inherited.as_deref()).unwrap_or_default()
+        self.id().unwrap_or_else(|| self.layout().inherited.as_deref().unwrap_or_default())
     }
 
     /// The reconnection time that this block set.

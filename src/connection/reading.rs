@@ -157,7 +157,7 @@ impl Reading {
                     turn.counts.events += 1;
                     if sieve.is_open() {
                         new_id |= event.id().is_some();
-                        publisher.event(event.event_type(), |position| event.to_event_at(position));
+                        publisher.event(event.event_type(), |position| event.event_at(position));
                     } else if sift_event(&mut publisher, event, sieve, &mut turn.counts) {
                         turn.moved |= event.id().is_some_and(|id| shared.set_last_event_id(id));
                     }
@@ -248,7 +248,7 @@ fn sift(publisher: &mut Publisher<'_>, id: Option<&str>, sieve: &mut Sieve, coun
 fn sift_event(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve, counts: &mut Counts) -> bool {
     let passes = sift(publisher, event.id(), sieve, counts);
     if passes {
-        publisher.event(event.event_type(), |position| event.to_event_at(position));
+        publisher.event(event.event_type(), |position| event.event_at(position));
     }
     passes
 }

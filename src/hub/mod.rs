@@ -61,8 +61,9 @@ impl Channels {
     /// After channels came or went. A closed hub keeps none: their readers end at once.
     fn settle(&mut self) {
         if self.closed {
-            self.events.clear();
-            self.transcript.clear();
+            // Made just now: nobody waits there to be woken.
+            self.events.drain(..).for_each(Channel::close);
+            self.transcript.drain(..).for_each(Channel::close);
         }
         let events = self.events.iter().map(Channel::capacity);
         let transcript = self.transcript.iter().map(Channel::capacity);

@@ -109,7 +109,8 @@ impl<T: Clone> Ring<T> {
         let mut slots = self.lock();
         slots.readers -= 1;
         let mut index = next.saturating_sub(slots.first) as usize;
-        for _ in index..slots.queue.len() {
+        let unread = slots.queue.len() - index;
+        for _ in 0..unread {
             index = slots.release(index, &mut gone);
         }
         slots.trim();

@@ -165,7 +165,7 @@ impl BlockReader {
     /// Reads what lies between two blocks, and blocks that are one line of data: most of most streams,
     /// and the state of a block in progress is not touched.
     #[inline(always)]
-    fn skim(&mut self, lines: &mut Lines, chunk: &[u8]) -> Skimmed {
+    fn skim(&self, lines: &mut Lines, chunk: &[u8]) -> Skimmed {
         let limit = self.block.limit();
         while let Some(line) = lines.next(chunk) {
             if line.is_empty() {

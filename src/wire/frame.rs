@@ -75,12 +75,12 @@ impl<'a> EventFrame<'a> {
     /// The event, owned: one allocation, of its own text's size.
     #[inline]
     pub fn to_event(&self) -> Event {
-        self.to_event_at(0)
+        self.event_at(0)
     }
 
     /// The same, as the one at this position of a stream.
     #[inline]
-    pub(crate) fn to_event_at(&self, position: u64) -> Event {
+    pub(crate) fn event_at(&self, position: u64) -> Event {
         let retry = Retry::new(self.carried.retry);
         let whole = Values { data: Span::new(0..self.text.len()), event_type: Span::default(), id: Span::NONE };
         let Values { data, event_type, id } = *self.values.unwrap_or(&whole);

@@ -55,7 +55,7 @@ impl Joined {
         let rest = lines.position().min(chunk.len());
         *lines = Lines::from(chunk.len());
         if rest < chunk.len() && reader.is_idle() && chunk.len() - rest <= MOST_KEPT {
-            let Cut { values, line } = reader.cut.take().unwrap_or(Cut { line: rest, ..Cut::default() });
+            let Cut { values, line } = reader.cut.take().unwrap_or_else(|| Cut { line: rest, ..Cut::default() });
             self.cut = Cut { values: values.moved(rest), line: line - rest };
             self.bytes.extend_from_slice(&chunk[rest..]);
         } else {
