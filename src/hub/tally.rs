@@ -76,6 +76,7 @@ mod tests {
         for _ in 0..10 {
             hub.publisher().event("message", |_| Event::builder().build().unwrap());
         }
+        hub.wake();
         let tally = hub.tally();
         let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx));
         assert!(matches!(taken, Poll::Ready(Taken::Item(_))));

@@ -13,6 +13,7 @@ fn publish(hub: &Hub, events: usize) {
     for _ in 0..events {
         hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
     }
+    hub.wake();
 }
 
 fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
