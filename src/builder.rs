@@ -185,6 +185,10 @@ impl StreamBuilder {
 
     /// Shuts the stream down when `stop` is done: `tokio::signal::ctrl_c`, a cancellation token, another
     /// task's end. Polled by the connection task, from [`connect`](Handle::connect) on.
+    ///
+    /// As with [`shutdown`](Handle::shutdown), what is queued can still be taken, nobody waits for that, and what is
+    /// acknowledged later is not saved. To give subscribers time, await `stop` yourself, and call
+    /// [`shutdown_with`](Handle::shutdown_with) then.
     pub fn stop_when<F>(self, stop: F) -> Self
     where
         F: Future<Output: Send> + Send + 'static,

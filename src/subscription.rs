@@ -13,7 +13,7 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{Account, GapReader, Reader, Subscribed, Taken};
+use crate::hub::{Account, GapReader, MOST_OPEN, Reader, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -129,7 +129,10 @@ impl Subscription {
         let reader = &mut self.reader;
         let taken = match &self.account {
             None => reader.poll_take(cx),
-            Some(account) => account.take(|| reader.poll_take(cx)),
+            Some(account) => {
+                let too_many = || unacknowledged(&self.seat, &self.name);
+                reader.poll_take_with(cx, |reader| account.take(|| reader.try_take(), too_many))
+            }
         };
         // A gap may have been logged after the look above, and before what was taken was published.
         match (self.gaps.next(position), taken) {
@@ -158,6 +161,20 @@ impl Subscription {
             Taken::Closed => None,
         }
     }
+}
+
+/// A subscription has taken more than can be told apart, and acknowledged none of it.
+#[cold]
+fn unacknowledged(seat: &Seat, subscription: &str) {
+    let (stream, unacknowledged) = (seat.link.shared().name(), MOST_OPEN);
+    tracing::warn!(
+        name: "unacknowledged",
+        target: "sseclient",
+        stream,
+        subscription,
+        unacknowledged,
+        "nothing newer is saved"
+    );
 }
 
 impl Stream for Subscription {

@@ -153,10 +153,11 @@ impl<T: Clone, K> Channel<T, K> {
         crowded
     }
 
-    /// How many items the slowest reader is behind; a stuck one no more than the ring holds.
+    /// How many items the slowest reader still has to take: a stuck one no more than the ring and its own
+    /// buffer hold, since what was dropped is none of them.
     pub(super) fn lag(&self) -> u64 {
         let behind = self.readers.iter().map(|reader| self.published.saturating_sub(reader.cursor.position()));
-        behind.max().unwrap_or(0)
+        behind.max().unwrap_or(0).min((self.capacity + READ_AT_ONCE) as u64)
     }
 
     pub(super) fn give_up_on_stuck(&mut self) {

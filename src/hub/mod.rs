@@ -12,6 +12,8 @@ mod relief;
 mod ring;
 mod runs;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,8 +27,8 @@ use crate::state::State;
 
 use self::channel::Channel;
 pub(crate) use self::gaps::GapReader;
-pub(crate) use self::ledger::Account;
 use self::ledger::Ledger;
+pub(crate) use self::ledger::{Account, MOST_OPEN};
 use self::reader::Cursor;
 pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;
