@@ -74,6 +74,10 @@ impl Joined {
         }
         let mut taken = start;
         let mut lines = Lines::from(start);
+        // The line that was cut may be long: its end is worth a call.
+        if !lines.seek(chunk) {
+            return taken;
+        }
         while let Some(line) = lines.next(chunk) {
             let end = self.bytes.len() + line.end - taken;
             if end > MOST_JOINED {
