@@ -149,9 +149,9 @@ impl StreamBuilder {
         self.set(|config| config.max_event_size = bytes)
     }
 
-    /// How many events a subscription's queue holds at least (it is rounded up to a power of two);
-    /// 256 by default, from 4 to 1,048,576. It is allocated at once, some 40 bytes for each event, and
-    /// shared by subscriptions with the same filter.
+    /// How many events a subscription's queue holds; 256 by default, from 4 to 1,048,576. Up to 64 more may be in the
+    /// subscription's hands. An empty queue needs no memory; a full one some 24 bytes for each event besides the
+    /// event itself, which subscriptions with the same filter share.
     pub fn capacity(self, events: usize) -> Self {
         self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
     }
@@ -185,6 +185,10 @@ impl StreamBuilder {
 
     /// Shuts the stream down when `stop` is done: `tokio::signal::ctrl_c`, a cancellation token, another
     /// task's end. Polled by the connection task, from [`connect`](Handle::connect) on.
+    ///
+    /// As with [`shutdown`](Handle::shutdown), what is queued can still be taken, nobody waits for that, and what is
+    /// acknowledged later is not saved. To give subscribers time, await `stop` yourself, and call
+    /// [`shutdown_with`](Handle::shutdown_with) then.
     pub fn stop_when<F>(self, stop: F) -> Self
     where
         F: Future<Output: Send> + Send + 'static,

@@ -1,5 +1,7 @@
 //! [`Change`], [`Apply`] and [`Resume`]: what callers can change of a stream that runs.
 
+use std::fmt;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
@@ -11,7 +13,7 @@ use crate::transport::{self, LAST_EVENT_ID};
 /// A change of a stream's request: see [`Handle::update`](crate::Handle::update).
 ///
 /// Setters never fail; the first mistake is what the update returns, and then nothing is changed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use = "a change is made by returning it"]
 pub struct Change {
     /// `None` removes.
@@ -80,7 +82,7 @@ impl Change {
     }
 
     /// Sets `Authorization: Bearer …` (RFC 6750).
-    pub fn bearer_auth(self, token: impl std::fmt::Display) -> Self {
+    pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
         self.header(AUTHORIZATION, format!("Bearer {token}"))
     }
 
@@ -186,5 +188,18 @@ impl Change {
     fn refuse(mut self, mistake: Error) -> Self {
         self.mistake.get_or_insert(mistake);
         self
+    }
+}
+
+/// Names alone: the values of headers and of the query may be secrets.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("url", &self.target)
+            .field("query", &self.query.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .field("keep_last_event_id", &self.keep_id)
+            .field("mistake", &self.mistake)
+            .finish()
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const CAPACITY: usize = 256;
 /// The least capacity that makes sense: below it a turn could not publish anything.
 pub(crate) const MIN_CAPACITY: usize = 4;
 
-/// The most: tokio allocates the whole ring at once, 40 bytes for each event.
+/// The most: a million events that nobody takes are a mistake already.
 pub(crate) const MAX_CAPACITY: usize = 1 << 20;
 
 /// How many events the connection task publishes before it lets others run: half of tokio's

@@ -117,3 +117,28 @@ impl fmt::Debug for Credentials {
         f.write_str("Credentials")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[tokio::test]
+    async fn what_a_source_gives_is_secret_and_takes_the_place_of_what_was_set() {
+        let mut given = headers(&[("authorization", "new"), ("x-tenant", "a")]);
+        given.append("x-tenant", HeaderValue::from_static("b"));
+        let credentials = Credentials::new(move |_| std::future::ready(Ok::<_, Error>(given.clone())));
+        let own = HeaderName::from_static("last-event-id");
+        let set = headers(&[("authorization", "old"), ("accept", "text/event-stream")]);
+        let sent = credentials.ask(CredentialsReason::First, set, own).await.unwrap();
+        let mut expected = headers(&[("authorization", "new"), ("accept", "text/event-stream"), ("x-tenant", "a")]);
+        expected.append("x-tenant", HeaderValue::from_static("b"));
+        assert_eq!(sent, expected);
+        for (name, value) in &sent {
+            assert_eq!(value.is_sensitive(), name != "accept", "{name}");
+        }
+    }
+}

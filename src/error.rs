@@ -117,8 +117,15 @@ impl ErrorKind {
 const TRANSIENT_STATUSES: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// For tests of programs that handle errors: one without a cause. A response that was refused is
+    /// [`refused`](Self::refused).
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::build(kind, message.into(), None, None)
+    }
+
+    /// For tests of programs that handle errors: the refusal of a response with this status.
+    pub fn refused(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
+        Self::with_response(ErrorKind::Status, format!("the server answered {status}"), status, headers, body.into())
     }
 
     pub(crate) fn with_source(

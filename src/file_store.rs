@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{Mutex, oneshot};
 
 use crate::store::ResumeStore;
 
@@ -25,25 +27,42 @@ use crate::store::ResumeStore;
 /// # Cancel safety
 ///
 /// A save that is given up may still be carried out, in the background; it never overwrites a later one of
-/// the same store.
+/// the same store, since that waits for it. A disk that hangs holds one thread, however often it is tried.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    inner: Arc<Inner>,
+    files: Arc<Files>,
+    /// Held by the thread that is at the files.
+    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Files {
     path: PathBuf,
-    /// The number of the newest save that was carried out.
-    carried_out: Mutex<u64>,
-    asked: AtomicU64,
 }
 
 impl FileStore {
     /// Keeps the ID in the file at `path`. Nothing is touched before the first use.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let (carried_out, asked) = (Mutex::new(0), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { path: path.into(), carried_out, asked }) }
+        Self { files: Arc::new(Files { path: path.into() }), turn: Arc::default() }
+    }
+
+    /// Files block, and a disk that hangs blocks for good. So not in the runtime's blocking pool: the
+    /// names of hosts are resolved there, and the runtime's end waits for all that is in it.
+    async fn off_the_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let files = Arc::clone(&self.files);
+        let (tell, told) = oneshot::channel();
+        thread::Builder::new().name("sseclient-file".into()).spawn(move || {
+            let done = work(&files);
+            // Before whoever asked goes on: the next turn is free then.
+            drop((files, turn));
+            // Nobody may wait for it any more.
+            let _ = tell.send(done);
+        })?;
+        told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that was at the file panicked")))
     }
 }
 
@@ -51,23 +70,15 @@ impl ResumeStore for FileStore {
     type Error = io::Error;
 
     async fn load(&self) -> io::Result<Option<String>> {
-        let inner = Arc::clone(&self.inner);
-        off_the_runtime(move || inner.load()).await
+        self.off_the_runtime(Files::load).await
     }
 
     async fn save(&self, id: String) -> io::Result<()> {
-        let inner = Arc::clone(&self.inner);
-        let number = inner.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        off_the_runtime(move || inner.save(number, &id)).await
+        self.off_the_runtime(move |files| files.save(&id)).await
     }
 }
 
-/// Files block.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-impl Inner {
+impl Files {
     fn load(&self) -> io::Result<Option<String>> {
         match (read(&self.path), read(&self.beside("previous"))) {
             (Ok(Some(id)), _) => Ok(Some(id)),
@@ -82,12 +93,7 @@ impl Inner {
         }
     }
 
-    fn save(&self, number: u64, id: &str) -> io::Result<()> {
-        // Also keeps two saves apart, one of which was given up.
-        let mut carried_out = self.carried_out.lock().unwrap_or_else(PoisonError::into_inner);
-        if *carried_out >= number {
-            return Ok(());
-        }
+    fn save(&self, id: &str) -> io::Result<()> {
         // Always the same name: a program that is killed leaves one such file behind, not one each time.
         let new = self.beside("new");
         write(&new, id)?;
@@ -96,9 +102,7 @@ impl Inner {
             fs::rename(&self.path, self.beside("previous"))?;
         }
         fs::rename(&new, &self.path)?;
-        self.sync_directory()?;
-        *carried_out = number;
-        Ok(())
+        self.sync_directory()
     }
 
     fn beside(&self, extension: &str) -> PathBuf {
@@ -160,12 +164,10 @@ mod tests {
         directory
     }
 
-    fn saved(path: &Path, ids: &[&str]) -> Inner {
-        let inner = Inner { path: path.to_owned(), carried_out: Mutex::new(0), asked: AtomicU64::new(0) };
-        for (number, id) in (1..).zip(ids) {
-            inner.save(number, id).unwrap();
-        }
-        inner
+    fn saved(path: &Path, ids: &[&str]) -> Files {
+        let files = Files { path: path.to_owned() };
+        ids.iter().for_each(|id| files.save(id).unwrap());
+        files
     }
 
     #[test]
@@ -193,23 +195,46 @@ mod tests {
         let directory = directory("steps");
         let path = directory.join("id");
         assert_eq!(saved(&path, &[]).load().unwrap(), None);
-        let inner = saved(&path, &["1", ""]);
-        assert_eq!(inner.load().unwrap().as_deref(), Some(""));
+        let files = saved(&path, &["1", ""]);
+        assert_eq!(files.load().unwrap().as_deref(), Some(""));
         // The old file is out of the way, the new one not yet in its place.
-        fs::rename(&path, inner.beside("new")).unwrap();
-        assert_eq!(inner.load().unwrap().as_deref(), Some("1"));
-        fs::write(inner.beside("previous"), "nonsense").unwrap();
-        assert_eq!(inner.load().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        fs::rename(&path, files.beside("new")).unwrap();
+        assert_eq!(files.load().unwrap().as_deref(), Some("1"));
+        fs::write(files.beside("previous"), "nonsense").unwrap();
+        assert_eq!(files.load().unwrap_err().kind(), io::ErrorKind::InvalidData);
         fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn a_save_that_comes_late_does_not_undo_a_later_one() {
-        let directory = directory("late");
-        let inner = saved(&directory.join("id"), &["1", "2", "3"]);
-        inner.save(2, "2").unwrap();
-        assert_eq!(inner.load().unwrap().as_deref(), Some("3"));
-        assert!(inner.save(4, "a\nb").is_err());
+    fn an_id_that_the_format_cannot_hold_is_refused_and_the_one_before_stays() {
+        let directory = directory("line-feed");
+        let files = saved(&directory.join("id"), &["1"]);
+        assert_eq!(files.save("a\nb").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(files.load().unwrap().as_deref(), Some("1"));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// Nobody opens a pipe for writing before somebody reads from it.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_one_thread_and_nothing_that_was_given_up_is_saved_later() {
+        let directory = directory("hangs");
+        let store = FileStore::new(directory.join("id"));
+        let pipe = store.files.beside("new");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for number in 0..20 {
+            let mut given_up = tokio_test::task::spawn(store.save(number.to_string()));
+            assert!(given_up.poll().is_pending());
+        }
+        assert_eq!(Arc::strong_count(&store.files), 2, "one thread is at the files");
+
+        // The disk comes back: the thread goes on, and fails, since a pipe keeps nothing.
+        let reader = File::open(&pipe).unwrap();
+        fs::remove_file(&pipe).unwrap();
+        drop(reader);
+        store.save("the next".into()).await.unwrap();
+        assert_eq!(store.load().await.unwrap().as_deref(), Some("the next"));
+        assert!(!store.files.beside("previous").exists());
         fs::remove_dir_all(directory).unwrap();
     }
 }

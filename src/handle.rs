@@ -133,7 +133,7 @@ impl Handle {
     /// ```
     pub fn update(&self, change: impl FnOnce(Change) -> Change, apply: Apply) -> Update {
         match self.change(change(Change::default()), apply) {
-            Ok(number) => Update::new(self.monitor(), number),
+            Ok(number) => Update::new(self.monitor(), number, apply),
             Err(error) => Update::refused(error),
         }
     }
@@ -254,8 +254,10 @@ impl Handle {
         shared.drain(deadline);
         let ended = self.monitor().ended();
         let outcome = async move {
-            let (delivered, dropped) = tally.settle(deadline).await;
+            tally.settle(deadline).await;
             let reason = ended.await;
+            // After the end: at a deadline that comes before the close it is not known yet what is left.
+            let (delivered, dropped) = tally.counts();
             Drained { delivered, dropped, last_event_id: shared.last_event_id(), reason }
         };
         Draining { outcome: Box::pin(outcome) }

@@ -78,7 +78,8 @@
 //! # Stopping
 //!
 //! [`Handle::shutdown`] is signalled at the call; [`Handle::shutdown_with`] lets subscribers empty their
-//! queues until a deadline; [`StreamBuilder::stop_when`] ties the stream to Ctrl-C, say. Dropping all handles and subscriptions ends the task
+//! queues until a deadline; [`StreamBuilder::stop_when`] ties the stream to Ctrl-C, say, and waits for
+//! nobody. Dropping all handles and subscriptions ends the task
 //! as well, in whatever phase. A [`Monitor`] keeps nothing alive.
 //!
 //! # Logs
@@ -99,7 +100,7 @@
 //! | WARN | `left_out` | `what`, `error` | a request goes without the last event ID, which HTTP cannot carry |
 //! | WARN | `lagged` | `stream`, `subscription` (its name), `missed` | a subscription lost its oldest events |
 //! | WARN | `missing` | `stream`, `subscription`, `gap` | another loss, for those who see [bare events](Subscription::into_events) |
-//! | WARN | `unacknowledged` | `unacknowledged` | too many events are not acknowledged |
+//! | WARN | `unacknowledged` | `stream`, `subscription`, `unacknowledged` | too many events are not acknowledged |
 //!
 //! # Secrets
 //!
@@ -134,6 +135,7 @@ mod drain;
 mod error;
 mod event;
 mod event_stream;
+mod failure;
 mod file_store;
 mod filter;
 mod handle;
@@ -162,12 +164,13 @@ pub use crate::drain::{Drain, Drained, Draining};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Event, EventBuilder};
 pub use crate::event_stream::{EventStream, StreamBody};
+pub use crate::failure::{Decision, Failure};
 pub use crate::file_store::FileStore;
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
 pub use crate::monitor::{Monitor, StateChanges};
 pub use crate::response_head::ResponseHead;
-pub use crate::retry::{Decision, Failure, ReconnectPolicy};
+pub use crate::retry::ReconnectPolicy;
 pub use crate::state::{CloseReason, State};
 pub use crate::stats::Stats;
 pub use crate::store::{Commit, ResumeStore};

@@ -45,16 +45,20 @@ impl Monitor {
         self.shared.stats()
     }
 
-    /// Waits until a change has taken effect.
-    pub(crate) async fn applied(&self, change: u64) -> Result<(), Error> {
+    /// Waits until a change has taken effect. `beside`: it was to do so beside the open response; it alone
+    /// has failed when an attempt there has. Other changes go with the next attempt then.
+    pub(crate) async fn applied(&self, change: u64, beside: bool) -> Result<(), Error> {
+        let failure = |standing: &Standing| {
+            let failed = standing.not_replaced.as_ref().filter(|(last, _)| beside && *last >= change);
+            failed.map(|(_, cause)| cause.clone())
+        };
         let over = |standing: &Standing| {
-            let failed = standing.not_replaced.as_ref().is_some_and(|(last, _)| *last >= change);
-            standing.applied >= change || failed || standing.state.close_reason().is_some()
+            standing.applied >= change || failure(standing).is_some() || standing.state.close_reason().is_some()
         };
         match self.shared.standings().wait_for(over).await {
             Ok(standing) if standing.applied >= change => Ok(()),
-            Ok(standing) => match (&standing.not_replaced, standing.state.close_reason()) {
-                (Some((_, cause)), None) => Err(cause.clone()),
+            Ok(standing) => match (failure(&standing), standing.state.close_reason()) {
+                (Some(cause), None) => Err(cause),
                 (_, reason) => Err(closed(reason)),
             },
             // Cannot happen: the sender lives as long as `self`.

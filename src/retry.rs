@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
 
 use crate::error::{Error, ErrorKind};
+pub(crate) use crate::failure::{Decision, Failure};
 
 /// Browsers' and the Python library's reconnection time.
 const RECONNECTION_TIME: Duration = Duration::from_secs(3);
@@ -85,71 +86,6 @@ enum Verdicts {
     Final,
     Transient,
     All,
-}
-
-/// What to do after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Decision {
-    /// Wait exactly this long, then try again.
-    RetryAfter(Duration),
-    /// Close the stream for good.
-    Stop,
-}
-
-/// What a policy knows when an attempt failed or a response ended.
-#[derive(Debug, Clone)]
-pub struct Failure<'a> {
-    pub(crate) error: &'a Error,
-    pub(crate) retries: u32,
-    pub(crate) reconnection_time: Duration,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) open_for: Option<Duration>,
-    pub(crate) failing_for: Duration,
-    pub(crate) suggestion: Decision,
-}
-
-impl<'a> Failure<'a> {
-    /// What happened: its kind is the class of the failure. The end of a response is one, too
-    /// ([`ErrorKind::EndOfStream`]).
-    pub fn error(&self) -> &'a Error {
-        self.error
-    }
-
-    /// The status, if a response was refused.
-    pub fn status(&self) -> Option<StatusCode> {
-        self.error.status()
-    }
-
-    /// How often it has been tried again since the last healthy response.
-    pub fn retries(&self) -> u32 {
-        self.retries
-    }
-
-    /// The reconnection time: the server's last `retry` within bounds, or the policy's own.
-    pub fn reconnection_time(&self) -> Duration {
-        self.reconnection_time
-    }
-
-    /// The refused response's `Retry-After`, at most an hour.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    /// How long the response was open; none if there was none.
-    pub fn open_for(&self) -> Option<Duration> {
-        self.open_for
-    }
-
-    /// How long ago the first failure since the last healthy response was.
-    pub fn failing_for(&self) -> Duration {
-        self.failing_for
-    }
-
-    /// What the policy does if nobody decides otherwise.
-    pub fn suggestion(&self) -> Decision {
-        self.suggestion
-    }
 }
 
 impl ReconnectPolicy {
@@ -251,6 +187,11 @@ impl ReconnectPolicy {
     #[must_use]
     pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decide: Some(Arc::new(decide)), ..self }
+    }
+
+    /// What this policy decides, chance aside: for tests of programs that [decide](Self::decide_with).
+    pub fn decision(&self, failure: &Failure<'_>) -> Decision {
+        self.decide(failure.clone(), 0.0)
     }
 
     pub(crate) fn initial_reconnection_time(&self) -> Duration {
@@ -358,6 +299,8 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     const fn seconds(seconds: u64) -> Duration {
@@ -374,15 +317,7 @@ mod tests {
     }
 
     fn after(error: &Error, retries: u32) -> Failure<'_> {
-        Failure {
-            error,
-            retries,
-            reconnection_time: seconds(3),
-            retry_after: None,
-            open_for: None,
-            failing_for: Duration::ZERO,
-            suggestion: Decision::Stop,
-        }
+        Failure::new(error).with_retries(retries)
     }
 
     fn wait(policy: &ReconnectPolicy, failure: Failure<'_>, random: f64) -> Option<f64> {

@@ -36,7 +36,7 @@ pub struct Stats {
     pub last_event: Option<Duration>,
     /// How long ago the last byte came.
     pub last_byte: Option<Duration>,
-    /// How many events the slowest subscriber is behind.
+    /// How many events the slowest subscriber has still to take: at most what its queue holds.
     pub lag: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{Account, GapReader, Reader, Subscribed, Taken};
+use crate::hub::{Account, GapReader, MOST_OPEN, Reader, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -117,31 +117,64 @@ impl Subscription {
         delivery
     }
 
+    #[inline]
     fn poll_next_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        let position = self.held_back.as_ref().map_or_else(|| self.reader.position(), |(position, _)| *position);
+        if self.held_back.is_some() {
+            return Poll::Ready(self.next_held_back());
+        }
+        let position = self.reader.position();
         if let Some(gap) = self.gaps.next(position) {
             return Poll::Ready(Some(Delivery::Gap(gap)));
-        }
-        if let Some((_, delivery)) = self.held_back.take() {
-            return Poll::Ready(Some(delivery));
         }
         let reader = &mut self.reader;
         let taken = match &self.account {
             None => reader.poll_take(cx),
-            Some(account) => account.take(|| reader.poll_take(cx)),
+            Some(account) => {
+                let too_many = || unacknowledged(&self.seat, &self.name);
+                reader.poll_take_with(cx, |reader| account.take(|| reader.try_take(), too_many))
+            }
         };
-        let taken = taken.map(|taken| match taken {
+        // A gap may have been logged after the look above, and before what was taken was published.
+        match (self.gaps.next(position), taken) {
+            (None, Poll::Ready(Taken::Item(event))) => Poll::Ready(Some(Delivery::Event(event))),
+            (None, Poll::Ready(taken)) => Poll::Ready(self.delivery(taken)),
+            (None, Poll::Pending) => Poll::Pending,
+            (Some(gap), taken) => {
+                if let Poll::Ready(taken) = taken {
+                    self.held_back = self.delivery(taken).map(|delivery| (position, delivery));
+                }
+                Poll::Ready(Some(Delivery::Gap(gap)))
+            }
+        }
+    }
+
+    #[cold]
+    fn next_held_back(&mut self) -> Option<Delivery> {
+        let gap = self.held_back.as_ref().and_then(|(position, _)| self.gaps.next(*position));
+        gap.map(Delivery::Gap).or_else(|| self.held_back.take().map(|(_, delivery)| delivery))
+    }
+
+    fn delivery(&mut self, taken: Taken<Event>) -> Option<Delivery> {
+        match taken {
             Taken::Item(event) => Some(Delivery::Event(event)),
             Taken::Lagged(missed) => Some(Delivery::Gap(self.lagged(missed))),
             Taken::Closed => None,
-        });
-        // A gap may have been logged after the look above, and before what was taken was published.
-        let Some(gap) = self.gaps.next(position) else { return taken };
-        if let Poll::Ready(Some(delivery)) = taken {
-            self.held_back = Some((position, delivery));
         }
-        Poll::Ready(Some(Delivery::Gap(gap)))
     }
+}
+
+/// A subscription has taken more than can be told apart, and acknowledged none of it.
+#[cold]
+fn unacknowledged(seat: &Seat, subscription: &str) {
+    let (stream, unacknowledged) = (seat.link.shared().name(), MOST_OPEN);
+    tracing::warn!(
+        name: "unacknowledged",
+        target: "sseclient",
+        stream,
+        subscription,
+        unacknowledged,
+        "nothing newer is saved"
+    );
 }
 
 impl Stream for Subscription {

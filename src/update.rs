@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::change::Apply;
 use crate::error::Error;
 use crate::monitor::Monitor;
 
@@ -23,8 +24,9 @@ pub struct Update {
 pub struct Applied {}
 
 impl Update {
-    pub(crate) fn new(monitor: Monitor, change: u64) -> Self {
-        Self { outcome: Box::pin(async move { monitor.applied(change).await.map(|()| Applied {}) }) }
+    pub(crate) fn new(monitor: Monitor, change: u64, apply: Apply) -> Self {
+        let beside = apply == Apply::MakeBeforeBreak;
+        Self { outcome: Box::pin(async move { monitor.applied(change, beside).await.map(|()| Applied {}) }) }
     }
 
     pub(crate) fn refused(error: Error) -> Self {

@@ -1,10 +1,10 @@
-//! What a user sees of one connection: events, reconnection, resumption, verdicts, changes.
+//! What a user sees of one connection: events, reconnection, resumption, changes.
 
 mod support;
 
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
+use sseclient::{Client, Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
 use support::{OPEN, Server, within};
 
 const SOON: Duration = Duration::from_millis(10);
@@ -130,61 +130,6 @@ async fn the_request_is_what_the_standard_asks_for_and_what_the_caller_set() {
         assert_eq!(support::header(request, name).as_deref(), Some(value), "{name}");
     }
     assert_eq!(request.to_ascii_lowercase().matches("last-event-id").count(), 1);
-}
-
-#[tokio::test]
-async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
-    let page = "content-type: text/html\r\ncontent-length: 5\r\n\r\nsorry";
-    for (head, kind, is_final) in [
-        ("404 Not Found", ErrorKind::Status, true),
-        ("401 Unauthorized", ErrorKind::Status, true),
-        ("201 Created", ErrorKind::Status, true),
-        ("302 Found\r\nlocation: /there", ErrorKind::Redirect, true),
-        ("302 Found", ErrorKind::Status, true),
-        ("200 OK", ErrorKind::ContentType, true),
-        ("408 Request Timeout", ErrorKind::Status, false),
-        ("425 Too Early", ErrorKind::Status, false),
-        ("429 Too Many Requests", ErrorKind::Status, false),
-        ("500 Internal Server Error", ErrorKind::Status, false),
-        ("502 Bad Gateway", ErrorKind::Status, false),
-        ("503 Service Unavailable", ErrorKind::Status, false),
-        ("504 Gateway Timeout", ErrorKind::Status, false),
-        ("501 Not Implemented", ErrorKind::Status, true),
-    ] {
-        let server = Server::answering(vec![format!("HTTP/1.1 {head}\r\n{page}"), opened_with("data: up\n\n")]).await;
-        let handle = stream(&server.url);
-        let mut events = handle.subscribe(Filter::all());
-        let mut states = handle.state_changes();
-        handle.connect();
-        if is_final {
-            let reason = within(handle.closed()).await;
-            let error = reason.error().expect(head);
-            assert_eq!((error.kind(), error.is_final()), (kind, true), "{head}");
-            assert_eq!(error.status().unwrap().as_str(), &head[..3]);
-            assert_eq!(&error.body().unwrap()[..], b"sorry", "{head}");
-            assert_eq!(error.headers().unwrap()["content-length"], "5");
-            assert!(events.recv().await.is_none(), "{head}");
-            assert_eq!(server.requests().len(), 1, "{head}");
-        } else {
-            let cause = loop {
-                if let State::Waiting { cause, .. } = within(states.recv()).await.expect(head) {
-                    break cause;
-                }
-            };
-            assert_eq!((cause.kind(), cause.is_final()), (kind, false), "{head}");
-            assert_eq!(short(&mut events).await, "message=up#", "{head}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn no_content_stops_for_good_and_is_no_error() {
-    let server = Server::answering(vec!["HTTP/1.1 204 No Content\r\n\r\n".into()]).await;
-    let (handle, mut events) = follow(&server.url);
-    assert!(within(events.recv()).await.is_none());
-    assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
-    assert!(handle.closed().await.into_result().is_ok());
-    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -109,10 +109,19 @@ fn errors_and_what_users_hold_can_go_anywhere() {
     fn anywhere<T: Send + Sync + Unpin + 'static>() {}
     fn clonable<T: Clone + Send + Sync>() {}
     clonable::<Error>();
+    clonable::<sseclient::Failure<'_>>();
     anywhere::<Client>();
     anywhere::<sseclient::StreamBuilder>();
     anywhere::<Handle>();
     anywhere::<sseclient::Monitor>();
+    anywhere::<sseclient::ReconnectPolicy>();
+    anywhere::<sseclient::FileStore>();
+    anywhere::<sseclient::Change>();
+    anywhere::<sseclient::Update>();
+    anywhere::<sseclient::Draining>();
+    anywhere::<sseclient::Drained>();
+    anywhere::<sseclient::Stats>();
+    anywhere::<sseclient::ResponseHead>();
     anywhere::<sseclient::Subscription>();
     anywhere::<sseclient::Events>();
     anywhere::<sseclient::Transcript>();
@@ -120,6 +129,8 @@ fn errors_and_what_users_hold_can_go_anywhere() {
     anywhere::<sseclient::Shutdown>();
     anywhere::<sseclient::State>();
     anywhere::<sseclient::CloseReason>();
+    anywhere::<sseclient::CredentialsReason>();
+    anywhere::<sseclient::TranscriptItem>();
     anywhere::<Event>();
     anywhere::<sseclient::Filter>();
     anywhere::<sseclient::wire::Decoder>();

@@ -1,23 +1,15 @@
-//! Changing a stream that runs: credentials, headers, URL, where to resume, and a second response beside the first.
+//! Changing a stream that runs: headers, URL, where to resume, and a second response beside the first.
 
 mod support;
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use sseclient::{
-    Apply, Change, Client, CredentialsReason, Delivery, ErrorKind, Filter, Gap, Handle, Resume, StreamBuilder,
-    Subscription,
-};
+use sseclient::{Apply, Change, Client, Delivery, ErrorKind, Filter, Gap, Handle, Resume, StreamBuilder, Subscription};
 use support::{Connection, OPEN, Server, header, until, within};
 use tokio::sync::Notify;
 
 const SOON: Duration = Duration::from_millis(1);
-const UNAUTHORIZED: &str =
-    "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
 
 fn stream(url: &str) -> StreamBuilder {
     Client::new().stream(url).reconnection_time(SOON)
@@ -55,75 +47,6 @@ async fn two_responses(first: &str, second: &str) -> Server {
         }
     })
     .await
-}
-
-/// Gives `token-1`, `token-2`, …, and notes why.
-fn tokens(reasons: &Arc<Mutex<Vec<String>>>) -> impl Fn(CredentialsReason) -> std::future::Ready<Answer> + use<> {
-    let reasons = Arc::clone(reasons);
-    move |reason| {
-        let mut reasons = reasons.lock().unwrap();
-        reasons.push(match reason {
-            CredentialsReason::First => "first".to_owned(),
-            CredentialsReason::Reconnect => "reconnect".to_owned(),
-            CredentialsReason::Rejected { status, challenge, .. } => format!("{status}, {challenge:?}"),
-            other => panic!("{other:?}"),
-        });
-        let token = format!("Bearer token-{}", reasons.len());
-        std::future::ready(Ok(HeaderMap::from_iter([(AUTHORIZATION, token.parse().unwrap())])))
-    }
-}
-
-type Answer = Result<HeaderMap, Infallible>;
-
-#[tokio::test]
-async fn credentials_are_asked_for_before_each_attempt_and_once_more_when_they_were_refused() {
-    let answers = [format!("{OPEN}data: 1\n\n"), UNAUTHORIZED.to_owned(), format!("{OPEN}data: 2\n\n")];
-    let server = Server::answering([&answers[..], &[UNAUTHORIZED.to_owned()]].concat()).await;
-    let reasons = Arc::default();
-    let (handle, mut events) = follow(stream(&server.url).credentials(tokens(&reasons)));
-    assert_eq!(short(&mut events).await, "1");
-    assert_eq!(short(&mut events).await, "reconnected after None");
-    assert_eq!(short(&mut events).await, "2");
-    // Refused twice in a row: the policy decides, and the default one stops.
-    let reason = within(handle.closed()).await;
-    assert_eq!(reason.error().and_then(|error| error.status()).unwrap(), 401);
-    let sent: Vec<String> = server.headers("authorization").into_iter().map(Option::unwrap).collect();
-    assert_eq!(sent, [1, 2, 3, 4, 5].map(|token| format!("Bearer token-{token}")));
-    let rejected = "401 Unauthorized, Some(\"Bearer error=\\\"expired\\\"\")";
-    assert_eq!(*reasons.lock().unwrap(), ["first", "reconnect", rejected, "reconnect", rejected]);
-}
-
-#[tokio::test]
-async fn a_source_of_credentials_that_fails_is_asked_again_later() {
-    let server = Server::answering(vec![format!("{OPEN}data: 1\n\n")]).await;
-    let asked = Mutex::new(0);
-    let source = move |_| {
-        let mut asked = asked.lock().unwrap();
-        *asked += 1;
-        std::future::ready(if *asked < 3 { Err("the token server is down") } else { Ok(HeaderMap::new()) })
-    };
-    let (handle, mut events) = follow(stream(&server.url).credentials(source));
-    assert_eq!(short(&mut events).await, "1");
-    assert_eq!(handle.stats().failures[&ErrorKind::Credentials], 2);
-}
-
-#[tokio::test]
-async fn a_source_of_credentials_that_hangs_does_not_hold_up_a_shutdown() {
-    let server = Server::answering(vec![OPEN.to_owned()]).await;
-    let alive = Arc::new(());
-    let kept = Arc::clone(&alive);
-    let source = move |_| {
-        let kept = Arc::clone(&kept);
-        async move {
-            let _kept = kept;
-            std::future::pending::<Answer>().await
-        }
-    };
-    let (handle, _events) = follow(stream(&server.url).credentials(source));
-    until("the source is asked", || Arc::strong_count(&alive) == 3).await;
-    within(handle.shutdown()).await;
-    until("its future is dropped", || Arc::strong_count(&alive) < 3).await;
-    assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -303,6 +226,26 @@ async fn a_second_response_that_is_refused_leaves_the_first_open() {
     assert!(handle.state().is_open());
     more.notify_one();
     assert_eq!(short(&mut events).await, "2");
+}
+
+#[tokio::test]
+async fn a_change_for_the_next_attempt_is_not_over_when_a_second_response_is_refused() {
+    let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
+    let server = Server::start(move |number, mut connection| async move {
+        connection.send(if number == 1 { refusal } else { OPEN }).await;
+        connection.closed().await;
+    })
+    .await;
+    let (handle, _events) = follow(stream(&server.url));
+    within(handle.opened()).await.unwrap();
+    let mut next = tokio_test::task::spawn(handle.update(|request| request.header("x-next", "1"), Apply::NextAttempt));
+    let beside = handle.update(|request| request.header("x-beside", "1"), Apply::MakeBeforeBreak);
+    assert_eq!(within(beside).await.unwrap_err().status().unwrap(), 500);
+    assert!(next.poll().is_pending(), "it goes with the next attempt");
+    handle.reconnect();
+    within(next).await.unwrap();
+    assert_eq!(server.headers("x-next"), [None, Some("1".into()), Some("1".into())]);
+    assert_eq!(server.headers("x-beside"), [None, Some("1".into()), Some("1".into())]);
 }
 
 #[tokio::test]

@@ -3,42 +3,58 @@
 
 mod support;
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Client, Commit, Filter, ResumeStore, SubscribeOptions};
+use sseclient::{Client, Commit, Filter, ReconnectPolicy, ResumeStore, SubscribeOptions};
 use support::{OPEN, Server, within};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Instrument as _, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Each line in short: level, name, fields, and the span that it is in.
+/// Each line in short: level, name, fields, and the span that it is in. A span is a line of its own, too.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
-struct Names(Vec<&'static str>);
+/// ` name=value` for each field.
+struct Fields(String);
 
-impl Visit for Names {
-    fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
-        self.0.push(field.name());
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() != "message" {
+            write!(self.0, " {}={value:?}", field.name()).unwrap();
+        }
+    }
+}
+
+impl Lines {
+    fn note(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Fields), span: &str) {
+        if metadata.target() == "sseclient" {
+            let mut fields = Fields(String::new());
+            record(&mut fields);
+            let line = format!("{} {}{} in {span}", metadata.level(), metadata.name(), fields.0);
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, span: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let parent = context.span(id).and_then(|span| span.parent()).map_or("-", |parent| parent.name());
+        self.note(span.metadata(), |fields| span.record(fields), parent);
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let metadata = event.metadata();
-        if metadata.target() != "sseclient" {
-            return;
-        }
-        let mut fields = Names(Vec::new());
-        event.record(&mut fields);
         let span = context.event_span(event).map_or("-", |span| span.name());
-        let fields: Vec<_> = fields.0.into_iter().filter(|name| *name != "message").collect();
-        let line = format!("{} {} {} in {span}", metadata.level(), metadata.name(), fields.join(" "));
-        self.0.lock().unwrap().push(line);
+        self.note(event.metadata(), |fields| event.record(fields), span);
     }
 }
 
@@ -58,17 +74,27 @@ impl ResumeStore for Broken {
 }
 
 #[tokio::test]
-async fn the_life_of_a_stream_is_logged_under_stable_names() {
+async fn what_happens_to_a_stream_is_logged_under_stable_names() {
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
-    let many: String = (0..1_000).map(|_| "data: x\n\n").collect();
+    // Inside another span, which the stream outlives.
+    let stories = async {
+        a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
+        a_subscriber_acknowledges_nothing(&lines).await;
+    };
+    stories.instrument(tracing::info_span!("somebody's")).await;
+}
+
+async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
+    let many = "data: x\n\n".repeat(1_000);
     let server = Server::answering(vec![
         "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(),
         format!("{OPEN}id: a\u{7f}\ndata: x\n\n{many}"),
         "HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
     ])
     .await;
-    let stream = Client::new().stream(&server.url).name("prices").reconnection_time(Duration::ZERO);
+    let url = format!("{}?token=secret", server.url.replace("http://", "http://user:secret@"));
+    let stream = Client::new().stream(url).name("prices").reconnection_time(Duration::ZERO);
     let handle = stream.resume_store(Broken, Commit::Delivery).build().unwrap();
     let slow = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("slow").capacity(4));
     let mut slow = slow.into_events();
@@ -76,23 +102,48 @@ async fn the_life_of_a_stream_is_logged_under_stable_names() {
     within(handle.closed()).await;
     while within(slow.recv()).await.is_some() {}
     within(handle.shutdown()).await;
-    let mut lines = lines.0.lock().unwrap().clone();
-    let failed = "WARN store_failed error in sseclient";
+    let mut lines = lines.take();
+    let failed = "WARN store_failed error=the ID could not be saved (worth another try) in sseclient";
     assert!(lines.iter().any(|line| line == failed));
     // How often, and when, is the store's business.
     lines.retain(|line| line != failed);
-    assert_eq!(
-        lines,
-        [
-            "DEBUG connecting attempt in sseclient",
-            "INFO waiting attempt delay_ms kind error in sseclient",
-            "DEBUG connecting attempt in sseclient",
-            "INFO open attempt status version in sseclient",
-            "INFO waiting attempt delay_ms kind error in sseclient",
-            "WARN left_out what error in sseclient",
-            "DEBUG connecting attempt in sseclient",
-            "WARN closed reason kind error in sseclient",
-            "WARN lagged stream subscription missed in -",
-        ]
-    );
+    assert_eq!(lines, story(&server.url));
+}
+
+fn story(url: &str) -> [String; 10] {
+    let gone = "the server answered 404 Not Found (final)";
+    [
+        format!("INFO sseclient stream=\"prices\" url={url}?… in -"),
+        "DEBUG connecting attempt=1 in sseclient".to_owned(),
+        "INFO waiting attempt=2 delay_ms=0 kind=Status error=the server answered 503 Service Unavailable (worth another \
+         try) in sseclient"
+            .to_owned(),
+        "DEBUG connecting attempt=2 in sseclient".to_owned(),
+        "INFO open attempt=2 status=200 version=HTTP/1.1 in sseclient".to_owned(),
+        "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream (worth another try) in \
+         sseclient"
+            .to_owned(),
+        "WARN left_out what=\"the last event ID\" error=HTTP cannot carry the last event ID (final) in sseclient"
+            .to_owned(),
+        "DEBUG connecting attempt=2 in sseclient".to_owned(),
+        format!("WARN closed reason={gone} kind=Status error={gone} in sseclient"),
+        "WARN lagged stream=\"prices\" subscription=\"slow\" missed=997 in somebody's".to_owned(),
+    ]
+}
+
+async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
+    /// More than are told apart.
+    const MANY: usize = 65_536 + 10;
+    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(MANY))]).await;
+    let stream = Client::new().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());
+    let handle = stream.capacity(MANY).build().unwrap();
+    let options = SubscribeOptions::default().name("hoarder").acknowledging();
+    let mut hoarder = handle.subscribe_with(Filter::all(), options);
+    handle.connect();
+    while within(hoarder.recv()).await.is_some() {}
+    within(handle.shutdown()).await;
+    let mut lines = lines.take();
+    lines.retain(|line| line.starts_with("WARN"));
+    let once = "WARN unacknowledged stream=\"orders\" subscription=\"hoarder\" unacknowledged=65536 in somebody's";
+    assert_eq!(lines, [once]);
 }

@@ -21,6 +21,7 @@ const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 /// How long the server takes a token, from its first use: a slow machine lets none expire on its way.
 const LIFE: Duration = Duration::from_millis(200);
+/// So many tokens expire; the one after them stays good.
 const EXPIRIES: u64 = 10;
 const ROTATIONS: u64 = 100;
 /// The events of 10 ms, at a thousand a second.
@@ -89,9 +90,20 @@ fn assert_each_once_in_order(numbers: &[u64]) {
 /// What the token server and the event server know, in numbers. Tokens are numbered from 1.
 #[derive(Default)]
 struct Tokens {
+    /// How often a token was asked for.
+    calls: AtomicU64,
     issued: AtomicU64,
     expired: AtomicU64,
     refused: AtomicU64,
+}
+
+/// What a source knows of its token.
+#[derive(Clone, Copy)]
+enum Knows {
+    /// When it expires.
+    Expiry,
+    /// That it was refused.
+    Refusal,
 }
 
 impl Tokens {
@@ -101,18 +113,27 @@ impl Tokens {
         good
     }
 
-    /// A source that keeps its token until it is refused.
-    fn source(self: &Arc<Self>) -> impl Fn(CredentialsReason) -> Ready<Result<HeaderMap, Infallible>> + use<> {
+    /// A source that keeps its token for as long as it knows nothing against it.
+    fn source(
+        self: &Arc<Self>,
+        knows: Knows,
+    ) -> impl Fn(CredentialsReason) -> Ready<Result<HeaderMap, Infallible>> + use<> {
         let tokens = Arc::clone(self);
         move |reason| {
-            let is_needed = matches!(reason, CredentialsReason::First | CredentialsReason::Rejected { .. });
+            tokens.calls.fetch_add(1, SeqCst);
+            let is_needed = match (knows, reason) {
+                (_, CredentialsReason::First | CredentialsReason::Rejected { .. }) => true,
+                (Knows::Expiry, _) => tokens.issued.load(SeqCst) <= tokens.expired.load(SeqCst),
+                (Knows::Refusal, _) => false,
+            };
             let token = tokens.issued.fetch_add(u64::from(is_needed), SeqCst) + u64::from(is_needed);
             ready(Ok(HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer token-{token}").parse().unwrap())])))
         }
     }
 }
 
-/// A server that checks tokens, ends a response when its token expires, and sends 204 when all is said.
+/// A server that checks tokens, ends a response when its token expires, as all but the last do, and sends 204 when
+/// all is said.
 async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Server {
     let tokens = Arc::clone(tokens);
     Server::hearing(move |_, mut connection| {
@@ -128,7 +149,7 @@ async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Se
                 connection.send(OPEN).await;
                 tokio::select! {
                     () = tell(&mut connection, sent, newest) => {}
-                    () = sleep(LIFE) => tokens.expired.store(token, SeqCst),
+                    () = sleep(LIFE), if token <= EXPIRIES => tokens.expired.store(token, SeqCst),
                 }
             }
         }
@@ -136,18 +157,18 @@ async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Se
     .await
 }
 
-/// Follows such a server through its expiries.
-async fn outlive(subscribers: usize) {
+/// Follows such a server through its expiries. How often its source was asked.
+async fn outlive(subscribers: usize, knows: Knows) -> u64 {
     let tokens = Arc::<Tokens>::default();
     let newest = watch::Sender::new(1);
     let server = strict_server(&tokens, newest.subscribe()).await;
-    let handle = stream(&server.url).credentials(tokens.source()).build().unwrap();
+    let handle = stream(&server.url).credentials(tokens.source(knows)).build().unwrap();
     let follow = |_| tokio::spawn(collect(handle.subscribe(Filter::all()), watch::Sender::default()));
     let followers: Vec<_> = (0..subscribers).map(follow).collect();
     handle.connect();
     tokio::select! {
         () = produce(&newest, Duration::from_millis(5), 1) => {}
-        () = until("tokens expire", || tokens.refused.load(SeqCst) >= EXPIRIES) => {}
+        () = until("the last token is accepted", || handle.stats().opens > EXPIRIES) => {}
     }
     let last = *newest.borrow();
     drop(newest);
@@ -156,14 +177,22 @@ async fn outlive(subscribers: usize) {
         assert_each_once_in_order(&numbers);
         assert_eq!(numbers.len() as u64, last);
     }
-    let [issued, expired, refused] = [&tokens.issued, &tokens.expired, &tokens.refused].map(|count| count.load(SeqCst));
-    println!("{subscribers} subscribers: {last} events, {expired} expiries, {refused} refusals, {issued} tokens");
-    assert_eq!((issued - 1, expired), (refused, refused), "one token for each expiry, and the first");
+    let Tokens { calls, issued, expired, refused } = &*tokens;
+    let [calls, issued, expired, refused] = [calls, issued, expired, refused].map(|count| count.load(SeqCst));
+    println!("{subscribers} subscribers: {last} events, {expired} expiries, {refused} refusals, {calls} calls");
+    assert_eq!((issued, expired), (EXPIRIES + 1, EXPIRIES), "one token for each expiry, and the first");
+    assert_eq!(refused, if let Knows::Refusal = knows { EXPIRIES } else { 0 });
+    calls
 }
 
 #[tokio::test]
-async fn tokens_that_expire_lose_nobody_and_cost_one_call_each_however_many_subscribers_there_are() {
-    tokio::join!(outlive(1), outlive(20));
+async fn tokens_that_expire_lose_nobody_and_cost_as_many_calls_however_many_subscribers_there_are() {
+    // Before the first attempt, and before the one that is told to stop.
+    let ends = 2;
+    for (knows, calls) in [(Knows::Expiry, EXPIRIES), (Knows::Refusal, 2 * EXPIRIES)] {
+        let asked = tokio::join!(outlive(1, knows), outlive(20, knows));
+        assert_eq!(asked, (calls + ends, calls + ends));
+    }
 }
 
 /// A server that resumes, and takes so long to answer that the response before sends more meanwhile.

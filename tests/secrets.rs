@@ -2,12 +2,17 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::ready;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use sseclient::{Client, Filter};
-use support::{OPEN, Server, within};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sseclient::{Apply, Change, Client, Filter, Handle};
+use support::{OPEN, Server, header, within};
 
 /// In every secret of these tests.
 const MARKER: &str = "hunter2";
@@ -27,32 +32,71 @@ impl io::Write for Log {
     }
 }
 
-#[tokio::test]
-async fn no_log_line_debug_or_error_shows_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
-    let server = Server::answering(vec![
-        format!("{OPEN}data: a\n\n"),
-        format!("HTTP/1.1 503 Busy\r\nset-cookie: s={MARKER}\r\n\r\n"),
-        format!("HTTP/1.1 404 Gone\r\nset-cookie: s={MARKER}\r\n\r\nbody {MARKER}"),
-    ])
-    .await;
-    let url = server.url.replace("http://", &format!("http://{MARKER}:{MARKER}@")) + "?token=" + MARKER;
+/// A stream that is full of secrets: in its URL, its headers, its credentials, and a change to come.
+fn secretive(url: &str, shown: &mut String) -> Handle {
+    let url = url.replace("http://", &format!("http://{MARKER}:{MARKER}@")) + "?token=" + MARKER;
+    let source = |_| ready(Ok::<_, Infallible>(HeaderMap::from_iter([(AUTHORIZATION, MARKER.parse().unwrap())])));
     let builder = Client::new()
         .stream(url)
         .header("cookie", format!("session={MARKER}"))
         .header("x-api-key", MARKER)
         .query("key", MARKER)
-        .reconnection_time(std::time::Duration::ZERO);
-    let mut shown = format!("{builder:?}");
+        .credentials(source)
+        .reconnection_time(Duration::ZERO);
+    write!(shown, "{builder:?}").unwrap();
     let handle = builder.build().unwrap();
     handle.set_header("x-token", MARKER).unwrap();
+    // The second change is refused whole.
+    for value in [MARKER.to_owned(), format!("{MARKER}\n")] {
+        let update = handle.update(
+            |request: Change| {
+                let change = request.query("change", MARKER).header("x-change", value).bearer_auth(MARKER);
+                write!(shown, "{change:?}").unwrap();
+                change
+            },
+            Apply::NextAttempt,
+        );
+        write!(shown, "{update:?}").unwrap();
+    }
+    handle
+}
+
+/// What is refused, with secrets in it.
+fn mistakes(shown: &mut String) {
+    for bad in [
+        format!("http://{MARKER}:{MARKER}@/?{MARKER}"),
+        format!("http://{MARKER} {MARKER}"),
+        format!("ftp://{MARKER}@host/{MARKER}?{MARKER}"),
+    ] {
+        write!(shown, "{:?}", Client::new().stream(bad).build().unwrap_err()).unwrap();
+    }
+    let bad_header = Client::new().stream("http://h/").header("x-key", format!("{MARKER}\n")).build().unwrap_err();
+    write!(shown, "{bad_header:?}").unwrap();
+}
+
+/// Logs this thread to `log` for as long as the guard lives.
+fn logging_to(log: &Log) -> tracing::subscriber::DefaultGuard {
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_default(subscriber)
+}
+
+#[tokio::test]
+async fn no_log_line_debug_or_error_shows_a_secret() {
+    let log = Log::default();
+    let _guard = logging_to(&log);
+    let opened = OPEN.replacen("\r\n", &format!("\r\nset-cookie: s={MARKER}\r\n"), 1);
+    let server = Server::answering(vec![
+        format!("{opened}data: a\n\n"),
+        format!("HTTP/1.1 503 Busy\r\nset-cookie: s={MARKER}\r\n\r\n"),
+        format!("HTTP/1.1 404 Gone\r\nset-cookie: s={MARKER}\r\n\r\nbody {MARKER}"),
+    ])
+    .await;
+    let mut shown = String::new();
+    let handle = secretive(&server.url, &mut shown);
     let mut events = handle.subscribe(Filter::all());
     let mut transcript = handle.transcript();
     handle.connect();
@@ -65,19 +109,16 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     let reason = handle.closed().await;
     let error = reason.error().unwrap();
     write!(shown, "{handle:?} {events:?} {:?} {reason:?} {reason} {error:?} {error}", handle.monitor()).unwrap();
-    for bad in [
-        format!("http://{MARKER}:{MARKER}@/?{MARKER}"),
-        format!("http://{MARKER} {MARKER}"),
-        format!("ftp://{MARKER}@host/{MARKER}?{MARKER}"),
-    ] {
-        write!(shown, "{:?}", Client::new().stream(bad).build().unwrap_err()).unwrap();
-    }
-    let bad_header = Client::new().stream("http://h/").header("x-key", format!("{MARKER}\n")).build().unwrap_err();
-    write!(shown, "{bad_header:?}").unwrap();
+    mistakes(&mut shown);
 
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("sseclient"), "the log was captured");
-    assert!(server.requests()[0].contains(MARKER), "the secrets were sent");
+    assert!(shown.contains("x-change") && shown.contains("ResponseHead"), "the change and the head were shown");
+    let request = &server.requests()[0];
+    for sent in ["x-api-key", "x-token", "x-change", "authorization", "cookie"] {
+        assert!(header(request, sent).unwrap().contains(MARKER), "{sent} was sent");
+    }
+    assert!(request.contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}")), "the query was sent");
     for (what, text) in [("shown", &shown), ("logged", &logged)] {
         let line = text.lines().find(|line| line.contains(MARKER));
         assert!(line.is_none(), "{what}: {line:?}");

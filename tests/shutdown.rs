@@ -64,6 +64,26 @@ async fn at_the_deadline_what_is_left_is_dropped_and_subscriptions_end() {
     assert!(within(one.recv()).await.is_none());
 }
 
+/// The stream's runtime does not run while the drain's clock goes on.
+#[test]
+fn what_is_left_is_counted_also_when_the_deadline_comes_before_the_connection_task_does() {
+    let runtime = || tokio::runtime::Builder::new_current_thread();
+    let streams = runtime().enable_all().build().unwrap();
+    let drains = runtime().enable_time().start_paused(true).build().unwrap();
+    let (_server, handle, [mut one]) = streams.block_on(queued());
+    streams.block_on(take(&mut one, 3));
+    let mut draining = {
+        let _clock = drains.enter();
+        handle.shutdown_with(Drain { deadline: Duration::ZERO })
+    };
+    assert!(drains.block_on(async { tokio::time::timeout(LONG, &mut draining).await }).is_err());
+    streams.block_on(within(handle.closed()));
+    let ending = std::thread::spawn(move || streams.block_on(within(handle.shutdown())));
+    assert_eq!(counts(&drains.block_on(draining)), (0, EVENTS - 3));
+    assert!(drains.block_on(one.recv()).is_none());
+    ending.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_subscription_that_is_dropped_holds_up_no_drain_and_what_it_left_is_counted() {
     let (_server, handle, [one, mut two]) = queued().await;

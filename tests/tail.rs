@@ -157,13 +157,17 @@ fn a_204_is_a_clean_end() {
 
 #[test]
 fn one_response_is_followed_without_reconnection_and_its_clean_end_is_a_success() {
-    let (_server, tail) = answered_once(&["--json", "--no-reconnect"], "data: x\n\n");
-    let finished = tail.finish();
-    finished.assert_quiet_success();
-    assert_eq!(
-        finished.stdout.last().unwrap(),
-        r#"{"type":"state","state":"closed","reason":"the server ended the stream"}"#
-    );
+    for beside in [&[][..], &["--max-retries", "3"], &["--retry", "1"], &["--standard"]] {
+        let args = [&["--json", "--no-reconnect"], beside].concat();
+        let (_server, tail) = answered_once(&args, "data: x\n\n");
+        let finished = tail.finish();
+        finished.assert_quiet_success();
+        assert_eq!(
+            finished.stdout.last().unwrap(),
+            r#"{"type":"state","state":"closed","reason":"the server ended the stream"}"#,
+            "{args:?}"
+        );
+    }
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     pub(crate) max_retries: Option<u32>,
 
-    /// Follow one response only: do not reconnect.
-    #[arg(long, conflicts_with_all = ["max_retries", "standard", "retry"])]
+    /// Follow one response only: do not reconnect, whatever else is said about that.
+    #[arg(long)]
     pub(crate) no_reconnect: bool,
 
     /// Reconnect as the standard says: at a constant pace, and not after any status but 200.

@@ -113,7 +113,8 @@ fn open(args: &Args, url: String) -> Result<Handle, Failure> {
 
 fn policy(args: &Args) -> ReconnectPolicy {
     let policy = match args {
-        Args { no_reconnect: true, .. } => ReconnectPolicy::never(),
+        // It goes before whatever else is said about retries.
+        Args { no_reconnect: true, .. } => return ReconnectPolicy::never(),
         Args { standard: true, .. } => ReconnectPolicy::standard(),
         _ => ReconnectPolicy::daemon(),
     };

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use tokio::task::coop;
 use tokio::time::Instant;
@@ -295,7 +294,8 @@ impl Actor {
             log::poisoned(&cause);
         }
         // A date in a header is the one thing that needs the wall clock.
-        let retry_after = cause.headers().and_then(|headers| retry::retry_after(headers, SystemTime::now()));
+        let headers = cause.headers();
+        let retry_after = headers.and_then(|headers| retry::retry_after(headers, self.connector.wall_clock()));
         let random = self.random.f64();
         self.handle(Input::Ended { cause, retry_after, random })
     }

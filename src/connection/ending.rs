@@ -9,7 +9,7 @@ use crate::state::CloseReason;
 
 use super::Shared;
 use super::keeper::Keeper;
-use super::phase::far_away;
+use super::timer::far_away;
 
 /// How a stream ended.
 pub(super) struct Ending {

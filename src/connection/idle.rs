@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::error::{Error, ErrorKind};
 
-use super::phase::{far_away, sleep};
+use super::timer;
 
 /// Coarse: what comes is noted with the clock that its turn has read anyway, and the timer is only touched when
 /// it goes off, once in the time that the server may be silent.
@@ -21,7 +21,7 @@ pub(super) struct Idle {
 impl Idle {
     pub(super) fn new(timeout: Duration) -> Self {
         let now = Instant::now();
-        Self { timeout, last_heard: now, sleep: Box::pin(sleep(now, timeout)) }
+        Self { timeout, last_heard: now, sleep: Box::pin(timer::sleep(now, timeout)) }
     }
 
     /// The server is not silent, or nobody could hear it.
@@ -33,7 +33,7 @@ impl Idle {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         loop {
             std::task::ready!(self.sleep.as_mut().poll(cx));
-            let due = self.last_heard.checked_add(self.timeout).unwrap_or_else(|| far_away(self.last_heard));
+            let due = timer::after(self.last_heard, self.timeout);
             if due <= self.sleep.deadline() {
                 let message = format!("the server was silent for {:?}", self.timeout);
                 return Poll::Ready(Error::new(ErrorKind::IdleTimeout, message));

@@ -18,6 +18,7 @@ mod sieve;
 mod step;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};

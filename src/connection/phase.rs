@@ -21,6 +21,7 @@ use crate::transport::{BoxFuture, Dialed};
 use super::Shared;
 use super::reading::{Reading, Turn};
 use super::sieve::Sieve;
+use super::timer;
 
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
@@ -105,16 +106,7 @@ impl Phase {
     }
 }
 
-/// What no clock can hold is far enough away.
-pub(super) fn far_away(now: Instant) -> Instant {
-    now + Duration::from_secs(u32::MAX.into())
-}
-
 /// A wait that ends `delay` from `now`.
 pub(super) fn waiting(now: Instant, delay: Duration) -> Phase {
-    Phase::Waiting(Box::pin(sleep(now, delay)))
-}
-
-pub(super) fn sleep(now: Instant, delay: Duration) -> Sleep {
-    tokio::time::sleep_until(now.checked_add(delay).unwrap_or_else(|| far_away(now)))
+    Phase::Waiting(Box::pin(timer::sleep(now, delay)))
 }

@@ -1,9 +1,13 @@
 //! The connection task against a scripted transport, under paused time: what happens when.
 
 mod budget;
+mod choices;
+mod clocks;
+mod defaults;
 mod poison;
+mod row;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -29,7 +33,12 @@ enum Script {
     Answer(&'static str, Duration),
     /// Reads the request, and says one after the other, each after that much time.
     Talk(Vec<(Duration, &'static str)>),
+    /// The same, and the request is noted.
+    Note(Heard, Vec<(Duration, &'static str)>),
 }
+
+/// Requests, and when they came.
+type Heard = Arc<Mutex<Vec<(Instant, String)>>>;
 
 /// A transport that follows a script, the last line for ever, and notes when it was asked.
 struct Scripted {
@@ -46,24 +55,26 @@ impl Connect for Scripted {
             Script::Refuse => Box::pin(async { Err(Error::new(ErrorKind::Connect, "refused")) }),
             Script::Hang => Box::pin(std::future::pending()),
             Script::Panic => panic!("a bug in the connector"),
-            Script::Answer(text, open_for) => served(vec![(Duration::ZERO, text), (open_for, "")]),
-            Script::Talk(lines) => served(lines),
+            Script::Answer(text, open_for) => served(Heard::default(), vec![(Duration::ZERO, text), (open_for, "")]),
+            Script::Talk(lines) => served(Heard::default(), lines),
+            Script::Note(heard, lines) => served(heard, lines),
         }
     }
 }
 
-fn served(lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Box<dyn Io>, Error>> {
     let (client, server) = tokio::io::duplex(64 * 1024);
-    tokio::spawn(talk(server, lines));
+    tokio::spawn(talk(server, heard, lines));
     Box::pin(async { Ok(Box::new(client) as Box<dyn Io>) })
 }
 
-async fn talk(mut server: DuplexStream, lines: Vec<(Duration, &str)>) {
+async fn talk(mut server: DuplexStream, heard: Heard, lines: Vec<(Duration, &str)>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = server.read_u8().await else { return };
         head.push(byte);
     }
+    heard.lock().unwrap().push((Instant::now(), String::from_utf8(head).unwrap()));
     for (pause, text) in lines {
         tokio::time::sleep(pause).await;
         let _ = server.write_all(text.as_bytes()).await;

@@ -69,6 +69,28 @@ impl<T: Clone, K: PartialEq> Channel<T, K> {
     }
 }
 
+impl<K> Channel<Event, K> {
+    /// Publishes an event, and notes it for those who have to acknowledge it.
+    #[inline]
+    pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) {
+        if self.acknowledging {
+            self.note(ledger, &event);
+        }
+        self.publish(event);
+        if self.acknowledging {
+            // What the ledger knows of, is in the queue.
+            self.flush();
+        }
+    }
+
+    #[cold]
+    fn note(&self, ledger: Option<&Ledger>, event: &Event) {
+        if let Some(ledger) = ledger {
+            ledger.published(self.readers.iter().filter_map(|reader| reader.account), event);
+        }
+    }
+}
+
 impl<T: Clone, K> Channel<T, K> {
     pub(super) fn key(&self) -> &K {
         &self.key
@@ -94,34 +116,16 @@ impl<T: Clone, K> Channel<T, K> {
         GapReader::new(&self.gaps)
     }
 
+    #[inline]
     pub(super) fn publish(&mut self, item: T) {
         self.batch.push(item);
         self.published += 1;
         self.news = true;
-        if self.acknowledging {
-            // What the ledger knows of, is in the queue.
-            self.flush();
-        }
     }
 
     fn flush(&mut self) {
         if !self.batch.is_empty() {
             self.ring.extend(&mut self.batch);
-        }
-    }
-
-    /// Notes the event that is published next, for those who have to acknowledge it.
-    #[inline]
-    pub(super) fn note(&self, ledger: Option<&Ledger>, event: &Event) {
-        if self.acknowledging {
-            self.note_for_readers(ledger, event);
-        }
-    }
-
-    #[cold]
-    fn note_for_readers(&self, ledger: Option<&Ledger>, event: &Event) {
-        if let Some(ledger) = ledger {
-            ledger.published(self.readers.iter().filter_map(|reader| reader.account), event);
         }
     }
 
@@ -149,10 +153,11 @@ impl<T: Clone, K> Channel<T, K> {
         crowded
     }
 
-    /// How many items the slowest reader is behind; a stuck one no more than the ring holds.
+    /// How many items the slowest reader still has to take: a stuck one no more than the ring and its own
+    /// buffer hold, since what was dropped is none of them.
     pub(super) fn lag(&self) -> u64 {
         let behind = self.readers.iter().map(|reader| self.published.saturating_sub(reader.cursor.position()));
-        behind.max().unwrap_or(0)
+        behind.max().unwrap_or(0).min((self.capacity + READ_AT_ONCE) as u64)
     }
 
     pub(super) fn give_up_on_stuck(&mut self) {

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use tokio::sync::Notify;
 
@@ -20,7 +19,7 @@ use super::runs::Runs;
 
 /// How many events a subscription may have taken and not acknowledged; more are not told apart, and hold
 /// the stream where it is.
-const MOST_OPEN: usize = 64 * 1024;
+pub(crate) const MOST_OPEN: usize = 64 * 1024;
 
 /// Locked after the hub, never before it.
 #[derive(Debug)]
@@ -35,6 +34,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Book {
+    /// By number, which rises.
     entries: Vec<Entry>,
     opened: u64,
     runs: Runs,
@@ -84,8 +84,6 @@ impl Entry {
             self.taken.insert(position);
         } else if self.beyond.is_none() {
             self.beyond = Some(position);
-            let unacknowledged = MOST_OPEN;
-            tracing::warn!(name: "unacknowledged", target: "sseclient", unacknowledged, "nothing newer is saved");
         }
     }
 
@@ -105,7 +103,13 @@ impl Entry {
 
 impl Book {
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.number == number)
+        let index = self.index(number)?;
+        self.entries.get_mut(index)
+    }
+
+    /// Asked for each event and each of its readers, of which there may be thousands.
+    fn index(&self, number: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
     /// Remembers the ID of an event that was acknowledged, and forgets those before that say no more: so there
@@ -232,13 +236,25 @@ impl Account {
         self.number
     }
 
-    /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between.
-    pub(crate) fn take(&self, take: impl FnOnce() -> Poll<Taken<Event>>) -> Poll<Taken<Event>> {
+    /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between. So
+    /// `take` calls no waker: that may drop a subscription, whose account takes the lock. `too_many` is called,
+    /// without the lock, when this is the first event that can never be acknowledged.
+    pub(crate) fn take(
+        &self,
+        take: impl FnOnce() -> Option<Taken<Event>>,
+        too_many: impl FnOnce(),
+    ) -> Option<Taken<Event>> {
         let mut book = self.ledger.lock();
         let since = book.since;
         let taken = take();
-        if let (Poll::Ready(Taken::Item(event)), Some(entry)) = (&taken, book.entry(self.number)) {
+        let mut is_beyond = false;
+        if let (Some(Taken::Item(event)), Some(entry)) = (&taken, book.entry(self.number)) {
             entry.took(event.position(), since);
+            is_beyond = entry.beyond == Some(event.position());
+        }
+        drop(book);
+        if is_beyond {
+            too_many();
         }
         taken
     }
@@ -266,8 +282,8 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let mut book = self.ledger.lock();
-        if let Some(index) = book.entries.iter().position(|entry| entry.number == self.number) {
-            let entry = book.entries.swap_remove(index);
+        if let Some(index) = book.index(self.number) {
+            let entry = book.entries.remove(index);
             if !self.retired {
                 book.barrier = book.barrier.into_iter().chain(entry.bound()).min();
             }
@@ -295,8 +311,8 @@ mod tests {
     }
 
     fn take_event(account: &Account, event: Event) -> Event {
-        match account.take(|| Poll::Ready(Taken::Item(event))) {
-            Poll::Ready(Taken::Item(event)) => event,
+        match account.take(|| Some(Taken::Item(event)), || {}) {
+            Some(Taken::Item(event)) => event,
             other => panic!("{other:?}"),
         }
     }

@@ -12,6 +12,8 @@ mod relief;
 mod ring;
 mod runs;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,8 +27,8 @@ use crate::state::State;
 
 use self::channel::Channel;
 pub(crate) use self::gaps::GapReader;
-pub(crate) use self::ledger::Account;
 use self::ledger::Ledger;
+pub(crate) use self::ledger::{Account, MOST_OPEN};
 use self::reader::Cursor;
 pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;
@@ -278,6 +280,13 @@ impl Publisher<'_> {
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
         let Channels { events, transcript, position, .. } = &mut *self.channels;
         *position += 1;
+        if let ([only], []) = (&mut events[..], &transcript[..]) {
+            // The usual case: the event goes where it stays, without a stop on the way.
+            if only.key().matches(event_type) {
+                only.publish_noted(self.ledger, build(*position));
+            }
+            return;
+        }
         let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
         let first = matching.next();
         if first.is_none() && transcript.is_empty() {
@@ -285,14 +294,11 @@ impl Publisher<'_> {
         }
         let event = build(*position);
         for channel in matching {
-            channel.note(self.ledger, &event);
-            channel.publish(event.clone());
+            channel.publish_noted(self.ledger, event.clone());
         }
         transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
-        // Most often the only one: it takes the event itself.
         if let Some(channel) = first {
-            channel.note(self.ledger, &event);
-            channel.publish(event);
+            channel.publish_noted(self.ledger, event);
         }
     }
 

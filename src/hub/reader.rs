@@ -115,8 +115,26 @@ impl<T: Clone> Reader<T> {
     /// Nothing is taken unless it is returned.
     #[inline]
     pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Taken<T>> {
+        self.poll_take_with(cx, Self::try_take)
+    }
+
+    /// The same, by a `take` that has its own way of calling [`try_take`](Self::try_take): under a lock, say.
+    /// Wakers are called outside of it: they are users' code, and may drop what takes that lock.
+    #[inline]
+    pub(crate) fn poll_take_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Self) -> Option<Taken<T>>,
+    ) -> Poll<Taken<T>> {
         loop {
-            if let Some(taken) = self.try_take() {
+            let taken = take(self);
+            if taken.is_none() {
+                // The last word of a reader that has caught up must not be missed: its position is
+                // stored before the look, as the publisher's flag is before its own.
+                fence(Ordering::SeqCst);
+            }
+            self.relieve();
+            if let Some(taken) = taken {
                 return Poll::Ready(taken);
             }
             std::task::ready!(self.notified.as_mut().poll(cx));
@@ -124,18 +142,16 @@ impl<T: Clone> Reader<T> {
         }
     }
 
-    /// What is there without waiting.
+    /// What is there without waiting. Calls no waker.
     #[inline]
-    fn try_take(&mut self) -> Option<Taken<T>> {
+    pub(crate) fn try_take(&mut self) -> Option<Taken<T>> {
         if self.relief.is_cut() {
             return Some(Taken::Closed);
         }
-        let taken = match self.buffer.pop_front() {
-            Some(item) => self.advance(item),
-            None => self.refill()?,
-        };
-        self.relieve();
-        Some(taken)
+        match self.buffer.pop_front() {
+            Some(item) => Some(self.advance(item)),
+            None => self.refill(),
+        }
     }
 
     #[inline]
@@ -154,13 +170,7 @@ impl<T: Clone> Reader<T> {
                 Some(Taken::Lagged(missed))
             }
             Found::Closed => Some(Taken::Closed),
-            Found::Nothing => {
-                // The last word of a reader that has caught up must not be missed: its position is
-                // stored before the look, as the publisher's flag is before its own.
-                fence(Ordering::SeqCst);
-                self.relieve();
-                None
-            }
+            Found::Nothing => None,
         }
     }
 
@@ -179,7 +189,8 @@ impl<T: Clone> Reader<T> {
 
     #[cold]
     fn report(&self) {
-        let left = self.left();
+        // What was dropped counts until it is noticed: such a reader has not caught up.
+        let left = self.ring.end().saturating_sub(self.cursor.position());
         if left <= self.half {
             self.relief.signal();
         }

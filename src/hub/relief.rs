@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -15,6 +16,9 @@ pub(crate) struct Relief {
     /// A reader of a hub that is drained has taken everything, or is gone.
     finished: Notify,
 }
+
+/// By then what one thread has stored is seen by every other.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// The publisher waits for readers to catch up.
 const ROOM: u8 = 1;
@@ -66,6 +70,9 @@ impl Relief {
         self.wanted.fetch_or(DRAINED, Ordering::SeqCst);
         // As in `poll`: the flag before the look.
         fence(Ordering::SeqCst);
+        // A reader has a fence only where it finds nothing: one for each item would be dear. So what it takes in
+        // the very moment in which the flag is raised may miss the look, and the flag the reader. Once more.
+        let mut again = Some(std::pin::pin!(tokio::time::sleep(MOMENT)));
         loop {
             let mut finished = std::pin::pin!(self.finished.notified());
             // In line before the look, so that nobody finishes in between.
@@ -73,7 +80,13 @@ impl Relief {
             if is_drained() {
                 return;
             }
-            finished.await;
+            match &mut again {
+                None => finished.await,
+                Some(sleep) => tokio::select! {
+                    () = finished => {}
+                    () = sleep.as_mut() => again = None,
+                },
+            }
         }
     }
 
@@ -85,6 +98,12 @@ impl Relief {
     /// From now on readers take nothing more.
     pub(super) fn cut_off(&self) {
         self.wanted.fetch_or(CUT, Ordering::SeqCst);
+    }
+
+    /// As if nobody had ever asked.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.wanted.store(0, Ordering::SeqCst);
     }
 
     #[inline]

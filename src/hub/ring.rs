@@ -5,11 +5,14 @@
 //! reader takes is moved out, so that a channel whose readers have caught up holds nothing.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
+    /// How many items have come, to be seen without the lock.
+    end: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -46,10 +49,9 @@ pub(super) enum Found {
 }
 
 impl<T: Clone> Ring<T> {
-    /// `start`: the position of the first item that will be published.
     pub(super) fn new(capacity: usize) -> Self {
         let slots = Slots { queue: VecDeque::new(), first: 0, capacity, readers: 0, closed: false };
-        Self { slots: Mutex::new(slots) }
+        Self { slots: Mutex::new(slots), end: AtomicU64::new(0) }
     }
 
     /// One more reader, of what is published from now on; where that begins.
@@ -63,6 +65,7 @@ impl<T: Clone> Ring<T> {
     pub(super) fn extend(&self, items: &mut Vec<T>) {
         let mut slots = self.lock();
         let left = slots.readers;
+        self.end.store(slots.end() + items.len() as u64, Ordering::Release);
         if left == 0 {
             slots.first += items.len() as u64;
             items.clear();
@@ -101,6 +104,11 @@ impl<T: Clone> Ring<T> {
     pub(super) fn unread(&self, next: u64) -> u64 {
         let slots = self.lock();
         slots.end() - next.max(slots.first)
+    }
+
+    /// How many items have come.
+    pub(super) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
     }
 
     /// A reader that has come to `next` is gone.

@@ -27,12 +27,17 @@ impl Tally {
     }
 
     /// Waits until everything has been taken or dropped, at most until `deadline`; then readers are cut
-    /// off. How many items were taken, and how many were not. The hub has to be closed by somebody.
-    pub(crate) async fn settle(self, deadline: Instant) -> (u64, u64) {
+    /// off. The hub has to be closed by somebody.
+    pub(crate) async fn settle(&self, deadline: Instant) {
         let settled = self.relief.drained(|| self.starts.iter().all(Start::is_settled));
         if tokio::time::timeout_at(deadline, settled).await.is_err() {
             self.relief.cut_off();
         }
+    }
+
+    /// How many items were taken, and how many were not. For a hub that is closed: before, nothing says
+    /// what is left.
+    pub(crate) fn counts(&self) -> (u64, u64) {
         (self.starts.iter().map(Start::taken).sum(), self.starts.iter().map(Start::left).sum())
     }
 }
@@ -49,5 +54,54 @@ impl Start {
 
     fn left(&self) -> u64 {
         self.cursor.left().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use crate::event::Event;
+    use crate::filter::Filter;
+    use crate::hub::{Hub, Taken};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_comes_before_the_close_leaves_nothing_uncounted() {
+        let hub = Hub::new(Arc::default());
+        let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+        for _ in 0..10 {
+            hub.publisher().event("message", |_| Event::builder().build().unwrap());
+        }
+        hub.wake();
+        let tally = hub.tally();
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx));
+        assert!(matches!(taken, Poll::Ready(Taken::Item(_))));
+        // The connection task has not come to the close yet.
+        tally.settle(Instant::now()).await;
+        hub.close();
+        assert_eq!(tally.counts(), (1, 9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_last_item_that_was_taken_without_a_word_does_not_hold_a_drain_until_its_deadline() {
+        let hub = Hub::new(Arc::default());
+        let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+        hub.publisher().event("message", |_| Event::builder().build().unwrap());
+        hub.close();
+        let tally = hub.tally();
+        let begun = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let mut settling = tokio_test::task::spawn(tally.settle(begun + hour));
+        assert!(settling.poll().is_pending());
+        // As by a reader that does not see yet that somebody waits.
+        hub.relief().forget();
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx));
+        assert!(matches!(taken, Poll::Ready(Taken::Item(_))));
+        settling.await;
+        assert!(begun.elapsed() < Duration::from_secs(1));
     }
 }

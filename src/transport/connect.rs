@@ -113,3 +113,32 @@ impl Service<Name> for Resolver {
 fn unresolved(error: io::Error) -> Unresolved {
     Unresolved(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What the system has been told, not what we meant to tell it.
+    #[tokio::test]
+    async fn a_connection_asks_a_silent_peer_whether_it_is_there_and_sends_without_delay() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", server.local_addr().unwrap()).parse().unwrap();
+        let mut connector = Connector::new(
+            #[cfg(feature = "tls")]
+            Tls::new(super::super::Roots::default()),
+        );
+        let tcp = connector.tcp.call(uri).await.unwrap().into_inner();
+        let socket = SockRef::from(&tcp);
+        assert!(socket.keepalive().unwrap());
+        assert!(socket.tcp_nodelay().unwrap());
+        #[cfg(not(windows))]
+        {
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        }
+    }
+}

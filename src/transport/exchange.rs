@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::Request;
@@ -45,6 +45,15 @@ impl Exchange {
 
     /// The next bytes of the body; `None` at its end. Trailers are passed over.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        // For each chunk hyper keeps a waker on one side and calls it on the other. While there are chunks nobody
+        // has to be woken, so it gets one that costs nothing; before anybody waits everything is asked again.
+        match self.poll_chunk(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.poll_chunk(cx),
+            ready => ready,
+        }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
             // The connection first: it hands a chunk over, and the body, asked once, has it. The other
             // way round each chunk would cost a waker that is registered and called.

@@ -10,7 +10,7 @@ mod verdict;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -45,6 +45,12 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) trait Connect: Send + Sync {
     /// `timeout` is the caller's; a connector that has several addresses to try shares it out.
     fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>>;
+
+    /// The wall clock, for the dates that servers send; all else goes by tokio's. Here, where the rest of the
+    /// outside world is, so that a test can set it.
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
 }
 
 /// One attempt: what to ask for and how long each stage may take.

@@ -5,15 +5,9 @@
 
 use crate::event::Span;
 
+use super::buffer::{RETAINED, append, exchange, separate, weight};
 use super::lines::{Line, Lines};
 use super::whole::WholeBlock;
-
-/// Buffers larger than this are given back after the event that needed them.
-pub(super) const RETAINED: usize = 128 * 1024;
-
-/// Types and IDs longer than this count twice: once where they are collected, and once where the
-/// event is put together. So the limit is one on memory, and ordinary ones count as what they are.
-pub(super) const SMALL: usize = 4 * 1024;
 
 /// Lines up to this length are copied at this length.
 const SHORT: usize = 64;
@@ -360,11 +354,6 @@ impl Block {
     }
 }
 
-/// What a type or an ID of this length counts.
-pub(super) fn weight(length: usize) -> usize {
-    length + length.saturating_sub(SMALL)
-}
-
 impl Value {
     /// Its length, given the buffer that it has when it is in one.
     fn len(self, buffer: &[u8]) -> usize {
@@ -380,32 +369,4 @@ fn keep(buffer: &mut Vec<u8>, value: &[u8]) -> Value {
     buffer.clear();
     buffer.extend_from_slice(value);
     Value::InBuffer
-}
-
-/// Moves a value into its buffer. Neither keeps room that nobody counts.
-fn exchange(buffer: &mut Vec<u8>, value: &mut Vec<u8>) {
-    std::mem::swap(buffer, value);
-    buffer.shrink_to(SMALL);
-    value.clear();
-    value.shrink_to(SMALL);
-}
-
-/// Appends a value on a line of its own: a character that two values have cut in halves must not
-/// come together.
-fn separate(text: &mut Vec<u8>, value: &[u8]) -> Span {
-    text.reserve_exact(value.len() + 1);
-    text.push(b'\n');
-    let start = text.len();
-    text.extend_from_slice(value);
-    Span::new(start..text.len())
-}
-
-/// Appends, growing by doubling but never past `most`, which the caller has checked.
-pub(super) fn append(buffer: &mut Vec<u8>, piece: &[u8], most: usize) {
-    let needed = buffer.len() + piece.len();
-    if needed > buffer.capacity() {
-        let capacity = needed.max((buffer.capacity() * 2).min(most));
-        buffer.reserve_exact(capacity - buffer.len());
-    }
-    buffer.extend_from_slice(piece);
 }

@@ -5,15 +5,18 @@
 
 use simdutf8::basic::from_utf8;
 
-use super::block::{Block, RETAINED};
+use super::block::Block;
+use super::buffer::RETAINED;
 use super::carried::Carried;
 use super::dispatch;
 use super::field::{self, Field};
 use super::frame::{EventFrame, Frame, Values};
-use super::joined::MOST_KEPT;
 use super::lines::{Line, Lines};
 use super::partial::{Finished, Partial};
 use super::whole::{self, Cut, Outcome, WholeBlock};
+
+/// The most bytes of a block that a chunk has cut which are kept to be joined with what follows.
+pub(super) const MOST_KEPT: usize = 4 * 1024;
 
 #[derive(Debug)]
 pub(super) struct BlockReader {

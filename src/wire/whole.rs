@@ -6,7 +6,7 @@
 
 use crate::event::Span;
 
-use super::block::SMALL;
+use super::buffer::SMALL;
 use super::frame::Values;
 use super::lines::{Line, Lines};
 

@@ -1,0 +1,268 @@
+//! What a caller chooses beside the defaults, and the limits on time: row by row.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::row::{Row, STOP, at_once, check, opened, plain};
+use super::*;
+use crate::{CredentialsReason, StreamBuilder};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Its credentials say why they were asked for.
+fn with_credentials(stream: StreamBuilder) -> StreamBuilder {
+    stream.credentials(|reason| async move {
+        let why = match reason {
+            CredentialsReason::First => "first",
+            CredentialsReason::Reconnect => "reconnect",
+            CredentialsReason::Rejected { .. } => "rejected",
+        };
+        Ok::<_, Error>(HeaderMap::from_iter([(AUTHORIZATION, why.parse().unwrap())]))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_refused_are_asked_for_once_more_and_the_attempt_repeated_at_once() {
+    for status in [401, 403] {
+        let refusal = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n").leak();
+        check(Row {
+            what: "refused once, and later twice in a row",
+            stream: with_credentials,
+            answers: at_once(&[refusal, EVENT, EVENT, refusal, refusal]),
+            requests: &[
+                "0.0 authorization: first",
+                "0.0 authorization: rejected",
+                "3.0 authorization: reconnect",
+                "6.0 authorization: reconnect",
+                "6.0 authorization: rejected",
+            ],
+            states: &[
+                "0.0 connecting 1",
+                "0.0 connecting 1",
+                "0.0 open 1 since 0.0",
+                "0.0 waiting 3.0 until 3.0 for 2: EndOfStream",
+                "3.0 connecting 2",
+                "3.0 open 2 since 3.0",
+                "3.0 waiting 3.0 until 6.0 for 2: EndOfStream",
+                "6.0 connecting 2",
+                "6.0 connecting 2",
+                &format!("6.0 failed: Status {status}"),
+            ],
+            deliveries: &["x#", "reconnected without an ID: what came in between is lost", "x#"],
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_credentials_has_thirty_seconds() {
+    check(Row {
+        what: "a token server that hangs, and one that is down, and one that is well",
+        stream: |stream| {
+            let answers = Mutex::new(0);
+            stream.credentials(move |_| {
+                let mut answers = answers.lock().unwrap();
+                *answers += 1;
+                let answer = *answers;
+                async move {
+                    match answer {
+                        1 => std::future::pending().await,
+                        2 => Err("down"),
+                        _ => Ok(HeaderMap::new()),
+                    }
+                }
+            })
+        },
+        answers: at_once(&[STOP]),
+        requests: &["39.0"],
+        states: &[
+            "0.0 connecting 1",
+            "30.0 waiting 3.0 until 33.0 for 2: CredentialsTimeout",
+            "33.0 connecting 2",
+            "33.0 waiting 6.0 until 39.0 for 3: Credentials",
+            "39.0 connecting 3",
+            "39.0 stopped",
+        ],
+        deliveries: &[],
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_has_ten_seconds_and_a_head_thirty_and_an_open_response_any_time() {
+    check(Row {
+        what: "the defaults",
+        stream: plain,
+        answers: vec![
+            Script::Hang,
+            Script::Answer("", HOUR),
+            Script::Answer(EVENT, HOUR),
+            Script::Answer(STOP, AT_ONCE),
+        ],
+        requests: &["13.0", "49.0", "3652.0"],
+        states: &[
+            "0.0 connecting 1",
+            "10.0 waiting 3.0 until 13.0 for 2: ConnectTimeout",
+            "13.0 connecting 2",
+            "43.0 waiting 6.0 until 49.0 for 3: ResponseTimeout",
+            "49.0 connecting 3",
+            "49.0 open 3 since 49.0",
+            "3649.0 waiting 3.0 until 3652.0 for 2: EndOfStream",
+            "3652.0 connecting 2",
+            "3652.0 stopped",
+        ],
+        deliveries: &["x#"],
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_on_time_are_as_long_as_the_caller_says() {
+    let beat = (Duration::from_secs(9), ":");
+    check(Row {
+        what: "a second, two, and ten",
+        stream: |stream| {
+            let second = Duration::from_secs(1);
+            stream.connect_timeout(second).response_timeout(second * 2).idle_timeout(second * 10)
+        },
+        answers: vec![
+            Script::Hang,
+            Script::Answer("", HOUR),
+            Script::Talk(vec![(AT_ONCE, WITH_ID), beat, beat, (HOUR, "")]),
+            Script::Answer(STOP, AT_ONCE),
+        ],
+        requests: &["4.0", "12.0", "43.0 last-event-id: 7"],
+        states: &[
+            "0.0 connecting 1",
+            "1.0 waiting 3.0 until 4.0 for 2: ConnectTimeout",
+            "4.0 connecting 2",
+            "6.0 waiting 6.0 until 12.0 for 3: ResponseTimeout",
+            "12.0 connecting 3",
+            "12.0 open 3 since 12.0",
+            // Two heartbeats, and ten seconds of silence.
+            "40.0 waiting 3.0 until 43.0 for 2: IdleTimeout",
+            "43.0 connecting 2",
+            "43.0 stopped",
+        ],
+        deliveries: &["x#7"],
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cut_off_is_not_delivered_and_its_id_not_taken() {
+    let cut =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\nid: 1\ndata: x\n\nid: 2\nda";
+    for (text, kind) in [(cut, "Body"), (opened!("id: 1\ndata: x\n\nid: 2\ndata: y\n"), "EndOfStream")] {
+        check(Row {
+            what: kind,
+            stream: plain,
+            // A new response is decoded anew: nothing of the last one is in the way.
+            answers: at_once(&[text, opened!("\u{feff}data: z\n\n"), STOP]),
+            requests: &["0.0", "3.0 last-event-id: 1", "6.0 last-event-id: 1"],
+            states: &[
+                "0.0 connecting 1",
+                "0.0 open 1 since 0.0",
+                &format!("0.0 waiting 3.0 until 3.0 for 2: {kind}"),
+                "3.0 connecting 2",
+                "3.0 open 2 since 3.0",
+                "3.0 waiting 3.0 until 6.0 for 2: EndOfStream",
+                "6.0 connecting 2",
+                "6.0 stopped",
+            ],
+            deliveries: &["x#1", "reconnected, resuming after ID \"1\"", "z#1"],
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_standard_waits_at_a_constant_pace_and_stops_at_any_other_status() {
+    for status in [404, 503] {
+        let refusal = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n").leak();
+        let mut answers = vec![Script::Refuse; 3];
+        answers.extend(at_once(&[EVENT, refusal]));
+        check(Row {
+            what: "faults, an event, and a verdict",
+            stream: |stream| stream.reconnect_policy(ReconnectPolicy::standard()),
+            answers,
+            requests: &["9.0", "12.0"],
+            states: &[
+                "0.0 connecting 1",
+                "0.0 waiting 3.0 until 3.0 for 2: Connect",
+                "3.0 connecting 2",
+                "3.0 waiting 3.0 until 6.0 for 3: Connect",
+                "6.0 connecting 3",
+                "6.0 waiting 3.0 until 9.0 for 4: Connect",
+                "9.0 connecting 4",
+                "9.0 open 4 since 9.0",
+                "9.0 waiting 3.0 until 12.0 for 2: EndOfStream",
+                "12.0 connecting 2",
+                &format!("12.0 failed: Status {status}"),
+            ],
+            deliveries: &["x#"],
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persistent_stream_comes_back_after_any_verdict_and_one_for_one_response_after_none() {
+    check(Row {
+        what: "persistent",
+        stream: |stream| stream.reconnect_policy(ReconnectPolicy::persistent().jitter(0.0)),
+        answers: at_once(&[NOT_FOUND, EVENT, STOP]),
+        requests: &["0.0", "60.0", "63.0"],
+        states: &[
+            "0.0 connecting 1",
+            "0.0 waiting 60.0 until 60.0 for 2: Status 404",
+            "60.0 connecting 2",
+            "60.0 open 2 since 60.0",
+            "60.0 waiting 3.0 until 63.0 for 2: EndOfStream",
+            "63.0 connecting 2",
+            "63.0 stopped",
+        ],
+        deliveries: &["x#"],
+    })
+    .await;
+    let opened = ["0.0 connecting 1", "0.0 open 1 since 0.0", "0.0 closed: the server ended the stream"];
+    for (what, text, states, deliveries) in [
+        ("a response that ends well", EVENT, &opened[..], &["x#"][..]),
+        ("one that is cut off", CUT, &["0.0 connecting 1", "0.0 open 1 since 0.0", "0.0 failed: Body"], &["x#"]),
+        ("one that is refused", MAINTENANCE, &["0.0 connecting 1", "0.0 failed: Status 503"], &[]),
+    ] {
+        check(Row {
+            what,
+            stream: |stream| stream.reconnect_policy(ReconnectPolicy::never()),
+            answers: at_once(&[text]),
+            requests: &["0.0"],
+            states,
+            deliveries,
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_shut_down_amid_a_chunk_publishes_no_more_of_it() {
+    // Twenty queues full, in a few chunks.
+    let body = format!("{EMPTY}{}", "data: x\n\n".repeat(5_000)).leak();
+    let (_, handle) = stream(vec![Script::Answer(body, HOUR)]);
+    let mut events = handle.subscribe(Filter::all());
+    let mut other = handle.subscribe("message");
+    handle.connect();
+    assert!(matches!(events.recv().await, Some(Delivery::Event(_))));
+    let published = handle.stats().events;
+    let ended = handle.shutdown();
+    let mut taken = 1;
+    while events.recv().await.is_some() {
+        taken += 1;
+    }
+    assert_eq!((taken, handle.stats().events), (published, published));
+    assert!(published < 5_000, "in the middle");
+    ended.await;
+    for _ in 0..published {
+        assert!(matches!(other.recv().await, Some(Delivery::Event(_))), "what was queued can still be taken");
+    }
+    assert!(other.recv().await.is_none());
+}

@@ -1,0 +1,90 @@
+//! What a hub promises beside the order of events.
+
+use std::sync::mpsc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::*;
+
+fn publish(hub: &Hub, events: usize) {
+    for _ in 0..events {
+        hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
+    }
+    hub.wake();
+}
+
+fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
+    let Subscribed { reader, account, .. } = subscribed;
+    let mut context = Context::from_waker(Waker::noop());
+    match account {
+        None => reader.poll_take(&mut context),
+        Some(account) => reader.poll_take_with(&mut context, |reader| account.take(|| reader.try_take(), || {})),
+    }
+}
+
+#[test]
+fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
+    let hub = Hub::new(Arc::default());
+    let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+    publish(&hub, 10);
+    assert_eq!(hub.lag(), 10);
+    publish(&hub, 990);
+    assert!(hub.lag() <= 16 + 64, "{}, with what a reader has taken off the ring", hub.lag());
+    assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Lagged(984))));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Item(_))));
+    assert_eq!(hub.lag(), 15);
+}
+
+/// As a runtime may: to wake one task drops another, with what it holds.
+struct Drops(Mutex<Option<Subscribed>>);
+
+impl Wake for Drops {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
+    let (done, is_done) = mpsc::channel();
+    // In a thread, so that a deadlock is a failure.
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _entered = runtime.enter();
+        let hub = Hub::new(Arc::default());
+        let mut reader = hub.subscribe(Filter::all(), 16, true);
+        let other = hub.subscribe(Filter::all(), 16, true);
+        publish(&hub, 1);
+        hub.close();
+        let drops = Arc::new(Drops(Mutex::new(Some(other))));
+        let tally = hub.tally();
+        let mut settling = std::pin::pin!(tally.settle(Instant::now() + Duration::from_secs(3600)));
+        let waker = Waker::from(Arc::clone(&drops));
+        assert!(settling.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(matches!(take(&mut reader), Poll::Ready(Taken::Item(_))));
+        done.send(drops.0.lock().unwrap().is_none()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(true), "the other one is dropped");
+}
+
+#[test]
+fn an_account_is_found_whichever_others_are_gone() {
+    for gone in 0..5 {
+        let hub = Hub::new(Arc::default());
+        let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), 16, true)).collect();
+        let mut dropped = all.remove(gone);
+        dropped.account.iter_mut().for_each(Account::retire);
+        drop(dropped);
+        hub.prune();
+        publish(&hub, 1);
+        for subscribed in &mut all {
+            assert_eq!(hub.acknowledged(|| "all".into()), None, "somebody has it open");
+            let Poll::Ready(Taken::Item(event)) = take(subscribed) else { panic!("an event") };
+            assert!(subscribed.account.as_ref().unwrap().acknowledge(&event));
+        }
+        assert_eq!(hub.acknowledged(|| "all".into()).as_deref(), Some("all"));
+    }
+}
