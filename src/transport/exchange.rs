@@ -47,31 +47,33 @@ impl Exchange {
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         // For each chunk hyper keeps a waker on one side and calls it on the other. While there are chunks nobody
         // has to be woken, so it gets one that costs nothing; before anybody waits everything is asked again.
-        match self.poll_chunk(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => self.poll_chunk(cx),
-            ready => ready,
-        }
-    }
-
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let mut unwoken = Context::from_waker(Waker::noop());
         loop {
-            // The connection first: it hands a chunk over, and the body, asked once, has it. The other
-            // way round each chunk would cost a waker that is registered and called.
-            drive(&mut self.connection, cx);
-            let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-            match frame {
-                None => return Poll::Ready(None),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-                Some(Err(error)) => {
-                    let error = Error::with_source(ErrorKind::Body, "the stream broke off", error);
-                    return Poll::Ready(Some(Err(error)));
-                }
+            // The connection first: it hands a chunk over, and the body, asked once, has it.
+            drive(&mut self.connection, &mut unwoken);
+            match self.poll_body(&mut unwoken) {
+                Poll::Ready(Some(Ok(None))) => {}
+                Poll::Ready(ready) => return Poll::Ready(ready.and_then(Result::transpose)),
+                Poll::Pending => break,
             }
         }
+        // The body first: that it wants more wakes nobody then. The other way round the task would wake itself
+        // each time, and with it another thread, to steal it.
+        if let Poll::Ready(ready) = self.poll_body(cx) {
+            // Nothing comes after trailers.
+            return Poll::Ready(ready.and_then(Result::transpose));
+        }
+        drive(&mut self.connection, cx);
+        Poll::Pending
+    }
+
+    /// A frame's bytes; none for trailers.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Option<Bytes>, Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) => Ok(frame.into_data().ok()),
+            Err(error) => Err(Error::with_source(ErrorKind::Body, "the stream broke off", error)),
+        }))
     }
 }
 
