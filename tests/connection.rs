@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sseclient::{Client, Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
-use support::{OPEN, Server, within};
+use support::{OPEN, Server, until, within};
+use tokio::sync::Notify;
 
 const SOON: Duration = Duration::from_millis(10);
 
@@ -389,4 +391,43 @@ async fn an_open_state_shows_where_the_response_came_from_and_its_head() {
     assert_eq!((response.url().to_string(), attempt), (url, 1));
     assert_eq!((response.status(), response.version()), (http::StatusCode::OK, http::Version::HTTP_10));
     assert_eq!(response.headers()["x-node"], "7");
+}
+
+#[tokio::test]
+async fn a_block_goes_on_in_the_next_packet_after_a_turn_that_ended_within_it() {
+    // A turn ends after so many frames; here the last of them is a line in the middle of a block, which ends its packet.
+    for (capacity, before) in [(4, 0), (256, 63)] {
+        for line in ["retry: 500", ": a comment"] {
+            assert_goes_on(capacity, format!("{}data: x\n{line}\n", "data: before\n\n".repeat(before))).await;
+        }
+    }
+}
+
+async fn assert_goes_on(capacity: usize, packet: String) {
+    let go_on = Arc::new(Notify::new());
+    let (told, first) = (Arc::clone(&go_on), format!("{OPEN}{packet}"));
+    let server = Server::start(move |_, mut connection| {
+        let (told, first) = (Arc::clone(&told), first.clone());
+        async move {
+            connection.send(&first).await;
+            told.notified().await;
+            connection.send("data: y\n\n").await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = Client::new().stream(&server.url).capacity(capacity).build().unwrap();
+    // So that comments are frames, too.
+    let _transcript = handle.transcript();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    until("the packet is read", || handle.stats().bytes == packet.len() as u64).await;
+    go_on.notify_one();
+    loop {
+        match next(&mut events).await {
+            Delivery::Event(event) if event.data() == "before" => {}
+            Delivery::Event(event) => return assert_eq!(event.data(), "x\ny", "{packet:?}"),
+            Delivery::Gap(gap) => panic!("{gap}"),
+        }
+    }
 }

@@ -172,13 +172,13 @@ impl Reading {
                 Frame::Event(event) if !looks => {
                     turn.delivered = true;
                     turn.counts.events += 1;
-                    ids.last = Some(event.id().is_some());
+                    ids.newest_is_named = Some(event.sets_new_id());
                     ids.unset |= event.id().is_some();
                     publisher.event(event.event_type(), |position| event.event_at(position));
                 }
                 Frame::Event(event) => {
                     if look(&mut publisher, event, sieve, turn) {
-                        ids.set(shared, event.id());
+                        ids.set(shared, event.id(), event.sets_new_id());
                         turn.first = turn.first.or_else(|| (!self.begun).then(|| poison::fingerprint(event)));
                         self.begun = true;
                     }
@@ -193,7 +193,7 @@ impl Reading {
                     if sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
                         turn.counts.oversized += 1;
                         publish_oversized(&mut publisher, event);
-                        ids.set(shared, event.id());
+                        ids.set(shared, event.id(), event.sets_new_id());
                     }
                 }
                 Frame::Id(id) if sieve.is_open() || sieve.pass_id(id) => ids.set_alone(shared, id),
@@ -255,21 +255,21 @@ struct Ids {
     /// done after each event; without one the decoder knows in the end.
     unset: bool,
     moved: bool,
-    /// Whether the newest event, if there is one, has an ID of its own, or was given one.
-    last: Option<bool>,
+    /// Of the newest event, if there was one: whether it, and no other before it, has the last event ID.
+    newest_is_named: Option<bool>,
 }
 
 impl Ids {
     /// An event was published.
-    fn set(&mut self, shared: &Shared, id: Option<&str>) {
-        self.last = Some(id.is_some());
+    fn set(&mut self, shared: &Shared, id: Option<&str>, is_new: bool) {
+        self.newest_is_named = Some(is_new);
         self.moved |= id.is_some_and(|id| shared.set_last_event_id(id));
     }
 
     /// A block without data set one.
     fn set_alone(&mut self, shared: &Shared, id: &str) {
         if shared.set_last_event_id(id) {
-            (self.last, self.moved) = (Some(true), true);
+            (self.newest_is_named, self.moved) = (Some(true), true);
         }
     }
 
@@ -277,9 +277,8 @@ impl Ids {
         if self.unset {
             self.moved |= shared.set_last_event_id(decoder.current_last_event_id());
         }
-        if let Some(own) = self.last {
-            // IDs that came, and changed nothing, came before.
-            sieve.set_named(own && self.moved);
+        if let Some(named) = self.newest_is_named {
+            sieve.set_named(named);
         }
     }
 }

@@ -21,6 +21,9 @@ use super::runs::Runs;
 /// the stream where it is.
 pub(crate) const MOST_OPEN: usize = 64 * 1024;
 
+/// So many acknowledged IDs are no reason to look for spare ones: that costs a look at each account.
+const FEW: usize = 64;
+
 /// Locked after the hub, never before it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -40,6 +43,8 @@ struct Book {
     runs: Runs,
     /// Acknowledged, and not yet known to be safe.
     acknowledged: BTreeMap<u64, Arc<str>>,
+    /// When there are so many, those that say no more than others are looked for.
+    prune_at: usize,
     /// Where the subscriptions that were dropped had something open.
     barrier: Option<u64>,
     /// Where the program has gone back: older events are no concern any more.
@@ -112,18 +117,29 @@ impl Book {
         self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
-    /// Remembers the ID of an event that was acknowledged, and forgets those before that say no more: so there
-    /// are hardly more than there are open.
+    /// Remembers the ID of an event that was acknowledged.
     fn acknowledged(&mut self, position: u64, id: &str) {
         self.acknowledged.insert(position, id.into());
-        let mut before = self.acknowledged.range(..position).rev().map(|(&before, _)| before);
-        let spare = match (before.next(), before.next()) {
-            (Some(one), _) if self.says_no_more(one, position) => Some(one),
-            // It had to stay as long as more events of the one's ID could come.
-            (Some(one), Some(two)) if self.says_no_more(two, one) => Some(two),
-            _ => None,
-        };
-        spare.into_iter().for_each(|spare| drop(self.acknowledged.remove(&spare)));
+        if self.acknowledged.len() >= self.prune_at {
+            self.prune();
+            self.prune_at = FEW.max(2 * self.acknowledged.len());
+        }
+    }
+
+    /// Forgets IDs that say no more than others do, so that there are not many more than there are events open.
+    fn prune(&mut self) {
+        // Behind what can never be acknowledged nothing is ever safe. One stays, in case that it can be after all.
+        let lost = self.entries.iter().filter_map(|entry| entry.beyond).chain(self.barrier).min();
+        if let Some(lost) = lost {
+            let newest = self.acknowledged.split_off(&lost).pop_last();
+            self.acknowledged.extend(newest);
+        }
+        let positions: Vec<u64> = self.acknowledged.keys().copied().collect();
+        for pair in positions.windows(2) {
+            if self.says_no_more(pair[0], pair[1]) {
+                self.acknowledged.remove(&pair[0]);
+            }
+        }
     }
 
     /// Whether the ID of `newer` is safe whenever that of `older` is: nothing is open in between, or at the
@@ -394,6 +410,18 @@ mod tests {
         assert!(!account.acknowledge(&event(MOST_OPEN as u64 + 1)));
         assert_eq!(safe(&ledger, 99), Some(MOST_OPEN as u64));
         assert!(ledger.lock().acknowledged.is_empty());
+    }
+
+    #[test]
+    fn a_subscription_that_is_never_read_does_not_make_those_of_others_pile_up() {
+        let ledger = ledger();
+        let (read, unread) = (ledger.open(8), ledger.open(8));
+        for position in 1..=100_000 {
+            ledger.published([read.number(), unread.number()].into_iter(), &event(position));
+            assert!(read.acknowledge(&take(&read, position)));
+        }
+        assert!(ledger.lock().acknowledged.len() <= 2 * FEW);
+        assert_eq!(safe(&ledger, 0), None);
     }
 
     #[test]

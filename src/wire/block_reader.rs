@@ -121,7 +121,7 @@ impl BlockReader {
 
     /// Whether a block has begun and not come to its blank line.
     pub(super) fn is_in_block(&self) -> bool {
-        !self.partial.is_fresh() || self.block.has_data() || self.block.has_id()
+        self.partial.is_field() || self.block.has_data() || self.block.has_id()
     }
 
     /// Ends what was lent: the next block begins.

@@ -118,11 +118,7 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        if !self.reader.is_idle() {
-            // Whoever read to the end of the chunk may not have asked for more.
-            self.reader.take_back();
-            self.reader.leave(self.chunk.len(), &self.chunk);
-        }
+        self.leave_chunk();
         let unread = self.joined.is_ready() || self.lines.position() < self.chunk.len();
         let (chunk, after_cr) = if unread { (self.with_rest(&chunk), false) } else { (chunk, self.after_cr) };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
@@ -183,14 +179,23 @@ impl Decoder {
     /// Lets go of a chunk that has been read to its end.
     pub(crate) fn let_go(&mut self) {
         if self.lines.position() >= self.chunk.len() {
+            self.leave_chunk();
             self.chunk = Bytes::new();
             self.lines = Lines::default();
         }
     }
 
-    /// Whether a block has begun and not come to its blank line.
+    /// Whoever read to the end of a chunk may not have asked for more: what began there is taken in before it goes.
+    fn leave_chunk(&mut self) {
+        if !self.reader.is_idle() {
+            self.reader.take_back();
+            self.reader.leave(self.chunk.len(), &self.chunk);
+        }
+    }
+
+    /// Whether a block has begun and not come to its blank line. A comment is no part of one.
     pub(crate) fn is_in_block(&self) -> bool {
-        self.joined.is_begun() || self.reader.is_in_block()
+        self.joined.is_in_block() || self.reader.is_in_block()
     }
 
     /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as

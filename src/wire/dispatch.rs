@@ -57,7 +57,8 @@ pub(super) fn block<'a>(
     } else {
         let event_type = (!type_cut).then(|| event.event_type());
         // Each data line counts its line end, and the last is no part of the data.
-        Frame::Oversized(OversizedFrame { event_type, id: event.id(), size: size.saturating_sub(1) })
+        let (id, is_new_id) = (event.id(), event.sets_new_id());
+        Frame::Oversized(OversizedFrame { event_type, id, is_new_id, size: size.saturating_sub(1) })
     }
 }
 

@@ -62,6 +62,11 @@ impl<'a> EventFrame<'a> {
         self.values?.id.some().map(|id| &self.text[id.range()])
     }
 
+    /// Whether the block sets an ID, and another than the one before.
+    pub(crate) fn sets_new_id(&self) -> bool {
+        self.id().is_some() && self.carried.has_changed()
+    }
+
     /// The last event ID, with this block's counted in.
     pub fn last_event_id(&self) -> &'a str {
         self.carried.last_event_id()
@@ -106,6 +111,8 @@ impl fmt::Debug for EventFrame<'_> {
 pub struct OversizedFrame<'a> {
     pub(super) event_type: Option<&'a str>,
     pub(super) id: Option<&'a str>,
+    /// It has one, and another than the block before.
+    pub(super) is_new_id: bool,
     pub(super) size: u64,
 }
 
@@ -118,6 +125,10 @@ impl<'a> OversizedFrame<'a> {
     /// The ID that the block set; it is the last event ID now.
     pub fn id(&self) -> Option<&'a str> {
         self.id
+    }
+
+    pub(crate) fn sets_new_id(&self) -> bool {
+        self.is_new_id
     }
 
     /// How many bytes of data the block had.

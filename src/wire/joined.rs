@@ -33,8 +33,8 @@ enum Stage {
 
 impl Joined {
     /// A block has begun, and waits for the next chunk or to be read.
-    pub(super) fn is_begun(&self) -> bool {
-        !self.bytes.is_empty()
+    pub(super) fn is_in_block(&self) -> bool {
+        self.bytes.first().is_some_and(|&byte| byte != b':')
     }
 
     /// There is something to be read now, before the chunk.

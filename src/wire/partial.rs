@@ -41,6 +41,11 @@ impl Partial {
         self.stage == Stage::Fresh
     }
 
+    /// A line has begun that is no comment.
+    pub(super) fn is_field(&self) -> bool {
+        !matches!(self.stage, Stage::Fresh | Stage::Value(Field::Comment) | Stage::Cut(Field::Comment))
+    }
+
     /// The text of the comment that was finished last.
     pub(super) fn text(&self) -> &[u8] {
         &self.line
