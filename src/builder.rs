@@ -202,8 +202,8 @@ impl StreamBuilder {
     ///
     /// A store that fails, or panics, never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
     /// [`Stats::failures`](crate::Stats::failures)), and tried again a second later. A stream whose store
-    /// did not say where to begin, or named an ID that no header can carry, tells subscribers so, with a [`Gap::Reconnected`](crate::Gap::Reconnected)
-    /// before the first event.
+    /// did not say where to begin, or named an ID that no header can carry, tells subscribers so, with a
+    /// [`Gap::Reconnected`](crate::Gap::Reconnected) before the first event.
     ///
     /// # Examples
     ///

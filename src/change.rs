@@ -92,8 +92,8 @@ impl Change {
     }
 
     /// Sets another URL, whole, with its own query. Userinfo in it becomes basic authentication, until the
-    /// URL is replaced or `Authorization` is set; what was set goes along to the new URL. The last event ID stays behind if the origin is another, unless
-    /// [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
+    /// URL is replaced or `Authorization` is set; what was set goes along to the new URL. The last event ID stays
+    /// behind if the origin is another, unless [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
     pub fn url<U>(mut self, url: U) -> Self
     where
         U: TryInto<Uri, Error: Into<http::Error>>,

@@ -14,8 +14,9 @@ use crate::store::ResumeStore;
 ///
 /// Each save writes a new file beside it, makes sure that it is on the disk, and puts it in the place of the
 /// old one, which is kept as `<name>.previous`; so whenever the program is killed, or the machine, there is
-/// a whole file. One that is damaged nevertheless is noticed (the ID stands in it twice), and the previous one is used: some events
-/// come again then, and none is lost. The directory has to exist; on Unix nobody but the owner can read the file.
+/// a whole file. One that is damaged nevertheless is noticed (the ID stands in it twice), and the previous one is
+/// used: some events come again then, and none is lost. The directory has to exist; on Unix nobody but the owner can
+/// read the file.
 ///
 /// A file is for one stream of one running program: two that share one overwrite each other's IDs.
 ///

@@ -107,15 +107,16 @@ impl Handle {
         self.change(Change::default().remove_header(name), Apply::NextAttempt).map(drop)
     }
 
-    /// Changes headers, URL and query together; several changes add up, in the order of the calls. The change is asked for at the call; the future tells when
-    /// it has taken effect, that is, when the response to a request with it was accepted. With
-    /// [`Apply::NextAttempt`] that may be months.
+    /// Changes headers, URL and query together; several changes add up, in the order of the calls. The change is
+    /// asked for at the call; the future tells when it has taken effect, that is, when the response to a request with
+    /// it was accepted. With [`Apply::NextAttempt`] that may be months.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidHeader`], [`ErrorKind::InvalidUrl`] or [`ErrorKind::Unsupported`] for what HTTP
-    /// cannot carry: more than 1,024 headers in all, or a URL over 64 KiB, too (then nothing is changed); the failure or [`ErrorKind::Closed`] when the stream is closed,
-    /// and with [`Apply::MakeBeforeBreak`] whatever ended the attempt; the open response stays then.
+    /// cannot carry: more than 1,024 headers in all, or a URL over 64 KiB, too (then nothing is changed); the failure
+    /// or [`ErrorKind::Closed`] when the stream is closed, and with [`Apply::MakeBeforeBreak`] whatever ended the
+    /// attempt; the open response stays then.
     ///
     /// # Cancel safety
     ///

@@ -26,7 +26,7 @@ pub struct Stats {
     pub opens: u64,
     /// Failures of attempts and ends of responses, by class.
     pub failures: BTreeMap<ErrorKind, u64>,
-    /// Responses that took over from another: [`Gap::Reconnected`](crate::Gap::Reconnected).
+    /// How often queues were told of a [`Gap::Reconnected`](crate::Gap::Reconnected).
     pub gaps: u64,
     /// Events over the size limit: [`Gap::Oversized`](crate::Gap::Oversized).
     pub oversized: u64,

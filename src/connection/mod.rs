@@ -245,15 +245,18 @@ impl Shared {
     }
 
     fn not_replaced(&self, change: u64, cause: Error) {
-        self.standing.send_modify(|standing| standing.not_replaced = Some((change, cause)));
+        // What is replaced may hold an error of the user's: it is dropped when no lock is held.
+        let mut replaced = Some((change, cause));
+        self.standing.send_modify(|standing| std::mem::swap(&mut standing.not_replaced, &mut replaced));
     }
 
     /// Tells those who watch, and transcripts.
     fn announce(&self, state: State) {
         self.hub.state(&state);
+        let mut replaced = state;
         self.standing.send_modify(|standing| {
-            standing.accepted += u64::from(state.is_open());
-            standing.state = state;
+            standing.accepted += u64::from(replaced.is_open());
+            std::mem::swap(&mut standing.state, &mut replaced);
         });
     }
 

@@ -13,7 +13,7 @@ use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Hub, Publisher};
 use crate::transport::Exchange;
-use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
+use crate::wire::{Decoder, EventFrame, Frame};
 
 use super::Shared;
 use super::idle::Idle;
@@ -188,16 +188,7 @@ impl Reading {
                     turn.counts.comments += 1;
                     publisher.comment(comment);
                 }
-                Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
-                Frame::Oversized(event) => {
-                    if sift(&mut publisher, event.id(), sieve, &mut turn.counts) {
-                        turn.counts.oversized += 1;
-                        publish_oversized(&mut publisher, event);
-                        ids.set(shared, event.id(), event.sets_new_id());
-                    }
-                }
-                Frame::Id(id) if sieve.is_open() || sieve.pass_id(id) => ids.set_alone(shared, id),
-                Frame::Id(_) => {}
+                other => take(other, &mut publisher, shared, sieve, turn, &mut ids),
             }
         }
         drop(frames);
@@ -311,9 +302,28 @@ fn look(publisher: &mut Publisher<'_>, event: EventFrame<'_>, sieve: &mut Sieve,
     passes
 }
 
+/// Takes what is neither an event nor a comment.
 #[cold]
-fn publish_oversized(publisher: &mut Publisher<'_>, event: OversizedFrame<'_>) {
-    let own = |text: &str| text.to_owned();
-    let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
-    publisher.gap(event.event_type(), &gap);
+fn take(
+    frame: Frame<'_>,
+    publisher: &mut Publisher<'_>,
+    shared: &Shared,
+    sieve: &mut Sieve,
+    turn: &mut Turn,
+    ids: &mut Ids,
+) {
+    match frame {
+        Frame::Retry(milliseconds) => turn.retry = Some(milliseconds),
+        Frame::Oversized(event) => {
+            if sift(publisher, event.id(), sieve, &mut turn.counts) {
+                turn.counts.oversized += 1;
+                let own = |text: &str| text.to_owned();
+                let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
+                publisher.gap(event.event_type(), &gap);
+                ids.set(shared, event.id(), event.sets_new_id());
+            }
+        }
+        Frame::Id(id) if sieve.is_open() || sieve.pass_id(id) => ids.set_alone(shared, id),
+        Frame::Id(_) | Frame::Event(_) | Frame::Comment(_) => {}
+    }
 }

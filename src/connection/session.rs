@@ -1,7 +1,7 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor tells it
-//! what happened, as an [`Input`], and does what it answers, as a [`Step`].
+//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor
+//! tells it what happened, as an [`Input`], and does what it answers, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use crate::transport::{self, Attempt};
 use super::log;
 use super::poison::{Break, Fingerprint, Poison};
 use super::step::{Input, Step};
+use super::timer;
 
 pub(crate) struct Session {
     config: Config,
@@ -351,7 +352,7 @@ impl Session {
     fn wait(&mut self, cause: Error, delay: Duration, now: Instant) -> (Step, Option<State>) {
         self.waits = self.waits.saturating_add(1);
         // A caller may set any reconnection time: what no clock can hold is far enough away.
-        let until = now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()));
+        let until = timer::after(now, delay);
         (Step::Wait { delay }, Some(State::Waiting { attempt: self.attempt(), delay, until, cause }))
     }
 

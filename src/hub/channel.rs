@@ -25,6 +25,8 @@ pub(super) struct Channel<T, K> {
     ring: Arc<Ring<T>>,
     /// Published, and not yet in the ring: a turn's items come together.
     batch: Vec<T>,
+    /// What the ring had no room for, to be dropped when no lock is held.
+    dropped: Vec<T>,
     gaps: Arc<Mutex<GapLog>>,
     /// Readers wait here, not on the ring, so that a whole turn's events wake them once.
     waker: Arc<Notify>,
@@ -56,6 +58,7 @@ impl<T: Clone, K: PartialEq> Channel<T, K> {
                 capacity,
                 ring: Arc::new(Ring::new(capacity)),
                 batch: Vec::new(),
+                dropped: Vec::new(),
                 gaps: Arc::default(),
                 waker: Arc::default(),
                 published: 0,
@@ -125,7 +128,7 @@ impl<T: Clone, K> Channel<T, K> {
 
     fn flush(&mut self) {
         if !self.batch.is_empty() {
-            self.ring.extend(&mut self.batch);
+            self.ring.extend(&mut self.batch, &mut self.dropped);
         }
     }
 
@@ -133,6 +136,10 @@ impl<T: Clone, K> Channel<T, K> {
         let oldest = self.published.saturating_sub((self.capacity + READ_AT_ONCE) as u64);
         GapLog::lock(&self.gaps).push(gap, self.published, oldest);
         self.news = true;
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// The waker, if there is anything to wake readers for.
@@ -167,8 +174,22 @@ impl<T: Clone, K> Channel<T, K> {
         }
     }
 
+    /// The channels that have no readers any more.
+    pub(super) fn take_unused(channels: &mut Vec<Self>) -> Vec<Self> {
+        let mut unused = Vec::new();
+        let mut index = 0;
+        while index < channels.len() {
+            if channels[index].is_used() {
+                index += 1;
+            } else {
+                unused.push(channels.remove(index));
+            }
+        }
+        unused
+    }
+
     /// Forgets readers that have gone; whether any are left.
-    pub(super) fn is_used(&mut self) -> bool {
+    fn is_used(&mut self) -> bool {
         self.readers.retain(|reader| !reader.cursor.is_gone());
         self.acknowledging = self.readers.iter().any(|reader| reader.account.is_some());
         !self.readers.is_empty()

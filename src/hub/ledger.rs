@@ -217,7 +217,8 @@ impl Ledger {
         }
     }
 
-    /// Whether nobody has anything open that could still be acknowledged. From the first call on the task is woken by each acknowledgement.
+    /// Whether nobody has anything open that could still be acknowledged. From the first call on the task is woken by
+    /// each acknowledgement.
     pub(super) fn is_settled(&self) -> bool {
         self.eager.store(true, Ordering::Release);
         self.lock().entries.iter().all(|entry| entry.taken.is_empty() && entry.queued.is_empty())

@@ -163,13 +163,17 @@ impl Hub {
 
     /// Wakes the readers of what was published since the last call, once for all of it.
     pub(crate) fn wake(&self) {
-        // Collected first: a waker may drop a task that holds a subscription, whose drop takes the lock.
+        // Collected first: a waker may drop a task that holds a subscription, and a state an error of the user's;
+        // either may come back here.
         let mut wakers: Vec<Arc<Notify>> = Vec::new();
+        let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
         {
             let mut channels = self.lock();
             let Channels { events, transcript, .. } = &mut *channels;
             wakers.extend(events.iter_mut().filter_map(Channel::take_waker));
             wakers.extend(transcript.iter_mut().filter_map(Channel::take_waker));
+            events.iter_mut().for_each(|channel| drop(channel.take_dropped()));
+            dropped.extend(transcript.iter_mut().map(Channel::take_dropped));
         }
         for waker in wakers {
             waker.notify_waiters();
@@ -208,10 +212,12 @@ impl Hub {
     /// Forgets channels that nobody listens to any more.
     pub(crate) fn prune(&self) {
         let mut channels = self.lock();
-        channels.events.retain_mut(Channel::is_used);
-        channels.transcript.retain_mut(Channel::is_used);
+        let events = Channel::take_unused(&mut channels.events);
+        let transcripts = Channel::take_unused(&mut channels.transcript);
         channels.settle();
         drop(channels);
+        // Now that no lock is held: see `wake`.
+        drop((events, transcripts));
         // Whoever was too slow may be gone.
         self.relief.signal();
     }

@@ -61,19 +61,20 @@ impl<T: Clone> Ring<T> {
         slots.end()
     }
 
-    /// Takes in what has been published, and drops the oldest that it has no room for.
-    pub(super) fn extend(&self, items: &mut Vec<T>) {
+    /// Takes in what has been published. The oldest, which it has no room for, are moved to `dropped`: there may be
+    /// locks, under which what they hold must not be dropped.
+    pub(super) fn extend(&self, items: &mut Vec<T>, dropped: &mut Vec<T>) {
         let mut slots = self.lock();
         let left = slots.readers;
         self.end.store(slots.end() + items.len() as u64, Ordering::Release);
         if left == 0 {
             slots.first += items.len() as u64;
-            items.clear();
+            dropped.append(items);
             return;
         }
         for item in items.drain(..) {
             if slots.queue.len() == slots.capacity {
-                slots.queue.pop_front();
+                dropped.extend(slots.queue.pop_front().map(|slot| slot.item));
                 slots.first += 1;
             }
             slots.queue.push_back(Slot { item, left });
@@ -198,9 +199,9 @@ mod tests {
     fn every_reader_gets_every_item_in_order_and_the_last_one_empties_the_ring() {
         let ring = Ring::new(8);
         let (mut early, mut other) = (Reader::of(&ring), Reader::of(&ring));
-        ring.extend(&mut vec![1, 2, 3]);
+        ring.extend(&mut vec![1, 2, 3], &mut Vec::new());
         let mut late = Reader::of(&ring);
-        ring.extend(&mut vec![4]);
+        ring.extend(&mut vec![4], &mut Vec::new());
         assert_eq!(early.take(2), (Found::Items, vec![1, 2]));
         assert_eq!(late.take(9), (Found::Items, vec![4]));
         assert_eq!(other.take(9), (Found::Items, vec![1, 2, 3, 4]));
@@ -213,7 +214,7 @@ mod tests {
     fn what_there_is_no_room_for_is_dropped_oldest_first_and_counted() {
         let ring = Ring::new(3);
         let mut reader = Reader::of(&ring);
-        ring.extend(&mut vec![1, 2, 3, 4, 5]);
+        ring.extend(&mut vec![1, 2, 3, 4, 5], &mut Vec::new());
         assert_eq!(ring.unread(reader.next), 3);
         assert_eq!(reader.take(9), (Found::Lagged(2), vec![]));
         assert_eq!(reader.take(9), (Found::Items, vec![3, 4, 5]));
@@ -223,7 +224,7 @@ mod tests {
     fn a_batch_larger_than_the_ring_leaves_its_newest() {
         let ring = Ring::new(2);
         let (mut one, mut two) = (Reader::of(&ring), Reader::of(&ring));
-        ring.extend(&mut (0..100).collect());
+        ring.extend(&mut (0..100).collect(), &mut Vec::new());
         for reader in [&mut one, &mut two] {
             assert_eq!(reader.take(9), (Found::Lagged(98), vec![]));
             assert_eq!(reader.take(9), (Found::Items, vec![98, 99]));
@@ -234,12 +235,12 @@ mod tests {
     fn readers_that_go_leave_nothing_behind_and_take_nothing_from_others() {
         let ring = Ring::new(8);
         let (gone, mut stays) = (Reader::of(&ring), Reader::of(&ring));
-        ring.extend(&mut vec![1, 2, 3]);
+        ring.extend(&mut vec![1, 2, 3], &mut Vec::new());
         assert_eq!(stays.take(1), (Found::Items, vec![1]));
         ring.leave(gone.next);
         assert_eq!(stays.take(9), (Found::Items, vec![2, 3]));
         ring.leave(stays.next);
-        ring.extend(&mut vec![4]);
+        ring.extend(&mut vec![4], &mut Vec::new());
         assert_eq!(ring.lock().queue.len(), 0);
         assert_eq!(Reader::of(&ring).take(9), (Found::Nothing, vec![]));
     }
@@ -248,7 +249,7 @@ mod tests {
     fn a_closed_ring_ends_after_what_is_in_it() {
         let ring = Ring::new(8);
         let mut reader = Reader::of(&ring);
-        ring.extend(&mut vec![1]);
+        ring.extend(&mut vec![1], &mut Vec::new());
         ring.close();
         assert_eq!(reader.take(9), (Found::Items, vec![1]));
         assert_eq!(reader.take(9), (Found::Closed, vec![]));

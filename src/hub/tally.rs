@@ -22,8 +22,7 @@ struct Start {
 
 impl Tally {
     pub(super) fn new(cursors: impl Iterator<Item = Arc<Cursor>>, relief: Arc<Relief>) -> Self {
-        let start = |cursor: Arc<Cursor>| Start { position: cursor.position(), missed: cursor.missed(), cursor };
-        Self { starts: cursors.map(start).collect(), relief }
+        Self { starts: cursors.map(Start::new).collect(), relief }
     }
 
     /// Waits until everything has been taken or dropped, at most until `deadline`; then readers are cut
@@ -43,6 +42,16 @@ impl Tally {
 }
 
 impl Start {
+    fn new(cursor: Arc<Cursor>) -> Self {
+        loop {
+            let (missed, position) = (cursor.missed(), cursor.position());
+            // The reader moves both, one after the other.
+            if cursor.missed() == missed {
+                return Self { position, missed, cursor };
+            }
+        }
+    }
+
     fn is_settled(&self) -> bool {
         self.cursor.is_gone() || self.cursor.left() == Some(0)
     }

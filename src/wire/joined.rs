@@ -47,7 +47,8 @@ impl Joined {
         &self.bytes
     }
 
-    /// The end of a chunk: keeps what is unfinished from the line that `lines` have come to, or has `reader` take it in.
+    /// The end of a chunk: keeps what is unfinished from the line that `lines` have come to, or has `reader` take it
+    /// in.
     pub(super) fn leave(&mut self, lines: &mut Lines, chunk: &[u8], reader: &mut BlockReader) {
         let rest = lines.position().min(chunk.len());
         *lines = Lines::from(chunk.len());

@@ -83,7 +83,8 @@ impl Fields {
         field.replace(value).is_none()
     }
 
-    /// The block, after its blank line, if it is within the limit, by the simplest of counts, and has an ID that counts.
+    /// The block, after its blank line, if it is within the limit, by the simplest of counts, and has an ID that
+    /// counts.
     #[inline]
     pub(super) fn whole(self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
         let Self { data: Some(data), event_type, id, around: Some(around) } = self else { return None };
