@@ -13,7 +13,7 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{Account, GapReader, MOST_OPEN, Reader, Subscribed, Taken};
+use crate::hub::{Account, MOST_OPEN, Reader, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -33,7 +33,6 @@ use crate::state::CloseReason;
 pub struct Subscription {
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     reader: Reader<Event>,
-    gaps: GapReader,
     /// If what is taken has to be acknowledged.
     account: Option<Account>,
     name: String,
@@ -45,8 +44,8 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
-        let Subscribed { reader, gaps, account } = subscribed;
-        Self { reader, gaps, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
+        let Subscribed { reader, account } = subscribed;
+        Self { reader, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
     /// The next event or gap. `None` when the connection is closed for good and everything that was
@@ -123,7 +122,7 @@ impl Subscription {
             return Poll::Ready(self.next_held_back());
         }
         let position = self.reader.position();
-        if let Some(gap) = self.gaps.next(position) {
+        if let Some(gap) = self.reader.next_gap(position) {
             return Poll::Ready(Some(Delivery::Gap(gap)));
         }
         let reader = &mut self.reader;
@@ -135,7 +134,7 @@ impl Subscription {
             }
         };
         // A gap may have been logged after the look above, and before what was taken was published.
-        match (self.gaps.next(position), taken) {
+        match (self.reader.next_gap(position), taken) {
             (None, Poll::Ready(Taken::Item(event))) => Poll::Ready(Some(Delivery::Event(event))),
             (None, Poll::Ready(taken)) => Poll::Ready(self.delivery(taken)),
             (None, Poll::Pending) => Poll::Pending,
@@ -150,7 +149,7 @@ impl Subscription {
 
     #[cold]
     fn next_held_back(&mut self) -> Option<Delivery> {
-        let gap = self.held_back.as_ref().and_then(|(position, _)| self.gaps.next(*position));
+        let gap = self.held_back.as_ref().and_then(|(position, _)| self.reader.next_gap(*position));
         gap.map(Delivery::Gap).or_else(|| self.held_back.take().map(|(_, delivery)| delivery))
     }
 

@@ -12,7 +12,7 @@ use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 use sseclient::Event;
 use sseclient::wire::{Decoder, Frame};
-use wire::{Outcome, Owned, byte_by_byte, cut_by, reference, run, whole};
+use wire::{Outcome, Owned, byte_by_byte, cut_by, pull, reference, run, whole};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x5353_4521), failure_persistence: None, ..Default::default() }
@@ -484,4 +484,27 @@ fn an_event_of_the_wire_keeps_what_it_inherited_and_does_not_write_it() {
     let event = frame.to_event();
     assert_eq!((event.id(), event.last_event_id()), (None, "7"));
     assert_eq!(event.encode(), "data: x\n\n");
+}
+
+/// Chunks of which the last comes before all was read: whatever was cut has to be found where it is.
+#[test]
+fn a_block_that_two_chunks_have_cut_is_whole_when_the_next_comes_early() {
+    for (first, pulled, early) in [
+        ("data: abc\nid: 1\nretry: 5", "00\n", "\n"),
+        ("id::b\nre", "try:6268\nfoo:kpzez", "\n\ndata: j\n\n"),
+        ("data: a\rretry: 5", "\r", "\ndata: b\r\n\r\n"),
+        ("retry: 5", "\r", "\ndata: b\r\n\r\n"),
+    ] {
+        let all = [first, pulled, early].concat();
+        let expected = run(Decoder::new(), whole(&all.into())).frames;
+        let mut decoder = Decoder::new();
+        let mut frames = Vec::new();
+        decoder.push(first.into());
+        assert!(decoder.next_frame().is_none());
+        decoder.push(pulled.into());
+        frames.extend(decoder.next_frame().map(Owned::from));
+        decoder.push(early.into());
+        pull(&mut decoder, 1, &mut frames);
+        assert_eq!(frames, expected, "{first:?} | {pulled:?} | {early:?}");
+    }
 }

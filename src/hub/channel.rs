@@ -112,11 +112,8 @@ impl<T: Clone, K> Channel<T, K> {
         self.readers.push(Seen { cursor: Arc::clone(&cursor), account, stuck: false });
         self.acknowledging |= account.is_some();
         let batch = if account.is_some() { 1 } else { READ_AT_ONCE };
-        Reader::new(Arc::clone(&self.ring), batch, cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
-    }
-
-    pub(super) fn gap_reader(&self) -> GapReader {
-        GapReader::new(&self.gaps)
+        let (ring, gaps) = (Arc::clone(&self.ring), GapReader::new(&self.gaps));
+        Reader::new(ring, batch, gaps, cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
     }
 
     #[inline]
@@ -133,7 +130,7 @@ impl<T: Clone, K> Channel<T, K> {
     }
 
     pub(super) fn publish_gap(&mut self, gap: Gap) {
-        let oldest = self.published.saturating_sub((self.capacity + READ_AT_ONCE) as u64);
+        let oldest = self.published.saturating_sub((self.batch.len() + self.capacity) as u64);
         GapLog::lock(&self.gaps).push(gap, self.published, oldest);
         self.news = true;
     }
@@ -163,8 +160,8 @@ impl<T: Clone, K> Channel<T, K> {
     /// How many items the slowest reader still has to take: a stuck one no more than the ring and its own
     /// buffer hold, since what was dropped is none of them.
     pub(super) fn lag(&self) -> u64 {
-        let behind = self.readers.iter().map(|reader| self.published.saturating_sub(reader.cursor.position()));
-        behind.max().unwrap_or(0).min((self.capacity + READ_AT_ONCE) as u64)
+        let lag = |reader: &Seen| reader.cursor.lag(self.published, self.capacity as u64);
+        self.readers.iter().map(lag).max().unwrap_or(0)
     }
 
     pub(super) fn give_up_on_stuck(&mut self) {

@@ -87,13 +87,15 @@ fn has_newer(entries: &VecDeque<Entry>, index: usize) -> bool {
 
 /// One subscriber's place in the log.
 #[derive(Debug)]
-pub(crate) struct GapReader {
+pub(super) struct GapReader {
     log: Arc<Mutex<GapLog>>,
     newest: Arc<AtomicU64>,
     /// The serial number of the last gap that was taken.
     seen: u64,
     oversized: Totals,
     losses: u64,
+    /// Taken out of the log together with the items around them.
+    held: VecDeque<(u64, Gap)>,
 }
 
 impl GapReader {
@@ -101,21 +103,40 @@ impl GapReader {
         let locked = GapLog::lock(log);
         let newest = Arc::clone(&locked.newest);
         let (seen, oversized, losses) = (newest.load(Ordering::Relaxed), locked.oversized, locked.losses);
-        Self { log: Arc::clone(log), newest, seen, oversized, losses }
+        Self { log: Arc::clone(log), newest, seen, oversized, losses, held: VecDeque::new() }
     }
 
     /// The next gap that stands before the item at `position`.
     #[inline]
-    pub(crate) fn next(&mut self, position: u64) -> Option<Gap> {
-        if self.newest.load(Ordering::Acquire) == self.seen { None } else { self.next_unseen(position) }
+    pub(super) fn next(&mut self, position: u64) -> Option<Gap> {
+        let nothing = self.held.is_empty() && self.newest.load(Ordering::Acquire) == self.seen;
+        if nothing { None } else { self.next_unseen(position) }
+    }
+
+    /// Takes the gaps between the items before `end`, which have left the ring, or may from now on: then the log
+    /// merges what stood between them.
+    pub(super) fn hold(&mut self, end: u64) {
+        if self.newest.load(Ordering::Acquire) != self.seen {
+            while let Some((at, gap)) = self.take_from_log(|at| at < end) {
+                self.held.push_back((at, gap));
+            }
+        }
     }
 
     #[cold]
     fn next_unseen(&mut self, position: u64) -> Option<Gap> {
+        match self.held.front() {
+            Some(&(at, _)) if at <= position => self.held.pop_front().map(|(_, gap)| gap),
+            Some(_) => None,
+            None => self.take_from_log(|at| at <= position).map(|(_, gap)| gap),
+        }
+    }
+
+    fn take_from_log(&mut self, is_wanted: impl Fn(u64) -> bool) -> Option<(u64, Gap)> {
         let log = GapLog::lock(&self.log);
         // Serial numbers and positions both rise.
         let unseen = log.entries.partition_point(|entry| entry.serial <= self.seen);
-        let entry = log.entries.get(unseen).filter(|entry| entry.at <= position)?;
+        let entry = log.entries.get(unseen).filter(|entry| is_wanted(entry.at))?;
         self.seen = entry.serial;
         let mut gap = entry.gap.clone();
         match &mut gap {
@@ -131,7 +152,7 @@ impl GapReader {
             }
             Gap::Lagged { .. } => {}
         }
-        Some(gap)
+        Some((entry.at, gap))
     }
 }
 

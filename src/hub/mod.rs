@@ -26,7 +26,6 @@ use crate::filter::Filter;
 use crate::state::State;
 
 use self::channel::Channel;
-pub(crate) use self::gaps::GapReader;
 use self::ledger::Ledger;
 pub(crate) use self::ledger::{Account, MOST_OPEN};
 use self::reader::Cursor;
@@ -78,7 +77,6 @@ impl Channels {
 /// What a subscription has at the hub.
 pub(crate) struct Subscribed {
     pub(crate) reader: Reader<Event>,
-    pub(crate) gaps: GapReader,
     pub(crate) account: Option<Account>,
 }
 
@@ -113,9 +111,8 @@ impl Hub {
         let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
         let account = acknowledging.then(|| self.ledger().open(channel.capacity()));
         let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
-        let gaps = channel.gap_reader();
         channels.settle();
-        Subscribed { reader, gaps, account }
+        Subscribed { reader, account }
     }
 
     /// Whether anything has been acknowledged since this was last asked.

@@ -9,6 +9,9 @@ use std::task::{Context, Poll};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use crate::delivery::Gap;
+
+use super::gaps::GapReader;
 use super::relief::Relief;
 use super::ring::{Found, Ring};
 
@@ -22,6 +25,8 @@ pub(crate) struct Reader<T: Clone> {
     next: u64,
     /// How many items are moved into the buffer at once.
     batch: usize,
+    /// None ever come in a transcript, which has them among its items.
+    gaps: GapReader,
     cursor: Arc<Cursor>,
     waker: Arc<Notify>,
     /// Made before the ring was last looked at, so that no wake-up falls between. Boxed once.
@@ -37,6 +42,8 @@ pub(super) struct Cursor {
     position: AtomicU64,
     /// How many of the items up to here it missed.
     missed: AtomicU64,
+    /// How far it has read the ring.
+    fetched: AtomicU64,
     /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
     end: AtomicU64,
     gone: AtomicBool,
@@ -47,12 +54,20 @@ const OPEN: u64 = u64::MAX;
 
 impl Cursor {
     pub(super) fn at(position: u64) -> Self {
-        let (position, end) = (AtomicU64::new(position), AtomicU64::new(OPEN));
-        Self { position, missed: AtomicU64::new(0), end, gone: AtomicBool::new(false) }
+        let (position, fetched) = (AtomicU64::new(position), AtomicU64::new(position));
+        Self { position, missed: AtomicU64::new(0), fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
     }
 
     pub(super) fn position(&self) -> u64 {
         self.position.load(Ordering::Acquire)
+    }
+
+    /// How many items it could take of a ring that holds so many at most, up to `end`.
+    pub(super) fn lag(&self, end: u64, capacity: u64) -> u64 {
+        // In this order: it may move meanwhile.
+        let position = self.position();
+        let fetched = self.fetched.load(Ordering::Acquire);
+        fetched.saturating_sub(position) + end.saturating_sub(fetched).min(capacity)
     }
 
     pub(super) fn missed(&self) -> u64 {
@@ -95,6 +110,7 @@ impl<T: Clone> Reader<T> {
     pub(super) fn new(
         ring: Arc<Ring<T>>,
         batch: usize,
+        gaps: GapReader,
         cursor: Arc<Cursor>,
         waker: Arc<Notify>,
         relief: Arc<Relief>,
@@ -102,7 +118,14 @@ impl<T: Clone> Reader<T> {
     ) -> Self {
         let notified = Box::pin(Arc::clone(&waker).notified_owned());
         let next = ring.join();
-        Self { buffer: VecDeque::new(), ring, next, batch, cursor, waker, notified, relief, half: capacity as u64 / 2 }
+        let (buffer, half) = (VecDeque::new(), capacity as u64 / 2);
+        Self { buffer, ring, next, batch, gaps, cursor, waker, notified, relief, half }
+    }
+
+    /// The next gap that stands before the item at `position`.
+    #[inline]
+    pub(crate) fn next_gap(&mut self, position: u64) -> Option<Gap> {
+        self.gaps.next(position)
     }
 
     /// How many items of the channel have gone by, taken or missed.
@@ -162,7 +185,11 @@ impl<T: Clone> Reader<T> {
 
     #[inline(never)]
     fn refill(&mut self) -> Option<Taken<T>> {
-        match self.ring.take(&mut self.next, self.batch, &mut self.buffer) {
+        let gaps = &mut self.gaps;
+        let taking = |end| gaps.hold(end);
+        let found = self.ring.take(&mut self.next, self.batch, &mut self.buffer, taking);
+        self.cursor.fetched.store(self.next, Ordering::Release);
+        match found {
             Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
             Found::Lagged(missed) => {
                 self.cursor.missed.fetch_add(missed, Ordering::Relaxed);

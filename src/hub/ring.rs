@@ -81,8 +81,15 @@ impl<T: Clone> Ring<T> {
         }
     }
 
-    /// Moves up to `most` items into the buffer of the reader that has come to `next`.
-    pub(super) fn take(&self, next: &mut u64, most: usize, buffer: &mut VecDeque<T>) -> Found {
+    /// Moves up to `most` items into the buffer of the reader that has come to `next`. `taking` is told up to where,
+    /// while nothing can be added or dropped.
+    pub(super) fn take(
+        &self,
+        next: &mut u64,
+        most: usize,
+        buffer: &mut VecDeque<T>,
+        taking: impl FnOnce(u64),
+    ) -> Found {
         let mut slots = self.lock();
         if let Some(dropped) = slots.first.checked_sub(*next).filter(|&dropped| dropped > 0) {
             *next = slots.first;
@@ -94,6 +101,7 @@ impl<T: Clone> Ring<T> {
             return if slots.closed { Found::Closed } else { Found::Nothing };
         }
         *next += count as u64;
+        taking(*next);
         for _ in 0..count {
             index = slots.take(index, buffer);
         }
@@ -190,7 +198,7 @@ mod tests {
 
         fn take(&mut self, most: usize) -> (Found, Vec<u32>) {
             let mut buffer = VecDeque::new();
-            let found = self.ring.take(&mut self.next, most, &mut buffer);
+            let found = self.ring.take(&mut self.next, most, &mut buffer, |_| {});
             (found, buffer.into())
         }
     }

@@ -120,7 +120,7 @@ impl Decoder {
         }
         self.leave_chunk();
         let unread = self.joined.is_ready() || self.lines.position() < self.chunk.len();
-        let (chunk, after_cr) = if unread { (self.with_rest(&chunk), false) } else { (chunk, self.after_cr) };
+        let (chunk, after_cr) = if unread { self.with_rest(&chunk) } else { (chunk, self.after_cr) };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
         // CR LF across chunks: the CR has ended the line already.
         let in_cr_lf = after_cr && chunk.get(start) == Some(&b'\n');
@@ -189,7 +189,9 @@ impl Decoder {
     fn leave_chunk(&mut self) {
         if !self.reader.is_idle() {
             self.reader.take_back();
-            self.reader.leave(self.chunk.len(), &self.chunk);
+            // A block that is being read from what was joined has nothing in the chunk.
+            let bytes = if self.joined.is_ready() { self.joined.bytes() } else { &self.chunk };
+            self.reader.leave(bytes.len(), bytes);
         }
     }
 
@@ -210,13 +212,14 @@ impl Decoder {
         self.after_cr = false;
     }
 
-    /// A chunk with what has not been read before it.
+    /// A chunk with what has not been read before it, and whether a CR came right before that.
     #[cold]
-    fn with_rest(&mut self, chunk: &[u8]) -> Bytes {
+    fn with_rest(&mut self, chunk: &[u8]) -> (Bytes, bool) {
         let mut joined = BytesMut::from(&*self.joined.take_rest());
         joined.extend_from_slice(&self.chunk[self.lines.position().min(self.chunk.len())..]);
+        let after_cr = self.after_cr && joined.is_empty();
         joined.extend_from_slice(chunk);
-        joined.freeze()
+        (joined.freeze(), after_cr)
     }
 
     /// One byte order mark at the very start of a stream is no part of it, however it is cut.

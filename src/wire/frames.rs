@@ -14,7 +14,8 @@ use super::lines::{Line, Lines};
 ///
 /// # Drop behavior
 ///
-/// What has not been read stays in the decoder. (Of one that is leaked instead, the frames come again.)
+/// What has not been read stays in the decoder. One that is leaked instead leaves the decoder not knowing what was read:
+/// what it gives then is of no use until it is [finished](super::Decoder::finish).
 pub struct Frames<'a> {
     reader: &'a mut BlockReader,
     joined: &'a mut Joined,
