@@ -18,6 +18,8 @@ mod frames;
 mod joined;
 mod lines;
 mod partial;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
