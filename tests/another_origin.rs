@@ -4,26 +4,14 @@ mod support;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
-use sseclient::{Apply, Change, Client, Delivery, Filter, Gap, Handle, StreamBuilder, Subscription};
-use support::{OPEN, Server, until, within};
+use sseclient::{Apply, Change, Delivery, Gap, Subscription};
+use support::{OPEN, Server, follow, stream, until, within};
 use tokio::sync::Notify;
 
 const UNAVAILABLE: &str = "HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n";
 const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(1))
-}
-
-fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
-    let handle = stream.build().unwrap();
-    let subscription = handle.subscribe(Filter::all());
-    handle.connect();
-    (handle, subscription)
-}
 
 /// The next deliveries, in short: the data and the last event ID, or the gap.
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {

@@ -4,32 +4,11 @@ mod support;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use sseclient::{Client, CredentialsReason, Delivery, ErrorKind, Filter, Gap, Handle, StreamBuilder, Subscription};
-use support::{OPEN, Server, until, within};
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(1))
-}
-
-fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
-    let handle = stream.build().unwrap();
-    let subscription = handle.subscribe(Filter::all());
-    handle.connect();
-    (handle, subscription)
-}
-
-/// The next delivery, in short: the data, or the gap.
-async fn short(subscription: &mut Subscription) -> String {
-    match within(subscription.recv()).await.expect("the stream goes on") {
-        Delivery::Event(event) => event.data().to_owned(),
-        Delivery::Gap(Gap::Reconnected { sent, .. }) => format!("reconnected after {sent:?}"),
-        Delivery::Gap(gap) => panic!("{gap}"),
-    }
-}
+use sseclient::{CredentialsReason, ErrorKind};
+use support::{OPEN, Server, follow, short, stream, until, within};
 
 /// Gives `token-1`, `token-2`, …, and notes why.
 fn tokens(reasons: &Arc<Mutex<Vec<String>>>) -> impl Fn(CredentialsReason) -> std::future::Ready<Answer> + use<> {

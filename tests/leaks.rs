@@ -2,16 +2,15 @@
 //! and opened would be other tests' as well.
 
 #![cfg(target_os = "linux")]
-// A global allocator cannot be written without; this one only counts and hands on.
-#![allow(unsafe_code, reason = "a global allocator that counts")]
 
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use counting::LIVE;
 use sseclient::{Client, Decision, Delivery, Filter, Gap, Handle, ReconnectPolicy, Subscription};
 use support::{Connection, OPEN, Server, until, within};
 use tokio::sync::Notify;
@@ -22,36 +21,6 @@ const RECONNECTIONS: usize = 10_000;
 
 /// What may be more by chance: an allocation that one side has just made and the other not yet dropped.
 const SLACK: isize = 4 * 1024;
-
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        LIVE.fetch_add(new_size as isize - layout.size() as isize, Relaxed);
-        unsafe { System.realloc(block, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Relaxed);
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What the process has of everything.
 #[derive(Debug, Clone, Copy)]

@@ -3,33 +3,10 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use sseclient::{Apply, Change, Client, Delivery, ErrorKind, Filter, Gap, Handle, Resume, StreamBuilder, Subscription};
-use support::{Connection, OPEN, Server, header, until, within};
+use sseclient::{Apply, Change, Delivery, ErrorKind, Gap, Resume};
+use support::{Connection, OPEN, Server, follow, header, short, stream, until, within};
 use tokio::sync::Notify;
-
-const SOON: Duration = Duration::from_millis(1);
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(SOON)
-}
-
-fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
-    let handle = stream.build().unwrap();
-    let subscription = handle.subscribe(Filter::all());
-    handle.connect();
-    (handle, subscription)
-}
-
-/// The next delivery, in short: the data, or the gap.
-async fn short(subscription: &mut Subscription) -> String {
-    match within(subscription.recv()).await.expect("the stream goes on") {
-        Delivery::Event(event) => event.data().to_owned(),
-        Delivery::Gap(Gap::Reconnected { sent, .. }) => format!("reconnected after {sent:?}"),
-        Delivery::Gap(gap) => panic!("{gap}"),
-    }
-}
 
 /// An event whose data is its ID.
 fn numbered(ids: &[u64]) -> String {

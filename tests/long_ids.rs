@@ -1,14 +1,12 @@
 //! What it costs to know IDs again, when the server makes them long. Alone in its file, since what the process has
 //! allocated would be other tests' as well.
 
-// A global allocator cannot be written without; this one only counts and hands on.
-#![allow(unsafe_code, reason = "a global allocator that counts")]
-
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
+use counting::LIVE;
 use sseclient::{Client, Delivery, Filter};
 use support::{OPEN, Server, until, within};
 
@@ -17,31 +15,6 @@ const ID: usize = 256 * 1024;
 
 /// The last ID here and there, and buffers for one event; all of them would be six times as much.
 const BOUND: isize = 4 * 1024 * 1024;
-
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        LIVE.fetch_add(new_size as isize - layout.size() as isize, Relaxed);
-        unsafe { System.realloc(block, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Relaxed);
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[tokio::test]
 async fn ids_are_known_again_without_being_kept() {

@@ -3,34 +3,10 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use sseclient::{Apply, Client, Delivery, Filter, Gap, Handle, StreamBuilder, Subscription};
-use support::{OPEN, Server, until, within};
+use sseclient::{Apply, Subscription};
+use support::{OPEN, Server, follow, short, stream, until, within};
 use tokio::sync::Notify;
-
-const SOON: Duration = Duration::from_millis(1);
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(SOON)
-}
-
-fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
-    let handle = stream.build().unwrap();
-    let subscription = handle.subscribe(Filter::all());
-    handle.connect();
-    (handle, subscription)
-}
-
-/// The next delivery, in short: the data, or the gap.
-async fn short(subscription: &mut Subscription) -> String {
-    match within(subscription.recv()).await.expect("the stream goes on") {
-        Delivery::Event(event) => event.data().to_owned(),
-        Delivery::Gap(Gap::Reconnected { sent, .. }) => format!("reconnected after {sent:?}"),
-        Delivery::Gap(Gap::Oversized { id, events, .. }) => format!("{events} oversized, {id:?}"),
-        Delivery::Gap(gap) => panic!("{gap}"),
-    }
-}
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use sseclient::{Apply, Client, CredentialsReason, Delivery, Filter, Handle, StreamBuilder, Subscription, Update};
-use support::{Connection, OPEN, Server, header, until, within};
+use sseclient::{Apply, CredentialsReason, Delivery, Filter, Handle, Subscription, Update};
+use support::{Connection, OPEN, Server, header, stream, until, within};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -26,10 +26,6 @@ const EXPIRIES: u64 = 10;
 const ROTATIONS: u64 = 100;
 /// The events of 10 ms, at a thousand a second.
 const BATCH: u64 = 10;
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(1))
-}
 
 /// Events whose data is their ID.
 fn numbered(ids: impl IntoIterator<Item = u64>) -> String {

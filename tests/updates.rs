@@ -3,16 +3,10 @@
 
 mod support;
 
-use std::time::Duration;
-
-use sseclient::{Apply, Change, Client, Delivery, ErrorKind, Filter, Handle, Resume, StreamBuilder};
-use support::{OPEN, Server, header, within};
+use sseclient::{Apply, Change, Delivery, ErrorKind, Filter, Handle, Resume, StreamBuilder};
+use support::{OPEN, Server, header, stream, within};
 
 const BASIC: &str = "Basic dXNlcjpzZWNyZXQ="; // user:secret
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(1))
-}
 
 /// A server that sends one event to each connection, with this ID, and stays.
 async fn server(id: u64) -> Server {

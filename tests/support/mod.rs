@@ -1,4 +1,5 @@
-//! A scripted server on loopback: each test says, byte by byte, what a connection is answered.
+//! A scripted server on loopback: each test says, byte by byte, what a connection is answered. And what tests of a
+//! stream that goes on begin with.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
@@ -6,6 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sseclient::{Client, Delivery, Filter, Gap, Handle, StreamBuilder, Subscription};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -161,4 +163,27 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         }
     };
     tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// A stream that comes back at once.
+pub fn stream(url: &str) -> StreamBuilder {
+    Client::new().stream(url).reconnection_time(Duration::from_millis(1))
+}
+
+/// A handle that is connected, and a subscription to everything that missed nothing.
+pub fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
+    let handle = stream.build().unwrap();
+    let subscription = handle.subscribe(Filter::all());
+    handle.connect();
+    (handle, subscription)
+}
+
+/// The next delivery, in short: the data, or the gap.
+pub async fn short(subscription: &mut Subscription) -> String {
+    match within(subscription.recv()).await.expect("the stream goes on") {
+        Delivery::Event(event) => event.data().to_owned(),
+        Delivery::Gap(Gap::Reconnected { sent, .. }) => format!("reconnected after {sent:?}"),
+        Delivery::Gap(Gap::Oversized { id, events, .. }) => format!("{events} oversized, {id:?}"),
+        Delivery::Gap(gap) => panic!("{gap}"),
+    }
 }
