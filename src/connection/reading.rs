@@ -259,8 +259,13 @@ impl Ids {
 
     /// A block without data set one.
     fn set_alone(&mut self, shared: &Shared, id: &str) {
-        if shared.set_last_event_id(id) {
-            (self.newest_is_named, self.moved) = (Some(true), true);
+        let changes = shared.set_last_event_id(id);
+        self.moved |= changes;
+        if self.unset {
+            // What came before it in this turn may have had it, too. A gap too many is better than one too few.
+            self.newest_is_named = Some(false);
+        } else if changes {
+            self.newest_is_named = Some(true);
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) struct Reader<T: Clone> {
 /// How far a reader has come. It alone moves it; the publisher looks, and once a turn is enough.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    position: AtomicU64,
+    taken: AtomicU64,
     /// How many of the items up to here it missed.
     missed: AtomicU64,
     /// How far it has read the ring.
@@ -54,12 +54,12 @@ const OPEN: u64 = u64::MAX;
 
 impl Cursor {
     pub(super) fn at(position: u64) -> Self {
-        let (position, fetched) = (AtomicU64::new(position), AtomicU64::new(position));
-        Self { position, missed: AtomicU64::new(0), fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
+        let [taken, fetched] = [position, position].map(AtomicU64::new);
+        Self { taken, missed: AtomicU64::new(0), fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
     }
 
     pub(super) fn position(&self) -> u64 {
-        self.position.load(Ordering::Acquire)
+        self.taken() + self.missed.load(Ordering::Acquire)
     }
 
     /// How many items it could take of a ring that holds so many at most, up to `end`.
@@ -70,8 +70,9 @@ impl Cursor {
         fetched.saturating_sub(position) + end.saturating_sub(fetched).min(capacity)
     }
 
-    pub(super) fn missed(&self) -> u64 {
-        self.missed.load(Ordering::Relaxed)
+    /// How many items it has taken, counted from where it began.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
     }
 
     /// Nothing comes after `end`. The first to say so is right.
@@ -91,8 +92,12 @@ impl Cursor {
     }
 
     /// A load and a store: there is one writer.
-    fn advance(&self, items: u64) {
-        self.position.store(self.position.load(Ordering::Relaxed) + items, Ordering::Release);
+    fn took(&self) {
+        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    fn lagged(&self, items: u64) {
+        self.missed.store(self.missed.load(Ordering::Relaxed) + items, Ordering::Release);
     }
 }
 
@@ -179,7 +184,7 @@ impl<T: Clone> Reader<T> {
 
     #[inline]
     fn advance(&self, item: T) -> Taken<T> {
-        self.cursor.advance(1);
+        self.cursor.took();
         Taken::Item(item)
     }
 
@@ -192,8 +197,7 @@ impl<T: Clone> Reader<T> {
         match found {
             Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
             Found::Lagged(missed) => {
-                self.cursor.missed.fetch_add(missed, Ordering::Relaxed);
-                self.cursor.advance(missed);
+                self.cursor.lagged(missed);
                 Some(Taken::Lagged(missed))
             }
             Found::Closed => Some(Taken::Closed),

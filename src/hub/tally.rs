@@ -16,8 +16,7 @@ pub(crate) struct Tally {
 /// Where a reader was when the tally began.
 struct Start {
     cursor: Arc<Cursor>,
-    position: u64,
-    missed: u64,
+    taken: u64,
 }
 
 impl Tally {
@@ -43,13 +42,7 @@ impl Tally {
 
 impl Start {
     fn new(cursor: Arc<Cursor>) -> Self {
-        loop {
-            let (missed, position) = (cursor.missed(), cursor.position());
-            // The reader moves both, one after the other.
-            if cursor.missed() == missed {
-                return Self { position, missed, cursor };
-            }
-        }
+        Self { taken: cursor.taken(), cursor }
     }
 
     fn is_settled(&self) -> bool {
@@ -57,8 +50,7 @@ impl Start {
     }
 
     fn taken(&self) -> u64 {
-        let missed = self.cursor.missed() - self.missed;
-        (self.cursor.position() - self.position).saturating_sub(missed)
+        self.cursor.taken() - self.taken
     }
 
     fn left(&self) -> u64 {
