@@ -6,8 +6,8 @@
 use crate::event::Span;
 
 use super::buffer::{RETAINED, append, exchange, separate, weight};
+use super::frame::Values;
 use super::lines::{Line, Lines};
-use super::whole::WholeBlock;
 
 /// Lines up to this length are copied at this length.
 const SHORT: usize = 64;
@@ -282,14 +282,18 @@ impl Block {
         }
     }
 
-    /// The lines of a block that was read in one go, and is known to fit.
-    pub(super) fn set_lines(&mut self, chunk: &[u8], whole: &WholeBlock) {
-        self.data_line(chunk, whole.data);
-        if let Some(event_type) = whole.event_type {
-            self.event_type_line(event_type);
+    /// The values of a block that was read in one go, stands `around` there, and is known to fit.
+    pub(super) fn set_values(&mut self, chunk: &[u8], around: Line, values: &Values) {
+        let line = |value: Span| {
+            let range = value.range();
+            Line { start: around.start + range.start, end: around.start + range.end }
+        };
+        self.data_line(chunk, line(values.data));
+        if !values.event_type.is_empty() {
+            self.event_type_line(line(values.event_type));
         }
-        if let Some(id) = whole.id {
-            self.id_line(chunk, id);
+        if let Some(id) = values.id.some() {
+            self.id_line(chunk, line(id));
         }
     }
 

@@ -13,17 +13,14 @@ use super::field::{self, Field};
 use super::frame::{EventFrame, Frame, Values};
 use super::lines::{Line, Lines};
 use super::partial::{Finished, Partial};
-use super::whole::{self, Cut, Outcome, WholeBlock};
-
-/// The most bytes of a block that a chunk has cut which are kept to be joined with what follows.
-pub(super) const MOST_KEPT: usize = 4 * 1024;
+use super::whole::{self, Outcome};
 
 #[derive(Debug)]
 pub(super) struct BlockReader {
     partial: Partial,
     pub(super) block: Block,
-    /// The last block that was read in one go.
-    pub(super) whole: WholeBlock,
+    /// Where the last block stands that was read in one go.
+    pub(super) whole: Line,
     /// Where the values stand of what is lent.
     pub(super) values: Values,
     /// Nothing of a block has been taken in, and none is lent: what is unfinished is all in the chunk.
@@ -33,10 +30,10 @@ pub(super) struct BlockReader {
     /// No line of the block has come.
     fresh: bool,
     pub(super) comments: bool,
-    /// A small block that the chunk's end cuts is left where it is, to be joined.
-    pub(super) keeps_small: bool,
-    /// How far such a block has been read.
-    pub(super) cut: Option<Cut>,
+    /// A block of the ordinary kind that the chunk's end cuts is left where it is, to be joined.
+    leaves_cut: bool,
+    /// Something taken in may still stand in the chunk.
+    in_chunk: bool,
     pub(super) carried: Carried,
     /// Text that was not UTF-8, replaced.
     replaced: String,
@@ -80,23 +77,17 @@ impl BlockReader {
         Self {
             partial: Partial::default(),
             block: Block::new(limit),
-            whole: WholeBlock::default(),
+            whole: Line::default(),
             values: Values::default(),
             idle: true,
             lent: false,
             fresh: true,
             comments: false,
-            keeps_small: true,
-            cut: None,
+            leaves_cut: true,
+            in_chunk: false,
             carried: Carried::default(),
             replaced: String::new(),
         }
-    }
-
-    /// The block that was joined, to be lent next.
-    pub(super) fn take(&mut self, block: WholeBlock) -> Step {
-        (self.whole, self.values) = (block, block.values());
-        Step::Whole
     }
 
     /// As new, but for settings and the last event ID.
@@ -117,6 +108,11 @@ impl BlockReader {
     /// Nothing of a block has been taken in: what is unfinished is all in the chunk.
     pub(super) fn is_idle(&self) -> bool {
         self.idle
+    }
+
+    /// Something taken in may still stand in the chunk, which must not go then.
+    pub(super) fn is_in_chunk(&self) -> bool {
+        self.in_chunk && !self.idle
     }
 
     /// Whether a block has begun and not come to its blank line.
@@ -151,7 +147,21 @@ impl BlockReader {
             if self.idle {
                 match self.skim(lines, chunk) {
                     Skimmed::Step(step) => return Some(step),
-                    Skimmed::Block(first) => line = Some(first),
+                    Skimmed::Block(first) => {
+                        let mut ahead = *lines;
+                        match whole::read(&mut ahead, first, chunk, self.block.limit()) {
+                            Outcome::Whole(block) => {
+                                (self.whole, self.values) = (block.around, block.values);
+                                *lines = ahead;
+                                return Some(Step::Whole);
+                            }
+                            Outcome::Cut if self.leaves_cut => {
+                                *lines = Lines::from(first.start);
+                                return None;
+                            }
+                            Outcome::Cut | Outcome::Other => line = Some(first),
+                        }
+                    }
                     Skimmed::End => return None,
                 }
             }
@@ -192,19 +202,7 @@ impl BlockReader {
     /// Reads a block, from its `first` line on if that was popped already.
     #[inline(never)]
     fn read_block(&mut self, first: Option<Line>, mut lines: Lines, chunk: &[u8]) -> (Read, Lines) {
-        if let Some(first) = first {
-            let mut ahead = lines;
-            match whole::read(&mut ahead, first, chunk, self.block.limit()) {
-                Outcome::Whole(block) => {
-                    return (Read::Step(self.take(block)), ahead);
-                }
-                Outcome::Cut(cut) if self.keeps_small && chunk.len() - first.start <= MOST_KEPT => {
-                    self.cut = Some(cut);
-                    return (Read::End, Lines::from(first.start));
-                }
-                Outcome::Cut(_) | Outcome::Other => {}
-            }
-        }
+        self.in_chunk = true;
         let read = self.read_lines(first, &mut lines, chunk);
         self.settle();
         (read, lines)
@@ -301,10 +299,10 @@ impl BlockReader {
                     self.lend_block(chunk)
                 }
             },
-            Step::Whole => match from_utf8(&chunk[self.whole.around.range()]) {
+            Step::Whole => match from_utf8(&chunk[self.whole.range()]) {
                 Ok(text) => dispatch::whole(text, &self.values, &mut self.carried),
                 Err(_) => {
-                    self.block.set_lines(chunk, &self.whole);
+                    self.block.set_values(chunk, self.whole, &self.values);
                     self.lend_block(chunk)
                 }
             },
@@ -316,8 +314,30 @@ impl BlockReader {
     }
 
     fn lend_block<'a>(&'a mut self, chunk: &'a [u8]) -> Frame<'a> {
-        (self.lent, self.idle) = (true, false);
+        (self.lent, self.idle, self.in_chunk) = (true, false, true);
         dispatch::block(chunk, &mut self.block, &mut self.carried, &mut self.replaced, &mut self.values)
+    }
+
+    /// Nothing is lent now: what one large frame needed can be given back.
+    pub(super) fn trim(&mut self) {
+        self.partial.trim();
+        if self.replaced.capacity() > RETAINED {
+            self.replaced = String::new();
+        }
+    }
+
+    /// Takes in what is unfinished of the chunk, from `position` on: a part of a block, with its lines.
+    #[inline(never)]
+    pub(super) fn take_in(&mut self, position: usize, chunk: &[u8]) {
+        let mut lines = Lines::from(position);
+        if self.idle && position < chunk.len() {
+            self.leaves_cut = false;
+            // What has been left is of the ordinary kind: there is nothing to lend before its end.
+            let step = self.advance(&mut lines, chunk);
+            debug_assert!(step.is_none());
+            self.leaves_cut = true;
+        }
+        self.leave(lines.position().min(chunk.len()), chunk);
     }
 
     /// Takes in what is unfinished, from `rest` on, so that the chunk can go.
@@ -330,11 +350,7 @@ impl BlockReader {
         if !self.fresh {
             self.block.leave_chunk(chunk);
         }
-        // Nothing is lent now: what one large frame needed can be given back.
-        self.partial.trim();
-        if self.replaced.capacity() > RETAINED {
-            self.replaced = String::new();
-        }
+        self.in_chunk = false;
         self.settle();
     }
 

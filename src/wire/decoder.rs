@@ -48,9 +48,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Debug)]
 pub struct Decoder {
     chunk: Bytes,
-    lines: Lines,
-    /// Read before the chunk.
+    /// Where two chunks meet that share a block: read before the rest of the chunk.
+    bytes: Vec<u8>,
     joined: Joined,
+    /// Of what is read, which is one of the two.
+    lines: Lines,
     reader: BlockReader,
     /// How many bytes of a byte order mark have come; `None` once past the start.
     mark: Option<usize>,
@@ -69,8 +71,9 @@ impl Decoder {
     pub fn new() -> Self {
         Self {
             chunk: Bytes::new(),
-            lines: Lines::default(),
+            bytes: Vec::new(),
             joined: Joined::default(),
+            lines: Lines::default(),
             reader: BlockReader::new(DEFAULT_MAX_EVENT_SIZE),
             mark: Some(0),
             after_cr: false,
@@ -119,35 +122,39 @@ impl Decoder {
             return;
         }
         self.leave_chunk();
-        let unread = self.joined.is_ready() || self.lines.position() < self.chunk.len();
-        let (chunk, after_cr) = if unread { self.with_rest(&chunk) } else { (chunk, self.after_cr) };
+        let (chunk, after_cr) = if self.is_unread() { self.with_rest(&chunk) } else { (chunk, self.after_cr) };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
-        // CR LF across chunks: the CR has ended the line already.
-        let in_cr_lf = after_cr && chunk.get(start) == Some(&b'\n');
         if start < chunk.len() {
             self.after_cr = lines::ends_in_cr(&chunk);
         }
-        start += usize::from(in_cr_lf);
-        self.lines = Lines::from(self.joined.complete(&chunk, start, in_cr_lf, self.reader.block.limit()));
         self.chunk = chunk;
+        if self.joined.has_kept() {
+            self.joined.begin(&mut self.bytes, &self.chunk);
+            self.lines = Lines::from(0);
+        } else {
+            // CR LF across chunks: the CR has ended the line already.
+            start += usize::from(after_cr && self.chunk.get(start) == Some(&b'\n'));
+            self.joined.skip();
+            self.lines = Lines::from(start);
+        }
     }
 
     /// The next frame, or `None` when more bytes are needed.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         self.reader.take_back();
-        if self.joined.is_ready() {
-            if let Some(step) = self.joined.advance(&mut self.reader) {
-                return Some(self.reader.lend(step, self.joined.bytes()));
+        let step = loop {
+            let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
+            if let Some(step) = self.reader.advance(&mut self.lines, bytes) {
+                break step;
             }
-        }
-        match self.reader.advance(&mut self.lines, &self.chunk) {
-            Some(step) => Some(self.reader.lend(step, &self.chunk)),
-            None => {
-                self.joined.leave(&mut self.lines, &self.chunk, &mut self.reader);
-                self.let_go();
-                None
+            let more = self.joined.end(self.lines.position(), &self.bytes, &self.chunk, &mut self.reader);
+            self.lines = Lines::from(more.unwrap_or(0));
+            if more.is_none() {
+                self.chunk = Bytes::new();
+                return None;
             }
-        }
+        };
+        Some(self.reader.lend(step, if self.joined.is_read() { &self.bytes } else { &self.chunk }))
     }
 
     /// The frames of what has been pushed: those that [`next_frame`](Self::next_frame) gives, up to twice as fast
@@ -173,24 +180,35 @@ impl Decoder {
     /// assert_eq!(events[1].data(), "2");
     /// ```
     pub fn frames(&mut self) -> Frames<'_> {
-        Frames::new(&self.chunk, &mut self.lines, &mut self.joined, &mut self.reader)
+        Frames::new(&self.bytes, &self.chunk, &mut self.lines, &mut self.joined, &mut self.reader)
     }
 
     /// Lets go of a chunk that has been read to its end.
     pub(crate) fn let_go(&mut self) {
-        if self.lines.position() >= self.chunk.len() {
+        if !self.is_unread() {
             self.leave_chunk();
+            self.joined.skip();
             self.chunk = Bytes::new();
             self.lines = Lines::default();
         }
     }
 
+    /// Something has not been read of what was pushed.
+    fn is_unread(&self) -> bool {
+        let (bytes, more) = self.being_read();
+        self.lines.position() < bytes.len() || !more.is_empty()
+    }
+
+    /// What is read now, and what of the chunk is read after it.
+    fn being_read(&self) -> (&[u8], &[u8]) {
+        if self.joined.is_read() { (&self.bytes, &self.chunk[self.joined.goes_on()..]) } else { (&self.chunk, &[]) }
+    }
+
     /// Whoever read to the end of a chunk may not have asked for more: what began there is taken in before it goes.
     fn leave_chunk(&mut self) {
-        if !self.reader.is_idle() {
+        if self.reader.is_in_chunk() {
             self.reader.take_back();
-            // A block that is being read from what was joined has nothing in the chunk.
-            let bytes = if self.joined.is_ready() { self.joined.bytes() } else { &self.chunk };
+            let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
             self.reader.leave(bytes.len(), bytes);
         }
     }
@@ -205,8 +223,9 @@ impl Decoder {
     /// this one.
     pub fn finish(&mut self) {
         self.chunk = Bytes::new();
+        self.bytes = Vec::new();
+        self.joined.reset();
         self.lines = Lines::default();
-        self.joined = Joined::default();
         self.reader.reset();
         self.mark = Some(0);
         self.after_cr = false;
@@ -215,8 +234,9 @@ impl Decoder {
     /// A chunk with what has not been read before it, and whether a CR came right before that.
     #[cold]
     fn with_rest(&mut self, chunk: &[u8]) -> (Bytes, bool) {
-        let mut joined = BytesMut::from(&*self.joined.take_rest());
-        joined.extend_from_slice(&self.chunk[self.lines.position().min(self.chunk.len())..]);
+        let (bytes, more) = self.being_read();
+        let mut joined = BytesMut::from(&bytes[self.lines.position()..]);
+        joined.extend_from_slice(more);
         let after_cr = self.after_cr && joined.is_empty();
         joined.extend_from_slice(chunk);
         (joined.freeze(), after_cr)

@@ -19,21 +19,26 @@ use super::lines::{Line, Lines};
 pub struct Frames<'a> {
     reader: &'a mut BlockReader,
     joined: &'a mut Joined,
+    /// What is read now, and the chunk.
+    bytes: &'a [u8],
     chunk: &'a [u8],
     text: Text<'a>,
-    /// The decoder's, moved here to live in registers.
+    /// The decoder's, begun anew where they had come: here they live in registers, and to move the rest of them
+    /// through memory takes longer than to search one window again.
     lines: Lines,
     home: &'a mut Lines,
 }
 
 impl<'a> Frames<'a> {
     pub(super) fn new(
+        bytes: &'a [u8],
         chunk: &'a [u8],
         home: &'a mut Lines,
         joined: &'a mut Joined,
         reader: &'a mut BlockReader,
     ) -> Self {
-        Self { reader, joined, chunk, text: Text::default(), lines: *home, home }
+        let bytes = if joined.is_read() { bytes } else { chunk };
+        Self { reader, joined, bytes, chunk, text: Text::default(), lines: Lines::from(home.position()), home }
     }
 
     /// The next frame, or `None` when more bytes have to be pushed.
@@ -41,41 +46,51 @@ impl<'a> Frames<'a> {
     #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         self.reader.take_back();
-        if self.joined.is_ready() {
-            if let Some(step) = self.joined.advance(self.reader) {
-                return Some(self.reader.lend(step, self.joined.bytes()));
-            }
-        }
-        let Some(step) = self.reader.advance(&mut self.lines, self.chunk) else {
-            self.joined.leave(&mut self.lines, self.chunk, self.reader);
-            return None;
+        let Some(step) = self.reader.advance(&mut self.lines, self.bytes) else {
+            let step = self.go_on()?;
+            return Some(self.reader.lend(step, self.bytes));
         };
         match step {
             Step::Data(value) => {
-                if let Some(data) = self.text.of(self.chunk, value) {
+                if let Some(data) = self.text.of(self.bytes, value) {
                     return Some(Frame::Event(EventFrame { text: data, values: None, carried: &self.reader.carried }));
                 }
             }
             Step::Comment(text) => {
-                if let Some(text) = self.text.of(self.chunk, text) {
+                if let Some(text) = self.text.of(self.bytes, text) {
                     return Some(Frame::Comment(text));
                 }
             }
             Step::Whole => {
-                if let Some(text) = self.text.of(self.chunk, self.reader.whole.around) {
+                if let Some(text) = self.text.of(self.bytes, self.reader.whole) {
                     return Some(dispatch::whole(text, &self.reader.values, &mut self.reader.carried));
                 }
             }
             _ => {}
         }
-        Some(self.reader.lend(step, self.chunk))
+        Some(self.reader.lend(step, self.bytes))
+    }
+
+    /// At the end of what is read: the chunk may be next.
+    #[inline(never)]
+    fn go_on(&mut self) -> Option<Step> {
+        let more = self.joined.end(self.lines.position(), self.bytes, self.chunk, self.reader);
+        (self.bytes, self.text) = (self.chunk, Text::default());
+        self.lines = Lines::from(more.unwrap_or(self.chunk.len()));
+        more?;
+        let step = self.reader.advance(&mut self.lines, self.bytes);
+        if step.is_none() {
+            self.joined.end(self.lines.position(), self.bytes, self.chunk, self.reader);
+            self.lines = Lines::from(self.chunk.len());
+        }
+        step
     }
 }
 
 impl Drop for Frames<'_> {
     #[inline]
     fn drop(&mut self) {
-        *self.home = self.lines;
+        *self.home = Lines::from(self.lines.position());
     }
 }
 
@@ -111,7 +126,9 @@ impl<'a> Text<'a> {
     #[inline(never)]
     fn validate(&mut self, chunk: &'a [u8], line: Line) -> Option<&'a str> {
         if line.start >= self.broken {
-            let end = line.end.max(chunk.len().min(line.start + MUCH));
+            // Where no other such line has room there is nothing to be had.
+            let rest = chunk.len() - line.end;
+            let end = if rest < line.len() { line.end } else { line.end.max(chunk.len().min(line.start + MUCH)) };
             // A character that the end cuts is left for the next time.
             let cut = chunk[line.end..end].iter().rev().take(3).take_while(|&&byte| byte & 0xC0 == 0x80).count();
             let lead = end - cut > line.end && chunk[end - cut - 1] >= 0xC0;

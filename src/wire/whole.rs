@@ -10,14 +10,13 @@ use super::buffer::SMALL;
 use super::frame::Values;
 use super::lines::{Line, Lines};
 
-/// A block that was read to its blank line, as places in the chunk.
-#[derive(Debug, Clone, Copy, Default)]
+/// A block that was read to its blank line.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct WholeBlock {
-    /// From the first value to the last.
+    /// Where it stands in the chunk, from the first value to the last.
     pub(super) around: Line,
-    pub(super) data: Line,
-    pub(super) event_type: Option<Line>,
-    pub(super) id: Option<Line>,
+    /// Where the values stand in there.
+    pub(super) values: Values,
 }
 
 /// What became of a block.
@@ -26,39 +25,33 @@ pub(super) enum Outcome {
     /// Not of the ordinary kind.
     Other,
     /// No other line ends in the chunk; so far it was ordinary.
-    Cut(Cut),
+    Cut,
 }
 
-/// A block that is ordinary as far as it has come.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cut {
-    pub(super) values: Fields,
-    /// Where the line begins that has not come to its end.
-    pub(super) line: usize,
-}
-
-/// The fields of a block so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Fields {
-    data: Option<Line>,
-    event_type: Option<Line>,
-    id: Option<Line>,
-    /// From the first value to the last.
-    around: Option<Line>,
+/// The fields of a block so far, those that have not come as [`Span::NONE`].
+// No options and no pairs: what is one word each stays in registers.
+struct Fields {
+    /// All lines.
+    around: Line,
+    /// Where the first value begins in there.
+    lead: usize,
+    data: Span,
+    event_type: Span,
+    id: Span,
 }
 
 /// Reads a block whose `first` line, which is not empty, was popped from `lines` just now. `lines` are past
 /// its blank line if it was whole; otherwise they have gone somewhere, and the block has to be read again.
 #[inline]
 pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Outcome {
-    let mut fields = Fields::default();
+    let mut fields = Fields { around: first, lead: 0, data: Span::NONE, event_type: Span::NONE, id: Span::NONE };
     let mut line = first;
     loop {
         if !fields.add(line, chunk) {
             return Outcome::Other;
         }
         match lines.next(chunk) {
-            None => return Outcome::Cut(Cut { values: fields, line: lines.position() }),
+            None => return Outcome::Cut,
             Some(blank) if blank.is_empty() => {
                 return fields.whole(chunk, limit).map_or(Outcome::Other, Outcome::Whole);
             }
@@ -70,49 +63,56 @@ pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -
 impl Fields {
     /// Takes a line that is not empty. False if it makes the block one of another kind.
     #[inline]
-    pub(super) fn add(&mut self, line: Line, chunk: &[u8]) -> bool {
-        let (field, name) = match &chunk[line.range()] {
-            [b'd', b'a', b't', b'a', b':', ..] => (&mut self.data, 5),
-            [b'e', b'v', b'e', b'n', b't', b':', ..] => (&mut self.event_type, 6),
-            [b'i', b'd', b':', ..] => (&mut self.id, 3),
+    fn add(&mut self, line: Line, chunk: &[u8]) -> bool {
+        let is_first;
+        match &chunk[line.range()] {
+            [b'd', b'a', b't', b'a', b':', ..] => {
+                is_first = self.data == Span::NONE;
+                self.data = self.span(chunk, line, 5);
+            }
+            [b'e', b'v', b'e', b'n', b't', b':', ..] => {
+                is_first = self.event_type == Span::NONE;
+                self.event_type = self.span(chunk, line, 6);
+            }
+            [b'i', b'd', b':', ..] => {
+                is_first = self.id == Span::NONE;
+                self.id = self.span(chunk, line, 3);
+            }
             _ => return false,
-        };
+        }
+        self.around.end = line.end;
+        is_first
+    }
+
+    /// Where the value of a line stands, whose name and colon have that length.
+    #[inline]
+    fn span(&mut self, chunk: &[u8], line: Line, name: usize) -> Span {
         let value = value(chunk, line, name);
-        let start = self.around.map_or(value.start, |around| around.start);
-        self.around = Some(Line { start, end: line.end });
-        field.replace(value).is_none()
+        if self.lead == 0 {
+            self.lead = value.start - self.around.start;
+        }
+        Span::new(value.start - self.around.start..value.end - self.around.start)
     }
 
     /// The block, after its blank line, if it is within the limit, by the simplest of counts, and has an ID that
     /// counts.
     #[inline]
-    pub(super) fn whole(self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
-        let Self { data: Some(data), event_type, id, around: Some(around) } = self else { return None };
+    fn whole(self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
+        let Self { around, lead, data, event_type, id } = self;
         // What counts twice is for the long way to count.
-        let small = |value: Option<Line>| value.is_none_or(|value| value.len() <= SMALL);
-        let id_counts = id.is_none_or(|id| memchr::memchr(0, &chunk[id.range()]).is_none());
-        let ordinary = around.len() <= limit && small(event_type) && small(id) && id_counts;
-        ordinary.then_some(WholeBlock { around, data, event_type, id })
-    }
-
-    /// The same, `by` bytes nearer to the beginning.
-    pub(super) fn moved(self, by: usize) -> Self {
-        let moved = |line: Line| Line { start: line.start - by, end: line.end - by };
-        let Self { data, event_type, id, around } = self;
-        Self { data: data.map(moved), event_type: event_type.map(moved), id: id.map(moved), around: around.map(moved) }
-    }
-}
-
-impl WholeBlock {
-    /// Where the values stand in the text of `around`.
-    #[inline]
-    pub(super) fn values(&self) -> Values {
-        let span = |line: Line| Span::new(line.start - self.around.start..line.end - self.around.start);
-        Values {
-            data: span(self.data),
-            event_type: self.event_type.map(span).unwrap_or_default(),
-            id: self.id.map_or(Span::NONE, span),
-        }
+        let small = |value: Span| value.some().is_none_or(|value| value.range().len() <= SMALL);
+        let id_counts = || id.some().is_none_or(|id| memchr::memchr(0, &chunk[around.range()][id.range()]).is_none());
+        let data = data.some()?;
+        let ordinary = around.len() <= limit && small(event_type) && small(id) && id_counts();
+        let nearer = |value: Span| value.some().map(|value| value.nearer(lead));
+        ordinary.then_some(WholeBlock {
+            around: Line { start: around.start + lead, end: around.end },
+            values: Values {
+                data: data.nearer(lead),
+                event_type: nearer(event_type).unwrap_or_default(),
+                id: nearer(id).unwrap_or(Span::NONE),
+            },
+        })
     }
 }
 
