@@ -57,8 +57,8 @@ pub(super) enum Step {
 /// How far the lines between two blocks have led.
 enum Skimmed {
     Step(Step),
-    /// The first line of a block that takes more than a look.
-    Block(Line),
+    /// A block that begins here is to be read line by line.
+    Other(usize),
     /// No line ends in what is left of the chunk.
     End,
 }
@@ -139,34 +139,19 @@ impl BlockReader {
 
     /// Reads up to the next thing to lend; `None` at the end of the chunk. `lines` are then where what is
     /// unfinished begins.
-    // The lines are handed on by value: in registers, unless they have to go the long way.
     #[inline(always)]
     pub(super) fn advance(&mut self, lines: &mut Lines, chunk: &[u8]) -> Option<Step> {
         loop {
-            let mut line = None;
             if self.idle {
                 match self.skim(lines, chunk) {
                     Skimmed::Step(step) => return Some(step),
-                    Skimmed::Block(first) => {
-                        let mut ahead = *lines;
-                        match whole::read(&mut ahead, first, chunk, self.block.limit()) {
-                            Outcome::Whole(block) => {
-                                (self.whole, self.values) = (block.around, block.values);
-                                *lines = ahead;
-                                return Some(Step::Whole);
-                            }
-                            Outcome::Cut if self.leaves_cut => {
-                                *lines = Lines::from(first.start);
-                                return None;
-                            }
-                            Outcome::Cut | Outcome::Other => line = Some(first),
-                        }
-                    }
+                    Skimmed::Other(start) => *lines = Lines::from(start),
                     Skimmed::End => return None,
                 }
             }
-            let (read, ahead) = self.read_block(line, *lines, chunk);
-            *lines = ahead;
+            // Only the place is handed on, in a register: the rest of a cursor would go through memory, in halves.
+            let (read, position) = self.read_block(lines.position(), chunk);
+            *lines = Lines::from(position);
             match read {
                 Read::Step(step) => return Some(step),
                 Read::Over => {}
@@ -175,10 +160,10 @@ impl BlockReader {
         }
     }
 
-    /// Reads what lies between two blocks, and blocks that are one line of data: most of most streams,
-    /// and the state of a block in progress is not touched.
+    /// Reads what lies between two blocks, and blocks of the ordinary kind: most of most streams, and the state of a
+    /// block in progress is not touched.
     #[inline(always)]
-    fn skim(&self, lines: &mut Lines, chunk: &[u8]) -> Skimmed {
+    fn skim(&mut self, lines: &mut Lines, chunk: &[u8]) -> Skimmed {
         let limit = self.block.limit();
         while let Some(line) = lines.next(chunk) {
             if line.is_empty() {
@@ -187,7 +172,7 @@ impl BlockReader {
             if chunk[line.start] != b':' {
                 return match whole::read_data_only(lines, line, chunk, limit) {
                     Some(value) => Skimmed::Step(Step::Data(value)),
-                    None => Skimmed::Block(line),
+                    None => self.read_whole(lines, line, chunk),
                 };
             }
             // A heartbeat that nobody asked for costs no more than finding its end.
@@ -199,17 +184,33 @@ impl BlockReader {
         Skimmed::End
     }
 
-    /// Reads a block, from its `first` line on if that was popped already.
-    #[inline(never)]
-    fn read_block(&mut self, first: Option<Line>, mut lines: Lines, chunk: &[u8]) -> (Read, Lines) {
-        self.in_chunk = true;
-        let read = self.read_lines(first, &mut lines, chunk);
-        self.settle();
-        (read, lines)
+    /// Reads a block that may be of the ordinary kind, from its `first` line on.
+    #[inline(always)]
+    fn read_whole(&mut self, lines: &mut Lines, first: Line, chunk: &[u8]) -> Skimmed {
+        match whole::read(lines, first, chunk, self.block.limit()) {
+            Outcome::Whole(block) => {
+                (self.whole, self.values) = (block.around, block.values);
+                Skimmed::Step(Step::Whole)
+            }
+            Outcome::Cut if self.leaves_cut => {
+                *lines = Lines::from(first.start);
+                Skimmed::End
+            }
+            Outcome::Cut | Outcome::Other => Skimmed::Other(first.start),
+        }
     }
 
-    /// Reads a block line by line.
-    fn read_lines(&mut self, mut first: Option<Line>, lines: &mut Lines, chunk: &[u8]) -> Read {
+    /// Reads a block line by line, from `position` on, and says where it has come to.
+    #[inline(never)]
+    fn read_block(&mut self, position: usize, chunk: &[u8]) -> (Read, usize) {
+        let mut lines = Lines::from(position);
+        self.in_chunk = true;
+        let read = self.read_lines(&mut lines, chunk);
+        self.settle();
+        (read, lines.position())
+    }
+
+    fn read_lines(&mut self, lines: &mut Lines, chunk: &[u8]) -> Read {
         if !self.partial.is_fresh() {
             if !lines.seek(chunk) {
                 return Read::End;
@@ -219,8 +220,7 @@ impl BlockReader {
                 return Read::Step(step);
             }
         }
-        loop {
-            let Some(line) = first.take().or_else(|| lines.next(chunk)) else { return Read::End };
+        while let Some(line) = lines.next(chunk) {
             if let Some(step) = self.line(line, lines, chunk) {
                 return Read::Step(step);
             }
@@ -228,6 +228,7 @@ impl BlockReader {
                 return Read::Over;
             }
         }
+        Read::End
     }
 
     fn line(&mut self, line: Line, lines: &mut Lines, chunk: &[u8]) -> Option<Step> {
