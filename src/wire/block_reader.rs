@@ -32,6 +32,8 @@ pub(super) struct BlockReader {
     pub(super) comments: bool,
     /// A block of the ordinary kind that the chunk's end cuts is left where it is, to be joined.
     leaves_cut: bool,
+    /// One has been left.
+    cut: bool,
     /// Something taken in may still stand in the chunk.
     in_chunk: bool,
     pub(super) carried: Carried,
@@ -84,6 +86,7 @@ impl BlockReader {
             fresh: true,
             comments: false,
             leaves_cut: true,
+            cut: false,
             in_chunk: false,
             carried: Carried::default(),
             replaced: String::new(),
@@ -181,6 +184,7 @@ impl BlockReader {
                 return Skimmed::Step(Step::Comment(text));
             }
         }
+        self.cut = false;
         Skimmed::End
     }
 
@@ -194,6 +198,7 @@ impl BlockReader {
             }
             Outcome::Cut if self.leaves_cut => {
                 *lines = Lines::from(first.start);
+                self.cut = true;
                 Skimmed::End
             }
             Outcome::Cut | Outcome::Other => Skimmed::Other(first.start),
@@ -331,7 +336,7 @@ impl BlockReader {
     #[inline(never)]
     pub(super) fn take_in(&mut self, position: usize, chunk: &[u8]) {
         let mut lines = Lines::from(position);
-        if self.idle && position < chunk.len() {
+        if self.idle && self.cut {
             self.leaves_cut = false;
             // What has been left is of the ordinary kind: there is nothing to lend before its end.
             let step = self.advance(&mut lines, chunk);

@@ -47,8 +47,10 @@ impl<'a> Frames<'a> {
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         self.reader.take_back();
         let Some(step) = self.reader.advance(&mut self.lines, self.bytes) else {
-            let step = self.go_on()?;
-            return Some(self.reader.lend(step, self.bytes));
+            let position = self.lines.position();
+            let (step, position) = go_on(position, self.bytes, self.chunk, self.joined, self.reader);
+            (self.bytes, self.text, self.lines) = (self.chunk, Text::default(), Lines::from(position));
+            return Some(self.reader.lend(step?, self.bytes));
         };
         match step {
             Step::Data(value) => {
@@ -70,21 +72,27 @@ impl<'a> Frames<'a> {
         }
         Some(self.reader.lend(step, self.bytes))
     }
+}
 
-    /// At the end of what is read: the chunk may be next.
-    #[inline(never)]
-    fn go_on(&mut self) -> Option<Step> {
-        let more = self.joined.end(self.lines.position(), self.bytes, self.chunk, self.reader);
-        (self.bytes, self.text) = (self.chunk, Text::default());
-        self.lines = Lines::from(more.unwrap_or(self.chunk.len()));
-        more?;
-        let step = self.reader.advance(&mut self.lines, self.bytes);
-        if step.is_none() {
-            self.joined.end(self.lines.position(), self.bytes, self.chunk, self.reader);
-            self.lines = Lines::from(self.chunk.len());
+/// At the end of what is read: the chunk may be next. The step there, and where it is read to.
+// Of the frames themselves it sees nothing, or they would all have to be in memory.
+#[inline(never)]
+fn go_on(
+    position: usize,
+    bytes: &[u8],
+    chunk: &[u8],
+    joined: &mut Joined,
+    reader: &mut BlockReader,
+) -> (Option<Step>, usize) {
+    let mut more = joined.end(position, bytes, chunk, reader);
+    while let Some(position) = more {
+        let mut lines = Lines::from(position);
+        if let Some(step) = reader.advance(&mut lines, chunk) {
+            return (Some(step), lines.position());
         }
-        step
+        more = joined.end(lines.position(), chunk, chunk, reader);
     }
+    (None, chunk.len())
 }
 
 impl Drop for Frames<'_> {
