@@ -6,8 +6,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use http::{HeaderMap, Uri};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Uri};
 
 use crate::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
 use crate::connection::{Launch, Link, Shared};
@@ -15,10 +16,11 @@ use crate::credentials::{Credentials, CredentialsReason};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::handle::Handle;
+use crate::redirects::Redirects;
 use crate::retry::ReconnectPolicy;
 use crate::store::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
-use crate::target::Target;
+use crate::target::{self, Target};
 use crate::transport::{self, BoxFuture, Connect};
 
 /// One stream, before it is built.
@@ -82,6 +84,58 @@ impl StreamBuilder {
             }
         }
         self
+    }
+
+    /// The method of every request: `GET` by default, and `POST` with a [`body`](Self::body).
+    ///
+    /// `HEAD` and `CONNECT`, whose responses have no body, are an error when the stream is built.
+    pub fn method(self, method: Method) -> Self {
+        self.try_set(|config| {
+            transport::check_method(&method)?;
+            Arc::make_mut(&mut config.request).set_method(method);
+            Ok(())
+        })
+    }
+
+    /// A body, which is sent with every attempt: a server that keeps no state gets the same question again, with
+    /// the last event ID. `Content-Length` is set by itself; `Content-Type` is yours to set.
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        self.set(|config| Arc::make_mut(&mut config.request).set_body(body))
+    }
+
+    /// A body of JSON, with its `Content-Type` unless another was set.
+    #[cfg(feature = "json")]
+    pub fn json(self, body: &(impl serde::Serialize + ?Sized)) -> Self {
+        let body = serde_json::to_vec(body);
+        self.try_set(|config| {
+            let unusable = |error| Error::with_source(ErrorKind::InvalidConfig, "the body is no JSON", error);
+            let request = Arc::make_mut(&mut config.request);
+            request.set_body(body.map_err(unusable)?.into());
+            request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        })
+    }
+
+    /// A body of form fields, percent-encoded (URL standard, section 5.2), with its `Content-Type` unless another was
+    /// set.
+    pub fn form<K, V>(self, fields: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let body = target::form(fields);
+        self.try_set(|config| {
+            let request = Arc::make_mut(&mut config.request);
+            request.set_body(body.into());
+            request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+        })
+    }
+
+    /// How far redirects are followed; up to 20 in a row by default, to other origins, too. There only headers go
+    /// that hold no secrets: `Accept`, `Accept-Language`, `Accept-Encoding`, `Cache-Control`, `User-Agent`,
+    /// `Last-Event-ID`, and what describes the body. Those of your own do not, whatever they are.
+    pub fn redirects(self, redirects: Redirects) -> Self {
+        self.set(|config| Arc::make_mut(&mut config.request).redirects = redirects)
     }
 
     /// Sends `Authorization: Bearer …` (RFC 6750).

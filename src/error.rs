@@ -67,8 +67,11 @@ pub enum ErrorKind {
     Protocol,
     /// A status other than 200; see [`Error::status`], [`Error::headers`] and [`Error::body`].
     Status,
-    /// A redirect; following them is not built yet.
+    /// A redirect that is not followed: none is wanted, it leads to another origin where that is not wanted, from https
+    /// to http, or to no URL.
     Redirect,
+    /// More redirects in a row than are followed: a loop, most likely.
+    TooManyRedirects,
     /// 200, but not `text/event-stream`.
     ContentType,
     /// 200, but encoded (compressed), which was not asked for.
@@ -105,6 +108,7 @@ impl ErrorKind {
                 | Self::Roots
                 | Self::ResponseTimeout
                 | Self::Protocol
+                | Self::TooManyRedirects
                 | Self::IdleTimeout
                 | Self::Body
                 | Self::EndOfStream

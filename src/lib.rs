@@ -67,7 +67,7 @@
 //! Transport faults, the end of a stream, and the statuses 408, 425, 429, 500, 502, 503 and 504 are
 //! tried again by default. A 204 is the standard's way to say stop, and no error. Everything else, another content
 //! type included, is final: [`Handle::closed`] gives the error, with status, headers and the first
-//! 8 KiB of the body. Redirects are not followed yet and are final, too.
+//! 8 KiB of the body. [`Redirects`] are followed within an attempt.
 //!
 //! # Resuming across restarts
 //!
@@ -141,6 +141,7 @@ mod filter;
 mod handle;
 mod hub;
 mod monitor;
+mod redirects;
 mod request;
 mod response_head;
 mod retry;
@@ -169,6 +170,7 @@ pub use crate::file_store::FileStore;
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
 pub use crate::monitor::{Monitor, StateChanges};
+pub use crate::redirects::Redirects;
 pub use crate::response_head::ResponseHead;
 pub use crate::retry::ReconnectPolicy;
 pub use crate::state::{CloseReason, State};

@@ -1,9 +1,11 @@
-//! [`Request`]: where attempts go, and with which headers.
+//! [`Request`]: what attempts ask for, where, and with which headers.
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::error::Error;
+use crate::redirects::Redirects;
 use crate::target::Target;
 use crate::transport;
 
@@ -13,13 +15,36 @@ use crate::transport;
 /// userinfo and comes and goes with the URL. The one that was set last is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    /// `None` until somebody says: see [`method`](Self::method).
+    method: Option<Method>,
     target: Target,
     headers: HeaderMap,
+    /// Sent with each attempt.
+    body: Option<Bytes>,
+    pub(crate) redirects: Redirects,
 }
 
 impl Request {
     pub(crate) fn new(target: Target) -> Self {
-        Self { target, headers: HeaderMap::new() }
+        Self { method: None, target, headers: HeaderMap::new(), body: None, redirects: Redirects::default() }
+    }
+
+    /// `POST` with a body and `GET` without one, unless the caller has said otherwise.
+    pub(crate) fn method(&self) -> Method {
+        let usual = if self.body.is_some() { Method::POST } else { Method::GET };
+        self.method.clone().unwrap_or(usual)
+    }
+
+    pub(crate) fn set_method(&mut self, method: Method) {
+        self.method = Some(method);
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn set_body(&mut self, body: Bytes) {
+        self.body = Some(body);
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -53,6 +78,11 @@ impl Request {
         self.overrule(&name);
         self.headers.append(name, value);
         Ok(())
+    }
+
+    /// Sets a header that the caller has not set.
+    pub(crate) fn set_default(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
+        if self.headers.contains_key(&name) { Ok(()) } else { self.set(name, value) }
     }
 
     pub(crate) fn remove(&mut self, name: &HeaderName) {

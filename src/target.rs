@@ -11,6 +11,20 @@ use crate::error::{Error, ErrorKind};
 /// What stays as it is in a query: RFC 3986's unreserved characters.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Form fields, or the parameters of a query, percent-encoded.
+pub(crate) fn form<K: AsRef<str>, V: AsRef<str>>(fields: impl IntoIterator<Item = (K, V)>) -> String {
+    let mut form = String::new();
+    for (key, value) in fields {
+        if !form.is_empty() {
+            form.push('&');
+        }
+        form.extend(utf8_percent_encode(key.as_ref(), QUERY));
+        form.push('=');
+        form.extend(utf8_percent_encode(value.as_ref(), QUERY));
+    }
+    form
+}
+
 /// Where a stream is. `Debug` and `Display` show neither userinfo nor query.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -66,14 +80,8 @@ impl Target {
             return Ok(self);
         }
         let mut path = self.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
-        let mut separator = if self.uri.query().is_some() { '&' } else { '?' };
-        for (key, value) in parameters {
-            path.push(separator);
-            path.extend(utf8_percent_encode(key, QUERY));
-            path.push('=');
-            path.extend(utf8_percent_encode(value, QUERY));
-            separator = '&';
-        }
+        path.push(if self.uri.query().is_some() { '&' } else { '?' });
+        path.push_str(&form(parameters.iter().map(|(key, value)| (key, value))));
         let mut parts = self.uri.into_parts();
         let invalid =
             |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
@@ -117,7 +125,6 @@ impl Target {
         &self.uri
     }
 
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "without TLS there is no https"))]
     pub(crate) fn is_https(&self) -> bool {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("event", &["error", "wire"]), // `Event::encode` is the wire format's
     ("filter", &["event"]),
     ("target", &["error"]),
+    ("redirects", &[]),
     ("response_head", &[]),
     ("state", &["error", "response_head"]),
     ("failure", &["error"]),
@@ -25,8 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Pure, and IO.
     ("retry", &["error", "failure"]),
     ("wire", &["event"]),
-    ("transport", &["error", "response_head", "target"]),
-    ("request", &["error", "target", "transport"]),
+    ("transport", &["error", "redirects", "response_head", "target"]),
+    ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
     ("hub", &["delivery", "event", "filter", "state"]),
     // The actor: where transport, wire format and hub meet.
@@ -82,6 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
             "filter",
             "handle",
+            "redirects",
             "retry",
             "store",
             "subscription",

@@ -22,7 +22,6 @@ async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
         ("401 Unauthorized", ErrorKind::Status, true),
         ("403 Forbidden", ErrorKind::Status, true),
         ("201 Created", ErrorKind::Status, true),
-        ("302 Found\r\nlocation: /there", ErrorKind::Redirect, true),
         ("302 Found", ErrorKind::Status, true),
         ("200 OK", ErrorKind::ContentType, true),
         ("408 Request Timeout", ErrorKind::Status, false),

@@ -371,14 +371,13 @@ impl Actor {
     fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {
         self.shared.count(|counters| counters.stats.attempts += 1);
         let connector = Arc::clone(&self.connector);
-        let connecting = move |attempt: &Attempt| connector.connect(&attempt.target, attempt.connect_timeout);
         let Some(credentials) = &self.credentials else {
-            return Box::pin(transport::dial(connecting(&attempt), attempt));
+            return Box::pin(transport::dial(connector, attempt));
         };
         let asking = credentials.ask(reason, std::mem::take(&mut attempt.headers), transport::LAST_EVENT_ID);
         Box::pin(async move {
             attempt.headers = asking.await?;
-            transport::dial(connecting(&attempt), attempt).await
+            transport::dial(connector, attempt).await
         })
     }
 }

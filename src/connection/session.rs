@@ -253,9 +253,14 @@ impl Session {
         self.attempts += 1;
         self.changes.dialed = self.changes.taken;
         self.left_behind = self.forget_since.is_some();
+        let headers = self.headers();
+        let request = &self.config.request;
         Attempt {
-            target: self.config.request.target().clone(),
-            headers: self.headers(),
+            method: request.method(),
+            target: request.target().clone(),
+            headers,
+            body: request.body(),
+            redirects: request.redirects,
             connect_timeout: self.config.connect_timeout,
             response_timeout: self.config.response_timeout,
         }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
-use crate::transport::{BoxFuture, Connect, Io};
+use crate::transport::{BoxFuture, Connect, Link};
 use crate::{Client, CloseReason, Filter, Handle, ReconnectPolicy, State};
 
 /// What the server does with one connection.
@@ -47,7 +47,7 @@ struct Scripted {
 }
 
 impl Connect for Scripted {
-    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Link, Error>> {
         let attempts = self.asked.borrow().len();
         let script = self.scripts[attempts.min(self.scripts.len() - 1)].clone();
         self.asked.send_modify(|asked| asked.push(Instant::now()));
@@ -62,10 +62,10 @@ impl Connect for Scripted {
     }
 }
 
-fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Link, Error>> {
     let (client, server) = tokio::io::duplex(64 * 1024);
     tokio::spawn(talk(server, heard, lines));
-    Box::pin(async { Ok(Box::new(client) as Box<dyn Io>) })
+    Box::pin(async { Ok(Link::direct(client)) })
 }
 
 async fn talk(mut server: DuplexStream, heard: Heard, lines: Vec<(Duration, &str)>) {

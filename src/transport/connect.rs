@@ -16,7 +16,7 @@ use crate::target::Target;
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::{BoxFuture, Connect, Io};
+use super::{BoxFuture, Connect, Link};
 
 /// A link that went dead without a word (a rebooted router, a pulled cable) is noticed after this
 /// much silence and [`KEEPALIVE_PROBES`] probes more.
@@ -49,7 +49,7 @@ impl Connector {
 }
 
 impl Connect for Connector {
-    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>> {
         let mut connector = self.clone();
         // Shared out between the addresses, so that one that never answers does not keep us from the next.
         connector.tcp.set_connect_timeout(Some(timeout));
@@ -60,9 +60,9 @@ impl Connect for Connector {
             let tcp = tcp.map_err(|error| connect_error(&target, error))?.into_inner();
             #[cfg(feature = "tls")]
             if target.is_https() {
-                return Ok(Box::new(connector.tls.handshake(target.host(), tcp).await?) as Box<dyn Io>);
+                return Ok(Link::direct(connector.tls.handshake(target.host(), tcp).await?));
             }
-            Ok(Box::new(tcp) as Box<dyn Io>)
+            Ok(Link::direct(tcp))
         })
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::Request;
 use http::response::Parts;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 
 use super::Io;
 
-type Driver = Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
+type Driver = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>>;
 
 /// An open response. Dropping it closes the connection.
 pub(crate) struct Exchange {
@@ -31,7 +31,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Sends the request and reads the response's head.
-    pub(super) async fn begin(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<(Parts, Self), Error> {
+    pub(super) async fn begin(io: Box<dyn Io>, request: Request<Full<Bytes>>) -> Result<(Parts, Self), Error> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
         let mut connection = Some(connection);
         let mut response = std::pin::pin!(sender.send_request(request));

@@ -2,6 +2,7 @@
 
 mod connect;
 mod exchange;
+mod redirect;
 mod request;
 #[cfg(feature = "tls")]
 mod tls;
@@ -10,21 +11,24 @@ mod verdict;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::response::Parts;
+use http::{HeaderMap, Method};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
+use crate::redirects::Redirects;
 use crate::response_head::ResponseHead;
 use crate::target::Target;
 
 pub(crate) use self::connect::Connector;
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::request::{
-    LAST_EVENT_ID, basic_authorization, header, last_event_id_value, may_append, may_insert,
+    LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
 };
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{Roots, Tls};
@@ -38,13 +42,25 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// A connection on which a request can be sent.
+pub(crate) struct Link {
+    pub(crate) io: Box<dyn Io>,
+}
+
+impl Link {
+    /// HTTP/1.1 to the server itself.
+    pub(crate) fn direct(io: impl Io + 'static) -> Self {
+        Self { io: Box::new(io) }
+    }
+}
+
 /// A future that lives in the connection task's phase.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Makes connections.
 pub(crate) trait Connect: Send + Sync {
     /// `timeout` is the caller's; a connector that has several addresses to try shares it out.
-    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>>;
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>>;
 
     /// The wall clock, for the dates that servers send; all else goes by tokio's. Here, where the rest of the
     /// outside world is, so that a test can set it.
@@ -56,9 +72,12 @@ pub(crate) trait Connect: Send + Sync {
 /// One attempt: what to ask for and how long each stage may take.
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    pub(crate) method: Method,
     pub(crate) target: Target,
     /// All of the request's headers but `Host`.
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) redirects: Redirects,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
 }
@@ -71,7 +90,7 @@ pub(crate) enum Dialed {
     NoContent,
 }
 
-/// Dials: name, TCP, TLS, request, response head, verdict.
+/// Dials: name, TCP, TLS, request, response head, verdict; and again where a redirect leads.
 ///
 /// # Errors
 ///
@@ -81,29 +100,44 @@ pub(crate) enum Dialed {
 ///
 /// Dropping the future closes whatever it had opened. A name being resolved keeps a thread of the
 /// runtime's blocking pool until the system's resolver gives up.
-pub(crate) async fn dial(connecting: BoxFuture<Result<Box<dyn Io>, Error>>, attempt: Attempt) -> Result<Dialed, Error> {
-    let io = timeout(attempt.connect_timeout, connecting).await.map_err(|_| {
+pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> Result<Dialed, Error> {
+    let mut redirects = 0;
+    loop {
+        let (head, mut exchange) = ask(&*connector, &attempt).await?;
+        match verdict(head.status, &head.headers) {
+            Verdict::Accept => {
+                let head = ResponseHead::new(attempt.target.uri().clone(), head.status, head.version, &head.headers);
+                return Ok(Dialed::Open { head, exchange: Box::new(exchange) });
+            }
+            Verdict::Stop => return Ok(Dialed::NoContent),
+            Verdict::Refuse(ErrorKind::Redirect) => {
+                if let Err(refused) = redirect::follow(&mut attempt, &head, redirects) {
+                    let body = error_body(&mut exchange).await;
+                    return Err(redirect::refusal(refused, &attempt, head, body));
+                }
+            }
+            Verdict::Refuse(kind) => {
+                let body = error_body(&mut exchange).await;
+                return Err(refusal(kind, head.status, head.headers, body));
+            }
+        }
+        redirects += 1;
+    }
+}
+
+/// One request, up to the head of its response.
+async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
+    let connecting = connector.connect(&attempt.target, attempt.connect_timeout);
+    let link = timeout(attempt.connect_timeout, connecting).await.map_err(|_| {
         let message = format!("no connection to {} within {:?}", attempt.target.authority(), attempt.connect_timeout);
         Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
     })??;
-    let request = request::build(&attempt.target, attempt.headers)?;
-    let exchange = timeout(attempt.response_timeout, Exchange::begin(io, request)).await.map_err(|_| {
+    let request = request::build(attempt)?;
+    timeout(attempt.response_timeout, Exchange::begin(link.io, request)).await.map_err(|_| {
         let message =
             format!("{} sent no response head within {:?}", attempt.target.authority(), attempt.response_timeout);
         Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
-    })?;
-    let (head, mut exchange) = exchange?;
-    match verdict(head.status, &head.headers) {
-        Verdict::Accept => {
-            let head = ResponseHead::new(attempt.target.uri().clone(), head.status, head.version, &head.headers);
-            Ok(Dialed::Open { head, exchange: Box::new(exchange) })
-        }
-        Verdict::Stop => Ok(Dialed::NoContent),
-        Verdict::Refuse(kind) => {
-            let body = error_body(&mut exchange).await;
-            Err(refusal(kind, head.status, head.headers, body))
-        }
-    }
+    })?
 }
 
 /// The beginning of the body of a refused response: bounded in size and time, and never a failure of

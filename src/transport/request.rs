@@ -3,30 +3,56 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Request};
-use http_body_util::Empty;
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+};
+use http::{HeaderMap, Method, Request};
+use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+
+use super::Attempt;
 
 /// HTML standard, section 9.2.4.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The request for `target`. What the caller set goes before the defaults of the standard (HTML,
+/// What the crate calls itself unless the caller says otherwise (RFC 9110, section 10.1.5).
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("sseclient/", env!("CARGO_PKG_VERSION")));
+
+/// The request of `attempt`. What the caller set goes before the defaults of the standard (HTML,
 /// section 9.2.2): `Accept: text/event-stream`, `Cache-Control: no-cache`.
-pub(super) fn build(target: &Target, mut headers: HeaderMap) -> Result<Request<Empty<Bytes>>, Error> {
+pub(super) fn build(attempt: &Attempt) -> Result<Request<Full<Bytes>>, Error> {
     let invalid =
         |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
+    let mut headers = attempt.headers.clone();
     if !headers.contains_key(HOST) {
-        let host = HeaderValue::from_str(target.authority()).map_err(|error| invalid(error.into()))?;
+        let host = HeaderValue::from_str(attempt.target.authority()).map_err(|error| invalid(error.into()))?;
         headers.insert(HOST, host);
     }
     headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
     headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
-    let mut request = Request::get(target.path_and_query()).body(Empty::new()).map_err(invalid)?;
+    headers.entry(USER_AGENT).or_insert(AGENT);
+    // How the body is delimited is nobody's choice.
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    let request = Request::builder().method(attempt.method.clone()).uri(attempt.target.path_and_query());
+    let mut request = request.body(Full::new(attempt.body.clone())).map_err(invalid)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Whether a response to this method can be an event stream.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`] for `HEAD` and `CONNECT`, whose responses have no body.
+pub(crate) fn check_method(method: &Method) -> Result<(), Error> {
+    match *method {
+        Method::HEAD | Method::CONNECT => {
+            Err(Error::new(ErrorKind::Unsupported, format!("a response to {method} has no body to stream")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The most headers that a caller may set. No server takes nearly as many, and a `HeaderMap` that

@@ -16,6 +16,7 @@ pub(crate) enum Verdict {
     Accept,
     /// The server asks us to stop, which is no error.
     Stop,
+    /// [`ErrorKind::Redirect`] for one that can be followed.
     Refuse(ErrorKind),
 }
 
@@ -51,7 +52,7 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
         ErrorKind::ContentEncoding => {
             format!("the server answered 200 with {}, which was not asked for", shown(CONTENT_ENCODING))
         }
-        ErrorKind::Redirect => format!("the server answered {status}: redirects are not followed"),
+        ErrorKind::Redirect => format!("the server answered {status}: a redirect, which is not followed here"),
         _ => format!("the server answered {status}"),
     };
     Error::with_response(kind, message, status, headers, body)

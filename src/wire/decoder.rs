@@ -233,7 +233,7 @@ impl Decoder {
 
     /// A chunk with what has not been read before it, and whether a CR came right before that.
     #[cold]
-    fn with_rest(&mut self, chunk: &[u8]) -> (Bytes, bool) {
+    fn with_rest(&self, chunk: &[u8]) -> (Bytes, bool) {
         let (bytes, more) = self.being_read();
         let mut joined = BytesMut::from(&bytes[self.lines.position()..]);
         joined.extend_from_slice(more);

@@ -98,7 +98,7 @@ impl Server {
         .await
     }
 
-    /// The request heads so far.
+    /// The requests so far: heads, and bodies of a known length.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -142,11 +142,15 @@ impl Connection {
 
     async fn read_head(&mut self) -> Option<String> {
         let mut head = Vec::new();
-        // A request without a body: nothing comes after the blank line.
         while !head.ends_with(b"\r\n\r\n") {
-            let Ok(1..) = self.tcp.read_buf(&mut head).await else { return None };
+            head.push(self.tcp.read_u8().await.ok()?);
         }
-        Some(String::from_utf8(head).unwrap())
+        let mut request = String::from_utf8(head).unwrap();
+        let length = header(&request, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        self.tcp.read_exact(&mut body).await.ok()?;
+        request.push_str(&String::from_utf8(body).unwrap());
+        Some(request)
     }
 }
 

@@ -79,9 +79,9 @@ impl AsyncWrite for Wire {
 }
 
 impl Connect for Wire {
-    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Link, Error>> {
         let io = self.clone();
-        Box::pin(async { Ok(Box::new(io) as Box<dyn Io>) })
+        Box::pin(async { Ok(Link::direct(io)) })
     }
 }
 

@@ -54,7 +54,8 @@ fn overheard(answers: Vec<Script>, heard: &Heard) -> Vec<Script> {
 /// What a request says beside what each says.
 fn short_request(head: &str) -> String {
     let mut lines: Vec<&str> = head.trim_end().split("\r\n").collect();
-    for always in ["GET / HTTP/1.1", "accept: text/event-stream", "cache-control: no-cache", "host: host"] {
+    let agent = concat!("user-agent: sseclient/", env!("CARGO_PKG_VERSION"));
+    for always in ["GET / HTTP/1.1", "accept: text/event-stream", "cache-control: no-cache", "host: host", agent] {
         let place = lines.iter().position(|line| *line == always).unwrap_or_else(|| panic!("no {always} in {head}"));
         lines.remove(place);
     }

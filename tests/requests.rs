@@ -1,0 +1,131 @@
+//! What a request carries, again with each attempt.
+
+mod support;
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
+use support::{OPEN, Server, header, within};
+
+fn stream(url: &str) -> StreamBuilder {
+    Client::new().stream(url).reconnection_time(Duration::from_millis(10))
+}
+
+/// The first two requests of a stream.
+async fn two_requests(ask: impl FnOnce(StreamBuilder) -> StreamBuilder) -> Vec<String> {
+    let server = Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\n")]).await;
+    let handle = ask(stream(&server.url)).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    while !matches!(within(events.recv()).await, Some(Delivery::Gap(_))) {}
+    handle.shutdown().await;
+    server.requests()[..2].to_vec()
+}
+
+fn body(request: &str) -> &str {
+    request.split_once("\r\n\r\n").unwrap().1
+}
+
+#[tokio::test]
+async fn a_method_and_a_body_are_sent_again_with_each_attempt() {
+    let none: &[u8] = b"";
+    for (method, sent, expected) in [
+        (None, none, "GET"),
+        (None, b"question", "POST"),
+        (Some(Method::GET), b"question", "GET"),
+        (Some(Method::PUT), b"question", "PUT"),
+        (Some(Method::POST), none, "POST"),
+        (Some(Method::from_bytes(b"REPORT").unwrap()), b"question", "REPORT"),
+    ] {
+        let requests = two_requests(|mut stream| {
+            if !sent.is_empty() {
+                stream = stream.body(sent);
+            }
+            if let Some(method) = method {
+                stream = stream.method(method);
+            }
+            stream
+        })
+        .await;
+        for (request, id) in requests.iter().zip([None, Some("7".to_owned())]) {
+            assert!(request.starts_with(&format!("{expected} /stream HTTP/1.1\r\n")), "{request}");
+            assert_eq!(body(request).as_bytes(), sent, "{expected}");
+            assert_eq!(header(request, "last-event-id"), id, "{expected}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_method_whose_response_has_no_body_is_an_error_when_the_stream_is_built() {
+    for method in [Method::HEAD, Method::CONNECT] {
+        let error = stream("http://127.0.0.1/").method(method).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}
+
+#[tokio::test]
+async fn a_form_and_a_query_are_encoded_and_headers_come_in_bulk() {
+    let mut headers = HeaderMap::new();
+    headers.append("x-many", "1".parse().unwrap());
+    headers.append("x-many", "2".parse().unwrap());
+    headers.append("x-one", "3".parse().unwrap());
+    // How a body is delimited is nobody's choice.
+    headers.append("content-length", "1000".parse().unwrap());
+    headers.append("transfer-encoding", "chunked".parse().unwrap());
+    let requests =
+        two_requests(|stream| stream.headers(headers).form([("a b", "1&2"), ("é", "")]).query("q", "x y")).await;
+    for request in &requests {
+        assert!(request.starts_with("POST /stream?q=x%20y HTTP/1.1\r\n"), "{request}");
+        assert_eq!(body(request), "a%20b=1%262&%C3%A9=");
+        assert_eq!(header(request, "content-type").unwrap(), "application/x-www-form-urlencoded");
+        assert_eq!(request.matches("x-many: ").count(), 2);
+        assert_eq!(header(request, "content-length").unwrap(), "19");
+        assert_eq!(header(request, "transfer-encoding"), None);
+    }
+}
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn json_is_a_body_with_its_type_unless_another_was_set() {
+    let question = std::collections::BTreeMap::from([("stream", true)]);
+    let requests = two_requests(|stream| stream.json(&question)).await;
+    assert!(requests.iter().all(|request| body(request) == r#"{"stream":true}"#));
+    assert!(requests.iter().all(|request| header(request, "content-type").unwrap() == "application/json"));
+    let requests = two_requests(|stream| stream.header("content-type", "application/x-own").json(&question)).await;
+    assert!(requests.iter().all(|request| header(request, "content-type").unwrap() == "application/x-own"));
+    // A map whose keys are no strings.
+    let error = stream("http://127.0.0.1/").json(&std::collections::BTreeMap::from([([1], 2)])).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+}
+
+#[tokio::test]
+async fn the_crate_names_itself_unless_the_caller_does() {
+    let requests = two_requests(|stream| stream).await;
+    let agent = header(&requests[0], "user-agent").unwrap();
+    assert!(agent.starts_with("sseclient/") && agent.len() > "sseclient/".len(), "{agent}");
+    let requests = two_requests(|stream| stream.header("User-Agent", "relay/2")).await;
+    assert_eq!(header(&requests[1], "user-agent").unwrap(), "relay/2");
+}
+
+/// What chat servers are asked: one response, and the end of the subscription is the end of the request.
+#[tokio::test]
+async fn a_subscription_to_one_response_cancels_the_request_when_it_is_dropped() {
+    let (closed, mut hung_up) = tokio::sync::mpsc::channel(1);
+    let server = Server::start(move |_, mut connection| {
+        let closed = closed.clone();
+        async move {
+            connection.send(&format!("{OPEN}data: a token\n\n")).await;
+            connection.closed().await;
+            closed.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let asked = stream(&server.url).body("question").reconnect_policy(ReconnectPolicy::never());
+    let mut answer = asked.open(Filter::all()).await.unwrap();
+    let Some(Delivery::Event(token)) = within(answer.recv()).await else { panic!("a token") };
+    assert_eq!(token.data(), "a token");
+    drop(answer);
+    within(hung_up.recv()).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+}
