@@ -99,9 +99,18 @@ impl fmt::Debug for Client {
 pub struct ClientBuilder {
     #[cfg(feature = "tls")]
     roots: Roots,
+    #[cfg(feature = "http2")]
+    http2_prior_knowledge: bool,
 }
 
 impl ClientBuilder {
+    /// Speaks HTTP/2 to servers in clear without asking whether they can (RFC 9113, section 3.3); off by default.
+    /// A server that cannot fails the attempt, which is tried again. Over TLS the server chooses, in any case.
+    #[cfg(feature = "http2")]
+    pub fn http2_prior_knowledge(self, known: bool) -> Self {
+        Self { http2_prior_knowledge: known, ..self }
+    }
+
     /// Checks servers' certificates against these root certificates, in PEM, instead of the platform's.
     ///
     /// # Errors
@@ -120,6 +129,8 @@ impl ClientBuilder {
             #[cfg(feature = "tls")]
             Tls::new(self.roots),
         );
+        #[cfg(feature = "http2")]
+        let connector = connector.http2_prior_knowledge(self.http2_prior_knowledge);
         Client { connector: Arc::new(connector) }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "http2")]
+use http::HeaderValue;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -111,13 +113,30 @@ impl Target {
 
     /// Whether both have the same origin: scheme, host and port (RFC 6454, section 4).
     pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
-        let port = |target: &Self| {
-            let default = if target.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-            target.authority.port_u16().unwrap_or(default)
-        };
         self.uri.scheme() == other.uri.scheme()
             && self.authority.host().eq_ignore_ascii_case(other.authority.host())
-            && port(self) == port(other)
+            && self.port() == other.port()
+    }
+
+    /// Scheme, host and port, as one word.
+    #[cfg(feature = "http2")]
+    pub(crate) fn origin(&self) -> String {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        format!("{scheme}://{}:{}", self.authority.host().to_ascii_lowercase(), self.port())
+    }
+
+    /// The URL, of another `host` if one is given.
+    #[cfg(feature = "http2")]
+    pub(crate) fn uri_of_host(&self, host: Option<&HeaderValue>) -> Result<Uri, http::Error> {
+        let Some(host) = host else { return Ok(self.uri.clone()) };
+        let mut parts = self.uri.clone().into_parts();
+        parts.authority = Some(Authority::try_from(host.as_bytes())?);
+        Ok(Uri::from_parts(parts)?)
+    }
+
+    fn port(&self) -> u16 {
+        let default = if self.is_https() { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
     }
 
     /// The URL without userinfo, for a connector.

@@ -65,7 +65,7 @@ impl Connect for Scripted {
 fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Link, Error>> {
     let (client, server) = tokio::io::duplex(64 * 1024);
     tokio::spawn(talk(server, heard, lines));
-    Box::pin(async { Ok(Link::direct(client)) })
+    Box::pin(async { Ok(Link::own(Box::new(client))) })
 }
 
 async fn talk(mut server: DuplexStream, heard: Heard, lines: Vec<(Duration, &str)>) {

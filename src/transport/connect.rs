@@ -14,9 +14,11 @@ use tower_service::Service;
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
+#[cfg(feature = "http2")]
+use super::Pool;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::{BoxFuture, Connect, Link};
+use super::{BoxFuture, Connect, Io, Link};
 
 /// A link that went dead without a word (a rebooted router, a pulled cable) is noticed after this
 /// much silence and [`KEEPALIVE_PROBES`] probes more.
@@ -30,6 +32,10 @@ pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
     #[cfg(feature = "tls")]
     tls: Tls,
+    #[cfg(feature = "http2")]
+    pool: Pool,
+    #[cfg(feature = "http2")]
+    prior_knowledge: bool,
 }
 
 impl Connector {
@@ -44,7 +50,40 @@ impl Connector {
             tcp,
             #[cfg(feature = "tls")]
             tls,
+            #[cfg(feature = "http2")]
+            pool: Pool::default(),
+            #[cfg(feature = "http2")]
+            prior_knowledge: false,
         }
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn http2_prior_knowledge(self, known: bool) -> Self {
+        Self { prior_knowledge: known, ..self }
+    }
+
+    /// A connection to `target`, and whether HTTP/2 is spoken on it.
+    async fn dial(mut self, target: &Target) -> Result<(Box<dyn Io>, bool), Error> {
+        // HttpConnector is always ready.
+        let tcp = self.tcp.call(target.uri().clone()).await;
+        let tcp = tcp.map_err(|error| connect_error(target, error))?.into_inner();
+        #[cfg(feature = "tls")]
+        if target.is_https() {
+            let tls = self.tls.handshake(target.host(), tcp).await?;
+            let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Ok((Box::new(tls), http2));
+        }
+        #[cfg(feature = "http2")]
+        if self.prior_knowledge {
+            return Ok((Box::new(tcp), true));
+        }
+        Ok((Box::new(tcp), false))
+    }
+
+    /// Whether a connection to `target` may be one to share.
+    #[cfg(feature = "http2")]
+    fn may_share(&self, target: &Target) -> bool {
+        self.prior_knowledge || target.is_https()
     }
 }
 
@@ -55,14 +94,13 @@ impl Connect for Connector {
         connector.tcp.set_connect_timeout(Some(timeout));
         let target = target.clone();
         Box::pin(async move {
-            // HttpConnector is always ready.
-            let tcp = connector.tcp.call(target.uri().clone()).await;
-            let tcp = tcp.map_err(|error| connect_error(&target, error))?.into_inner();
-            #[cfg(feature = "tls")]
-            if target.is_https() {
-                return Ok(Link::direct(connector.tls.handshake(target.host(), tcp).await?));
+            #[cfg(feature = "http2")]
+            if connector.may_share(&target) {
+                let pool = connector.pool.clone();
+                return pool.link(&target, connector.dial(&target)).await;
             }
-            Ok(Link::direct(tcp))
+            let (io, _) = connector.dial(&target).await?;
+            Ok(Link::own(io))
         })
     }
 }

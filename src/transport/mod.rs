@@ -2,6 +2,10 @@
 
 mod connect;
 mod exchange;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(feature = "http2")]
+mod pool;
 mod redirect;
 mod request;
 #[cfg(feature = "tls")]
@@ -27,6 +31,11 @@ use crate::target::Target;
 
 pub(crate) use self::connect::Connector;
 pub(crate) use self::exchange::Exchange;
+#[cfg(feature = "http2")]
+use self::http2::Lease;
+#[cfg(feature = "http2")]
+pub(crate) use self::pool::Pool;
+use self::request::Form;
 pub(crate) use self::request::{
     LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
 };
@@ -44,13 +53,43 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection on which a request can be sent.
 pub(crate) struct Link {
-    pub(crate) io: Box<dyn Io>,
+    channel: Channel,
+}
+
+enum Channel {
+    /// HTTP/1.1, on a connection of the stream's own.
+    Own(Box<dyn Io>),
+    #[cfg(feature = "http2")]
+    Shared(Lease),
 }
 
 impl Link {
     /// HTTP/1.1 to the server itself.
-    pub(crate) fn direct(io: impl Io + 'static) -> Self {
-        Self { io: Box::new(io) }
+    pub(crate) fn own(io: Box<dyn Io>) -> Self {
+        Self { channel: Channel::Own(io) }
+    }
+
+    #[cfg(feature = "http2")]
+    fn shared(lease: Lease) -> Self {
+        Self { channel: Channel::Shared(lease) }
+    }
+
+    /// Whether the connection may have died unnoticed since it was made.
+    fn is_reused(&self) -> bool {
+        match &self.channel {
+            Channel::Own(_) => false,
+            #[cfg(feature = "http2")]
+            Channel::Shared(lease) => lease.is_reused(),
+        }
+    }
+
+    /// How the request names what it asks for.
+    fn form(&self) -> Form {
+        match &self.channel {
+            Channel::Own(_) => Form::Origin,
+            #[cfg(feature = "http2")]
+            Channel::Shared(_) => Form::Http2,
+        }
     }
 }
 
@@ -127,13 +166,28 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
 
 /// One request, up to the head of its response.
 async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
+    let link = connect(connector, attempt).await?;
+    let is_reused = link.is_reused();
+    match send(link, attempt).await {
+        // The others on that connection learn of its end, too. This one was only unlucky to come then.
+        Err(error) if is_reused && error.kind() == ErrorKind::Protocol => {
+            send(connect(connector, attempt).await?, attempt).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Error> {
     let connecting = connector.connect(&attempt.target, attempt.connect_timeout);
-    let link = timeout(attempt.connect_timeout, connecting).await.map_err(|_| {
+    timeout(attempt.connect_timeout, connecting).await.map_err(|_| {
         let message = format!("no connection to {} within {:?}", attempt.target.authority(), attempt.connect_timeout);
         Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
-    })??;
-    let request = request::build(attempt)?;
-    timeout(attempt.response_timeout, Exchange::begin(link.io, request)).await.map_err(|_| {
+    })?
+}
+
+async fn send(link: Link, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
+    let request = request::build(attempt, link.form())?;
+    timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
         let message =
             format!("{} sent no response head within {:?}", attempt.target.authority(), attempt.response_timeout);
         Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut))

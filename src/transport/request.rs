@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+#[cfg(feature = "http2")]
+use http::Version;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
@@ -19,24 +21,46 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 /// What the crate calls itself unless the caller says otherwise (RFC 9110, section 10.1.5).
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("sseclient/", env!("CARGO_PKG_VERSION")));
 
+/// How a request names what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// By its path, to the server itself (RFC 9112, section 3.2.1).
+    Origin,
+    /// By its whole URL, which HTTP/2 takes apart (RFC 9113, section 8.3.1).
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
 /// The request of `attempt`. What the caller set goes before the defaults of the standard (HTML,
 /// section 9.2.2): `Accept: text/event-stream`, `Cache-Control: no-cache`.
-pub(super) fn build(attempt: &Attempt) -> Result<Request<Full<Bytes>>, Error> {
+pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>>, Error> {
     let invalid =
         |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
     let mut headers = attempt.headers.clone();
-    if !headers.contains_key(HOST) {
-        let host = HeaderValue::from_str(attempt.target.authority()).map_err(|error| invalid(error.into()))?;
-        headers.insert(HOST, host);
-    }
     headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
     headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
     headers.entry(USER_AGENT).or_insert(AGENT);
     // How the body is delimited is nobody's choice.
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
-    let request = Request::builder().method(attempt.method.clone()).uri(attempt.target.path_and_query());
-    let mut request = request.body(Full::new(attempt.body.clone())).map_err(invalid)?;
+    let mut request = Request::new(Full::new(attempt.body.clone()));
+    *request.method_mut() = attempt.method.clone();
+    match form {
+        Form::Origin => {
+            if !headers.contains_key(HOST) {
+                let host = HeaderValue::from_str(attempt.target.authority()).map_err(|error| invalid(error.into()))?;
+                headers.insert(HOST, host);
+            }
+            *request.uri_mut() = attempt.target.path_and_query().parse().map_err(|error| invalid(Into::into(error)))?;
+        }
+        #[cfg(feature = "http2")]
+        Form::Http2 => {
+            // There is no such header there: it is part of the URL.
+            let host = headers.remove(HOST);
+            *request.uri_mut() = attempt.target.uri_of_host(host.as_ref()).map_err(invalid)?;
+            *request.version_mut() = Version::HTTP_2;
+        }
+    }
     *request.headers_mut() = headers;
     Ok(request)
 }

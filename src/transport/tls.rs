@@ -40,6 +40,12 @@ impl Roots {
     }
 }
 
+/// What a server may choose from (RFC 7301), the best first.
+#[cfg(feature = "http2")]
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+#[cfg(not(feature = "http2"))]
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
 /// TLS for one client, shared by its streams.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tls {
@@ -87,6 +93,6 @@ fn build(roots: Roots) -> Result<Arc<ClientConfig>, Error> {
             builder.map_err(|error| Error::with_source(ErrorKind::Roots, message, error))?.with_no_client_auth()
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }

@@ -81,7 +81,7 @@ impl AsyncWrite for Wire {
 impl Connect for Wire {
     fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Link, Error>> {
         let io = self.clone();
-        Box::pin(async { Ok(Link::direct(io)) })
+        Box::pin(async { Ok(Link::own(Box::new(io))) })
     }
 }
 

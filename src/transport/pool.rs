@@ -1,0 +1,106 @@
+//! [`Pool`]: the HTTP/2 connections of a client, by origin.
+//!
+//! HTTP/1.1 is never pooled: each of its streams has a connection to itself.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::error::{Error, ErrorKind};
+use crate::target::Target;
+
+use super::http2::{Lease, Shared};
+use super::{Io, Link};
+
+/// So many origins, and those without a connection are forgotten.
+const MOST_IDLE: usize = 64;
+
+#[derive(Clone, Default)]
+pub(crate) struct Pool {
+    origins: Arc<Mutex<HashMap<String, Arc<Origin>>>>,
+}
+
+/// What is known of one origin.
+#[derive(Default)]
+struct Origin {
+    /// It has chosen HTTP/1.1, so that nobody need wait for a connection to share.
+    speaks_http1: AtomicBool,
+    /// Held while a connection is made that others may share.
+    dialing: tokio::sync::Mutex<()>,
+    connections: Mutex<Vec<Weak<Shared>>>,
+}
+
+impl Pool {
+    /// A connection to `target`'s origin: a share of one that is there, or what `dial` makes,
+    /// which says as well whether HTTP/2 is spoken there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whoever waits for a connection that another stream is making, makes it instead if that stream goes away.
+    pub(super) async fn link(
+        &self,
+        target: &Target,
+        dial: impl Future<Output = Result<(Box<dyn Io>, bool), Error>>,
+    ) -> Result<Link, Error> {
+        let origin = self.origin(target);
+        if origin.speaks_http1.load(Ordering::Relaxed) {
+            return origin.take_in(dial.await?).await;
+        }
+        if let Some(lease) = origin.lease() {
+            return Ok(Link::shared(lease));
+        }
+        let _alone = origin.dialing.lock().await;
+        match origin.lease() {
+            Some(lease) => Ok(Link::shared(lease)),
+            None => origin.take_in(dial.await?).await,
+        }
+    }
+
+    fn origin(&self, target: &Target) -> Arc<Origin> {
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if origins.len() >= MOST_IDLE {
+            origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.lives());
+        }
+        Arc::clone(origins.entry(target.origin()).or_default())
+    }
+}
+
+impl Origin {
+    /// Takes in a new connection.
+    async fn take_in(&self, (io, speaks_http2): (Box<dyn Io>, bool)) -> Result<Link, Error> {
+        self.speaks_http1.store(!speaks_http2, Ordering::Relaxed);
+        if !speaks_http2 {
+            return Ok(Link::own(io));
+        }
+        let shared = Shared::greet(io).await?;
+        let lease = shared.lease();
+        self.connections().push(Arc::downgrade(&shared));
+        match lease {
+            Some(lease) => Ok(Link::shared(lease)),
+            None => Err(gone()),
+        }
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        let mut connections = self.connections();
+        connections.retain(is_alive);
+        connections.iter().filter_map(Weak::upgrade).find_map(|shared| shared.lease())
+    }
+
+    fn lives(&self) -> bool {
+        self.connections().iter().any(is_alive)
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_alive(connection: &Weak<Shared>) -> bool {
+    connection.upgrade().is_some_and(|shared| shared.is_alive())
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Protocol, "the server ended the HTTP/2 connection at once")
+}
