@@ -104,3 +104,90 @@ fn is_alive(connection: &Weak<Shared>) -> bool {
 fn gone() -> Error {
     Error::new(ErrorKind::Protocol, "the server ended the HTTP/2 connection at once")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use h2::server::SendResponse;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use tokio::io::DuplexStream;
+
+    use crate::transport::Exchange;
+
+    use super::*;
+
+    /// As much as any window holds, and more.
+    const MUCH: usize = 16 * 1024 * 1024;
+
+    async fn exchange(pool: &Pool, fresh: impl FnOnce() -> DuplexStream) -> Exchange {
+        let target = Target::parse("http://host/".parse().unwrap()).unwrap();
+        let dial = async { Ok((Box::new(fresh()) as Box<dyn Io>, true)) };
+        let link = pool.link(&target, dial).await.unwrap();
+        let request = Request::get("http://host/").body(Full::default()).unwrap();
+        Exchange::begin(link.channel, request).await.unwrap().1
+    }
+
+    fn open(response: &mut SendResponse<Bytes>) -> h2::SendStream<Bytes> {
+        response.send_response(Response::new(()), false).unwrap()
+    }
+
+    /// Sends `MUCH` on each stream, as far as the windows let it.
+    async fn flood(io: DuplexStream) {
+        let mut server = h2::server::handshake(io).await.unwrap();
+        while let Some(Ok((_, mut response))) = server.accept().await {
+            open(&mut response).send_data(vec![0; MUCH].into(), true).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_that_nobody_reads_do_not_stop_another_on_the_same_connection() {
+        let pool = Pool::default();
+        let never = || unreachable!("one connection is enough");
+        let mut stalled = vec![];
+        let mut read = exchange(&pool, || {
+            let (client, server) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(flood(server));
+            client
+        })
+        .await;
+        for _ in 0..20 {
+            stalled.push(exchange(&pool, never).await);
+        }
+        let mut bytes = 0;
+        while let Some(data) = poll_fn(|cx| read.poll_data(cx)).await {
+            bytes += data.unwrap().len();
+        }
+        assert_eq!(bytes, MUCH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_falls_silent_for_good_fails_all_its_streams_within_a_minute() {
+        let pool = Pool::default();
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let mut client = Some(client);
+        tokio::spawn(async move {
+            let mut server = h2::server::handshake(server).await.unwrap();
+            let mut kept = Vec::new();
+            for _ in 0..2 {
+                let (_, mut response) = server.accept().await.unwrap().unwrap();
+                kept.push(open(&mut response));
+            }
+            // Says what it has to, and nothing more; answers no PING.
+            let _ = tokio::time::timeout(Duration::from_secs(1), server.accept()).await;
+            std::future::pending::<()>().await;
+        });
+        let mut exchanges = Vec::new();
+        for _ in 0..2 {
+            exchanges.push(exchange(&pool, || client.take().unwrap()).await);
+        }
+        let begun = tokio::time::Instant::now();
+        for exchange in &mut exchanges {
+            assert!(poll_fn(|cx| exchange.poll_data(cx)).await.unwrap().is_err());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
+}

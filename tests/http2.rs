@@ -1,0 +1,389 @@
+//! HTTP/2: what is shared, what is not, and what a server that misbehaves can do.
+#![cfg(feature = "http2")]
+
+mod support;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use sseclient::{Client, Delivery, ErrorKind, Filter, Handle, State, StreamBuilder, Subscription};
+use support::within;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinHandle};
+
+/// A server of HTTP/2 in clear that hands each request to a script.
+struct Server {
+    url: String,
+    connections: Arc<Mutex<Vec<AbortHandle>>>,
+    requests: Arc<Mutex<Vec<HeaderMap>>>,
+    task: JoinHandle<()>,
+}
+
+/// A request, in the server's hands.
+struct Asked {
+    request: Request<RecvStream>,
+    response: SendResponse<Bytes>,
+}
+
+impl Asked {
+    /// Answers with an open event stream.
+    fn open(&mut self) -> SendStream<Bytes> {
+        let response = Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
+        self.response.send_response(response, false).unwrap()
+    }
+
+    fn last_event_id(&self) -> u64 {
+        let id = self.request.headers().get("last-event-id");
+        id.and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Server {
+    async fn start<F, Fut>(most_streams: u32, script: F) -> Self
+    where
+        F: Fn(Asked) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/stream", listener.local_addr().unwrap());
+        let (connections, requests) = (Arc::<Mutex<Vec<AbortHandle>>>::default(), Arc::default());
+        let (accepted, seen) = (Arc::clone(&connections), Arc::clone(&requests));
+        let task = tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let mut accepted = accepted.lock().unwrap();
+                let serving = serve(tcp, most_streams, Arc::clone(&seen), script.clone());
+                accepted.push(tokio::spawn(serving).abort_handle());
+            }
+        });
+        Self { url, connections, requests, task }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.lock().unwrap().len()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve<F, Fut>(tcp: TcpStream, most_streams: u32, seen: Arc<Mutex<Vec<HeaderMap>>>, script: F)
+where
+    F: Fn(Asked) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut server = h2::server::Builder::new().max_concurrent_streams(most_streams).handshake(tcp).await.unwrap();
+    while let Some(Ok((request, response))) = server.accept().await {
+        seen.lock().unwrap().push(request.headers().clone());
+        tokio::spawn(script(Asked { request, response }));
+    }
+}
+
+fn client() -> Client {
+    Client::builder().http2_prior_knowledge(true).build()
+}
+
+fn stream(client: &Client, url: &str) -> StreamBuilder {
+    client.stream(url).reconnection_time(Duration::from_millis(10))
+}
+
+fn event(id: u64) -> Bytes {
+    format!("id: {id}\ndata: {id}\n\n").into()
+}
+
+/// Sends, however little the other end lets through.
+async fn send(body: &mut SendStream<Bytes>, data: Bytes) -> bool {
+    body.send_data(data, false).is_ok()
+}
+
+/// A server that stays, and sends the event after the last event ID.
+async fn one_at_a_time(most_streams: u32) -> Server {
+    Server::start(most_streams, |mut asked| async move {
+        let mut body = asked.open();
+        send(&mut body, event(asked.last_event_id() + 1)).await;
+        std::future::pending::<()>().await;
+    })
+    .await
+}
+
+async fn next_event(events: &mut Subscription) -> String {
+    loop {
+        match within(events.recv()).await.expect("an event") {
+            Delivery::Event(event) => return event.data().to_owned(),
+            Delivery::Gap(_) => {}
+        }
+    }
+}
+
+async fn open_streams(client: &Client, url: &str, count: usize) -> Vec<(Handle, Subscription)> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let handle = stream(client, url).build().unwrap();
+        let events = handle.subscribe(Filter::all());
+        handle.connect();
+        streams.push((handle, events));
+    }
+    for (handle, events) in &mut streams {
+        within(handle.opened()).await.unwrap();
+        assert_eq!(next_event(events).await, "1");
+    }
+    streams
+}
+
+#[tokio::test]
+async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
+    for (most_streams, streams, connections) in [(100, 20, 1), (2, 5, 3), (1, 3, 3)] {
+        let server = one_at_a_time(most_streams).await;
+        let client = client();
+        let streams = open_streams(&client, &server.url, streams).await;
+        assert_eq!(server.connections(), connections, "{most_streams} allowed, {} open", streams.len());
+        // Nothing is shared between clients.
+        let _other = open_streams(&self::client(), &server.url, 1).await;
+        assert_eq!(server.connections(), connections + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_free_again_is_taken_and_the_last_stream_ends_the_connection_and_its_task() {
+    let server = one_at_a_time(2).await;
+    let client = client();
+    let mut streams = open_streams(&client, &server.url, 2).await;
+    let (handle, events) = streams.pop().unwrap();
+    within(handle.shutdown()).await;
+    drop(events);
+    streams.extend(open_streams(&client, &server.url, 1).await);
+    assert_eq!(server.connections(), 1);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let with_streams = tasks();
+    for (handle, _events) in streams {
+        within(handle.shutdown()).await;
+    }
+    // Two streams, their connection, and what the server had for it.
+    while tasks() > with_streams - 4 {
+        tokio::task::yield_now().await;
+    }
+    // It is not missed.
+    open_streams(&client, &server.url, 1).await;
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_or_ended_comes_back_by_itself_on_the_same_connection() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(100, move |mut asked| {
+        let number = requests.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut body = asked.open();
+            // What was sent before a reset may be lost with it.
+            if number % 3 == 2 {
+                return body.send_reset(h2::Reason::INTERNAL_ERROR);
+            }
+            send(&mut body, event(asked.last_event_id() + 1)).await;
+            match number % 3 {
+                0 => drop(body.send_data(Bytes::new(), true)),
+                _ => drop(body.send_trailers(HeaderMap::new())),
+            }
+        }
+    })
+    .await;
+    let (client, mut seen) = (client(), Vec::new());
+    let handle = stream(&client, &server.url).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    while seen.len() < 12 {
+        seen.push(next_event(&mut events).await);
+    }
+    let expected: Vec<_> = (1..=12).map(|id: u64| id.to_string()).collect();
+    assert_eq!(seen, expected, "each once, in order");
+}
+
+#[tokio::test]
+async fn a_goaway_lets_open_streams_end_and_new_ones_go_elsewhere() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/stream", listener.local_addr().unwrap());
+    let (go_away, told) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (first, _) = listener.accept().await.unwrap();
+        tokio::spawn(say_goodbye(first, told));
+        let (second, _) = listener.accept().await.unwrap();
+        serve(second, 100, Arc::default(), |mut asked| async move {
+            let mut body = asked.open();
+            send(&mut body, event(asked.last_event_id() + 1)).await;
+            std::future::pending::<()>().await;
+        })
+        .await;
+    });
+    let client = client();
+    let mut streams = open_streams(&client, &url, 1).await;
+    go_away.send(()).unwrap();
+    assert_eq!(next_event(&mut streams[0].1).await, "2", "the open stream goes on");
+    // Another does not wait for the old connection.
+    open_streams(&client, &url, 1).await;
+}
+
+/// Serves one request; says goodbye when it is told, and goes on with what is open.
+async fn say_goodbye(tcp: TcpStream, told: tokio::sync::oneshot::Receiver<()>) {
+    let mut server = h2::server::handshake(tcp).await.unwrap();
+    let (request, response) = server.accept().await.unwrap().unwrap();
+    let mut asked = Asked { request, response };
+    let mut body = asked.open();
+    send(&mut body, event(1)).await;
+    tokio::select! {
+        _ = server.accept() => panic!("nothing else is asked"),
+        _ = told => {}
+    }
+    server.graceful_shutdown();
+    send(&mut body, event(2)).await;
+    while let Some(Ok(_)) = server.accept().await {}
+}
+
+#[tokio::test]
+async fn when_a_shared_connection_dies_all_its_streams_come_back_each_after_its_own_last_id() {
+    let server = one_at_a_time(100).await;
+    let client = client();
+    let mut streams = open_streams(&client, &server.url, 10).await;
+    server.connections.lock().unwrap()[0].abort();
+    for (_, events) in &mut streams {
+        assert_eq!(next_event(events).await, "2");
+    }
+    assert_eq!(server.connections(), 2, "they share the next one, too");
+}
+
+/// What a server can do to keep a client busy or waiting: each a typed error within bounds.
+#[tokio::test]
+async fn a_million_empty_frames_are_an_error_and_not_for_ever() {
+    let server = Server::start(100, |mut asked| async move {
+        let mut body = asked.open();
+        while send(&mut body, Bytes::new()).await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let client = client();
+    let handle = stream(&client, &server.url).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    loop {
+        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
+            assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Body, false), "{cause}");
+            break;
+        }
+    }
+}
+
+/// Parts of a head without an end (CVE-2024-27316).
+#[tokio::test]
+async fn a_head_that_never_ends_fails_the_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/stream", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+            let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+            frame.extend_from_slice(payload);
+            frame
+        };
+        // A literal field, never indexed: `a: b`.
+        let field = [0x10, 1, b'a', 1, b'b'].repeat(20);
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let field = field.clone();
+            tokio::spawn(async move {
+                tcp.write_all(&[frame(4, 0, 0, &[]), frame(4, 1, 0, &[])].concat()).await.unwrap();
+                // The request has come when its head has: that of stream 1.
+                let mut request = Vec::new();
+                while !request.windows(6).any(|bytes| bytes[0] == 1 && bytes[2..] == [0, 0, 0, 1]) {
+                    tcp.read_buf(&mut request).await.unwrap();
+                }
+                let status = [&[0x88], &*field].concat();
+                let mut sent = tcp.write_all(&frame(1, 0, 1, &status)).await;
+                while sent.is_ok() {
+                    sent = tcp.write_all(&frame(9, 0, 1, &field)).await;
+                }
+            });
+        }
+    });
+    let handle = stream(&client(), &url).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    loop {
+        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
+            assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Protocol, false), "{cause}");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_grants_a_window_for_the_body_runs_into_the_response_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/stream", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut server =
+                h2::server::Builder::new().initial_window_size(0).handshake::<_, Bytes>(tcp).await.unwrap();
+            tokio::spawn(async move {
+                let mut kept = Vec::new();
+                while let Some(Ok(asked)) = server.accept().await {
+                    kept.push(asked);
+                }
+            });
+        }
+    });
+    let client = client();
+    let handle = stream(&client, &url).body("a question").response_timeout(Duration::from_millis(50)).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    loop {
+        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
+            assert_eq!(cause.kind(), ErrorKind::ResponseTimeout);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http_1_fails_the_attempt() {
+    let server = support::Server::answering(vec!["HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()]).await;
+    let handle = stream(&client(), &server.url).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    loop {
+        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
+            assert_eq!(cause.kind(), ErrorKind::Protocol, "{cause}");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_http_2_forbids_is_left_out_and_a_host_is_its_authority() {
+    let server = Server::start(100, |mut asked| async move {
+        let authority = asked.request.uri().authority().unwrap().to_string();
+        let mut body = asked.open();
+        send(&mut body, format!("data: {authority}\n\n").into()).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let client = client();
+    let headers = [("connection", "keep-alive"), ("host", "virtual.example:99"), ("x-own", "1")];
+    let mut asked = stream(&client, &server.url);
+    for (name, value) in headers {
+        asked = asked.header(name, value);
+    }
+    let handle = asked.build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    assert_eq!(next_event(&mut events).await, "virtual.example:99");
+    let requests = server.requests.lock().unwrap();
+    assert!(!requests[0].contains_key("connection") && !requests[0].contains_key("host"));
+    assert_eq!(requests[0]["x-own"], "1");
+}
