@@ -1,10 +1,13 @@
-//! The main job against servers that were not written for this crate: nginx with the nchan module,
-//! and Node's own `http`. A thousand events of three types are published while the connection is
+//! The main job against servers and proxies that were not written for this crate. A thousand events of three types are published while the connection is
 //! cut twice in the middle of an event; two subscriptions together get each exactly once, in order.
 //!
 //! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
 //! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
 
+#![cfg(feature = "tls")]
+
+#[path = "real/axum.rs"]
+mod axum_server;
 #[path = "real/publisher.rs"]
 mod publisher;
 #[path = "real/relay.rs"]
@@ -14,13 +17,17 @@ mod server;
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::pin::Pin;
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Delivery, Event, Gap, Subscription};
+use futures_core::Stream as _;
+use http::Version;
+use sseclient::{Client, CloseReason, Delivery, Event, EventStream, Gap, State, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use axum_server::Axum;
 use publisher::Publisher;
 use relay::{Cut, Relay};
 use server::Server;
@@ -38,34 +45,122 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[ignore = "needs nginx with nchan; run by .ci/run"]
 async fn every_event_of_nchan_arrives_once_and_in_order_across_two_cuts() {
     let server = Server::nchan();
-    every_event_arrives_once_and_in_order_across_two_cuts(server.address).await;
+    in_clear(server.publish, server.subscribe).await;
+}
+
+#[tokio::test]
+#[ignore = "needs nginx with nchan; run by .ci/run"]
+async fn every_event_of_nchan_arrives_by_way_of_a_reverse_proxy_over_tls() {
+    let server = Server::nchan();
+    let (address, certificate) = server.over_tls.clone().expect("nginx has one");
+    let version = over_tls(server.publish, address, &certificate).await;
+    let expected = if cfg!(feature = "http2") { Version::HTTP_2 } else { Version::HTTP_11 };
+    assert_eq!(version, expected, "the server's first choice");
 }
 
 #[tokio::test]
 #[ignore = "needs node; run by .ci/run"]
 async fn every_event_of_node_arrives_once_and_in_order_across_two_cuts() {
     let server = Server::node();
-    every_event_arrives_once_and_in_order_across_two_cuts(server.address).await;
+    in_clear(server.publish, server.subscribe).await;
 }
 
-async fn every_event_arrives_once_and_in_order_across_two_cuts(server: SocketAddr) {
-    let relay = Relay::start(server).await;
-    let handle = Client::new()
-        .stream(format!("http://{}/subscribe", relay.address))
+#[tokio::test]
+#[ignore = "needs node and better-sse; run by .ci/run"]
+async fn every_event_of_better_sse_arrives_once_and_in_order_across_two_cuts() {
+    let server = Server::better_sse("1");
+    in_clear(server.publish, server.subscribe).await;
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+#[ignore = "needs node and better-sse; run by .ci/run"]
+async fn every_event_of_a_server_that_speaks_http_2_alone_and_in_clear_arrives_once_and_in_order() {
+    let server = Server::better_sse("2");
+    let client = Client::builder().http2_prior_knowledge(true).build();
+    let version = every_event_arrives_once_and_in_order_across_two_cuts(Peer {
+        publish: server.publish,
+        subscribe: server.subscribe,
+        scheme: "http",
+        client,
+    });
+    assert_eq!(version.await, Version::HTTP_2);
+}
+
+#[tokio::test]
+#[ignore = "needs python, sse-starlette and uvicorn; run by .ci/run"]
+async fn every_event_of_starlette_arrives_once_and_in_order_across_two_cuts() {
+    let server = Server::starlette();
+    in_clear(server.publish, server.subscribe).await;
+}
+
+#[tokio::test]
+#[ignore = "as long as the others; run by .ci/run"]
+async fn every_event_of_axum_arrives_once_and_in_order_across_two_cuts() {
+    let server = Axum::start().await;
+    in_clear(server.address, server.address).await;
+}
+
+/// For a response that a program already has.
+#[tokio::test]
+#[ignore = "needs node; run by .ci/run"]
+async fn every_event_of_node_arrives_in_responses_of_reqwest() {
+    let server = Server::node();
+    let mut publisher = Publisher::connect(server.publish).await;
+    publish(&mut publisher, 0..EVENTS).await;
+    let (mut last_event_id, mut next) = (String::new(), 0);
+    for end in [EVENTS / 2, EVENTS] {
+        let request = reqwest::Client::new().get(format!("http://{}/subscribe", server.subscribe));
+        let response = request.header("last-event-id", &last_event_id).send().await.expect("a response");
+        let response = http::Response::<reqwest::Body>::from(response);
+        let mut events = EventStream::from_response(response).await.expect("an event stream");
+        while next < end {
+            let event = std::future::poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await;
+            let Some(Ok(Delivery::Event(event))) = event else { panic!("{event:?} instead of event {next}") };
+            assert_eq!((number_of(&event), event.data()), (next, &*data(next)));
+            last_event_id = event.last_event_id().to_owned();
+            next += 1;
+        }
+    }
+}
+
+/// A server, and how it is asked.
+struct Peer {
+    publish: SocketAddr,
+    subscribe: SocketAddr,
+    scheme: &'static str,
+    client: Client,
+}
+
+async fn in_clear(publish: SocketAddr, subscribe: SocketAddr) {
+    let peer = Peer { publish, subscribe, scheme: "http", client: Client::new() };
+    assert_eq!(every_event_arrives_once_and_in_order_across_two_cuts(peer).await, Version::HTTP_11);
+}
+
+async fn over_tls(publish: SocketAddr, subscribe: SocketAddr, certificate: &str) -> Version {
+    let client = Client::builder().root_certificates_pem(certificate.as_bytes()).expect("a certificate").build();
+    every_event_arrives_once_and_in_order_across_two_cuts(Peer { publish, subscribe, scheme: "https", client }).await
+}
+
+/// In which version of HTTP.
+async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Version {
+    let relay = Relay::start(peer.subscribe).await;
+    let handle = peer
+        .client
+        .stream(format!("{}://{}/subscribe", peer.scheme, relay.address))
         .reconnection_time(Duration::from_millis(50))
         .build()
         .expect("a valid stream");
     let recorders =
         [Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])), Recorder::start(handle.subscribe(TYPES[2]))];
     handle.connect();
-    handle.opened().await.expect("the server streams");
-
-    let mut publisher = Publisher::connect(server).await;
+    let mut publisher = Publisher::connect(peer.publish).await;
     let story = tell_the_story(&relay, &mut publisher, &recorders);
     if timeout(PATIENCE, story).await.is_err() {
         let latest = recorders.map(|recorder| recorder.latest());
         panic!("at event {latest:?} after {PATIENCE:?}: {:?}", handle.state());
     }
+    let State::Open { response, .. } = handle.state() else { panic!("{:?}", handle.state()) };
     let last_event_id = handle.last_event_id();
     let reason = handle.shutdown().await;
     assert!(matches!(reason, CloseReason::Shutdown), "{reason:?}");
@@ -76,6 +171,7 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(server: SocketAdd
     check_events(&recordings[1], |number| number % 3 == 2);
     check_gaps(&recordings);
     assert_eq!(last_event_id, latest(&recordings.concat()).expect("events").1);
+    response.version()
 }
 
 /// Publishes all events and cuts the connection twice, both times inside an event: once as a server

@@ -30,6 +30,7 @@ pub(crate) struct Exchange {
     connection: Connected,
 }
 
+#[cfg_attr(feature = "http2", expect(clippy::large_enum_variant, reason = "the usual one is not worth an allocation"))]
 enum Connected {
     /// `None` once it has ended. How is only detail: the body's result decides.
     Own(Option<Driver>),

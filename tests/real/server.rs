@@ -9,14 +9,18 @@ use std::thread;
 
 /// A server in a process of its own, ended by its id when this is dropped.
 pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+    /// Where events are published, over HTTP/1.1 in clear.
+    pub(crate) publish: SocketAddr,
+    pub(crate) subscribe: SocketAddr,
+    /// The same events by way of a reverse proxy that speaks TLS, and whom its certificate is from, in PEM.
+    pub(crate) over_tls: Option<(SocketAddr, String)>,
     process: Child,
     /// A directory that goes with it.
     prefix: Option<PathBuf>,
 }
 
 impl Server {
-    /// nginx with nchan, on a free port.
+    /// nginx with nchan, on free ports.
     pub(crate) fn nchan() -> Self {
         let module = nchan_module();
         // Between our asking for a free port and nginx's binding it, somebody else may take it.
@@ -25,40 +29,77 @@ impl Server {
     }
 
     fn start_nginx(module: &Path) -> Option<Self> {
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let address = free.local_addr().expect("bound");
+        let free = [0; 2].map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+        let [address, tls] = free.each_ref().map(|free| free.local_addr().expect("bound"));
         let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", address.port()));
         fs::create_dir_all(&prefix).expect("a directory for nginx");
         let configuration = include_str!("nginx.conf")
             .replace("@MODULE@", module.to_str().expect("a path in UTF-8"))
-            .replace("@PORT@", &address.port().to_string());
-        fs::write(prefix.join("nginx.conf"), configuration).expect("a directory to write to");
+            .replace("@PORT@", &address.port().to_string())
+            .replace("@TLS_PORT@", &tls.port().to_string());
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let certificate = certified.cert.pem();
+        for (name, content) in [
+            ("nginx.conf", &configuration),
+            ("certificate.pem", &certificate),
+            ("key.pem", &certified.signing_key.serialize_pem()),
+        ] {
+            fs::write(prefix.join(name), content).expect("a directory to write to");
+        }
         drop(free);
 
         let process = nginx(|command| {
             command.arg("-p").arg(&prefix).args(["-c", "nginx.conf", "-e", "stderr"]);
             command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
         });
-        let mut server = Self { address, process, prefix: Some(prefix) };
+        let over_tls = Some((tls, certificate));
+        let mut server = Self { publish: address, subscribe: address, over_tls, process, prefix: Some(prefix) };
         let log = server.process.stderr.take().expect("a pipe");
         listens(log).then_some(server)
     }
 
     /// Node's own `http`, on a port it picks itself.
     pub(crate) fn node() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/server.mjs");
-        let mut process = Command::new("node")
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("needs node (Debian: nodejs)");
-        let mut port = String::new();
-        let output = process.stdout.take().expect("a pipe");
-        BufReader::new(output).read_line(&mut port).expect("node prints its port");
-        let port: u16 = port.trim().parse().expect("a port");
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), process, prefix: None }
+        Self::scripted(Command::new("node").arg(script("server.mjs")), "needs node (Debian: nodejs)")
     }
+
+    /// better-sse on Node, over this version of HTTP.
+    pub(crate) fn better_sse(version: &str) -> Self {
+        let packages = packages("node").join("node_modules");
+        assert!(packages.join("better-sse").exists(), "needs better-sse (npm) in {packages:?}");
+        let mut command = Command::new("node");
+        Self::scripted(command.arg(script("better.mjs")).arg(version).arg(packages), "needs node (Debian: nodejs)")
+    }
+
+    /// sse-starlette on uvicorn.
+    pub(crate) fn starlette() -> Self {
+        let packages = packages("python");
+        assert!(packages.join("sse_starlette").exists(), "needs sse-starlette and uvicorn (PyPI) in {packages:?}");
+        let mut command = Command::new("python3");
+        Self::scripted(command.arg(script("server.py")).env("PYTHONPATH", packages), "needs python3")
+    }
+
+    /// A script that prints the ports it has picked, that to publish on first if there are two, and ends with its
+    /// standard input.
+    fn scripted(command: &mut Command, needs: &str) -> Self {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect(needs);
+        let mut ports = String::new();
+        let output = process.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut ports).expect("it prints its ports");
+        let ports: Vec<u16> = ports.split_whitespace().map(|port| port.parse().expect("a port")).collect();
+        let address = |port: Option<&u16>| SocketAddr::from(([127, 0, 0, 1], *port.expect("a port")));
+        let (publish, subscribe) = (address(ports.first()), address(ports.last()));
+        Self { publish, subscribe, over_tls: None, process, prefix: None }
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name)
+}
+
+/// Where .ci/run has installed what Debian does not have.
+fn packages(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers").join(language)
 }
 
 impl Drop for Server {

@@ -1,0 +1,42 @@
+// A pub/sub server for one test: better-sse, over HTTP/1.1 or over HTTP/2 in clear and nothing else.
+// Arguments: `1` or `2`, and the folder of the packages. Prints two ports: POST /publish appends an event (its type in
+// the X-EventSource-Event header) on the first, GET /subscribe streams them on the second.
+
+import http from "node:http";
+import http2 from "node:http2";
+import { pathToFileURL } from "node:url";
+
+const [version, packages] = process.argv.slice(2);
+const { createSession } = await import(pathToFileURL(`${packages}/better-sse/build/index.mjs`).href);
+
+const log = []; // [data, type]; the one at index n has the id n + 1
+const sessions = new Set();
+
+const push = (session, [data, type], index) => session.push(data, type, String(index + 1));
+
+const publisher = http.createServer(async (request, response) => {
+  request.setEncoding("utf8");
+  let text = "";
+  for await (const chunk of request) text += chunk;
+  log.push([text, request.headers["x-eventsource-event"]]);
+  for (const session of sessions) push(session, log.at(-1), log.length - 1);
+  response.writeHead(202, { "Content-Length": 0 }).end();
+});
+
+// It leaves line breaks to whoever serializes.
+const lines = (text) => text.replaceAll("\n", "\ndata:");
+
+async function subscribe(request, response) {
+  const session = await createSession(request, response, { serializer: lines, retry: null });
+  const next = Number(session.lastId || 0);
+  log.slice(next).forEach((event, index) => push(session, event, next + index));
+  sessions.add(session);
+  session.on("disconnected", () => sessions.delete(session));
+}
+
+const server = version === "2" ? http2.createServer(subscribe) : http.createServer(subscribe);
+publisher.listen(0, "127.0.0.1", () =>
+  server.listen(0, "127.0.0.1", () => console.log(publisher.address().port, server.address().port)));
+
+// Standard input ends when the test does, however it ends.
+process.stdin.resume().on("end", () => process.exit());
