@@ -137,9 +137,10 @@ fn of_other(OtherError(error): &OtherError) -> &'static str {
                 or root_certificates_pem to trust nothing else";
     }
     match error.downcast_ref() {
-        // What `openssl req -x509` makes unless told otherwise: giving it as a root leads here.
+        // Self-signed, most likely: what `openssl req -x509` makes unless told otherwise. Trusting it does not help.
         Some(webpki::Error::CaUsedAsEndEntity) => {
-            "its certificate is an authority's (CA:TRUE), which no server may show as its own; make one with CA:FALSE"
+            "its certificate is marked as an authority's (CA:TRUE), which is taken from no server, trusted or not; \
+             make one with CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
         }
         _ => "its certificate fails a check; the source says which",
     }

@@ -123,3 +123,17 @@ fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion]
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::with_source(ErrorKind::Roots, "TLS could not be set up", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::NamedGroup;
+
+    use super::*;
+
+    /// Only aws-lc-rs has a key exchange that quantum computers do not break, and then it is the first choice.
+    #[test]
+    fn the_provider_is_ring_unless_the_feature_for_the_other_is_on() {
+        let first = provider().kx_groups[0].name();
+        assert_eq!(first == NamedGroup::X25519MLKEM768, cfg!(feature = "aws-lc-rs"), "{first:?}");
+    }
+}
