@@ -18,6 +18,9 @@ const LAST_DATE: u64 = 253_402_300_799;
 /// How many of a certificate's names a message shows: some have hundreds.
 const SHOWN_NAMES: usize = 4;
 
+/// As long as a name in DNS can be (RFC 1035, section 2.3.4).
+const LONGEST_NAME: usize = 253;
+
 const OLD_VERSION: &str =
     "the server speaks only versions of TLS older than this client's minimum (1.2, or what minimum_tls_version says)";
 const EXPIRED: &str = "its certificate has expired";
@@ -186,10 +189,12 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// `localhost` of `DnsName("localhost")`, which is how rustls hands a name over.
-fn bare(name: &str) -> &str {
+/// `localhost` of `DnsName("localhost")`, which is how rustls hands a name over: as it stands in the certificate, where
+/// anything may stand.
+fn bare(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.unwrap_or(name).trim_matches('"')
+    let inner = inner.unwrap_or(name).trim_matches('"');
+    inner.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect()
 }
 
 fn date(time: UnixTime) -> String {
@@ -239,6 +244,7 @@ mod tests {
             (not_for("a.example", &["DnsName(\"b.example\")"]), "not for a.example, but for b.example"),
             (not_for("::1", &["IpAddress(127.0.0.1)", "odd"]), "not for ::1, but for 127.0.0.1, odd"),
             (not_for("a.example", &["a", "b", "c", "d", "e", "f"]), "but for a, b, c, d and 2 more"),
+            (not_for("a.example", &["DnsName(\"b\n\x1b[31m\")"]), r"but for b\n\u{1b}[31m"),
             (not_for("a.example", &[]), "but for no name at all"),
             (CertificateError::UnknownIssuer.into(), "add_root_certificates_pem"),
             (other(SelfSigned), "self-signed"),
