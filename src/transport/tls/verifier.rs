@@ -62,7 +62,7 @@ fn platform(
     };
     let message = "this machine has no root certificates: install its package (ca-certificates on Debian), \
                    set SSL_CERT_FILE, give the client its own with root_certificates_pem, \
-                   or build with Mozilla's (the feature and the method webpki-roots)";
+                   or use Mozilla's, with this crate's feature webpki-roots";
     let verifier = verifier.map_err(|error| Error::with_source(ErrorKind::Roots, message, error))?;
     Ok(Arc::new(TellingSelfSigned(Arc::new(verifier))))
 }
