@@ -9,9 +9,11 @@ use crate::builder::StreamBuilder;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::subscription::Subscription;
+#[cfg(feature = "tls")]
+use crate::tls_version::TlsVersion;
 use crate::transport::{Connect, Connector};
 #[cfg(feature = "tls")]
-use crate::transport::{Roots, Tls};
+use crate::transport::{Tls, TlsSettings};
 
 /// Follows the stream at `url`: all events, with the defaults, once it is open. The short form, for
 /// scripts.
@@ -98,7 +100,7 @@ impl fmt::Debug for Client {
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
     #[cfg(feature = "tls")]
-    roots: Roots,
+    tls: TlsSettings,
     #[cfg(feature = "http2")]
     http2_prior_knowledge: bool,
 }
@@ -111,26 +113,120 @@ impl ClientBuilder {
         Self { http2_prior_knowledge: known, ..self }
     }
 
-    /// Checks servers' certificates against these root certificates, in PEM, instead of the platform's.
+    /// The client.
+    pub fn build(self) -> Client {
+        let connector = Connector::new(
+            #[cfg(feature = "tls")]
+            Tls::new(self.tls),
+        );
+        #[cfg(feature = "http2")]
+        let connector = connector.http2_prior_knowledge(self.http2_prior_knowledge);
+        Client { connector: Arc::new(connector) }
+    }
+}
+
+/// # TLS
+///
+/// What is given here is checked here. The rest is set up when the first https stream dials, once for all streams of
+/// the client. Certificates in PEM (RFC 7468) may stand among other text, and several in one text.
+#[cfg(feature = "tls")]
+impl ClientBuilder {
+    /// Checks servers' certificates against these root certificates, in PEM, instead of the platform's. The last call
+    /// counts. For a private authority beside the public ones there is
+    /// [`add_root_certificates_pem`](Self::add_root_certificates_pem).
+    ///
+    /// A self-signed certificate can be given as its own root, unless it is marked as an authority's (`CA:TRUE`, which
+    /// `openssl req -x509` does unless told otherwise): no server may show such a one as its own.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) when the text holds no
     /// certificate, or one that cannot be read.
-    #[cfg(feature = "tls")]
     pub fn root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
-        self.roots = Roots::from_pem(pem)?;
+        self.tls.replace_roots(pem)?;
         Ok(self)
     }
 
-    /// The client.
-    pub fn build(self) -> Client {
-        let connector = Connector::new(
-            #[cfg(feature = "tls")]
-            Tls::new(self.roots),
-        );
-        #[cfg(feature = "http2")]
-        let connector = connector.http2_prior_knowledge(self.http2_prior_knowledge);
-        Client { connector: Arc::new(connector) }
+    /// Trusts these root certificates, in PEM, as well: beside the platform's, Mozilla's, or those given with
+    /// [`root_certificates_pem`](Self::root_certificates_pem). Each call adds to the ones before.
+    ///
+    /// Where the platform has no roots at all, these alone are trusted. Android's verifier takes none beside its own: a
+    /// stream that dials there fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// # Errors
+    ///
+    /// As [`root_certificates_pem`](Self::root_certificates_pem).
+    pub fn add_root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
+        self.tls.add_roots(pem)?;
+        Ok(self)
+    }
+
+    /// Checks servers' certificates against Mozilla's root certificates instead of the platform's: for containers that
+    /// have none.
+    ///
+    /// They are part of the program: an authority that is distrusted after it was built stays trusted, what an
+    /// administrator adds to the machine is not seen, and there is no revocation.
+    #[cfg(feature = "webpki-roots")]
+    pub fn webpki_roots(mut self) -> Self {
+        self.tls.use_webpki_roots();
+        self
+    }
+
+    /// Shows servers that ask for one this certificate, with its chain, and proves with the key that it is the
+    /// client's (mutual TLS). Both in PEM; the client's own certificate comes first, then those between it and the
+    /// authority. One text with everything may be given for both.
+    ///
+    /// A server that finds it missing or does not accept it makes the attempt fail with
+    /// [`ErrorKind::Tls`](crate::ErrorKind::Tls); that is tried again, since a server's list can change. The texts are
+    /// read once: a certificate that expires is not replaced while the client lives.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) when there is no certificate or no key (PKCS#8,
+    /// PKCS#1 or SEC1), when one cannot be read, when the key is encrypted, or when it is not the certificate's.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn client() -> Result<sseclient::Client, Box<dyn std::error::Error>> {
+    /// let certificates = std::fs::read("client.pem")?;
+    /// let key = std::fs::read("client.key")?;
+    /// let client = sseclient::Client::builder().identity_pem(&certificates, &key)?.build();
+    /// # Ok(client)
+    /// # }
+    /// ```
+    pub fn identity_pem(mut self, certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
+        self.tls.set_identity(certificates, key)?;
+        Ok(self)
+    }
+
+    /// The oldest version of TLS to speak. Servers that have only older ones are refused with
+    /// [`ErrorKind::Tls`](crate::ErrorKind::Tls). By default [1.2](TlsVersion::Tls12), so that 1.2 and 1.3 are spoken.
+    pub fn minimum_tls_version(mut self, version: TlsVersion) -> Self {
+        self.tls.set_minimum(version);
+        self
+    }
+
+    /// Whether to accept any certificate: expired, for another name, from anybody. **Dangerous:** whoever is between
+    /// client and server can then read everything, tokens included, and make up events. Off by default.
+    ///
+    /// That the server has the key to the certificate it shows is still checked, which protects from nobody who makes
+    /// his own. For tests; for a server with a private or self-signed certificate give that with
+    /// [`add_root_certificates_pem`](Self::add_root_certificates_pem) instead. Roots are without effect while this is on.
+    pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
+        self.tls.accept_invalid(accept);
+        self
+    }
+
+    /// Uses this configuration of rustls 0.23 for TLS: for hardware keys, certificates that are replaced while the
+    /// client lives, revocation lists, another provider of cryptography.
+    ///
+    /// All else that is said about TLS on this builder is then without effect. If `alpn_protocols` is empty it becomes
+    /// what this crate speaks; otherwise it stays, and a protocol in it that this crate does not speak makes streams
+    /// fail with servers that pick it.
+    #[cfg(feature = "rustls-0_23")]
+    pub fn rustls_0_23_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls.set_config(config);
+        self
     }
 }

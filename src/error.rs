@@ -57,7 +57,7 @@ pub enum ErrorKind {
     Connect,
     /// No connection (name, TCP and TLS together) within the connect timeout.
     ConnectTimeout,
-    /// The TLS handshake failed; the source says which check.
+    /// The TLS handshake failed; the message says which check, and what to do about it.
     Tls,
     /// This machine offers no root certificates to check the server's against.
     Roots,

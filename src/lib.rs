@@ -110,6 +110,9 @@
 //!
 //! - `tls` (default): https with rustls, ring, and the platform's certificate verifier. Without it an
 //!   https URL is a typed error when the stream is built.
+//! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring; it wins where both are on.
+//! - `webpki-roots`: `ClientBuilder::webpki_roots`, Mozilla's root certificates, for containers without any.
+//! - `rustls-0_23`: `ClientBuilder::rustls_0_23_config`, a configuration of rustls 0.23 of your own.
 //!
 //! # Standards
 //!
@@ -151,6 +154,8 @@ mod store;
 mod subscribe_options;
 mod subscription;
 mod target;
+#[cfg(feature = "tls")]
+mod tls_version;
 mod transcript;
 mod transport;
 mod update;
@@ -178,5 +183,7 @@ pub use crate::stats::Stats;
 pub use crate::store::{Commit, ResumeStore};
 pub use crate::subscribe_options::SubscribeOptions;
 pub use crate::subscription::{Events, Subscription};
+#[cfg(feature = "tls")]
+pub use crate::tls_version::TlsVersion;
 pub use crate::transcript::Transcript;
 pub use crate::update::{Applied, Update};

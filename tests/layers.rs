@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("event", &["error", "wire"]), // `Event::encode` is the wire format's
     ("filter", &["event"]),
     ("target", &["error"]),
+    ("tls_version", &[]),
     ("redirects", &[]),
     ("response_head", &[]),
     ("state", &["error", "response_head"]),
@@ -26,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Pure, and IO.
     ("retry", &["error", "failure"]),
     ("wire", &["event"]),
-    ("transport", &["error", "redirects", "response_head", "target"]),
+    ("transport", &["error", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
     ("hub", &["delivery", "event", "filter", "state"]),
@@ -91,7 +92,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("client", &["builder", "error", "filter", "subscription", "transport"]),
+    ("client", &["builder", "error", "filter", "subscription", "tls_version", "transport"]),
     ("event_stream", &["delivery", "error", "transport", "wire"]),
 ];
 

@@ -392,9 +392,11 @@ fn wrong_usage_exits_with_2() {
 #[test]
 fn an_unusable_certificate_file_is_wrong_usage() {
     for file in ["/no/such/file", file!()] {
-        let finished = Tail::start(&["https://localhost/", "--cacert", file]).finish();
-        let complaint = finished.complaint(2);
-        assert!(complaint.contains(file), "{complaint}");
+        for option in ["--cacert", "--cert"] {
+            let finished = Tail::start(&["https://localhost/", option, file]).finish();
+            let complaint = finished.complaint(2);
+            assert!(complaint.contains(option) && complaint.contains(file), "{complaint}");
+        }
     }
 }
 
@@ -454,6 +456,31 @@ fn only_the_given_certificates_are_trusted() {
     trusting.finish().assert_quiet_success();
     let waiting = start(&other).state("waiting");
     assert!(waiting["reason"].as_str().unwrap().contains("certificate"), "{waiting}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_client_certificate_is_shown_and_with_insecure_nothing_is_asked_of_the_servers() {
+    let authority = tls::Authority::new("a_client_certificate_is_shown");
+    let url = authority.serve_its_own("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: secret\n\n");
+    let (certificate, key) = authority.identity();
+    let file = |name: &str, text: &str| {
+        let path = authority.file.with_extension(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (certificate, key, both) =
+        (file("cert", &certificate), file("key", &key), file("both", &format!("{certificate}{key}")));
+    for identity in [&["--cert", &certificate, "--key", &key][..], &["--cert", &both]] {
+        let tail = Tail::start(&[&[&url, "--json", "-n", "1", "-k"], identity].concat());
+        assert_eq!(tail.next_of("event")["data"], "secret");
+        tail.finish().assert_quiet_success();
+    }
+    let waiting = Tail::start(&[&url, "--json", "--insecure"]).state("waiting");
+    assert!(waiting["reason"].as_str().unwrap().contains("wants a client certificate"), "{waiting}");
+    for file in [certificate, key, both] {
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 #[cfg(feature = "tls")]

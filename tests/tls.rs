@@ -1,122 +1,182 @@
-//! https: given roots, the platform's, and none; each check that fails says which it was.
+//! https: whom a client trusts, and what it says when a check fails.
 
 #![cfg(feature = "tls")]
 
+#[path = "support/site.rs"]
+mod site;
 mod support;
 
-use std::error::Error as _;
-use std::sync::Arc;
+use std::time::Duration;
 
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::ServerConfig;
-use sseclient::{Client, Delivery, Error, ErrorKind, Filter};
+use site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
+use sseclient::{Client, Delivery, ErrorKind, TlsVersion};
 use support::{OPEN, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-
-/// A certificate authority of this test's own, and a server that it vouches for under `name`.
-struct Site {
-    url: String,
-    root_pem: String,
-}
-
-impl Site {
-    async fn start(name: &str, not_after: Option<i32>) -> Self {
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        // Of its own, so that a chain is not checked against another authority's key.
-        authority.distinguished_name.push(rcgen::DnType::CommonName, format!("root of {name} until {not_after:?}"));
-        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        if let Some(year) = not_after {
-            params.not_after = rcgen::date_time_ymd(year, 1, 1);
-        }
-        let certificate = params.signed_by(&key, &authority).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into())
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
-        tokio::spawn(async move {
-            loop {
-                let (tcp, _) = listener.accept().await.unwrap();
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let Ok(mut tls) = acceptor.accept(tcp).await else { return };
-                    let mut head = [0; 4096];
-                    let _ = tls.read(&mut head).await;
-                    let _ = tls.write_all(format!("{OPEN}data: over TLS\n\n").as_bytes()).await;
-                    let _ = tls.read(&mut head).await;
-                });
-            }
-        });
-        Self { url, root_pem: authority.pem() }
-    }
-
-    async fn open(&self, root_pem: &str) -> Result<sseclient::Subscription, Error> {
-        let client = Client::builder().root_certificates_pem(root_pem.as_bytes()).unwrap().build();
-        within(client.stream(&*self.url).open(Filter::all())).await
-    }
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}{cause:?} {cause}; ");
-        source = cause.source();
-    }
-    text
-}
 
 #[tokio::test]
-async fn a_server_that_a_given_root_vouches_for_is_trusted() {
-    let site = Site::start("localhost", None).await;
-    let mut events = site.open(&site.root_pem).await.unwrap();
-    let Some(Delivery::Event(event)) = within(events.recv()).await else { panic!("an event") };
-    assert_eq!(event.data(), "over TLS");
-}
-
-#[tokio::test]
-async fn a_certificate_that_fails_a_check_says_which() {
-    let good = Site::start("localhost", None).await;
-    let elsewhere = Site::start("elsewhere.example", None).await;
-    let expired = Site::start("localhost", Some(2001)).await;
-    for (site, root_pem, says) in [
-        (&good, &elsewhere.root_pem, "UnknownIssuer"),
-        (&elsewhere, &elsewhere.root_pem, "elsewhere.example"),
-        (&expired, &expired.root_pem, "xpired"),
+async fn a_server_is_trusted_by_roots_that_replace_others_or_are_added_to_them() {
+    let authority = Authority::new("trusted");
+    let other = Authority::new("trusted by others");
+    let url = serve(config(&authority.vouch("localhost"), BOTH, None)).await;
+    let (pem, other) = (authority.pem(), other.pem());
+    let both = format!("The authorities of this house:\n{other}\n{pem}");
+    let adding =
+        |client: sseclient::ClientBuilder, pem: &str| client.add_root_certificates_pem(pem.as_bytes()).unwrap();
+    for client in [
+        trusting(&pem),
+        trusting(&both),
+        trusting(&other).root_certificates_pem(pem.as_bytes()).unwrap(),
+        adding(Client::builder(), &pem),
+        adding(Client::builder(), &both),
+        adding(trusting(&other), &pem),
+        adding(trusting(&pem), &other),
+        adding(adding(trusting(&other), &pem), &other),
+        #[cfg(feature = "webpki-roots")]
+        adding(Client::builder().webpki_roots(), &pem),
     ] {
-        let error = site.open(root_pem).await.unwrap_err();
-        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Tls, false));
-        assert!(chain(&error).contains(says), "{says}: {}", chain(&error));
+        let shown = format!("{client:?}");
+        assert_eq!(ask(client, &url).await.unwrap(), "TLSv1_3 http/1.1", "{shown}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_tls_is_a_tls_error() {
+async fn a_certificate_that_fails_a_check_says_which_and_what_to_do() {
+    let authority = Authority::new("failing");
+    let alone = Vouched::by_itself("localhost", false);
+    let ca = Vouched::by_itself("localhost", true);
+    let other = Authority::new("failing others").pem();
+    for (shown, root, says) in [
+        (&authority.vouch("localhost"), &other, "give its root with add_root_certificates_pem"),
+        (&authority.vouch("elsewhere.example"), &authority.pem(), "not for localhost, but for elsewhere.example"),
+        (&authority.vouch("127.0.0.1"), &authority.pem(), "not for localhost, but for 127.0.0.1"),
+        (
+            &authority.vouch_between("localhost", 1999, 2001),
+            &authority.pem(),
+            "has expired, on Mon, 01 Jan 2001 00:00:00 GMT; this machine's clock says",
+        ),
+        (
+            &authority.vouch_between("localhost", 4000, 4001),
+            &authority.pem(),
+            "not valid yet, only from Sat, 01 Jan 4000 00:00:00 GMT; this machine's clock says",
+        ),
+        (&alone, &other, "self-signed"),
+        (&ca, &other, "CA:TRUE"),
+        (&ca, &ca.pem, "CA:TRUE"),
+    ] {
+        let url = serve(config(shown, BOTH, None)).await;
+        let error = ask(trusting(root), &url).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Tls, false));
+        let message = error.to_string();
+        assert!(message.starts_with("the TLS handshake with localhost failed: "), "{message}");
+        assert!(message.contains(says), "{says}: {message}");
+    }
+}
+
+#[cfg(feature = "webpki-roots")]
+#[tokio::test]
+async fn mozillas_roots_do_not_vouch_for_a_private_authority() {
+    let url = serve(config(&Authority::new("private").vouch("localhost"), BOTH, None)).await;
+    let error = ask(Client::builder().webpki_roots(), &url).await.unwrap_err();
+    assert!(error.to_string().contains("no authority that this client trusts"), "{error}");
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_can_be_given_as_its_own_root() {
+    let alone = Vouched::by_itself("localhost", false);
+    let url = serve(config(&alone, BOTH, None)).await;
+    assert_eq!(ask(trusting(&alone.pem), &url).await.unwrap(), "TLSv1_3 http/1.1");
+}
+
+#[tokio::test]
+async fn the_switch_for_invalid_certificates_takes_any_of_them_and_off_takes_none() {
+    let authority = Authority::new("dangerous");
+    let other = Authority::new("others than dangerous").pem();
+    for (shown, versions, agreed) in [
+        (authority.vouch("localhost"), ONLY_12, "TLSv1_2 http/1.1"),
+        (authority.vouch("elsewhere.example"), ONLY_13, "TLSv1_3 http/1.1"),
+        (authority.vouch_between("localhost", 1999, 2001), BOTH, "TLSv1_3 http/1.1"),
+        (Vouched::by_itself("localhost", false), BOTH, "TLSv1_3 http/1.1"),
+        (Vouched::by_itself("localhost", true), BOTH, "TLSv1_3 http/1.1"),
+    ] {
+        let url = serve(config(&shown, versions, None)).await;
+        let dangerous = trusting(&other).danger_accept_invalid_certificates(true);
+        assert_eq!(ask(dangerous.clone(), &url).await.unwrap(), agreed);
+        let off = dangerous.danger_accept_invalid_certificates(false);
+        assert_eq!(ask(off, &url).await.unwrap_err().kind(), ErrorKind::Tls);
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_the_key_to_its_certificate_is_refused_even_with_the_dangerous_switch() {
+    let authority = Authority::new("replayed");
+    for versions in [ONLY_12, ONLY_13] {
+        let mut stolen = authority.vouch("localhost");
+        stolen.key = authority.vouch("localhost").key;
+        let url = serve(config(&stolen, versions, None)).await;
+        let error = ask(Client::builder().danger_accept_invalid_certificates(true), &url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+        assert!(error.to_string().contains("signature"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn versions_below_the_minimum_are_refused_with_a_hint_and_others_are_spoken() {
+    let authority = Authority::new("versions");
+    let shown = authority.vouch("localhost");
+    for (versions, minimum, expected) in [
+        (ONLY_12, None, Some("TLSv1_2 http/1.1")),
+        (ONLY_12, Some(TlsVersion::Tls12), Some("TLSv1_2 http/1.1")),
+        (ONLY_12, Some(TlsVersion::Tls13), None),
+        (BOTH, Some(TlsVersion::Tls12), Some("TLSv1_3 http/1.1")),
+        (ONLY_13, Some(TlsVersion::Tls13), Some("TLSv1_3 http/1.1")),
+    ] {
+        let url = serve(config(&shown, versions, None)).await;
+        let mut client = trusting(&authority.pem());
+        if let Some(minimum) = minimum {
+            client = client.minimum_tls_version(minimum);
+        }
+        match (ask(client, &url).await, expected) {
+            (Ok(agreed), Some(expected)) => assert_eq!(agreed, expected),
+            (Err(error), None) => assert!(error.to_string().contains("older than this client's minimum"), "{error}"),
+            (got, expected) => panic!("{got:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_instead_of_a_greeting_is_in_the_message() {
+    let pem = Authority::new("answers").pem();
+    // The alerts are of TLS 1.1, fatal: protocol_version, handshake_failure, unrecognized_name.
+    for (bytes, says) in [
+        (&b"\x15\x03\x02\x00\x02\x02\x46"[..], "only versions of TLS older than this client's minimum"),
+        (b"\x15\x03\x02\x00\x02\x02\x28", "identity_pem"),
+        (b"\x15\x03\x02\x00\x02\x02\x70", "does not know this name"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "http://"),
+        (b"", "hung up"),
+    ] {
+        let url = answer(bytes).await;
+        let error = ask(trusting(&pem), &url).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Tls, false));
+        assert!(error.to_string().contains(says), "{says}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_the_greeting_is_given_up_after_the_connect_timeout() {
     let server = support::Server::answering(vec![OPEN.to_owned()]).await;
     let url = server.url.replace("http://127.0.0.1", "https://localhost");
-    let site = Site { url, root_pem: Site::start("localhost", None).await.root_pem };
     // The server waits for the end of a request that never comes, and so do we.
-    let client = Client::builder().root_certificates_pem(site.root_pem.as_bytes()).unwrap().build();
-    let opening = client.stream(&*site.url).connect_timeout(std::time::Duration::from_millis(50)).open("x");
-    let error = within(opening).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+    let client = trusting(&Authority::new("silent").pem()).build();
+    let opening = client.stream(&*url).connect_timeout(Duration::from_millis(50)).open("x");
+    assert_eq!(within(opening).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);
 }
 
 #[test]
 fn roots_that_cannot_be_read_are_refused_when_they_are_given() {
     for pem in ["", "not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        let error = Client::builder().root_certificates_pem(pem.as_bytes()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{pem:?}");
+        let replacing = Client::builder().root_certificates_pem(pem.as_bytes()).unwrap_err();
+        assert_eq!(replacing.kind(), ErrorKind::InvalidConfig, "{pem:?}");
+        let adding = Client::builder().add_root_certificates_pem(pem.as_bytes()).unwrap_err();
+        assert_eq!(adding.kind(), ErrorKind::InvalidConfig, "{pem:?}");
     }
 }
 
@@ -138,9 +198,43 @@ async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
     let mut events = within(sseclient::open(&*url)).await.unwrap();
     assert!(matches!(within(events.recv()).await, Some(Delivery::Event(_))));
     if cfg!(target_os = "linux") {
-        let site = Site::start("localhost", None).await;
-        let error = within(sseclient::open(&*site.url)).await.unwrap_err();
+        let authority = Authority::new("no roots");
+        let url = serve(config(&authority.vouch("localhost"), BOTH, None)).await;
+        let error = within(sseclient::open(&*url)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Roots);
         assert!(error.to_string().contains("install"), "{error}");
+        // Those that are added are then all there is.
+        let adding = Client::builder().add_root_certificates_pem(authority.pem().as_bytes()).unwrap();
+        assert_eq!(ask(adding, &url).await.unwrap(), "TLSv1_3 http/1.1");
+    }
+}
+
+#[cfg(feature = "rustls-0_23")]
+mod own_configuration {
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, RootCertStore};
+
+    use super::*;
+
+    fn own(root: &Vouched, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.certificate.clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(site::provider()).with_protocol_versions(ONLY_12).unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    #[tokio::test]
+    async fn it_takes_the_place_of_all_else_and_gets_our_protocols_only_if_it_has_none() {
+        let alone = Vouched::by_itself("localhost", false);
+        let url = serve(config(&alone, BOTH, None)).await;
+        let other = Authority::new("own").pem();
+        let client = |protocols| trusting(&other).rustls_0_23_config(own(&alone, protocols));
+        assert_eq!(ask(client(&[]), &url).await.unwrap(), "TLSv1_2 http/1.1");
+        assert_eq!(ask(client(&[b"http/1.1"]), &url).await.unwrap(), "TLSv1_2 http/1.1");
+        let error = ask(client(&[b"gopher"]), &url).await.unwrap_err();
+        assert!(error.to_string().contains("no version of HTTP"), "{error}");
     }
 }

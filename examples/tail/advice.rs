@@ -51,7 +51,9 @@ fn advice(error: &Error) -> &'static str {
         ErrorKind::TooManyRedirects => "look for a loop between the servers",
         ErrorKind::ContentType => "check the URL: this is not an event stream",
         ErrorKind::ContentEncoding => "have the server send the stream uncompressed",
-        ErrorKind::Tls => "check the server's certificate, or trust its issuer with --cacert",
+        ErrorKind::Tls => {
+            "check the certificates, trust the server's issuer with --cacert, or give one of your own with --cert"
+        }
         ErrorKind::Roots => "install CA certificates, or give some with --cacert",
         ErrorKind::Dns => "check the host name",
         ErrorKind::IdleTimeout => "check that the server sends heartbeats, or give it more --idle-timeout",

@@ -72,6 +72,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<std::path::PathBuf>,
 
+    /// Show servers that ask for one the client certificate in this PEM file.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<std::path::PathBuf>,
+
+    /// The private key of --cert, in PEM; without it, it is in the same file.
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<std::path::PathBuf>,
+
+    /// Accept any certificate from servers: whoever is in between can then read along.
+    #[cfg(feature = "tls")]
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+
     /// Skip events larger than this.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) max_event_size: Option<usize>,

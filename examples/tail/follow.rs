@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+#[cfg(feature = "tls")]
+use std::path::Path;
 use std::time::Duration;
 
 use sseclient::{Client, CloseReason, Error, Handle, ReconnectPolicy, State, Transcript, TranscriptItem};
@@ -126,16 +128,27 @@ fn policy(args: &Args) -> ReconnectPolicy {
 
 #[cfg(feature = "tls")]
 fn client(args: &Args) -> Result<Client, Failure> {
-    let Some(path) = &args.cacert else {
-        return Ok(Client::new());
-    };
-    let unusable =
-        |error: &dyn fmt::Display| Failure::Usage(format!("cannot use --cacert {}: {error}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
-    match Client::builder().root_certificates_pem(&pem) {
-        Ok(builder) => Ok(builder.build()),
-        Err(error) => Err(unusable(&advice::chain(&error))),
+    let mut client = Client::builder().danger_accept_invalid_certificates(args.insecure);
+    if let Some(path) = &args.cacert {
+        let given = client.root_certificates_pem(&read("--cacert", path)?);
+        client = given.map_err(|error| unusable("--cacert", path, &advice::chain(&error)))?;
     }
+    if let Some(path) = &args.cert {
+        let key = args.key.as_ref().unwrap_or(path);
+        let given = client.identity_pem(&read("--cert", path)?, &read("--key", key)?);
+        client = given.map_err(|error| unusable("--cert", path, &advice::chain(&error)))?;
+    }
+    Ok(client.build())
+}
+
+#[cfg(feature = "tls")]
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| unusable(option, path, &error))
+}
+
+#[cfg(feature = "tls")]
+fn unusable(option: &str, path: &Path, error: &dyn fmt::Display) -> Failure {
+    Failure::Usage(format!("cannot use {option} {}: {error}", path.display()))
 }
 
 #[cfg(not(feature = "tls"))]

@@ -166,7 +166,7 @@ mod tests {
         let uri = format!("http://{}/", server.local_addr().unwrap()).parse().unwrap();
         let mut connector = Connector::new(
             #[cfg(feature = "tls")]
-            Tls::new(super::super::Roots::default()),
+            Tls::default(),
         );
         let tcp = connector.tcp.call(uri).await.unwrap().into_inner();
         let socket = SockRef::from(&tcp);

@@ -40,7 +40,7 @@ pub(crate) use self::request::{
     LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
 };
 #[cfg(feature = "tls")]
-pub(crate) use self::tls::{Roots, Tls};
+pub(crate) use self::tls::{Tls, TlsSettings};
 pub(crate) use self::verdict::{MAX_ERROR_BODY, Verdict, refusal, verdict};
 
 /// How long the body of a refused response may take; what has come by then is in the error.
@@ -187,11 +187,14 @@ async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Err
 
 async fn send(link: Link, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let request = request::build(attempt, link.form())?;
-    timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
+    let answer = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
         let message =
             format!("{} sent no response head within {:?}", attempt.target.authority(), attempt.response_timeout);
         Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
-    })?
+    })?;
+    #[cfg(feature = "tls")]
+    let answer = answer.map_err(|error| tls::explain(attempt.target.host(), error));
+    answer
 }
 
 /// The beginning of the body of a refused response: bounded in size and time, and never a failure of

@@ -8,8 +8,11 @@ use std::thread;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, Stream};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -31,9 +34,28 @@ impl Authority {
 
     /// A server with this authority's blessing that answers each request with `response`.
     pub(crate) fn serve(&self, response: &'static str) -> String {
+        self.serve_with(WebPkiClientVerifier::no_client_auth(), response)
+    }
+
+    /// The same, but only to clients with a certificate of this authority's.
+    pub(crate) fn serve_its_own(&self, response: &'static str) -> String {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&self.file).unwrap()).unwrap();
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
+        self.serve_with(clients.build().unwrap(), response)
+    }
+
+    /// A client certificate and its key, as PEM.
+    pub(crate) fn identity(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["client.example".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn serve_with(&self, clients: Arc<dyn ClientCertVerifier>, response: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
-        let config = Arc::new(self.server_config());
+        let config = Arc::new(self.server_config(clients));
         thread::spawn(move || {
             while let Ok((mut socket, _)) = listener.accept() {
                 let mut session = ServerConnection::new(Arc::clone(&config)).unwrap();
@@ -47,7 +69,7 @@ impl Authority {
         url
     }
 
-    fn server_config(&self) -> ServerConfig {
+    fn server_config(&self, clients: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -55,7 +77,7 @@ impl Authority {
         ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap()
     }

@@ -1,0 +1,282 @@
+//! Why a handshake failed: the check, in words that a person can act on.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
+
+use crate::error::{Error, ErrorKind};
+
+use super::verifier::SelfSigned;
+
+/// The end of the year 9999, after which HTTP has no dates.
+const LAST_DATE: u64 = 253_402_300_799;
+
+/// How many of a certificate's names a message shows: some have hundreds.
+const SHOWN_NAMES: usize = 4;
+
+/// As long as a name in DNS can be (RFC 1035, section 2.3.4).
+const LONGEST_NAME: usize = 253;
+
+const OLD_VERSION: &str =
+    "the server speaks only versions of TLS older than this client's minimum (1.2, or what minimum_tls_version says)";
+const EXPIRED: &str = "its certificate has expired";
+const NOT_YET: &str = "its certificate is not valid yet";
+const NO_REVOCATION: &str = "nobody can say whether its certificate has been revoked";
+const WEAK: &str = "its certificate is signed in a way that is not trusted any more, as with SHA-1 or a short RSA key";
+
+/// What went wrong between the greeting and the end of the handshake.
+pub(super) fn of_handshake(host: &str, error: io::Error) -> Error {
+    match tls_error(&error) {
+        Some(cause) => told(host, cause),
+        None => {
+            let message = format!(
+                "the TLS handshake with {host} failed: {}",
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    "the server hung up; does it speak TLS on this port, and know this name?"
+                } else {
+                    "the connection broke"
+                }
+            );
+            Error::with_source(ErrorKind::Tls, message, error)
+        }
+    }
+}
+
+/// In TLS 1.3 a client is done before the server has seen its certificate: that it is missing, or refused, comes where
+/// the response should begin.
+pub(in crate::transport) fn explain(host: &str, error: Error) -> Error {
+    match tls_error(&error) {
+        Some(cause) => told(host, cause),
+        None => error,
+    }
+}
+
+fn told(host: &str, cause: &TlsError) -> Error {
+    let message = format!("the TLS handshake with {host} failed: {}", reason(cause));
+    Error::with_source(ErrorKind::Tls, message, cause.clone())
+}
+
+/// The error of TLS among the causes of another. `io::Error` passes over what it wraps when it is asked for its source.
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let found = error.downcast_ref().or_else(|| wrapped?.downcast_ref());
+        if found.is_some() {
+            return found;
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Which check failed, and what to do about it.
+fn reason(error: &TlsError) -> Cow<'static, str> {
+    let text = match error {
+        TlsError::InvalidCertificate(error) => return of_certificate(error),
+        TlsError::AlertReceived(alert) => of_alert(*alert),
+        TlsError::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled,
+        ) => OLD_VERSION,
+        TlsError::PeerIncompatible(_) => "the server and this client have no cipher or other method in common",
+        TlsError::InvalidMessage(_) => "what the server says is not TLS; is this an http:// port?",
+        TlsError::NoCertificatesPresented => "the server has no certificate",
+        TlsError::PeerMisbehaved(_) | TlsError::DecryptError => {
+            "the server, or something on the way, breaks the protocol"
+        }
+        TlsError::FailedToGetCurrentTime => "this machine has no clock to check its certificate by",
+        _ => "the source says why",
+    };
+    text.into()
+}
+
+fn of_certificate(error: &CertificateError) -> Cow<'static, str> {
+    let text = match error {
+        CertificateError::ExpiredContext { time, not_after } => {
+            return format!("{EXPIRED}, on {}; this machine's clock says {}", date(*not_after), date(*time)).into();
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            return format!("{NOT_YET}, only from {}; this machine's clock says {}", date(*not_before), date(*time))
+                .into();
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            return format!("its certificate is not for {}, but {}", expected.to_str(), names(presented)).into();
+        }
+        CertificateError::Expired => EXPIRED,
+        CertificateError::NotValidYet => NOT_YET,
+        CertificateError::NotValidForName => "its certificate is for another name",
+        CertificateError::UnknownIssuer => {
+            "no authority that this client trusts has issued its certificate; if a private one has, give its root with \
+             add_root_certificates_pem, or root_certificates_pem to trust nothing else; if a public one has, the server \
+             may be leaving out its intermediate certificates"
+        }
+        CertificateError::Revoked => "its certificate has been revoked",
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => NO_REVOCATION,
+        CertificateError::BadSignature => "a signature by its certificate, or on it, is wrong",
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => WEAK,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not one for servers (extended key usage)"
+        }
+        CertificateError::BadEncoding => "its certificate cannot be read",
+        CertificateError::Other(other) => of_other(other),
+        _ => "its certificate fails a check; the source says which",
+    };
+    text.into()
+}
+
+fn of_other(OtherError(error): &OtherError) -> &'static str {
+    if error.is::<SelfSigned>() {
+        return "its certificate is self-signed; give that certificate itself with add_root_certificates_pem, \
+                or root_certificates_pem to trust nothing else";
+    }
+    match error.downcast_ref() {
+        // Self-signed, most likely: what `openssl req -x509` makes unless told otherwise. Trusting it does not help.
+        Some(webpki::Error::CaUsedAsEndEntity) => {
+            "its certificate is marked as an authority's (CA:TRUE), which is taken from no server, trusted or not; \
+             make one with CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
+        }
+        _ => "its certificate fails a check; the source says which",
+    }
+}
+
+/// What the server says it did not like (RFC 8446, section 6).
+fn of_alert(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::ProtocolVersion => OLD_VERSION,
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+            "the server wants a client certificate: give one with identity_pem"
+        }
+        // What servers of TLS 1.2 say of a missing certificate differs.
+        AlertDescription::HandshakeFailure => {
+            "the server refuses; it may want a client certificate (identity_pem), or share no cipher with this client"
+        }
+        AlertDescription::BadCertificate => {
+            "the server does not accept the client certificate, or wants one (identity_pem)"
+        }
+        AlertDescription::UnknownCA => "the server does not know the authority that issued the client certificate",
+        AlertDescription::CertificateExpired => "the server says that the client certificate has expired",
+        AlertDescription::CertificateRevoked => "the server says that the client certificate has been revoked",
+        AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied => "the server does not accept the client certificate",
+        AlertDescription::UnrecognisedName => "the server does not know this name",
+        AlertDescription::NoApplicationProtocol => "the server speaks no version of HTTP that this client speaks",
+        AlertDescription::InsufficientSecurity => "the server wants stronger ciphers than this client has",
+        AlertDescription::InternalError => "the server failed within",
+        _ => "the server refuses; the source says what for",
+    }
+}
+
+/// The names that a certificate is for, as far as there is room for them.
+fn names(presented: &[String]) -> String {
+    if presented.is_empty() {
+        return "for no name at all (it has no subjectAltName)".to_owned();
+    }
+    let shown = presented.iter().take(SHOWN_NAMES).map(|name| bare(name)).collect::<Vec<_>>().join(", ");
+    match presented.len().saturating_sub(SHOWN_NAMES) {
+        0 => format!("for {shown}"),
+        more => format!("for {shown} and {more} more"),
+    }
+}
+
+/// `localhost` of `DnsName("localhost")`, which is how rustls hands a name over: as it stands in the certificate, where
+/// anything may stand.
+fn bare(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let inner = inner.unwrap_or(name).trim_matches('"');
+    inner.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect()
+}
+
+fn date(time: UnixTime) -> String {
+    let seconds = time.as_secs();
+    // The formatter panics outside.
+    if seconds > LAST_DATE {
+        return format!("second {seconds} of Unix time");
+    }
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{InvalidMessage, PeerMisbehaved};
+
+    use super::*;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    fn not_for(expected: &'static str, presented: &[&str]) -> TlsError {
+        let expected = ServerName::try_from(expected).unwrap();
+        let presented = presented.iter().map(|name| (*name).to_owned()).collect();
+        CertificateError::NotValidForNameContext { expected, presented }.into()
+    }
+
+    fn other(error: impl StdError + Send + Sync + 'static) -> TlsError {
+        CertificateError::Other(OtherError(Arc::new(error))).into()
+    }
+
+    #[test]
+    fn each_check_that_fails_is_named_with_what_to_do_about_it() {
+        let expired = CertificateError::ExpiredContext { time: at(1_000_000_000), not_after: at(978_307_200) };
+        let not_yet = CertificateError::NotValidYetContext { time: at(0), not_before: at(u64::MAX) };
+        for (error, says) in [
+            (
+                expired.into(),
+                "has expired, on Mon, 01 Jan 2001 00:00:00 GMT; this machine's clock says Sun, 09 Sep 2001 01:46:40 GMT",
+            ),
+            (not_yet.into(), "not valid yet, only from second 18446744073709551615 of Unix time"),
+            (CertificateError::Expired.into(), "has expired"),
+            (CertificateError::NotValidYet.into(), "not valid yet"),
+            (not_for("a.example", &["DnsName(\"b.example\")"]), "not for a.example, but for b.example"),
+            (not_for("::1", &["IpAddress(127.0.0.1)", "odd"]), "not for ::1, but for 127.0.0.1, odd"),
+            (not_for("a.example", &["a", "b", "c", "d", "e", "f"]), "but for a, b, c, d and 2 more"),
+            (not_for("a.example", &["DnsName(\"b\n\x1b[31m\")"]), r"but for b\n\u{1b}[31m"),
+            (not_for("a.example", &[]), "but for no name at all"),
+            (CertificateError::UnknownIssuer.into(), "add_root_certificates_pem"),
+            (other(SelfSigned), "self-signed"),
+            (other(webpki::Error::CaUsedAsEndEntity), "CA:TRUE"),
+            (other(io::Error::other("?")), "the source says which"),
+            (CertificateError::Revoked.into(), "revoked"),
+            (CertificateError::InvalidPurpose.into(), "not one for servers"),
+            (TlsError::AlertReceived(AlertDescription::ProtocolVersion), "minimum_tls_version"),
+            (PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into(), "minimum_tls_version"),
+            (PeerIncompatible::NoCipherSuitesInCommon.into(), "in common"),
+            (TlsError::AlertReceived(AlertDescription::CertificateRequired), "identity_pem"),
+            (TlsError::AlertReceived(AlertDescription::HandshakeFailure), "identity_pem"),
+            (TlsError::AlertReceived(AlertDescription::UnknownCA), "the authority that issued the client certificate"),
+            (TlsError::AlertReceived(AlertDescription::Unknown(255)), "the source says what for"),
+            (InvalidMessage::InvalidContentType.into(), "http://"),
+            (PeerMisbehaved::MissingKeyShare.into(), "breaks the protocol"),
+            (TlsError::General("?".to_owned()), "the source says why"),
+        ] {
+            let reason = reason(&error);
+            assert!(reason.contains(says), "{error:?}: {reason}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_tls_is_found_under_whatever_wraps_it_and_others_stay_what_they_are() {
+        let alert = TlsError::AlertReceived(AlertDescription::CertificateRequired);
+        let wrapped = Error::with_source(ErrorKind::Protocol, "broke", io::Error::other(alert));
+        let explained = explain("a.example", wrapped);
+        assert_eq!(explained.kind(), ErrorKind::Tls);
+        assert!(explained.to_string().contains("a.example failed: the server wants a client certificate"));
+
+        let reset = Error::with_source(ErrorKind::Protocol, "broke", io::Error::from(io::ErrorKind::ConnectionReset));
+        assert_eq!(explain("a.example", reset).kind(), ErrorKind::Protocol);
+    }
+}

@@ -1,0 +1,166 @@
+//! [`TlsSettings`]: what a client was told about TLS, checked when it was told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{Error as TlsError, RootCertStore};
+
+use crate::error::{Error, ErrorKind};
+use crate::tls_version::TlsVersion;
+
+/// How PEM marks a key that needs a password (RFC 7468, section 11, and OpenSSL's old way).
+const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
+
+/// What servers' certificates are checked against.
+#[derive(Clone, Default)]
+pub(super) enum Roots {
+    /// What the operating system trusts.
+    #[default]
+    Platform,
+    /// What Mozilla trusts, as of the build.
+    #[cfg(feature = "webpki-roots")]
+    Mozilla,
+    /// These, and nothing else.
+    Given(Vec<CertificateDer<'static>>),
+}
+
+/// `Debug` shows no key, and nothing of a caller's own configuration, which may hold some.
+#[derive(Clone, Default)]
+pub(crate) struct TlsSettings {
+    pub(super) roots: Roots,
+    /// Beside `roots`.
+    pub(super) extra_roots: Vec<CertificateDer<'static>>,
+    pub(super) identity: Option<Identity>,
+    pub(super) minimum: TlsVersion,
+    pub(super) accept_invalid: bool,
+    /// In place of all else.
+    #[cfg(feature = "rustls-0_23")]
+    pub(super) config: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl TlsSettings {
+    pub(crate) fn replace_roots(&mut self, pem: &[u8]) -> Result<(), Error> {
+        self.roots = Roots::Given(root_certificates(pem)?);
+        Ok(())
+    }
+
+    pub(crate) fn add_roots(&mut self, pem: &[u8]) -> Result<(), Error> {
+        self.extra_roots.extend(root_certificates(pem)?);
+        Ok(())
+    }
+
+    #[cfg(feature = "webpki-roots")]
+    pub(crate) fn use_webpki_roots(&mut self) {
+        self.roots = Roots::Mozilla;
+    }
+
+    pub(crate) fn set_identity(&mut self, certificates: &[u8], key: &[u8]) -> Result<(), Error> {
+        self.identity = Some(Identity::from_pem(certificates, key)?);
+        Ok(())
+    }
+
+    pub(crate) fn set_minimum(&mut self, version: TlsVersion) {
+        self.minimum = version;
+    }
+
+    pub(crate) fn accept_invalid(&mut self, accept: bool) {
+        self.accept_invalid = accept;
+    }
+
+    #[cfg(feature = "rustls-0_23")]
+    pub(crate) fn set_config(&mut self, config: Arc<rustls::ClientConfig>) {
+        self.config = Some(config);
+    }
+}
+
+impl fmt::Debug for TlsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roots = match &self.roots {
+            Roots::Platform => "the platform's".to_owned(),
+            #[cfg(feature = "webpki-roots")]
+            Roots::Mozilla => "Mozilla's".to_owned(),
+            Roots::Given(given) => format!("{} given", given.len()),
+        };
+        f.debug_struct("TlsSettings")
+            .field("roots", &format_args!("{roots}"))
+            .field("extra_roots", &self.extra_roots.len())
+            .field("identity", &self.identity)
+            .field("minimum", &self.minimum)
+            .field("accept_invalid", &self.accept_invalid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client's certificate, with its chain, and the key that belongs to it.
+#[derive(Clone)]
+pub(super) struct Identity(Arc<CertifiedKey>);
+
+impl Identity {
+    fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
+        let chain = read_certificates(certificates, "the client certificate cannot be read")?;
+        if chain.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidConfig, "the PEM text holds no client certificate"));
+        }
+        let certified = CertifiedKey::from_der(chain, read_key(key)?, &super::provider());
+        Ok(Self(Arc::new(certified.map_err(unusable_identity)?)))
+    }
+
+    pub(super) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::new(SingleCertAndKey::from(Arc::clone(&self.0)))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({} certificates and a key)", self.0.cert.len())
+    }
+}
+
+fn unusable_identity(error: TlsError) -> Error {
+    let message = match &error {
+        TlsError::InconsistentKeys(_) => {
+            "the private key does not belong to the client certificate, which has to come first in its text"
+        }
+        TlsError::InvalidCertificate(_) => "the client certificate cannot be read",
+        _ => "the client certificate's private key cannot be used: it has to be RSA, ECDSA or Ed25519",
+    };
+    Error::with_source(ErrorKind::InvalidConfig, message, error)
+}
+
+/// The PEM reader's own errors quote the line that they stumble over, which may hold a part of the key: not a source.
+fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let is_encrypted = ENCRYPTED.iter().any(|mark| memchr::memmem::find(pem, mark.as_bytes()).is_some());
+        let message = if is_encrypted {
+            "the client certificate's private key is encrypted: decrypt it first, for example with openssl pkey"
+        } else {
+            "the PEM text holds no private key that can be read (PKCS#8, PKCS#1 or SEC1)"
+        };
+        Error::new(ErrorKind::InvalidConfig, message)
+    })
+}
+
+/// Reads certificates in PEM (RFC 7468) that can be trusted as roots.
+fn root_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let unreadable = "the root certificates cannot be read";
+    let certificates = read_certificates(pem, unreadable)?;
+    if certificates.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidConfig, "the PEM text holds no certificate"));
+    }
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        // Now rather than at the first dial, where nobody would know which call it was.
+        let added = store.add(certificate.clone());
+        added.map_err(|error| Error::with_source(ErrorKind::InvalidConfig, unreadable, error))?;
+    }
+    Ok(certificates)
+}
+
+fn read_certificates(pem: &[u8], unreadable: &'static str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
+    certificates.map_err(|error| Error::with_source(ErrorKind::InvalidConfig, unreadable, error))
+}
