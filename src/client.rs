@@ -9,7 +9,7 @@ use crate::builder::StreamBuilder;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::subscription::Subscription;
-use crate::transport::{Connect, Connector};
+use crate::transport::{Connect, Network, NetworkSettings};
 #[cfg(feature = "tls")]
 use crate::transport::{Roots, Tls};
 
@@ -97,6 +97,7 @@ impl fmt::Debug for Client {
 #[non_exhaustive]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
+    pub(crate) network: NetworkSettings,
     #[cfg(feature = "tls")]
     roots: Roots,
     #[cfg(feature = "http2")]
@@ -125,7 +126,8 @@ impl ClientBuilder {
 
     /// The client.
     pub fn build(self) -> Client {
-        let connector = Connector::new(
+        let connector = Network::new(
+            self.network,
             #[cfg(feature = "tls")]
             Tls::new(self.roots),
         );

@@ -110,6 +110,9 @@
 //!
 //! - `tls` (default): https with rustls, ring, and the platform's certificate verifier. Without it an
 //!   https URL is a typed error when the stream is built.
+//! - `http2`: HTTP/2, where the server chooses it, or is known to speak it.
+//! - `json`: bodies of JSON.
+//! - `tower-service-0-3`: connectors of hyper's world, `tower_service::Service<Uri>`.
 //!
 //! # Standards
 //!
@@ -129,6 +132,7 @@ mod change;
 mod client;
 mod config;
 mod connection;
+mod connector;
 mod credentials;
 mod delivery;
 mod drain;
@@ -140,7 +144,9 @@ mod file_store;
 mod filter;
 mod handle;
 mod hub;
+mod keepalive;
 mod monitor;
+mod network;
 mod redirects;
 mod request;
 mod response_head;
@@ -159,6 +165,9 @@ pub mod wire;
 pub use crate::builder::StreamBuilder;
 pub use crate::change::{Apply, Change, Resume};
 pub use crate::client::{Client, ClientBuilder, open};
+pub use crate::connector::Connector;
+#[cfg(feature = "tower-service-0-3")]
+pub use crate::connector::ServiceConnector;
 pub use crate::credentials::CredentialsReason;
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
 pub use crate::drain::{Drain, Drained, Draining};
@@ -169,6 +178,7 @@ pub use crate::failure::{Decision, Failure};
 pub use crate::file_store::FileStore;
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
+pub use crate::keepalive::TcpKeepalive;
 pub use crate::monitor::{Monitor, StateChanges};
 pub use crate::redirects::Redirects;
 pub use crate::response_head::ResponseHead;

@@ -6,12 +6,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::error::{Error, ErrorKind};
+
+use super::Io;
 
 /// What a server's certificate is checked against.
 #[derive(Debug, Clone, Default)]
@@ -58,17 +59,34 @@ impl Tls {
         Self { roots, config: Arc::default() }
     }
 
-    /// Greets the server at the other end of `tcp` as `host`.
-    pub(super) async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
-        let config = self.config.get_or_try_init(|| build_off_thread(self.roots.clone())).await?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-            Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error)
-        })?;
-        let connecting = TlsConnector::from(Arc::clone(config)).connect(name, tcp);
-        connecting
-            .await
-            .map_err(|error| Error::with_source(ErrorKind::Tls, format!("the TLS handshake with {host} failed"), error))
+    /// Greets the server at the other end of `io` as `host`.
+    pub(super) async fn handshake(&self, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
+        greet(self.config().await?, host, io).await
     }
+
+    /// The same, with whom only HTTP/1.1 is spoken: a proxy.
+    pub(super) async fn handshake_for_http1(
+        &self,
+        host: &str,
+        io: Box<dyn Io>,
+    ) -> Result<TlsStream<Box<dyn Io>>, Error> {
+        let mut config = (*self.config().await?).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        greet(Arc::new(config), host, io).await
+    }
+
+    async fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        self.config.get_or_try_init(|| build_off_thread(self.roots.clone())).await.cloned()
+    }
+}
+
+async fn greet(config: Arc<ClientConfig>, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error))?;
+    let connecting = TlsConnector::from(config).connect(name, io);
+    connecting
+        .await
+        .map_err(|error| Error::with_source(ErrorKind::Tls, format!("the TLS handshake with {host} failed"), error))
 }
 
 /// Reading the platform's roots takes milliseconds: not on the runtime's threads. A failure is not
