@@ -53,6 +53,7 @@ fn advice(error: &Error) -> &'static str {
         ErrorKind::ContentEncoding => "have the server send the stream uncompressed",
         ErrorKind::Tls => "check the server's certificate, or trust its issuer with --cacert",
         ErrorKind::Roots => "install CA certificates, or give some with --cacert",
+        ErrorKind::Proxy => "check the proxy: -x, or the environment's variables",
         ErrorKind::Dns => "check the host name",
         ErrorKind::IdleTimeout => "check that the server sends heartbeats, or give it more --idle-timeout",
         ErrorKind::Connect | ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {

@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::io;
+#[cfg(feature = "tls")]
+use std::path::Path;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use sseclient::ClientBuilder;
 use sseclient::{Client, CloseReason, Error, Handle, ReconnectPolicy, State, Transcript, TranscriptItem};
 use tokio::sync::oneshot;
 
@@ -124,23 +128,29 @@ fn policy(args: &Args) -> ReconnectPolicy {
     }
 }
 
-#[cfg(feature = "tls")]
 fn client(args: &Args) -> Result<Client, Failure> {
-    let Some(path) = &args.cacert else {
-        return Ok(Client::new());
-    };
+    let mut builder = Client::builder();
+    if let Some(proxy) = &args.proxy {
+        // Its URL may hold a password.
+        builder = builder.proxy(proxy).map_err(|error| Failure::Usage(advice::chain(&error)))?;
+    }
+    #[cfg(unix)]
+    if let Some(path) = &args.unix_socket {
+        builder = builder.unix_socket(path);
+    }
+    #[cfg(feature = "tls")]
+    if let Some(path) = &args.cacert {
+        builder = trusting(builder, path)?;
+    }
+    Ok(builder.build())
+}
+
+#[cfg(feature = "tls")]
+fn trusting(builder: ClientBuilder, path: &Path) -> Result<ClientBuilder, Failure> {
     let unusable =
         |error: &dyn fmt::Display| Failure::Usage(format!("cannot use --cacert {}: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
-    match Client::builder().root_certificates_pem(&pem) {
-        Ok(builder) => Ok(builder.build()),
-        Err(error) => Err(unusable(&advice::chain(&error))),
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn client(_: &Args) -> Result<Client, Failure> {
-    Ok(Client::new())
+    builder.root_certificates_pem(&pem).map_err(|error| unusable(&advice::chain(&error)))
 }
 
 /// Prints until the transcript ends, or as many events as were asked for.
