@@ -92,11 +92,15 @@ impl Proxy {
             "socks5" | "socks5h" => (Protocol::Socks5, 1080),
             _ => return Err(invalid("has a scheme that is not supported: use http, https, socks5 or socks5h")),
         };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let unreadable =
             "cannot be read: it is like http://user:password@host:port, what is special in them percent-encoded";
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (userinfo, server) = split_userinfo(authority);
         let parsed: http::uri::Authority = server.parse().map_err(|_| invalid(unreadable))?;
+        // What is there after a path is the host, and what is before it half a password, as it is.
+        if parsed.host().is_empty() || path.contains('@') {
+            return Err(invalid(unreadable));
+        }
         let port = match server.strip_prefix(parsed.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
             Some("") => port,
             Some(given) => given.parse::<u16>().map_err(|_| invalid("has no port from 0 to 65535"))?,
@@ -216,6 +220,7 @@ mod tests {
             "hunter2://proxy",
             "socks4://hunter2@proxy",
             "http://u:hunter2#/@proxy",
+            "http://u:22/hunter2@proxy",
             &long,
         ] {
             let error = Proxy::parse(url).unwrap_err();
