@@ -48,7 +48,8 @@ where
 
 /// What many streams share: TLS and how connections are made. Cheap to clone.
 ///
-/// Making one does nothing yet and cannot fail: TLS is set up when the first https stream dials.
+/// Making one only reads which proxies the environment names, and cannot fail: TLS is set up when the first https stream
+/// dials.
 #[derive(Clone)]
 pub struct Client {
     connector: Arc<dyn Connect>,
