@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::subscription::Subscription;
 #[cfg(feature = "tls")]
 use crate::tls_version::TlsVersion;
-use crate::transport::{Connect, Connector};
+use crate::transport::{Connect, Network, NetworkSettings};
 #[cfg(feature = "tls")]
 use crate::transport::{Tls, TlsSettings};
 
@@ -50,7 +50,8 @@ where
 
 /// What many streams share: TLS and how connections are made. Cheap to clone.
 ///
-/// Making one does nothing yet and cannot fail: TLS is set up when the first https stream dials.
+/// Making one only reads which proxies the environment names, and cannot fail: TLS is set up when the first https stream
+/// dials.
 #[derive(Clone)]
 pub struct Client {
     connector: Arc<dyn Connect>,
@@ -99,6 +100,7 @@ impl fmt::Debug for Client {
 #[non_exhaustive]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
+    pub(crate) network: NetworkSettings,
     #[cfg(feature = "tls")]
     tls: TlsSettings,
     #[cfg(feature = "http2")]
@@ -115,7 +117,8 @@ impl ClientBuilder {
 
     /// The client.
     pub fn build(self) -> Client {
-        let connector = Connector::new(
+        let connector = Network::new(
+            self.network,
             #[cfg(feature = "tls")]
             Tls::new(self.tls),
         );

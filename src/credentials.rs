@@ -34,8 +34,11 @@ pub enum CredentialsReason {
 }
 
 impl CredentialsReason {
-    /// If this is the refusal of credentials.
+    /// If this is the refusal of credentials. A proxy's refusal is not: these are the server's.
     pub(crate) fn rejected(error: &Error) -> Option<Self> {
+        if error.kind() == ErrorKind::Proxy {
+            return None;
+        }
         let status = error.status().filter(|status| matches!(status.as_u16(), 401 | 403))?;
         let challenge = error.headers().and_then(|headers| headers.get(http::header::WWW_AUTHENTICATE));
         Some(Self::Rejected { status, challenge: challenge.cloned() })

@@ -55,7 +55,10 @@ pub enum ErrorKind {
     Dns,
     /// No TCP connection: refused, unreachable, reset.
     Connect,
-    /// No connection (name, TCP and TLS together) within the connect timeout.
+    /// The proxy could not be reached, broke off, or refused: the tunnel to the target, or (407) a request that it was
+    /// to forward. With the proxy's answer, if there was one.
+    Proxy,
+    /// No connection (name, TCP, proxy and TLS together) within the connect timeout.
     ConnectTimeout,
     /// The TLS handshake failed; the message says which check, and what to do about it.
     Tls,
@@ -103,6 +106,7 @@ impl ErrorKind {
                 | Self::Store
                 | Self::Dns
                 | Self::Connect
+                | Self::Proxy
                 | Self::ConnectTimeout
                 | Self::Tls
                 | Self::Roots

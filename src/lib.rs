@@ -113,6 +113,9 @@
 //! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring; it wins where both are on.
 //! - `webpki-roots`: `ClientBuilder::webpki_roots`, Mozilla's root certificates, for containers without any.
 //! - `rustls-0_23`: `ClientBuilder::rustls_0_23_config`, a configuration of rustls 0.23 of your own.
+//! - `http2`: HTTP/2, where the server chooses it, or is known to speak it.
+//! - `json`: bodies of JSON.
+//! - `tower-service-0-3`: connectors of hyper's world, `tower_service::Service<Uri>`.
 //!
 //! # Standards
 //!
@@ -132,6 +135,7 @@ mod change;
 mod client;
 mod config;
 mod connection;
+mod connector;
 mod credentials;
 mod delivery;
 mod drain;
@@ -143,7 +147,9 @@ mod file_store;
 mod filter;
 mod handle;
 mod hub;
+mod keepalive;
 mod monitor;
+mod network;
 mod redirects;
 mod request;
 mod response_head;
@@ -164,6 +170,9 @@ pub mod wire;
 pub use crate::builder::StreamBuilder;
 pub use crate::change::{Apply, Change, Resume};
 pub use crate::client::{Client, ClientBuilder, open};
+pub use crate::connector::Connector;
+#[cfg(feature = "tower-service-0-3")]
+pub use crate::connector::ServiceConnector;
 pub use crate::credentials::CredentialsReason;
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
 pub use crate::drain::{Drain, Drained, Draining};
@@ -174,6 +183,7 @@ pub use crate::failure::{Decision, Failure};
 pub use crate::file_store::FileStore;
 pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
+pub use crate::keepalive::TcpKeepalive;
 pub use crate::monitor::{Monitor, StateChanges};
 pub use crate::redirects::Redirects;
 pub use crate::response_head::ResponseHead;

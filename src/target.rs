@@ -139,6 +139,17 @@ impl Target {
         self.authority.port_u16().unwrap_or(default)
     }
 
+    /// Host and port, which is always there.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.authority.host(), self.port())
+    }
+
+    /// Scheme, host and port, for whoever connects.
+    pub(crate) fn server_uri(&self) -> Result<Uri, http::Error> {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        Uri::builder().scheme(scheme).authority(self.server()).path_and_query("/").build()
+    }
+
     /// The URL without userinfo, for a connector.
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
@@ -177,7 +188,7 @@ fn invalid(error: http::Error) -> Error {
     Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error)
 }
 
-fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
+pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
     let Some((userinfo, host)) = authority.rsplit_once('@') else {
         return (None, authority);
     };

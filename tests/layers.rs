@@ -21,13 +21,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("file_store", &["store"]),
     ("subscribe_options", &["config"]),
     ("stats", &["error"]),
+    ("keepalive", &[]),
+    ("connector", &[]),
     ("credentials", &["error"]),
     ("delivery", &["event", "state"]),
     ("config", &["event", "request", "target"]),
     // Pure, and IO.
     ("retry", &["error", "failure"]),
     ("wire", &["event"]),
-    ("transport", &["error", "redirects", "response_head", "target", "tls_version"]),
+    ("transport", &["connector", "error", "keepalive", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
     ("hub", &["delivery", "event", "filter", "state"]),
@@ -93,6 +95,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["builder", "error", "filter", "subscription", "tls_version", "transport"]),
+    ("network", &["client", "connector", "error", "keepalive", "transport"]), // more of the client's builder
     ("event_stream", &["delivery", "error", "transport", "wire"]),
 ];
 

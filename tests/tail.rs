@@ -364,7 +364,7 @@ fn a_reader_of_standard_error_that_goes_away_is_no_trouble() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 16] = [
         &["--no-such-option"],
         &["http://localhost/", "surplus"],
         &["-n", "0"],
@@ -379,11 +379,14 @@ fn wrong_usage_exits_with_2() {
         &["not a url"],
         &["ftp://localhost/"],
         &["http://"],
+        &["http://localhost/", "-x", "ftp://proxy"],
+        &["http://localhost/", "-x", "http://user:hunter2@"],
     ];
     for case in cases {
         let finished = Tail::start(case).finish();
         assert_eq!(finished.status, Some(2), "{case:?}: {}", finished.stderr);
         assert!(!finished.stderr.is_empty(), "{case:?}");
+        assert!(!finished.stderr.contains("hunter2"), "{}", finished.stderr);
         assert_eq!(finished.stdout.len(), 0, "{case:?}");
     }
 }
@@ -431,6 +434,30 @@ fn the_request_carries_what_the_options_say() {
     for (name, value) in expected {
         assert_eq!(connection.header(name), Some(value), "{}", connection.head);
     }
+}
+
+#[test]
+fn a_proxy_is_asked_in_the_servers_stead() {
+    let server = Server::start();
+    let proxy = server.url.replace("/stream", "").replace("http://", "http://user:secret@");
+    let _tail = Tail::start(&["http://server.invalid/x", "-x", &proxy]);
+    let connection = server.accept();
+    assert_eq!(connection.request_line(), "GET http://server.invalid/x HTTP/1.1");
+    assert_eq!(connection.header("proxy-authorization"), Some("Basic dXNlcjpzZWNyZXQ="));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_stands_in_for_the_host() {
+    use std::io::Read as _;
+
+    let path = std::env::temp_dir().join(format!("sseclient-test-{}-tail", std::process::id()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let _tail = Tail::start(&["http://docker/events", "--unix-socket", path.to_str().unwrap()]);
+    let mut start = [0; 22];
+    listener.accept().unwrap().0.read_exact(&mut start).unwrap();
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(&start[..], b"GET /events HTTP/1.1\r\n");
 }
 
 #[test]

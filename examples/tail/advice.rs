@@ -55,6 +55,7 @@ fn advice(error: &Error) -> &'static str {
             "check the certificates, trust the server's issuer with --cacert, or give one of your own with --cert"
         }
         ErrorKind::Roots => "install CA certificates, or give some with --cacert",
+        ErrorKind::Proxy => "check the proxy: -x, or the environment's variables",
         ErrorKind::Dns => "check the host name",
         ErrorKind::IdleTimeout => "check that the server sends heartbeats, or give it more --idle-timeout",
         ErrorKind::Connect | ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {

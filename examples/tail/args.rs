@@ -67,6 +67,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "K=V", value_parser = query)]
     pub(crate) query: Vec<(String, String)>,
 
+    /// Go through this proxy, whatever the environment says: http://, https:// or socks5://[USER:PASS@]HOST[:PORT].
+    #[arg(short = 'x', long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+
+    /// Connect to this Unix socket, whatever the URL's host.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "proxy")]
+    pub(crate) unix_socket: Option<std::path::PathBuf>,
+
     /// Trust the certificates in this PEM file instead of the platform's.
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]

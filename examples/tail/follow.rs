@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use sseclient::ClientBuilder;
 use sseclient::{Client, CloseReason, Error, Handle, ReconnectPolicy, State, Transcript, TranscriptItem};
 use tokio::sync::oneshot;
 
@@ -126,19 +128,36 @@ fn policy(args: &Args) -> ReconnectPolicy {
     }
 }
 
-#[cfg(feature = "tls")]
 fn client(args: &Args) -> Result<Client, Failure> {
-    let mut client = Client::builder().danger_accept_invalid_certificates(args.insecure);
+    let mut builder = Client::builder();
+    if let Some(proxy) = &args.proxy {
+        // Its URL may hold a password.
+        builder = builder.proxy(proxy).map_err(|error| Failure::Usage(advice::chain(&error)))?;
+    }
+    #[cfg(unix)]
+    if let Some(path) = &args.unix_socket {
+        builder = builder.unix_socket(path);
+    }
+    #[cfg(feature = "tls")]
+    {
+        builder = tls(builder, args)?;
+    }
+    Ok(builder.build())
+}
+
+#[cfg(feature = "tls")]
+fn tls(builder: ClientBuilder, args: &Args) -> Result<ClientBuilder, Failure> {
+    let mut builder = builder.danger_accept_invalid_certificates(args.insecure);
     if let Some(path) = &args.cacert {
-        let given = client.root_certificates_pem(&read("--cacert", path)?);
-        client = given.map_err(|error| unusable("--cacert", path, &advice::chain(&error)))?;
+        let given = builder.root_certificates_pem(&read("--cacert", path)?);
+        builder = given.map_err(|error| unusable("--cacert", path, &advice::chain(&error)))?;
     }
     if let Some(path) = &args.cert {
         let key = args.key.as_ref().unwrap_or(path);
-        let given = client.identity_pem(&read("--cert", path)?, &read("--key", key)?);
-        client = given.map_err(|error| unusable("--cert", path, &advice::chain(&error)))?;
+        let given = builder.identity_pem(&read("--cert", path)?, &read("--key", key)?);
+        builder = given.map_err(|error| unusable("--cert", path, &advice::chain(&error)))?;
     }
-    Ok(client.build())
+    Ok(builder)
 }
 
 #[cfg(feature = "tls")]
@@ -149,11 +168,6 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(feature = "tls")]
 fn unusable(option: &str, path: &Path, error: &dyn fmt::Display) -> Failure {
     Failure::Usage(format!("cannot use {option} {}: {error}", path.display()))
-}
-
-#[cfg(not(feature = "tls"))]
-fn client(_: &Args) -> Result<Client, Failure> {
-    Ok(Client::new())
 }
 
 /// Prints until the transcript ends, or as many events as were asked for.

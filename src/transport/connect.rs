@@ -1,35 +1,43 @@
-//! [`Connector`]: TCP, and TLS over it for https.
+//! [`Network`]: the ways to servers, and TLS over them for https.
 
-use std::error::Error as StdError;
-use std::fmt;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+#[cfg(unix)]
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
-use tower_service::Service;
 
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
 #[cfg(feature = "http2")]
 use super::Pool;
+use super::custom::Custom;
+use super::proxy::{Protocol, Proxies, Proxy, Proxying};
+use super::tcp::{Tcp, TcpSettings};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::{BoxFuture, Connect, Io, Link};
 
-/// A link that went dead without a word (a rebooted router, a pulled cable) is noticed after this
-/// much silence and [`KEEPALIVE_PROBES`] probes more.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_PROBES: u32 = 3;
+/// How a client is to reach servers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NetworkSettings {
+    pub(crate) tcp: TcpSettings,
+    pub(crate) proxying: Proxying,
+    /// In place of TCP and proxies.
+    pub(crate) instead: Option<Instead>,
+}
 
-/// Connects over TCP: to the addresses of a name in turn, IPv6 and IPv4 side by side (RFC 8305).
+#[derive(Debug, Clone)]
+pub(crate) enum Instead {
+    #[cfg(unix)]
+    Unix(Arc<Path>),
+    Custom(Custom),
+}
+
 #[derive(Clone)]
-pub(crate) struct Connector {
-    tcp: HttpConnector<Resolver>,
+pub(crate) struct Network {
+    tcp: Tcp,
+    proxies: Proxies,
+    instead: Option<Instead>,
     #[cfg(feature = "tls")]
     tls: Tls,
     #[cfg(feature = "http2")]
@@ -38,16 +46,19 @@ pub(crate) struct Connector {
     prior_knowledge: bool,
 }
 
-impl Connector {
-    pub(crate) fn new(#[cfg(feature = "tls")] tls: Tls) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE_IDLE));
-        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+/// The way to one target.
+enum Route {
+    Direct,
+    Through(Arc<Proxy>),
+    Instead(Instead),
+}
+
+impl Network {
+    pub(crate) fn new(settings: NetworkSettings, #[cfg(feature = "tls")] tls: Tls) -> Self {
         Self {
-            tcp,
+            tcp: Tcp::new(settings.tcp),
+            proxies: Proxies::new(settings.proxying),
+            instead: settings.instead,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "http2")]
@@ -62,22 +73,70 @@ impl Connector {
         Self { prior_knowledge: known, ..self }
     }
 
+    fn route(&self, target: &Target) -> Result<Route, Error> {
+        if let Some(instead) = &self.instead {
+            return Ok(Route::Instead(instead.clone()));
+        }
+        Ok(match self.proxies.of(target)? {
+            None => Route::Direct,
+            Some(proxy) => Route::Through(proxy),
+        })
+    }
+
+    /// Whether the proxy is asked in the target's stead, rather than for a tunnel to it: that the server speaks HTTP/2
+    /// says nothing of the proxy.
+    fn is_forwarded(&self, target: &Target, proxy: &Proxy) -> bool {
+        proxy.is_http() && !target.is_https() && !self.knows_http2()
+    }
+
+    #[cfg(feature = "http2")]
+    fn knows_http2(&self) -> bool {
+        self.prior_knowledge
+    }
+
+    #[cfg(not(feature = "http2"))]
+    fn knows_http2(&self) -> bool {
+        false
+    }
+
     /// A connection to `target`, and whether HTTP/2 is spoken on it.
-    async fn dial(mut self, target: &Target) -> Result<(Box<dyn Io>, bool), Error> {
-        // HttpConnector is always ready.
-        let tcp = self.tcp.call(target.uri().clone()).await;
-        let tcp = tcp.map_err(|error| connect_error(target, error))?.into_inner();
+    async fn dial(&self, route: Route, target: &Target, timeout: Duration) -> Result<(Box<dyn Io>, bool), Error> {
+        let io = match route {
+            Route::Direct => self.tcp.connect(target.uri().clone(), target.authority(), timeout).await.map(boxed)?,
+            // Boxed: few have a proxy, and for those who have none the future is smaller.
+            Route::Through(proxy) => Box::pin(self.tunnel(&proxy, target, timeout)).await?,
+            Route::Instead(Instead::Custom(custom)) => custom.connect(target).await?,
+            #[cfg(unix)]
+            Route::Instead(Instead::Unix(path)) => unix_socket(&path).await?,
+        };
         #[cfg(feature = "tls")]
         if target.is_https() {
-            let tls = self.tls.handshake(target.host(), tcp).await?;
+            let tls = self.tls.handshake(target.host(), io).await?;
             let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
             return Ok((Box::new(tls), http2));
         }
-        #[cfg(feature = "http2")]
-        if self.prior_knowledge {
-            return Ok((Box::new(tcp), true));
+        Ok((io, self.knows_http2()))
+    }
+
+    async fn tunnel(&self, proxy: &Proxy, target: &Target, timeout: Duration) -> Result<Box<dyn Io>, Error> {
+        let io = self.reach(proxy, timeout).await?;
+        proxy.tunnel(io, target).await
+    }
+
+    /// A connection to the proxy itself.
+    async fn reach(&self, proxy: &Proxy, timeout: Duration) -> Result<Box<dyn Io>, Error> {
+        let unreachable = |error| proxy.failed("cannot be reached", error);
+        let io = self.tcp.connect(proxy.uri().clone(), &proxy.to_string(), timeout).await.map_err(unreachable)?;
+        match proxy.protocol() {
+            Protocol::Http | Protocol::Socks5 => Ok(boxed(io)),
+            #[cfg(feature = "tls")]
+            Protocol::Https => {
+                let host = proxy.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+                self.tls.handshake_for_http1(host, boxed(io)).await.map(boxed).map_err(unreachable)
+            }
+            #[cfg(not(feature = "tls"))]
+            Protocol::Https => Err(unreachable(Error::new(ErrorKind::Unsupported, "https needs the feature \"tls\""))),
         }
-        Ok((Box::new(tcp), false))
     }
 
     /// Whether a connection to `target` may be one to share.
@@ -85,98 +144,46 @@ impl Connector {
     fn may_share(&self, target: &Target) -> bool {
         self.prior_knowledge || target.is_https()
     }
-}
 
-impl Connect for Connector {
-    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>> {
-        let mut connector = self.clone();
-        // Shared out between the addresses, so that one that never answers does not keep us from the next.
-        connector.tcp.set_connect_timeout(Some(timeout));
-        let target = target.clone();
-        Box::pin(async move {
-            #[cfg(feature = "http2")]
-            if connector.may_share(&target) {
-                let pool = connector.pool.clone();
-                return pool.link(&target, connector.dial(&target)).await;
+    async fn link(&self, target: &Target, timeout: Duration) -> Result<Link, Error> {
+        let route = match self.route(target)? {
+            Route::Through(proxy) if self.is_forwarded(target, &proxy) => {
+                let io = Box::pin(self.reach(&proxy, timeout)).await?;
+                return Ok(Link::forwarded(io, proxy));
             }
-            let (io, _) = connector.dial(&target).await?;
-            Ok(Link::own(io))
-        })
-    }
-}
-
-fn connect_error(target: &Target, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-    let error = error.into();
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
-    while let Some(error) = cause {
-        if error.is::<Unresolved>() {
-            let message = format!("the name in {} does not resolve", target.authority());
-            return Error::with_source(ErrorKind::Dns, message, Unresolved(error.to_string()));
+            route => route,
+        };
+        #[cfg(feature = "http2")]
+        if self.may_share(target) {
+            return self.pool.link(target, self.dial(route, target, timeout)).await;
         }
-        cause = error.source();
-    }
-    Error::with_source(ErrorKind::Connect, format!("could not connect to {}", target.authority()), error)
-}
-
-/// The system's resolver, with errors that can be told from those of connecting.
-#[derive(Clone)]
-struct Resolver(GaiResolver);
-
-#[derive(Debug)]
-struct Unresolved(String);
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (io, _) = self.dial(route, target, timeout).await?;
+        Ok(Link::own(io))
     }
 }
 
-impl StdError for Unresolved {}
-
-impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        self.0.poll_ready(cx).map_err(unresolved)
+impl Connect for Network {
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>> {
+        let (network, target) = (self.clone(), target.clone());
+        Box::pin(async move { network.link(&target, timeout).await })
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
-        let addresses = self.0.call(name);
-        Box::pin(async { addresses.await.map_err(unresolved) })
-    }
-}
-
-fn unresolved(error: io::Error) -> Unresolved {
-    Unresolved(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use socket2::SockRef;
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    /// What the system has been told, not what we meant to tell it.
-    #[tokio::test]
-    async fn a_connection_asks_a_silent_peer_whether_it_is_there_and_sends_without_delay() {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/", server.local_addr().unwrap()).parse().unwrap();
-        let mut connector = Connector::new(
-            #[cfg(feature = "tls")]
-            Tls::default(),
-        );
-        let tcp = connector.tcp.call(uri).await.unwrap().into_inner();
-        let socket = SockRef::from(&tcp);
-        assert!(socket.keepalive().unwrap());
-        assert!(socket.tcp_nodelay().unwrap());
-        #[cfg(not(windows))]
-        {
-            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
-            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
-            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+    fn proxy(&self, target: &Target) -> Option<Arc<Proxy>> {
+        match self.route(target) {
+            Ok(Route::Through(proxy)) => Some(proxy),
+            _ => None,
         }
     }
+}
+
+fn boxed(io: impl Io + 'static) -> Box<dyn Io> {
+    Box::new(io)
+}
+
+#[cfg(unix)]
+async fn unix_socket(path: &Path) -> Result<Box<dyn Io>, Error> {
+    tokio::net::UnixStream::connect(path).await.map(boxed).map_err(|error| {
+        let message = format!("could not connect to the Unix socket {}", path.display());
+        Error::with_source(ErrorKind::Connect, message, error)
+    })
 }

@@ -1,13 +1,17 @@
 //! HTTP: from a [`Target`] and headers to an open response. Does not know that events exist.
 
 mod connect;
+mod custom;
 mod exchange;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "http2")]
 mod pool;
+mod proxy;
 mod redirect;
 mod request;
+mod resolver;
+mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 mod verdict;
@@ -29,16 +33,19 @@ use crate::redirects::Redirects;
 use crate::response_head::ResponseHead;
 use crate::target::Target;
 
-pub(crate) use self::connect::Connector;
+pub(crate) use self::connect::{Instead, Network, NetworkSettings};
+pub(crate) use self::custom::Custom;
 pub(crate) use self::exchange::Exchange;
 #[cfg(feature = "http2")]
 use self::http2::Lease;
 #[cfg(feature = "http2")]
 pub(crate) use self::pool::Pool;
+pub(crate) use self::proxy::{Proxy, Proxying};
 use self::request::Form;
 pub(crate) use self::request::{
     LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
 };
+pub(crate) use self::resolver::Resolver;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{Tls, TlsSettings};
 pub(crate) use self::verdict::{MAX_ERROR_BODY, Verdict, refusal, verdict};
@@ -54,6 +61,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A connection on which a request can be sent.
 pub(crate) struct Link {
     channel: Channel,
+    /// Whoever is asked in the server's stead.
+    forward: Option<Arc<Proxy>>,
 }
 
 enum Channel {
@@ -66,12 +75,17 @@ enum Channel {
 impl Link {
     /// HTTP/1.1 to the server itself.
     pub(crate) fn own(io: Box<dyn Io>) -> Self {
-        Self { channel: Channel::Own(io) }
+        Self { channel: Channel::Own(io), forward: None }
+    }
+
+    /// HTTP/1.1 to a proxy that passes requests on.
+    fn forwarded(io: Box<dyn Io>, proxy: Arc<Proxy>) -> Self {
+        Self { channel: Channel::Own(io), forward: Some(proxy) }
     }
 
     #[cfg(feature = "http2")]
     fn shared(lease: Lease) -> Self {
-        Self { channel: Channel::Shared(lease) }
+        Self { channel: Channel::Shared(lease), forward: None }
     }
 
     /// Whether the connection may have died unnoticed since it was made.
@@ -85,10 +99,11 @@ impl Link {
 
     /// How the request names what it asks for.
     fn form(&self) -> Form {
-        match &self.channel {
-            Channel::Own(_) => Form::Origin,
+        match (&self.channel, &self.forward) {
+            (Channel::Own(_), None) => Form::Origin,
+            (Channel::Own(_), Some(proxy)) => Form::Absolute { authorization: proxy.authorization() },
             #[cfg(feature = "http2")]
-            Channel::Shared(_) => Form::Http2,
+            (Channel::Shared(_), _) => Form::Http2,
         }
     }
 }
@@ -100,6 +115,11 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) trait Connect: Send + Sync {
     /// `timeout` is the caller's; a connector that has several addresses to try shares it out.
     fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>>;
+
+    /// Who stands between us and `target`, for messages.
+    fn proxy(&self, _target: &Target) -> Option<Arc<Proxy>> {
+        None
+    }
 
     /// The wall clock, for the dates that servers send; all else goes by tokio's. Here, where the rest of the
     /// outside world is, so that a test can set it.
@@ -180,21 +200,30 @@ async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Excha
 async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Error> {
     let connecting = connector.connect(&attempt.target, attempt.connect_timeout);
     timeout(attempt.connect_timeout, connecting).await.map_err(|_| {
-        let message = format!("no connection to {} within {:?}", attempt.target.authority(), attempt.connect_timeout);
+        let through = through(connector.proxy(&attempt.target).as_deref());
+        let message =
+            format!("no connection to {}{through} within {:?}", attempt.target.authority(), attempt.connect_timeout);
         Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
     })?
 }
 
 async fn send(link: Link, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let request = request::build(attempt, link.form())?;
-    let answer = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
-        let message =
-            format!("{} sent no response head within {:?}", attempt.target.authority(), attempt.response_timeout);
+    let outcome = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
+        let (server, through) = (attempt.target.authority(), through(link.forward.as_deref()));
+        let message = format!("{server} sent no response head{through} within {:?}", attempt.response_timeout);
         Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
     })?;
     #[cfg(feature = "tls")]
-    let answer = answer.map_err(|error| tls::explain(attempt.target.host(), error));
-    answer
+    let outcome = outcome.map_err(|error| tls::explain(attempt.target.host(), error));
+    match link.forward {
+        None => outcome,
+        Some(proxy) => proxy.answered(outcome).await,
+    }
+}
+
+fn through(proxy: Option<&Proxy>) -> String {
+    proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
 }
 
 /// The beginning of the body of a refused response: bounded in size and time, and never a failure of

@@ -6,12 +6,14 @@ use bytes::Bytes;
 #[cfg(feature = "http2")]
 use http::Version;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use http::{HeaderMap, Method, Request};
 use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
+use crate::target::Target;
 
 use super::Attempt;
 
@@ -22,10 +24,12 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("sseclient/", env!("CARGO_PKG_VERSION")));
 
 /// How a request names what it asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
     /// By its path, to the server itself (RFC 9112, section 3.2.1).
     Origin,
+    /// By its whole URL, to a proxy (RFC 9112, section 3.2.2), which is told who asks.
+    Absolute { authorization: Option<HeaderValue> },
     /// By its whole URL, which HTTP/2 takes apart (RFC 9113, section 8.3.1).
     #[cfg(feature = "http2")]
     Http2,
@@ -47,11 +51,13 @@ pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>
     *request.method_mut() = attempt.method.clone();
     match form {
         Form::Origin => {
-            if !headers.contains_key(HOST) {
-                let host = HeaderValue::from_str(attempt.target.authority()).map_err(|error| invalid(error.into()))?;
-                headers.insert(HOST, host);
-            }
+            name_host(&mut headers, &attempt.target).map_err(invalid)?;
             *request.uri_mut() = attempt.target.path_and_query().parse().map_err(|error| invalid(Into::into(error)))?;
+        }
+        Form::Absolute { authorization } => {
+            name_host(&mut headers, &attempt.target).map_err(invalid)?;
+            headers.extend(authorization.map(|value| (PROXY_AUTHORIZATION, value)));
+            *request.uri_mut() = attempt.target.uri().clone();
         }
         #[cfg(feature = "http2")]
         Form::Http2 => {
@@ -63,6 +69,13 @@ pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>
     }
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+fn name_host(headers: &mut HeaderMap, target: &Target) -> Result<(), http::Error> {
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, HeaderValue::from_str(target.authority())?);
+    }
+    Ok(())
 }
 
 /// Whether a response to this method can be an event stream.

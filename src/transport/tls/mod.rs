@@ -10,13 +10,14 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, SupportedProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::error::{Error, ErrorKind};
 use crate::tls_version::TlsVersion;
+
+use super::Io;
 
 pub(super) use self::failure::explain;
 pub(crate) use self::settings::TlsSettings;
@@ -52,17 +53,30 @@ impl Tls {
     }
 
     /// Greets the server at the other end of `io` as `host`.
-    pub(super) async fn handshake<S>(&self, host: &str, io: S) -> Result<TlsStream<S>, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let config = self.config.get_or_try_init(|| build_off_thread(Arc::clone(&self.settings))).await?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-            Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error)
-        })?;
-        let connecting = TlsConnector::from(Arc::clone(config)).connect(name, io);
-        connecting.await.map_err(|error| failure::of_handshake(host, error))
+    pub(super) async fn handshake(&self, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
+        greet(self.config().await?, host, io).await
     }
+
+    /// The same, with whom only HTTP/1.1 is spoken: a proxy.
+    pub(super) async fn handshake_for_http1(
+        &self,
+        host: &str,
+        io: Box<dyn Io>,
+    ) -> Result<TlsStream<Box<dyn Io>>, Error> {
+        let mut config = (*self.config().await?).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        greet(Arc::new(config), host, io).await
+    }
+
+    async fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        self.config.get_or_try_init(|| build_off_thread(Arc::clone(&self.settings))).await.cloned()
+    }
+}
+
+async fn greet(config: Arc<ClientConfig>, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error))?;
+    TlsConnector::from(config).connect(name, io).await.map_err(|error| failure::of_handshake(host, error))
 }
 
 /// Reading the platform's roots takes milliseconds: not on the runtime's threads. A failure is not

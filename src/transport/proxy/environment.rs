@@ -1,0 +1,154 @@
+//! [`Environment`]: the proxies that the environment names.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use hyper_util::client::proxy::matcher::Matcher;
+
+use crate::error::{Error, ErrorKind};
+use crate::target::Target;
+
+use super::Proxy;
+
+/// Read once, so that all streams of a client go the same way. What cannot be read is an error when it is needed: a
+/// stream that was to go through a proxy must not go around it.
+pub(in crate::transport) struct Environment {
+    http: Option<Result<Arc<Proxy>, Error>>,
+    https: Option<Result<Arc<Proxy>, Error>>,
+    /// Intercepts what is not excepted.
+    rule: Matcher,
+}
+
+impl Environment {
+    pub(super) fn read() -> Self {
+        Self::of(|name| std::env::var_os(name))
+    }
+
+    /// Lower case goes before upper case, a variable of the scheme before that for all, and an empty one is none: all
+    /// of it as curl does it.
+    fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let variable = |names: &[&'static str]| {
+            let set = names.iter().map(|&name| (name, variable(name).unwrap_or_default()));
+            set.into_iter().find(|(_, value)| !value.is_empty())
+        };
+        let all = || variable(&["all_proxy", "ALL_PROXY"]);
+        // A web server hands a request's header `Proxy` to CGI programs as HTTP_PROXY (CVE-2016-5385). Windows does not
+        // tell upper from lower case.
+        let http: &[_] = match variable(&["REQUEST_METHOD"]) {
+            Some(_) if cfg!(windows) => &[],
+            Some(_) => &["http_proxy"],
+            None => &["http_proxy", "HTTP_PROXY"],
+        };
+        let no = variable(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value.to_string_lossy().into_owned());
+        Self {
+            http: variable(http).or_else(all).map(parse),
+            https: variable(&["https_proxy", "HTTPS_PROXY"]).or_else(all).map(parse),
+            rule: rule(&no.unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn proxy(&self, target: &Target) -> Result<Option<Arc<Proxy>>, Error> {
+        let proxy = if target.is_https() { &self.https } else { &self.http };
+        match proxy {
+            Some(proxy) if self.rule.intercept(target.uri()).is_some() => proxy.clone().map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn parse((name, value): (&str, OsString)) -> Result<Arc<Proxy>, Error> {
+    let message = format!("the environment's {name} is no proxy");
+    let invalid = |source: Error| Error::with_source(ErrorKind::InvalidConfig, message.clone(), source);
+    let Some(value) = value.to_str() else {
+        return Err(Error::new(ErrorKind::InvalidConfig, format!("{message}: it is no text")));
+    };
+    Proxy::parse(value.trim()).map(Arc::new).map_err(invalid)
+}
+
+/// Of exceptions as people write them: with blanks for commas, brackets around IPv6, and `*.` in front.
+fn rule(exceptions: &str) -> Matcher {
+    let entries = exceptions.split([',', ' ', '\t']).filter(|entry| !entry.is_empty());
+    let entries: Vec<_> = entries
+        .map(|entry| entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry))
+        .map(|entry| entry.strip_prefix('*').filter(|domain| domain.starts_with('.')).unwrap_or(entry))
+        .collect();
+    // The matcher does not apply this one to addresses.
+    if entries.contains(&"*") {
+        return Matcher::builder().build();
+    }
+    // Which proxy is not its business: any will do.
+    Matcher::builder().all("http://proxy/").no(entries.join(",")).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The proxy for a URL, or the kind of the error.
+    fn proxy(variables: &[(&str, &str)], url: &str) -> String {
+        let environment = Environment::of(|name| {
+            let set = variables.iter().find(|(variable, _)| *variable == name);
+            set.map(|(_, value)| OsString::from(value))
+        });
+        match environment.proxy(&Target::parse(url.parse().unwrap()).unwrap()) {
+            Ok(proxy) => proxy.map_or_else(|| "none".to_owned(), |proxy| proxy.to_string()),
+            Err(error) => format!("{:?}", error.kind()),
+        }
+    }
+
+    #[test]
+    fn a_variable_of_the_scheme_goes_before_that_for_all_and_lower_case_before_upper() {
+        const ALL: (&str, &str) = ("ALL_PROXY", "socks5://all");
+        const HTTP: (&str, &str) = ("HTTP_PROXY", "upper:1");
+        for (variables, url, expected) in [
+            (&[][..], "http://h/", "none"),
+            (&[HTTP], "http://h/", "upper:1"),
+            (&[HTTP, ("http_proxy", "lower:2")], "http://h/", "lower:2"),
+            (&[HTTP, ("http_proxy", "")], "http://h/", "upper:1"),
+            (&[ALL, ("http_proxy", "lower:2")], "http://h/", "lower:2"),
+            (&[ALL], "http://h/", "all:1080"),
+            (&[("all_proxy", "a:1")], "http://h/", "a:1"),
+            (&[HTTP, ("REQUEST_METHOD", "GET")], "http://h/", "none"),
+            (&[HTTP, ALL, ("REQUEST_METHOD", "GET")], "http://h/", "all:1080"),
+            (&[HTTP, ("http_proxy", "not a URL")], "http://h/", "InvalidConfig"),
+            (&[("http_proxy", "ftp://h")], "http://h/", "InvalidConfig"),
+            (&[("http_proxy", "ftp://h"), ("NO_PROXY", "h")], "http://h/", "none"),
+        ] {
+            assert_eq!(proxy(variables, url), expected, "{variables:?} {url}");
+        }
+        #[cfg(feature = "tls")]
+        for (variables, expected) in [
+            (&[HTTP][..], "none"),
+            (&[HTTP, ALL], "all:1080"),
+            (&[ALL, ("HTTPS_PROXY", "https://secure")], "secure:443"),
+            (&[("HTTPS_PROXY", "secure"), ("REQUEST_METHOD", "GET")], "secure:80"),
+        ] {
+            assert_eq!(proxy(variables, "https://h/"), expected, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn exceptions_are_domains_addresses_networks_or_everything() {
+        for (exceptions, url, excepted) in [
+            ("example.com", "http://example.com:8080/", true),
+            ("example.com", "http://EXAMPLE.com/", true),
+            ("example.com", "http://a.example.com/", true),
+            (".example.com", "http://a.example.com/", true),
+            ("*.example.com", "http://a.example.com/", true),
+            ("example.com", "http://badexample.com/", false),
+            ("a.example.com", "http://example.com/", false),
+            ("localhost, 10.0.0.0/8 ,x", "http://10.1.2.3/", true),
+            ("localhost 127.0.0.1", "http://127.0.0.1/", true),
+            ("10.0.0.0/8", "http://11.1.2.3/", false),
+            ("::1", "http://[::1]:80/", true),
+            ("[::1]", "http://[::1]/", true),
+            ("*", "http://h/", true),
+            ("x,*", "http://127.0.0.1/", true),
+            ("", "http://h/", false),
+            (",,", "http://h/", false),
+        ] {
+            let found = proxy(&[("http_proxy", "p:1"), ("NO_PROXY", exceptions)], url);
+            assert_eq!(found == "none", excepted, "{exceptions:?} {url}: {found}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A tunnel through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6).
+//!
+//! Not hyper-util's, which hides what the proxy answered: without its status nobody knows what to do.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::{Method, Request};
+use http_body_util::Empty;
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+
+use crate::error::{Error, ErrorKind};
+use crate::target::Target;
+
+use super::super::Io;
+use super::Proxy;
+
+/// How large the head of the proxy's answer may be; hyper wants 8 KiB at least.
+const MOST_HEAD: usize = 16 * 1024;
+
+const NO_ANSWER: &str = "gave no answer to the request for a tunnel";
+
+/// Asks the proxy at the other end of `io` for a tunnel to `target`. How long that may take is the caller's affair.
+pub(super) async fn open(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Result<Box<dyn Io>, Error> {
+    let no_answer = |error| proxy.failed(NO_ANSWER, error);
+    let request = request(proxy, target).map_err(|error| proxy.failed("cannot be asked for a tunnel", error))?;
+    let handshake = Builder::new().max_buf_size(MOST_HEAD).handshake(TokioIo::new(io)).await;
+    let (mut sender, connection) = handshake.map_err(no_answer)?;
+    let mut connection = pin!(connection.without_shutdown());
+    let mut answer = pin!(sender.send_request(request));
+    let mut parts = None;
+    let answer = poll_fn(|cx| {
+        if parts.is_none() {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                parts = Some(ended);
+            }
+        }
+        answer.as_mut().poll(cx)
+    });
+    let answer = answer.await.map_err(no_answer)?;
+    if !answer.status().is_success() {
+        return Err(refused(proxy, target, answer.into_parts().0));
+    }
+    let parts = match parts {
+        Some(parts) => parts,
+        None => connection.await,
+    }
+    .map_err(no_answer)?;
+    // Whoever is at the other end waits for the first word, which is ours.
+    if !parts.read_buf.is_empty() {
+        return Err(Error::new(ErrorKind::Proxy, format!("the proxy {proxy} speaks into the tunnel that it opened")));
+    }
+    Ok(parts.io.into_inner())
+}
+
+fn request(proxy: &Proxy, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let server = target.server();
+    let mut request = Request::builder().method(Method::CONNECT).uri(&*server).body(Empty::new())?;
+    request.headers_mut().insert(HOST, HeaderValue::from_str(&server)?);
+    if let Some(authorization) = proxy.authorization() {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+    }
+    Ok(request)
+}
+
+fn refused(proxy: &Proxy, target: &Target, head: http::response::Parts) -> Error {
+    let mut message = format!("the proxy {proxy} refused the tunnel to {}: {}", target.server(), head.status);
+    if head.status == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        message = format!("{message}; {}", proxy.advice());
+    }
+    Error::with_response(ErrorKind::Proxy, message, head.status, head.headers, Bytes::new())
+}
