@@ -113,7 +113,7 @@ pub fn config(shown: &Vouched, versions: Versions, clients: Option<Arc<dyn Clien
     // Not `with_single_cert`, which would notice a key that is another certificate's.
     let certified = CertifiedKey::new(vec![shown.certificate.clone()], key);
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"x-own".to_vec()];
     config
 }
 
