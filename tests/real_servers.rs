@@ -8,6 +8,8 @@
 
 #[path = "real/axum.rs"]
 mod axum_server;
+#[path = "real/proxy.rs"]
+mod proxy;
 #[path = "real/publisher.rs"]
 mod publisher;
 #[path = "real/relay.rs"]
@@ -22,12 +24,13 @@ use std::time::Duration;
 
 use futures_core::Stream as _;
 use http::Version;
-use sseclient::{Client, CloseReason, Delivery, Event, EventStream, Gap, State, Subscription};
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, EventStream, Filter, Gap, State, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use axum_server::Axum;
+use proxy::Proxy;
 use publisher::Publisher;
 use relay::{Cut, Relay};
 use server::Server;
@@ -99,6 +102,47 @@ async fn every_event_of_starlette_arrives_once_and_in_order_across_two_cuts() {
 async fn every_event_of_axum_arrives_once_and_in_order_across_two_cuts() {
     let server = Axum::start().await;
     in_clear(server.address, server.address).await;
+}
+
+#[tokio::test]
+#[ignore = "needs squid and node; run by .ci/run"]
+async fn every_event_arrives_through_squid_which_forwards_requests_to_those_it_knows() {
+    let (server, squid) = (Server::node(), Proxy::squid());
+    let client = Client::builder().proxy(&squid.url("http")).expect("a proxy").build();
+    let peer = Peer { publish: server.publish, subscribe: server.subscribe, scheme: "http", client };
+    every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
+    let stranger = Client::builder().proxy(&format!("http://{}", squid.address)).expect("a proxy").build();
+    refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs squid and nginx with nchan; run by .ci/run"]
+async fn every_event_arrives_over_tls_in_a_tunnel_of_squid() {
+    let (server, squid) = (Server::nchan(), Proxy::squid());
+    let (address, certificate) = server.over_tls.clone().expect("nginx has one");
+    let trusting = || Client::builder().root_certificates_pem(certificate.as_bytes()).expect("a certificate");
+    let client = trusting().proxy(&squid.url("http")).expect("a proxy").build();
+    let peer = Peer { publish: server.publish, subscribe: address, scheme: "https", client };
+    every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
+    let stranger = trusting().proxy(&format!("http://{}", squid.address)).expect("a proxy").build();
+    refuses(&stranger, &format!("https://{address}/subscribe")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs microsocks and node; run by .ci/run"]
+async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
+    let (server, microsocks) = (Server::node(), Proxy::microsocks());
+    let client = Client::builder().proxy(&microsocks.url("socks5h")).expect("a proxy").build();
+    let peer = Peer { publish: server.publish, subscribe: server.subscribe, scheme: "http", client };
+    every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
+    let stranger = Client::builder().proxy(&format!("socks5h://{}", microsocks.address)).expect("a proxy").build();
+    refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
+}
+
+/// The proxy says no, and the error says that it was the proxy.
+async fn refuses(client: &Client, url: &str) {
+    let error = client.stream(url).open(Filter::all()).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Proxy, "{error}");
 }
 
 /// For a response that a program already has.

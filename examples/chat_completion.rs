@@ -1,0 +1,43 @@
+//! Asks a chat server once, and prints the tokens as they come:
+//! `cargo run --example chat_completion --features json -- [URL [TOKEN]]`.
+
+#[path = "chat_completion/server.rs"]
+mod server;
+
+use std::error::Error;
+use std::io::Write as _;
+
+use http::Method;
+use serde_json::{Value, json};
+use sseclient::{Client, Delivery, ReconnectPolicy};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let url = match args.next() {
+        Some(url) => url,
+        None => server::start().await?,
+    };
+    let question = json!({
+        "model": "any",
+        "stream": true,
+        "messages": [{ "role": "user", "content": "What is an event stream?" }],
+    });
+    let request = Client::new().stream(url).method(Method::POST).json(&question);
+    let request = request.bearer_auth(args.next().unwrap_or_default());
+    // One answer: what is lost of it cannot be resumed, and to ask again is to be billed again.
+    let mut answer = request.reconnect_policy(ReconnectPolicy::never()).open("message").await?;
+    while let Some(delivery) = answer.recv().await {
+        let Delivery::Event(event) = delivery else { return Err("a part of the answer is missing".into()) };
+        if event.data() == "[DONE]" {
+            println!();
+            return Ok(());
+        }
+        let part: Value = serde_json::from_str(event.data())?;
+        print!("{}", part["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+        std::io::stdout().flush()?;
+    }
+    // The stream has ended without the mark: why, is known to the subscription.
+    let reason = answer.close_reason();
+    Err(reason.map_or("no reason".to_owned(), |reason| reason.to_string()).into())
+}

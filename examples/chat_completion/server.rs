@@ -1,0 +1,41 @@
+//! A server that answers one question after another as chat servers do: a token in each event, `[DONE]` at the end.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+const ANSWER: &str = "A response that does not end: each event is a few lines of text and a blank one.";
+
+/// Its URL.
+pub async fn start() -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/v1/chat/completions", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            tokio::spawn(answer(tcp));
+        }
+    });
+    Ok(url)
+}
+
+async fn answer(tcp: TcpStream) -> io::Result<()> {
+    let mut tcp = BufReader::new(tcp);
+    let (mut line, mut length) = (String::new(), 0);
+    while tcp.read_line(&mut line).await? > 0 && line != "\r\n" {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        line.clear();
+    }
+    let mut question = vec![0; length];
+    tcp.read_exact(&mut question).await?;
+    tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").await?;
+    for token in ANSWER.split_inclusive(' ') {
+        let part = serde_json::json!({ "choices": [{ "delta": { "content": token } }] });
+        tcp.write_all(format!("data: {part}\n\n").as_bytes()).await?;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    tcp.write_all(b"data: [DONE]\n\n").await
+}
