@@ -138,6 +138,14 @@ impl StreamBuilder {
         self.set(|config| Arc::make_mut(&mut config.request).redirects = redirects)
     }
 
+    /// Whether to ask the server for a compressed stream (`Accept-Encoding`), in the codings whose features are enabled:
+    /// `gzip`, `brotli`, `zstd`. On by default. A header of your own goes before it. What comes is decompressed in any
+    /// case, event by event if the server flushes each.
+    #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+    pub fn compression(self, wanted: bool) -> Self {
+        self.set(|config| Arc::make_mut(&mut config.request).compression = wanted)
+    }
+
     /// Sends `Authorization: Bearer …` (RFC 6750).
     pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
         self.header(AUTHORIZATION, format!("Bearer {token}"))

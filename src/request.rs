@@ -22,11 +22,14 @@ pub(crate) struct Request {
     /// Sent with each attempt.
     body: Option<Bytes>,
     pub(crate) redirects: Redirects,
+    /// Whether to ask for the content codings that this build decodes.
+    pub(crate) compression: bool,
 }
 
 impl Request {
     pub(crate) fn new(target: Target) -> Self {
-        Self { method: None, target, headers: HeaderMap::new(), body: None, redirects: Redirects::default() }
+        let (headers, redirects) = (HeaderMap::new(), Redirects::default());
+        Self { method: None, target, headers, body: None, redirects, compression: true }
     }
 
     /// `POST` with a body and `GET` without one, unless the caller has said otherwise.

@@ -147,6 +147,7 @@ mod tests {
             target: Target::parse(url.parse().unwrap()).unwrap(),
             headers,
             body: Bytes::from_static(b"{}"),
+            compression: true,
             redirects: Redirects::default(),
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),

@@ -4,14 +4,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use http::{HeaderMap, Method, Request};
 use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
 
-use super::Attempt;
+use super::{Attempt, coding};
 
 /// HTML standard, section 9.2.4.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -32,6 +33,9 @@ pub(super) fn build(attempt: &Attempt) -> Result<Request<Full<Bytes>>, Error> {
     headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
     headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
     headers.entry(USER_AGENT).or_insert(AGENT);
+    if let Some(codings) = coding::accepted().filter(|_| attempt.compression) {
+        headers.entry(ACCEPT_ENCODING).or_insert(codings);
+    }
     // How the body is delimited is nobody's choice.
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
