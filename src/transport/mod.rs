@@ -3,6 +3,7 @@
 mod body;
 mod coding;
 mod connect;
+mod cookies;
 mod exchange;
 mod redirect;
 mod request;
@@ -30,6 +31,9 @@ use crate::target::Target;
 pub(crate) use self::body::Body;
 pub(crate) use self::coding::{Decoding, take as take_coding};
 pub(crate) use self::connect::Connector;
+#[cfg(feature = "cookies")]
+pub(crate) use self::cookies::Jar;
+pub(crate) use self::cookies::{Cookies, cookie, joined as joined_cookies};
 use self::exchange::Exchange;
 pub(crate) use self::request::{
     LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
@@ -83,6 +87,8 @@ pub(crate) struct Attempt {
     pub(crate) body: Bytes,
     /// Whether to ask for the content codings that this build decodes.
     pub(crate) compression: bool,
+    /// What adds cookies to each request, and takes them from each response.
+    pub(crate) cookies: Option<Arc<dyn Cookies>>,
     pub(crate) redirects: Redirects,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
@@ -110,6 +116,9 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
     let mut redirects = 0;
     loop {
         let (mut head, exchange) = ask(&*connector, &attempt).await?;
+        if let Some(jar) = &attempt.cookies {
+            jar.take(&attempt.target, &head.headers);
+        }
         let mut body = Body::new(exchange, &mut head.headers);
         match verdict(head.status, &head.headers) {
             Verdict::Accept => {

@@ -148,6 +148,7 @@ mod tests {
             headers,
             body: Bytes::from_static(b"{}"),
             compression: true,
+            cookies: None,
             redirects: Redirects::default(),
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),

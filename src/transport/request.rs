@@ -12,7 +12,7 @@ use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
 
-use super::{Attempt, coding};
+use super::{Attempt, coding, cookies};
 
 /// HTML standard, section 9.2.4.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -35,6 +35,9 @@ pub(super) fn build(attempt: &Attempt) -> Result<Request<Full<Bytes>>, Error> {
     headers.entry(USER_AGENT).or_insert(AGENT);
     if let Some(codings) = coding::accepted().filter(|_| attempt.compression) {
         headers.entry(ACCEPT_ENCODING).or_insert(codings);
+    }
+    if let Some(jar) = &attempt.cookies {
+        cookies::add(&mut headers, &**jar, &attempt.target);
     }
     // How the body is delimited is nobody's choice.
     headers.remove(CONTENT_LENGTH);
