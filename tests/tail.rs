@@ -364,7 +364,7 @@ fn a_reader_of_standard_error_that_goes_away_is_no_trouble() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 16] = [
         &["--no-such-option"],
         &["http://localhost/", "surplus"],
         &["-n", "0"],
