@@ -8,6 +8,10 @@ use std::error::Error as StdError;
 use bytes::Bytes;
 use codings::{CODINGS, Coding};
 use http::Response;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
 use sseclient::{Delivery, Error, ErrorKind, EventStream, State};
 use support::{OPEN, Server, follow, header, short, stream, within};
 use tokio::io::AsyncWriteExt;
@@ -220,6 +224,38 @@ async fn a_body_that_is_corrupt_or_cut_off_is_worth_another_try_and_says_why_aft
             assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{}: {what}", coding.name);
             assert!(error.to_string().contains(says), "{}: {what}: {error}", coding.name);
             assert!(error.source().is_some(), "{}: {what}", coding.name);
+        }
+    }
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 200,
+        rng_seed: RngSeed::Fixed(0x5353_4521),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn damage_anywhere_is_an_end_and_no_panic(
+        damage in vec((any::<Index>(), any::<u8>()), 1..4),
+        cut in any::<Index>(),
+        size in 1..200_usize,
+    ) {
+        for coding in CODINGS {
+            let (_, mut body) = some_events(coding);
+            for (place, byte) in &damage {
+                let place = place.index(body.len());
+                body[place] = *byte;
+            }
+            body.truncate(cut.index(body.len()) + 1);
+            let chunks = body.chunks(size).map(<[u8]>::to_vec).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let (_, error) = runtime.block_on(async { within(events(coding.name, chunks)).await });
+            prop_assert!(error.is_none_or(|error| error.kind() == ErrorKind::Body));
         }
     }
 }

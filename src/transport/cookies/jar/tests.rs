@@ -1,6 +1,9 @@
 //! Which cookies are kept, and where they are sent.
 
 use http::header::HeaderValue;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, prop_assert, prop_assert_eq, proptest};
+use proptest::test_runner::RngSeed;
 
 use super::*;
 
@@ -138,6 +141,39 @@ fn a_server_cannot_fill_the_jar() {
     }
     let kept = jar.kept();
     assert_eq!((kept.order.len(), kept.store.iter_any().count()), (3000, 3000));
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 500,
+        rng_seed: RngSeed::Fixed(0x5353_4521),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn whatever_a_server_sets_the_jar_is_in_order(cookies in vec(set_cookie(), 0..8)) {
+        let jar = Jar::default();
+        let cookies: Vec<_> = cookies.iter().map(String::as_str).collect();
+        set(&jar, "http://www.a.de/x/y", &cookies);
+        let sent = sent(&jar, "http://www.a.de/x/y");
+        prop_assert!(HeaderValue::from_str(&sent).is_ok());
+        let kept = jar.kept();
+        prop_assert_eq!(kept.order.len(), kept.store.iter_any().count());
+    }
+}
+
+/// Attributes that mean something, with values that may not.
+fn set_cookie() -> impl Strategy<Value = String> {
+    let name = "(domain|path|expires|max-age|secure|httponly|Domain|x)";
+    let value = "(|/|/x|de|a\\.de|\\.a\\.de|www\\.a\\.de|-?[0-9]{1,20}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{8} GMT|[ -~]{0,12})";
+    ("[a-c]{0,1}=[ -~]{0,8}", vec((name, value), 0..4)).prop_map(|(pair, attributes)| {
+        let attributes = attributes.into_iter().map(|(name, value)| format!("; {name}={value}"));
+        pair + &attributes.collect::<String>()
+    })
 }
 
 #[test]
