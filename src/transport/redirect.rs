@@ -118,7 +118,8 @@ fn safe(headers: &HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-#[cfg(test)]
+// Most of them are about https.
+#[cfg(all(test, feature = "tls"))]
 mod tests {
     use std::time::Duration;
 
