@@ -39,5 +39,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     // The stream has ended without the mark: why, is known to the subscription.
     let reason = answer.close_reason();
-    Err(reason.map_or("no reason".to_owned(), |reason| reason.to_string()).into())
+    Err(reason.map_or_else(String::new, |reason| reason.to_string()).into())
 }

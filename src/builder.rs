@@ -21,7 +21,7 @@ use crate::retry::ReconnectPolicy;
 use crate::store::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
 use crate::target::{self, Target};
-use crate::transport::{self, BoxFuture, Connect};
+use crate::transport::{self, BoxFuture, Connect, Cookies};
 
 /// One stream, before it is built.
 ///
@@ -136,6 +136,27 @@ impl StreamBuilder {
     /// `Last-Event-ID`, and what describes the body. Those of your own do not, whatever they are.
     pub fn redirects(self, redirects: Redirects) -> Self {
         self.set(|config| Arc::make_mut(&mut config.request).redirects = redirects)
+    }
+
+    /// Sends a cookie with every request, beside those that were set before it, by this or as the header `Cookie`.
+    /// Treated as a secret, like other headers: it does not go along to another origin. A name that is no token and a
+    /// value that no cookie can have (with whitespace, a comma, a semicolon, or anything but ASCII) are an error when the
+    /// stream is built.
+    pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.try_set(|config| Arc::make_mut(&mut config.request).add_cookie(name.as_ref(), value.as_ref()))
+    }
+
+    /// The jar of the client.
+    pub(crate) fn cookies(self, jar: Option<Arc<dyn Cookies>>) -> Self {
+        self.set(|config| Arc::make_mut(&mut config.request).cookies = jar)
+    }
+
+    /// Whether to ask the server for a compressed stream (`Accept-Encoding`), in the codings whose features are enabled:
+    /// `gzip`, `brotli`, `zstd`. On by default. A header of your own goes before it. What comes is decompressed in any
+    /// case, event by event if the server flushes each.
+    #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+    pub fn compression(self, wanted: bool) -> Self {
+        self.set(|config| Arc::make_mut(&mut config.request).compression = wanted)
     }
 
     /// Sends `Authorization: Bearer …` (RFC 6750).

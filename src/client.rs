@@ -11,6 +11,9 @@ use crate::filter::Filter;
 use crate::subscription::Subscription;
 #[cfg(feature = "tls")]
 use crate::tls_version::TlsVersion;
+use crate::transport::Cookies;
+#[cfg(feature = "cookies")]
+use crate::transport::Jar;
 use crate::transport::{Connect, Network, NetworkSettings};
 #[cfg(feature = "tls")]
 use crate::transport::{Tls, TlsSettings};
@@ -55,6 +58,7 @@ where
 #[derive(Clone)]
 pub struct Client {
     connector: Arc<dyn Connect>,
+    cookies: Option<Arc<dyn Cookies>>,
 }
 
 impl Client {
@@ -74,12 +78,13 @@ impl Client {
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
-        StreamBuilder::new(Arc::clone(&self.connector), url.try_into().map_err(Into::into))
+        let stream = StreamBuilder::new(Arc::clone(&self.connector), url.try_into().map_err(Into::into));
+        stream.cookies(self.cookies.clone())
     }
 
     #[cfg(test)]
     pub(crate) fn with_connector(connector: Arc<dyn Connect>) -> Self {
-        Self { connector }
+        Self { connector, cookies: None }
     }
 }
 
@@ -105,6 +110,8 @@ pub struct ClientBuilder {
     tls: TlsSettings,
     #[cfg(feature = "http2")]
     http2_prior_knowledge: bool,
+    #[cfg(feature = "cookies")]
+    cookies: bool,
 }
 
 impl ClientBuilder {
@@ -113,6 +120,19 @@ impl ClientBuilder {
     #[cfg(feature = "http2")]
     pub fn http2_prior_knowledge(self, known: bool) -> Self {
         Self { http2_prior_knowledge: known, ..self }
+    }
+
+    /// Whether to keep the cookies that servers set, and to send them with every request that they are meant for (RFC
+    /// 6265): by all streams of the client, with each reconnection (which a load balancer may need to find the same
+    /// server again), and with each redirect. Off by default. Each client that is built has a jar of its own, in memory.
+    ///
+    /// Cookies of the caller's own ([`cookie`](StreamBuilder::cookie), or the header `Cookie`) come first, and replace
+    /// those of the same name. A server can set up to 50 of a domain, of 4 KiB each, and all of them 3,000; the oldest
+    /// make room. 8 KiB of them are sent at most. A cookie for a whole top-level domain is refused; for other public
+    /// suffixes (`co.uk`, say) there is no list, so do not share a client between sites that must not know each other.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(self, keep: bool) -> Self {
+        Self { cookies: keep, ..self }
     }
 
     /// The client.
@@ -124,7 +144,13 @@ impl ClientBuilder {
         );
         #[cfg(feature = "http2")]
         let connector = connector.http2_prior_knowledge(self.http2_prior_knowledge);
-        Client { connector: Arc::new(connector) }
+        Client {
+            connector: Arc::new(connector),
+            #[cfg(feature = "cookies")]
+            cookies: self.cookies.then(|| Arc::new(Jar::default()) as _),
+            #[cfg(not(feature = "cookies"))]
+            cookies: None,
+        }
     }
 }
 

@@ -77,11 +77,11 @@ pub enum ErrorKind {
     TooManyRedirects,
     /// 200, but not `text/event-stream`.
     ContentType,
-    /// 200, but encoded (compressed), which was not asked for.
+    /// 200, but encoded (compressed) in a way that this build does not decode.
     ContentEncoding,
     /// The open stream was silent for longer than the idle timeout.
     IdleTimeout,
-    /// The open stream broke off.
+    /// The open stream broke off, or its compression is corrupt.
     Body,
     /// The server ended the stream.
     EndOfStream,

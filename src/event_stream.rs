@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::delivery::{Delivery, Gap};
 use crate::error::{Error, ErrorKind};
-use crate::transport::{MAX_ERROR_BODY, Verdict, refusal, verdict};
+use crate::transport::{self, Decoding, MAX_ERROR_BODY, Verdict, refusal, verdict};
 use crate::wire::{Decoder, Frame};
 
 /// The events of one response that you have already: an LLM's answer, a request made with reqwest.
@@ -42,9 +42,15 @@ use crate::wire::{Decoder, Frame};
 /// # }
 /// ```
 pub struct EventStream<B> {
-    body: Pin<Box<B>>,
+    body: Encoded<B>,
     decoder: Decoder,
     ended: bool,
+}
+
+/// A body, and what takes its content coding off, if it has one.
+struct Encoded<B> {
+    body: Pin<Box<B>>,
+    decoding: Option<Box<Decoding>>,
 }
 
 impl<B> EventStream<B>
@@ -54,11 +60,16 @@ where
 {
     /// Reads a body as an event stream, whatever response it came with.
     pub fn new(body: B) -> Self {
-        Self { body: Box::pin(body), decoder: Decoder::new(), ended: false }
+        Self::decoding(Encoded { body: Box::pin(body), decoding: None })
+    }
+
+    fn decoding(body: Encoded<B>) -> Self {
+        Self { body, decoder: Decoder::new(), ended: false }
     }
 
     /// Reads a response's body, if it is an event stream: status 200, content type
-    /// `text/event-stream`, no content encoding.
+    /// `text/event-stream`, no content encoding but those whose features are enabled (`gzip`, `brotli`, `zstd`). To ask
+    /// for one is your request's business.
     ///
     /// # Errors
     ///
@@ -70,13 +81,15 @@ where
     ///
     /// Dropping the future drops the response.
     pub async fn from_response(response: Response<B>) -> Result<Self, Error> {
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        let decoding = transport::take_coding(&mut head.headers);
+        let body = Encoded { body: Box::pin(body), decoding };
         let kind = match verdict(head.status, &head.headers) {
-            Verdict::Accept => return Ok(Self::new(body)),
+            Verdict::Accept => return Ok(Self::decoding(body)),
             Verdict::Stop => ErrorKind::Status,
             Verdict::Refuse(kind) => kind,
         };
-        let body = error_body(Box::pin(body)).await;
+        let body = body.beginning().await;
         Err(refusal(kind, head.status, head.headers, body))
     }
 
@@ -103,7 +116,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Body`] when the body fails; nothing comes after it.
+    /// [`ErrorKind::Body`] when the body fails, or cannot be decompressed; nothing comes after it.
     ///
     /// # Cancel safety
     ///
@@ -120,17 +133,12 @@ where
             if self.ended {
                 return Poll::Ready(None);
             }
-            match std::task::ready!(self.body.as_mut().poll_frame(cx)) {
+            match std::task::ready!(self.body.poll_data(cx)) {
                 None => self.ended = true,
-                Some(Ok(frame)) => {
-                    if let Ok(mut data) = frame.into_data() {
-                        // Bytes pass through; another buffer is copied once.
-                        self.decoder.push(data.copy_to_bytes(data.remaining()));
-                    }
-                }
+                Some(Ok(data)) => self.decoder.push(data),
                 Some(Err(error)) => {
                     self.ended = true;
-                    return Poll::Ready(Some(Err(Error::with_source(ErrorKind::Body, "the body broke off", error))));
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
         }
@@ -149,6 +157,46 @@ where
             }
         }
     }
+}
+
+impl<B> Encoded<B>
+where
+    B: Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// The next bytes without their coding.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let Self { body, decoding } = self;
+        match decoding {
+            None => poll_data(body.as_mut(), cx),
+            Some(decoding) => decoding.poll_data(cx, |cx| poll_data(body.as_mut(), cx)),
+        }
+    }
+
+    /// The beginning of the body of a refused response; a failure of its own says no more than the status.
+    async fn beginning(mut self) -> Bytes {
+        let mut beginning = BytesMut::new();
+        while beginning.len() < MAX_ERROR_BODY {
+            let Some(Ok(data)) = poll_fn(|cx| self.poll_data(cx)).await else { break };
+            let room = MAX_ERROR_BODY - beginning.len();
+            beginning.put(data.take(room));
+        }
+        beginning.freeze()
+    }
+}
+
+/// The next bytes as they came; none for trailers.
+fn poll_data<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>
+where
+    B: Body,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let frame = std::task::ready!(body.poll_frame(cx));
+    Poll::Ready(frame.map(|frame| {
+        let frame = frame.map_err(|error| Error::with_source(ErrorKind::Body, "the body broke off", error))?;
+        // Bytes pass through; another buffer is copied once.
+        Ok(frame.into_data().map(|mut data| data.copy_to_bytes(data.remaining())).unwrap_or_default())
+    }))
 }
 
 impl<S, D, E> EventStream<StreamBody<S>>
@@ -201,17 +249,4 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<BodyFrame<D>, E>>> {
         self.project().stream.poll_next(cx).map(|chunk| chunk.map(|chunk| chunk.map(BodyFrame::data)))
     }
-}
-
-/// The beginning of the body of a refused response; a failure of its own says no more than the status.
-async fn error_body<B: Body>(mut body: Pin<Box<B>>) -> Bytes {
-    let mut beginning = BytesMut::new();
-    while beginning.len() < MAX_ERROR_BODY {
-        let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await else { break };
-        if let Ok(data) = frame.into_data() {
-            let room = MAX_ERROR_BODY - beginning.len();
-            beginning.put(data.take(room));
-        }
-    }
-    beginning.freeze()
 }

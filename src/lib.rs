@@ -104,10 +104,14 @@
 //!
 //! # Secrets
 //!
-//! Header values that you set, userinfo and query values never appear in `Debug`, logs or errors.
+//! Header values and cookies that you set, what a cookie jar holds, userinfo and query values never appear in `Debug`, logs or errors.
 //!
 //! # Features
 //!
+//! - `gzip`, `brotli`, `zstd`: streams that servers compress, each asked for and decoded in its coding
+//!   ([`StreamBuilder`]`::compression`), event by event if the server flushes each. Off by default.
+//! - `cookies`: a jar for each client that wants one ([`ClientBuilder`]`::cookies`). Off by default; fixed cookies
+//!   ([`StreamBuilder::cookie`]) need no feature.
 //! - `tls` (default): https with rustls, ring, and the platform's certificate verifier. Without it an
 //!   https URL is a typed error when the stream is built.
 //! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring; it wins where both are on.

@@ -1,13 +1,15 @@
 //! [`Request`]: what attempts ask for, where, and with which headers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::error::Error;
 use crate::redirects::Redirects;
 use crate::target::Target;
-use crate::transport;
+use crate::transport::{self, Cookies};
 
 /// What a caller asks for: replaced as a whole when it changes.
 ///
@@ -22,11 +24,16 @@ pub(crate) struct Request {
     /// Sent with each attempt.
     body: Option<Bytes>,
     pub(crate) redirects: Redirects,
+    /// Whether to ask for the content codings that this build decodes.
+    pub(crate) compression: bool,
+    /// The jar of the client, if it has one.
+    pub(crate) cookies: Option<Arc<dyn Cookies>>,
 }
 
 impl Request {
     pub(crate) fn new(target: Target) -> Self {
-        Self { method: None, target, headers: HeaderMap::new(), body: None, redirects: Redirects::default() }
+        let (headers, redirects) = (HeaderMap::new(), Redirects::default());
+        Self { method: None, target, headers, body: None, redirects, compression: true, cookies: None }
     }
 
     /// `POST` with a body and `GET` without one, unless the caller has said otherwise.
@@ -78,6 +85,18 @@ impl Request {
         self.overrule(&name);
         self.headers.append(name, value);
         Ok(())
+    }
+
+    /// Adds a cookie to those that the caller has set.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or there would be too many headers.
+    pub(crate) fn add_cookie(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let cookie = transport::cookie(name, value)?;
+        // What consists of header values is one.
+        let cookies = transport::joined_cookies(&self.headers, cookie.as_bytes()).unwrap_or(cookie);
+        self.set(COOKIE, cookies)
     }
 
     /// Sets a header that the caller has not set.

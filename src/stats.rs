@@ -18,7 +18,7 @@ pub struct Stats {
     pub events: u64,
     /// Comments, while somebody listened to them: otherwise they are skipped unread.
     pub comments: u64,
-    /// Bytes of response bodies.
+    /// Bytes of response bodies, decompressed.
     pub bytes: u64,
     /// Attempts to connect.
     pub attempts: u64,

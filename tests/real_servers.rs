@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use futures_core::Stream as _;
 use http::Version;
+#[cfg(feature = "cookies")]
+use sseclient::Resume;
 use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, EventStream, Filter, Gap, State, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -137,6 +139,43 @@ async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
     let stranger = Client::builder().proxy(&format!("socks5h://{}", microsocks.address)).expect("a proxy").build();
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
+}
+
+/// Two servers that know nothing of each other: only a cookie, kept over reconnections, leads back to the same one.
+#[cfg(feature = "cookies")]
+#[tokio::test]
+#[ignore = "needs haproxy and node; run by .ci/run"]
+async fn a_cookie_leads_every_reconnection_back_to_the_same_server_behind_haproxy() {
+    let servers = [Server::node(), Server::node()];
+    let haproxy = Proxy::haproxy(servers.each_ref().map(|server| server.subscribe));
+    for (number, server) in servers.iter().enumerate() {
+        let mut publisher = Publisher::connect(server.publish).await;
+        publisher.publish("name", ["one", "two"][number]).await;
+    }
+    // Ten clients that keep cookies, and one that does not and is sent to both in turn.
+    for (keeps, clients) in [(true, 10), (false, 1)] {
+        for _ in 0..clients {
+            let names = names_of_servers(&Client::builder().cookies(keeps).build(), haproxy.address).await;
+            assert_eq!(names.iter().all(|name| *name == names[0]), keeps, "{names:?}");
+        }
+    }
+}
+
+/// Which server answers, with six reconnections.
+#[cfg(feature = "cookies")]
+async fn names_of_servers(client: &Client, address: SocketAddr) -> Vec<String> {
+    let handle = client.stream(format!("http://{address}/subscribe")).build().expect("a valid stream");
+    let mut events = handle.subscribe("name");
+    handle.connect();
+    let mut names = Vec::new();
+    while names.len() < 7 {
+        let delivery = timeout(PATIENCE, events.recv()).await.expect("events come");
+        if let Some(Delivery::Event(event)) = delivery {
+            names.push(event.data().to_owned());
+            handle.reconnect_from(Resume::Fresh).expect("an open stream");
+        }
+    }
+    names
 }
 
 /// The proxy says no, and the error says that it was the proxy.

@@ -364,7 +364,7 @@ fn a_reader_of_standard_error_that_goes_away_is_no_trouble() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let cases: [&[&str]; 16] = [
+    let cases: [&[&str]; 18] = [
         &["--no-such-option"],
         &["http://localhost/", "surplus"],
         &["-n", "0"],
@@ -373,6 +373,8 @@ fn wrong_usage_exits_with_2() {
         &["--connect-timeout", "soon"],
         &["--max-event-size", "0"],
         &["--query", "no equals sign"],
+        &["--cookie", "no equals sign"],
+        &["http://localhost/", "--cookie", "a=b; c=d"],
         &["--user", "a:b", "--bearer", "c"],
         &["http://localhost/", "-H", "no colon"],
         &["http://localhost/", "-H", "bad name: x"],
@@ -420,6 +422,10 @@ fn the_request_carries_what_the_options_say() {
         "a=b c",
         "--query",
         "d=e&f",
+        "--cookie",
+        "g=h",
+        "--cookie",
+        "i=j",
     ]);
     let connection = server.accept();
     assert_eq!(connection.request_line(), "GET /stream?a=b%20c&d=e%26f HTTP/1.1");
@@ -430,9 +436,20 @@ fn the_request_carries_what_the_options_say() {
         ("x-two", "two: 2"),
         ("last-event-id", "41"),
         ("authorization", "Bearer s3cret"),
+        ("cookie", "g=h; i=j"),
     ];
     for (name, value) in expected {
         assert_eq!(connection.header(name), Some(value), "{}", connection.head);
+    }
+}
+
+#[cfg(feature = "gzip")]
+#[test]
+fn a_compressed_stream_is_asked_for_only_when_it_is_wanted() {
+    let server = Server::start();
+    for (options, wanted) in [(&["--compressed"][..], true), (&[], false)] {
+        let _tail = Tail::start(&[&[&*server.url], options].concat());
+        assert_eq!(server.accept().header("accept-encoding").is_some(), wanted);
     }
 }
 

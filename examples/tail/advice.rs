@@ -44,13 +44,15 @@ fn advice(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Status => status_advice(error),
         ErrorKind::InvalidUrl => "give a URL like https://example.com/stream",
-        ErrorKind::InvalidHeader => "check what -H, --user and --bearer carry",
+        ErrorKind::InvalidHeader => "check what -H, --cookie, --user and --bearer carry",
         ErrorKind::InvalidConfig => "check the options that set up the client",
         ErrorKind::Unsupported => "use a scheme and features that this build has",
         ErrorKind::Redirect => "give the URL that it points to, if you trust it",
         ErrorKind::TooManyRedirects => "look for a loop between the servers",
         ErrorKind::ContentType => "check the URL: this is not an event stream",
-        ErrorKind::ContentEncoding => "have the server send the stream uncompressed",
+        ErrorKind::ContentEncoding => {
+            "have the server send the stream uncompressed, or build this with gzip, brotli and zstd"
+        }
         ErrorKind::Tls => {
             "check the certificates, trust the server's issuer with --cacert, or give one of your own with --cert"
         }

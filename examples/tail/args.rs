@@ -64,7 +64,7 @@ pub(crate) struct Args {
     pub(crate) bearer: Option<String>,
 
     /// Append this to the URL's query, encoded; may be given more than once.
-    #[arg(long, value_name = "K=V", value_parser = query)]
+    #[arg(long, value_name = "K=V", value_parser = pair)]
     pub(crate) query: Vec<(String, String)>,
 
     /// Go through this proxy, whatever the environment says: http://, https:// or socks5://[USER:PASS@]HOST[:PORT].
@@ -75,6 +75,15 @@ pub(crate) struct Args {
     #[cfg(unix)]
     #[arg(long, value_name = "PATH", conflicts_with = "proxy")]
     pub(crate) unix_socket: Option<std::path::PathBuf>,
+
+    /// Send this cookie; may be given more than once.
+    #[arg(long = "cookie", value_name = "K=V", value_parser = pair)]
+    pub(crate) cookies: Vec<(String, String)>,
+
+    /// Ask for a compressed stream.
+    #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+    #[arg(long)]
+    pub(crate) compressed: bool,
 
     /// Trust the certificates in this PEM file instead of the platform's.
     #[cfg(feature = "tls")]
@@ -125,7 +134,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-fn query(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected K=V")?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -90,6 +90,13 @@ fn open(args: &Args, url: String) -> Result<Handle, Failure> {
     for (key, value) in &args.query {
         stream = stream.query(key, value);
     }
+    for (name, value) in &args.cookies {
+        stream = stream.cookie(name, value);
+    }
+    #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+    {
+        stream = stream.compression(args.compressed);
+    }
     if let Some((user, password)) = &args.user {
         stream = stream.basic_auth(user, password);
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::response_head::ResponseHead;
 use crate::retry;
 use crate::state::CloseReason;
-use crate::transport::{self, Attempt, BoxFuture, Connect, Dialed, Exchange};
+use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::command::Asked;
@@ -198,22 +198,22 @@ impl Actor {
             Progress::WaitOver => self.handle(Input::Dial),
             Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
-            Progress::Dialed(Ok(Dialed::Open { head, exchange })) => {
+            Progress::Dialed(Ok(Dialed::Open { head, body })) => {
                 // Told before the next response is read: a gap has its place before the first event.
                 let flow = match self.sieve.has_seam() {
                     true => self.replaced(head),
                     false => self.handle(Input::Accepted(head)),
                 };
-                self.read(exchange);
+                self.read(body);
                 flow
             }
             Progress::Dialed(Err(cause)) => {
                 self.shared.count(|counters| counters.failed(&cause));
                 self.ended(cause)
             }
-            Progress::Succeeded(Ok(Dialed::Open { head, exchange })) => {
+            Progress::Succeeded(Ok(Dialed::Open { head, body })) => {
                 let flow = self.replaced(head);
-                self.read(exchange);
+                self.read(body);
                 flow
             }
             Progress::Succeeded(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
@@ -237,12 +237,12 @@ impl Actor {
         self.handle(Input::Loaded { lost })
     }
 
-    fn read(&mut self, exchange: Box<Exchange>) {
+    fn read(&mut self, body: Box<Body>) {
         let config = self.session.config();
         let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
         // The response before may have been dropped while readers were waited for.
         self.shared.hub.relief().end();
-        let reading = Box::new(Reading::new(exchange, decoder, config.idle_timeout));
+        let reading = Box::new(Reading::new(body, decoder, config.idle_timeout));
         self.phase = Phase::Reading { reading, successor: None };
     }
 

@@ -12,7 +12,7 @@ use crate::config::EVENTS_PER_TURN;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Hub, Publisher};
-use crate::transport::Exchange;
+use crate::transport::Body;
 use crate::wire::{Decoder, EventFrame, Frame};
 
 use super::Shared;
@@ -66,16 +66,16 @@ impl Counts {
 
 /// An open response being read.
 pub(super) struct Reading {
-    exchange: Box<Exchange>,
+    body: Box<Body>,
     decoder: Decoder,
     /// The decoder has nothing to give until more is pushed.
     drained: bool,
-    /// The exchange was asked in this very poll of the task and had nothing more: it will wake the task. Holds
+    /// The body was asked in this very poll of the task and had nothing more: it will wake the task. Holds
     /// for this poll only (see [`unpark`](Self::unpark)): later, it may have done so already.
     parked: bool,
     /// An event has come that was no repeat.
     begun: bool,
-    /// Nothing more will come from the exchange, but the decoder may hold frames.
+    /// Nothing more will come from the body, but the decoder may hold frames.
     end: Option<Error>,
     /// Frames published since the hub was last asked whether anybody is far behind.
     unchecked: usize,
@@ -85,10 +85,10 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(exchange: Box<Exchange>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
+    pub(super) fn new(body: Box<Body>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
         let idle = idle_timeout.map(Idle::new);
         let (begun, parked, end, patience) = (false, false, None, None);
-        Self { exchange, decoder, drained: true, parked, begun, end, unchecked: 0, patience, idle }
+        Self { body, decoder, drained: true, parked, begun, end, unchecked: 0, patience, idle }
     }
 
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
@@ -119,7 +119,7 @@ impl Reading {
                 turn.cut_off = self.decoder.is_in_block();
                 break;
             }
-            match self.exchange.poll_data(cx) {
+            match self.body.poll_data(cx) {
                 Poll::Pending if turn.counts.bytes > 0 || published > 0 => {
                     self.parked = true;
                     break;
@@ -148,7 +148,7 @@ impl Reading {
         }
     }
 
-    /// What comes next is another poll of the task: the exchange has to be asked in it, whatever it said before.
+    /// What comes next is another poll of the task: the body has to be asked in it, whatever it said before.
     pub(super) fn unpark(&mut self) {
         self.parked = false;
     }

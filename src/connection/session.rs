@@ -260,6 +260,8 @@ impl Session {
             target: request.target().clone(),
             headers,
             body: request.body(),
+            compression: request.compression,
+            cookies: request.cookies.clone(),
             redirects: request.redirects,
             connect_timeout: self.config.connect_timeout,
             response_timeout: self.config.response_timeout,

@@ -1,6 +1,9 @@
 //! HTTP: from a [`Target`] and headers to an open response. Does not know that events exist.
 
+mod body;
+mod coding;
 mod connect;
+mod cookies;
 mod custom;
 mod exchange;
 #[cfg(feature = "http2")]
@@ -33,9 +36,14 @@ use crate::redirects::Redirects;
 use crate::response_head::ResponseHead;
 use crate::target::Target;
 
+pub(crate) use self::body::Body;
+pub(crate) use self::coding::{Decoding, take as take_coding};
 pub(crate) use self::connect::{Instead, Network, NetworkSettings};
+#[cfg(feature = "cookies")]
+pub(crate) use self::cookies::Jar;
+pub(crate) use self::cookies::{Cookies, cookie, joined as joined_cookies};
 pub(crate) use self::custom::Custom;
-pub(crate) use self::exchange::Exchange;
+use self::exchange::Exchange;
 #[cfg(feature = "http2")]
 use self::http2::Lease;
 #[cfg(feature = "http2")]
@@ -136,6 +144,10 @@ pub(crate) struct Attempt {
     /// All of the request's headers but `Host`.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether to ask for the content codings that this build decodes.
+    pub(crate) compression: bool,
+    /// What adds cookies to each request, and takes them from each response.
+    pub(crate) cookies: Option<Arc<dyn Cookies>>,
     pub(crate) redirects: Redirects,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
@@ -144,7 +156,7 @@ pub(crate) struct Attempt {
 /// What an attempt that reached a verdict led to.
 pub(crate) enum Dialed {
     /// The event stream is open.
-    Open { head: ResponseHead, exchange: Box<Exchange> },
+    Open { head: ResponseHead, body: Box<Body> },
     /// 204: the server asks us to stop.
     NoContent,
 }
@@ -162,21 +174,25 @@ pub(crate) enum Dialed {
 pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> Result<Dialed, Error> {
     let mut redirects = 0;
     loop {
-        let (head, mut exchange) = ask(&*connector, &attempt).await?;
+        let (mut head, exchange) = ask(&*connector, &attempt).await?;
+        if let Some(jar) = &attempt.cookies {
+            jar.take(&attempt.target, &head.headers);
+        }
+        let mut body = Body::new(exchange, &mut head.headers);
         match verdict(head.status, &head.headers) {
             Verdict::Accept => {
                 let head = ResponseHead::new(attempt.target.uri().clone(), head.status, head.version, &head.headers);
-                return Ok(Dialed::Open { head, exchange: Box::new(exchange) });
+                return Ok(Dialed::Open { head, body: Box::new(body) });
             }
             Verdict::Stop => return Ok(Dialed::NoContent),
             Verdict::Refuse(ErrorKind::Redirect) => {
                 if let Err(refused) = redirect::follow(&mut attempt, &head, redirects) {
-                    let body = error_body(&mut exchange).await;
+                    let body = error_body(&mut body).await;
                     return Err(redirect::refusal(refused, &attempt, head, body));
                 }
             }
             Verdict::Refuse(kind) => {
-                let body = error_body(&mut exchange).await;
+                let body = error_body(&mut body).await;
                 return Err(refusal(kind, head.status, head.headers, body));
             }
         }
@@ -228,15 +244,15 @@ fn through(proxy: Option<&Proxy>) -> String {
 
 /// The beginning of the body of a refused response: bounded in size and time, and never a failure of
 /// its own.
-async fn error_body(exchange: &mut Exchange) -> Bytes {
-    let mut body = BytesMut::new();
+async fn error_body(body: &mut Body) -> Bytes {
+    let mut beginning = BytesMut::new();
     let read = async {
-        while body.len() < MAX_ERROR_BODY {
-            let Some(Ok(data)) = std::future::poll_fn(|cx| exchange.poll_data(cx)).await else { break };
-            body.extend_from_slice(&data[..data.len().min(MAX_ERROR_BODY - body.len())]);
+        while beginning.len() < MAX_ERROR_BODY {
+            let Some(Ok(data)) = std::future::poll_fn(|cx| body.poll_data(cx)).await else { break };
+            beginning.extend_from_slice(&data[..data.len().min(MAX_ERROR_BODY - beginning.len())]);
         }
     };
     // Too late: what has come is what there is.
     let _ = timeout(ERROR_BODY_TIME, read).await;
-    body.freeze()
+    beginning.freeze()
 }

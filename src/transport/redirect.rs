@@ -118,7 +118,8 @@ fn safe(headers: &HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-#[cfg(test)]
+// Most of them are about https.
+#[cfg(all(test, feature = "tls"))]
 mod tests {
     use std::time::Duration;
 
@@ -147,6 +148,8 @@ mod tests {
             target: Target::parse(url.parse().unwrap()).unwrap(),
             headers,
             body: Bytes::from_static(b"{}"),
+            compression: true,
+            cookies: None,
             redirects: Redirects::default(),
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 #[cfg(feature = "http2")]
 use http::Version;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderMap, Method, Request};
 use http_body_util::Full;
@@ -15,7 +15,7 @@ use http_body_util::Full;
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
-use super::Attempt;
+use super::{Attempt, coding, cookies};
 
 /// HTML standard, section 9.2.4.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -40,13 +40,7 @@ pub(super) enum Form {
 pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>>, Error> {
     let invalid =
         |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
-    let mut headers = attempt.headers.clone();
-    headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
-    headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
-    headers.entry(USER_AGENT).or_insert(AGENT);
-    // How the body is delimited is nobody's choice.
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(TRANSFER_ENCODING);
+    let mut headers = headers(attempt);
     let mut request = Request::new(Full::new(attempt.body.clone()));
     *request.method_mut() = attempt.method.clone();
     match form {
@@ -69,6 +63,24 @@ pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>
     }
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// What the caller set, the defaults, the codings that can be decoded, and the jar's cookies.
+fn headers(attempt: &Attempt) -> HeaderMap {
+    let mut headers = attempt.headers.clone();
+    headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
+    headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
+    headers.entry(USER_AGENT).or_insert(AGENT);
+    if let Some(codings) = coding::accepted().filter(|_| attempt.compression) {
+        headers.entry(ACCEPT_ENCODING).or_insert(codings);
+    }
+    if let Some(jar) = &attempt.cookies {
+        cookies::add(&mut headers, &**jar, &attempt.target);
+    }
+    // How the body is delimited is nobody's choice.
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    headers
 }
 
 fn name_host(headers: &mut HeaderMap, target: &Target) -> Result<(), http::Error> {

@@ -7,6 +7,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::error::{Error, ErrorKind};
 
+use super::coding;
+
 /// How much of the body of a refused response is kept: enough for any message meant for people.
 pub(crate) const MAX_ERROR_BODY: usize = 8 * 1024;
 
@@ -50,7 +52,8 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
             format!("the server answered 200 with {}, not text/event-stream", shown(CONTENT_TYPE))
         }
         ErrorKind::ContentEncoding => {
-            format!("the server answered 200 with {}, which was not asked for", shown(CONTENT_ENCODING))
+            let shown = shown(CONTENT_ENCODING);
+            format!("the server answered 200 with {shown}, which is not decoded here: see the crate's features")
         }
         ErrorKind::Redirect => format!("the server answered {status}: a redirect, which is not followed here"),
         _ => format!("the server answered {status}"),
@@ -67,12 +70,9 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A coding that nobody asked for would be read as a stream of nonsense.
+/// A coding that is not decoded would be read as a stream of nonsense. One that is has been taken out.
 fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
-        let coding = value.as_bytes().trim_ascii();
-        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
-    })
+    coding::codings(headers).next().is_some()
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
             (302, &[], Verdict::Refuse(ErrorKind::Status)),
             (304, &[location], Verdict::Refuse(ErrorKind::Status)),
             (503, &[stream], Verdict::Refuse(ErrorKind::Status)),
-            (200, &[stream, ("content-encoding", "gzip")], Verdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[stream, ("content-encoding", "compress")], Verdict::Refuse(ErrorKind::ContentEncoding)),
             (200, &[stream, ("content-encoding", "identity")], Verdict::Accept),
         ] {
             assert_eq!(of(status, headers), expected, "{status} {headers:?}");

@@ -1,5 +1,6 @@
 //! Counts what the process has allocated: for a test that is alone in its file.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 // A global allocator cannot be written without; this one only counts and hands on.
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 
@@ -11,20 +12,28 @@ struct Counting;
 /// How many bytes there are now.
 pub static LIVE: AtomicIsize = AtomicIsize::new(0);
 
+/// The most that there have been.
+pub static PEAK: AtomicIsize = AtomicIsize::new(0);
+
+fn grow(bytes: isize) {
+    let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+    PEAK.fetch_max(live, Relaxed);
+}
+
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Relaxed);
+        grow(layout.size() as isize);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Relaxed);
+        grow(layout.size() as isize);
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        LIVE.fetch_add(new_size as isize - layout.size() as isize, Relaxed);
+        grow(new_size as isize - layout.size() as isize);
         unsafe { System.realloc(block, layout, new_size) }
     }
 

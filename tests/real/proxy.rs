@@ -46,6 +46,7 @@ impl Proxy {
     }
 
     /// HAProxy in front of two servers.
+    #[cfg(feature = "cookies")]
     pub(crate) fn haproxy(servers: [SocketAddr; 2]) -> Self {
         Self::start("haproxy", |prefix, port| {
             let configuration = include_str!("haproxy.cfg")

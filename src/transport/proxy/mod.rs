@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::target::{Target, Userinfo, split_userinfo};
 
 use super::request::{basic_authorization, header};
-use super::{Exchange, Io, error_body};
+use super::{Body, Exchange, Io, error_body};
 
 use self::environment::Environment;
 
@@ -158,8 +158,8 @@ impl Proxy {
     /// The answer to a request that the proxy was to forward, if that is not the proxy's own refusal.
     pub(super) async fn answered(&self, outcome: Result<(Parts, Exchange), Error>) -> Result<(Parts, Exchange), Error> {
         match outcome {
-            Ok((head, mut exchange)) if head.status == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                let body = error_body(&mut exchange).await;
+            Ok((mut head, exchange)) if head.status == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                let body = error_body(&mut Body::new(exchange, &mut head.headers)).await;
                 let message = format!("the proxy {self} refused the request: {}; {}", head.status, self.advice());
                 Err(Error::with_response(ErrorKind::Proxy, message, head.status, head.headers, body))
             }

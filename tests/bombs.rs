@@ -1,0 +1,50 @@
+//! What a few bytes that stand for very many cost, counted by the allocator.
+
+#![cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+
+mod codings;
+mod counting;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use codings::CODINGS;
+use support::{Server, follow, short, stream};
+use tokio::io::AsyncWriteExt;
+
+const MIB: usize = 1 << 20;
+
+/// An event of 16 MiB, and one behind it.
+fn bomb(coding: &codings::Coding) -> Vec<u8> {
+    let mut encoder = (coding.encoder)();
+    let part = "a".repeat(MIB);
+    let mut body = encoder.flush("id: 1\ndata: ");
+    (0..16).for_each(|_| body.extend(encoder.flush(&part)));
+    body.extend(encoder.flush("\n\ndata: small\n\n"));
+    body
+}
+
+#[tokio::test]
+async fn a_bomb_is_an_oversized_event_in_bounded_memory_and_the_stream_goes_on() {
+    for coding in CODINGS {
+        let body: Arc<[u8]> = [coding.open().into_bytes(), bomb(coding)].concat().into();
+        assert!(body.len() < MIB / 8, "{}: {} bytes", coding.name, body.len());
+        let server = Server::start(move |_, mut connection| {
+            let body = Arc::clone(&body);
+            async move {
+                connection.tcp.write_all(&body).await.unwrap();
+                connection.closed().await;
+            }
+        })
+        .await;
+        let before = counting::LIVE.load(Relaxed);
+        counting::PEAK.store(before, Relaxed);
+        let (handle, mut subscription) = follow(stream(&server.url).max_event_size(64 * 1024));
+        assert_eq!(short(&mut subscription).await, "1 oversized, Some(\"1\")", "{}", coding.name);
+        assert_eq!(short(&mut subscription).await, "small", "{}", coding.name);
+        let most = counting::PEAK.load(Relaxed) - before;
+        assert!(most < MIB as isize, "{}: {most} bytes", coding.name);
+        handle.shutdown().await;
+    }
+}
