@@ -110,10 +110,10 @@ async fn every_event_of_axum_arrives_once_and_in_order_across_two_cuts() {
 #[ignore = "needs squid and node; run by .ci/run"]
 async fn every_event_arrives_through_squid_which_forwards_requests_to_those_it_knows() {
     let (server, squid) = (Server::node(), Proxy::squid());
-    let client = Client::builder().proxy(&squid.url("http")).expect("a proxy").build();
+    let client = Client::builder().proxy(squid.url("http")).expect("a proxy").build();
     let peer = Peer { publish: server.publish, subscribe: server.subscribe, scheme: "http", client };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
-    let stranger = Client::builder().proxy(&format!("http://{}", squid.address)).expect("a proxy").build();
+    let stranger = Client::builder().proxy(format!("http://{}", squid.address)).expect("a proxy").build();
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
 }
 
@@ -123,10 +123,10 @@ async fn every_event_arrives_over_tls_in_a_tunnel_of_squid() {
     let (server, squid) = (Server::nchan(), Proxy::squid());
     let (address, certificate) = server.over_tls.clone().expect("nginx has one");
     let trusting = || Client::builder().root_certificates_pem(certificate.as_bytes()).expect("a certificate");
-    let client = trusting().proxy(&squid.url("http")).expect("a proxy").build();
+    let client = trusting().proxy(squid.url("http")).expect("a proxy").build();
     let peer = Peer { publish: server.publish, subscribe: address, scheme: "https", client };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
-    let stranger = trusting().proxy(&format!("http://{}", squid.address)).expect("a proxy").build();
+    let stranger = trusting().proxy(format!("http://{}", squid.address)).expect("a proxy").build();
     refuses(&stranger, &format!("https://{address}/subscribe")).await;
 }
 
@@ -134,10 +134,10 @@ async fn every_event_arrives_over_tls_in_a_tunnel_of_squid() {
 #[ignore = "needs microsocks and node; run by .ci/run"]
 async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
     let (server, microsocks) = (Server::node(), Proxy::microsocks());
-    let client = Client::builder().proxy(&microsocks.url("socks5h")).expect("a proxy").build();
+    let client = Client::builder().proxy(microsocks.url("socks5h")).expect("a proxy").build();
     let peer = Peer { publish: server.publish, subscribe: server.subscribe, scheme: "http", client };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
-    let stranger = Client::builder().proxy(&format!("socks5h://{}", microsocks.address)).expect("a proxy").build();
+    let stranger = Client::builder().proxy(format!("socks5h://{}", microsocks.address)).expect("a proxy").build();
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
 }
 
