@@ -11,6 +11,9 @@ use crate::measure::children_cpu;
 pub struct Server {
     child: Child,
     port: u16,
+    tls_port: u16,
+    /// The file of its certificate, in PEM.
+    certificate: String,
 }
 
 impl Server {
@@ -25,11 +28,19 @@ impl Server {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
-        Self { child, port: line.trim().parse().expect("a port") }
+        let words: Vec<&str> = line.trim().splitn(3, ' ').collect();
+        let [port, tls_port, certificate] = words[..] else { panic!("the server says {line:?}") };
+        let number = |port: &str| port.parse().expect("a port");
+        Self { child, port: number(port), tls_port: number(tls_port), certificate: certificate.to_owned() }
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The same over TLS; a client that opens it trusts the certificate in the file after the `#`.
+    pub fn tls_url(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}#{}", self.tls_port, self.certificate)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -9,7 +10,11 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::Sink;
 
@@ -58,6 +63,9 @@ pub async fn same_task(url: &str, sink: Sink<'_>) {
 
 /// A reader and a connection task per stream.
 pub async fn open_idle(url: &str, count: usize) {
+    if let Some((url, certificate)) = url.split_once('#') {
+        return open_idle_tls(url, certificate, count).await;
+    }
     for _ in 0..count {
         let (sender, connection) = connect(url).await;
         tokio::spawn(connection);
@@ -66,12 +74,37 @@ pub async fn open_idle(url: &str, count: usize) {
     }
 }
 
+/// The same over TLS, with one configuration for all.
+async fn open_idle_tls(url: &str, certificate: &str, count: usize) {
+    let mut roots = RootCertStore::empty();
+    let pem = std::fs::read(certificate).expect("the server has written it");
+    roots.add(CertificateDer::from_pem_slice(&pem).expect("a certificate")).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = builder.expect("ring has them").with_root_certificates(roots).with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    for _ in 0..count {
+        let socket = tcp(url).await;
+        let name = ServerName::try_from("127.0.0.1").expect("an address");
+        let tls = connector.connect(name, socket).await.expect("the server greets");
+        let (sender, connection) = handshake(TokioIo::new(tls)).await.expect("hyper's handshake sends nothing");
+        tokio::spawn(connection);
+        let mut body = request(sender, url).await;
+        tokio::spawn(async move { while body.frame().await.is_some() {} });
+    }
+}
+
 async fn connect(url: &str) -> (SendRequest<Empty<Bytes>>, Conn) {
+    let socket = tcp(url).await;
+    handshake(TokioIo::new(socket)).await.expect("hyper's handshake sends nothing")
+}
+
+async fn tcp(url: &str) -> TcpStream {
     let uri: Uri = url.parse().expect("the orchestrator's URL");
     let address = uri.authority().expect("the orchestrator's URL").as_str();
     let socket = TcpStream::connect(address).await.expect("the server listens");
     socket.set_nodelay(true).expect("a live socket");
-    handshake(TokioIo::new(socket)).await.expect("hyper's handshake sends nothing")
+    socket
 }
 
 async fn request(mut sender: SendRequest<Empty<Bytes>>, url: &str) -> Incoming {

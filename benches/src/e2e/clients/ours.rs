@@ -24,7 +24,13 @@ pub async fn consume(url: &str, sink: Sink<'_>) {
 
 /// One `Client`; a handle and a reading task per stream.
 pub async fn open_idle(url: &str, count: usize) {
-    let client = Client::new();
+    let client = match url.split_once('#') {
+        Some((_, certificate)) => {
+            let pem = std::fs::read(certificate).expect("the server has written it");
+            Client::builder().root_certificates_pem(&pem).expect("a certificate").build()
+        }
+        None => Client::new(),
+    };
     for _ in 0..count {
         let handle = client.stream(url).build().expect("the orchestrator's URL");
         let mut subscription = handle.subscribe(Filter::all());
