@@ -56,12 +56,16 @@ where
 #[cfg(feature = "tower-service-0-3")]
 mod service {
     use std::future::poll_fn;
+    use std::io::{IoSlice, Result as IoResult};
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     use hyper::rt::{Read, Write};
     use hyper_util::rt::TokioIo;
+    use tokio::io::ReadBuf;
     use tower_service::Service;
 
-    use super::{Connector, Future, StdError, Uri};
+    use super::{AsyncRead, AsyncWrite, Connector, Future, StdError, Uri};
 
     /// A connector of hyper's world, any `tower_service::Service<Uri>`, as a [`Connector`].
     ///
@@ -83,18 +87,55 @@ mod service {
         S::Error: Into<Box<dyn StdError + Send + Sync>> + Send,
         S::Future: Send,
     {
-        type Io = TokioIo<S::Response>;
+        type Io = ServiceIo<S::Response>;
         type Error = S::Error;
 
         fn connect(&self, server: Uri) -> impl Future<Output = Result<Self::Io, S::Error>> + Send {
             let mut service = self.0.clone();
             async move {
                 poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(server).await.map(TokioIo::new)
+                service.call(server).await.map(|io| ServiceIo(TokioIo::new(io)))
             }
+        }
+    }
+
+    /// What a [`ServiceConnector`] makes.
+    // Keeps hyper-util, which is not yet 1.0, out of the public face.
+    #[derive(Debug)]
+    pub struct ServiceIo<T>(TokioIo<T>);
+
+    impl<T: Read + Unpin> AsyncRead for ServiceIo<T> {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<IoResult<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl<T: Write + Unpin> AsyncWrite for ServiceIo<T> {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<IoResult<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.0.is_write_vectored()
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<IoResult<usize>> {
+            Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
         }
     }
 }
 
 #[cfg(feature = "tower-service-0-3")]
-pub use self::service::ServiceConnector;
+pub use self::service::{ServiceConnector, ServiceIo};

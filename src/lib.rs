@@ -176,7 +176,7 @@ pub use crate::change::{Apply, Change, Resume};
 pub use crate::client::{Client, ClientBuilder, open};
 pub use crate::connector::Connector;
 #[cfg(feature = "tower-service-0-3")]
-pub use crate::connector::ServiceConnector;
+pub use crate::connector::{ServiceConnector, ServiceIo};
 pub use crate::credentials::CredentialsReason;
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
 pub use crate::drain::{Drain, Drained, Draining};
