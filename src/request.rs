@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::redirects::Redirects;
 use crate::target::Target;
 use crate::transport::{self, Cookies};
@@ -61,6 +61,23 @@ impl Request {
     /// Goes elsewhere, with the authorization that is in the URL.
     pub(crate) fn go_to(&mut self, target: Target) {
         self.target = target;
+    }
+
+    /// Takes these headers to begin with. Authorization of the URL, which is a stream's own, stays.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many, or a last event ID among them.
+    pub(crate) fn begin_with(&mut self, headers: &HeaderMap) -> Result<(), Error> {
+        if headers.contains_key(transport::LAST_EVENT_ID) {
+            let message = "a last event ID belongs to one stream, not to all of a client";
+            return Err(Error::new(ErrorKind::InvalidHeader, message));
+        }
+        for (name, value) in headers {
+            transport::may_append(&self.headers)?;
+            self.headers.append(name, value.clone());
+        }
+        Ok(())
     }
 
     /// Sets a header, in place of all values of the same name.
