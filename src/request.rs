@@ -1,5 +1,6 @@
 //! [`Request`]: what attempts ask for, where, and with which headers.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use crate::transport::{self, Cookies};
 ///
 /// The one owner of authorization, of which there are two: the caller's own is a header, that of a URL is its
 /// userinfo and comes and goes with the URL. The one that was set last is sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Request {
     /// `None` until somebody says: see [`method`](Self::method).
     method: Option<Method>,
@@ -144,5 +145,20 @@ impl Request {
         if *name == AUTHORIZATION {
             self.target.forget_userinfo();
         }
+    }
+}
+
+/// The body may be a secret: only its length.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method())
+            .field("target", &self.target)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
+            .field("redirects", &self.redirects)
+            .field("compression", &self.compression)
+            .field("cookies", &self.cookies)
+            .finish()
     }
 }
