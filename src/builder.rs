@@ -151,6 +151,11 @@ impl StreamBuilder {
         self.set(|config| Arc::make_mut(&mut config.request).cookies = jar)
     }
 
+    /// The headers of the client.
+    pub(crate) fn default_headers(self, headers: &HeaderMap) -> Self {
+        self.try_set(|config| Arc::make_mut(&mut config.request).begin_with(headers))
+    }
+
     /// Whether to ask the server for a compressed stream (`Accept-Encoding`), in the codings whose features are enabled:
     /// `gzip`, `brotli`, `zstd`. On by default. A header of your own goes before it. What comes is decompressed in any
     /// case, event by event if the server flushes each.

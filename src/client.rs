@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 
 use crate::builder::StreamBuilder;
 use crate::error::Error;
@@ -51,7 +51,7 @@ where
     Client::new().stream(url).open(Filter::all()).await
 }
 
-/// What many streams share: TLS and how connections are made. Cheap to clone.
+/// What many streams share: TLS, how connections are made, and headers. Cheap to clone.
 ///
 /// Making one only reads which proxies the environment names, and cannot fail: TLS is set up when the first https stream
 /// dials.
@@ -59,6 +59,7 @@ where
 pub struct Client {
     connector: Arc<dyn Connect>,
     cookies: Option<Arc<dyn Cookies>>,
+    headers: Arc<HeaderMap>,
 }
 
 impl Client {
@@ -79,12 +80,12 @@ impl Client {
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
         let stream = StreamBuilder::new(Arc::clone(&self.connector), url.try_into().map_err(Into::into));
-        stream.cookies(self.cookies.clone())
+        stream.cookies(self.cookies.clone()).default_headers(&self.headers)
     }
 
     #[cfg(test)]
     pub(crate) fn with_connector(connector: Arc<dyn Connect>) -> Self {
-        Self { connector, cookies: None }
+        Self { connector, cookies: None, headers: Arc::default() }
     }
 }
 
@@ -112,9 +113,32 @@ pub struct ClientBuilder {
     http2_prior_knowledge: bool,
     #[cfg(feature = "cookies")]
     cookies: bool,
+    headers: HeaderMap,
 }
 
 impl ClientBuilder {
+    /// Headers that every stream of the client begins with, in place of those of an earlier call. What a stream sets
+    /// itself replaces all values of the same name, before it is built or later; authorization in its URL replaces
+    /// `Authorization`. Only a [`cookie`](StreamBuilder::cookie) is added to those in `Cookie`. The values are treated as
+    /// secrets: they never appear in `Debug`, logs or errors, and stay behind when a redirect leads to another origin.
+    ///
+    /// `Last-Event-ID`, which belongs to one stream, and more than 1,024 headers are an
+    /// [`ErrorKind::InvalidHeader`](crate::ErrorKind::InvalidHeader) when a stream is built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::header::{HeaderMap, HeaderValue, USER_AGENT};
+    ///
+    /// let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("relay/2"))]);
+    /// let client = sseclient::Client::builder().default_headers(headers).build();
+    /// ```
+    pub fn default_headers(mut self, mut headers: HeaderMap) -> Self {
+        headers.values_mut().for_each(|value| value.set_sensitive(true));
+        self.headers = headers;
+        self
+    }
+
     /// Speaks HTTP/2 to servers in clear without asking whether they can (RFC 9113, section 3.3); off by default.
     /// A server that cannot fails the attempt, which is tried again. Over TLS the server chooses, in any case.
     #[cfg(feature = "http2")]
@@ -150,6 +174,7 @@ impl ClientBuilder {
             cookies: self.cookies.then(|| Arc::new(Jar::default()) as _),
             #[cfg(not(feature = "cookies"))]
             cookies: None,
+            headers: Arc::new(self.headers),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! [`Request`]: what attempts ask for, where, and with which headers.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::redirects::Redirects;
 use crate::target::Target;
 use crate::transport::{self, Cookies};
@@ -15,7 +16,7 @@ use crate::transport::{self, Cookies};
 ///
 /// The one owner of authorization, of which there are two: the caller's own is a header, that of a URL is its
 /// userinfo and comes and goes with the URL. The one that was set last is sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Request {
     /// `None` until somebody says: see [`method`](Self::method).
     method: Option<Method>,
@@ -61,6 +62,23 @@ impl Request {
     /// Goes elsewhere, with the authorization that is in the URL.
     pub(crate) fn go_to(&mut self, target: Target) {
         self.target = target;
+    }
+
+    /// Takes these headers to begin with. Authorization of the URL, which is a stream's own, stays.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many, or a last event ID among them.
+    pub(crate) fn begin_with(&mut self, headers: &HeaderMap) -> Result<(), Error> {
+        if headers.contains_key(transport::LAST_EVENT_ID) {
+            let message = "a last event ID belongs to one stream, not to all of a client";
+            return Err(Error::new(ErrorKind::InvalidHeader, message));
+        }
+        for (name, value) in headers {
+            transport::may_append(&self.headers)?;
+            self.headers.append(name, value.clone());
+        }
+        Ok(())
     }
 
     /// Sets a header, in place of all values of the same name.
@@ -127,5 +145,20 @@ impl Request {
         if *name == AUTHORIZATION {
             self.target.forget_userinfo();
         }
+    }
+}
+
+/// The body may be a secret: only its length.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method())
+            .field("target", &self.target)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
+            .field("redirects", &self.redirects)
+            .field("compression", &self.compression)
+            .field("cookies", &self.cookies)
+            .finish()
     }
 }

@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
-use support::{OPEN, Server, header, within};
+use support::{OPEN, Server, header, until, within};
 
 fn stream(url: &str) -> StreamBuilder {
     Client::new().stream(url).reconnection_time(Duration::from_millis(10))
@@ -106,6 +106,63 @@ async fn the_crate_names_itself_unless_the_caller_does() {
     assert!(agent.starts_with("sseclient/") && agent.len() > "sseclient/".len(), "{agent}");
     let requests = two_requests(|stream| stream.header("User-Agent", "relay/2")).await;
     assert_eq!(header(&requests[1], "user-agent").unwrap(), "relay/2");
+}
+
+#[tokio::test]
+async fn every_stream_of_a_client_begins_with_its_headers_and_may_replace_or_remove_them() {
+    let headers = |pairs: &[(&'static str, &'static str)]| {
+        let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        pairs.fold(HeaderMap::new(), |mut headers, (name, value): (HeaderName, _)| {
+            headers.append(name, value);
+            headers
+        })
+    };
+    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let defaults = headers(&[("x-a", "1"), ("x-a", "2"), ("user-agent", "relay/2"), ("authorization", "Basic x")]);
+    let client = Client::builder().default_headers(headers(&[("x-lost", "1")])).default_headers(defaults).build();
+    let values = |name: &str, request: &str| {
+        let lines = request.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| *key == name);
+        lines.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
+    };
+    let with_userinfo = server.url.replace("http://", "http://user:secret@");
+    for (url, own, removed, expected) in [
+        (&server.url, &[][..], "", ["1 2", "relay/2", "Basic x", ""]),
+        (&server.url, &[("x-a", "3"), ("x-a", "4"), ("x-own", "5")], "", ["3 4", "relay/2", "Basic x", "5"]),
+        (&server.url, &[("authorization", "Bearer y")], "x-a", ["", "relay/2", "Bearer y", ""]),
+        (&with_userinfo, &[], "user-agent", ["1 2", "sseclient", "Basic dXNlcjpzZWNyZXQ=", ""]),
+    ] {
+        let before = server.requests().len();
+        let handle = client.stream(&**url).headers(headers(own)).reconnection_time(Duration::ZERO).build().unwrap();
+        if !removed.is_empty() {
+            handle.remove_header(removed).unwrap();
+        }
+        handle.connect();
+        until("it comes back", || server.requests().len() > before + 1).await;
+        handle.shutdown().await;
+        for request in &server.requests()[before..before + 2] {
+            for (name, expected) in ["x-a", "user-agent", "authorization", "x-own"].into_iter().zip(expected) {
+                let sent = values(name, request).join(" ");
+                assert!(sent == expected || sent.starts_with("sseclient/") && expected == "sseclient", "{request}");
+            }
+            assert_eq!(header(request, "x-lost"), None);
+        }
+    }
+}
+
+#[test]
+fn headers_that_no_stream_of_a_client_can_begin_with_are_an_error_when_one_is_built() {
+    let mut many = HeaderMap::new();
+    for _ in 0..1024 {
+        many.append("x-many", "1".parse().unwrap());
+    }
+    let stream = |headers| Client::builder().default_headers(headers).build().stream("http://127.0.0.1/");
+    assert!(stream(many.clone()).header("x-many", "2").build().is_ok());
+    assert_eq!(stream(many.clone()).header("x-own", "2").build().unwrap_err().kind(), ErrorKind::InvalidHeader);
+    many.append("x-many", "1".parse().unwrap());
+    let id = HeaderMap::from_iter([(HeaderName::from_static("last-event-id"), "7".parse().unwrap())]);
+    for headers in [many, id] {
+        assert_eq!(stream(headers).build().unwrap_err().kind(), ErrorKind::InvalidHeader);
+    }
 }
 
 /// What chat servers are asked: one response, and the end of the subscription is the end of the request.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 use sseclient::{Apply, Change, Client, Filter, Handle};
 use support::{OPEN, Server, header, within};
 
@@ -41,13 +41,21 @@ fn secretive(url: &str, shown: &mut String) -> Handle {
     let url = url.replace("http://", &format!("http://{MARKER}:{MARKER}@")) + "?token=" + MARKER;
     let source = |_| ready(Ok::<_, Infallible>(HeaderMap::from_iter([(AUTHORIZATION, MARKER.parse().unwrap())])));
     let proxy = url.replace("/stream", "").split_once('?').unwrap().0.to_owned();
-    let client = Client::builder().proxy(proxy).unwrap();
+    // Whoever made the map need not have thought of secrets.
+    let headers = HeaderMap::from_iter([(HeaderName::from_static("x-default"), MARKER.parse().unwrap())]);
+    let client = Client::builder().proxy(proxy).unwrap().default_headers(headers);
+    #[cfg(feature = "cookies")]
+    let client = client.cookies(true);
+    write!(shown, "{client:?}").unwrap();
+    let client = client.build();
     write!(shown, "{client:?}").unwrap();
     let builder = client
-        .build()
         .stream(url)
         .header("cookie", format!("session={MARKER}"))
+        .cookie("own", MARKER)
         .header("x-api-key", MARKER)
+        .form([(MARKER, MARKER)])
+        .body(MARKER)
         .query("key", MARKER)
         .credentials(source)
         .reconnection_time(Duration::ZERO);
@@ -83,8 +91,34 @@ fn mistakes(shown: &mut String) {
     {
         write!(shown, "{:?}", Client::builder().proxy(bad).unwrap_err()).unwrap();
     }
-    let bad_header = Client::new().stream("http://h/").header("x-key", format!("{MARKER}\n")).build().unwrap_err();
-    write!(shown, "{bad_header:?}").unwrap();
+    let stream = || Client::new().stream("http://h/");
+    for bad in [
+        stream().header("x-key", format!("{MARKER}\n")),
+        stream().bearer_auth(format!("{MARKER}\n")),
+        stream().cookie("name", format!("{MARKER}\n")),
+        stream().cookie(format!("{MARKER}\n"), "value"),
+        Client::builder().default_headers(last_event_id()).build().stream("http://h/"),
+    ] {
+        write!(shown, "{bad:?}").unwrap();
+        let error = bad.build().unwrap_err();
+        write!(shown, "{error:?} {error}").unwrap();
+    }
+    #[cfg(feature = "tls")]
+    for bad in [
+        Client::builder().identity_pem(MARKER.as_bytes(), MARKER.as_bytes()),
+        Client::builder().root_certificates_pem(pem(MARKER).as_bytes()),
+    ] {
+        write!(shown, "{:?}", bad.unwrap_err()).unwrap();
+    }
+}
+
+fn last_event_id() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("last-event-id"), MARKER.parse().unwrap())])
+}
+
+#[cfg(feature = "tls")]
+fn pem(text: &str) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// Logs this thread to `log` for as long as the guard lives.
@@ -129,13 +163,38 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     assert!(shown.contains("x-change") && shown.contains("ResponseHead"), "the change and the head were shown");
     let request = &server.requests()[0];
     assert!(header(request, "proxy-authorization").unwrap().contains(BASIC), "the proxy was told");
-    for sent in ["x-api-key", "x-token", "x-change", "authorization", "cookie"] {
+    for sent in ["x-default", "x-api-key", "x-token", "x-change", "authorization", "cookie"] {
         assert!(header(request, sent).unwrap().contains(MARKER), "{sent} was sent");
     }
+    let cookies = server.headers("cookie").into_iter().map(Option::unwrap).collect::<Vec<_>>();
+    assert!(cookies.iter().all(|cookies| cookies.starts_with(&format!("session={MARKER}; own={MARKER}"))));
+    assert_eq!(cookies[1].contains(&format!("; s={MARKER}")), cfg!(feature = "cookies"), "the jar's");
+    assert!(request.ends_with(&format!("\r\n\r\n{MARKER}")), "the body was sent");
     assert!(request.contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}")), "the query was sent");
     for (what, text) in [("shown", &shown), ("logged", &logged)] {
         let line = text.lines().find(|line| line.contains(MARKER) || line.contains(BASIC));
         assert!(line.is_none(), "{what}: {line:?}");
+    }
+}
+
+/// The key of a client certificate, in each form in which it could be shown.
+#[cfg(feature = "tls")]
+#[test]
+fn no_debug_shows_the_key_of_a_client_certificate() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new([]).unwrap().self_signed(&key).unwrap();
+    let (pem, der) = (key.serialize_pem(), key.serialize_der());
+    let builder = Client::builder().identity_pem(certificate.pem().as_bytes(), pem.as_bytes()).unwrap();
+    let client = builder.clone().build();
+    let shown = format!("{builder:?} {builder:#?} {client:?} {:?}", client.stream("http://h/"));
+    // The number itself (RFC 5958, RFC 5915): what is before and behind it is public, or the same for all.
+    let secret = &der[36..68];
+    let line = pem.lines().nth(1).unwrap();
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let list: String = secret.iter().map(|byte| format!("{byte},")).collect();
+    let shown = shown.replace([' ', '\n'], "");
+    for form in [line, &hex, &list] {
+        assert!(!shown.contains(form), "{shown}");
     }
 }
 

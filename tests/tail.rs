@@ -364,7 +364,7 @@ fn a_reader_of_standard_error_that_goes_away_is_no_trouble() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let cases: [&[&str]; 18] = [
+    let cases: [&[&str]; 20] = [
         &["--no-such-option"],
         &["http://localhost/", "surplus"],
         &["-n", "0"],
@@ -376,6 +376,8 @@ fn wrong_usage_exits_with_2() {
         &["--cookie", "no equals sign"],
         &["http://localhost/", "--cookie", "a=b; c=d"],
         &["--user", "a:b", "--bearer", "c"],
+        &["http://localhost/", "-X", "no method"],
+        &["http://localhost/", "-X", "HEAD"],
         &["http://localhost/", "-H", "no colon"],
         &["http://localhost/", "-H", "bad name: x"],
         &["not a url"],
@@ -428,6 +430,7 @@ fn the_request_carries_what_the_options_say() {
         "i=j",
     ]);
     let connection = server.accept();
+    assert_eq!(connection.header("content-length"), None);
     assert_eq!(connection.request_line(), "GET /stream?a=b%20c&d=e%26f HTTP/1.1");
     let expected = [
         ("accept", "text/event-stream"),
@@ -441,6 +444,49 @@ fn the_request_carries_what_the_options_say() {
     for (name, value) in expected {
         assert_eq!(connection.header(name), Some(value), "{}", connection.head);
     }
+}
+
+#[test]
+fn a_body_is_posted_as_it_is_unless_another_method_is_given() {
+    let server = Server::start();
+    for (options, method) in [
+        (&["-d", "a=é&b"][..], "POST"),
+        (&["--data", "a=é&b", "--method", "PUT"], "PUT"),
+        (&["-X", "REPORT", "-d", "a=é&b", "-H", "Content-Type: text/plain"], "REPORT"),
+    ] {
+        let _tail = Tail::start(&[&[&*server.url], options].concat());
+        let mut connection = server.accept();
+        assert_eq!(connection.request_line(), format!("{method} /stream HTTP/1.1"));
+        let content_type = options.contains(&"-H").then_some("text/plain");
+        assert_eq!(connection.header("content-type"), content_type);
+        assert_eq!(connection.header("content-length"), Some("6"));
+        let mut body = [0; 6];
+        connection.socket.read_exact(&mut body).unwrap();
+        assert_eq!(body, "a=é&b".as_bytes());
+    }
+    let _tail = Tail::start(&[&server.url, "-X", "POST"]);
+    assert_eq!(server.accept().request_line(), "POST /stream HTTP/1.1");
+}
+
+#[test]
+fn a_redirect_is_followed_unless_that_is_ruled_out() {
+    const MOVED: &str = "302 Found\r\nLocation: /elsewhere";
+    let server = Server::start();
+    let _tail = Tail::start(&[&server.url]);
+    server.accept().respond(MOVED, "");
+    assert_eq!(server.accept().request_line(), "GET /elsewhere HTTP/1.1");
+    let finished = after_response(&["--json", "--no-follow"], MOVED, "");
+    let complaint = finished.complaint(1);
+    assert!(complaint.contains("302") && complaint.contains("give the URL that it points to"), "{complaint}");
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn http2_is_spoken_at_once_to_a_server_that_is_known_to_speak_it() {
+    let server = Server::start();
+    let _tail = Tail::start(&[&server.url, "--http2-prior-knowledge"]);
+    // The preface of HTTP/2 begins like a request head.
+    assert_eq!(server.accept().request_line(), "PRI * HTTP/2.0");
 }
 
 #[cfg(feature = "gzip")]

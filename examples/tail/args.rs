@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use clap::Parser;
+use http::Method;
 
 /// Follow a Server-Sent Events stream.
 ///
@@ -22,6 +23,14 @@ pub(crate) struct Args {
     /// Send this header; may be given more than once.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
+
+    /// Ask with this method, instead of GET, or POST with --data.
+    #[arg(short = 'X', long, value_name = "METHOD", value_parser = method)]
+    pub(crate) method: Option<Method>,
+
+    /// Send this body with every request, by POST unless --method says otherwise. What it is, -H 'Content-Type: …' says.
+    #[arg(short, long, value_name = "BODY")]
+    pub(crate) data: Option<String>,
 
     /// Resume after this event.
     #[arg(long, value_name = "ID")]
@@ -70,6 +79,15 @@ pub(crate) struct Args {
     /// Go through this proxy, whatever the environment says: http://, https:// or socks5://[USER:PASS@]HOST[:PORT].
     #[arg(short = 'x', long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
+
+    /// Follow no redirects: one that comes is an error.
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+
+    /// Speak HTTP/2 to http servers without asking whether they can.
+    #[cfg(feature = "http2")]
+    #[arg(long)]
+    pub(crate) http2_prior_knowledge: bool,
 
     /// Connect to this Unix socket, whatever the URL's host.
     #[cfg(unix)]
@@ -132,6 +150,10 @@ impl Args {
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    text.parse().map_err(|_| "HTTP has no such method".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use sseclient::ClientBuilder;
-use sseclient::{Client, CloseReason, Error, Handle, ReconnectPolicy, State, Transcript, TranscriptItem};
+use sseclient::{
+    Client, CloseReason, Error, Handle, ReconnectPolicy, Redirects, State, StreamBuilder, Transcript, TranscriptItem,
+};
 use tokio::sync::oneshot;
 
 use crate::advice;
@@ -82,8 +84,19 @@ async fn embedded_server(printer: &mut Printer) -> Result<String, Failure> {
 
 /// Everything that is wrong before the first dial is wrong on the command line.
 fn open(args: &Args, url: String) -> Result<Handle, Failure> {
-    let usage = |error: Error| Failure::Usage(advice::chain(&error));
-    let mut stream = client(args)?.stream(url).capacity(CAPACITY);
+    let stream = client(args)?.stream(url).capacity(CAPACITY).reconnect_policy(policy(args));
+    let stream = limits(asking(stream, args), args);
+    stream.build().map_err(|error| Failure::Usage(advice::chain(&error)))
+}
+
+/// What the request says.
+fn asking(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
+    if let Some(method) = &args.method {
+        stream = stream.method(method.clone());
+    }
+    if let Some(body) = &args.data {
+        stream = stream.body(body.clone());
+    }
     for (name, value) in &args.headers {
         stream = stream.header(name.as_str(), value.as_str());
     }
@@ -106,10 +119,17 @@ fn open(args: &Args, url: String) -> Result<Handle, Failure> {
     if let Some(id) = &args.last_event_id {
         stream = stream.last_event_id(id.as_str());
     }
+    if args.no_follow {
+        stream = stream.redirects(Redirects::none());
+    }
+    stream
+}
+
+/// How long, and how much, it may take.
+fn limits(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
     if let Some(ms) = args.retry {
         stream = stream.reconnection_time(Duration::from_millis(ms));
     }
-    stream = stream.reconnect_policy(policy(args));
     if let Some(ms) = args.connect_timeout {
         stream = stream.connect_timeout(Duration::from_millis(ms));
     }
@@ -119,7 +139,7 @@ fn open(args: &Args, url: String) -> Result<Handle, Failure> {
     if let Some(bytes) = args.max_event_size {
         stream = stream.max_event_size(bytes);
     }
-    stream.build().map_err(usage)
+    stream
 }
 
 fn policy(args: &Args) -> ReconnectPolicy {
@@ -140,6 +160,10 @@ fn client(args: &Args) -> Result<Client, Failure> {
     if let Some(proxy) = &args.proxy {
         // Its URL may hold a password.
         builder = builder.proxy(proxy).map_err(|error| Failure::Usage(advice::chain(&error)))?;
+    }
+    #[cfg(feature = "http2")]
+    {
+        builder = builder.http2_prior_knowledge(args.http2_prior_knowledge);
     }
     #[cfg(unix)]
     if let Some(path) = &args.unix_socket {

@@ -19,6 +19,7 @@ mod tcp;
 mod tls;
 mod verdict;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -137,7 +138,6 @@ pub(crate) trait Connect: Send + Sync {
 }
 
 /// One attempt: what to ask for and how long each stage may take.
-#[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) method: Method,
     pub(crate) target: Target,
@@ -151,6 +151,17 @@ pub(crate) struct Attempt {
     pub(crate) redirects: Redirects,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+}
+
+/// Without the body, which may be a secret.
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("method", &self.method)
+            .field("target", &self.target)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an attempt that reached a verdict led to.
