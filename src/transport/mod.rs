@@ -19,6 +19,7 @@ mod tcp;
 mod tls;
 mod verdict;
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -217,11 +218,18 @@ async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Excha
     let is_reused = link.is_reused();
     match send(link, attempt).await {
         // The others on that connection learn of its end, too. This one was only unlucky to come then.
-        Err(error) if is_reused && error.kind() == ErrorKind::Protocol => {
+        Err(error) if is_reused && error.kind() == ErrorKind::Protocol && may_repeat(&attempt.method, &error) => {
             send(connect(connector, attempt).await?, attempt).await
         }
         outcome => outcome,
     }
+}
+
+/// Whether a request that got no answer may be sent again at once (RFC 9110, section 9.2.2): it has not gone out, or to
+/// do it twice is to do it once. A question to a chat server is neither.
+fn may_repeat(method: &Method, error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    method.is_idempotent() || source.is_some_and(hyper::Error::is_canceled)
 }
 
 async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Error> {

@@ -7,9 +7,9 @@ mod tunnel;
 use std::fmt;
 use std::sync::Arc;
 
-use http::Uri;
 use http::header::HeaderValue;
 use http::response::Parts;
+use http::{StatusCode, Uri};
 
 use crate::error::{Error, ErrorKind};
 use crate::target::{Target, Userinfo, split_userinfo};
@@ -158,15 +158,27 @@ impl Proxy {
     /// The answer to a request that the proxy was to forward, if that is not the proxy's own refusal.
     pub(super) async fn answered(&self, outcome: Result<(Parts, Exchange), Error>) -> Result<(Parts, Exchange), Error> {
         match outcome {
-            Ok((mut head, exchange)) if head.status == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Ok((mut head, exchange)) if is_own(&head) => {
                 let body = error_body(&mut Body::new(exchange, &mut head.headers)).await;
-                let message = format!("the proxy {self} refused the request: {}; {}", head.status, self.advice());
+                let mut message = format!("the proxy {self} refused the request: {}", head.status);
+                if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+                    message = format!("{message}; {}", self.advice());
+                }
                 Err(Error::with_response(ErrorKind::Proxy, message, head.status, head.headers, body))
             }
             Err(error) if error.kind() == ErrorKind::Protocol => Err(self.failed("gave no answer", error)),
             outcome => outcome,
         }
     }
+}
+
+/// Whether an answer is the proxy's, not the server's: it asks for credentials, or says so (RFC 9209; Squid has a header
+/// of its own for that).
+fn is_own(head: &Parts) -> bool {
+    let failed = |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), b"error=").is_some();
+    head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        || !head.status.is_success()
+            && (head.headers.contains_key("x-squid-error") || head.headers.get_all("proxy-status").iter().any(failed))
 }
 
 impl fmt::Display for Proxy {
