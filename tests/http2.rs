@@ -152,6 +152,16 @@ async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
     }
 }
 
+/// Waiting for it to say what it has said would be over the connect timeout, each time.
+#[tokio::test]
+async fn a_server_of_one_stream_at_a_time_is_reached_within_a_short_connect_timeout() {
+    let server = one_at_a_time(1).await;
+    let handle = stream(&client(), &server.url).connect_timeout(Duration::from_millis(900)).build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    assert_eq!(server.connections(), 1);
+}
+
 #[tokio::test]
 async fn a_place_that_is_free_again_is_taken_and_the_last_stream_ends_the_connection_and_its_task() {
     let server = one_at_a_time(2).await;

@@ -36,8 +36,8 @@ const MOST_STREAMS: usize = 256;
 
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 
-/// What is taken for the server's limit until it has said so: less than any.
-const UNSETTLED: usize = 1;
+/// Stands for the server's limit until it has said so: more than any, so that a limit of one is told from none.
+const UNSETTLED: usize = usize::MAX - 1;
 
 /// How long the server may take to say how many streams it allows, before it is taken for one.
 const SETTLING_TIME: Duration = Duration::from_secs(1);
@@ -98,7 +98,10 @@ impl Shared {
         if !self.is_alive() {
             return None;
         }
-        let limit = self.limit.streams.load(Ordering::Relaxed).min(MOST_STREAMS);
+        let limit = match self.limit.streams.load(Ordering::Relaxed) {
+            UNSETTLED => 1,
+            streams => streams.min(MOST_STREAMS),
+        };
         let taken = self
             .leases
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |leases| (leases < limit).then_some(leases + 1));

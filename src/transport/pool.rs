@@ -50,11 +50,13 @@ impl Pool {
         if let Some(lease) = origin.lease() {
             return Ok(Link::shared(lease));
         }
-        let _alone = origin.dialing.lock().await;
-        match origin.lease() {
-            Some(lease) => Ok(Link::shared(lease)),
-            None => origin.take_in(dial.await?).await,
+        let alone = origin.dialing.lock().await;
+        if let Some(lease) = origin.lease() {
+            return Ok(Link::shared(lease));
         }
+        // Whoever was before may have found out that there is nothing to share: then nobody waits for this one.
+        let _alone = (!origin.speaks_http1.load(Ordering::Relaxed)).then_some(alone);
+        origin.take_in(dial.await?).await
     }
 
     fn origin(&self, target: &Target) -> Arc<Origin> {
@@ -189,5 +191,23 @@ mod tests {
             assert!(poll_fn(|cx| exchange.poll_data(cx)).await.unwrap().is_err());
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_a_server_is_known_to_speak_http_1_nobody_waits_for_another_ones_connection() {
+        const CONNECTING: Duration = Duration::from_secs(1);
+        let pool = Pool::default();
+        let target = Target::parse("http://host/".parse().unwrap()).unwrap();
+        let begun = tokio::time::Instant::now();
+        let link = || async {
+            let dial = async {
+                tokio::time::sleep(CONNECTING).await;
+                Ok((Box::new(tokio::io::duplex(1).0) as Box<dyn Io>, false))
+            };
+            pool.link(&target, dial).await.map(drop)
+        };
+        futures_util::future::try_join_all((0..100).map(|_| link())).await.unwrap();
+        // The first finds it out.
+        assert_eq!(begun.elapsed(), 2 * CONNECTING);
     }
 }
