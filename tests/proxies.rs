@@ -75,6 +75,18 @@ async fn an_http_proxy_is_asked_by_the_whole_url_and_its_credentials_stay_there(
 }
 
 #[tokio::test]
+async fn credentials_for_the_proxy_that_the_caller_set_go_before_those_in_its_url() {
+    let (server, proxy) = (answering("a").await, proxy().await);
+    let client = through(&at("http", "user:pa%3Ass@", &proxy)).build();
+    let stream = client.stream(elsewhere(&server.url)).header("proxy-authorization", "Bearer own");
+    let mut events = within(stream.open(Filter::all())).await.unwrap();
+    assert_eq!(short(&mut events).await, "a");
+    let asked = proxy.requests().pop().unwrap().to_lowercase();
+    let sent: Vec<_> = asked.lines().filter(|line| line.starts_with("proxy-authorization:")).collect();
+    assert_eq!(sent, ["proxy-authorization: bearer own"]);
+}
+
+#[tokio::test]
 async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
     let server = answering("a").await;
     let url = elsewhere(&server.url);
