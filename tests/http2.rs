@@ -269,6 +269,30 @@ async fn when_a_shared_connection_dies_all_its_streams_come_back_each_after_its_
 }
 
 /// What a server can do to keep a client busy or waiting: each a typed error within bounds.
+/// Which answers PING, so that it looks alive, and whose open stream goes on.
+#[tokio::test]
+async fn a_connection_that_answers_no_more_requests_is_not_asked_for_ever() {
+    let before = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(100, move |mut asked| {
+        let number = before.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // All but the second are answered, wherever they come.
+            let _body = (number != 1).then(|| asked.open());
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let client = client();
+    let first = stream(&client, &server.url).build().unwrap();
+    first.connect();
+    within(first.opened()).await.unwrap();
+    let second = stream(&client, &server.url).response_timeout(Duration::from_millis(100)).build().unwrap();
+    second.connect();
+    within(second.opened()).await.unwrap();
+    assert_eq!(server.connections(), 2);
+    assert!(matches!(first.state(), State::Open { .. }), "{:?}", first.state());
+}
+
 #[tokio::test]
 async fn a_million_empty_frames_are_an_error_and_not_for_ever() {
     let server = Server::start(100, |mut asked| async move {

@@ -105,6 +105,19 @@ impl Link {
         }
     }
 
+    /// What to do when the connection has given no answer: no other request is to go there.
+    fn retire(&self) -> impl FnOnce() + use<> {
+        #[cfg(feature = "http2")]
+        let connection = match &self.channel {
+            Channel::Own(_) => None,
+            Channel::Shared(lease) => Some(lease.connection()),
+        };
+        move || {
+            #[cfg(feature = "http2")]
+            connection.iter().for_each(|connection| connection.retire());
+        }
+    }
+
     /// How the request names what it asks for.
     fn form(&self) -> Form {
         match (&self.channel, &self.forward) {
@@ -225,7 +238,9 @@ async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Err
 
 async fn send(link: Link, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let request = request::build(attempt, link.form())?;
+    let retire = link.retire();
     let outcome = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
+        retire();
         let (server, through) = (attempt.target.authority(), through(link.forward.as_deref()));
         let message = format!("{server} sent no response head{through} within {:?}", attempt.response_timeout);
         Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut))
