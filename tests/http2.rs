@@ -293,6 +293,32 @@ async fn a_connection_that_answers_no_more_requests_is_not_asked_for_ever() {
     assert!(matches!(first.state(), State::Open { .. }), "{:?}", first.state());
 }
 
+/// As one does that is about to go, or has a limit of which it says nothing.
+#[tokio::test]
+async fn a_connection_that_refuses_more_requests_is_not_asked_for_ever() {
+    let before = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(100, move |mut asked| {
+        let number = before.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if number == 1 {
+                return asked.response.send_reset(h2::Reason::REFUSED_STREAM);
+            }
+            let _body = asked.open();
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let client = client();
+    let first = stream(&client, &server.url).build().unwrap();
+    first.connect();
+    within(first.opened()).await.unwrap();
+    let second = stream(&client, &server.url).build().unwrap();
+    second.connect();
+    within(second.opened()).await.unwrap();
+    assert_eq!(server.connections(), 2);
+    assert!(matches!(first.state(), State::Open { .. }), "{:?}", first.state());
+}
+
 #[tokio::test]
 async fn a_million_empty_frames_are_an_error_and_not_for_ever() {
     let server = Server::start(100, |mut asked| async move {

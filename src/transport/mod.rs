@@ -105,7 +105,7 @@ impl Link {
         }
     }
 
-    /// What to do when the connection has given no answer: no other request is to go there.
+    /// What to do when the connection has given no answer, or refused to: no other request is to go there.
     fn retire(&self) -> impl FnOnce() + use<> {
         #[cfg(feature = "http2")]
         let connection = match &self.channel {
@@ -216,10 +216,12 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
 /// One request, up to the head of its response.
 async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let link = connect(connector, attempt).await?;
-    let is_reused = link.is_reused();
+    let (is_reused, retire) = (link.is_reused(), link.retire());
     match send(link, attempt).await {
-        // The others on that connection learn of its end, too. This one was only unlucky to come then.
+        // The others on that connection learn of its end, too. This one was only unlucky to come then. Or it is alive,
+        // and refuses more than it has.
         Err(error) if is_reused && error.kind() == ErrorKind::Protocol => {
+            retire();
             send(connect(connector, attempt).await?, attempt).await
         }
         outcome => outcome,
