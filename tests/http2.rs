@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request, Response};
-use sseclient::{Client, Delivery, ErrorKind, Filter, Handle, State, StreamBuilder, Subscription};
+use http::{HeaderMap, Method, Request, Response};
+use sseclient::{Client, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, StreamBuilder, Subscription};
 use support::within;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -152,6 +152,16 @@ async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
     }
 }
 
+/// Waiting for it to say what it has said would be over the connect timeout, each time.
+#[tokio::test]
+async fn a_server_of_one_stream_at_a_time_is_reached_within_a_short_connect_timeout() {
+    let server = one_at_a_time(1).await;
+    let handle = stream(&client(), &server.url).connect_timeout(Duration::from_millis(900)).build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    assert_eq!(server.connections(), 1);
+}
+
 #[tokio::test]
 async fn a_place_that_is_free_again_is_taken_and_the_last_stream_ends_the_connection_and_its_task() {
     let server = one_at_a_time(2).await;
@@ -258,7 +268,114 @@ async fn when_a_shared_connection_dies_all_its_streams_come_back_each_after_its_
     assert_eq!(server.connections(), 2, "they share the next one, too");
 }
 
+/// A question to a chat server is asked once, whatever becomes of the connection that others share.
+#[tokio::test]
+async fn what_must_not_be_done_twice_is_not_sent_again_unless_it_was_never_sent() {
+    for (method, times) in [(Method::POST, 1), (Method::GET, 2)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let server = Server::start(100, move |mut one| {
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if number > 0 {
+                    return one.response.send_reset(h2::Reason::INTERNAL_ERROR);
+                }
+                let mut body = one.open();
+                send(&mut body, event(1)).await;
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let client = client();
+        let _open = open_streams(&client, &server.url, 1).await;
+        let question = stream(&client, &server.url).method(method.clone()).reconnect_policy(ReconnectPolicy::never());
+        let error = within(question.open(Filter::all())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert_eq!(asked.load(Ordering::SeqCst) - 1, times, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_dropped_cancels_its_request_and_the_others_go_on() {
+    let (cancelled, mut resets) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, told) = tokio::sync::watch::channel(());
+    let server = Server::start(100, move |mut asked| {
+        let (cancelled, mut told) = (cancelled.clone(), told.clone());
+        async move {
+            let mut body = asked.open();
+            send(&mut body, event(1)).await;
+            tokio::select! {
+                reset = std::future::poll_fn(|cx| body.poll_reset(cx)) => cancelled.send(reset.unwrap()).unwrap(),
+                _ = told.changed() => {
+                    send(&mut body, event(2)).await;
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    })
+    .await;
+    let client = client();
+    let mut streams = open_streams(&client, &server.url, 3).await;
+    drop(streams.pop());
+    assert_eq!(within(resets.recv()).await.unwrap(), h2::Reason::CANCEL);
+    go_on.send(()).unwrap();
+    for (_, events) in &mut streams {
+        assert_eq!(next_event(events).await, "2");
+    }
+    assert_eq!(server.connections(), 1);
+}
+
 /// What a server can do to keep a client busy or waiting: each a typed error within bounds.
+/// Which answers PING, so that it looks alive, and whose open stream goes on.
+#[tokio::test]
+async fn a_connection_that_answers_no_more_requests_is_not_asked_for_ever() {
+    let before = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(100, move |mut asked| {
+        let number = before.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // All but the second are answered, wherever they come.
+            let _body = (number != 1).then(|| asked.open());
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let client = client();
+    let first = stream(&client, &server.url).build().unwrap();
+    first.connect();
+    within(first.opened()).await.unwrap();
+    let second = stream(&client, &server.url).response_timeout(Duration::from_millis(100)).build().unwrap();
+    second.connect();
+    within(second.opened()).await.unwrap();
+    assert_eq!(server.connections(), 2);
+    assert!(matches!(first.state(), State::Open { .. }), "{:?}", first.state());
+}
+
+/// As one does that is about to go, or has a limit of which it says nothing.
+#[tokio::test]
+async fn a_connection_that_refuses_more_requests_is_not_asked_for_ever() {
+    let before = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(100, move |mut asked| {
+        let number = before.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if number == 1 {
+                return asked.response.send_reset(h2::Reason::REFUSED_STREAM);
+            }
+            let _body = asked.open();
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let client = client();
+    let first = stream(&client, &server.url).build().unwrap();
+    first.connect();
+    within(first.opened()).await.unwrap();
+    let second = stream(&client, &server.url).build().unwrap();
+    second.connect();
+    within(second.opened()).await.unwrap();
+    assert_eq!(server.connections(), 2);
+    assert!(matches!(first.state(), State::Open { .. }), "{:?}", first.state());
+}
+
 #[tokio::test]
 async fn a_million_empty_frames_are_an_error_and_not_for_ever() {
     let server = Server::start(100, |mut asked| async move {

@@ -75,6 +75,18 @@ async fn an_http_proxy_is_asked_by_the_whole_url_and_its_credentials_stay_there(
 }
 
 #[tokio::test]
+async fn credentials_for_the_proxy_that_the_caller_set_go_before_those_in_its_url() {
+    let (server, proxy) = (answering("a").await, proxy().await);
+    let client = through(&at("http", "user:pa%3Ass@", &proxy)).build();
+    let stream = client.stream(elsewhere(&server.url)).header("proxy-authorization", "Bearer own");
+    let mut events = within(stream.open(Filter::all())).await.unwrap();
+    assert_eq!(short(&mut events).await, "a");
+    let asked = proxy.requests().pop().unwrap().to_lowercase();
+    let sent: Vec<_> = asked.lines().filter(|line| line.starts_with("proxy-authorization:")).collect();
+    assert_eq!(sent, ["proxy-authorization: bearer own"]);
+}
+
+#[tokio::test]
 async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
     let server = answering("a").await;
     let url = elsewhere(&server.url);
@@ -126,6 +138,23 @@ async fn a_proxy_that_is_not_there_is_said_to_be_the_proxy() {
 
 const REFUSAL: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\
                        content-length: 4\r\n\r\nno!\n";
+
+/// A proxy refuses with any status: what it says of itself is not taken for the server's word.
+#[tokio::test]
+async fn a_refusal_that_a_proxy_says_is_its_own_is_tried_again_and_one_that_it_passes_on_is_the_servers() {
+    for (answer, kind, is_final) in [
+        ("403 Forbidden\r\nx-squid-error: ERR_ACCESS_DENIED 0", ErrorKind::Proxy, false),
+        ("502 Bad Gateway\r\nproxy-status: gate; error=connection_refused", ErrorKind::Proxy, false),
+        ("403 Forbidden\r\nproxy-status: gate; received-status=403", ErrorKind::Status, true),
+        ("503 Service Unavailable", ErrorKind::Status, false),
+    ] {
+        let proxy = Server::answering(vec![format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n")]).await;
+        let error = open(through(&at("http", "", &proxy)), "http://server.invalid/").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (kind, is_final), "{answer}");
+        assert_eq!(error.status().unwrap().as_str(), &answer[..3]);
+        assert_eq!(error.to_string().contains("the proxy"), kind == ErrorKind::Proxy, "{error}");
+    }
+}
 
 #[tokio::test]
 async fn a_407_for_ever_is_tried_again_for_ever_and_no_credentials_of_the_server_are_asked_for() {

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,8 +36,8 @@ const MOST_STREAMS: usize = 256;
 
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 
-/// What is taken for the server's limit until it has said so: less than any.
-const UNSETTLED: usize = 1;
+/// Stands for the server's limit until it has said so: more than any, so that a limit of one is told from none.
+const UNSETTLED: usize = usize::MAX - 1;
 
 /// How long the server may take to say how many streams it allows, before it is taken for one.
 const SETTLING_TIME: Duration = Duration::from_secs(1);
@@ -54,6 +54,8 @@ pub(super) struct Shared {
     sender: SendRequest<Full<Bytes>>,
     limit: Arc<Limit>,
     leases: AtomicUsize,
+    /// Nobody else is to come: requests have gone without an answer.
+    retired: AtomicBool,
     driver: JoinHandle<()>,
 }
 
@@ -87,7 +89,8 @@ impl Shared {
             futures: FuturesUnordered::new(),
             limit: Arc::clone(&limit),
         };
-        let shared = Self { sender, limit, leases: AtomicUsize::new(0), driver: tokio::spawn(driver) };
+        let (leases, retired, driver) = (AtomicUsize::new(0), AtomicBool::new(false), tokio::spawn(driver));
+        let shared = Self { sender, limit, leases, retired, driver };
         // A server that has not said so by then may be one that allows a single stream.
         let _ = timeout(SETTLING_TIME, shared.limit.is_known()).await;
         Ok(Arc::new(shared))
@@ -95,10 +98,13 @@ impl Shared {
 
     /// A share of this connection, if it lives and has one left.
     pub(super) fn lease(self: &Arc<Self>) -> Option<Lease> {
-        if !self.is_alive() {
+        if !self.is_alive() || self.retired.load(Ordering::Relaxed) {
             return None;
         }
-        let limit = self.limit.streams.load(Ordering::Relaxed).min(MOST_STREAMS);
+        let limit = match self.limit.streams.load(Ordering::Relaxed) {
+            UNSETTLED => 1,
+            streams => streams.min(MOST_STREAMS),
+        };
         let taken = self
             .leases
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |leases| (leases < limit).then_some(leases + 1));
@@ -107,6 +113,12 @@ impl Shared {
 
     pub(super) fn is_alive(&self) -> bool {
         !self.sender.is_closed()
+    }
+
+    /// Leaves the connection to those that have a share of it. Whoever gives no answer on this one may well give one
+    /// on another, as with HTTP/1.1, where each attempt has its own.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 }
 
@@ -121,6 +133,10 @@ impl Lease {
     /// Whether the connection may have died unnoticed since it was made.
     pub(super) fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    pub(super) fn connection(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {

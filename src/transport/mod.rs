@@ -107,6 +107,19 @@ impl Link {
         }
     }
 
+    /// What to do when the connection has given no answer, or refused to: no other request is to go there.
+    fn retire(&self) -> impl FnOnce() + use<> {
+        #[cfg(feature = "http2")]
+        let connection = match &self.channel {
+            Channel::Own(_) => None,
+            Channel::Shared(lease) => Some(lease.connection()),
+        };
+        move || {
+            #[cfg(feature = "http2")]
+            connection.iter().for_each(|connection| connection.retire());
+        }
+    }
+
     /// How the request names what it asks for.
     fn form(&self) -> Form {
         match (&self.channel, &self.forward) {
@@ -215,10 +228,15 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
 /// One request, up to the head of its response.
 async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let link = connect(connector, attempt).await?;
-    let is_reused = link.is_reused();
+    let (is_reused, retire) = (link.is_reused(), link.retire());
     match send(link, attempt).await {
-        // The others on that connection learn of its end, too. This one was only unlucky to come then.
-        Err(error) if is_reused && error.kind() == ErrorKind::Protocol && may_repeat(&attempt.method, &error) => {
+        // The others on that connection learn of its end, too. This one was only unlucky to come then. Or it is alive,
+        // and refuses more than it has.
+        Err(error) if is_reused && error.kind() == ErrorKind::Protocol => {
+            retire();
+            if !may_repeat(&attempt.method, &error) {
+                return Err(error);
+            }
             send(connect(connector, attempt).await?, attempt).await
         }
         outcome => outcome,
@@ -244,7 +262,9 @@ async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Err
 
 async fn send(link: Link, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let request = request::build(attempt, link.form())?;
+    let retire = link.retire();
     let outcome = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
+        retire();
         let (server, through) = (attempt.target.authority(), through(link.forward.as_deref()));
         let message = format!("{server} sent no response head{through} within {:?}", attempt.response_timeout);
         Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut))

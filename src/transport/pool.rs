@@ -4,8 +4,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
@@ -15,6 +19,10 @@ use super::{Io, Link};
 
 /// So many origins, and those without a connection are forgotten.
 const MOST_IDLE: usize = 64;
+
+/// How long others wait for a connection that is being made, before the next of them makes one as well: it may hang for
+/// as long as its stream lets it, which is not theirs to wait for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Default)]
 pub(crate) struct Pool {
@@ -26,9 +34,11 @@ pub(crate) struct Pool {
 struct Origin {
     /// It has chosen HTTP/1.1, so that nobody need wait for a connection to share.
     speaks_http1: AtomicBool,
-    /// Held while a connection is made that others may share.
+    /// Held while a connection is made that others may share, but not for long.
     dialing: tokio::sync::Mutex<()>,
     connections: Mutex<Vec<Weak<Shared>>>,
+    /// How many dials have failed, and how the last one did.
+    failures: Mutex<(u64, Option<Error>)>,
 }
 
 impl Pool {
@@ -50,10 +60,26 @@ impl Pool {
         if let Some(lease) = origin.lease() {
             return Ok(Link::shared(lease));
         }
-        let _alone = origin.dialing.lock().await;
-        match origin.lease() {
-            Some(lease) => Ok(Link::shared(lease)),
-            None => origin.take_in(dial.await?).await,
+        let (failures_before, _) = origin.failures();
+        let alone = origin.dialing.lock().await;
+        if let Some(lease) = origin.lease() {
+            return Ok(Link::shared(lease));
+        }
+        match origin.failures() {
+            // This one has waited for a dial that failed: all who did would only fail one after the other.
+            (failures, Some(error)) if failures != failures_before => return Err(error),
+            _ => {}
+        }
+        // Whoever was before may have found out that there is nothing to share: then nobody waits for this one.
+        let alone = (!origin.speaks_http1.load(Ordering::Relaxed)).then_some(alone);
+        let mut dial = pin!(dial);
+        match timeout(PATIENCE, &mut dial).await {
+            Ok(Ok(fresh)) => origin.take_in(fresh).await,
+            Ok(Err(error)) => Err(origin.failed(error)),
+            Err(_) => {
+                drop(alone);
+                origin.take_in(dial.await?).await
+            }
         }
     }
 
@@ -82,6 +108,16 @@ impl Origin {
         }
     }
 
+    fn failures(&self) -> (u64, Option<Error>) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, error: Error) -> Error {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures = (failures.0 + 1, Some(error.clone()));
+        error
+    }
+
     fn lease(&self) -> Option<Lease> {
         let mut connections = self.connections();
         connections.retain(is_alive);
@@ -108,7 +144,6 @@ fn gone() -> Error {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use bytes::Bytes;
     use h2::server::SendResponse;
@@ -177,7 +212,7 @@ mod tests {
                 kept.push(open(&mut response));
             }
             // Says what it has to, and nothing more; answers no PING.
-            let _ = tokio::time::timeout(Duration::from_secs(1), server.accept()).await;
+            let _ = timeout(Duration::from_secs(1), server.accept()).await;
             std::future::pending::<()>().await;
         });
         let mut exchanges = Vec::new();
@@ -189,5 +224,38 @@ mod tests {
             assert!(poll_fn(|cx| exchange.poll_data(cx)).await.unwrap().is_err());
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_a_server_is_known_to_speak_http_1_nobody_waits_for_another_ones_connection() {
+        const CONNECTING: Duration = Duration::from_secs(1);
+        let pool = Pool::default();
+        let target = Target::parse("http://host/".parse().unwrap()).unwrap();
+        let begun = tokio::time::Instant::now();
+        let link = || async {
+            let dial = async {
+                tokio::time::sleep(CONNECTING).await;
+                Ok((Box::new(tokio::io::duplex(1).0) as Box<dyn Io>, false))
+            };
+            pool.link(&target, dial).await.map(drop)
+        };
+        futures_util::future::try_join_all((0..100).map(|_| link())).await.unwrap();
+        // The first finds it out.
+        assert_eq!(begun.elapsed(), 2 * CONNECTING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_a_connection_that_does_not_come_about() {
+        let pool = Pool::default();
+        let target = Target::parse("http://host/".parse().unwrap()).unwrap();
+        let begun = tokio::time::Instant::now();
+        let hanging = timeout(10 * PATIENCE, pool.link(&target, std::future::pending()));
+        let other = async {
+            let dial = async { Ok((Box::new(tokio::io::duplex(1).0) as Box<dyn Io>, false)) };
+            pool.link(&target, dial).await.map(|_| begun.elapsed())
+        };
+        let (hanging, other) = tokio::join!(hanging, other);
+        assert!(hanging.is_err());
+        assert_eq!(other.unwrap(), PATIENCE);
     }
 }

@@ -50,7 +50,10 @@ pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>
         }
         Form::Absolute { authorization } => {
             name_host(&mut headers, &attempt.target).map_err(invalid)?;
-            headers.extend(authorization.map(|value| (PROXY_AUTHORIZATION, value)));
+            // Two of them are none: a proxy takes either, or refuses both.
+            if let Some(authorization) = authorization {
+                headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+            }
             *request.uri_mut() = attempt.target.uri().clone();
         }
         #[cfg(feature = "http2")]
