@@ -116,8 +116,8 @@ impl StreamBuilder {
         })
     }
 
-    /// A body of form fields, percent-encoded (URL standard, section 5.2), with its `Content-Type` unless another was
-    /// set.
+    /// A body of form fields, percent-encoded (a space as `%20`, which servers read as they do `+`), with its
+    /// `Content-Type` unless another was set.
     pub fn form<K, V>(self, fields: impl IntoIterator<Item = (K, V)>) -> Self
     where
         K: AsRef<str>,

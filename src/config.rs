@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::event::MAX_EVENT_SIZE;
 use crate::request::Request;
 use crate::target::Target;
+use crate::transport::Attempt;
 
 /// What the server's `retry` is clamped to: less is a tight loop, more is a stream that seems dead.
 pub(crate) const SERVER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5 * 60));
@@ -61,6 +64,22 @@ impl Config {
             capacity: CAPACITY,
             drop_repeats: 0,
             first_attempt_counts: false,
+        }
+    }
+
+    /// An attempt with these headers.
+    pub(crate) fn attempt(&self, headers: HeaderMap) -> Attempt {
+        let request = &self.request;
+        Attempt {
+            method: request.method(),
+            target: request.target().clone(),
+            headers,
+            body: request.body(),
+            compression: request.compression,
+            cookies: request.cookies.clone(),
+            redirects: request.redirects,
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
         }
     }
 }

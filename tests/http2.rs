@@ -1,6 +1,9 @@
 //! HTTP/2: what is shared, what is not, and what a server that misbehaves can do.
 #![cfg(feature = "http2")]
 
+#[cfg(feature = "tls")]
+#[path = "support/site.rs"]
+mod site;
 mod support;
 
 use std::future::Future;
@@ -11,10 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
+#[cfg(feature = "tls")]
+use http::Version;
 use http::{HeaderMap, Method, Request, Response};
 use sseclient::{Client, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, StreamBuilder, Subscription};
 use support::within;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -76,12 +81,13 @@ impl Drop for Server {
     }
 }
 
-async fn serve<F, Fut>(tcp: TcpStream, most_streams: u32, seen: Arc<Mutex<Vec<HeaderMap>>>, script: F)
+async fn serve<I, F, Fut>(io: I, most_streams: u32, seen: Arc<Mutex<Vec<HeaderMap>>>, script: F)
 where
+    I: AsyncRead + AsyncWrite + Unpin,
     F: Fn(Asked) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let mut server = h2::server::Builder::new().max_concurrent_streams(most_streams).handshake(tcp).await.unwrap();
+    let mut server = h2::server::Builder::new().max_concurrent_streams(most_streams).handshake(io).await.unwrap();
     while let Some(Ok((request, response))) = server.accept().await {
         seen.lock().unwrap().push(request.headers().clone());
         tokio::spawn(script(Asked { request, response }));
@@ -160,6 +166,51 @@ async fn a_server_of_one_stream_at_a_time_is_reached_within_a_short_connect_time
     handle.connect();
     within(handle.opened()).await.unwrap();
     assert_eq!(server.connections(), 1);
+}
+
+/// The server chooses (RFC 7301); what it does not know, it does not choose.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_server_behind_tls_chooses_http_2_and_its_streams_share_a_connection() {
+    let authority = site::Authority::new("h2");
+    for (protocols, version, connections) in
+        [(vec![&b"h2"[..], b"http/1.1"], Version::HTTP_2, 1), (vec![b"http/1.1"], Version::HTTP_11, 2)]
+    {
+        let mut config = site::config(&authority.vouch("localhost"), site::BOTH, None);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/stream", listener.local_addr().unwrap().port());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut tls = acceptor.accept(tcp).await.unwrap();
+                if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    tokio::spawn(serve(tls, 100, Arc::default(), |mut asked| async move {
+                        let mut body = asked.open();
+                        send(&mut body, event(1)).await;
+                        std::future::pending::<()>().await;
+                    }));
+                } else {
+                    tokio::spawn(async move {
+                        let mut head = [0; 4096];
+                        let _ = tls.read(&mut head).await;
+                        let _ = tls.write_all(format!("{}data: 1\n\n", support::OPEN).as_bytes()).await;
+                        let _ = tls.read(&mut head).await;
+                    });
+                }
+            }
+        });
+        let client = site::trusting(&authority.pem()).build();
+        let streams = open_streams(&client, &url, 2).await;
+        for (handle, _) in &streams {
+            let State::Open { response, .. } = handle.state() else { panic!("{:?}", handle.state()) };
+            assert_eq!(response.version(), version);
+        }
+        assert_eq!(accepted.load(Ordering::SeqCst), connections);
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("connector", &[]),
     ("credentials", &["error"]),
     ("delivery", &["event", "state"]),
-    ("config", &["event", "request", "target"]),
+    ("config", &["event", "request", "target", "transport"]),
     // Pure, and IO.
     ("retry", &["error", "failure"]),
     ("wire", &["event"]),

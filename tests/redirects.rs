@@ -74,21 +74,30 @@ async fn a_relative_location_stays_with_the_server_and_its_headers_go_along() {
 #[tokio::test]
 async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
     const SECRET: &str = "tr0ub4dor";
-    let with_header = |name: &'static str| move |stream: StreamBuilder| stream.header(name, SECRET);
-    type Secret = Box<dyn Fn(StreamBuilder) -> StreamBuilder>;
+    let with_header = |name: &'static str| move |url: &str| stream(url).header(name, SECRET);
+    type Secret = Box<dyn Fn(&str) -> StreamBuilder>;
     let kinds: Vec<(&str, Secret)> = vec![
-        ("bearer", Box::new(|stream| stream.bearer_auth(SECRET))),
-        ("basic", Box::new(|stream| stream.basic_auth("user", SECRET))),
+        ("bearer", Box::new(|url| stream(url).bearer_auth(SECRET))),
+        ("basic", Box::new(|url| stream(url).basic_auth("user", SECRET))),
+        ("userinfo", Box::new(|url| stream(&url.replace("http://", &format!("http://user:{SECRET}@"))))),
         ("cookie", Box::new(with_header("cookie"))),
+        ("a cookie", Box::new(|url| stream(url).cookie("session", SECRET))),
         ("custom", Box::new(with_header("x-api-key"))),
         ("proxy authorization", Box::new(with_header("proxy-authorization"))),
         ("referer", Box::new(with_header("referer"))),
         ("host", Box::new(with_header("host"))),
-        ("query", Box::new(|stream| stream.query("token", SECRET))),
+        ("query", Box::new(|url| stream(url).query("token", SECRET))),
+        (
+            "default headers",
+            Box::new(|url| {
+                let headers = [("x-token".parse().unwrap(), SECRET.parse().unwrap())];
+                Client::builder().default_headers(headers.into_iter().collect()).build().stream(url)
+            }),
+        ),
         (
             "credentials",
-            Box::new(|stream| {
-                stream.credentials(|_| async {
+            Box::new(|url| {
+                stream(url).credentials(|_| async {
                     let headers = [("x-token".parse().unwrap(), SECRET.parse().unwrap())];
                     Ok::<_, sseclient::Error>(headers.into_iter().collect())
                 })
@@ -98,14 +107,14 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
     for hops in 1..=3 {
         for (kind, secret) in &kinds {
             let end = stream_server().await;
-            // Through several origins, and back to the first in between.
+            // Through several origins.
             let mut servers = vec![Server::answering(vec![moved(302, &end.url)]).await];
             for _ in 1..hops {
                 let next = &servers.last().unwrap().url;
                 servers.push(Server::answering(vec![moved(307, next)]).await);
             }
             let start = servers.pop().unwrap();
-            let handle = secret(stream(&start.url)).build().unwrap();
+            let handle = secret(&start.url).build().unwrap();
             handle.connect();
             within(handle.opened()).await.unwrap();
             handle.shutdown().await;
@@ -117,6 +126,33 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
                 assert!(!server.requests().is_empty(), "{kind}, {hops} hops");
             }
         }
+    }
+}
+
+/// Who has once been elsewhere may have been sent back by somebody else.
+#[tokio::test]
+async fn what_was_left_behind_is_not_taken_up_again_where_it_came_from() {
+    let elsewhere = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
+    let there = std::sync::Arc::clone(&elsewhere);
+    let start = Server::start(move |_, mut connection| {
+        let there = std::sync::Arc::clone(&there);
+        async move {
+            let again = connection.request.starts_with("GET /again ");
+            let answer = if again { OPEN.to_owned() } else { moved(302, there.get().unwrap()) };
+            connection.send(&answer).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let between = Server::answering(vec![moved(302, &start.url.replace("/stream", "/again"))]).await;
+    elsewhere.set(between.url.clone()).unwrap();
+    let handle = stream(&start.url).bearer_auth("t").header("x-api-key", "k").build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    for name in ["authorization", "x-api-key"] {
+        let sent: Vec<_> = start.headers(name).iter().map(Option::is_some).collect();
+        assert_eq!(sent, [true, false], "{name}");
+        assert_eq!(between.headers(name), [None], "{name}");
     }
 }
 

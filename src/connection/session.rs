@@ -254,18 +254,7 @@ impl Session {
         self.changes.dialed = self.changes.taken;
         self.left_behind = self.forget_since.is_some();
         let headers = self.headers();
-        let request = &self.config.request;
-        Attempt {
-            method: request.method(),
-            target: request.target().clone(),
-            headers,
-            body: request.body(),
-            compression: request.compression,
-            cookies: request.cookies.clone(),
-            redirects: request.redirects,
-            connect_timeout: self.config.connect_timeout,
-            response_timeout: self.config.response_timeout,
-        }
+        self.config.attempt(headers)
     }
 
     /// Once for each attempt: a refusal of fresh credentials is for the policy to judge.

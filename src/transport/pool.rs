@@ -138,7 +138,7 @@ fn is_alive(connection: &Weak<Shared>) -> bool {
 }
 
 fn gone() -> Error {
-    Error::new(ErrorKind::Protocol, "the server ended the HTTP/2 connection at once")
+    Error::new(ErrorKind::Protocol, "the server ended the HTTP/2 connection at once, or allows no request on it")
 }
 
 #[cfg(test)]
@@ -242,6 +242,27 @@ mod tests {
         futures_util::future::try_join_all((0..100).map(|_| link())).await.unwrap();
         // The first finds it out.
         assert_eq!(begun.elapsed(), 2 * CONNECTING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_for_a_dial_that_failed_fails_with_it_and_who_comes_later_dials_anew() {
+        let (pool, target) = (Pool::default(), Target::parse("http://host/".parse().unwrap()).unwrap());
+        let failing = || async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Err(Error::new(ErrorKind::Connect, "refused"))
+        };
+        for _ in 0..2 {
+            let begun = tokio::time::Instant::now();
+            let (one, two, three) = tokio::join!(
+                pool.link(&target, failing()),
+                pool.link(&target, failing()),
+                pool.link(&target, failing())
+            );
+            for outcome in [one, two, three] {
+                assert_eq!(outcome.err().unwrap().kind(), ErrorKind::Connect);
+            }
+            assert_eq!(begun.elapsed(), Duration::from_millis(200));
+        }
     }
 
     #[tokio::test(start_paused = true)]
