@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
-use sseclient::{Apply, Change, Client, Filter, Handle};
+use sseclient::{Apply, Change, Client, ClientBuilder, Filter, Handle};
 use support::{OPEN, Server, header, within};
 
 /// In every secret of these tests.
@@ -35,15 +35,13 @@ impl io::Write for Log {
     }
 }
 
-/// A stream that is full of secrets: in its URL, its headers, its credentials, a change to come, and in its proxy's
-/// URL. The server is the proxy.
-fn secretive(url: &str, shown: &mut String) -> Handle {
-    let url = url.replace("http://", &format!("http://{MARKER}:{MARKER}@")) + "?token=" + MARKER;
+/// A stream that is full of secrets: in its URL, its headers, its credentials, and a change to come.
+fn secretive(client: ClientBuilder, url: &str, shown: &mut String) -> Handle {
+    let url = secret_url(url) + "?token=" + MARKER;
     let source = |_| ready(Ok::<_, Infallible>(HeaderMap::from_iter([(AUTHORIZATION, MARKER.parse().unwrap())])));
-    let proxy = url.replace("/stream", "").split_once('?').unwrap().0.to_owned();
     // Whoever made the map need not have thought of secrets.
     let headers = HeaderMap::from_iter([(HeaderName::from_static("x-default"), MARKER.parse().unwrap())]);
-    let client = Client::builder().proxy(proxy).unwrap().default_headers(headers);
+    let client = client.default_headers(headers);
     #[cfg(feature = "cookies")]
     let client = client.cookies(true);
     write!(shown, "{client:?}").unwrap();
@@ -75,6 +73,10 @@ fn secretive(url: &str, shown: &mut String) -> Handle {
         write!(shown, "{update:?}").unwrap();
     }
     handle
+}
+
+fn secret_url(url: &str) -> String {
+    url.replace("http://", &format!("http://{MARKER}:{MARKER}@"))
 }
 
 /// What is refused, with secrets in it.
@@ -131,6 +133,13 @@ fn logging_to(log: &Log) -> tracing::subscriber::DefaultGuard {
     tracing::subscriber::set_default(subscriber)
 }
 
+fn reveal_nothing(texts: &[(&str, &str)]) {
+    for (what, text) in texts {
+        let line = text.lines().find(|line| line.contains(MARKER) || line.contains(BASIC));
+        assert!(line.is_none(), "{what}: {line:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_log_line_debug_or_error_shows_a_secret() {
     let log = Log::default();
@@ -143,7 +152,9 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     ])
     .await;
     let mut shown = String::new();
-    let handle = secretive(&server.url, &mut shown);
+    // The server is the proxy, and its URL holds another secret.
+    let proxy = secret_url(&server.url).replace("/stream", "");
+    let handle = secretive(Client::builder().proxy(proxy).unwrap(), &server.url, &mut shown);
     let mut events = handle.subscribe(Filter::all());
     let mut transcript = handle.transcript();
     handle.connect();
@@ -171,10 +182,7 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     assert_eq!(cookies[1].contains(&format!("; s={MARKER}")), cfg!(feature = "cookies"), "the jar's");
     assert!(request.ends_with(&format!("\r\n\r\n{MARKER}")), "the body was sent");
     assert!(request.contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}")), "the query was sent");
-    for (what, text) in [("shown", &shown), ("logged", &logged)] {
-        let line = text.lines().find(|line| line.contains(MARKER) || line.contains(BASIC));
-        assert!(line.is_none(), "{what}: {line:?}");
-    }
+    reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
 }
 
 /// The key of a client certificate, in each form in which it could be shown.
@@ -222,4 +230,52 @@ async fn what_a_proxy_refuses_shows_no_secret_either() {
     for text in [&shown, &logged] {
         assert!(!text.contains(MARKER) && !text.contains(BASIC), "{text}");
     }
+}
+
+/// HTTP/2 logs each frame that it sends.
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn no_log_line_of_http_2_shows_a_secret() {
+    let log = Log::default();
+    let _guard = logging_to(&log);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/stream", listener.local_addr().unwrap());
+    let (heard, requests) = std::sync::mpsc::channel();
+    // In a thread of its own: what the server logs is its own affair.
+    std::thread::spawn(move || answer_over_http_2(listener, heard));
+    let mut shown = String::new();
+    let handle = secretive(Client::builder().no_proxy().http2_prior_knowledge(true), &url, &mut shown);
+    handle.connect();
+    write!(shown, "{:?}", within(handle.closed()).await).unwrap();
+    let request: http::request::Parts = requests.recv().unwrap();
+    assert!(request.uri.query().unwrap().contains(MARKER), "the query was sent");
+    for sent in ["x-default", "x-api-key", "x-token", "x-change", "authorization", "cookie"] {
+        assert!(request.headers[sent].to_str().unwrap().contains(MARKER), "{sent} was sent");
+    }
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("h2"), "the log was captured");
+    reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
+}
+
+/// Opens a stream and ends it, once; the next request is refused.
+#[cfg(feature = "http2")]
+fn answer_over_http_2(listener: std::net::TcpListener, heard: std::sync::mpsc::Sender<http::request::Parts>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let mut answers = [200, 404].into_iter();
+        while let Ok((tcp, _)) = listener.accept().await {
+            let mut server = h2::server::handshake(tcp).await.unwrap();
+            while let Some(Ok((request, mut response))) = server.accept().await {
+                let _ = heard.send(request.into_parts().0);
+                let answer = http::Response::builder()
+                    .status(answers.next().unwrap_or(404))
+                    .header("content-type", "text/event-stream")
+                    .header("set-cookie", format!("s={MARKER}"));
+                let mut body = response.send_response(answer.body(()).unwrap(), false).unwrap();
+                body.send_data(bytes::Bytes::from_static(b"data: a\n\n"), true).unwrap();
+            }
+        }
+    });
 }
