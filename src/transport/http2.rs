@@ -190,6 +190,8 @@ impl Future for Driver {
         let this = &mut *self;
         if this.connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
             this.connection = None;
+            // Who waits to be told how many it allows, is told.
+            this.limit.set(0);
         }
         loop {
             this.futures.extend(this.spawned.take());
