@@ -55,6 +55,10 @@ where
 ///
 /// Making one only reads which proxies the environment names, and cannot fail: TLS is set up when the first https stream
 /// dials.
+///
+/// With feature `http2`, streams to one origin share a connection where the server speaks HTTP/2. A task drives it, on the
+/// runtime of the stream that has dialled it, and ends with the last of its streams; when that runtime ends first, the
+/// others dial anew.
 #[derive(Clone)]
 pub struct Client {
     connector: Arc<dyn Connect>,
