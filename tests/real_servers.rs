@@ -64,6 +64,48 @@ async fn every_event_of_nchan_arrives_by_way_of_a_reverse_proxy_over_tls() {
 }
 
 #[tokio::test]
+#[ignore = "needs nginx with nchan; run by .ci/run"]
+async fn every_event_of_nchan_arrives_where_a_redirect_leads() {
+    let server = Server::nchan();
+    let client = Client::new();
+    let (publish, subscribe) = (vec![server.publish], server.subscribe);
+    let peer = Peer { publish, subscribe, scheme: "http", path: "moved", client };
+    every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
+}
+
+#[cfg(feature = "gzip")]
+#[tokio::test]
+#[ignore = "needs nginx with nchan; run by .ci/run"]
+async fn every_event_of_nchan_arrives_compressed() {
+    let server = Server::nchan();
+    let client = Client::new();
+    let (publish, subscribe) = (vec![server.publish], server.subscribe);
+    let peer = Peer { publish, subscribe, scheme: "http", path: "compressed", client };
+    every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
+}
+
+/// Nothing stands between that could cut it: the program itself asks for new responses.
+#[cfg(unix)]
+#[tokio::test]
+#[ignore = "needs nginx with nchan; run by .ci/run"]
+async fn every_event_of_nchan_arrives_over_a_unix_socket() {
+    let server = Server::nchan();
+    let client = Client::builder().unix_socket(server.socket.as_ref().expect("nginx has one")).build();
+    let handle = client.stream("http://nchan/subscribe").build().expect("a valid stream");
+    let recorder = Recorder::start(handle.subscribe(TYPES));
+    handle.connect();
+    let mut publishers = Publishers::connect(&[server.publish]).await;
+    for numbers in [0..300, 300..600, 600..EVENTS] {
+        let last = numbers.end - 1;
+        publish(&mut publishers, numbers).await;
+        timeout(PATIENCE, recorder.reached(last)).await.expect("all events so far");
+        handle.reconnect();
+    }
+    handle.shutdown().await;
+    check_events(&recorder.finish().await, |_| true);
+}
+
+#[tokio::test]
 #[ignore = "needs node; run by .ci/run"]
 async fn every_event_of_node_arrives_once_and_in_order_across_two_cuts() {
     let server = Server::node();
@@ -87,6 +129,7 @@ async fn every_event_of_a_server_that_speaks_http_2_alone_and_in_clear_arrives_o
         publish: vec![server.publish],
         subscribe: server.subscribe,
         scheme: "http",
+        path: "subscribe",
         client,
     });
     assert_eq!(version.await, Version::HTTP_2);
@@ -111,7 +154,8 @@ async fn every_event_of_axum_arrives_once_and_in_order_across_two_cuts() {
 async fn every_event_arrives_through_squid_which_forwards_requests_to_those_it_knows() {
     let (server, squid) = (Server::node(), Proxy::squid());
     let client = Client::builder().proxy(squid.url("http")).expect("a proxy").build();
-    let peer = Peer { publish: vec![server.publish], subscribe: server.subscribe, scheme: "http", client };
+    let peer =
+        Peer { publish: vec![server.publish], subscribe: server.subscribe, scheme: "http", path: "subscribe", client };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
     let stranger = Client::builder().proxy(format!("http://{}", squid.address)).expect("a proxy").build();
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
@@ -124,7 +168,7 @@ async fn every_event_arrives_over_tls_in_a_tunnel_of_squid() {
     let (address, certificate) = server.over_tls.clone().expect("nginx has one");
     let trusting = || Client::builder().root_certificates_pem(certificate.as_bytes()).expect("a certificate");
     let client = trusting().proxy(squid.url("http")).expect("a proxy").build();
-    let peer = Peer { publish: vec![server.publish], subscribe: address, scheme: "https", client };
+    let peer = Peer { publish: vec![server.publish], subscribe: address, scheme: "https", path: "subscribe", client };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
     let stranger = trusting().proxy(format!("http://{}", squid.address)).expect("a proxy").build();
     refuses(&stranger, &format!("https://{address}/subscribe")).await;
@@ -135,7 +179,8 @@ async fn every_event_arrives_over_tls_in_a_tunnel_of_squid() {
 async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
     let (server, microsocks) = (Server::node(), Proxy::microsocks());
     let client = Client::builder().proxy(microsocks.url("socks5h")).expect("a proxy").build();
-    let peer = Peer { publish: vec![server.publish], subscribe: server.subscribe, scheme: "http", client };
+    let peer =
+        Peer { publish: vec![server.publish], subscribe: server.subscribe, scheme: "http", path: "subscribe", client };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
     let stranger = Client::builder().proxy(format!("socks5h://{}", microsocks.address)).expect("a proxy").build();
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
@@ -152,6 +197,7 @@ async fn a_cookie_leads_every_reconnection_back_to_the_same_server_behind_haprox
         publish: servers.iter().map(|server| server.publish).collect(),
         subscribe: haproxy.address,
         scheme: "http",
+        path: "subscribe",
         client: Client::builder().cookies(true).build(),
     };
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
@@ -218,11 +264,12 @@ struct Peer {
     publish: Vec<SocketAddr>,
     subscribe: SocketAddr,
     scheme: &'static str,
+    path: &'static str,
     client: Client,
 }
 
 async fn in_clear(publish: SocketAddr, subscribe: SocketAddr) {
-    let peer = Peer { publish: vec![publish], subscribe, scheme: "http", client: Client::new() };
+    let peer = Peer { publish: vec![publish], subscribe, scheme: "http", path: "subscribe", client: Client::new() };
     assert_eq!(every_event_arrives_once_and_in_order_across_two_cuts(peer).await, Version::HTTP_11);
 }
 
@@ -232,6 +279,7 @@ async fn over_tls(publish: SocketAddr, subscribe: SocketAddr, certificate: &str)
         publish: vec![publish],
         subscribe,
         scheme: "https",
+        path: "subscribe",
         client,
     })
     .await
@@ -242,7 +290,7 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Ve
     let relay = Relay::start(peer.subscribe).await;
     let handle = peer
         .client
-        .stream(format!("{}://{}/subscribe", peer.scheme, relay.address))
+        .stream(format!("{}://{}/{}", peer.scheme, relay.address, peer.path))
         .reconnection_time(Duration::from_millis(50))
         .build()
         .expect("a valid stream");

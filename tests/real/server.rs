@@ -12,6 +12,8 @@ pub(crate) struct Server {
     /// Where events are published, over HTTP/1.1 in clear.
     pub(crate) publish: SocketAddr,
     pub(crate) subscribe: SocketAddr,
+    /// The same server, on a Unix socket.
+    pub(crate) socket: Option<PathBuf>,
     /// The same events by way of a reverse proxy that speaks TLS, and whom its certificate is from, in PEM.
     pub(crate) over_tls: Option<(SocketAddr, String)>,
     process: Child,
@@ -33,10 +35,13 @@ impl Server {
         let [address, tls] = free.each_ref().map(|free| free.local_addr().expect("bound"));
         let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", address.port()));
         fs::create_dir_all(&prefix).expect("a directory for nginx");
+        // Not in there: the path of a socket must be short.
+        let socket = std::env::temp_dir().join(format!("sseclient-nginx-{}", address.port()));
         let configuration = include_str!("nginx.conf")
             .replace("@MODULE@", module.to_str().expect("a path in UTF-8"))
             .replace("@PORT@", &address.port().to_string())
-            .replace("@TLS_PORT@", &tls.port().to_string());
+            .replace("@TLS_PORT@", &tls.port().to_string())
+            .replace("@SOCKET@", socket.to_str().expect("a path in UTF-8"));
         let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         let certificate = certified.cert.pem();
         for (name, content) in [
@@ -53,7 +58,14 @@ impl Server {
             command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
         });
         let over_tls = Some((tls, certificate));
-        let mut server = Self { publish: address, subscribe: address, over_tls, process, prefix: Some(prefix) };
+        let mut server = Self {
+            publish: address,
+            subscribe: address,
+            socket: Some(socket),
+            over_tls,
+            process,
+            prefix: Some(prefix),
+        };
         let log = server.process.stderr.take().expect("a pipe");
         listens(log).then_some(server)
     }
@@ -89,7 +101,7 @@ impl Server {
         let ports: Vec<u16> = ports.split_whitespace().map(|port| port.parse().expect("a port")).collect();
         let address = |port: Option<&u16>| SocketAddr::from(([127, 0, 0, 1], *port.expect("a port")));
         let (publish, subscribe) = (address(ports.first()), address(ports.last()));
-        Self { publish, subscribe, over_tls: None, process, prefix: None }
+        Self { publish, subscribe, socket: None, over_tls: None, process, prefix: None }
     }
 }
 
@@ -109,6 +121,9 @@ impl Drop for Server {
         let _ = self.process.wait();
         if let Some(prefix) = &self.prefix {
             let _ = fs::remove_dir_all(prefix);
+        }
+        if let Some(socket) = &self.socket {
+            let _ = fs::remove_file(socket);
         }
     }
 }
