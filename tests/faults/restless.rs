@@ -211,6 +211,9 @@ struct Follower {
     /// The stream was reconnected since.
     reconnected: bool,
     unacknowledged: Vec<Event>,
+    /// Where the client has asked to go back to, and has not come yet: what it gets is still what was queued before,
+    /// and to go back from there would be to go on, and leave out what is between.
+    going_back: Option<u64>,
     sums: Sums,
 }
 
@@ -237,6 +240,7 @@ impl Follower {
             next: 1,
             reconnected: false,
             unacknowledged,
+            going_back: None,
             sums: Sums::default(),
         }
     }
@@ -272,6 +276,7 @@ impl Follower {
             self.unacknowledged.retain(|event| number_of(event) < number);
         }
         (self.next, self.reconnected) = (number + 1, false);
+        self.going_back = self.going_back.filter(|&before| number > before + 1);
         self.sums.events += 1;
         if self.random.u8(..10) == 0 {
             drop(self.handle.update(|request| request.header("x-number", number), Apply::MakeBeforeBreak));
@@ -290,10 +295,11 @@ impl Follower {
                     self.events.acknowledge(&event);
                 }
             }
-            10 => {
+            10 if self.going_back.is_none() => {
                 let before = number_of(&self.unacknowledged[0]) - 1;
                 // An error is the end of the stream.
                 let _ = self.handle.reconnect_from(Resume::Id(before.to_string()));
+                self.going_back = Some(before);
             }
             _ => {}
         }
