@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, Method};
 use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
 use support::{OPEN, Server, header, until, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 fn stream(url: &str) -> StreamBuilder {
     Client::new().stream(url).reconnection_time(Duration::from_millis(10))
@@ -185,4 +187,33 @@ async fn a_subscription_to_one_response_cancels_the_request_when_it_is_dropped()
     drop(answer);
     within(hung_up.recv()).await.unwrap();
     assert_eq!(server.requests().len(), 1);
+}
+
+/// Larger than what the sockets hold: the answer comes while the client still sends.
+#[tokio::test]
+async fn events_arrive_before_the_whole_body_was_sent_and_the_rest_of_it_follows() {
+    const QUESTION: usize = 32 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (go_on, told) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(async move {
+        let mut tcp = listener.accept().await.unwrap().0;
+        tcp.write_all(format!("{OPEN}data: early\n\n").as_bytes()).await.unwrap();
+        told.await.unwrap();
+        let mut request = vec![0; QUESTION];
+        // The head, too, is at the beginning of that much.
+        tcp.read_exact(&mut request).await.unwrap();
+        tcp.write_all(b"data: late\n\n").await.unwrap();
+        let mut rest = Vec::new();
+        tcp.read_to_end(&mut rest).await.unwrap();
+        request.len() + rest.len()
+    });
+    let handle = stream(&url).body(vec![b'?'; QUESTION]).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    assert_eq!(support::short(&mut events).await, "early");
+    go_on.send(()).unwrap();
+    assert_eq!(support::short(&mut events).await, "late");
+    handle.shutdown().await;
+    assert!(within(server).await.unwrap() > QUESTION);
 }

@@ -6,6 +6,7 @@ mod connect;
 mod cookies;
 mod custom;
 mod exchange;
+mod http1;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "http2")]
