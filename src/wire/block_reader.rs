@@ -181,6 +181,8 @@ impl BlockReader {
             // A heartbeat that nobody asked for costs no more than finding its end.
             let text = Line { start: line.start + 1, end: line.end };
             if self.comments && text.len() <= limit {
+                // Most heartbeats have one after them.
+                lines.pass_empty();
                 return Skimmed::Step(Step::Comment(text));
             }
         }

@@ -123,6 +123,16 @@ impl Lines {
         }
         Some(Line { start, end: terminator })
     }
+
+    /// Passes over an empty line that comes next, if that is known without looking further.
+    #[inline(always)]
+    pub(super) fn pass_empty(&mut self) {
+        let Window { mask, .. } = self.window;
+        if mask != 0 && self.window.start() + mask.trailing_zeros() as usize == self.start {
+            self.window.mask = mask & (mask - 1);
+            self.start += 1;
+        }
+    }
 }
 
 /// The next window with a line end in it, from `searched` on; if there is none in the chunk, the mask is empty. The
