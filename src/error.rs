@@ -43,6 +43,8 @@ pub enum ErrorKind {
     InvalidEvent,
     /// Certificates or another setting of the client that cannot be used.
     InvalidConfig,
+    /// An event's data is not what it was to be decoded as. The stream goes on.
+    Decode,
     /// A scheme or feature that this build does not have.
     Unsupported,
     /// The source of credentials failed.

@@ -1,5 +1,10 @@
 //! [`Event`]: what a block of the event stream becomes, owned and cheap to share.
 
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "json")]
+mod memo;
+
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -36,7 +41,7 @@ pub struct Event {
 
 /// Where the parts of an event stand in its text, and what else is known of it. In words of eight bytes:
 /// events are made by the million, and what is stored in small pieces is slow to load in larger ones.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Layout {
     data: Span,
     /// Empty for the default type.
@@ -48,6 +53,8 @@ struct Layout {
     retry: Retry,
     /// Which event of which stream it is; 0 for one that came with none.
     position: u64,
+    #[cfg(feature = "json")]
+    memo: memo::Memo,
 }
 
 /// Milliseconds, if there are any: in eight bytes, since each event has it.
@@ -128,7 +135,16 @@ impl Event {
         retry: Retry,
         position: u64,
     ) -> Self {
-        let layout = Layout { data, event_type, id, inherited: None, retry, position };
+        let layout = Layout {
+            data,
+            event_type,
+            id,
+            inherited: None,
+            retry,
+            position,
+            #[cfg(feature = "json")]
+            memo: memo::Memo::default(),
+        };
         let mut inner = Arc::from_header_and_str(layout, text);
         // Only then, and only if there is one: a layout that has nothing to drop need not lie on the stack before.
         if inherited.is_some() {

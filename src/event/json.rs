@@ -1,0 +1,130 @@
+//! JSON in events, and enums whose variant is the event type.
+
+use std::sync::Arc;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
+use serde_json::de::StrRead;
+
+use crate::error::{Error, ErrorKind};
+
+use super::Event;
+
+impl Event {
+    /// The data, decoded as JSON: once for each type, however many subscribers ask, and in the place of the first who
+    /// does; the others get the same value.
+    ///
+    /// An **enum** stands for the whole event: its variant is named as the event type, and the data is what the variant
+    /// holds. So several types can be taken in wire order and told apart. A variant that holds nothing takes any data;
+    /// one with `#[serde(other)]` takes all other types. An enum that is tagged within the data (`#[serde(tag = …)]`,
+    /// `untagged`), and one inside another type, is in the data.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`]: the data is no JSON, not of this shape, or there is more of it; or the enum has no such
+    /// variant. The source is serde's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::Event;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(rename_all = "lowercase")]
+    /// enum Change {
+    ///     Put { key: String },
+    ///     Delete(String),
+    /// }
+    ///
+    /// let event = Event::builder().event_type("delete").data(r#""a""#).build()?;
+    /// assert!(matches!(&*event.json::<Change>()?, Change::Delete(key) if key == "a"));
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    pub fn json<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
+        self.layout().memo.get(|| {
+            T::deserialize(Tagged { event_type: self.event_type(), data: self.data() }).map_err(|error| {
+                let message = format!("an event of type {:?} cannot be decoded: {error}", self.event_type());
+                Error::with_source(ErrorKind::Decode, message, error)
+            })
+        })
+    }
+}
+
+/// An event as serde sees it: its data, or, for an enum, that within its type.
+struct Tagged<'de> {
+    event_type: &'de str,
+    data: &'de str,
+}
+
+type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
+
+impl<'de> Tagged<'de> {
+    /// Reads the data, all of it.
+    fn data<T>(self, read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> Result<T>) -> Result<T> {
+        let mut json = serde_json::Deserializer::from_str(self.data);
+        let value = read(&mut json)?;
+        json.end()?;
+        Ok(value)
+    }
+}
+
+macro_rules! data {
+    ($($method:ident($($name:ident: $type:ty),*))*) => {$(
+        fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value> {
+            self.data(|json| json.$method($($name,)* visitor))
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Tagged<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(self)
+    }
+
+    data! {
+        deserialize_any() deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64()
+        deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64() deserialize_u128()
+        deserialize_f32() deserialize_f64() deserialize_char() deserialize_str() deserialize_string()
+        deserialize_bytes() deserialize_byte_buf() deserialize_option() deserialize_unit()
+        deserialize_unit_struct(name: &'static str) deserialize_newtype_struct(name: &'static str) deserialize_seq()
+        deserialize_tuple(length: usize) deserialize_tuple_struct(name: &'static str, length: usize) deserialize_map()
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) deserialize_identifier()
+        deserialize_ignored_any()
+    }
+}
+
+impl<'de> EnumAccess<'de> for Tagged<'de> {
+    type Error = serde_json::Error;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
+        Ok((seed.deserialize(StrDeserializer::new(self.event_type))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Tagged<'de> {
+    type Error = serde_json::Error;
+
+    fn unit_variant(self) -> Result<()> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value> {
+        self.data(|json| seed.deserialize(json))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        self.data(|json| json.deserialize_tuple(length, visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
+        self.data(|json| json.deserialize_struct("", fields, visitor))
+    }
+}

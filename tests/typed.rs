@@ -1,0 +1,125 @@
+//! Events decoded as what they stand for.
+
+#![cfg(feature = "json")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+use sseclient::{ErrorKind, Event};
+
+fn event(event_type: &str, data: &str) -> Event {
+    Event::builder().event_type(event_type).data(data).build().unwrap()
+}
+
+/// What a stream of changes consists of: each kind of variant that there is.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Change {
+    Put {
+        key: String,
+        value: u32,
+    },
+    Delete(String),
+    Move(String, String),
+    Inner(Switch),
+    Clear,
+    #[serde(other)]
+    Other,
+}
+
+/// In the data, since it is within another type.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Switch {
+    On,
+    Off,
+}
+
+#[test]
+fn an_enum_has_the_event_type_for_its_variant_and_the_data_in_it() {
+    for (event_type, data, expected) in [
+        ("put", r#"{"key":"a","value":7}"#, Some(Change::Put { key: "a".into(), value: 7 })),
+        ("put", r#" ["a",7] "#, Some(Change::Put { key: "a".into(), value: 7 })),
+        ("delete", r#""a\n""#, Some(Change::Delete("a\n".into()))),
+        ("move", r#"["a","b"]"#, Some(Change::Move("a".into(), "b".into()))),
+        ("inner", r#""on""#, Some(Change::Inner(Switch::On))),
+        ("clear", "", Some(Change::Clear)),
+        ("clear", "no JSON", Some(Change::Clear)),
+        ("message", "{}", Some(Change::Other)),
+        ("put", r#"{"key":"a"}"#, None),
+        ("put", r#"{"key":"a","value":7} more"#, None),
+        ("delete", "7", None),
+        ("inner", r#""on" "#, Some(Change::Inner(Switch::On))),
+        ("inner", r#""neither""#, None),
+        ("delete", "", None),
+    ] {
+        let decoded = event(event_type, data).json::<Change>();
+        assert_eq!(decoded.as_deref().ok(), expected.as_ref(), "{event_type}: {data}");
+    }
+}
+
+#[test]
+fn other_types_are_the_data_alone() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    enum Tagged {
+        On,
+        Level { percent: u8 },
+    }
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Wrapped(Switch);
+
+    assert_eq!(*event("x", "[1,2]").json::<Vec<u8>>().unwrap(), [1, 2]);
+    assert_eq!(*event("x", "null").json::<Option<u8>>().unwrap(), None);
+    assert_eq!(*event("x", "7").json::<Option<u8>>().unwrap(), Some(7));
+    assert_eq!(
+        *event("x", r#"{"a":1}"#).json::<BTreeMap<String, u8>>().unwrap(),
+        BTreeMap::from([("a".to_owned(), 1)])
+    );
+    assert_eq!(event("x", r#"{"a":1}"#).json::<serde_json::Value>().unwrap()["a"], 1);
+    assert_eq!(*event("x", r#"{"kind":"on"}"#).json::<Tagged>().unwrap(), Tagged::On);
+    assert_eq!(*event("x", r#"{"percent":9,"kind":"level"}"#).json::<Tagged>().unwrap(), Tagged::Level { percent: 9 });
+    assert_eq!(*event("x", r#""off""#).json::<Wrapped>().unwrap(), Wrapped(Switch::Off));
+}
+
+#[test]
+fn an_error_says_which_type_and_what_is_wrong_and_has_its_source() {
+    let error = event("put", r#"{"key":7}"#).json::<Change>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert!(error.to_string().starts_with(r#"an event of type "put" cannot be decoded: invalid type"#), "{error}");
+    assert!(std::error::Error::source(&error).unwrap().is::<serde_json::Error>());
+}
+
+static DECODED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts how often it is made.
+struct Counted;
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DECODED.fetch_add(1, Ordering::Relaxed);
+        u8::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+#[test]
+fn an_event_is_decoded_once_for_each_type_however_many_ask_at_once() {
+    let (good, bad) = (event("x", "7"), event("x", "seven"));
+    let (first, errors) = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| (good.clone().json::<Counted>(), bad.clone().json::<Counted>()))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .map(|(good, bad)| (good.unwrap(), bad.err().unwrap()))
+            .collect::<(Vec<_>, Vec<_>)>()
+    });
+    assert_eq!(DECODED.load(Ordering::Relaxed), 2);
+    assert!(first.iter().all(|value| Arc::ptr_eq(value, &first[0])));
+    assert!(errors.iter().all(|error| error.kind() == ErrorKind::Decode));
+    assert_eq!(*good.json::<u8>().unwrap(), 7);
+    assert_eq!(*good.json::<u64>().unwrap(), 7);
+}
