@@ -229,9 +229,10 @@ impl StreamBuilder {
         self.set(|config| config.max_event_size = bytes)
     }
 
-    /// How many events a subscription's queue holds; 256 by default, from 4 to 1,048,576. Up to 64 more may be in the
+    /// How many events a subscription's queue holds; 256 by default, from 1 to 1,048,576. Up to 64 more may be in the
     /// subscription's hands. An empty queue needs no memory; a full one some 24 bytes for each event besides the
-    /// event itself, which subscriptions with the same filter share.
+    /// event itself, which subscriptions with the same filter and options share. What happens when a queue is full is
+    /// each subscription's choice: see [`Overflow`](crate::Overflow).
     pub fn capacity(self, events: usize) -> Self {
         self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
     }

@@ -22,11 +22,14 @@ pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Events per subscription: four turns of the connection task (see [`EVENTS_PER_TURN`]).
 pub(crate) const CAPACITY: usize = 256;
 
-/// The least capacity that makes sense: below it a turn could not publish anything.
-pub(crate) const MIN_CAPACITY: usize = 4;
+/// The least capacity: one event at a time.
+pub(crate) const MIN_CAPACITY: usize = 1;
 
 /// The most: a million events that nobody takes are a mistake already.
 pub(crate) const MAX_CAPACITY: usize = 1 << 20;
+
+/// Bytes per subscription: as much as one event may have, so that a queue of large events is bounded as well.
+pub(crate) const QUEUE_BYTES: u64 = MAX_EVENT_SIZE as u64;
 
 /// How many events the connection task publishes before it lets others run: half of tokio's
 /// cooperative budget. With four times as many, a healthy subscriber on the same thread loses half.

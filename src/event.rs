@@ -210,6 +210,12 @@ impl Event {
         self
     }
 
+    /// How many bytes of text it has: type, data and ID.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.inner.slice.len()
+    }
+
     fn layout(&self) -> &Layout {
         &self.inner.header
     }

@@ -11,13 +11,16 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::change::{Apply, Change, Resume};
+use crate::config::QUEUE_BYTES;
 use crate::connection::Link;
 use crate::drain::{Drain, Drained, Draining};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::filter::Filter;
+use crate::hub::Limits;
 use crate::monitor::{Monitor, StateChanges, closed};
+use crate::overflow::Overflow;
 use crate::state::{CloseReason, State};
 use crate::stats::Stats;
 use crate::subscribe_options::SubscribeOptions;
@@ -65,18 +68,22 @@ impl Handle {
         self.subscribe_with(filter, SubscribeOptions::default())
     }
 
-    /// The same, with a name, another capacity, or acknowledgements.
+    /// The same, with a name, another queue, another way of being slow, or acknowledgements. Subscriptions with
+    /// different options live side by side, also on one filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
+        let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging } = options;
         let shared = self.link.shared();
-        let capacity = options.capacity.unwrap_or_else(|| shared.capacity());
-        let subscribed = shared.hub.subscribe(filter.into(), capacity, options.acknowledging);
-        Subscription::new(subscribed, options.name, Arc::clone(&self.link))
+        let capacity = capacity.unwrap_or_else(|| shared.capacity());
+        let limits = Limits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
+        let subscribed = shared.hub.subscribe(filter.into(), &limits, acknowledging);
+        Subscription::new(subscribed, name, Arc::clone(&self.link))
     }
 
     /// Everything that happens from now on, in order: for recorders.
     pub fn transcript(&self) -> Transcript {
         let shared = self.link.shared();
-        Transcript::new(shared.hub.transcript(shared.capacity()), Arc::clone(&self.link))
+        let limits = Limits { capacity: shared.capacity(), bytes: QUEUE_BYTES, overflow: Overflow::default() };
+        Transcript::new(shared.hub.transcript(&limits), Arc::clone(&self.link))
     }
 
     /// Sets a header, from the next attempt on; the open response is left alone (see

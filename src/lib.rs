@@ -43,9 +43,10 @@
 //! What can be lost, is said: a queue yields [`Delivery::Gap`] at the place of the hole, never an
 //! error, since people break out of loops on errors.
 //!
-//! - [`Gap::Lagged`]: this subscription did not keep up. Queues are bounded; when one is more than half
-//!   full the connection task stops reading for up to 100 ms, so that TCP pushes back on the server and
-//!   a subscriber that keeps moving loses nothing. One that does not loses its oldest events, alone.
+//! - [`Gap::Lagged`]: this subscription did not keep up. Queues are bounded; when one is full the connection task
+//!   stops reading, so that TCP pushes back on the server and a subscriber that keeps moving loses nothing. One that
+//!   takes nothing for 1 s loses its oldest events, alone. That is the default; each subscription can choose otherwise
+//!   ([`Overflow`]): to lose at once, never, or all but the newest of each key.
 //! - [`Gap::Oversized`]: an event over the size limit was skipped. Its ID counts, so that it does not
 //!   come back with each reconnection.
 //! - [`Gap::Reconnected`]: a new response took over. If the request carried a last event ID, the server
@@ -154,6 +155,7 @@ mod hub;
 mod keepalive;
 mod monitor;
 mod network;
+mod overflow;
 mod redirects;
 mod request;
 mod response_head;
@@ -189,6 +191,7 @@ pub use crate::filter::Filter;
 pub use crate::handle::{Handle, Shutdown};
 pub use crate::keepalive::TcpKeepalive;
 pub use crate::monitor::{Monitor, StateChanges};
+pub use crate::overflow::{ConflateKey, Overflow};
 pub use crate::redirects::Redirects;
 pub use crate::response_head::ResponseHead;
 pub use crate::retry::ReconnectPolicy;
@@ -196,7 +199,7 @@ pub use crate::state::{CloseReason, State};
 pub use crate::stats::Stats;
 pub use crate::store::{Commit, ResumeStore};
 pub use crate::subscribe_options::SubscribeOptions;
-pub use crate::subscription::{Events, Subscription};
+pub use crate::subscription::{Events, Subscription, TryRecvError};
 #[cfg(feature = "tls")]
 pub use crate::tls_version::TlsVersion;
 pub use crate::transcript::Transcript;

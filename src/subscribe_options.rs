@@ -1,6 +1,7 @@
 //! [`SubscribeOptions`]: how one subscription differs from the others.
 
 use crate::config::{MAX_CAPACITY, MIN_CAPACITY};
+use crate::overflow::Overflow;
 
 /// For [`Handle::subscribe_with`](crate::Handle::subscribe_with); the default is what
 /// [`Handle::subscribe`](crate::Handle::subscribe) does.
@@ -8,10 +9,12 @@ use crate::config::{MAX_CAPACITY, MIN_CAPACITY};
 /// # Examples
 ///
 /// ```
-/// use sseclient::{Client, SubscribeOptions};
+/// use sseclient::{Client, Overflow, SubscribeOptions};
 ///
 /// let handle = Client::new().stream("http://127.0.0.1/").build()?;
 /// let orders = handle.subscribe_with("order", SubscribeOptions::default().name("billing").acknowledging());
+/// // For a display: it may miss some, and must never hold up the billing.
+/// let shown = handle.subscribe_with("order", SubscribeOptions::default().overflow(Overflow::DropOldest));
 /// # Ok::<(), sseclient::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ use crate::config::{MAX_CAPACITY, MIN_CAPACITY};
 pub struct SubscribeOptions {
     pub(crate) name: String,
     pub(crate) capacity: Option<usize>,
+    pub(crate) queue_bytes: Option<u64>,
+    pub(crate) overflow: Overflow,
     pub(crate) acknowledging: bool,
 }
 
@@ -28,10 +33,21 @@ impl SubscribeOptions {
         Self { name: name.into(), ..self }
     }
 
-    /// How many events its queue holds: from 4 to 1,048,576; the stream's
-    /// [`capacity`](crate::StreamBuilder::capacity) by default.
+    /// What happens when its queue is full; [`Overflow::Wait`] for 1 s by default.
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        Self { overflow, ..self }
+    }
+
+    /// How many events its queue holds: from 1 to 1,048,576; the stream's
+    /// [`capacity`](crate::StreamBuilder::capacity) by default. Up to 64 more may be in the subscription's hands.
     pub fn capacity(self, events: usize) -> Self {
         Self { capacity: Some(events.clamp(MIN_CAPACITY, MAX_CAPACITY)), ..self }
+    }
+
+    /// How many bytes of text (types, data and IDs) its queue holds; 16 MiB by default. One event always fits: a queue
+    /// is full with the event that takes it there, however large that is.
+    pub fn queue_bytes(self, bytes: u64) -> Self {
+        Self { queue_bytes: Some(bytes.max(1)), ..self }
     }
 
     /// Each event that this subscription takes is to be acknowledged

@@ -13,18 +13,19 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{Account, MOST_OPEN, Reader, Subscribed, Taken};
+use crate::hub::{Account, MOST_OPEN, Source, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
 ///
 /// # Falling behind
 ///
-/// The queue is bounded ([`capacity`](crate::StreamBuilder::capacity), 256 events by default). When
-/// it is more than half full the connection task stops reading for a moment, so that a subscriber
-/// which keeps moving loses nothing; one that does not catch up within 100 ms then loses its oldest
-/// events, until it has caught up. It gets [`Gap::Lagged`] with their exact number, at the place of
-/// the hole. A subscription that is never read costs the others that moment, once, and no event.
+/// The queue is bounded, in events ([`capacity`](crate::StreamBuilder::capacity), 256 by default) and in bytes
+/// ([`queue_bytes`](crate::SubscribeOptions::queue_bytes)). What happens when it is full is the subscription's choice
+/// ([`Overflow`](crate::Overflow)). By default the connection task then stops reading, so that a subscriber which
+/// keeps moving loses nothing, however slow it is; one that takes nothing for 1 s loses its oldest events, until it has
+/// caught up. It gets [`Gap::Lagged`] with their exact number, at the place of the hole. A subscription that is
+/// never read costs the others that second, once, and no event.
 ///
 /// # Drop behavior
 ///
@@ -32,7 +33,7 @@ use crate::state::CloseReason;
 /// gone, the connection is closed.
 pub struct Subscription {
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
-    reader: Reader<Event>,
+    source: Source,
     /// If what is taken has to be acknowledged.
     account: Option<Account>,
     name: String,
@@ -44,8 +45,8 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
-        let Subscribed { reader, account } = subscribed;
-        Self { reader, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
+        let Subscribed { source, account } = subscribed;
+        Self { source, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
     /// The next event or gap. `None` when the connection is closed for good and everything that was
@@ -58,13 +59,67 @@ impl Subscription {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// Waits for a delivery, and takes it and what else is there, up to `limit`, to the end of `buffer`. How many those
+    /// were: none only if `limit` is 0, or if the connection is closed for good and everything was taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped: it takes nothing before it is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(handle: sseclient::Handle) {
+    /// let mut rows = handle.subscribe("row");
+    /// let mut batch = Vec::new();
+    /// while rows.recv_many(&mut batch, 1000).await > 0 {
+    ///     for delivery in batch.drain(..) {
+    ///         println!("{delivery:?}"); // into one transaction, say
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub async fn recv_many(&mut self, buffer: &mut Vec<Delivery>, limit: usize) -> usize {
+        poll_fn(|cx| self.poll_recv_many(cx, buffer, limit)).await
+    }
+
+    /// The next event or gap, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] when nothing is queued, [`TryRecvError::Closed`] when the connection is closed for good
+    /// and everything that was queued has been taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Does not wait. Whoever waits for the next delivery meanwhile is still woken.
+    pub fn try_recv(&mut self) -> Result<Delivery, TryRecvError> {
+        match self.next_delivery(None) {
+            Poll::Ready(Some(delivery)) => Ok(delivery),
+            Poll::Ready(None) => Err(TryRecvError::Closed),
+            Poll::Pending => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// How many events can be taken without waiting: at most the queue's capacity and 64 in the subscription's own
+    /// hands. Gaps are not counted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Does not wait, and takes nothing.
+    pub fn queued(&self) -> usize {
+        let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
+        usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
+    }
+
     /// A stream of bare events. What is lost is counted by [`missed`](Events::missed) and logged as a
     /// warning; a reconnection that resumes is not mentioned.
     pub fn into_events(self) -> Events {
         Events { subscription: self }
     }
 
-    /// How many events that matched were lost because this subscription was too slow.
+    /// How many events that matched were lost because this subscription was too slow. An event that was
+    /// [conflated](crate::Overflow::Conflate) is not lost, but replaced.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -109,32 +164,42 @@ impl Subscription {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let budget = std::task::ready!(coop::poll_proceed(cx));
-        let delivery = self.poll_next_delivery(cx);
+        let delivery = self.next_delivery(Some(cx));
         if delivery.is_ready() {
             budget.made_progress();
         }
         delivery
     }
 
+    fn poll_recv_many(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<Delivery>, limit: usize) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        let Some(first) = std::task::ready!(self.poll_recv(cx)) else { return Poll::Ready(0) };
+        buffer.push(first);
+        let more = std::iter::from_fn(|| self.try_recv().ok()).take(limit - 1);
+        let before = buffer.len();
+        buffer.extend(more);
+        Poll::Ready(buffer.len() - before + 1)
+    }
+
+    /// The next delivery. Without a context nobody is woken when there is one.
     #[inline]
-    fn poll_next_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+    fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
         if self.held_back.is_some() {
             return Poll::Ready(self.next_held_back());
         }
-        let position = self.reader.position();
-        if let Some(gap) = self.reader.next_gap(position) {
+        let position = self.source.position();
+        if let Some(gap) = self.source.next_gap(position) {
             return Poll::Ready(Some(Delivery::Gap(gap)));
         }
-        let reader = &mut self.reader;
-        let taken = match &self.account {
-            None => reader.poll_take(cx),
-            Some(account) => {
-                let too_many = || unacknowledged(&self.seat, &self.name);
-                reader.poll_take_with(cx, |reader| account.take(|| reader.try_take(), too_many))
-            }
+        let (account, too_many) = (self.account.as_ref(), || unacknowledged(&self.seat, &self.name));
+        let taken = match cx {
+            Some(cx) => self.source.poll_take(cx, account, too_many),
+            None => self.source.try_take(account, too_many).map_or(Poll::Pending, Poll::Ready),
         };
         // A gap may have been logged after the look above, and before what was taken was published.
-        match (self.reader.next_gap(position), taken) {
+        match (self.source.next_gap(position), taken) {
             (None, Poll::Ready(Taken::Item(event))) => Poll::Ready(Some(Delivery::Event(event))),
             (None, Poll::Ready(taken)) => Poll::Ready(self.delivery(taken)),
             (None, Poll::Pending) => Poll::Pending,
@@ -149,7 +214,7 @@ impl Subscription {
 
     #[cold]
     fn next_held_back(&mut self) -> Option<Delivery> {
-        let gap = self.held_back.as_ref().and_then(|(position, _)| self.reader.next_gap(*position));
+        let gap = self.held_back.as_ref().and_then(|(position, _)| self.source.next_gap(*position));
         gap.map(Delivery::Gap).or_else(|| self.held_back.take().map(|(_, delivery)| delivery))
     }
 
@@ -157,6 +222,7 @@ impl Subscription {
         match taken {
             Taken::Item(event) => Some(Delivery::Event(event)),
             Taken::Lagged(missed) => Some(Delivery::Gap(self.lagged(missed))),
+            Taken::Gap(gap) => Some(Delivery::Gap(gap)),
             Taken::Closed => None,
         }
     }
@@ -191,6 +257,27 @@ impl fmt::Debug for Subscription {
         subscription.finish_non_exhaustive()
     }
 }
+
+/// Why [`Subscription::try_recv`] gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else that a queue without a next item can be")]
+pub enum TryRecvError {
+    /// Nothing is queued now.
+    Empty,
+    /// Nothing is queued, and nothing will come: the connection is closed for good.
+    Closed,
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "nothing is queued",
+            Self::Closed => "the stream is closed",
+        })
+    }
+}
+
+impl std::error::Error for TryRecvError {}
 
 /// The events of a [`Subscription`], without the gaps: see [`Subscription::into_events`].
 #[derive(Debug)]

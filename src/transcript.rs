@@ -16,8 +16,10 @@ use crate::subscription::Seat;
 
 /// Everything that happens to a stream, in order: events of all types, comments, gaps, states.
 ///
-/// For recorders. What one of them cannot keep up with is dropped, oldest first, like a
-/// subscription's; the [`Gap::Lagged`] at that place counts items of all kinds. It starts with what
+/// For recorders. Like a subscription, one that does not keep up holds up the stream until it moves, and loses its
+/// oldest items when it takes none for 1 s ([`Overflow::Wait`](crate::Overflow::Wait)), or when the stream changes its
+/// state more often meanwhile than it has room for, which is some 60 items over its capacity. The [`Gap::Lagged`] at
+/// that place counts items of all kinds. It starts with what
 /// happens after it was made; make it before `connect` to miss nothing. It ends with
 /// [`State::Closed`](crate::State::Closed).
 ///
@@ -51,6 +53,7 @@ impl Transcript {
         Poll::Ready(match taken {
             Taken::Item(item) => Some(item),
             Taken::Lagged(missed) => Some(TranscriptItem::Gap(Gap::Lagged { missed })),
+            Taken::Gap(gap) => Some(TranscriptItem::Gap(gap)),
             Taken::Closed => None,
         })
     }

@@ -19,7 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("drain", &["state"]),
     ("store", &["error"]),
     ("file_store", &["store"]),
-    ("subscribe_options", &["config"]),
+    ("overflow", &["event"]),
+    ("subscribe_options", &["config", "overflow"]),
     ("stats", &["error"]),
     ("keepalive", &[]),
     ("connector", &[]),
@@ -32,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["connector", "error", "keepalive", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
-    ("hub", &["delivery", "event", "filter", "state"]),
+    ("hub", &["delivery", "event", "filter", "overflow", "state"]),
     // The actor: where transport, wire format and hub meet.
     (
         "connection",
@@ -63,11 +64,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         "handle",
         &[
             "change",
+            "config",
             "connection",
             "drain",
             "error",
             "filter",
+            "hub",
             "monitor",
+            "overflow",
             "state",
             "stats",
             "subscribe_options",

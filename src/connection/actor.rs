@@ -240,8 +240,6 @@ impl Actor {
     fn read(&mut self, body: Box<Body>) {
         let config = self.session.config();
         let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
-        // The response before may have been dropped while readers were waited for.
-        self.shared.hub.relief().end();
         let reading = Box::new(Reading::new(body, decoder, config.idle_timeout));
         self.phase = Phase::Reading { reading, successor: None };
     }

@@ -1,17 +1,15 @@
 //! [`Reading`]: an open response, turn by turn, from its bytes to the hub.
 
-use std::future::Future as _;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::coop;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::config::EVENTS_PER_TURN;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
-use crate::hub::{Hub, Publisher};
+use crate::hub::{Pace, Publisher};
 use crate::transport::Body;
 use crate::wire::{Decoder, EventFrame, Frame};
 
@@ -20,11 +18,6 @@ use super::idle::Idle;
 use super::poison::{self, Fingerprint};
 use super::seam::Passage;
 use super::sieve::Sieve;
-
-/// How long readers that are more than half a queue behind are waited for, before publishing goes on
-/// over them. Long enough for a thread that lost its core to get it back; a reader that is stuck costs
-/// the others this much once.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What one turn of reading brought, besides what the hub has got already.
 #[derive(Debug, Default)]
@@ -77,18 +70,16 @@ pub(super) struct Reading {
     begun: bool,
     /// Nothing more will come from the body, but the decoder may hold frames.
     end: Option<Error>,
-    /// Frames published since the hub was last asked whether anybody is far behind.
-    unchecked: usize,
-    /// Readers are being waited for, at most until then.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// When there is room for what comes.
+    pace: Pace,
     idle: Option<Idle>,
 }
 
 impl Reading {
     pub(super) fn new(body: Box<Body>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
         let idle = idle_timeout.map(Idle::new);
-        let (begun, parked, end, patience) = (false, false, None, None);
-        Self { body, decoder, drained: true, parked, begun, end, unchecked: 0, patience, idle }
+        let (begun, parked, end, pace) = (false, false, None, Pace::default());
+        Self { body, decoder, drained: true, parked, begun, end, pace, idle }
     }
 
     /// One turn: up to 64 frames, from as many chunks as that takes (but no more than 64 either),
@@ -100,11 +91,13 @@ impl Reading {
             return self.poll_silence(cx);
         }
         let hub = &shared.hub;
-        let brief = hub.brief();
-        std::task::ready!(self.poll_room(cx, hub, brief.allowance));
+        if std::task::ready!(self.pace.poll_room(cx, hub)) {
+            // It was not the server that was silent. Waits are rare, and may ask the clock.
+            self.heard(Instant::now());
+        }
         // A turn counts as one operation: other tasks of the thread get theirs.
         let budget = std::task::ready!(coop::poll_proceed(cx));
-        self.decoder.set_comments(brief.comments);
+        self.decoder.set_comments(hub.wants_comments());
         let mut turn = Turn::default();
         let mut published = 0;
         for _chunk in 0..EVENTS_PER_TURN {
@@ -156,13 +149,12 @@ impl Reading {
     /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
     fn publish(&mut self, shared: &Shared, room: usize, sieve: &mut Sieve, turn: &mut Turn) -> usize {
         let mut publisher = shared.hub.publisher();
-        let room = room.min(publisher.allowance().saturating_sub(self.unchecked));
         let mut published = 0;
         let mut ids = Ids::default();
         // Most streams ask for no more than a look at the first event.
         let mut looks = !self.begun || !sieve.is_open();
         let mut frames = self.decoder.frames();
-        while published < room {
+        while published < room && publisher.room() > 0 {
             let Some(frame) = frames.next_frame() else {
                 self.drained = true;
                 break;
@@ -197,7 +189,6 @@ impl Reading {
         ids.settle(shared, &self.decoder, sieve);
         drop(publisher);
         turn.moved |= ids.moved;
-        self.unchecked += published;
         published
     }
 
@@ -206,30 +197,6 @@ impl Reading {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
         let end = Some(std::task::ready!(idle.poll(cx)));
         Poll::Ready(Turn { end, cut_off: self.decoder.is_in_block(), ..Turn::default() })
-    }
-
-    /// Ready when more can be published without overrunning a reader that still moves.
-    fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub, allowance: usize) -> Poll<()> {
-        if self.unchecked < EVENTS_PER_TURN.min(allowance) {
-            return Poll::Ready(());
-        }
-        if self.patience.is_none() && hub.is_crowded() {
-            self.patience = Some(Box::pin(tokio::time::sleep(PATIENCE)));
-        }
-        if let Some(patience) = &mut self.patience {
-            if hub.relief().poll(cx.waker(), || hub.is_crowded()).is_pending() {
-                std::task::ready!(patience.as_mut().poll(cx));
-                hub.relief().end();
-                hub.give_up_on_stuck();
-            }
-            self.patience = None;
-            if let Some(idle) = &mut self.idle {
-                // It was not the server that was silent. Waits are rare, and may ask the clock.
-                idle.heard(Instant::now());
-            }
-        }
-        self.unchecked = 0;
-        Poll::Ready(())
     }
 }
 

@@ -1,35 +1,35 @@
-//! One channel: a ring of items, a log of gaps beside it, and who is behind.
+//! One channel: a ring of items, a log of gaps beside it, and who reads.
 
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 
-use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::delivery::Gap;
 use crate::event::Event;
 
+use super::cursor::Cursor;
+use super::finish::Finish;
 use super::gaps::{GapLog, GapReader};
+use super::gate::Gate;
 use super::ledger::Ledger;
-use super::reader::{Cursor, Reader};
-use super::relief::Relief;
+use super::limits::{Held, Limits, Weigh};
+use super::reader::{READ_AT_ONCE, Reader};
 use super::ring::Ring;
 
-/// How many items a reader takes out of the ring at once. They are in its hands then, and no longer overwritten;
-/// what must be acknowledged is taken one by one.
-const READ_AT_ONCE: usize = 64;
-
-/// A channel for everything with the same key and capacity.
+/// A channel for everything with the same key and limits.
 #[derive(Debug)]
 pub(super) struct Channel<T, K> {
     key: K,
-    capacity: usize,
+    limits: Limits,
     ring: Arc<Ring<T>>,
     /// Published, and not yet in the ring: a turn's items come together.
     batch: Vec<T>,
     /// What the ring had no room for, to be dropped when no lock is held.
     dropped: Vec<T>,
+    /// What may be published before the ring has to be asked again. Readers only make more.
+    room: Held,
     gaps: Arc<Mutex<GapLog>>,
-    /// Readers wait here, not on the ring, so that a whole turn's events wake them once.
-    waker: Arc<Notify>,
     /// How many items were published since the channel was made.
     published: u64,
     /// There is something that readers have not been woken for.
@@ -39,28 +39,33 @@ pub(super) struct Channel<T, K> {
     acknowledging: bool,
 }
 
-/// A reader, as the publisher sees it.
+/// A reader, as the hub sees it.
 #[derive(Debug)]
 struct Seen {
     cursor: Arc<Cursor>,
     /// Its number in the ledger.
     account: Option<u64>,
-    /// It was given time to catch up and did not. Of no concern until it has.
-    stuck: bool,
 }
 
-impl<T: Clone, K: PartialEq> Channel<T, K> {
-    pub(super) fn find_or_add(channels: &mut Vec<Self>, key: K, capacity: usize) -> &mut Self {
-        let found = channels.iter().position(|channel| channel.key == key && channel.capacity == capacity);
+impl<T: Clone + Weigh, K: PartialEq> Channel<T, K> {
+    /// `reserve`: how many items more than its capacity the channel's queues hold before the oldest go.
+    pub(super) fn find_or_add<'a>(
+        channels: &'a mut Vec<Self>,
+        key: K,
+        limits: &Limits,
+        reserve: usize,
+        gate: &Arc<Gate>,
+    ) -> &'a mut Self {
+        let found = channels.iter().position(|channel| channel.key == key && channel.limits == *limits);
         let index = found.unwrap_or_else(|| {
             channels.push(Self {
                 key,
-                capacity,
-                ring: Arc::new(Ring::new(capacity)),
+                limits: limits.clone(),
+                ring: Arc::new(Ring::new(limits.clone(), reserve, Arc::clone(gate))),
                 batch: Vec::new(),
                 dropped: Vec::new(),
+                room: Held::default(),
                 gaps: Arc::default(),
-                waker: Arc::default(),
                 published: 0,
                 news: false,
                 readers: Vec::new(),
@@ -73,17 +78,18 @@ impl<T: Clone, K: PartialEq> Channel<T, K> {
 }
 
 impl<K> Channel<Event, K> {
-    /// Publishes an event, and notes it for those who have to acknowledge it.
+    /// Publishes an event, and notes it for those who have to acknowledge it. Whether there is room for another.
     #[inline]
-    pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) {
+    pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) -> bool {
         if self.acknowledging {
             self.note(ledger, &event);
         }
-        self.publish(event);
+        let has_room = self.publish(event);
         if self.acknowledging {
             // What the ledger knows of, is in the queue.
             self.flush();
         }
+        has_room
     }
 
     #[cold]
@@ -94,33 +100,56 @@ impl<K> Channel<Event, K> {
     }
 }
 
-impl<T: Clone, K> Channel<T, K> {
+impl<T: Clone + Weigh, K> Channel<T, K> {
     pub(super) fn key(&self) -> &K {
         &self.key
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    pub(super) fn reader(&mut self, relief: &Arc<Relief>, account: Option<u64>) -> Reader<T> {
+    pub(super) fn reader(&mut self, gate: &Arc<Gate>, finish: &Arc<Finish>, account: Option<u64>) -> Reader<T> {
         // Whoever comes now must not see what was published before.
         self.flush();
         let cursor = Arc::new(Cursor::at(self.published));
         // Most often it stays the only one.
         self.readers.reserve_exact(1);
-        self.readers.push(Seen { cursor: Arc::clone(&cursor), account, stuck: false });
+        self.readers.push(Seen { cursor: Arc::clone(&cursor), account });
         self.acknowledging |= account.is_some();
         let batch = if account.is_some() { 1 } else { READ_AT_ONCE };
         let (ring, gaps) = (Arc::clone(&self.ring), GapReader::new(&self.gaps));
-        Reader::new(ring, batch, gaps, cursor, Arc::clone(&self.waker), Arc::clone(relief), self.capacity)
+        Reader::new(ring, batch, gaps, cursor, Arc::clone(gate), Arc::clone(finish))
     }
 
+    /// Whether there is room for another.
     #[inline]
-    pub(super) fn publish(&mut self, item: T) {
+    pub(super) fn publish(&mut self, item: T) -> bool {
+        self.room.items = self.room.items.saturating_sub(1);
+        self.room.bytes = self.room.bytes.saturating_sub(item.weight());
         self.batch.push(item);
         self.published += 1;
         self.news = true;
+        self.room.items > 0 && self.room.bytes > 0
+    }
+
+    /// How many items may be published; and whether somebody may be overrun who moves.
+    pub(super) fn survey(&mut self) -> (u64, bool) {
+        let mut crowded = false;
+        if self.room.items == 0 || self.room.bytes == 0 {
+            self.flush();
+            let survey = self.ring.survey();
+            (self.room, crowded) = (survey.room, survey.crowded);
+        }
+        (if self.room.bytes == 0 { 0 } else { self.room.items }, crowded)
+    }
+
+    /// From now on the publisher waits for readers that are full.
+    pub(super) fn hold(&self, now: Instant) {
+        if self.limits.waits() {
+            self.ring.hold(now);
+        }
+    }
+
+    /// Gives up on readers that had the time to move: when to look again.
+    pub(super) fn judge(&self, now: Instant) -> Option<Instant> {
+        self.ring.judge(now)
     }
 
     fn flush(&mut self) {
@@ -130,45 +159,25 @@ impl<T: Clone, K> Channel<T, K> {
     }
 
     pub(super) fn publish_gap(&mut self, gap: Gap) {
-        let oldest = self.published.saturating_sub((self.batch.len() + self.capacity) as u64);
+        let oldest = self.published.saturating_sub((self.batch.len() + self.limits.capacity) as u64);
         GapLog::lock(&self.gaps).push(gap, self.published, oldest);
         self.news = true;
     }
 
-    pub(super) fn take_dropped(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.dropped)
-    }
-
-    /// The waker, if there is anything to wake readers for.
-    pub(super) fn take_waker(&mut self) -> Option<Arc<Notify>> {
+    /// Puts what was published into the ring. Hands out whom to wake for it, and what was dropped.
+    pub(super) fn settle(&mut self, wakers: &mut Vec<Waker>) -> Option<Vec<T>> {
         self.flush();
-        std::mem::take(&mut self.news).then(|| Arc::clone(&self.waker))
-    }
-
-    /// Whether a reader is more than half a queue behind and not known to be stuck.
-    pub(super) fn is_crowded(&mut self) -> bool {
-        let (published, half) = (self.published, self.capacity as u64 / 2);
-        let mut crowded = false;
-        for reader in &mut self.readers {
-            let behind = reader.cursor.position() + half < published;
-            reader.stuck &= behind;
-            crowded |= behind && !reader.stuck;
+        if std::mem::take(&mut self.news) {
+            self.ring.wake(wakers);
         }
-        crowded
+        (!self.dropped.is_empty()).then(|| std::mem::take(&mut self.dropped))
     }
 
     /// How many items the slowest reader still has to take: a stuck one no more than the ring and its own
     /// buffer hold, since what was dropped is none of them.
     pub(super) fn lag(&self) -> u64 {
-        let lag = |reader: &Seen| reader.cursor.lag(self.published, self.capacity as u64);
+        let lag = |reader: &Seen| reader.cursor.lag(self.published, self.limits.capacity as u64);
         self.readers.iter().map(lag).max().unwrap_or(0)
-    }
-
-    pub(super) fn give_up_on_stuck(&mut self) {
-        let (published, half) = (self.published, self.capacity as u64 / 2);
-        for reader in &mut self.readers {
-            reader.stuck = reader.cursor.position() + half < published;
-        }
     }
 
     /// The channels that have no readers any more.
@@ -197,10 +206,9 @@ impl<T: Clone, K> Channel<T, K> {
         self.readers.iter().map(|reader| Arc::clone(&reader.cursor))
     }
 
-    pub(super) fn close(mut self) {
+    pub(super) fn close(mut self, wakers: &mut Vec<Waker>) {
         self.flush();
         self.readers.iter().for_each(|reader| reader.cursor.end_at(self.published));
-        self.ring.close();
-        self.waker.notify_waiters();
+        self.ring.close(wakers);
     }
 }

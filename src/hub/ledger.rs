@@ -60,6 +60,8 @@ struct Entry {
     /// In the queue, which holds no more than this many.
     queued: VecDeque<u64>,
     queue: usize,
+    /// The queue keeps only the newest of each key: what it does not keep is told by [`Ledger::removed`].
+    conflates: bool,
     /// Taken and not acknowledged.
     taken: BTreeSet<u64>,
     /// The first that can never be acknowledged: the queue dropped it, or it was taken beyond what is kept.
@@ -79,8 +81,15 @@ impl Entry {
     fn took(&mut self, position: u64, since: u64) {
         // Taken between the note that the queue had no room for it, and what was to take its place.
         self.beyond = self.beyond.filter(|&beyond| beyond != position);
-        while self.queued.front().is_some_and(|&queued| queued <= position) {
+        if self.conflates {
+            self.remove(position);
+        }
+        while let Some(&queued) = self.queued.front().filter(|&&queued| !self.conflates && queued <= position) {
             self.queued.pop_front();
+            // What was passed over was dropped: the queue may have been full of bytes before it was of events.
+            if queued < position {
+                self.beyond = self.beyond.or(Some(queued));
+            }
         }
         if position <= since {
             return;
@@ -90,6 +99,12 @@ impl Entry {
         } else if self.beyond.is_none() {
             self.beyond = Some(position);
         }
+    }
+
+    /// Whether it was in the queue.
+    fn remove(&mut self, position: u64) -> bool {
+        let found = self.queued.binary_search(&position);
+        found.is_ok_and(|index| self.queued.remove(index).is_some())
     }
 
     /// The first position that is not safe.
@@ -160,13 +175,15 @@ impl Ledger {
         Self { book: Mutex::default(), news: AtomicBool::new(false), eager: AtomicBool::new(false), signal }
     }
 
-    /// For a subscription whose queue holds so many events.
-    pub(super) fn open(self: &Arc<Self>, queue: usize) -> Account {
+    /// For a subscription whose queue holds so many events, or only the newest of each key.
+    pub(super) fn open(self: &Arc<Self>, queue: usize, conflates: bool) -> Account {
         let mut book = self.lock();
         book.opened += 1;
         let number = book.opened;
         let (queued, taken) = (VecDeque::new(), BTreeSet::new());
-        book.entries.push(Entry { number, queued, queue, taken, beyond: None });
+        // What is on its way to such a queue has not yet replaced anything.
+        let queue = if conflates { usize::MAX } else { queue };
+        book.entries.push(Entry { number, queued, queue, conflates, taken, beyond: None });
         Account { ledger: Arc::clone(self), number, retired: false }
     }
 
@@ -178,6 +195,22 @@ impl Ledger {
         for number in accounts {
             book.entry(number).into_iter().for_each(|entry| entry.published(position));
         }
+    }
+
+    /// What a queue that conflates did not keep: because there was something newer, or no room.
+    pub(super) fn removed(&self, account: u64, replaced: &[u64], lost: &[u64]) {
+        let mut book = self.lock();
+        let Some(entry) = book.entry(account) else { return };
+        for &position in replaced {
+            entry.remove(position);
+        }
+        for &position in lost {
+            if entry.remove(position) {
+                entry.beyond = entry.beyond.into_iter().chain([position]).min();
+            }
+        }
+        drop(book);
+        self.tell();
     }
 
     /// The program goes back to `id`: what came up to `position` is no concern any more.
@@ -360,8 +393,12 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let ledger = ledger();
             let id = |position: u64| if seed % 3 == 0 { position.div_ceil(3) } else { position };
-            let model =
-                |every| Model { account: ledger.open(1 << 20), every, queued: VecDeque::new(), taken: Vec::new() };
+            let model = |every| Model {
+                account: ledger.open(1 << 20, false),
+                every,
+                queued: VecDeque::new(),
+                taken: Vec::new(),
+            };
             let mut models = [model(1), model(2), model(7)];
             let (mut position, mut acknowledged, mut known) = (0, BTreeSet::new(), 0);
             for _step in 0..300 {
@@ -402,7 +439,7 @@ mod tests {
     #[test]
     fn what_is_never_acknowledged_is_bounded_and_holds_the_stream() {
         let ledger = ledger();
-        let account = ledger.open(8);
+        let account = ledger.open(8, false);
         for position in 1..=MOST_OPEN as u64 + 100 {
             ledger.published([account.number()].into_iter(), &event(position));
             take(&account, position);
@@ -418,7 +455,7 @@ mod tests {
     #[test]
     fn a_subscription_that_is_never_read_does_not_make_those_of_others_pile_up() {
         let ledger = ledger();
-        let (read, unread) = (ledger.open(8), ledger.open(8));
+        let (read, unread) = (ledger.open(8, false), ledger.open(8, false));
         for position in 1..=100_000 {
             ledger.published([read.number(), unread.number()].into_iter(), &event(position));
             assert!(read.acknowledge(&take(&read, position)));
@@ -430,7 +467,7 @@ mod tests {
     #[test]
     fn what_a_full_queue_was_about_to_drop_when_it_was_taken_does_not_hold_the_stream() {
         let ledger = ledger();
-        let account = ledger.open(4);
+        let account = ledger.open(4, false);
         // The fifth is noted, and not yet in the queue: the first still is.
         for position in 1..=5 {
             ledger.published([account.number()].into_iter(), &event(position));
@@ -444,7 +481,7 @@ mod tests {
     #[test]
     fn what_a_queue_dropped_holds_the_stream_until_the_program_goes_back() {
         let ledger = ledger();
-        let account = ledger.open(4);
+        let account = ledger.open(4, false);
         for position in 1..=10 {
             ledger.published([account.number()].into_iter(), &event(position));
         }

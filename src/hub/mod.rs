@@ -5,20 +5,33 @@
 //! channels there are, or what is in them, happens under one lock; wakers are called after it is let go.
 
 mod channel;
+mod conflation;
+mod cursor;
+mod finish;
 mod gaps;
+mod gate;
+mod latest;
 mod ledger;
+mod limits;
+#[cfg(all(test, loom))]
+mod loom_tests;
+mod pace;
 mod reader;
-mod relief;
 mod ring;
 mod runs;
+mod seats;
+mod source;
+mod sync;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::delivery::{Gap, TranscriptItem};
 use crate::event::Event;
@@ -26,18 +39,28 @@ use crate::filter::Filter;
 use crate::state::State;
 
 use self::channel::Channel;
+use self::conflation::Conflation;
+use self::cursor::Cursor;
+use self::finish::Finish;
+use self::gate::Gate;
 use self::ledger::Ledger;
 pub(crate) use self::ledger::{Account, MOST_OPEN};
-use self::reader::Cursor;
+pub(crate) use self::limits::Limits;
+pub(crate) use self::pace::Pace;
+use self::pace::Room;
 pub(crate) use self::reader::{Reader, Taken};
-use self::relief::Relief;
+pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
+
+/// How many items a transcript holds beyond its capacity: states and gaps come also when nothing can wait.
+const RESERVE: usize = 64;
 
 /// Where events are published and subscriptions begin.
 #[derive(Debug)]
 pub(crate) struct Hub {
     channels: Mutex<Channels>,
-    relief: Arc<Relief>,
+    gate: Arc<Gate>,
+    finish: Arc<Finish>,
     /// Made with the first subscription that acknowledges.
     ledger: OnceLock<Arc<Ledger>>,
     signal: Arc<Notify>,
@@ -47,46 +70,56 @@ pub(crate) struct Hub {
 struct Channels {
     events: Vec<Channel<Event, Filter>>,
     transcript: Vec<Channel<TranscriptItem, ()>>,
+    latest: Vec<Conflation>,
     /// Of the last event that was published, whether anybody listened or not.
     position: u64,
-    /// The least capacity of them all.
-    smallest: Option<usize>,
+    /// How many items may be published, wherever they go, before the channels have to be asked again.
+    room: u64,
     closed: bool,
     /// The readers of events at the close: they may have something to take.
     ended: Vec<Arc<Cursor>>,
 }
 
 impl Channels {
-    /// After channels came or went. A closed hub keeps none: their readers end at once.
+    /// After channels came. A closed hub keeps none: their readers end at once.
     fn settle(&mut self) {
         if self.closed {
+            let mut nobody = Vec::new();
             // Made just now: nobody waits there to be woken.
-            self.events.drain(..).for_each(Channel::close);
-            self.transcript.drain(..).for_each(Channel::close);
+            self.events.drain(..).for_each(|channel| channel.close(&mut nobody));
+            self.transcript.drain(..).for_each(|channel| channel.close(&mut nobody));
+            self.latest.drain(..).for_each(|conflation| conflation.close(None, &mut nobody));
         }
-        let events = self.events.iter().map(Channel::capacity);
-        let transcript = self.transcript.iter().map(Channel::capacity);
-        self.smallest = events.chain(transcript).min();
     }
 
-    fn allowance(&self) -> usize {
-        self.smallest.map_or(usize::MAX, |smallest| (smallest / 4).max(1))
+    fn cursors(&self) -> impl Iterator<Item = Arc<Cursor>> {
+        self.events.iter().flat_map(Channel::cursors).chain(self.latest.iter().map(Conflation::cursor))
+    }
+
+    fn survey(&mut self) -> Room {
+        if self.room > 0 {
+            return Room::Free;
+        }
+        let events = self.events.iter_mut().map(Channel::survey);
+        let transcript = self.transcript.iter_mut().map(Channel::survey);
+        let all = events.chain(transcript);
+        let (room, crowded) =
+            all.fold((u64::MAX, false), |(least, any), (room, crowded)| (least.min(room), any | crowded));
+        match (room, crowded) {
+            (0, _) => Room::Full,
+            (_, true) => Room::Crowded,
+            (room, false) => {
+                self.room = room;
+                Room::Free
+            }
+        }
     }
 }
 
 /// What a subscription has at the hub.
 pub(crate) struct Subscribed {
-    pub(crate) reader: Reader<Event>,
+    pub(crate) source: Source,
     pub(crate) account: Option<Account>,
-}
-
-/// What the publisher has to know before a turn.
-pub(crate) struct Brief {
-    /// Somebody wants comments.
-    pub(crate) comments: bool,
-    /// How much may be published before [`Hub::is_crowded`] has to be asked: a quarter of the
-    /// smallest queue.
-    pub(crate) allowance: usize,
 }
 
 /// The position before a stream's first event. Each stream of the process has a range of its own, so that an
@@ -101,18 +134,30 @@ impl Hub {
     /// `signal` wakes the task when something has been acknowledged.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
         let channels = Channels { position: before_all(), ..Channels::default() };
-        Self { channels: Mutex::new(channels), relief: Arc::default(), ledger: OnceLock::new(), signal }
+        let (gate, finish) = (Arc::default(), Arc::default());
+        Self { channels: Mutex::new(channels), gate, finish, ledger: OnceLock::new(), signal }
     }
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
     /// `acknowledging`: what it takes is open until it is acknowledged.
-    pub(crate) fn subscribe(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
+    pub(crate) fn subscribe(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
-        let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
-        let account = acknowledging.then(|| self.ledger().open(channel.capacity()));
-        let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
+        let account = acknowledging.then(|| self.ledger().open(limits.capacity, limits.conflates()));
+        let number = account.as_ref().map(Account::number);
+        let source = if limits.conflates() {
+            let conflation = Conflation::new(filter, limits, number);
+            let reader = conflation.reader(&self.finish);
+            channels.latest.push(conflation);
+            Source::Latest(reader)
+        } else {
+            let channel = Channel::find_or_add(&mut channels.events, filter, limits, 0, &self.gate);
+            let reader = channel.reader(&self.gate, &self.finish, number);
+            let (room, _) = channel.survey();
+            channels.room = channels.room.min(room);
+            Source::Shared(reader)
+        };
         channels.settle();
-        Subscribed { reader, account }
+        Subscribed { source, account }
     }
 
     /// Whether anything has been acknowledged since this was last asked.
@@ -146,9 +191,12 @@ impl Hub {
     }
 
     /// A reader of everything, in order, from now on.
-    pub(crate) fn transcript(&self, capacity: usize) -> Reader<TranscriptItem> {
+    pub(crate) fn transcript(&self, limits: &Limits) -> Reader<TranscriptItem> {
         let mut channels = self.lock();
-        let reader = Channel::find_or_add(&mut channels.transcript, (), capacity).reader(&self.relief, None);
+        let channel = Channel::find_or_add(&mut channels.transcript, (), limits, RESERVE, &self.gate);
+        let reader = channel.reader(&self.gate, &self.finish, None);
+        let (room, _) = channel.survey();
+        channels.room = channels.room.min(room);
         channels.settle();
         reader
     }
@@ -160,21 +208,22 @@ impl Hub {
 
     /// Wakes the readers of what was published since the last call, once for all of it.
     pub(crate) fn wake(&self) {
-        // Collected first: a waker may drop a task that holds a subscription, and a state an error of the user's;
-        // either may come back here.
-        let mut wakers: Vec<Arc<Notify>> = Vec::new();
+        // Collected first, and called in one go: a waker may drop a task that holds a subscription, and a state an
+        // error of the user's; either may come back here.
+        let mut wakers: Vec<Waker> = Vec::new();
         let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
+        let mut overrun: Vec<Vec<Event>> = Vec::new();
+        let mut batches = Vec::new();
         {
             let mut channels = self.lock();
-            let Channels { events, transcript, .. } = &mut *channels;
-            wakers.extend(events.iter_mut().filter_map(Channel::take_waker));
-            wakers.extend(transcript.iter_mut().filter_map(Channel::take_waker));
-            events.iter_mut().for_each(|channel| drop(channel.take_dropped()));
-            dropped.extend(transcript.iter_mut().map(Channel::take_dropped));
+            let Channels { events, transcript, latest, .. } = &mut *channels;
+            batches.extend(latest.iter_mut().filter_map(Conflation::take_batch));
+            overrun.extend(events.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
+            dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
         }
-        for waker in wakers {
-            waker.notify_waiters();
-        }
+        let ledger = self.ledger.get().map(|ledger| &**ledger);
+        batches.into_iter().for_each(|batch| batch.enter(ledger, &mut wakers));
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Tells transcripts of a change of state.
@@ -185,25 +234,28 @@ impl Hub {
 
     /// Nothing comes any more: readers end after what is queued.
     pub(crate) fn close(&self) {
-        let (events, transcript) = {
+        let (events, transcript, latest) = {
             let mut channels = self.lock();
             channels.closed = true;
-            let cursors: Vec<_> = channels.events.iter().flat_map(Channel::cursors).collect();
+            let cursors: Vec<_> = channels.cursors().collect();
             channels.ended.extend(cursors);
-            (std::mem::take(&mut channels.events), std::mem::take(&mut channels.transcript))
+            let Channels { events, transcript, latest, .. } = &mut *channels;
+            (std::mem::take(events), std::mem::take(transcript), std::mem::take(latest))
         };
-        events.into_iter().for_each(Channel::close);
-        transcript.into_iter().for_each(Channel::close);
-        self.relief.signal();
+        let mut wakers = Vec::new();
+        events.into_iter().for_each(|channel| channel.close(&mut wakers));
+        transcript.into_iter().for_each(|channel| channel.close(&mut wakers));
+        let ledger = self.ledger.get().map(|ledger| &**ledger);
+        latest.into_iter().for_each(|conflation| conflation.close(ledger, &mut wakers));
+        wakers.into_iter().for_each(Waker::wake);
         // Whoever had taken everything before has finished now.
-        self.relief.finished();
+        self.finish.finished();
     }
 
     /// Counts, from now on, what the subscriptions there are take and leave.
     pub(crate) fn tally(&self) -> Tally {
         let channels = self.lock();
-        let open = channels.events.iter().flat_map(Channel::cursors);
-        Tally::new(open.chain(channels.ended.iter().cloned()), Arc::clone(&self.relief))
+        Tally::new(channels.cursors().chain(channels.ended.iter().cloned()), Arc::clone(&self.finish))
     }
 
     /// Forgets channels that nobody listens to any more.
@@ -211,53 +263,43 @@ impl Hub {
         let mut channels = self.lock();
         let events = Channel::take_unused(&mut channels.events);
         let transcripts = Channel::take_unused(&mut channels.transcript);
-        channels.settle();
+        let latest = Conflation::take_unused(&mut channels.latest);
         drop(channels);
         // Now that no lock is held: see `wake`.
-        drop((events, transcripts));
-        // Whoever was too slow may be gone.
-        self.relief.signal();
+        drop((events, transcripts, latest));
     }
 
-    /// What the publisher has to know before a turn.
-    pub(crate) fn brief(&self) -> Brief {
+    /// Whether anybody wants comments.
+    pub(crate) fn wants_comments(&self) -> bool {
+        !self.lock().transcript.is_empty()
+    }
+
+    /// What the publisher has to do before it publishes.
+    fn room(&self) -> Room {
+        // The wait of a response that is gone goes on for the next.
+        if self.gate.is_closed() { Room::Full } else { self.lock().survey() }
+    }
+
+    /// From now on the publisher waits for readers that are full.
+    fn hold(&self, now: Instant) {
         let channels = self.lock();
-        Brief { comments: !channels.transcript.is_empty(), allowance: channels.allowance() }
+        channels.events.iter().for_each(|channel| channel.hold(now));
+        channels.transcript.iter().for_each(|channel| channel.hold(now));
     }
 
-    /// Whether a reader that still moves is more than half a queue behind, so that publishing on could
-    /// overrun it.
-    pub(crate) fn is_crowded(&self) -> bool {
-        let mut channels = self.lock();
-        let mut crowded = false;
-        // Each is asked, so that a stuck reader that has caught up is noticed.
-        for channel in &mut channels.events {
-            crowded |= channel.is_crowded();
-        }
-        for channel in &mut channels.transcript {
-            crowded |= channel.is_crowded();
-        }
-        crowded
-    }
-
-    /// Whoever is more than half a queue behind now has had the time to move: publishing goes on
-    /// over them, until they have caught up.
-    pub(crate) fn give_up_on_stuck(&self) {
-        let mut channels = self.lock();
-        channels.events.iter_mut().for_each(Channel::give_up_on_stuck);
-        channels.transcript.iter_mut().for_each(Channel::give_up_on_stuck);
+    /// Gives up on readers that are waited for and had the time to move: when to look again.
+    fn judge(&self, now: Instant) -> Option<Instant> {
+        let channels = self.lock();
+        let events = channels.events.iter().filter_map(|channel| channel.judge(now));
+        events.chain(channels.transcript.iter().filter_map(|channel| channel.judge(now))).min()
     }
 
     /// How many items the slowest reader is behind.
     pub(crate) fn lag(&self) -> u64 {
         let channels = self.lock();
         let events = channels.events.iter().map(Channel::lag);
-        events.chain(channels.transcript.iter().map(Channel::lag)).max().unwrap_or(0)
-    }
-
-    /// Where the task waits for readers to catch up.
-    pub(crate) fn relief(&self) -> &Relief {
-        &self.relief
+        let latest = channels.latest.iter().map(Conflation::lag);
+        events.chain(channels.transcript.iter().map(Channel::lag)).chain(latest).max().unwrap_or(0)
     }
 
     fn lock(&self) -> MutexGuard<'_, Channels> {
@@ -274,34 +316,45 @@ pub(crate) struct Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// As in [`Brief`]: a smaller queue may have come since.
-    pub(crate) fn allowance(&self) -> usize {
-        self.channels.allowance()
+    /// How many items may be published: what comes on top may push out what somebody has not taken. Asked before
+    /// each: an event may be large, and a smaller queue may have come since the turn began.
+    #[inline]
+    pub(crate) fn room(&self) -> u64 {
+        self.channels.room
     }
 
     /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
-        let Channels { events, transcript, position, .. } = &mut *self.channels;
+        let Channels { events, transcript, latest, position, room, .. } = &mut *self.channels;
         *position += 1;
-        if let ([only], []) = (&mut events[..], &transcript[..]) {
+        *room = room.saturating_sub(1);
+        if let ([only], [], []) = (&mut events[..], &transcript[..], &latest[..]) {
             // The usual case: the event goes where it stays, without a stop on the way.
-            if only.key().matches(event_type) {
-                only.publish_noted(self.ledger, build(*position));
+            if only.key().matches(event_type) && !only.publish_noted(self.ledger, build(*position)) {
+                *room = 0;
             }
             return;
         }
         let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
         let first = matching.next();
-        if first.is_none() && transcript.is_empty() {
+        let mut conflations = latest.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
+        if first.is_none() && transcript.is_empty() && conflations.peek().is_none() {
             return;
         }
         let event = build(*position);
+        conflations.for_each(|conflation| conflation.publish_noted(self.ledger, event.clone()));
+        let mut has_room = true;
         for channel in matching {
-            channel.publish_noted(self.ledger, event.clone());
+            has_room &= channel.publish_noted(self.ledger, event.clone());
         }
-        transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
+        for channel in transcript {
+            has_room &= channel.publish(TranscriptItem::Event(event.clone()));
+        }
         if let Some(channel) = first {
-            channel.publish_noted(self.ledger, event);
+            has_room &= channel.publish_noted(self.ledger, event);
+        }
+        if !has_room {
+            *room = 0;
         }
     }
 
@@ -311,21 +364,30 @@ impl Publisher<'_> {
 
     /// Publishes a gap where an event of this type would have been; to everybody, if the type is unknown.
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
-        for channel in &mut self.channels.events {
+        let Channels { events, latest, .. } = &mut *self.channels;
+        for channel in events {
             if event_type.is_none_or(|event_type| channel.key().matches(event_type)) {
                 channel.publish_gap(gap.clone());
+            }
+        }
+        for conflation in latest {
+            if event_type.is_none_or(|event_type| conflation.matches(event_type)) {
+                conflation.publish_gap(gap.clone());
             }
         }
         self.transcribe(|| TranscriptItem::Gap(gap.clone()));
     }
 
     fn transcribe(&mut self, item: impl FnOnce() -> TranscriptItem) {
-        if let Some((last, others)) = self.channels.transcript.split_last_mut() {
+        let Channels { transcript, room, .. } = &mut *self.channels;
+        if let Some((last, others)) = transcript.split_last_mut() {
             let item = item();
+            let mut has_room = true;
             for channel in others {
-                channel.publish(item.clone());
+                has_room &= channel.publish(item.clone());
             }
-            last.publish(item);
+            has_room &= last.publish(item);
+            *room = if has_room { room.saturating_sub(1) } else { 0 };
         }
     }
 }

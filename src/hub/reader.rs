@@ -1,103 +1,73 @@
-//! [`Reader`]: one consumer of one channel, with a [`Cursor`] that the publisher can see.
+//! [`Reader`]: one consumer of one channel.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::task::{Context, Poll};
-
-use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
+use std::sync::atomic::{Ordering, fence};
+use std::task::{Context, Poll, Waker};
 
 use crate::delivery::Gap;
 
+use super::cursor::Cursor;
+use super::finish::Finish;
 use super::gaps::GapReader;
-use super::relief::Relief;
-use super::ring::{Found, Ring};
+use super::gate::Gate;
+use super::limits::Weigh;
+use super::ring::{Found, Reading, Ring};
+
+/// How many items a reader takes out of the ring at once. They are in its hands then, and no longer overwritten;
+/// what must be acknowledged is taken one by one.
+pub(super) const READ_AT_ONCE: usize = 64;
 
 /// Takes a channel's items in order, each once.
 #[derive(Debug)]
-pub(crate) struct Reader<T: Clone> {
+pub(crate) struct Reader<T: Clone + Weigh> {
     /// Out of the ring, and not yet taken.
     buffer: VecDeque<T>,
     ring: Arc<Ring<T>>,
-    /// How far the ring has been read.
-    next: u64,
+    seat: usize,
     /// How many items are moved into the buffer at once.
     batch: usize,
     /// None ever come in a transcript, which has them among its items.
     gaps: GapReader,
     cursor: Arc<Cursor>,
-    waker: Arc<Notify>,
-    /// Made before the ring was last looked at, so that no wake-up falls between. Boxed once.
-    notified: Pin<Box<OwnedNotified>>,
-    relief: Arc<Relief>,
-    /// Half the capacity: who has caught up to this much holds nobody up.
-    half: u64,
+    gate: Arc<Gate>,
+    finish: Arc<Finish>,
+    sleep: Sleep,
+    /// The publisher waited for this reader, and for no other any more.
+    is_last: bool,
 }
 
-/// How far a reader has come. It alone moves it; the publisher looks, and once a turn is enough.
-#[derive(Debug)]
-pub(super) struct Cursor {
-    taken: AtomicU64,
-    /// How many of the items up to here it missed.
-    missed: AtomicU64,
-    /// How far it has read the ring.
-    fetched: AtomicU64,
-    /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
-    end: AtomicU64,
-    gone: AtomicBool,
+/// A reader's waker, here or in the ring.
+#[derive(Debug, Default)]
+struct Sleep {
+    /// To be left in the ring.
+    waker: Option<Waker>,
+    /// The ring's epoch when it was left there, and whose it is.
+    left: Option<(u64, Whose)>,
+    epoch: Option<u64>,
 }
 
-/// No channel gets that far.
-const OPEN: u64 = u64::MAX;
+/// Tells wakers apart as [`Waker::will_wake`] does, without holding one: while it is in the ring nothing else can have
+/// its address.
+type Whose = (usize, usize);
 
-impl Cursor {
-    pub(super) fn at(position: u64) -> Self {
-        let [taken, fetched] = [position, position].map(AtomicU64::new);
-        Self { taken, missed: AtomicU64::new(0), fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
+fn whose(waker: &Waker) -> Whose {
+    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
+}
+
+impl Sleep {
+    fn prepare(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|ours| ours.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.taken() + self.missed.load(Ordering::Acquire)
-    }
-
-    /// How many items it could take of a ring that holds so many at most, up to `end`.
-    pub(super) fn lag(&self, end: u64, capacity: u64) -> u64 {
-        // In this order: it may move meanwhile.
-        let position = self.position();
-        let fetched = self.fetched.load(Ordering::Acquire);
-        fetched.saturating_sub(position) + end.saturating_sub(fetched).min(capacity)
-    }
-
-    /// How many items it has taken, counted from where it began.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Acquire)
-    }
-
-    /// Nothing comes after `end`. The first to say so is right.
-    pub(super) fn end_at(&self, end: u64) {
-        let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// How many items there are still to take; `None` while more can come.
-    pub(super) fn left(&self) -> Option<u64> {
-        let end = self.end.load(Ordering::Acquire);
-        (end != OPEN).then(|| end.saturating_sub(self.position()))
-    }
-
-    /// The reader was dropped.
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
-    }
-
-    /// A load and a store: there is one writer.
-    fn took(&self) {
-        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
-
-    fn lagged(&self, items: u64) {
-        self.missed.store(self.missed.load(Ordering::Relaxed) + items, Ordering::Release);
+    /// After a read: what is in `waker` now is what was in the ring, if the other was left there.
+    fn settle(&mut self, waker: &Waker) {
+        if let Some(epoch) = self.epoch.take() {
+            self.waker = None;
+            self.left = Some((epoch, whose(waker)));
+        }
     }
 }
 
@@ -105,26 +75,26 @@ impl Cursor {
 #[derive(Debug)]
 pub(crate) enum Taken<T> {
     Item(T),
-    /// So many were dropped here: the ring has gone round.
+    /// So many were dropped here: the queue was full.
     Lagged(u64),
+    /// From a queue that has its gaps in it.
+    Gap(Gap),
     /// Nothing comes any more.
     Closed,
 }
 
-impl<T: Clone> Reader<T> {
+impl<T: Clone + Weigh> Reader<T> {
     pub(super) fn new(
         ring: Arc<Ring<T>>,
         batch: usize,
         gaps: GapReader,
         cursor: Arc<Cursor>,
-        waker: Arc<Notify>,
-        relief: Arc<Relief>,
-        capacity: usize,
+        gate: Arc<Gate>,
+        finish: Arc<Finish>,
     ) -> Self {
-        let notified = Box::pin(Arc::clone(&waker).notified_owned());
-        let next = ring.join();
-        let (buffer, half) = (VecDeque::new(), capacity as u64 / 2);
-        Self { buffer, ring, next, batch, gaps, cursor, waker, notified, relief, half }
+        let seat = ring.join(Arc::clone(&cursor));
+        let (buffer, sleep) = (VecDeque::new(), Sleep::default());
+        Self { buffer, ring, seat, batch, gaps, cursor, gate, finish, sleep, is_last: false }
     }
 
     /// The next gap that stands before the item at `position`.
@@ -138,42 +108,65 @@ impl<T: Clone> Reader<T> {
         self.cursor.position()
     }
 
+    /// How many items can be taken without waiting.
+    pub(crate) fn queued(&self) -> u64 {
+        if self.finish.is_cut() { 0 } else { self.left() }
+    }
+
     /// # Cancel safety
     ///
     /// Nothing is taken unless it is returned.
     #[inline]
-    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Taken<T>> {
-        self.poll_take_with(cx, Self::try_take)
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Taken<T>> {
+        self.poll_take_with(cx, Self::take)
     }
 
-    /// The same, by a `take` that has its own way of calling [`try_take`](Self::try_take): under a lock, say.
-    /// Wakers are called outside of it: they are users' code, and may drop what takes that lock.
+    /// The same, by a `take` that has its own way of calling [`take`](Self::take): under a lock, say. Wakers are
+    /// called, cloned and dropped outside of it: they are users' code, and may drop what takes that lock.
     #[inline]
     pub(crate) fn poll_take_with(
         &mut self,
-        cx: &mut Context<'_>,
-        mut take: impl FnMut(&mut Self) -> Option<Taken<T>>,
+        cx: &Context<'_>,
+        take: impl FnOnce(&mut Self) -> Option<Taken<T>>,
     ) -> Poll<Taken<T>> {
-        loop {
-            let taken = take(self);
-            if taken.is_none() {
-                // The last word of a reader that has caught up must not be missed: its position is
-                // stored before the look, as the publisher's flag is before its own.
-                fence(Ordering::SeqCst);
-            }
-            self.relieve();
-            if let Some(taken) = taken {
-                return Poll::Ready(taken);
-            }
-            std::task::ready!(self.notified.as_mut().poll(cx));
-            self.notified.set(Arc::clone(&self.waker).notified_owned());
+        if !self.buffer.is_empty() {
+            return self.taken(take).map_or(Poll::Pending, Poll::Ready);
         }
+        // Nothing has come since it found nothing, or took the last, and its waker is in place.
+        if self.sleep.left == Some((self.ring.epoch(), whose(cx.waker()))) {
+            self.relieve_before_sleep();
+            return Poll::Pending;
+        }
+        self.sleep.prepare(cx.waker());
+        let taken = self.taken(take);
+        self.sleep.settle(cx.waker());
+        taken.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// What is there without waiting. Calls no waker.
+    /// What is there without waiting, by a `take` as above. Whoever waits is not woken by what comes later.
+    pub(crate) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Taken<T>>) -> Option<Taken<T>> {
+        // None to be left: one that was left before stays in place.
+        self.sleep.waker = None;
+        self.taken(take)
+    }
+
     #[inline]
-    pub(crate) fn try_take(&mut self) -> Option<Taken<T>> {
-        if self.relief.is_cut() {
+    fn taken(&mut self, take: impl FnOnce(&mut Self) -> Option<Taken<T>>) -> Option<Taken<T>> {
+        let taken = take(self);
+        if std::mem::take(&mut self.is_last) {
+            self.gate.wake();
+        }
+        match taken {
+            Some(_) => self.relieve(),
+            None => self.relieve_before_sleep(),
+        }
+        taken
+    }
+
+    /// What is there. Calls no waker.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Taken<T>> {
+        if self.finish.is_cut() {
             return Some(Taken::Closed);
         }
         match self.buffer.pop_front() {
@@ -191,13 +184,15 @@ impl<T: Clone> Reader<T> {
     #[inline(never)]
     fn refill(&mut self) -> Option<Taken<T>> {
         let gaps = &mut self.gaps;
-        let taking = |end| gaps.hold(end);
-        let found = self.ring.take(&mut self.next, self.batch, &mut self.buffer, taking);
-        self.cursor.fetched.store(self.next, Ordering::Release);
+        let Sleep { waker, epoch, .. } = &mut self.sleep;
+        let reading = Reading { seat: self.seat, most: self.batch, buffer: &mut self.buffer, waker, asleep: epoch };
+        let (found, next, is_last) = self.ring.take(reading, |end| gaps.hold(end));
+        self.is_last = is_last;
+        self.cursor.fetched(next);
         match found {
             Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
             Found::Lagged(missed) => {
-                self.cursor.lagged(missed);
+                self.cursor.skipped(missed);
                 Some(Taken::Lagged(missed))
             }
             Found::Closed => Some(Taken::Closed),
@@ -207,35 +202,30 @@ impl<T: Clone> Reader<T> {
 
     /// How many items there are to take.
     fn left(&self) -> u64 {
-        self.buffer.len() as u64 + self.ring.unread(self.next)
+        self.buffer.len() as u64 + self.ring.unread(self.seat)
     }
 
-    /// Tells who waits for it, once this reader has caught up.
+    /// Tells who waits for it, once this reader has taken everything.
     #[inline]
     fn relieve(&self) {
-        if self.relief.is_awaited() {
-            self.report();
+        if self.finish.is_awaited() && self.left() == 0 {
+            self.finish.finished();
         }
     }
 
-    #[cold]
-    fn report(&self) {
-        // What was dropped counts until it is noticed: such a reader has not caught up.
-        let left = self.ring.end().saturating_sub(self.cursor.position());
-        if left <= self.half {
-            self.relief.signal();
-        }
-        if left == 0 {
-            self.relief.finished();
-        }
+    /// The last word of a reader that has caught up must not be missed: its position is stored before the look, as the
+    /// flag of who waits is before its own.
+    fn relieve_before_sleep(&self) {
+        fence(Ordering::SeqCst);
+        self.relieve();
     }
 }
 
-impl<T: Clone> Drop for Reader<T> {
+impl<T: Clone + Weigh> Drop for Reader<T> {
     fn drop(&mut self) {
         self.cursor.end_at(self.cursor.position() + self.left());
-        self.ring.leave(self.next);
-        self.cursor.gone.store(true, Ordering::Release);
-        self.relief.finished();
+        self.ring.leave(self.seat);
+        self.cursor.went();
+        self.finish.finished();
     }
 }

@@ -1,18 +1,32 @@
 //! [`Ring`]: what a channel holds, once, for all its readers.
 //!
-//! tokio's broadcast channel takes two locks to send and one to receive, for each item, and allocates its whole
-//! ring at once. Here a turn's items come in under one lock, and a reader takes up to 64 under one; what the last
-//! reader takes is moved out, so that a channel whose readers have caught up holds nothing.
+//! A turn's items come in under one lock, and a reader takes up to 64 under one; what the last reader takes is moved
+//! out, so that a channel whose readers have caught up holds nothing. A read that reaches the end leaves its waker
+//! under the same lock; until the ring's epoch changes, the next poll has nothing to look for. Items and wakers are
+//! users' code when they are dropped: that is never done in here, but by whoever has let go of the lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::cursor::Cursor;
+use super::gate::Gate;
+use super::limits::{Held, Limits, Weigh};
+use super::seats::Seats;
+use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{Mutex, MutexGuard};
 
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
-    /// How many items have come, to be seen without the lock.
-    end: AtomicU64,
+    limits: Limits,
+    /// How many items more than its capacity it holds before the oldest go: what comes between two turns.
+    reserve: usize,
+    /// Changes whenever readers are woken.
+    epoch: AtomicU64,
+    gate: Arc<Gate>,
 }
 
 #[derive(Debug)]
@@ -20,9 +34,9 @@ struct Slots<T> {
     queue: VecDeque<Slot<T>>,
     /// The position of the first in the queue.
     first: u64,
-    /// The most that the queue holds; then the oldest go.
-    capacity: usize,
-    readers: usize,
+    /// What all items so far weigh.
+    weight: u64,
+    seats: Seats,
     closed: bool,
 }
 
@@ -31,6 +45,8 @@ struct Slot<T> {
     item: T,
     /// How many readers have yet to take it. Readers go in order, so it is never more than that of the next.
     left: usize,
+    /// What all items before it weigh.
+    before: u64,
 }
 
 /// How many slots an empty queue keeps.
@@ -48,95 +64,186 @@ pub(super) enum Found {
     Closed,
 }
 
-impl<T: Clone> Ring<T> {
-    pub(super) fn new(capacity: usize) -> Self {
-        let slots = Slots { queue: VecDeque::new(), first: 0, capacity, readers: 0, closed: false };
-        Self { slots: Mutex::new(slots), end: AtomicU64::new(0) }
+/// What a publisher is told of its readers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Survey {
+    /// There is room for so much; none for nothing more.
+    pub(super) room: Held,
+    /// Somebody who can be overrun, and moves, is more than half a queue behind.
+    pub(super) crowded: bool,
+}
+
+/// How a reader reads.
+pub(super) struct Reading<'a, T> {
+    pub(super) seat: usize,
+    pub(super) most: usize,
+    pub(super) buffer: &'a mut VecDeque<T>,
+    /// To be called when there is more. One that was left before comes back in its place.
+    pub(super) waker: &'a mut Option<Waker>,
+    /// The epoch in which it was left.
+    pub(super) asleep: &'a mut Option<u64>,
+}
+
+impl<T: Clone + Weigh> Ring<T> {
+    pub(super) fn new(limits: Limits, reserve: usize, gate: Arc<Gate>) -> Self {
+        let seats = Seats::default();
+        let slots = Slots { queue: VecDeque::new(), first: 0, weight: 0, seats, closed: false };
+        Self { slots: Mutex::new(slots), limits, reserve, epoch: AtomicU64::new(0), gate }
     }
 
-    /// One more reader, of what is published from now on; where that begins.
-    pub(super) fn join(&self) -> u64 {
+    /// One more reader, of what is published from now on: its seat.
+    pub(super) fn join(&self, cursor: Arc<Cursor>) -> usize {
         let mut slots = self.lock();
-        slots.readers += 1;
-        slots.end()
+        let end = slots.end();
+        slots.seats.join(end, cursor)
     }
 
-    /// Takes in what has been published. The oldest, which it has no room for, are moved to `dropped`: there may be
-    /// locks, under which what they hold must not be dropped.
+    /// Takes in what has been published. The oldest, which it has no room for, are moved to `dropped`.
     pub(super) fn extend(&self, items: &mut Vec<T>, dropped: &mut Vec<T>) {
         let mut slots = self.lock();
-        let left = slots.readers;
-        self.end.store(slots.end() + items.len() as u64, Ordering::Release);
+        let left = slots.seats.len();
         if left == 0 {
             slots.first += items.len() as u64;
             dropped.append(items);
             return;
         }
+        let end = slots.end();
+        slots.seats.forgive(end);
+        let capacity = (self.limits.capacity + self.reserve) as u64;
         for item in items.drain(..) {
-            if slots.queue.len() == slots.capacity {
+            while !slots.queue.is_empty() && slots.exceeds(capacity, self.limits.bytes) {
                 dropped.extend(slots.queue.pop_front().map(|slot| slot.item));
                 slots.first += 1;
             }
-            slots.queue.push_back(Slot { item, left });
+            let before = slots.weight;
+            slots.weight += item.weight();
+            slots.queue.push_back(Slot { item, left, before });
         }
     }
 
-    /// Moves up to `most` items into the buffer of the reader that has come to `next`. `taking` is told up to where,
-    /// while nothing can be added or dropped.
-    pub(super) fn take(
-        &self,
-        next: &mut u64,
-        most: usize,
-        buffer: &mut VecDeque<T>,
-        taking: impl FnOnce(u64),
-    ) -> Found {
+    /// Collects the wakers of whoever sleeps.
+    pub(super) fn wake(&self, wakers: &mut Vec<Waker>) {
         let mut slots = self.lock();
-        if let Some(dropped) = slots.first.checked_sub(*next).filter(|&dropped| dropped > 0) {
-            *next = slots.first;
-            return Found::Lagged(dropped);
-        }
-        let mut index = (*next - slots.first) as usize;
-        let count = (slots.queue.len() - index).min(most);
-        if count == 0 {
-            return if slots.closed { Found::Closed } else { Found::Nothing };
-        }
-        *next += count as u64;
-        taking(*next);
-        for _ in 0..count {
-            index = slots.take(index, buffer);
-        }
-        slots.trim();
-        Found::Items
+        // Under the lock: who leaves a waker knows the epoch in which it did.
+        self.epoch.fetch_add(1, Ordering::Release);
+        slots.seats.wake(wakers);
     }
 
-    /// How many items a reader that has come to `next` could take.
-    pub(super) fn unread(&self, next: u64) -> u64 {
-        let slots = self.lock();
-        slots.end() - next.max(slots.first)
+    /// Moves items into the buffer of a reader. `taking` is told up to where, while nothing can be added or dropped.
+    /// True if the publisher has to be woken: by [`Gate::wake`].
+    pub(super) fn take(&self, reading: Reading<'_, T>, taking: impl FnOnce(u64)) -> (Found, u64, bool) {
+        let mut guard = self.lock();
+        let slots = &mut *guard;
+        let Some(next) = slots.seats.get(reading.seat).map(|seat| seat.next) else {
+            return (Found::Closed, slots.end(), false);
+        };
+        if let Some(dropped) = slots.first.checked_sub(next).filter(|&dropped| dropped > 0) {
+            slots.seats.get(reading.seat).into_iter().for_each(|seat| seat.next += dropped);
+            return (Found::Lagged(dropped), slots.first, false);
+        }
+        let mut index = (next - slots.first) as usize;
+        let count = (slots.queue.len() - index).min(reading.most);
+        let end = next + count as u64;
+        if count > 0 {
+            taking(end);
+            for _ in 0..count {
+                index = slots.take(index, reading.buffer);
+            }
+            slots.seats.get(reading.seat).into_iter().for_each(|seat| seat.next = end);
+            slots.trim();
+        } else if slots.closed {
+            return (Found::Closed, end, false);
+        }
+        // Nobody is woken by a ring that is closed.
+        if end == slots.end() && !slots.closed && reading.waker.is_some() {
+            slots.seats.sleep(reading.seat, reading.waker);
+            *reading.asleep = Some(self.epoch.load(Ordering::Relaxed));
+        }
+        let drained = slots.seats.has_waited() && !self.limits.are_half_reached(slots.held(end));
+        let is_last = drained && slots.seats.drained(reading.seat) && self.gate.let_go(1);
+        (if count > 0 { Found::Items } else { Found::Nothing }, end, is_last)
     }
 
-    /// How many items have come.
-    pub(super) fn end(&self) -> u64 {
-        self.end.load(Ordering::Acquire)
+    /// How many items a reader could take.
+    pub(super) fn unread(&self, seat: usize) -> u64 {
+        let mut slots = self.lock();
+        let (first, end) = (slots.first, slots.end());
+        slots.seats.get(seat).map_or(0, |seat| end - seat.next.max(first))
     }
 
-    /// A reader that has come to `next` is gone.
-    pub(super) fn leave(&self, next: u64) {
+    /// Changes with each wake-up.
+    #[inline]
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A reader is gone.
+    pub(super) fn leave(&self, seat: usize) {
         let mut gone = VecDeque::new();
         let mut slots = self.lock();
-        slots.readers -= 1;
-        let mut index = next.saturating_sub(slots.first) as usize;
+        let Some(left) = slots.seats.leave(seat) else { return };
+        let mut index = left.next.saturating_sub(slots.first) as usize;
         let unread = slots.queue.len() - index;
         for _ in 0..unread {
             index = slots.release(index, &mut gone);
         }
         slots.trim();
+        let is_last = left.was_waited && self.gate.let_go(1);
         // What they hold is dropped after the lock is let go.
         drop(slots);
+        drop(left.waker);
+        if is_last {
+            self.gate.wake();
+        }
     }
 
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
+    /// Nothing comes any more.
+    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+        let mut slots = self.lock();
+        slots.closed = true;
+        self.epoch.fetch_add(1, Ordering::Release);
+        slots.seats.wake(wakers);
+    }
+
+    /// How much may be published.
+    pub(super) fn survey(&self) -> Survey {
+        let mut guard = self.lock();
+        let slots = &mut *guard;
+        let end = slots.end();
+        slots.seats.forgive(end);
+        let waits = self.limits.waits();
+        let mut room = Held { items: self.limits.quarter() as u64, bytes: u64::MAX };
+        if waits {
+            // Without anybody stuck the slowest is the one who keeps the first item there.
+            let last = if slots.seats.has_stuck() { slots.seats.last().unwrap_or(end) } else { slots.first };
+            let held = slots.held(last.max(slots.first));
+            let items = (self.limits.capacity as u64).saturating_sub(held.items);
+            let most = if slots.seats.has_stuck() { room.items } else { u64::MAX };
+            room = Held { items: items.min(most), bytes: self.limits.bytes.saturating_sub(held.bytes) };
+        }
+        let mut crowded = false;
+        if (!waits || slots.seats.has_stuck()) && self.limits.are_half_reached(slots.held(slots.first)) {
+            let Slots { queue, first, weight, seats, .. } = slots;
+            crowded = seats.is_crowded(!waits, |next| self.limits.are_half_reached(held(queue, *first, *weight, next)));
+        }
+        Survey { room, crowded }
+    }
+
+    /// From now on the publisher waits for those who are full.
+    pub(super) fn hold(&self, now: Instant) {
+        let mut guard = self.lock();
+        let Slots { queue, first, weight, seats, .. } = &mut *guard;
+        let full = seats.hold(now, |next| self.limits.are_reached(held(queue, *first, *weight, next)));
+        self.gate.hold(full);
+    }
+
+    /// Gives up on those who had the time to move: when to look again.
+    pub(super) fn judge(&self, now: Instant) -> Option<Instant> {
+        let patience = self.limits.patience()?;
+        let (given_up, look) = self.lock().seats.judge(now, patience);
+        // It is the publisher who asks: nobody has to be woken.
+        let _ = self.gate.let_go(given_up);
+        look
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots<T>> {
@@ -145,9 +252,25 @@ impl<T: Clone> Ring<T> {
     }
 }
 
+/// What of the queue is after `next`.
+fn held<T>(queue: &VecDeque<Slot<T>>, first: u64, weight: u64, next: u64) -> Held {
+    let index = next.saturating_sub(first) as usize;
+    let bytes = queue.get(index).map_or(0, |slot| weight - slot.before);
+    Held { items: (queue.len() - index) as u64, bytes }
+}
+
 impl<T: Clone> Slots<T> {
     fn end(&self) -> u64 {
         self.first + self.queue.len() as u64
+    }
+
+    fn held(&self, next: u64) -> Held {
+        held(&self.queue, self.first, self.weight, next)
+    }
+
+    fn exceeds(&self, capacity: u64, bytes: u64) -> bool {
+        let held = self.held(self.first);
+        held.items >= capacity || held.bytes >= bytes
     }
 
     /// A reader takes the item at `index`; where its next one is then.
@@ -178,88 +301,5 @@ impl<T: Clone> Slots<T> {
         if self.queue.is_empty() && self.queue.capacity() > RETAINED {
             self.queue = VecDeque::new();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A reader of numbers, for what it takes.
-    struct Reader<'a> {
-        ring: &'a Ring<u32>,
-        next: u64,
-    }
-
-    impl<'a> Reader<'a> {
-        fn of(ring: &'a Ring<u32>) -> Self {
-            Self { ring, next: ring.join() }
-        }
-
-        fn take(&mut self, most: usize) -> (Found, Vec<u32>) {
-            let mut buffer = VecDeque::new();
-            let found = self.ring.take(&mut self.next, most, &mut buffer, |_| {});
-            (found, buffer.into())
-        }
-    }
-
-    #[test]
-    fn every_reader_gets_every_item_in_order_and_the_last_one_empties_the_ring() {
-        let ring = Ring::new(8);
-        let (mut early, mut other) = (Reader::of(&ring), Reader::of(&ring));
-        ring.extend(&mut vec![1, 2, 3], &mut Vec::new());
-        let mut late = Reader::of(&ring);
-        ring.extend(&mut vec![4], &mut Vec::new());
-        assert_eq!(early.take(2), (Found::Items, vec![1, 2]));
-        assert_eq!(late.take(9), (Found::Items, vec![4]));
-        assert_eq!(other.take(9), (Found::Items, vec![1, 2, 3, 4]));
-        assert_eq!(early.take(9), (Found::Items, vec![3, 4]));
-        assert_eq!(early.take(9), (Found::Nothing, vec![]));
-        assert_eq!(ring.lock().queue.len(), 0);
-    }
-
-    #[test]
-    fn what_there_is_no_room_for_is_dropped_oldest_first_and_counted() {
-        let ring = Ring::new(3);
-        let mut reader = Reader::of(&ring);
-        ring.extend(&mut vec![1, 2, 3, 4, 5], &mut Vec::new());
-        assert_eq!(ring.unread(reader.next), 3);
-        assert_eq!(reader.take(9), (Found::Lagged(2), vec![]));
-        assert_eq!(reader.take(9), (Found::Items, vec![3, 4, 5]));
-    }
-
-    #[test]
-    fn a_batch_larger_than_the_ring_leaves_its_newest() {
-        let ring = Ring::new(2);
-        let (mut one, mut two) = (Reader::of(&ring), Reader::of(&ring));
-        ring.extend(&mut (0..100).collect(), &mut Vec::new());
-        for reader in [&mut one, &mut two] {
-            assert_eq!(reader.take(9), (Found::Lagged(98), vec![]));
-            assert_eq!(reader.take(9), (Found::Items, vec![98, 99]));
-        }
-    }
-
-    #[test]
-    fn readers_that_go_leave_nothing_behind_and_take_nothing_from_others() {
-        let ring = Ring::new(8);
-        let (gone, mut stays) = (Reader::of(&ring), Reader::of(&ring));
-        ring.extend(&mut vec![1, 2, 3], &mut Vec::new());
-        assert_eq!(stays.take(1), (Found::Items, vec![1]));
-        ring.leave(gone.next);
-        assert_eq!(stays.take(9), (Found::Items, vec![2, 3]));
-        ring.leave(stays.next);
-        ring.extend(&mut vec![4], &mut Vec::new());
-        assert_eq!(ring.lock().queue.len(), 0);
-        assert_eq!(Reader::of(&ring).take(9), (Found::Nothing, vec![]));
-    }
-
-    #[test]
-    fn a_closed_ring_ends_after_what_is_in_it() {
-        let ring = Ring::new(8);
-        let mut reader = Reader::of(&ring);
-        ring.extend(&mut vec![1], &mut Vec::new());
-        ring.close();
-        assert_eq!(reader.take(9), (Found::Items, vec![1]));
-        assert_eq!(reader.take(9), (Found::Closed, vec![]));
     }
 }

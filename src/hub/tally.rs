@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::reader::Cursor;
-use super::relief::Relief;
+use super::cursor::Cursor;
+use super::finish::Finish;
 
 /// Counts from when it was made.
 pub(crate) struct Tally {
     starts: Vec<Start>,
-    relief: Arc<Relief>,
+    finish: Arc<Finish>,
 }
 
 /// Where a reader was when the tally began.
@@ -20,16 +20,16 @@ struct Start {
 }
 
 impl Tally {
-    pub(super) fn new(cursors: impl Iterator<Item = Arc<Cursor>>, relief: Arc<Relief>) -> Self {
-        Self { starts: cursors.map(Start::new).collect(), relief }
+    pub(super) fn new(cursors: impl Iterator<Item = Arc<Cursor>>, finish: Arc<Finish>) -> Self {
+        Self { starts: cursors.map(Start::new).collect(), finish }
     }
 
     /// Waits until everything has been taken or dropped, at most until `deadline`; then readers are cut
     /// off. The hub has to be closed by somebody.
     pub(crate) async fn settle(&self, deadline: Instant) {
-        let settled = self.relief.drained(|| self.starts.iter().all(Start::is_settled));
+        let settled = self.finish.drained(|| self.starts.iter().all(Start::is_settled));
         if tokio::time::timeout_at(deadline, settled).await.is_err() {
-            self.relief.cut_off();
+            self.finish.cut_off();
         }
     }
 
@@ -68,18 +68,19 @@ mod tests {
 
     use crate::event::Event;
     use crate::filter::Filter;
-    use crate::hub::{Hub, Taken};
+    use crate::hub::{Hub, Limits, Taken};
+    use crate::overflow::Overflow;
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_comes_before_the_close_leaves_nothing_uncounted() {
         let hub = Hub::new(Arc::default());
-        let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+        let mut subscribed = hub.subscribe(Filter::all(), &Limits::of(16, Overflow::DropOldest), false);
         for _ in 0..10 {
             hub.publisher().event("message", |_| Event::builder().build().unwrap());
         }
         hub.wake();
         let tally = hub.tally();
-        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx));
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.source.poll_take(cx, None, || {}));
         assert!(matches!(taken, Poll::Ready(Taken::Item(_))));
         // The connection task has not come to the close yet.
         tally.settle(Instant::now()).await;
@@ -90,7 +91,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_last_item_that_was_taken_without_a_word_does_not_hold_a_drain_until_its_deadline() {
         let hub = Hub::new(Arc::default());
-        let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+        let mut subscribed = hub.subscribe(Filter::all(), &Limits::of(16, Overflow::DropOldest), false);
         hub.publisher().event("message", |_| Event::builder().build().unwrap());
         hub.close();
         let tally = hub.tally();
@@ -99,8 +100,8 @@ mod tests {
         let mut settling = tokio_test::task::spawn(tally.settle(begun + hour));
         assert!(settling.poll().is_pending());
         // As by a reader that does not see yet that somebody waits.
-        hub.relief().forget();
-        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx));
+        hub.finish.forget();
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.source.poll_take(cx, None, || {}));
         assert!(matches!(taken, Poll::Ready(Taken::Item(_))));
         settling.await;
         assert!(begun.elapsed() < Duration::from_secs(1));

@@ -1,5 +1,7 @@
 //! What a hub promises beside the order of events.
 
+mod matrix;
+
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -8,6 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
+use crate::overflow::Overflow;
+
+/// What loses its oldest.
+fn sixteen() -> Limits {
+    Limits::of(16, Overflow::DropOldest)
+}
 
 fn publish(hub: &Hub, events: usize) {
     for _ in 0..events {
@@ -17,18 +25,15 @@ fn publish(hub: &Hub, events: usize) {
 }
 
 fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
-    let Subscribed { reader, account, .. } = subscribed;
-    let mut context = Context::from_waker(Waker::noop());
-    match account {
-        None => reader.poll_take(&mut context),
-        Some(account) => reader.poll_take_with(&mut context, |reader| account.take(|| reader.try_take(), || {})),
-    }
+    let Subscribed { source, account } = subscribed;
+    let context = Context::from_waker(Waker::noop());
+    source.poll_take(&context, account.as_ref(), || {})
 }
 
 #[test]
 fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
     let hub = Hub::new(Arc::default());
-    let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+    let mut subscribed = hub.subscribe(Filter::all(), &sixteen(), false);
     publish(&hub, 10);
     assert_eq!(hub.lag(), 10);
     publish(&hub, 990);
@@ -41,13 +46,13 @@ fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
 #[test]
 fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
     let hub = Hub::new(Arc::default());
-    let mut subscribed = hub.subscribe(Filter::all(), 16, false);
+    let mut subscribed = hub.subscribe(Filter::all(), &sixteen(), false);
     let gap = || hub.publisher().gap(None, &Gap::reconnected(None));
     publish(&hub, 2);
     gap();
     publish(&hub, 1);
-    let position = subscribed.reader.position();
-    assert_eq!(subscribed.reader.next_gap(position), None);
+    let position = subscribed.source.position();
+    assert_eq!(subscribed.source.next_gap(position), None);
     assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Item(_))));
     for _ in 0..100 {
         gap();
@@ -55,8 +60,8 @@ fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
     }
     let mut seen = String::new();
     while seen.len() < 5 {
-        let position = subscribed.reader.position();
-        seen += match subscribed.reader.next_gap(position) {
+        let position = subscribed.source.position();
+        seen += match subscribed.source.next_gap(position) {
             Some(_) => "g",
             None => match take(&mut subscribed) {
                 Poll::Ready(Taken::Item(_)) => "e",
@@ -86,8 +91,8 @@ fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _entered = runtime.enter();
         let hub = Hub::new(Arc::default());
-        let mut reader = hub.subscribe(Filter::all(), 16, true);
-        let other = hub.subscribe(Filter::all(), 16, true);
+        let mut reader = hub.subscribe(Filter::all(), &sixteen(), true);
+        let other = hub.subscribe(Filter::all(), &sixteen(), true);
         publish(&hub, 1);
         hub.close();
         let drops = Arc::new(Drops(Mutex::new(Some(other))));
@@ -105,7 +110,7 @@ fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
 fn an_account_is_found_whichever_others_are_gone() {
     for gone in 0..5 {
         let hub = Hub::new(Arc::default());
-        let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), 16, true)).collect();
+        let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), &sixteen(), true)).collect();
         let mut dropped = all.remove(gone);
         dropped.account.iter_mut().for_each(Account::retire);
         drop(dropped);

@@ -1,0 +1,77 @@
+//! [`Cursor`]: how far a reader has come, to be seen without a lock.
+
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Whoever looks is at most a moment behind.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    taken: AtomicU64,
+    /// How many of the items up to here went by without being taken.
+    skipped: AtomicU64,
+    /// How far it has read the ring.
+    fetched: AtomicU64,
+    /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
+    end: AtomicU64,
+    gone: AtomicBool,
+}
+
+/// No channel gets that far.
+const OPEN: u64 = u64::MAX;
+
+impl Cursor {
+    pub(super) fn at(position: u64) -> Self {
+        let [taken, fetched] = [position, position].map(AtomicU64::new);
+        Self { taken, skipped: AtomicU64::new(0), fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.taken() + self.skipped.load(Ordering::Acquire)
+    }
+
+    /// How many items it could take of a ring that holds so many at most, up to `end`.
+    pub(super) fn lag(&self, end: u64, capacity: u64) -> u64 {
+        // In this order: it may move meanwhile.
+        let position = self.position();
+        let fetched = self.fetched.load(Ordering::Acquire);
+        fetched.saturating_sub(position) + end.saturating_sub(fetched).min(capacity)
+    }
+
+    /// How many items it has taken, counted from where it began.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// Nothing comes after `end`. The first to say so is right.
+    pub(super) fn end_at(&self, end: u64) {
+        let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// How many items there are still to take; `None` while more can come.
+    pub(super) fn left(&self) -> Option<u64> {
+        let end = self.end.load(Ordering::Acquire);
+        (end != OPEN).then(|| end.saturating_sub(self.position()))
+    }
+
+    /// The reader was dropped.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn went(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// A load and a store: there is one writer.
+    pub(super) fn took(&self) {
+        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// By its reader, or by whoever replaces what it has not taken.
+    pub(super) fn skipped(&self, items: u64) {
+        self.skipped.fetch_add(items, Ordering::AcqRel);
+    }
+
+    pub(super) fn fetched(&self, next: u64) {
+        self.fetched.store(next, Ordering::Release);
+    }
+}

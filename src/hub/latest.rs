@@ -1,0 +1,292 @@
+//! [`Latest`]: the queue of one subscription that wants only the newest event of each key.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::delivery::Gap;
+use crate::event::Event;
+use crate::overflow::Overflow;
+
+use super::cursor::Cursor;
+use super::finish::Finish;
+use super::ledger::Ledger;
+use super::limits::{Limits, Weigh as _};
+use super::reader::Taken;
+
+/// What is published to it, in order.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Event(Event),
+    Gap(Gap),
+}
+
+/// Filled by the connection task, emptied by one reader.
+#[derive(Debug)]
+pub(super) struct Latest {
+    queue: Mutex<Queue>,
+    limits: Limits,
+    cursor: Arc<Cursor>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// By place, which rises.
+    entries: BTreeMap<u64, Entry>,
+    places: HashMap<Arc<str>, u64>,
+    /// Each stands before the entries from its place on.
+    gaps: VecDeque<(u64, Gap)>,
+    next: u64,
+    bytes: u64,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Arc<str>,
+    event: Event,
+}
+
+/// What has left the queue without being taken, for the ledger.
+#[derive(Debug, Default)]
+struct Removed {
+    replaced: Vec<u64>,
+    lost: Vec<u64>,
+}
+
+impl Latest {
+    pub(super) fn new(limits: Limits, cursor: Arc<Cursor>) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), limits, cursor })
+    }
+
+    pub(super) fn reader(self: &Arc<Self>, finish: &Arc<Finish>) -> LatestReader {
+        LatestReader { queue: Arc::clone(self), finish: Arc::clone(finish) }
+    }
+
+    /// Takes in what was published, without any lock: keys are users' code. `account`: where it has to be acknowledged.
+    pub(super) fn enter(&self, batch: Vec<Sent>, account: Option<(&Ledger, u64)>, wakers: &mut Vec<Waker>) {
+        let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
+        let mut removed = Removed::default();
+        let mut queue = self.lock();
+        for (key, sent) in keyed {
+            match sent {
+                Sent::Gap(gap) => queue.gap(gap),
+                Sent::Event(event) => {
+                    removed.replaced.extend(queue.enter(key, event));
+                    queue.shorten(&self.limits, &mut removed.lost);
+                }
+            }
+        }
+        wakers.extend(queue.waker.take());
+        drop(queue);
+        // Who was dropped is counted as skipped when its reader is told of it.
+        self.cursor.skipped(removed.replaced.len() as u64);
+        if let Some((ledger, account)) = account {
+            ledger.removed(account, &removed.replaced, &removed.lost);
+        }
+    }
+
+    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        wakers.extend(queue.waker.take());
+    }
+
+    fn key(&self, sent: &Sent) -> Arc<str> {
+        match (sent, &self.limits.overflow) {
+            // A key that panics concerns only its own subscription.
+            (Sent::Event(event), Overflow::ConflateBy(key)) => {
+                catch_unwind(AssertUnwindSafe(|| key.of(event))).map_or_else(|_| event.event_type().into(), Arc::from)
+            }
+            (Sent::Event(event), _) => event.event_type().into(),
+            (Sent::Gap(_), _) => "".into(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing in here can leave it half changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// The position of the event that this one replaces.
+    fn enter(&mut self, key: Arc<str>, event: Event) -> Option<u64> {
+        self.bytes += event.weight();
+        let held = self.places.get(&key).copied();
+        let newest_gap = self.gaps.back().map_or(0, |&(at, _)| at);
+        let replaced = match held {
+            // Where the older one was: a key that is busy neither waits for ever, nor keeps others waiting.
+            Some(place) if place >= newest_gap => {
+                let entry = self.entries.get_mut(&place)?;
+                std::mem::replace(&mut entry.event, event)
+            }
+            held => {
+                // Never across a gap: what stands after it came after it.
+                let replaced = held.and_then(|place| self.entries.remove(&place));
+                self.places.insert(Arc::clone(&key), self.next);
+                self.entries.insert(self.next, Entry { key, event });
+                self.next += 1;
+                replaced?.event
+            }
+        };
+        self.bytes -= replaced.weight();
+        Some(replaced.position())
+    }
+
+    /// Drops what has waited longest until the rest fits.
+    fn shorten(&mut self, limits: &Limits, lost: &mut Vec<u64>) {
+        while self.entries.len() > limits.capacity || (self.bytes > limits.bytes && self.entries.len() > 1) {
+            let Some((place, entry)) = self.pop() else { return };
+            lost.push(entry.position());
+            self.lag(place);
+        }
+    }
+
+    /// The first entry is gone: told where it was.
+    fn lag(&mut self, place: u64) {
+        let before = self.gaps.partition_point(|&(at, _)| at <= place);
+        for (_, gap) in self.gaps.range_mut(..before) {
+            if let Gap::Lagged { missed } = gap {
+                *missed += 1;
+                return;
+            }
+        }
+        self.gaps.insert(before, (place, Gap::lagged(1)));
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        self.gaps.push_back((self.next, gap));
+        // Entries that stood between gaps may have moved or gone: then those are neighbours now.
+        let mut index = 0;
+        while index < self.gaps.len() {
+            let (at, gap) = &self.gaps[index];
+            let same = |(_, other): &(u64, Gap)| other.same_kind(gap);
+            let newer = self.gaps.range(index + 1..).position(same).map(|distance| index + 1 + distance);
+            match newer.filter(|&newer| self.entries.range(at..&self.gaps[newer].0).next().is_none()) {
+                None => index += 1,
+                Some(newer) => {
+                    if let Some((_, older)) = self.gaps.remove(index) {
+                        merge(older, &mut self.gaps[newer - 1].1);
+                    }
+                }
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<(u64, Event)> {
+        let (place, Entry { key, event }) = self.entries.pop_first()?;
+        self.places.remove(&key);
+        self.bytes -= event.weight();
+        Some((place, event))
+    }
+
+    fn take(&mut self) -> Option<Taken<Event>> {
+        let first = self.entries.first_key_value().map(|(&place, _)| place);
+        if self.gaps.front().is_some_and(|&(at, _)| first.is_none_or(|first| at <= first)) {
+            return self.gaps.pop_front().map(|(_, gap)| match gap {
+                Gap::Lagged { missed } => Taken::Lagged(missed),
+                gap => Taken::Gap(gap),
+            });
+        }
+        match self.pop() {
+            Some((_, event)) => Some(Taken::Item(event)),
+            None if self.closed => Some(Taken::Closed),
+            None => None,
+        }
+    }
+}
+
+/// The older of two neighbours of a kind goes; the newer speaks for both.
+fn merge(older: Gap, newer: &mut Gap) {
+    match (older, newer) {
+        (Gap::Lagged { missed: more }, Gap::Lagged { missed }) => *missed += more,
+        (Gap::Oversized { events: more, size: larger, .. }, Gap::Oversized { events, size, .. }) => {
+            *events = events.saturating_add(more);
+            *size = size.saturating_add(larger);
+        }
+        // What was lost then does not come back.
+        (Gap::Reconnected { sent: None }, Gap::Reconnected { sent }) => *sent = None,
+        _ => {}
+    }
+}
+
+/// The one who takes.
+#[derive(Debug)]
+pub(crate) struct LatestReader {
+    queue: Arc<Latest>,
+    finish: Arc<Finish>,
+}
+
+impl LatestReader {
+    pub(crate) fn queued(&self) -> u64 {
+        if self.finish.is_cut() { 0 } else { self.queue.lock().entries.len() as u64 }
+    }
+
+    /// As [`Reader::poll_take_with`](super::Reader::poll_take_with).
+    pub(crate) fn poll_take_with(
+        &mut self,
+        cx: &Context<'_>,
+        mut take: impl FnMut(&mut Self) -> Option<Taken<Event>>,
+    ) -> Poll<Taken<Event>> {
+        loop {
+            if let Some(taken) = self.try_take_with(&mut take) {
+                return Poll::Ready(taken);
+            }
+            if self.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    pub(crate) fn try_take_with(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Option<Taken<Event>>,
+    ) -> Option<Taken<Event>> {
+        let taken = take(self);
+        if self.finish.is_awaited() && self.queued() == 0 {
+            self.finish.finished();
+        }
+        taken
+    }
+
+    /// What is there. Calls no waker.
+    pub(crate) fn take(&self) -> Option<Taken<Event>> {
+        if self.finish.is_cut() {
+            return Some(Taken::Closed);
+        }
+        let taken = self.queue.lock().take()?;
+        match &taken {
+            Taken::Item(_) => self.queue.cursor.took(),
+            Taken::Lagged(missed) => self.queue.cursor.skipped(*missed),
+            Taken::Gap(_) | Taken::Closed => {}
+        }
+        Some(taken)
+    }
+
+    /// False if something has come meanwhile.
+    fn sleep(&self, waker: &Waker) -> bool {
+        // Neither cloned nor dropped under the lock.
+        let mut waker = Some(waker.clone());
+        let mut queue = self.queue.lock();
+        let is_empty = queue.entries.is_empty() && queue.gaps.is_empty() && !queue.closed;
+        if is_empty {
+            std::mem::swap(&mut queue.waker, &mut waker);
+        }
+        drop(queue);
+        is_empty
+    }
+}
+
+impl Drop for LatestReader {
+    fn drop(&mut self) {
+        let cursor = &self.queue.cursor;
+        cursor.end_at(cursor.position() + self.queue.lock().entries.len() as u64);
+        let waker = self.queue.lock().waker.take();
+        drop(waker);
+        cursor.went();
+        self.finish.finished();
+    }
+}

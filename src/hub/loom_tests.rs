@@ -1,0 +1,146 @@
+//! Every interleaving of a publisher that fills small queues and readers that empty them, or leave: nobody sleeps for
+//! ever, and nothing is lost or taken twice. A deadlock is what loom reports when somebody does.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release --all-features --lib loom_tests
+//! ```
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use loom::future::block_on;
+use loom::thread;
+use tokio::time::{Duration, Instant};
+
+use super::channel::Channel;
+use super::finish::Finish;
+use super::gate::Gate;
+use super::limits::{Limits, Weigh};
+use super::reader::{Reader, Taken};
+use crate::overflow::Overflow;
+
+impl Weigh for u32 {
+    fn weight(&self) -> u64 {
+        1
+    }
+}
+
+struct Publisher {
+    channel: Channel<u32, ()>,
+    gate: Arc<Gate>,
+    now: Instant,
+}
+
+fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (Publisher, Vec<Reader<u32>>) {
+    let (gate, finish) = (Arc::<Gate>::default(), Arc::<Finish>::default());
+    let mut channels = Vec::new();
+    let channel = Channel::find_or_add(&mut channels, (), &Limits::of(capacity, overflow), 0, &gate);
+    let readers = (0..readers).map(|_| channel.reader(&gate, &finish, None)).collect();
+    (Publisher { channel: channels.remove(0), gate, now: Instant::now() }, readers)
+}
+
+impl Publisher {
+    /// As [`Pace`](super::pace::Pace) does, but for its clock: patience has run out whenever it looks.
+    async fn publish(&mut self, item: u32) {
+        poll_fn(|cx| {
+            loop {
+                if self.gate.poll(cx.waker()).is_pending() {
+                    if self.channel.judge(self.now).is_some() || self.gate.is_closed() {
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                match self.channel.survey() {
+                    (0, _) => self.channel.hold(self.now),
+                    _ => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+        self.channel.publish(item);
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        let mut wakers = Vec::new();
+        drop(self.channel.settle(&mut wakers));
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    fn close(self) {
+        let mut wakers = Vec::new();
+        self.channel.close(&mut wakers);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+/// What a reader gets, up to so many: each item, or 100 and how many it missed.
+fn read(reader: &mut Reader<u32>, most: usize) -> Vec<u32> {
+    let mut seen = Vec::new();
+    while seen.len() < most {
+        match block_on(poll_fn(|cx| reader.poll_take(cx))) {
+            Taken::Item(item) => seen.push(item),
+            Taken::Lagged(missed) => seen.push(100 + missed as u32),
+            Taken::Gap(_) | Taken::Closed => break,
+        }
+    }
+    seen
+}
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // Every interleaving in which no more than three times somebody is interrupted: more takes hours.
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.check(model);
+}
+
+#[test]
+fn a_reader_of_a_queue_that_is_always_full_gets_everything_and_the_publisher_goes_on() {
+    for capacity in [1, 2] {
+        explore(move || {
+            let (mut publisher, mut readers) = publisher(capacity, Overflow::Block, 1);
+            let mut reader = readers.remove(0);
+            let reading = thread::spawn(move || read(&mut reader, usize::MAX));
+            for item in 0..3 {
+                block_on(publisher.publish(item));
+            }
+            publisher.close();
+            assert_eq!(reading.join().unwrap(), [0, 1, 2]);
+        });
+    }
+}
+
+#[test]
+fn a_publisher_that_waits_for_two_goes_on_when_one_has_drained_and_the_other_is_gone() {
+    explore(|| {
+        let (mut publisher, mut readers) = publisher(1, Overflow::Block, 2);
+        let (mut one, mut other) = (readers.remove(0), readers.remove(0));
+        let reading = thread::spawn(move || read(&mut one, usize::MAX));
+        let leaving = thread::spawn(move || read(&mut other, 1));
+        for item in 0..2 {
+            block_on(publisher.publish(item));
+        }
+        publisher.close();
+        assert_eq!(reading.join().unwrap(), [0, 1]);
+        assert_eq!(leaving.join().unwrap(), [0]);
+    });
+}
+
+#[test]
+fn a_reader_that_is_given_up_while_it_drains_is_let_go_once_and_everything_is_seen_or_counted() {
+    explore(|| {
+        let (mut publisher, mut readers) = publisher(1, Overflow::Wait { patience: Duration::ZERO }, 1);
+        let mut reader = readers.remove(0);
+        let reading = thread::spawn(move || read(&mut reader, usize::MAX));
+        for item in 0..3 {
+            block_on(publisher.publish(item));
+        }
+        assert!(!publisher.gate.is_closed());
+        publisher.close();
+        let seen = reading.join().unwrap();
+        let counted: u32 = seen.iter().map(|&item| if item > 100 { item - 100 } else { 1 }).sum();
+        assert_eq!(counted, 3, "{seen:?}");
+        assert_eq!(seen.last(), Some(&2), "{seen:?}");
+    });
+}

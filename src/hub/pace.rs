@@ -1,0 +1,81 @@
+//! [`Pace`]: when the publisher may publish.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep};
+
+use super::Hub;
+
+/// The publisher's part in waiting for readers. The other is in the rings: a wait outlives who began it.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Readers are being waited for.
+    waiting: bool,
+    /// When to see whether they move. Kept from wait to wait.
+    look: Option<Pin<Box<Sleep>>>,
+    /// Whether there is a time to look at.
+    looks: bool,
+}
+
+/// What the publisher has to do before it publishes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Nothing.
+    Free,
+    /// Give way, once: somebody who moves may be overrun.
+    Crowded,
+    /// Wait: a queue is full.
+    Full,
+}
+
+impl Pace {
+    /// Ready when there is room for at least one item, with whether readers were waited for. One publisher at a time.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<bool> {
+        let mut waited = false;
+        loop {
+            if !self.waiting {
+                match hub.room() {
+                    Room::Free => return Poll::Ready(waited),
+                    Room::Crowded => {
+                        // To the end of the line.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Room::Full => self.hold(hub),
+                }
+            }
+            std::task::ready!(self.poll_wait(cx, hub));
+            self.waiting = false;
+            waited = true;
+        }
+    }
+
+    fn hold(&mut self, hub: &Hub) {
+        self.waiting = true;
+        let now = Instant::now();
+        hub.hold(now);
+        self.look_again(hub, now);
+    }
+
+    fn poll_wait(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
+        while hub.gate.poll(cx.waker()).is_pending() {
+            match &mut self.look {
+                Some(look) if self.looks => std::task::ready!(look.as_mut().poll(cx)),
+                _ => return Poll::Pending,
+            }
+            self.look_again(hub, Instant::now());
+        }
+        Poll::Ready(())
+    }
+
+    fn look_again(&mut self, hub: &Hub, now: Instant) {
+        let at = hub.judge(now);
+        self.looks = at.is_some();
+        match (at, &mut self.look) {
+            (None, _) => {}
+            (Some(at), Some(look)) => look.as_mut().reset(at),
+            (Some(at), look) => *look = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+}

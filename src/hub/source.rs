@@ -1,0 +1,86 @@
+//! [`Source`]: where a subscription takes from, whichever queue it has.
+
+use std::task::{Context, Poll};
+
+use crate::delivery::Gap;
+use crate::event::Event;
+
+use super::latest::LatestReader;
+use super::ledger::Account;
+use super::reader::{Reader, Taken};
+
+/// A reader of a ring that many share, or of a queue of its own.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most are of the larger kind, and a pointer more would cost each event")]
+pub(crate) enum Source {
+    Shared(Reader<Event>),
+    Latest(LatestReader),
+}
+
+impl Source {
+    /// The next gap that stands before the item at `position`, in a queue that has its gaps beside it.
+    #[inline]
+    pub(crate) fn next_gap(&mut self, position: u64) -> Option<Gap> {
+        match self {
+            Self::Shared(reader) => reader.next_gap(position),
+            Self::Latest(_) => None,
+        }
+    }
+
+    /// How many items have gone by, taken or missed, where gaps go by that.
+    #[inline]
+    pub(crate) fn position(&self) -> u64 {
+        match self {
+            Self::Shared(reader) => reader.position(),
+            Self::Latest(_) => 0,
+        }
+    }
+
+    /// How many items can be taken without waiting.
+    pub(crate) fn queued(&self) -> u64 {
+        match self {
+            Self::Shared(reader) => reader.queued(),
+            Self::Latest(reader) => reader.queued(),
+        }
+    }
+
+    /// What comes next; noted in the account, if there is one. `too_many`: see [`Account::take`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken unless it is returned.
+    #[inline]
+    pub(crate) fn poll_take(
+        &mut self,
+        cx: &Context<'_>,
+        account: Option<&Account>,
+        too_many: impl Fn(),
+    ) -> Poll<Taken<Event>> {
+        match self {
+            Self::Shared(reader) => match account {
+                None => reader.poll_take(cx),
+                Some(account) => reader.poll_take_with(cx, |reader| account.take(|| reader.take(), too_many)),
+            },
+            Self::Latest(reader) => reader.poll_take_with(cx, |reader| noted(account, || reader.take(), &too_many)),
+        }
+    }
+
+    /// The same, if it is there. Whoever waits is not woken by what comes later.
+    pub(crate) fn try_take(&mut self, account: Option<&Account>, too_many: impl Fn()) -> Option<Taken<Event>> {
+        match self {
+            Self::Shared(reader) => reader.try_take_with(|reader| noted(account, || reader.take(), too_many)),
+            Self::Latest(reader) => reader.try_take_with(|reader| noted(account, || reader.take(), too_many)),
+        }
+    }
+}
+
+fn noted(
+    account: Option<&Account>,
+    take: impl FnOnce() -> Option<Taken<Event>>,
+    too_many: impl FnOnce(),
+) -> Option<Taken<Event>> {
+    match account {
+        None => take(),
+        Some(account) => account.take(take, too_many),
+    }
+}

@@ -1,0 +1,219 @@
+//! Every way to overflow, every way to read, one subscriber to a thousand, several kinds on one filter: what each
+//! saw, counted against what was published.
+
+use tokio::time::{Duration, advance};
+
+use super::*;
+use crate::hub::limits::Limits;
+
+const EVENTS: u64 = 2_000;
+const CAPACITY: usize = 32;
+const KEYS: u64 = 8;
+
+/// How much time goes by while the publisher waits, between two looks at everybody.
+const STEP: Duration = Duration::from_millis(50);
+
+/// How a subscriber reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// All that is there, in each step.
+    Fast,
+    /// One in each step.
+    Slow,
+    /// Nothing, until the publisher has come to its end, or waits for ever.
+    Stuck,
+    /// Slowly, and is dropped when half has been published.
+    Dropped,
+}
+
+/// What one subscriber has seen so far.
+struct Seen {
+    subscribed: Subscribed,
+    events: Vec<u64>,
+    missed: u64,
+    /// The first that it has not heard of.
+    next: u64,
+    conflates: bool,
+    at_end: bool,
+}
+
+impl Seen {
+    fn new(hub: &Hub, capacity: usize, overflow: &Overflow) -> Self {
+        let limits = Limits::of(capacity, overflow.clone());
+        let subscribed = hub.subscribe(Filter::all(), &limits, false);
+        let conflates = limits.conflates();
+        Self { subscribed, events: Vec::new(), missed: 0, next: 0, conflates, at_end: false }
+    }
+
+    /// Takes one; false if there is nothing.
+    fn take(&mut self) -> bool {
+        match take(&mut self.subscribed) {
+            Poll::Ready(Taken::Item(event)) => {
+                let number = event.data().parse().unwrap();
+                assert!(self.conflates || number == self.next, "{number}, not {}: the hole is in its place", self.next);
+                self.events.push(number);
+                self.next = number + 1;
+                true
+            }
+            Poll::Ready(Taken::Lagged(missed)) => {
+                self.missed += missed;
+                self.next += missed;
+                true
+            }
+            Poll::Ready(Taken::Closed) => {
+                self.at_end = true;
+                false
+            }
+            Poll::Ready(Taken::Gap(gap)) => panic!("{gap}"),
+            Poll::Pending => false,
+        }
+    }
+
+    fn step(&mut self, manner: Manner) {
+        match manner {
+            Manner::Fast => while self.take() {},
+            Manner::Slow | Manner::Dropped => drop(self.take()),
+            Manner::Stuck => {}
+        }
+    }
+
+    /// Of a queue that does not conflate: everything was seen, or counted.
+    fn assert_counted(&self, what: &str) {
+        assert!(self.at_end, "{what}: the end");
+        assert_eq!(self.events.len() as u64 + self.missed, EVENTS, "{what}");
+    }
+}
+
+/// The connection task, without a connection.
+struct Source<'a> {
+    hub: &'a Hub,
+    pace: Pace,
+    published: u64,
+}
+
+impl Source<'_> {
+    /// One turn; false if it has to wait.
+    fn step(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        if self.pace.poll_room(&mut context, self.hub).is_pending() {
+            return false;
+        }
+        let mut publisher = self.hub.publisher();
+        for _ in 0..64 {
+            if publisher.room() == 0 || self.published == EVENTS {
+                break;
+            }
+            let number = self.published;
+            let event = Event::builder().data(number.to_string()).build().unwrap();
+            publisher.event("message", |position| event.at(position));
+            self.published += 1;
+        }
+        drop(publisher);
+        self.hub.wake();
+        true
+    }
+}
+
+/// What there is to know of one cell.
+struct Outcome {
+    subjects: Vec<Seen>,
+    /// A fast one of each kind, on the same filter.
+    witnesses: Vec<Seen>,
+    /// How long the publisher waited, and how much it had published when it had waited for a minute.
+    waited: Duration,
+    at_a_minute: Option<u64>,
+}
+
+fn policies() -> [Overflow; 4] {
+    let by_key = Overflow::conflate_by(|event| (event.data().parse::<u64>().unwrap() % KEYS).to_string());
+    [Overflow::default(), Overflow::DropOldest, Overflow::Block, by_key]
+}
+
+async fn run(overflow: &Overflow, mut manner: Manner, subscribers: usize) -> Outcome {
+    let hub = Hub::new(Arc::default());
+    let mut subjects: Vec<_> = (0..subscribers).map(|_| Seen::new(&hub, CAPACITY, overflow)).collect();
+    let mut witnesses: Vec<_> = policies().iter().map(|overflow| Seen::new(&hub, 256, overflow)).collect();
+    let mut source = Source { hub: &hub, pace: Pace::default(), published: 0 };
+    let (mut waited, mut at_a_minute) = (Duration::ZERO, None);
+    while source.published < EVENTS {
+        // What gives way goes on in the next poll, without any time going by.
+        if !source.step() && hub.gate.is_closed() {
+            advance(STEP).await;
+            waited += STEP;
+        }
+        subjects.iter_mut().for_each(|subject| subject.step(manner));
+        witnesses.iter_mut().for_each(|witness| witness.step(Manner::Fast));
+        if manner == Manner::Dropped && source.published > EVENTS / 2 {
+            subjects.clear();
+            hub.prune();
+        }
+        if waited >= Duration::from_secs(60) && at_a_minute.is_none() {
+            at_a_minute = Some(source.published);
+            manner = Manner::Fast;
+        }
+    }
+    hub.close();
+    subjects.iter_mut().chain(&mut witnesses).for_each(|seen| while seen.take() {});
+    Outcome { subjects, witnesses, waited, at_a_minute }
+}
+
+fn check(overflow: &Overflow, manner: Manner, outcome: &Outcome) {
+    let what = format!("{overflow:?}, {manner:?}, {}", outcome.subjects.len());
+    let newest: Vec<u64> = (EVENTS - CAPACITY as u64..EVENTS).collect();
+    for subject in &outcome.subjects {
+        match (overflow, manner) {
+            (Overflow::ConflateBy(_), _) => check_conflated(subject, manner, &what),
+            (Overflow::DropOldest, Manner::Slow) => {
+                subject.assert_counted(&what);
+                assert_eq!(subject.events.last(), Some(&(EVENTS - 1)), "{what}");
+                assert!(subject.missed > 0, "{what}");
+            }
+            (Overflow::DropOldest | Overflow::Wait { .. }, Manner::Stuck) => {
+                subject.assert_counted(&what);
+                assert_eq!((&subject.events, subject.missed), (&newest, EVENTS - CAPACITY as u64), "{what}");
+            }
+            _ => {
+                subject.assert_counted(&what);
+                assert_eq!(subject.missed, 0, "{what}");
+            }
+        }
+    }
+    for witness in &outcome.witnesses {
+        if !witness.conflates {
+            witness.assert_counted(&what);
+        }
+        assert_eq!(witness.missed, 0, "{what}: a fast one beside them");
+    }
+    match (overflow, manner) {
+        (Overflow::Wait { patience }, Manner::Stuck) => assert_eq!(outcome.waited, *patience, "{what}: once"),
+        (Overflow::Block, Manner::Stuck) => assert_eq!(outcome.at_a_minute, Some(CAPACITY as u64), "{what}"),
+        (Overflow::Wait { .. } | Overflow::Block, Manner::Slow | Manner::Dropped) => {
+            assert!(outcome.waited > Duration::ZERO, "{what}");
+        }
+        _ => assert_eq!(outcome.waited, Duration::ZERO, "{what}: nobody waits for them"),
+    }
+}
+
+fn check_conflated(seen: &Seen, manner: Manner, what: &str) {
+    assert!(seen.at_end && seen.missed == 0, "{what}");
+    let mut last = [None; KEYS as usize];
+    for &number in &seen.events {
+        let newest = last[(number % KEYS) as usize].replace(number);
+        assert!(newest < Some(number), "{what}: {number} after {newest:?}");
+    }
+    assert!(last.iter().all(|last| last.is_some_and(|last| last >= EVENTS - KEYS)), "{what}: the newest of each key");
+    if manner == Manner::Stuck {
+        assert_eq!(seen.events, (EVENTS - KEYS..EVENTS).collect::<Vec<_>>(), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_overflows_in_whatever_way_and_reads_in_whatever_manner_sees_exactly_what_was_promised() {
+    for subscribers in [1, 10, 1_000] {
+        for overflow in &policies() {
+            for manner in [Manner::Fast, Manner::Slow, Manner::Stuck, Manner::Dropped] {
+                check(overflow, manner, &run(overflow, manner, subscribers).await);
+            }
+        }
+    }
+}
