@@ -205,6 +205,10 @@ impl StreamBuilder {
     }
 
     /// How long name resolution, TCP and TLS may take together; 10 s by default.
+    ///
+    /// A name's addresses of one family, IPv4 or IPv6, have equal shares of it, so that one of three that never answers
+    /// keeps the next waiting for a third of it. The families are tried
+    /// [side by side](crate::ClientBuilder::happy_eyeballs_timeout).
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.connect_timeout = timeout)
     }

@@ -115,6 +115,10 @@ impl ClientBuilder {
 
     /// How long a server's addresses of the preferred family (IPv6, mostly) are tried alone before those of the other
     /// join in (RFC 8305); 300 ms by default. `None`: one after the other.
+    ///
+    /// Within a family they are tried one after the other: the next one when one has refused, or has not answered
+    /// within its share of the [connect timeout](crate::StreamBuilder::connect_timeout). Preferred is the family of the
+    /// address that the resolver names first.
     pub fn happy_eyeballs_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.network.tcp.happy_eyeballs = timeout.into();
         self
