@@ -18,7 +18,7 @@ use h2::{RecvStream, SendStream};
 use http::Version;
 use http::{HeaderMap, Method, Request, Response};
 use sseclient::{Client, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, StreamBuilder, Subscription};
-use support::within;
+use support::{setback, within};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -440,12 +440,8 @@ async fn a_million_empty_frames_are_an_error_and_not_for_ever() {
     let handle = stream(&client, &server.url).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Body, false), "{cause}");
-            break;
-        }
-    }
+    let cause = setback(&mut states).await;
+    assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Body, false), "{cause}");
 }
 
 /// Parts of a head without an end (CVE-2024-27316).
@@ -481,12 +477,8 @@ async fn a_head_that_never_ends_fails_the_attempt() {
     let handle = stream(&client(), &url).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Protocol, false), "{cause}");
-            break;
-        }
-    }
+    let cause = setback(&mut states).await;
+    assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Protocol, false), "{cause}");
 }
 
 #[tokio::test]
@@ -510,12 +502,8 @@ async fn a_server_that_never_grants_a_window_for_the_body_runs_into_the_response
     let handle = stream(&client, &url).body("a question").response_timeout(Duration::from_millis(50)).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!(cause.kind(), ErrorKind::ResponseTimeout);
-            break;
-        }
-    }
+    let cause = setback(&mut states).await;
+    assert_eq!(cause.kind(), ErrorKind::ResponseTimeout);
 }
 
 #[tokio::test]
@@ -524,12 +512,8 @@ async fn a_server_that_speaks_http_1_fails_the_attempt() {
     let handle = stream(&client(), &server.url).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!(cause.kind(), ErrorKind::Protocol, "{cause}");
-            break;
-        }
-    }
+    let cause = setback(&mut states).await;
+    assert_eq!(cause.kind(), ErrorKind::Protocol, "{cause}");
 }
 
 #[tokio::test]
