@@ -47,6 +47,10 @@ enum Connected {
 #[cfg(feature = "http2")]
 const MOST_EMPTY: usize = 1000;
 
+/// How much of a response is buffered: a head that is larger fails. hyper's own default, named since it is what a server
+/// can make us keep.
+const MOST_BUFFERED: usize = 8 * 1024 + 400 * 1024;
+
 impl Exchange {
     /// Sends the request and reads the response's head.
     pub(super) async fn begin(channel: Channel, request: Request<Full<Bytes>>) -> Result<(Parts, Self), Error> {
@@ -61,7 +65,8 @@ impl Exchange {
     }
 
     async fn begin_own(io: Box<dyn Io>, request: Request<Full<Bytes>>) -> Result<(Parts, Self), Error> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
+        let handshake = http1::Builder::new().max_buf_size(MOST_BUFFERED).handshake(TokioIo::new(io)).await;
+        let (mut sender, connection) = handshake.map_err(broken)?;
         let mut connection = Some(connection);
         let mut response = std::pin::pin!(sender.send_request(request));
         let response = poll_fn(|cx| {
