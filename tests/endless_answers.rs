@@ -25,7 +25,7 @@ async fn answered_without_end(start: &str, part: &str, patience: Duration) -> (E
     let server = Flood::start(Script::http(start, part)).await;
     let asking = stream(&format!("http://{}/stream", server.address)).response_timeout(patience).open(Filter::all());
     let (opened, memory) = counting::most(within(asking)).await;
-    (opened.unwrap_err(), server.written(), memory)
+    (opened.unwrap_err(), server.finish().await, memory)
 }
 
 #[tokio::test]
