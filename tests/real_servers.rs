@@ -8,6 +8,8 @@
 
 #[path = "real/axum.rs"]
 mod axum_server;
+#[path = "real/by_hand.rs"]
+mod by_hand;
 #[path = "real/proxy.rs"]
 mod proxy;
 #[path = "real/publisher.rs"]
@@ -19,14 +21,12 @@ mod server;
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_core::Stream as _;
 use http::Version;
 #[cfg(feature = "cookies")]
 use sseclient::Resume;
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, EventStream, Filter, Gap, State, Subscription};
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, Filter, Gap, State, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -136,6 +136,16 @@ async fn every_event_of_a_server_that_speaks_http_2_alone_and_in_clear_arrives_o
 }
 
 #[tokio::test]
+#[ignore = "needs node and better-sse; run by .ci/run"]
+async fn every_event_of_better_sse_arrives_over_tls_in_the_newest_version_of_http_that_both_speak() {
+    let server = Server::better_sse_over_tls();
+    let (address, certificate) = server.over_tls.clone().expect("it has one");
+    let version = over_tls(server.publish, address, &certificate).await;
+    let expected = if cfg!(feature = "http2") { Version::HTTP_2 } else { Version::HTTP_11 };
+    assert_eq!(version, expected);
+}
+
+#[tokio::test]
 #[ignore = "needs python, sse-starlette and uvicorn; run by .ci/run"]
 async fn every_event_of_starlette_arrives_once_and_in_order_across_two_cuts() {
     let server = Server::starlette();
@@ -237,28 +247,6 @@ async fn refuses(client: &Client, url: &str) {
     assert_eq!(error.kind(), ErrorKind::Proxy, "{error}");
 }
 
-/// For a response that a program already has.
-#[tokio::test]
-#[ignore = "needs node; run by .ci/run"]
-async fn every_event_of_node_arrives_in_responses_of_reqwest() {
-    let server = Server::node();
-    publish(&mut Publishers::connect(&[server.publish]).await, 0..EVENTS).await;
-    let (mut last_event_id, mut next) = (String::new(), 0);
-    for end in [EVENTS / 2, EVENTS] {
-        let request = reqwest::Client::new().get(format!("http://{}/subscribe", server.subscribe));
-        let response = request.header("last-event-id", &last_event_id).send().await.expect("a response");
-        let response = http::Response::<reqwest::Body>::from(response);
-        let mut events = EventStream::from_response(response).await.expect("an event stream");
-        while next < end {
-            let event = std::future::poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await;
-            let Some(Ok(Delivery::Event(event))) = event else { panic!("{event:?} instead of event {next}") };
-            assert_eq!((number_of(&event), event.data()), (next, &*data(next)));
-            last_event_id = event.last_event_id().to_owned();
-            next += 1;
-        }
-    }
-}
-
 /// A server, and how it is asked.
 struct Peer {
     publish: Vec<SocketAddr>,
@@ -298,7 +286,7 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Ve
         [Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])), Recorder::start(handle.subscribe(TYPES[2]))];
     handle.connect();
     let mut publishers = Publishers::connect(&peer.publish).await;
-    let story = tell_the_story(&relay, &mut publishers, &recorders);
+    let story = tell_the_story(&relay, &mut publishers, async |number| received(&recorders, number).await);
     if timeout(PATIENCE, story).await.is_err() {
         let latest = recorders.map(|recorder| recorder.latest());
         panic!("at event {latest:?} after {PATIENCE:?}: {:?}", handle.state());
@@ -321,18 +309,18 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Ve
 /// does it that goes away (FIN; nchan's responses have no other end, so that a cut looks like one),
 /// once as a crash does it (RST). At least fifty events are published before the relay lets the
 /// client through again.
-async fn tell_the_story(relay: &Relay, publisher: &mut Publishers, recorders: &[Recorder; 2]) {
+async fn tell_the_story(relay: &Relay, publisher: &mut Publishers, received: impl AsyncFn(usize)) {
     for (start, cut) in [(0, Cut::Close), (400, Cut::Reset)] {
         publish(publisher, start..start + 300).await;
         // An earlier cut is overcome by now, and the new one comes while events are under way.
-        received(recorders, start + 250).await;
+        received(start + 250).await;
         let (outage, ()) = tokio::join!(relay.sever(cut), publish(publisher, start + 300..start + 350));
         publish(publisher, start + 350..start + 400).await;
         outage.end();
     }
     publish(publisher, 800..EVENTS).await;
-    received(recorders, EVENTS - 2).await;
-    received(recorders, EVENTS - 1).await;
+    received(EVENTS - 2).await;
+    received(EVENTS - 1).await;
 }
 
 async fn publish(publishers: &mut Publishers, numbers: Range<usize>) {
@@ -378,10 +366,10 @@ fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
 }
 
 /// Two gaps in each recording and no loss: resumption after the last event that had arrived whole.
-fn check_gaps(recordings: &[Vec<Delivery>; 2]) {
-    let parts = recordings.each_ref().map(|recording| parts(recording));
+fn check_gaps(recordings: &[Vec<Delivery>]) {
+    let parts: Vec<_> = recordings.iter().map(|recording| parts(recording)).collect();
     for (cut, start) in [0, 400].into_iter().enumerate() {
-        let before_the_cut = parts.each_ref().map(|(parts, _)| parts[cut].clone()).concat();
+        let before_the_cut = parts.iter().map(|(parts, _)| parts[cut].clone()).collect::<Vec<_>>().concat();
         let (number, id) = latest(&before_the_cut).expect("events before the cut");
         assert!((start + 250..start + 350).contains(&number), "cut after event {number}");
         for (_, gaps) in &parts {
