@@ -1,5 +1,6 @@
-//! The main job against servers and proxies that were not written for this crate. A thousand events of three types are published while the connection is
-//! cut twice in the middle of an event; two subscriptions together get each exactly once, in order.
+//! The main job against servers and proxies that were not written for this crate. A thousand events of three types are
+//! published while the connection is cut twice in the middle of an event; two subscriptions together get each exactly
+//! once, in order.
 //!
 //! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
 //! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
@@ -26,7 +27,7 @@ use std::time::Duration;
 use http::Version;
 #[cfg(feature = "cookies")]
 use sseclient::Resume;
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, Filter, Gap, State, Subscription};
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, Filter, Gap, State, StreamBuilder, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -196,6 +197,30 @@ async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
 }
 
+/// This machine's own name for itself, which the client itself could not look up.
+#[tokio::test]
+#[ignore = "needs microsocks and node; run by .ci/run"]
+async fn every_event_arrives_through_a_socks_proxy_that_looks_up_the_name() {
+    let (server, microsocks) = (Server::node(), Proxy::microsocks());
+    let relay = Relay::start_at("localhost", server.subscribe).await;
+    let lost = |name: String| std::future::ready(Err(format!("{name} is for the proxy to look up")));
+    let client = Client::builder().proxy(microsocks.url("socks5h")).expect("a proxy").resolver(lost).build();
+    let stream = client.stream(format!("http://localhost:{}/subscribe", relay.address.port()));
+    every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &[server.publish]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs squid and nginx with nchan; run by .ci/run"]
+async fn every_event_arrives_in_a_tunnel_that_is_cut_on_the_way_to_squid() {
+    let (server, squid) = (Server::nchan(), Proxy::squid());
+    let (address, certificate) = server.over_tls.clone().expect("nginx has one");
+    let relay = Relay::start(squid.address).await;
+    let client = Client::builder().root_certificates_pem(certificate.as_bytes()).expect("a certificate");
+    let client = client.proxy(squid.url_by_way_of(relay.address, "http")).expect("a proxy").build();
+    let stream = client.stream(format!("https://{address}/subscribe"));
+    every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &[server.publish]).await;
+}
+
 /// Two servers that know nothing of each other: only a cookie, kept over reconnections, leads back to the same one.
 #[cfg(feature = "cookies")]
 #[tokio::test]
@@ -276,17 +301,22 @@ async fn over_tls(publish: SocketAddr, subscribe: SocketAddr, certificate: &str)
 /// In which version of HTTP.
 async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Version {
     let relay = Relay::start(peer.subscribe).await;
-    let handle = peer
-        .client
-        .stream(format!("{}://{}/{}", peer.scheme, relay.address, peer.path))
-        .reconnection_time(Duration::from_millis(50))
-        .build()
-        .expect("a valid stream");
+    let stream = peer.client.stream(format!("{}://{}/{}", peer.scheme, relay.address, peer.path));
+    every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &peer.publish).await
+}
+
+/// Wherever on the way of the stream the relay stands.
+async fn every_event_arrives_although_a_relay_cuts_twice(
+    relay: &Relay,
+    stream: StreamBuilder,
+    publish: &[SocketAddr],
+) -> Version {
+    let handle = stream.reconnection_time(Duration::from_millis(50)).build().expect("a valid stream");
     let recorders =
         [Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])), Recorder::start(handle.subscribe(TYPES[2]))];
     handle.connect();
-    let mut publishers = Publishers::connect(&peer.publish).await;
-    let story = tell_the_story(&relay, &mut publishers, async |number| received(&recorders, number).await);
+    let mut publishers = Publishers::connect(publish).await;
+    let story = tell_the_story(relay, &mut publishers, async |number| received(&recorders, number).await);
     if timeout(PATIENCE, story).await.is_err() {
         let latest = recorders.map(|recorder| recorder.latest());
         panic!("at event {latest:?} after {PATIENCE:?}: {:?}", handle.state());
