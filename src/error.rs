@@ -81,7 +81,9 @@ pub enum ErrorKind {
     ContentEncoding,
     /// The open stream was silent for longer than the idle timeout.
     IdleTimeout,
-    /// The open stream broke off, or its compression is corrupt.
+    /// The open stream broke off, its compression is corrupt, or it is against the rules of HTTP. Also when there are
+    /// more than 16 KiB of chunk extensions in it: a server that has one on each chunk is cut off now and then (after
+    /// some 1,640 chunks at ten bytes each), and resumed like any other.
     Body,
     /// The server ended the stream.
     EndOfStream,

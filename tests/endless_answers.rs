@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use flood::{Flood, Script};
 use sseclient::{Error, ErrorKind, Filter};
-use support::{OPEN, Server, follow, short, stream, within};
+use support::{OPEN, Server, follow, header, short, stream, within};
 use tokio::sync::Mutex;
 
 const MIB: usize = 1 << 20;
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// What is counted is the whole process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -97,7 +99,6 @@ async fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
 #[tokio::test]
 async fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
     let _alone = ALONE.lock().await;
-    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks: Arc<str> = "1\r\na\r\n".repeat(1000).into();
     let server = Server::start(move |_, mut connection| {
         let chunks = Arc::clone(&chunks);
@@ -119,5 +120,33 @@ async fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
     let (handle, memory) = counting::most(following).await;
     // The event, where it was put together, and what it grew from.
     assert!(memory < 8 * MIB as isize, "{memory} bytes of memory");
+    handle.shutdown().await;
+}
+
+/// hyper takes 16 KiB of them in a body, however long that is: here ten bytes per chunk.
+#[tokio::test]
+async fn a_server_with_an_extension_on_each_chunk_is_cut_off_again_and_again_and_nothing_is_lost() {
+    let _alone = ALONE.lock().await;
+    let server = Server::start(|_, mut connection| async move {
+        let after = header(&connection.request, "last-event-id").map_or(0, |id| id.parse().unwrap());
+        connection.send(CHUNKED).await;
+        for id in after + 1..=5000 {
+            let event = format!("id: {id}\ndata: {id}\n\n");
+            connection.send(&format!("{:x};name=56789\r\n{event}\r\n", event.len())).await;
+        }
+        connection.closed().await;
+    })
+    .await;
+    let (handle, mut subscription) = follow(stream(&server.url));
+    let mut next = 1;
+    while next <= 5000 {
+        let heard = short(&mut subscription).await;
+        if heard == next.to_string() {
+            next += 1;
+        } else {
+            assert_eq!(heard, format!("reconnected after Some(\"{}\")", next - 1));
+        }
+    }
+    assert_eq!(handle.stats().failures, [(ErrorKind::Body, 3)].into(), "each after some 1,640 chunks");
     handle.shutdown().await;
 }
