@@ -52,7 +52,8 @@ impl StreamBuilder {
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
     /// secret: it never appears in `Debug`, logs or errors. `Last-Event-ID` is
-    /// [`last_event_id`](Self::last_event_id).
+    /// [`last_event_id`](Self::last_event_id). A `Proxy-Authorization` goes to whoever is asked, which may be the server
+    /// itself: see [`ClientBuilder::proxy`](crate::ClientBuilder::proxy).
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
