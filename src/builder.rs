@@ -52,7 +52,8 @@ impl StreamBuilder {
 
     /// Sets a header of every request, in place of one of the same name. The value is treated as a
     /// secret: it never appears in `Debug`, logs or errors. `Last-Event-ID` is
-    /// [`last_event_id`](Self::last_event_id).
+    /// [`last_event_id`](Self::last_event_id). A `Proxy-Authorization` goes to whoever is asked, which may be the server
+    /// itself: see [`ClientBuilder::proxy`](crate::ClientBuilder::proxy).
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -205,6 +206,10 @@ impl StreamBuilder {
     }
 
     /// How long name resolution, TCP and TLS may take together; 10 s by default.
+    ///
+    /// A name's addresses of one family, IPv4 or IPv6, have equal shares of it, so that one of three that never answers
+    /// keeps the next waiting for a third of it. The families are tried
+    /// [side by side](crate::ClientBuilder::happy_eyeballs_timeout).
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.connect_timeout = timeout)
     }

@@ -83,7 +83,7 @@ pub enum ErrorKind {
     ContentEncoding,
     /// The open stream was silent for longer than the idle timeout.
     IdleTimeout,
-    /// The open stream broke off, or its compression is corrupt.
+    /// The open stream broke off, its compression is corrupt, or it is against the rules of HTTP.
     Body,
     /// The server ended the stream.
     EndOfStream,

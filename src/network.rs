@@ -23,6 +23,10 @@ impl ClientBuilder {
     /// tunnel (`CONNECT`) to https servers, TLS within it. Names are resolved by the proxy: `socks5` and `socks5h` mean
     /// the same here. Credentials go to the proxy (Basic, or SOCKS5's user and password), and never further.
     ///
+    /// Not so a header `Proxy-Authorization` that you set on a stream: it is part of the request, and goes to whoever is
+    /// asked. That is the proxy only where it forwards the request; it is the server itself through a tunnel, through
+    /// SOCKS5, and without a proxy. It opens no tunnel.
+    ///
     /// A proxy that cannot be reached, or refuses, is an [`ErrorKind::Proxy`](crate::ErrorKind::Proxy), which is tried
     /// again. What is slow is bounded by the [connect timeout](crate::StreamBuilder::connect_timeout).
     ///
@@ -115,6 +119,10 @@ impl ClientBuilder {
 
     /// How long a server's addresses of the preferred family (IPv6, mostly) are tried alone before those of the other
     /// join in (RFC 8305); 300 ms by default. `None`: one after the other.
+    ///
+    /// Within a family they are tried one after the other: the next one when one has refused, or has not answered
+    /// within its share of the [connect timeout](crate::StreamBuilder::connect_timeout). Preferred is the family of the
+    /// address that the resolver names first.
     pub fn happy_eyeballs_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.network.tcp.happy_eyeballs = timeout.into();
         self

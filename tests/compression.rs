@@ -13,7 +13,7 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 use sseclient::{Delivery, Error, ErrorKind, EventStream, State};
-use support::{OPEN, Server, follow, header, short, stream, within};
+use support::{OPEN, Server, follow, header, setback, short, stream, within};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
@@ -81,11 +81,7 @@ async fn an_event_is_delivered_before_the_next_one_is_sent() {
         let mut states = handle.state_changes();
         sender.send(encoder.finish()).unwrap();
         drop(sender);
-        let cause = loop {
-            if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-                break cause;
-            }
-        };
+        let cause = setback(&mut states).await;
         assert_eq!(cause.kind(), ErrorKind::EndOfStream, "{}: {cause}", coding.name);
     }
 }
@@ -284,11 +280,7 @@ async fn a_corrupt_stream_comes_back() {
         let handle = stream(&server.url).build().unwrap();
         let mut states = handle.state_changes();
         handle.connect();
-        let cause = loop {
-            if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-                break cause;
-            }
-        };
+        let cause = setback(&mut states).await;
         assert_eq!(cause.kind(), ErrorKind::Body, "{}: {cause}", coding.name);
         handle.shutdown().await;
     }

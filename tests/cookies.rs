@@ -115,6 +115,23 @@ mod jar {
         }
     }
 
+    /// By the machine's own clock: a second must pass.
+    #[tokio::test]
+    async fn a_cookie_goes_along_until_it_expires_and_never_after() {
+        let event = format!("{OPEN}data: x\n\n");
+        let server = Server::answering(vec![setting(&event, &["brief=1; Max-Age=2", "c=1"]), event]).await;
+        let stream = client().stream(&*server.url).reconnection_time(Duration::from_millis(20));
+        let handle = follow_until_asked(stream, &server, 2).await;
+        until("it expires", || cookies(&server).ends_with(&["c=1".to_owned(), "c=1".to_owned()])).await;
+        handle.shutdown().await;
+        let sent = cookies(&server);
+        let expired = sent.iter().position(|cookies| cookies == "c=1").unwrap();
+        assert!(expired > 1, "{sent:?}");
+        assert_eq!(sent[0], "");
+        assert!(sent[1..expired].iter().all(|cookies| cookies == "brief=1; c=1"), "{sent:?}");
+        assert!(sent[expired..].iter().all(|cookies| cookies == "c=1"), "{sent:?}");
+    }
+
     #[tokio::test]
     async fn a_redirects_cookie_goes_along_to_where_it_leads_if_it_is_meant_for_it() {
         let server = Server::start(|_, mut connection| async move {

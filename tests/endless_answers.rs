@@ -1,44 +1,33 @@
 //! Servers that answer without end over HTTP/1.1, what it costs, counted by the allocator, and what is only long.
 
 mod counting;
+#[path = "support/flood.rs"]
+mod flood;
 mod support;
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use flood::{Flood, Script};
 use sseclient::{Error, ErrorKind, Filter};
 use support::{OPEN, Server, follow, short, stream, within};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
 const MIB: usize = 1 << 20;
 
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 /// What is counted is the whole process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// The error of an attempt that is answered with `start`, and then with `part` up to a GiB; what the server could send;
+/// The error of an attempt that is answered with `start`, and then with `part` without end; what the server could send;
 /// and how much memory it took.
-async fn answered_without_end(start: &'static str, part: &str, patience: Duration) -> (Error, usize, isize) {
-    let part: Arc<[u8]> = part.repeat(16 * 1024 / part.len()).into_bytes().into();
-    let written = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&written);
-    let server = Server::hearing(move |_, mut connection| {
-        let (part, counted) = (Arc::clone(&part), Arc::clone(&counted));
-        async move {
-            connection.send(start).await;
-            while counted.load(Relaxed) < 1024 * MIB && connection.tcp.write_all(&part).await.is_ok() {
-                counted.fetch_add(part.len(), Relaxed);
-            }
-        }
-    })
-    .await;
-    let before = counting::LIVE.load(Relaxed);
-    counting::PEAK.store(before, Relaxed);
-    let error = within(stream(&server.url).response_timeout(patience).open(Filter::all())).await.unwrap_err();
-    (error, written.load(Relaxed), counting::PEAK.load(Relaxed) - before)
+async fn answered_without_end(start: &str, part: &str, patience: Duration) -> (Error, usize, isize) {
+    let server = Flood::start(Script::http(start, part)).await;
+    let asking = stream(&format!("http://{}/stream", server.address)).response_timeout(patience).open(Filter::all());
+    let (opened, memory) = counting::most(within(asking)).await;
+    (opened.unwrap_err(), server.finish().await, memory)
 }
 
 #[tokio::test]
@@ -71,6 +60,32 @@ async fn interim_responses_without_end_are_given_up_when_the_answer_is_late_in_b
     assert!(memory < MIB as isize, "{memory} bytes of memory");
 }
 
+/// With as many redirects as are followed, in a circle.
+#[tokio::test]
+async fn bodies_without_end_of_redirects_and_refusals_are_left_unread_but_for_their_beginning() {
+    let _alone = ALONE.lock().await;
+    let chunked = "transfer-encoding: chunked\r\n\r\n";
+    let long = "x".repeat(100 * 1024);
+    for (head, part, kind, connections) in [
+        ("302 Found\r\nlocation: /stream\r\n\r\n".to_owned(), "no end ", ErrorKind::TooManyRedirects, 21),
+        (format!("307 Found\r\nlocation: /stream\r\n{chunked}"), "7\r\nno end \r\n", ErrorKind::TooManyRedirects, 21),
+        (format!("302 Found\r\nlocation: /stream?{long}\r\n\r\n"), "no end ", ErrorKind::Redirect, 1),
+        (format!("302 Found\r\nlocation: /stream\r\nx: {long}\r\n\r\n"), "no end ", ErrorKind::TooManyRedirects, 21),
+        ("503 Later\r\n\r\n".to_owned(), "no end ", ErrorKind::Status, 1),
+        (format!("404 Never\r\n{chunked}"), "7\r\nno end \r\n", ErrorKind::Status, 1),
+        ("200 Fine\r\ncontent-type: text/html\r\n\r\n".to_owned(), "no end ", ErrorKind::ContentType, 1),
+    ] {
+        let (error, written, memory) =
+            answered_without_end(&format!("HTTP/1.1 {head}"), part, Duration::from_secs(30)).await;
+        let name = &head[..head.len().min(60)];
+        assert_eq!(error.kind(), kind, "{name}: {error}");
+        assert_eq!(error.body().unwrap(), &"no end ".repeat(8 * 1024)[..8 * 1024], "{name}");
+        // For each connection what its sockets hold, as above.
+        assert!(written < connections * 16 * MIB, "{name}: {written} bytes were sent");
+        assert!(memory < MIB as isize, "{name}: {memory} bytes of memory");
+    }
+}
+
 #[tokio::test]
 async fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
     let _alone = ALONE.lock().await;
@@ -84,7 +99,6 @@ async fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
 #[tokio::test]
 async fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
     let _alone = ALONE.lock().await;
-    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks: Arc<str> = "1\r\na\r\n".repeat(1000).into();
     let server = Server::start(move |_, mut connection| {
         let chunks = Arc::clone(&chunks);
@@ -98,12 +112,34 @@ async fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
         }
     })
     .await;
-    let before = counting::LIVE.load(Relaxed);
-    counting::PEAK.store(before, Relaxed);
-    let (handle, mut subscription) = follow(stream(&server.url));
-    assert_eq!(short(&mut subscription).await.len(), 1_000_000);
-    let memory = counting::PEAK.load(Relaxed) - before;
+    let following = async {
+        let (handle, mut subscription) = follow(stream(&server.url));
+        assert_eq!(short(&mut subscription).await.len(), 1_000_000);
+        handle
+    };
+    let (handle, memory) = counting::most(following).await;
     // The event, where it was put together, and what it grew from.
     assert!(memory < 8 * MIB as isize, "{memory} bytes of memory");
+    handle.shutdown().await;
+}
+
+/// hyper takes 16 KiB of them in a body, however long that is; here, a line before a chunk has at most 4 KiB.
+#[tokio::test]
+async fn a_server_with_an_extension_on_each_chunk_is_read_like_any_other() {
+    let _alone = ALONE.lock().await;
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(CHUNKED).await;
+        for id in 1..=5000 {
+            let event = format!("id: {id}\ndata: {id}\n\n");
+            connection.send(&format!("{:x};name=56789\r\n{event}\r\n", event.len())).await;
+        }
+        connection.closed().await;
+    })
+    .await;
+    let (handle, mut subscription) = follow(stream(&server.url));
+    for next in 1..=5000 {
+        assert_eq!(short(&mut subscription).await, next.to_string());
+    }
+    assert!(handle.stats().failures.is_empty());
     handle.shutdown().await;
 }

@@ -18,7 +18,7 @@ use h2::{RecvStream, SendStream};
 use http::Version;
 use http::{HeaderMap, Method, Request, Response};
 use sseclient::{Client, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, StreamBuilder, Subscription};
-use support::within;
+use support::{setback, within};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -428,108 +428,13 @@ async fn a_connection_that_refuses_more_requests_is_not_asked_for_ever() {
 }
 
 #[tokio::test]
-async fn a_million_empty_frames_are_an_error_and_not_for_ever() {
-    let server = Server::start(100, |mut asked| async move {
-        let mut body = asked.open();
-        while send(&mut body, Bytes::new()).await {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let client = client();
-    let handle = stream(&client, &server.url).build().unwrap();
-    let mut states = handle.state_changes();
-    handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Body, false), "{cause}");
-            break;
-        }
-    }
-}
-
-/// Parts of a head without an end (CVE-2024-27316).
-#[tokio::test]
-async fn a_head_that_never_ends_fails_the_attempt() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/stream", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
-            let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
-            frame.extend_from_slice(payload);
-            frame
-        };
-        // A literal field, never indexed: `a: b`.
-        let field = [0x10, 1, b'a', 1, b'b'].repeat(20);
-        while let Ok((mut tcp, _)) = listener.accept().await {
-            let field = field.clone();
-            tokio::spawn(async move {
-                tcp.write_all(&[frame(4, 0, 0, &[]), frame(4, 1, 0, &[])].concat()).await.unwrap();
-                // The request has come when its head has: that of stream 1.
-                let mut request = Vec::new();
-                while !request.windows(6).any(|bytes| bytes[0] == 1 && bytes[2..] == [0, 0, 0, 1]) {
-                    tcp.read_buf(&mut request).await.unwrap();
-                }
-                let status = [&[0x88], &*field].concat();
-                let mut sent = tcp.write_all(&frame(1, 0, 1, &status)).await;
-                while sent.is_ok() {
-                    sent = tcp.write_all(&frame(9, 0, 1, &field)).await;
-                }
-            });
-        }
-    });
-    let handle = stream(&client(), &url).build().unwrap();
-    let mut states = handle.state_changes();
-    handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::Protocol, false), "{cause}");
-            break;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_never_grants_a_window_for_the_body_runs_into_the_response_timeout() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/stream", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (tcp, _) = listener.accept().await.unwrap();
-            let mut server =
-                h2::server::Builder::new().initial_window_size(0).handshake::<_, Bytes>(tcp).await.unwrap();
-            tokio::spawn(async move {
-                let mut kept = Vec::new();
-                while let Some(Ok(asked)) = server.accept().await {
-                    kept.push(asked);
-                }
-            });
-        }
-    });
-    let client = client();
-    let handle = stream(&client, &url).body("a question").response_timeout(Duration::from_millis(50)).build().unwrap();
-    let mut states = handle.state_changes();
-    handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!(cause.kind(), ErrorKind::ResponseTimeout);
-            break;
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_server_that_speaks_http_1_fails_the_attempt() {
     let server = support::Server::answering(vec!["HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()]).await;
     let handle = stream(&client(), &server.url).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
-    loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            assert_eq!(cause.kind(), ErrorKind::Protocol, "{cause}");
-            break;
-        }
-    }
+    let cause = setback(&mut states).await;
+    assert_eq!(cause.kind(), ErrorKind::Protocol, "{cause}");
 }
 
 #[tokio::test]

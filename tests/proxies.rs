@@ -86,6 +86,29 @@ async fn credentials_for_the_proxy_that_the_caller_set_go_before_those_in_its_ur
     assert_eq!(sent, ["proxy-authorization: bearer own"]);
 }
 
+/// Which may be the server itself.
+#[tokio::test]
+async fn a_proxy_authorization_of_the_callers_own_goes_to_whoever_is_asked_and_is_not_what_opens_a_tunnel() {
+    let server = answering("a").await;
+    let socks = Socks::start(None).await;
+    let ask = async |client: ClientBuilder, url: &str| {
+        let stream = client.build().stream(url).header("proxy-authorization", "Bearer own");
+        within(stream.open(Filter::all())).await
+    };
+    for (client, url) in [
+        (Client::builder().no_proxy(), &*server.url),
+        (through(&format!("socks5://{}", socks.address)), &elsewhere(&server.url)),
+    ] {
+        assert_eq!(short(&mut ask(client, url).await.unwrap()).await, "a");
+        assert_eq!(header(&server.requests().pop().unwrap(), "proxy-authorization").as_deref(), Some("Bearer own"));
+    }
+    if cfg!(feature = "tls") {
+        let proxy = hostile(Hostile::HangsUp).await;
+        ask(through(&at("http", "user:pa%3Ass@", &proxy)), "https://server.invalid/").await.unwrap_err();
+        assert_eq!(proxy.headers("proxy-authorization"), [Some(BASIC.to_owned())]);
+    }
+}
+
 #[tokio::test]
 async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
     let server = answering("a").await;

@@ -1,5 +1,6 @@
-//! The main job against servers and proxies that were not written for this crate. A thousand events of three types are published while the connection is
-//! cut twice in the middle of an event; two subscriptions together get each exactly once, in order.
+//! The main job against servers and proxies that were not written for this crate. A thousand events of three types are
+//! published while the connection is cut twice in the middle of an event; two subscriptions together get each exactly
+//! once, in order.
 //!
 //! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
 //! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
@@ -8,6 +9,8 @@
 
 #[path = "real/axum.rs"]
 mod axum_server;
+#[path = "real/by_hand.rs"]
+mod by_hand;
 #[path = "real/proxy.rs"]
 mod proxy;
 #[path = "real/publisher.rs"]
@@ -19,14 +22,12 @@ mod server;
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_core::Stream as _;
 use http::Version;
 #[cfg(feature = "cookies")]
 use sseclient::Resume;
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, EventStream, Filter, Gap, State, Subscription};
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Event, Filter, Gap, State, StreamBuilder, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -136,6 +137,16 @@ async fn every_event_of_a_server_that_speaks_http_2_alone_and_in_clear_arrives_o
 }
 
 #[tokio::test]
+#[ignore = "needs node and better-sse; run by .ci/run"]
+async fn every_event_of_better_sse_arrives_over_tls_in_the_newest_version_of_http_that_both_speak() {
+    let server = Server::better_sse_over_tls();
+    let (address, certificate) = server.over_tls.clone().expect("it has one");
+    let version = over_tls(server.publish, address, &certificate).await;
+    let expected = if cfg!(feature = "http2") { Version::HTTP_2 } else { Version::HTTP_11 };
+    assert_eq!(version, expected);
+}
+
+#[tokio::test]
 #[ignore = "needs python, sse-starlette and uvicorn; run by .ci/run"]
 async fn every_event_of_starlette_arrives_once_and_in_order_across_two_cuts() {
     let server = Server::starlette();
@@ -184,6 +195,30 @@ async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
     let stranger = Client::builder().proxy(format!("socks5h://{}", microsocks.address)).expect("a proxy").build();
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
+}
+
+/// This machine's own name for itself, which the client itself could not look up.
+#[tokio::test]
+#[ignore = "needs microsocks and node; run by .ci/run"]
+async fn every_event_arrives_through_a_socks_proxy_that_looks_up_the_name() {
+    let (server, microsocks) = (Server::node(), Proxy::microsocks());
+    let relay = Relay::start_at("localhost", server.subscribe).await;
+    let lost = |name: String| std::future::ready(Err(format!("{name} is for the proxy to look up")));
+    let client = Client::builder().proxy(microsocks.url("socks5h")).expect("a proxy").resolver(lost).build();
+    let stream = client.stream(format!("http://localhost:{}/subscribe", relay.address.port()));
+    every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &[server.publish]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs squid and nginx with nchan; run by .ci/run"]
+async fn every_event_arrives_in_a_tunnel_that_is_cut_on_the_way_to_squid() {
+    let (server, squid) = (Server::nchan(), Proxy::squid());
+    let (address, certificate) = server.over_tls.clone().expect("nginx has one");
+    let relay = Relay::start(squid.address).await;
+    let client = Client::builder().root_certificates_pem(certificate.as_bytes()).expect("a certificate");
+    let client = client.proxy(squid.url_by_way_of(relay.address, "http")).expect("a proxy").build();
+    let stream = client.stream(format!("https://{address}/subscribe"));
+    every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &[server.publish]).await;
 }
 
 /// Two servers that know nothing of each other: only a cookie, kept over reconnections, leads back to the same one.
@@ -237,28 +272,6 @@ async fn refuses(client: &Client, url: &str) {
     assert_eq!(error.kind(), ErrorKind::Proxy, "{error}");
 }
 
-/// For a response that a program already has.
-#[tokio::test]
-#[ignore = "needs node; run by .ci/run"]
-async fn every_event_of_node_arrives_in_responses_of_reqwest() {
-    let server = Server::node();
-    publish(&mut Publishers::connect(&[server.publish]).await, 0..EVENTS).await;
-    let (mut last_event_id, mut next) = (String::new(), 0);
-    for end in [EVENTS / 2, EVENTS] {
-        let request = reqwest::Client::new().get(format!("http://{}/subscribe", server.subscribe));
-        let response = request.header("last-event-id", &last_event_id).send().await.expect("a response");
-        let response = http::Response::<reqwest::Body>::from(response);
-        let mut events = EventStream::from_response(response).await.expect("an event stream");
-        while next < end {
-            let event = std::future::poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await;
-            let Some(Ok(Delivery::Event(event))) = event else { panic!("{event:?} instead of event {next}") };
-            assert_eq!((number_of(&event), event.data()), (next, &*data(next)));
-            last_event_id = event.last_event_id().to_owned();
-            next += 1;
-        }
-    }
-}
-
 /// A server, and how it is asked.
 struct Peer {
     publish: Vec<SocketAddr>,
@@ -288,17 +301,22 @@ async fn over_tls(publish: SocketAddr, subscribe: SocketAddr, certificate: &str)
 /// In which version of HTTP.
 async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Version {
     let relay = Relay::start(peer.subscribe).await;
-    let handle = peer
-        .client
-        .stream(format!("{}://{}/{}", peer.scheme, relay.address, peer.path))
-        .reconnection_time(Duration::from_millis(50))
-        .build()
-        .expect("a valid stream");
+    let stream = peer.client.stream(format!("{}://{}/{}", peer.scheme, relay.address, peer.path));
+    every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &peer.publish).await
+}
+
+/// Wherever on the way of the stream the relay stands.
+async fn every_event_arrives_although_a_relay_cuts_twice(
+    relay: &Relay,
+    stream: StreamBuilder,
+    publish: &[SocketAddr],
+) -> Version {
+    let handle = stream.reconnection_time(Duration::from_millis(50)).build().expect("a valid stream");
     let recorders =
         [Recorder::start(handle.subscribe([TYPES[0], TYPES[1]])), Recorder::start(handle.subscribe(TYPES[2]))];
     handle.connect();
-    let mut publishers = Publishers::connect(&peer.publish).await;
-    let story = tell_the_story(&relay, &mut publishers, &recorders);
+    let mut publishers = Publishers::connect(publish).await;
+    let story = tell_the_story(relay, &mut publishers, async |number| received(&recorders, number).await);
     if timeout(PATIENCE, story).await.is_err() {
         let latest = recorders.map(|recorder| recorder.latest());
         panic!("at event {latest:?} after {PATIENCE:?}: {:?}", handle.state());
@@ -321,18 +339,18 @@ async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Ve
 /// does it that goes away (FIN; nchan's responses have no other end, so that a cut looks like one),
 /// once as a crash does it (RST). At least fifty events are published before the relay lets the
 /// client through again.
-async fn tell_the_story(relay: &Relay, publisher: &mut Publishers, recorders: &[Recorder; 2]) {
+async fn tell_the_story(relay: &Relay, publisher: &mut Publishers, received: impl AsyncFn(usize)) {
     for (start, cut) in [(0, Cut::Close), (400, Cut::Reset)] {
         publish(publisher, start..start + 300).await;
         // An earlier cut is overcome by now, and the new one comes while events are under way.
-        received(recorders, start + 250).await;
+        received(start + 250).await;
         let (outage, ()) = tokio::join!(relay.sever(cut), publish(publisher, start + 300..start + 350));
         publish(publisher, start + 350..start + 400).await;
         outage.end();
     }
     publish(publisher, 800..EVENTS).await;
-    received(recorders, EVENTS - 2).await;
-    received(recorders, EVENTS - 1).await;
+    received(EVENTS - 2).await;
+    received(EVENTS - 1).await;
 }
 
 async fn publish(publishers: &mut Publishers, numbers: Range<usize>) {
@@ -378,10 +396,10 @@ fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
 }
 
 /// Two gaps in each recording and no loss: resumption after the last event that had arrived whole.
-fn check_gaps(recordings: &[Vec<Delivery>; 2]) {
-    let parts = recordings.each_ref().map(|recording| parts(recording));
+fn check_gaps(recordings: &[Vec<Delivery>]) {
+    let parts: Vec<_> = recordings.iter().map(|recording| parts(recording)).collect();
     for (cut, start) in [0, 400].into_iter().enumerate() {
-        let before_the_cut = parts.each_ref().map(|(parts, _)| parts[cut].clone()).concat();
+        let before_the_cut = parts.iter().map(|(parts, _)| parts[cut].clone()).collect::<Vec<_>>().concat();
         let (number, id) = latest(&before_the_cut).expect("events before the cut");
         assert!((start + 250..start + 350).contains(&number), "cut after event {number}");
         for (_, gaps) in &parts {

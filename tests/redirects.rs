@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use sseclient::{Client, ErrorKind, Handle, Redirects, State, StreamBuilder, TranscriptItem};
-use support::{OPEN, Server, header, within};
+use support::{OPEN, Server, header, setback, within};
 
 fn moved(status: u16, location: &str) -> String {
     format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
@@ -181,11 +181,7 @@ async fn a_loop_ends_after_twenty_redirects_and_is_tried_again() {
     let handle = stream(&server.url).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
-    let cause = loop {
-        if let State::Waiting { cause, .. } = within(states.recv()).await.unwrap() {
-            break cause;
-        }
-    };
+    let cause = setback(&mut states).await;
     assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::TooManyRedirects, false));
     assert_eq!(server.requests().len(), 21);
 }

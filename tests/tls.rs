@@ -145,9 +145,12 @@ async fn versions_below_the_minimum_are_refused_with_a_hint_and_others_are_spoke
 #[tokio::test]
 async fn what_a_server_says_instead_of_a_greeting_is_in_the_message() {
     let pem = Authority::new("answers").pem();
+    // A ServerHello of TLS 1.1 (RFC 4346, section 7.4.1.3): a random of 32 bytes, no session, a cipher, no compression.
+    let old_hello = [&b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02"[..], &[7; 32], b"\x00\x00\x2f\x00"].concat();
     // The alerts are of TLS 1.1, fatal: protocol_version, handshake_failure, unrecognized_name.
     for (bytes, says) in [
-        (&b"\x15\x03\x02\x00\x02\x02\x46"[..], "only versions of TLS older than this client's minimum"),
+        (&*old_hello.leak(), "only versions of TLS older than this client's minimum"),
+        (b"\x15\x03\x02\x00\x02\x02\x46", "only versions of TLS older than this client's minimum"),
         (b"\x15\x03\x02\x00\x02\x02\x28", "identity_pem"),
         (b"\x15\x03\x02\x00\x02\x02\x70", "does not know this name"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "http://"),
@@ -206,6 +209,42 @@ async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
         // Those that are added are then all there is.
         let adding = Client::builder().add_root_certificates_pem(authority.pem().as_bytes()).unwrap();
         assert_eq!(ask(adding, &url).await.unwrap(), "TLSv1_3 http/1.1");
+    }
+}
+
+/// A process of its own, to which another authority is the platform's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_platforms_roots_vouch_for_a_server_and_for_no_other() {
+    const NAME: &str = "the_platforms_roots_vouch_for_a_server_and_for_no_other";
+    let Ok(urls) = std::env::var("SSECLIENT_TEST_URLS") else {
+        let authority = Authority::new("the platform");
+        let url = serve(config(&authority.vouch("localhost"), BOTH, None)).await;
+        let misnamed = serve(config(&authority.vouch("elsewhere.example"), BOTH, None)).await;
+        let stranger = serve(config(&Authority::new("a stranger").vouch("localhost"), BOTH, None)).await;
+        let file = std::env::temp_dir().join(format!("sseclient-roots-{}.pem", std::process::id()));
+        std::fs::write(&file, authority.pem()).unwrap();
+        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env("SSL_CERT_FILE", &file)
+            .env("SSL_CERT_DIR", "/nonexistent/folder")
+            .env("SSECLIENT_TEST_URLS", [url, misnamed, stranger].join(" "))
+            .output();
+        let output = within(output).await.unwrap();
+        let _ = std::fs::remove_file(&file);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    };
+    for (url, expected) in urls.split(' ').zip([
+        Ok("TLSv1_3 http/1.1"),
+        Err("not for localhost, but for elsewhere.example"),
+        Err("give its root with add_root_certificates_pem"),
+    ]) {
+        match (ask(Client::builder(), url).await, expected) {
+            (Ok(agreed), Ok(expected)) => assert_eq!(agreed, expected),
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (got, expected) => panic!("{got:?}, not {expected:?}"),
+        }
     }
 }
 

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, Subscription};
-use support::{OPEN, Server, within};
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, Subscription};
+use support::{OPEN, Server, setback, within};
 
 /// A stream and a subscription to everything, before they are connected.
 fn stream(url: &str) -> (Handle, Subscription) {
@@ -47,11 +47,7 @@ async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
             assert!(events.recv().await.is_none(), "{head}");
             assert_eq!(server.requests().len(), 1, "{head}");
         } else {
-            let cause = loop {
-                if let State::Waiting { cause, .. } = within(states.recv()).await.expect(head) {
-                    break cause;
-                }
-            };
+            let cause = setback(&mut states).await;
             assert_eq!((cause.kind(), cause.is_final()), (kind, false), "{head}");
             let Some(Delivery::Event(event)) = within(events.recv()).await else { panic!("{head}: an event") };
             assert_eq!(event.data(), "up", "{head}");

@@ -125,7 +125,11 @@ impl Network {
 
     /// A connection to the proxy itself.
     async fn reach(&self, proxy: &Proxy, timeout: Duration) -> Result<Box<dyn Io>, Error> {
-        let unreachable = |error| proxy.failed("cannot be reached", error);
+        let unreachable = |error: Error| match error.kind() {
+            // As when the attempt's own timer comes first.
+            ErrorKind::ConnectTimeout => proxy.late(error),
+            _ => proxy.failed("cannot be reached", error),
+        };
         let io = self.tcp.connect(proxy.uri().clone(), &proxy.to_string(), timeout).await.map_err(unreachable)?;
         match proxy.protocol() {
             Protocol::Http | Protocol::Socks5 => Ok(boxed(io)),

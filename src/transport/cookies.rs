@@ -4,6 +4,7 @@
 mod jar;
 
 use std::fmt;
+use std::time::SystemTime;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
@@ -17,13 +18,13 @@ pub(crate) use self::jar::Jar;
 /// choice: it must not be able to end the stream.
 const MOST_BYTES: usize = 8 * 1024;
 
-/// What keeps the cookies that servers set. `Debug` shows none of them.
+/// What keeps the cookies that servers set. `Debug` shows none of them. `now` is by the wall clock, as servers mean it.
 pub(crate) trait Cookies: fmt::Debug + Send + Sync {
     /// Names and values for a request to `target`, the most important first.
-    fn matching(&self, target: &Target) -> Vec<(String, String)>;
+    fn matching(&self, target: &Target, now: SystemTime) -> Vec<(String, String)>;
 
     /// Takes what a response from `target` sets.
-    fn take(&self, target: &Target, headers: &HeaderMap);
+    fn take(&self, target: &Target, headers: &HeaderMap, now: SystemTime);
 }
 
 /// One cookie, as it is sent.
@@ -61,8 +62,8 @@ pub(crate) fn joined(headers: &HeaderMap, more: &[u8]) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Adds what `jar` has for `target` to the caller's own, of which it replaces none.
-pub(super) fn add(headers: &mut HeaderMap, jar: &dyn Cookies, target: &Target) {
+/// Adds what a jar has to the caller's own, of which it replaces none.
+pub(super) fn add(headers: &mut HeaderMap, of_the_jar: &[(String, String)]) {
     let own = joined(headers, b"");
     let own = own.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
     let names = own.split(|&byte| byte == b';').map(|cookie| {
@@ -71,7 +72,7 @@ pub(super) fn add(headers: &mut HeaderMap, jar: &dyn Cookies, target: &Target) {
     });
     let names: Vec<_> = names.collect();
     let mut more = Vec::new();
-    for (name, value) in jar.matching(target).iter().filter(|(name, _)| !names.contains(&name.as_bytes())) {
+    for (name, value) in of_the_jar.iter().filter(|(name, _)| !names.contains(&name.as_bytes())) {
         let separator = if more.is_empty() { "" } else { "; " };
         if more.len() + separator.len() + name.len() + 1 + value.len() <= MOST_BYTES {
             [separator, name, "=", value].iter().for_each(|part| more.extend_from_slice(part.as_bytes()));

@@ -36,6 +36,11 @@ const MOST_STREAMS: usize = 256;
 
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 
+/// How large the head of a response may be once it is unpacked, and a frame: hyper's own defaults. Named, since with the
+/// windows they are what a server can make us keep.
+const MOST_HEAD: u32 = 16 * 1024;
+const MOST_FRAME: u32 = 16 * 1024;
+
 /// Stands for the server's limit until it has said so: more than any, so that a limit of one is told from none.
 const UNSETTLED: usize = usize::MAX - 1;
 
@@ -74,6 +79,8 @@ impl Shared {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MOST_HEAD)
+            .max_frame_size(MOST_FRAME)
             .initial_max_send_streams(UNSETTLED)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)

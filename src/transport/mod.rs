@@ -202,7 +202,7 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
     loop {
         let (mut head, exchange) = ask(&*connector, &attempt).await?;
         if let Some(jar) = &attempt.cookies {
-            jar.take(&attempt.target, &head.headers);
+            jar.take(&attempt.target, &head.headers, connector.wall_clock());
         }
         let mut body = Body::new(exchange, &mut head.headers);
         match verdict(head.status, &head.headers) {
@@ -230,7 +230,9 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
 async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
     let link = connect(connector, attempt).await?;
     let (is_reused, retire) = (link.is_reused(), link.retire());
-    match send(link, attempt).await {
+    let cookies = attempt.cookies.as_ref().map(|jar| jar.matching(&attempt.target, connector.wall_clock()));
+    let cookies = cookies.unwrap_or_default();
+    match send(link, attempt, &cookies).await {
         // The others on that connection learn of its end, too. This one was only unlucky to come then. Or it is alive,
         // and refuses more than it has.
         Err(error) if is_reused && error.kind() == ErrorKind::Protocol => {
@@ -238,7 +240,7 @@ async fn ask(connector: &dyn Connect, attempt: &Attempt) -> Result<(Parts, Excha
             if !may_repeat(&attempt.method, &error) {
                 return Err(error);
             }
-            send(connect(connector, attempt).await?, attempt).await
+            send(connect(connector, attempt).await?, attempt, &cookies).await
         }
         outcome => outcome,
     }
@@ -261,8 +263,8 @@ async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Err
     })?
 }
 
-async fn send(link: Link, attempt: &Attempt) -> Result<(Parts, Exchange), Error> {
-    let request = request::build(attempt, link.form())?;
+async fn send(link: Link, attempt: &Attempt, cookies: &[(String, String)]) -> Result<(Parts, Exchange), Error> {
+    let request = request::build(attempt, cookies, link.form())?;
     let retire = link.retire();
     let outcome = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
         retire();

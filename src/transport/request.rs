@@ -36,11 +36,15 @@ pub(super) enum Form {
 }
 
 /// The request of `attempt`. What the caller set goes before the defaults of the standard (HTML,
-/// section 9.2.2): `Accept: text/event-stream`, `Cache-Control: no-cache`.
-pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>>, Error> {
+/// section 9.2.2): `Accept: text/event-stream`, `Cache-Control: no-cache`. `cookies` are those of a jar.
+pub(super) fn build(
+    attempt: &Attempt,
+    cookies: &[(String, String)],
+    form: Form,
+) -> Result<Request<Full<Bytes>>, Error> {
     let invalid =
         |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
-    let mut headers = headers(attempt);
+    let mut headers = headers(attempt, cookies);
     let mut request = Request::new(Full::new(attempt.body.clone()));
     *request.method_mut() = attempt.method.clone();
     match form {
@@ -69,7 +73,7 @@ pub(super) fn build(attempt: &Attempt, form: Form) -> Result<Request<Full<Bytes>
 }
 
 /// What the caller set, the defaults, the codings that can be decoded, and the jar's cookies.
-fn headers(attempt: &Attempt) -> HeaderMap {
+fn headers(attempt: &Attempt, cookies: &[(String, String)]) -> HeaderMap {
     let mut headers = attempt.headers.clone();
     headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
     headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
@@ -77,9 +81,7 @@ fn headers(attempt: &Attempt) -> HeaderMap {
     if let Some(codings) = coding::accepted().filter(|_| attempt.compression) {
         headers.entry(ACCEPT_ENCODING).or_insert(codings);
     }
-    if let Some(jar) = &attempt.cookies {
-        cookies::add(&mut headers, &**jar, &attempt.target);
-    }
+    cookies::add(&mut headers, cookies);
     // How the body is delimited is nobody's choice.
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);

@@ -1,12 +1,14 @@
 //! [`Tcp`]: connections over TCP.
 
 use std::error::Error as StdError;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tower_service::Service as _;
 
 use crate::error::{Error, ErrorKind};
@@ -51,7 +53,9 @@ impl Tcp {
         tcp.enforce_http(false);
         tcp.set_local_address(settings.local_address);
         tcp.set_nodelay(settings.nodelay);
-        tcp.set_happy_eyeballs_timeout(settings.happy_eyeballs);
+        // hyper's connector looks at the family of the local address only where it sorts by family.
+        let sorting = settings.local_address.map(|_| HAPPY_EYEBALLS);
+        tcp.set_happy_eyeballs_timeout(settings.happy_eyeballs.or(sorting));
         if let Some((idle, interval, probes)) = settings.keepalive.map(TcpKeepalive::settings) {
             tcp.set_keepalive(Some(idle));
             tcp.set_keepalive_interval(Some(interval));
@@ -68,12 +72,12 @@ impl Tcp {
         // HttpConnector is always ready.
         match tcp.call(server).await {
             Ok(connected) => Ok(connected.into_inner()),
-            Err(error) => Err(connect_error(name, error)),
+            Err(error) => Err(connect_error(name, timeout, error)),
         }
     }
 }
 
-fn connect_error(name: &str, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     let error = error.into();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(error) = cause {
@@ -81,9 +85,26 @@ fn connect_error(name: &str, error: impl Into<Box<dyn StdError + Send + Sync>>) 
             let message = format!("the name in {name} does not resolve");
             return Error::with_source(ErrorKind::Dns, message, Unresolved(error.to_string()));
         }
+        if is_elapsed(error) {
+            break;
+        }
         cause = error.source();
     }
-    Error::with_source(ErrorKind::Connect, format!("could not connect to {name}"), error)
+    let (kind, message) = match cause {
+        Some(_) => {
+            let message = format!("{name} did not answer within {timeout:?}, shared out between its addresses");
+            (ErrorKind::ConnectTimeout, message)
+        }
+        None => (ErrorKind::Connect, format!("could not connect to {name}")),
+    };
+    Error::with_source(kind, message, error)
+}
+
+/// Whether the timer of an address came first. That of the whole attempt comes at the same time, and either may win:
+/// both are the same to users. Not the system's own, which knows of no connect timeout.
+fn is_elapsed(error: &(dyn StdError + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is_some_and(|error| error.is::<Elapsed>())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 struct Counting;
@@ -14,6 +15,15 @@ pub static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 /// The most that there have been.
 pub static PEAK: AtomicIsize = AtomicIsize::new(0);
+
+/// What comes of `future`, and the most bytes that there were at once meanwhile, beyond those before. Of the whole
+/// process: one at a time.
+pub async fn most<F: Future>(future: F) -> (F::Output, isize) {
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let output = future.await;
+    (output, PEAK.load(Relaxed) - before)
+}
 
 fn grow(bytes: isize) {
     let live = LIVE.fetch_add(bytes, Relaxed) + bytes;

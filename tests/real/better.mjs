@@ -1,5 +1,7 @@
-// A pub/sub server for one test: better-sse, over HTTP/1.1 or over HTTP/2 in clear and nothing else.
-// Arguments: `1` or `2`, and the folder of the packages. Prints two ports: POST /publish appends an event (its type in
+// A pub/sub server for one test: better-sse, over HTTP/1.1, over HTTP/2 in clear and nothing else, or over TLS, where
+// either is chosen in the handshake.
+// Arguments: `1`, `2` or `tls`, and the folder of the packages; for TLS, a certificate and its key are in the
+// environment, in PEM. Prints two ports: POST /publish appends an event (its type in
 // the X-EventSource-Event header) on the first, GET /subscribe streams them on the second.
 
 import http from "node:http";
@@ -34,7 +36,12 @@ async function subscribe(request, response) {
   session.on("disconnected", () => sessions.delete(session));
 }
 
-const server = version === "2" ? http2.createServer(subscribe) : http.createServer(subscribe);
+const { CERTIFICATE: cert, KEY: key } = process.env;
+const server = {
+  1: () => http.createServer(subscribe),
+  2: () => http2.createServer(subscribe),
+  tls: () => http2.createSecureServer({ cert, key, allowHTTP1: true }, subscribe),
+}[version]();
 publisher.listen(0, "127.0.0.1", () =>
   server.listen(0, "127.0.0.1", () => console.log(publisher.address().port, server.address().port)));
 

@@ -61,7 +61,12 @@ impl Proxy {
 
     /// Its URL, with a user whom it knows.
     pub(crate) fn url(&self, scheme: &str) -> String {
-        format!("{scheme}://{USER}:{PASSWORD}@{}", self.address)
+        self.url_by_way_of(self.address, scheme)
+    }
+
+    /// The same for who reaches it somewhere else.
+    pub(crate) fn url_by_way_of(&self, address: SocketAddr, scheme: &str) -> String {
+        format!("{scheme}://{USER}:{PASSWORD}@{address}")
     }
 
     fn start(name: &str, command: impl Fn(&Path, u16) -> Command) -> Self {

@@ -38,7 +38,12 @@ impl Outage {
 
 impl Relay {
     pub(crate) async fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::start_at("127.0.0.1", server).await
+    }
+
+    /// At the first address of this name.
+    pub(crate) async fn start_at(name: &str, server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((name, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (orders, inbox) = mpsc::channel(1);
         tokio::spawn(Self::run(listener, server, inbox));

@@ -14,7 +14,7 @@ pub(crate) struct Server {
     pub(crate) subscribe: SocketAddr,
     /// The same server, on a Unix socket.
     pub(crate) socket: Option<PathBuf>,
-    /// The same events by way of a reverse proxy that speaks TLS, and whom its certificate is from, in PEM.
+    /// The same events over TLS, by way of a reverse proxy or not, and whom the certificate is from, in PEM.
     pub(crate) over_tls: Option<(SocketAddr, String)>,
     process: Child,
     /// A directory that goes with it.
@@ -77,10 +77,18 @@ impl Server {
 
     /// better-sse on Node, over this version of HTTP.
     pub(crate) fn better_sse(version: &str) -> Self {
-        let packages = packages("node").join("node_modules");
-        assert!(packages.join("better-sse").exists(), "needs better-sse (npm) in {packages:?}");
-        let mut command = Command::new("node");
-        Self::scripted(command.arg(script("better.mjs")).arg(version).arg(packages), "needs node (Debian: nodejs)")
+        Self::scripted(&mut better_sse(version), "needs node (Debian: nodejs)")
+    }
+
+    /// The same over TLS, in the version of HTTP that the client prefers.
+    pub(crate) fn better_sse_over_tls() -> Self {
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let certificate = certified.cert.pem();
+        let mut command = better_sse("tls");
+        command.env("CERTIFICATE", &certificate).env("KEY", certified.signing_key.serialize_pem());
+        let mut server = Self::scripted(&mut command, "needs node (Debian: nodejs)");
+        server.over_tls = Some((server.subscribe, certificate));
+        server
     }
 
     /// sse-starlette on uvicorn.
@@ -103,6 +111,14 @@ impl Server {
         let (publish, subscribe) = (address(ports.first()), address(ports.last()));
         Self { publish, subscribe, socket: None, over_tls: None, process, prefix: None }
     }
+}
+
+fn better_sse(version: &str) -> Command {
+    let packages = packages("node").join("node_modules");
+    assert!(packages.join("better-sse").exists(), "needs better-sse (npm) in {packages:?}");
+    let mut command = Command::new("node");
+    command.arg(script("better.mjs")).arg(version).arg(packages);
+    command
 }
 
 fn script(name: &str) -> PathBuf {

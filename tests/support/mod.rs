@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Client, Delivery, Filter, Gap, Handle, StreamBuilder, Subscription};
+use sseclient::{Client, Delivery, Error, Filter, Gap, Handle, State, StateChanges, StreamBuilder, Subscription};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -180,6 +180,15 @@ pub fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
     let subscription = handle.subscribe(Filter::all());
     handle.connect();
     (handle, subscription)
+}
+
+/// Why the stream waits, as soon as it does.
+pub async fn setback(states: &mut StateChanges) -> Error {
+    loop {
+        if let State::Waiting { cause, .. } = within(states.recv()).await.expect("the stream goes on") {
+            return cause;
+        }
+    }
 }
 
 /// The next delivery, in short: the data, or the gap.

@@ -134,3 +134,24 @@ async fn a_clock_that_jumps_during_a_wait_or_an_open_response_is_not_looked_at()
     assert_eq!(pauses, [3.0, 3603.0, 6.0]);
     assert_eq!(*dated.looks.borrow(), 0);
 }
+
+#[cfg(feature = "cookies")]
+#[tokio::test(start_paused = true)]
+async fn a_cookie_goes_along_until_the_wall_clock_says_that_it_has_expired() {
+    let setting = EVENT.replacen("\r\n\r\n", "\r\nset-cookie: c=1; Max-Age=60\r\n\r\n", 1).leak();
+    let heard = Heard::default();
+    let answer = |text| Script::Note(Arc::clone(&heard), vec![(AT_ONCE, text)]);
+    let scripted = Scripted { scripts: vec![answer(setting), answer(EVENT)], asked: watch::Sender::default() };
+    let dated = Arc::new(Dated { scripted, now: Mutex::new(NOW), looks: watch::Sender::default() });
+    let stream = Client::with_connector(dated.clone()).stream("http://host/");
+    let handle = stream.cookies(Some(Arc::new(crate::transport::Jar::default()))).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    for seconds in [0, 59, 60, 61] {
+        while !matches!(states.recv().await, Some(State::Waiting { .. })) {}
+        *dated.now.lock().unwrap() = NOW + Duration::from_secs(seconds);
+    }
+    while !matches!(states.recv().await, Some(State::Waiting { .. })) {}
+    let sent: Vec<_> = heard.lock().unwrap().iter().map(|(_, request)| request.contains("cookie: c=1\r\n")).collect();
+    assert_eq!(sent, [false, true, true, false, false]);
+}

@@ -1,11 +1,14 @@
 //! [`Jar`]: the cookies of a client, in memory and in bounds.
+//!
+//! When a cookie expires is the jar's own business: the library asks the system's clock, which no test can set.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use cookie_store::{Cookie, CookieDomain, CookieStore, StoreAction};
+use cookie_store::{Cookie, CookieDomain, CookieExpiration, CookieStore};
 use http::HeaderMap;
 use http::header::SET_COOKIE;
 use url::{Host, Url};
@@ -30,7 +33,19 @@ pub(crate) struct Jar {
 struct Kept {
     store: CookieStore,
     /// Every cookie in the store, the one that was set last at the end.
-    order: VecDeque<Key>,
+    order: VecDeque<Entry>,
+}
+
+struct Entry {
+    key: Key,
+    /// `None`: with the jar.
+    expires: Option<SystemTime>,
+}
+
+impl Entry {
+    fn is_expired(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,15 +64,16 @@ impl Jar {
 
 impl Cookies for Jar {
     /// Those of longer paths first (RFC 6265, section 5.4).
-    fn matching(&self, target: &Target) -> Vec<(String, String)> {
+    fn matching(&self, target: &Target, now: SystemTime) -> Vec<(String, String)> {
         let Some(url) = url(target) else { return Vec::new() };
-        let kept = self.kept();
+        let mut kept = self.kept();
+        kept.forget_expired(now);
         let mut cookies = kept.store.matches(&url);
         cookies.sort_by_key(|cookie| (Reverse(cookie.path.len()), cookie.name()));
         cookies.into_iter().map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
     }
 
-    fn take(&self, target: &Target, headers: &HeaderMap) {
+    fn take(&self, target: &Target, headers: &HeaderMap, now: SystemTime) {
         let values = headers.get_all(SET_COOKIE).iter();
         let mut cookies = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()).peekable();
         // Most responses set none.
@@ -66,9 +82,11 @@ impl Cookies for Jar {
         }
         let Some(url) = url(target) else { return };
         let mut kept = self.kept();
+        // They go before others have to make room.
+        kept.forget_expired(now);
         for cookie in cookies.filter(|cookie| cookie.len() <= MOST_BYTES) {
             if let Some(cookie) = Cookie::parse(cookie, &url).ok().and_then(|cookie| allowed(cookie, &url)) {
-                kept.set(cookie.into_owned(), &url);
+                kept.set(cookie.into_owned(), &url, now);
             }
         }
     }
@@ -81,45 +99,60 @@ impl fmt::Debug for Jar {
 }
 
 impl Kept {
-    fn set(&mut self, cookie: Cookie<'static>, url: &Url) {
+    fn set(&mut self, mut cookie: Cookie<'static>, url: &Url, now: SystemTime) {
         let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
         let key = Key { domain, path: cookie.path.to_string(), name: cookie.name().to_owned() };
         let old = self.store.get(&key.domain, &key.path, &key.name);
         if old.is_some_and(|old| old.secure() == Some(true)) && !is_secure(url) {
             return;
         }
-        match self.store.insert(cookie, url) {
-            Ok(StoreAction::Inserted | StoreAction::UpdatedExisting) => {
-                self.order.retain(|other| *other != key);
-                self.order.push_back(key);
-                self.make_room();
-            }
-            Ok(StoreAction::ExpiredExisting) => self.remove(&key),
-            Err(_) => {}
+        let entry = Entry { key, expires: expiry(&cookie, now) };
+        cookie.expires = CookieExpiration::SessionEnd;
+        // Whether the server may set it is checked here, also for one that it sets to remove it.
+        if self.store.insert(cookie, url).is_err() {
+            return;
+        }
+        if entry.is_expired(now) {
+            self.remove(&entry.key);
+        } else {
+            self.order.retain(|other| other.key != entry.key);
+            self.order.push_back(entry);
+            self.make_room();
         }
     }
 
-    /// Expired ones go first, then the oldest of the domain, then the oldest of all (RFC 6265, section 5.3).
+    fn forget_expired(&mut self, now: SystemTime) {
+        let expired = self.order.iter().filter(|entry| entry.is_expired(now)).map(|entry| entry.key.clone());
+        expired.collect::<Vec<_>>().iter().for_each(|key| self.remove(key));
+    }
+
+    /// The oldest of the domain goes first, then the oldest of all (RFC 6265, section 5.3).
     fn make_room(&mut self) {
-        let Some(newest) = self.order.back() else { return };
-        let domain = newest.domain.clone();
-        let crowd = |kept: &Self| kept.order.iter().filter(|key| key.domain == domain).count() > MOST_OF_A_DOMAIN;
-        if crowd(self) || self.order.len() > MOST {
-            let is_expired = |key: &&Key| self.store.get(&key.domain, &key.path, &key.name).is_none();
-            let expired: Vec<_> = self.order.iter().filter(is_expired).cloned().collect();
-            expired.iter().for_each(|key| self.remove(key));
-        }
-        let oldest = if crowd(self) {
-            self.order.iter().find(|key| key.domain == domain).cloned()
+        let Some(Entry { key: newest, .. }) = self.order.back() else { return };
+        let mut of_the_domain = self.order.iter().filter(|entry| entry.key.domain == newest.domain);
+        let oldest = if of_the_domain.clone().count() > MOST_OF_A_DOMAIN {
+            of_the_domain.next()
         } else {
-            self.order.front().filter(|_| self.order.len() > MOST).cloned()
+            self.order.front().filter(|_| self.order.len() > MOST)
         };
+        let oldest = oldest.map(|entry| entry.key.clone());
         oldest.iter().for_each(|key| self.remove(key));
     }
 
     fn remove(&mut self, key: &Key) {
         self.store.remove(&key.domain, &key.path, &key.name);
-        self.order.retain(|other| other != key);
+        self.order.retain(|other| other.key != *key);
+    }
+}
+
+/// When a cookie that is set now expires: its age goes before its date (RFC 6265, section 5.3), and what is later than
+/// clocks can say is never.
+fn expiry(cookie: &Cookie<'_>, now: SystemTime) -> Option<SystemTime> {
+    let seconds = |seconds: i64| Duration::from_secs(seconds.try_into().unwrap_or(0));
+    match (cookie.max_age(), &cookie.expires) {
+        (Some(age), _) => now.checked_add(seconds(age.whole_seconds())),
+        (None, CookieExpiration::AtUtc(date)) => SystemTime::UNIX_EPOCH.checked_add(seconds(date.unix_timestamp())),
+        (None, CookieExpiration::SessionEnd) => None,
     }
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::Request;
 use http::response::Parts;
 use http_body_util::Full;
-use hyper::client::conn::http1::{Connection, handshake};
+use hyper::client::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 
 use super::Io;
@@ -25,6 +25,9 @@ use super::Io;
 use self::framing::Framing;
 use self::heads::{Gate, HeadsOnly};
 pub(super) use self::message::Message;
+
+/// A head that is larger fails. hyper's own default, named since it is what a server can make us keep.
+const LARGEST_HEAD: usize = 8 * 1024 + 400 * 1024;
 
 /// hyper's side of a connection.
 struct Sender {
@@ -55,7 +58,8 @@ impl Sender {
 /// hyper's: no answer came, or none that is HTTP.
 pub(super) async fn begin(io: Box<dyn Io>, request: Request<Full<Bytes>>) -> hyper::Result<(Parts, Message)> {
     let (heads, gate) = HeadsOnly::new(io);
-    let (mut requests, connection) = handshake(TokioIo::new(heads)).await?;
+    let handshake = Builder::new().max_buf_size(LARGEST_HEAD).handshake(TokioIo::new(heads));
+    let (mut requests, connection) = handshake.await?;
     let mut sender = Sender { connection: Some(connection), gate };
     let mut response = pin!(requests.send_request(request));
     let response = poll_fn(|cx| {

@@ -147,6 +147,11 @@ impl Proxy {
         Error::with_source(ErrorKind::Proxy, format!("the proxy {self} {what}"), error)
     }
 
+    /// No address of the proxy answered within the connect timeout.
+    pub(super) fn late(&self, error: Error) -> Error {
+        Error::with_source(ErrorKind::ConnectTimeout, format!("the proxy {self} cannot be reached in time"), error)
+    }
+
     /// What to do about a 407.
     fn advice(&self) -> &'static str {
         match self.userinfo {

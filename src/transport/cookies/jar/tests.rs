@@ -11,16 +11,29 @@ fn target(url: &str) -> Target {
     Target::parse(url.parse().unwrap()).unwrap()
 }
 
+/// Sun, 06 Nov 1994 08:49:37 GMT.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)
+}
+
 fn set(jar: &Jar, url: &str, cookies: &[&str]) {
     let mut headers = HeaderMap::new();
     for cookie in cookies {
         headers.append(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
     }
-    jar.take(&target(url), &headers);
+    jar.take(&target(url), &headers, now());
 }
 
 fn sent(jar: &Jar, url: &str) -> String {
-    let cookies = jar.matching(&target(url)).into_iter().map(|(name, value)| format!("{name}={value}"));
+    sent_after(jar, url, 0)
+}
+
+/// So many seconds later.
+fn sent_after(jar: &Jar, url: &str, seconds: u64) -> String {
+    let cookies = jar
+        .matching(&target(url), now() + Duration::from_secs(seconds))
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"));
     cookies.collect::<Vec<_>>().join("; ")
 }
 
@@ -103,6 +116,10 @@ fn a_cookie_expires_and_is_replaced_and_removed() {
         ("c=2; Max-Age=99999999999999999999", "c=2"),
         // The age goes before the date.
         ("c=2; Max-Age=100; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "c=2"),
+        ("c=2; Max-Age=0; Expires=Fri, 31 Dec 9999 23:59:59 GMT", ""),
+        // It is none of this server's.
+        ("c=2; Max-Age=0; Domain=b.de", "c=1"),
+        ("c=2; Max-Age=0; Path=/x", "c=1"),
         ("c=2; Expires=nonsense", "c=2"),
         ("c=2; Path=/x", "c=1"),
         ("=2", "c=1"),
@@ -114,6 +131,50 @@ fn a_cookie_expires_and_is_replaced_and_removed() {
         let kept = jar.kept();
         assert_eq!(kept.order.len(), kept.store.iter_any().count(), "{then}");
     }
+}
+
+#[test]
+fn a_cookie_is_sent_until_the_second_in_which_it_expires() {
+    for (cookie, seconds) in [
+        ("c=1; Max-Age=1", 1),
+        ("c=1; Max-Age=60", 60),
+        ("c=1; Expires=Sun, 06 Nov 1994 08:50:37 GMT", 60),
+        ("c=1; Expires=Sunday, 06-Nov-94 08:50:37 GMT", 60),
+        ("c=1; Max-Age=60; Expires=Sun, 06 Nov 1994 08:49:38 GMT", 60),
+        ("c=1; Max-Age=86400; Domain=a.de; Path=/", 86400),
+    ] {
+        let jar = Jar::default();
+        set(&jar, "http://a.de/", &[cookie, "always=1"]);
+        assert_eq!(sent_after(&jar, "http://a.de/", seconds - 1), "always=1; c=1", "{cookie}");
+        assert_eq!(sent_after(&jar, "http://a.de/", seconds), "always=1", "{cookie}");
+        let kept = jar.kept();
+        assert_eq!((kept.order.len(), kept.store.iter_any().count()), (1, 1), "{cookie}: it is gone");
+    }
+}
+
+#[test]
+fn a_cookie_that_is_set_again_expires_when_it_says_then() {
+    let jar = Jar::default();
+    for (cookie, after, expected) in [
+        ("c=1; Max-Age=60", 59, "c=1"),
+        ("c=2; Max-Age=10", 10, ""),
+        ("c=3", 1_000_000_000, "c=3"),
+        ("c=4; Max-Age=60", 60, ""),
+    ] {
+        set(&jar, "http://a.de/", &[cookie]);
+        assert_eq!(sent_after(&jar, "http://a.de/", after), expected, "{cookie}");
+    }
+}
+
+/// A machine that learns the time only after it has started.
+#[test]
+fn a_clock_that_is_set_back_or_forth_loses_a_cookie_at_most() {
+    let jar = Jar::default();
+    set(&jar, "http://a.de/", &["c=1; Max-Age=60", "d=1"]);
+    let cookies = |at| jar.matching(&target("http://a.de/"), at).len();
+    assert_eq!(cookies(SystemTime::UNIX_EPOCH), 2);
+    assert_eq!(cookies(now() + Duration::from_secs(60)), 1);
+    assert_eq!(cookies(now()), 1);
 }
 
 #[test]
@@ -141,6 +202,19 @@ fn a_server_cannot_fill_the_jar() {
     }
     let kept = jar.kept();
     assert_eq!((kept.order.len(), kept.store.iter_any().count()), (3000, 3000));
+}
+
+#[test]
+fn expired_cookies_make_room_for_those_that_are_not() {
+    let jar = Jar::default();
+    set(&jar, "http://a.de/", &["oldest=1"]);
+    for number in 0..49 {
+        set(&jar, "http://a.de/", &[&format!("c{number:02}=1; Max-Age=10")]);
+    }
+    let mut headers = HeaderMap::new();
+    headers.append(SET_COOKIE, HeaderValue::from_static("newest=1"));
+    jar.take(&target("http://a.de/"), &headers, now() + Duration::from_secs(10));
+    assert_eq!(sent_after(&jar, "http://a.de/", 10), "newest=1; oldest=1");
 }
 
 fn config() -> ProptestConfig {
