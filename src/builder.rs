@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::handle::Handle;
 use crate::redirects::Redirects;
+use crate::retain::{Keep, Retain};
 use crate::retry::ReconnectPolicy;
 use crate::store::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
@@ -240,6 +241,24 @@ impl StreamBuilder {
     /// each subscription's choice: see [`Overflow`](crate::Overflow).
     pub fn capacity(self, events: usize) -> Self {
         self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
+    }
+
+    /// Keeps the newest `events` that pass `filter` (from 1 to 1,048,576, and at most 16 MiB of text: then fewer), for
+    /// subscribers who come late and ask for a [`replay`](crate::SubscribeOptions::replay). Several rules add up. By
+    /// default nothing is kept: the memory is the stream's for as long as it lives.
+    pub fn retain(self, filter: impl Into<Filter>, events: usize) -> Self {
+        let keep = Keep::Newest(events.clamp(1, MAX_CAPACITY));
+        self.set(|config| config.retain.push(Retain { filter: filter.into(), keep }))
+    }
+
+    /// Keeps the newest event that passes `filter`, and everything after it, of any type: a snapshot and its changes,
+    /// for subscribers who come late and ask for a [`replay`](crate::SubscribeOptions::replay). The next that passes
+    /// takes its place.
+    ///
+    /// At most 65,536 events and 16 MiB of text are kept; when more come, the oldest go, the snapshot first, and a
+    /// replay begins with [`Gap::NotRetained`](crate::Gap::NotRetained).
+    pub fn retain_since(self, filter: impl Into<Filter>) -> Self {
+        self.set(|config| config.retain.push(Retain { filter: filter.into(), keep: Keep::Since }))
     }
 
     /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For

@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use crate::event::MAX_EVENT_SIZE;
 use crate::request::Request;
+use crate::retain::Retain;
 use crate::target::Target;
 use crate::transport::Attempt;
 
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
+    /// What is kept for subscribers who come late; nothing by default.
+    pub(crate) retain: Vec<Retain>,
     /// How many IDs are remembered, to drop what is delivered again; none by default.
     pub(crate) drop_repeats: usize,
     /// Whether a failed first attempt is final, whatever its cause.
@@ -65,6 +68,7 @@ impl Config {
             idle_timeout: None,
             max_event_size: MAX_EVENT_SIZE,
             capacity: CAPACITY,
+            retain: Vec::new(),
             drop_repeats: 0,
             first_attempt_counts: false,
         }

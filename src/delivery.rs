@@ -80,6 +80,13 @@ pub enum Gap {
         /// How many bytes of data they had together.
         size: u64,
     },
+    /// In a [replay](crate::SubscribeOptions::replay) of a snapshot and what came after it: there was more than is
+    /// [retained](crate::StreamBuilder::retain_since), and the oldest of it is missing here.
+    #[non_exhaustive]
+    NotRetained {
+        /// How many events, of any type.
+        events: u64,
+    },
 }
 
 impl Gap {
@@ -98,11 +105,16 @@ impl Gap {
         Self::Oversized { event_type, id, events: 1, size }
     }
 
+    /// For tests of programs that handle gaps.
+    pub fn not_retained(events: u64) -> Self {
+        Self::NotRetained { events }
+    }
+
     /// Whether events are certainly missing, or nothing says that they are not: true for `Lagged`,
-    /// `Oversized` and `Reconnected { sent: None }`.
+    /// `Oversized`, `NotRetained` and `Reconnected { sent: None }`.
     pub fn is_loss(&self) -> bool {
         match self {
-            Self::Lagged { .. } | Self::Oversized { .. } => true,
+            Self::Lagged { .. } | Self::Oversized { .. } | Self::NotRetained { .. } => true,
             Self::Reconnected { sent } => sent.is_none(),
         }
     }
@@ -110,6 +122,25 @@ impl Gap {
     /// Whether two gaps side by side are of a kind.
     pub(crate) fn same_kind(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// This one, and what an `older` one of its kind says.
+    pub(crate) fn after(mut self, older: Self) -> Self {
+        match (&mut self, older) {
+            (Self::Reconnected { sent }, Self::Reconnected { sent: None }) => *sent = None,
+            (
+                Self::Oversized { event_type, events, size, .. },
+                Self::Oversized { event_type: other, events: more, size: larger, .. },
+            ) => {
+                *events = events.saturating_add(more);
+                *size = size.saturating_add(larger);
+                if *event_type != other {
+                    *event_type = None;
+                }
+            }
+            _ => {}
+        }
+        self
     }
 }
 
@@ -121,6 +152,9 @@ impl fmt::Display for Gap {
             Self::Reconnected { sent: None } => f.write_str("reconnected without an ID: what came in between is lost"),
             Self::Oversized { events, size, .. } => {
                 write!(f, "{events} events over the size limit were skipped, {size} bytes")
+            }
+            Self::NotRetained { events } => {
+                write!(f, "{events} events came that were not retained for late subscribers")
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::filter::Filter;
-use crate::hub::Limits;
+use crate::hub::{Hub, Limits};
 use crate::monitor::{Monitor, StateChanges, closed};
 use crate::overflow::Overflow;
 use crate::state::{CloseReason, State};
@@ -71,11 +71,12 @@ impl Handle {
     /// The same, with a name, another queue, another way of being slow, or acknowledgements. Subscriptions with
     /// different options live side by side, also on one filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
-        let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging } = options;
+        let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging, replays } = options;
         let shared = self.link.shared();
         let capacity = capacity.unwrap_or_else(|| shared.capacity());
         let limits = Limits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
-        let subscribed = shared.hub.subscribe(filter.into(), &limits, acknowledging);
+        let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
+        let subscribed = subscribe(&shared.hub, filter.into(), &limits, acknowledging);
         Subscription::new(subscribed, name, Arc::clone(&self.link))
     }
 

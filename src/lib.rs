@@ -159,6 +159,7 @@ mod overflow;
 mod redirects;
 mod request;
 mod response_head;
+mod retain;
 mod retry;
 mod state;
 mod stats;

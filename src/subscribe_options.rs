@@ -25,6 +25,7 @@ pub struct SubscribeOptions {
     pub(crate) queue_bytes: Option<u64>,
     pub(crate) overflow: Overflow,
     pub(crate) acknowledging: bool,
+    pub(crate) replays: bool,
 }
 
 impl SubscribeOptions {
@@ -55,5 +56,13 @@ impl SubscribeOptions {
     /// with [`Commit::Acknowledgement`](crate::Commit::Acknowledgement) goes no further than that.
     pub fn acknowledging(self) -> Self {
         Self { acknowledging: true, ..self }
+    }
+
+    /// What the stream has retained ([`retain`](crate::StreamBuilder::retain),
+    /// [`retain_since`](crate::StreamBuilder::retain_since)) and the filter passes comes first, in the order of the
+    /// stream, with the gaps between; then what is published from now on, with nothing missing and nothing twice. It
+    /// takes no room in the queue, nothing of it is conflated, and it need not be acknowledged.
+    pub fn replay(self) -> Self {
+        Self { replays: true, ..self }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Subscription`]: one consumer's queue of events and gaps.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -32,6 +33,8 @@ use crate::state::CloseReason;
 /// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
 /// gone, the connection is closed.
 pub struct Subscription {
+    /// What was retained, to be taken first.
+    replay: VecDeque<Delivery>,
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     source: Source,
     /// If what is taken has to be acknowledged.
@@ -45,8 +48,8 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
-        let Subscribed { source, account } = subscribed;
-        Self { source, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
+        let Subscribed { source, account, replay } = subscribed;
+        Self { replay, source, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
     /// The next event or gap. `None` when the connection is closed for good and everything that was
@@ -101,15 +104,16 @@ impl Subscription {
         }
     }
 
-    /// How many events can be taken without waiting: at most the queue's capacity and 64 in the subscription's own
-    /// hands. Gaps are not counted.
+    /// How many events can be taken without waiting: at most the queue's capacity, 64 in the subscription's own
+    /// hands, and what is [replayed](crate::SubscribeOptions::replay). Gaps are not counted.
     ///
     /// # Cancel safety
     ///
     /// Does not wait, and takes nothing.
     pub fn queued(&self) -> usize {
         let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
-        usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
+        let replayed = self.replay.iter().filter(|delivery| matches!(delivery, Delivery::Event(_))).count();
+        replayed + usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
     }
 
     /// A stream of bare events. What is lost is counted by [`missed`](Events::missed) and logged as a
@@ -186,6 +190,9 @@ impl Subscription {
     /// The next delivery. Without a context nobody is woken when there is one.
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
+        if !self.replay.is_empty() {
+            return Poll::Ready(self.next_replayed());
+        }
         if self.held_back.is_some() {
             return Poll::Ready(self.next_held_back());
         }
@@ -210,6 +217,15 @@ impl Subscription {
                 Poll::Ready(Some(Delivery::Gap(gap)))
             }
         }
+    }
+
+    #[cold]
+    fn next_replayed(&mut self) -> Option<Delivery> {
+        let delivery = self.replay.pop_front();
+        if self.replay.is_empty() {
+            self.replay = VecDeque::new();
+        }
+        delivery
     }
 
     #[cold]

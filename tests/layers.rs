@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tls_version", &[]),
     ("redirects", &[]),
     ("response_head", &[]),
+    ("retain", &["filter"]),
     ("state", &["error", "response_head"]),
     ("failure", &["error"]),
     ("drain", &["state"]),
@@ -26,14 +27,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("connector", &[]),
     ("credentials", &["error"]),
     ("delivery", &["event", "state"]),
-    ("config", &["event", "request", "target", "transport"]),
+    ("config", &["event", "request", "retain", "target", "transport"]),
     // Pure, and IO.
     ("retry", &["error", "failure"]),
     ("wire", &["event"]),
     ("transport", &["connector", "error", "keepalive", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
-    ("hub", &["delivery", "event", "filter", "overflow", "state"]),
+    ("hub", &["delivery", "event", "filter", "overflow", "retain", "state"]),
     // The actor: where transport, wire format and hub meet.
     (
         "connection",
@@ -91,6 +92,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "filter",
             "handle",
             "redirects",
+            "retain",
             "retry",
             "store",
             "subscription",

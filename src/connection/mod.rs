@@ -93,10 +93,12 @@ impl Shared {
     pub(crate) fn new(launch: Launch) -> Arc<Self> {
         let config = &launch.config;
         let mailbox = Mailbox::new(Arc::clone(&config.request));
+        let hub = Hub::new(Arc::clone(&mailbox.signal));
+        hub.retain(config.retain.clone());
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
-            hub: Hub::new(Arc::clone(&mailbox.signal)),
+            hub,
             mailbox,
             standing: watch::Sender::default(),
             last_event_id: Mutex::new(config.last_event_id.clone()),

@@ -150,7 +150,7 @@ impl GapReader {
                     *sent = None;
                 }
             }
-            Gap::Lagged { .. } => {}
+            Gap::Lagged { .. } | Gap::NotRetained { .. } => {}
         }
         Some((entry.at, gap))
     }

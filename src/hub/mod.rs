@@ -17,6 +17,7 @@ mod limits;
 mod loom_tests;
 mod pace;
 mod reader;
+mod retained;
 mod ring;
 mod runs;
 mod seats;
@@ -26,6 +27,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -33,9 +35,10 @@ use std::task::Waker;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::delivery::{Gap, TranscriptItem};
+use crate::delivery::{Delivery, Gap, TranscriptItem};
 use crate::event::Event;
 use crate::filter::Filter;
+use crate::retain::Retain;
 use crate::state::State;
 
 use self::channel::Channel;
@@ -49,6 +52,7 @@ pub(crate) use self::limits::Limits;
 pub(crate) use self::pace::Pace;
 use self::pace::Room;
 pub(crate) use self::reader::{Reader, Taken};
+use self::retained::Retention;
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
 
@@ -71,6 +75,7 @@ struct Channels {
     events: Vec<Channel<Event, Filter>>,
     transcript: Vec<Channel<TranscriptItem, ()>>,
     latest: Vec<Conflation>,
+    retention: Retention,
     /// Of the last event that was published, whether anybody listened or not.
     position: u64,
     /// How many items may be published, wherever they go, before the channels have to be asked again.
@@ -120,6 +125,8 @@ impl Channels {
 pub(crate) struct Subscribed {
     pub(crate) source: Source,
     pub(crate) account: Option<Account>,
+    /// What was kept, to be taken first.
+    pub(crate) replay: VecDeque<Delivery>,
 }
 
 /// The position before a stream's first event. Each stream of the process has a range of its own, so that an
@@ -138,10 +145,26 @@ impl Hub {
         Self { channels: Mutex::new(channels), gate, finish, ledger: OnceLock::new(), signal }
     }
 
+    /// Keeps what these rules say for who comes late.
+    pub(crate) fn retain(&self, rules: Vec<Retain>) {
+        self.lock().retention = Retention::new(rules);
+    }
+
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
     /// `acknowledging`: what it takes is open until it is acknowledged.
     pub(crate) fn subscribe(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
+        self.seat(&mut self.lock(), filter, limits, acknowledging)
+    }
+
+    /// The same, and what was kept comes first.
+    pub(crate) fn subscribe_late(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
+        // Under one lock: nothing comes in between.
+        let replay = channels.retention.replay(&filter);
+        Subscribed { replay, ..self.seat(&mut channels, filter, limits, acknowledging) }
+    }
+
+    fn seat(&self, channels: &mut Channels, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
         let account = acknowledging.then(|| self.ledger().open(limits.capacity, limits.conflates()));
         let number = account.as_ref().map(Account::number);
         let source = if limits.conflates() {
@@ -157,7 +180,7 @@ impl Hub {
             Source::Shared(reader)
         };
         channels.settle();
-        Subscribed { source, account }
+        Subscribed { source, account, replay: VecDeque::new() }
     }
 
     /// Whether anything has been acknowledged since this was last asked.
@@ -216,7 +239,8 @@ impl Hub {
         let mut batches = Vec::new();
         {
             let mut channels = self.lock();
-            let Channels { events, transcript, latest, .. } = &mut *channels;
+            let Channels { events, transcript, latest, retention, .. } = &mut *channels;
+            overrun.push(retention.take_dropped());
             batches.extend(latest.iter_mut().filter_map(Conflation::take_batch));
             overrun.extend(events.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
             dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
@@ -325,10 +349,10 @@ impl Publisher<'_> {
 
     /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
-        let Channels { events, transcript, latest, position, room, .. } = &mut *self.channels;
+        let Channels { events, transcript, latest, retention, position, room, .. } = &mut *self.channels;
         *position += 1;
         *room = room.saturating_sub(1);
-        if let ([only], [], []) = (&mut events[..], &transcript[..], &latest[..]) {
+        if let ([only], [], [], true) = (&mut events[..], &transcript[..], &latest[..], retention.is_empty()) {
             // The usual case: the event goes where it stays, without a stop on the way.
             if only.key().matches(event_type) && !only.publish_noted(self.ledger, build(*position)) {
                 *room = 0;
@@ -338,10 +362,14 @@ impl Publisher<'_> {
         let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
         let first = matching.next();
         let mut conflations = latest.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
-        if first.is_none() && transcript.is_empty() && conflations.peek().is_none() {
+        let retains = retention.wants(event_type);
+        if first.is_none() && transcript.is_empty() && conflations.peek().is_none() && !retains {
             return;
         }
         let event = build(*position);
+        if retains {
+            retention.event(&event);
+        }
         conflations.for_each(|conflation| conflation.publish_noted(self.ledger, event.clone()));
         let mut has_room = true;
         for channel in matching {
@@ -364,7 +392,8 @@ impl Publisher<'_> {
 
     /// Publishes a gap where an event of this type would have been; to everybody, if the type is unknown.
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
-        let Channels { events, latest, .. } = &mut *self.channels;
+        let Channels { events, latest, retention, .. } = &mut *self.channels;
+        retention.gap(gap);
         for channel in events {
             if event_type.is_none_or(|event_type| channel.key().matches(event_type)) {
                 channel.publish_gap(gap.clone());

@@ -25,7 +25,7 @@ fn publish(hub: &Hub, events: usize) {
 }
 
 fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
-    let Subscribed { source, account } = subscribed;
+    let Subscribed { source, account, .. } = subscribed;
     let context = Context::from_waker(Waker::noop());
     source.poll_take(&context, account.as_ref(), || {})
 }

@@ -1,0 +1,173 @@
+//! [`Retention`]: what is kept for subscribers who come late.
+
+use std::collections::VecDeque;
+
+use crate::delivery::{Delivery, Gap};
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::retain::{Keep, MOST_BYTES, MOST_EVENTS, Retain};
+
+/// Everything that is kept. Entries are numbered as they come, so that what several rules keep is given once, in order.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    kept: Vec<Kept>,
+    serial: u64,
+    /// Of the newest event that any rule kept.
+    newest: u64,
+    /// What is kept no more, to be dropped when no lock is held.
+    dropped: Vec<Event>,
+}
+
+/// What one rule keeps.
+#[derive(Debug)]
+struct Kept {
+    rule: Retain,
+    entries: VecDeque<Entry>,
+    events: usize,
+    bytes: u64,
+    /// Events after the newest that matched which there was no room for.
+    trimmed: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    serial: u64,
+    delivery: Delivery,
+}
+
+/// So many gaps between two events of a rule; then those of a kind are one, whatever other rules keep between.
+const MOST_GAPS: usize = 16;
+
+impl Retention {
+    pub(super) fn new(rules: Vec<Retain>) -> Self {
+        Self { kept: rules.into_iter().map(Kept::new).collect(), ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Whether an event of this type is to be kept.
+    pub(super) fn wants(&self, event_type: &str) -> bool {
+        self.kept.iter().any(|kept| kept.wants(event_type))
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        self.serial += 1;
+        self.newest = self.serial;
+        for kept in self.kept.iter_mut().filter(|kept| kept.wants(event.event_type())) {
+            kept.event(self.serial, event, &mut self.dropped);
+        }
+    }
+
+    pub(super) fn gap(&mut self, gap: &Gap) {
+        self.serial += 1;
+        self.kept.iter_mut().for_each(|kept| kept.gap(self.serial, gap, self.newest));
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// What a subscriber with this filter gets first.
+    pub(super) fn replay(&self, filter: &Filter) -> VecDeque<Delivery> {
+        let trimmed = self.kept.iter().map(|kept| kept.trimmed).max().filter(|&trimmed| trimmed > 0);
+        let matching = self.kept.iter().flat_map(|kept| &kept.entries).filter(|entry| entry.matches(filter));
+        let mut entries: Vec<&Entry> = matching.collect();
+        entries.sort_unstable_by_key(|entry| entry.serial);
+        entries.dedup_by_key(|entry| entry.serial);
+        let gap = trimmed.map(|events| Delivery::Gap(Gap::NotRetained { events }));
+        gap.into_iter().chain(entries.into_iter().map(|entry| entry.delivery.clone())).collect()
+    }
+}
+
+impl Kept {
+    fn new(rule: Retain) -> Self {
+        Self { rule, entries: VecDeque::new(), events: 0, bytes: 0, trimmed: 0 }
+    }
+
+    fn wants(&self, event_type: &str) -> bool {
+        // What comes after the first that matches is kept whatever it is.
+        (self.rule.keep == Keep::Since && !self.is_vacant()) || self.rule.filter.matches(event_type)
+    }
+
+    /// Nothing that matches has come.
+    fn is_vacant(&self) -> bool {
+        self.entries.is_empty() && self.trimmed == 0
+    }
+
+    fn event(&mut self, serial: u64, event: &Event, dropped: &mut Vec<Event>) {
+        if self.rule.keep == Keep::Since && self.rule.filter.matches(event.event_type()) {
+            dropped.extend(self.entries.drain(..).filter_map(|entry| entry.delivery.event()));
+            (self.events, self.bytes, self.trimmed) = (0, 0, 0);
+        }
+        self.entries.push_back(Entry { serial, delivery: Delivery::Event(event.clone()) });
+        self.events += 1;
+        self.bytes += event.size() as u64;
+        // One event always fits.
+        while self.events > self.rule.most_events() || (self.bytes > MOST_BYTES && self.events > 1) {
+            dropped.extend(self.drop_oldest());
+        }
+    }
+
+    /// The oldest event, and the gaps around it, which are between no two events now.
+    fn drop_oldest(&mut self) -> Option<Event> {
+        let mut oldest = None;
+        while let Some(Entry { delivery, .. }) = self.entries.front() {
+            if oldest.is_some() && matches!(delivery, Delivery::Event(_)) {
+                break;
+            }
+            let front = self.entries.pop_front().and_then(|entry| entry.delivery.event());
+            oldest = oldest.or(front);
+        }
+        let event = oldest?;
+        self.events -= 1;
+        self.bytes -= event.size() as u64;
+        self.trimmed += u64::from(self.rule.keep == Keep::Since);
+        Some(event)
+    }
+
+    /// Takes a gap, if it is after an event. `newest`: what came before that, no neighbour of this gap, since another
+    /// rule may have kept an event between.
+    fn gap(&mut self, serial: u64, gap: &Gap, newest: u64) {
+        let concerns = match gap {
+            Gap::Oversized { event_type: Some(event_type), .. } => self.wants(event_type),
+            _ => true,
+        };
+        if self.entries.is_empty() || !concerns {
+            return;
+        }
+        let mut gap = gap.clone();
+        let event = self.entries.iter().rposition(|entry| matches!(entry.delivery, Delivery::Event(_)));
+        let mut first = event.map_or(0, |event| event + 1);
+        if self.entries.len() - first < MOST_GAPS {
+            first += self.entries.range(first..).take_while(|entry| entry.serial <= newest).count();
+        }
+        let same = |entry: &Entry| matches!(&entry.delivery, Delivery::Gap(older) if older.same_kind(&gap));
+        if let Some(index) = self.entries.range(first..).position(same) {
+            if let Some(Entry { delivery: Delivery::Gap(older), .. }) = self.entries.remove(first + index) {
+                gap = gap.after(older);
+            }
+        }
+        self.entries.push_back(Entry { serial, delivery: Delivery::Gap(gap) });
+    }
+}
+
+impl Retain {
+    fn most_events(&self) -> usize {
+        match self.keep {
+            Keep::Newest(most) => most,
+            Keep::Since => MOST_EVENTS,
+        }
+    }
+}
+
+impl Entry {
+    fn matches(&self, filter: &Filter) -> bool {
+        match &self.delivery {
+            Delivery::Event(event) => filter.matches(event.event_type()),
+            Delivery::Gap(Gap::Oversized { event_type: Some(event_type), .. }) => filter.matches(event_type),
+            Delivery::Gap(_) => true,
+        }
+    }
+}
