@@ -210,6 +210,12 @@ impl Event {
         self
     }
 
+    /// How many hold it.
+    #[cfg(test)]
+    pub(crate) fn references(&self) -> usize {
+        Arc::count(&self.inner)
+    }
+
     /// How many bytes of text it has: type, data and ID.
     #[inline]
     pub(crate) fn size(&self) -> usize {

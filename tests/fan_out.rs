@@ -2,7 +2,7 @@
 
 mod support;
 
-use sseclient::{Client, Delivery, Filter, Gap, Subscription};
+use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 use support::{OPEN, Server, until, within};
 
 /// A server that sends `events` numbered events as fast as it can, and then stays silent.
@@ -68,24 +68,90 @@ async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
 
 const MILLION: usize = 1_000_000;
 
-async fn a_healthy_subscriber_loses_nothing() {
-    let server = blast(MILLION).await;
-    let handle = Client::new().stream(&*server.url).build().unwrap();
-    let mut events = handle.subscribe(Filter::all());
-    handle.connect();
-    let reading = tokio::spawn(async move { drain(&mut events, MILLION - 1).await });
-    let (came, missed) = tokio::time::timeout(support::LIMIT * 6, reading).await.unwrap().unwrap();
-    assert_eq!((came, missed), (MILLION as u64, 0));
+/// Of so many events, with a queue of the default size, whether the task waits for it for a second or for ever.
+async fn a_healthy_subscriber_loses_nothing(total: usize) {
+    for overflow in [Overflow::default(), Overflow::Block] {
+        let server = blast(total).await;
+        let handle = Client::new().stream(&*server.url).build().unwrap();
+        let mut events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().overflow(overflow));
+        handle.connect();
+        let reading = tokio::spawn(async move { drain(&mut events, total - 1).await });
+        let limit = support::LIMIT * 6 * (total / MILLION) as u32;
+        let (came, missed) = tokio::time::timeout(limit, reading).await.unwrap().unwrap();
+        assert_eq!((came, missed), (total as u64, 0));
+    }
 }
 
 #[tokio::test]
 async fn a_healthy_subscriber_loses_nothing_in_a_blast_on_one_thread() {
-    a_healthy_subscriber_loses_nothing().await;
+    a_healthy_subscriber_loses_nothing(MILLION).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_subscriber_loses_nothing_in_a_blast_on_two_workers() {
-    a_healthy_subscriber_loses_nothing().await;
+    a_healthy_subscriber_loses_nothing(MILLION).await;
+}
+
+#[tokio::test]
+#[ignore = "ten million events, twice: a minute or two in a debug build"]
+async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_one_thread() {
+    a_healthy_subscriber_loses_nothing(10 * MILLION).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "ten million events, twice: a minute or two in a debug build"]
+async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_two_workers() {
+    a_healthy_subscriber_loses_nothing(10 * MILLION).await;
+}
+
+/// An endless stream, subscribed to and left by 8 threads, 100,000 times together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_and_goes_during_a_blast_sees_events_in_order_and_nobody_hangs() {
+    const THREADS: usize = 8;
+    const TIMES: usize = 100_000;
+    let server = blast(usize::MAX).await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let mut witness = handle.subscribe(Filter::all());
+    handle.connect();
+    let runtime = tokio::runtime::Handle::current();
+    let coming_and_going: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (handle, runtime) = (handle.clone(), runtime.clone());
+            tokio::task::spawn_blocking(move || {
+                for time in 0..TIMES / THREADS {
+                    let capacity = 1 + (time + thread) % 7;
+                    let overflow = [Overflow::default(), Overflow::DropOldest, Overflow::Block, Overflow::Conflate];
+                    let options = SubscribeOptions::default().capacity(capacity);
+                    let mut events =
+                        handle.subscribe_with(Filter::all(), options.overflow(overflow[time % overflow.len()].clone()));
+                    // Some wait for what comes; all leave something behind.
+                    if time % 16 == 0 {
+                        let delivery = runtime.block_on(within(events.recv()));
+                        assert!(matches!(delivery, Some(Delivery::Event(_) | Delivery::Gap(Gap::Lagged { .. }))));
+                    }
+                }
+            })
+        })
+        .collect();
+    let everybody_is_gone = async {
+        for one in coming_and_going {
+            one.await.unwrap();
+        }
+    };
+    let mut everybody_is_gone = std::pin::pin!(tokio::time::timeout(support::LIMIT * 6, everybody_is_gone));
+    let mut next = 0;
+    loop {
+        tokio::select! {
+            gone = &mut everybody_is_gone => break gone.unwrap(),
+            delivery = witness.recv() => {
+                let Some(Delivery::Event(event)) = delivery else { panic!("{delivery:?}") };
+                assert_eq!(event.data(), next.to_string());
+                next += 1;
+            }
+        }
+    }
+    assert!(next > 0);
+    assert!(matches!(within(handle.shutdown()).await, CloseReason::Shutdown));
 }
 
 #[tokio::test]

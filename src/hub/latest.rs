@@ -148,13 +148,11 @@ impl Queue {
     /// The first entry is gone: told where it was.
     fn lag(&mut self, place: u64) {
         let before = self.gaps.partition_point(|&(at, _)| at <= place);
-        for (_, gap) in self.gaps.range_mut(..before) {
-            if let Gap::Lagged { missed } = gap {
-                *missed += 1;
-                return;
-            }
+        // Not across another gap: what was lost after a reconnection, was lost after it.
+        match before.checked_sub(1).and_then(|last| self.gaps.get_mut(last)) {
+            Some((_, Gap::Lagged { missed })) => *missed += 1,
+            _ => self.gaps.insert(before, (place, Gap::lagged(1))),
         }
-        self.gaps.insert(before, (place, Gap::lagged(1)));
     }
 
     fn gap(&mut self, gap: Gap) {

@@ -2,7 +2,7 @@
 //! ever, and nothing is lost or taken twice. A deadlock is what loom reports when somebody does.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" cargo test --release --all-features --lib loom_tests
+//! RUSTFLAGS="--cfg hub_loom" cargo test --release --all-features --lib loom_tests
 //! ```
 
 use std::future::poll_fn;

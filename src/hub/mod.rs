@@ -13,7 +13,7 @@ mod gate;
 mod latest;
 mod ledger;
 mod limits;
-#[cfg(all(test, loom))]
+#[cfg(all(test, hub_loom))]
 mod loom_tests;
 mod pace;
 mod reader;

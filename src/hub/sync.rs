@@ -1,6 +1,6 @@
-//! What the hub locks and counts with: under `--cfg loom`, in tests, loom's own, which tries every interleaving.
+//! What the hub locks and counts with: under `--cfg hub_loom`, in tests, loom's own, which tries every interleaving.
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, hub_loom))]
 pub(super) use loom::sync::{Mutex, MutexGuard, atomic};
-#[cfg(not(all(test, loom)))]
+#[cfg(not(all(test, hub_loom)))]
 pub(super) use std::sync::{Mutex, MutexGuard, atomic};

@@ -1,6 +1,7 @@
 //! What a hub promises beside the order of events.
 
 mod matrix;
+mod traps;
 
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};

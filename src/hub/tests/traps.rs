@@ -1,0 +1,207 @@
+//! What went wrong in prototypes.
+
+use super::*;
+use crate::hub::limits::Limits;
+
+fn numbers(subscribed: &mut Subscribed) -> Vec<u64> {
+    let mut seen = Vec::new();
+    while let Poll::Ready(Taken::Item(event)) = take(subscribed) {
+        seen.push(event.position() & 0xff);
+    }
+    seen
+}
+
+fn lossless(capacity: usize) -> Limits {
+    Limits::of(capacity, Overflow::Block)
+}
+
+#[test]
+fn when_all_but_one_go_while_the_ring_is_not_empty_the_last_gets_each_event_once() {
+    for stays in 0..5 {
+        let hub = Hub::new(Arc::default());
+        let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), &lossless(16), false)).collect();
+        publish(&hub, 3);
+        // Each has come to another place, and what it has in its hands goes with it.
+        for subscribed in all.iter_mut().take(2) {
+            assert!(matches!(take(subscribed), Poll::Ready(Taken::Item(_))));
+        }
+        publish(&hub, 2);
+        let seen_before = if stays < 2 { 1 } else { 0 };
+        let mut last = all.swap_remove(stays);
+        drop(all);
+        hub.prune();
+        publish(&hub, 2);
+        assert_eq!(numbers(&mut last), (seen_before + 1..=7).collect::<Vec<_>>(), "{stays}");
+        assert_eq!(hub.lag(), 0);
+    }
+}
+
+/// A task's last reference: to drop it drops a subscription.
+struct Holds {
+    _subscribed: Mutex<Option<Subscribed>>,
+}
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn holding(subscribed: Subscribed) -> Waker {
+    Waker::from(Arc::new(Holds { _subscribed: Mutex::new(Some(subscribed)) }))
+}
+
+fn poll(subscribed: &mut Subscribed, waker: Waker) {
+    let Subscribed { source, account } = subscribed;
+    assert!(source.poll_take(&Context::from_waker(&waker), account.as_ref(), || {}).is_pending());
+}
+
+#[test]
+fn a_waker_that_goes_with_its_task_may_drop_another_subscription_wherever_it_goes() {
+    let (done, is_done) = mpsc::channel();
+    // In a thread, so that a deadlock is a failure.
+    thread::spawn(move || {
+        for limits in [lossless(16), Limits::of(16, Overflow::Conflate)] {
+            for acknowledging in [false, true] {
+                let hub = Hub::new(Arc::default());
+                let subscribe = || hub.subscribe(Filter::all(), &limits, acknowledging);
+                // Another one takes its place.
+                let mut reader = subscribe();
+                poll(&mut reader, holding(subscribe()));
+                poll(&mut reader, holding(subscribe()));
+                // It is called, and gone.
+                publish(&hub, 1);
+                assert!(matches!(take(&mut reader), Poll::Ready(Taken::Item(_))));
+                // It goes with its reader.
+                poll(&mut reader, holding(subscribe()));
+                drop(reader);
+                // And with the hub's last word.
+                let mut reader = subscribe();
+                poll(&mut reader, holding(subscribe()));
+                hub.prune();
+                hub.close();
+                assert!(matches!(take(&mut reader), Poll::Ready(Taken::Closed)));
+            }
+        }
+        done.send(()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(()));
+}
+
+#[test]
+fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_newest() {
+    for capacity in [1, 2, 3, 63] {
+        let hub = Hub::new(Arc::default());
+        let mut blocking = hub.subscribe(Filter::all(), &lossless(capacity), false);
+        let mut lossy = hub.subscribe(Filter::all(), &Limits::of(capacity, Overflow::DropOldest), false);
+        let mut pace = Pace::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _entered = runtime.enter();
+        let mut published = 0;
+        let context = &mut Context::from_waker(Waker::noop());
+        while pace.poll_room(context, &hub).is_ready() || !hub.gate.is_closed() {
+            while hub.publisher().room() > 0 {
+                hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
+                published += 1;
+            }
+            hub.wake();
+        }
+        assert_eq!(published, capacity as u64);
+        // Somebody who does not ask.
+        publish(&hub, 100);
+        assert!(matches!(take(&mut lossy), Poll::Ready(Taken::Lagged(100))));
+        assert_eq!(numbers(&mut lossy).len(), capacity);
+        assert!(matches!(take(&mut blocking), Poll::Ready(Taken::Lagged(100))), "and no more than it can hold");
+    }
+}
+
+#[test]
+fn a_channel_that_everybody_has_read_holds_nothing() {
+    let hub = Hub::new(Arc::default());
+    let mut all: Vec<_> = (0..3).map(|_| hub.subscribe(Filter::all(), &lossless(256), false)).collect();
+    let kept = Event::builder().build().unwrap();
+    let before = kept.references();
+    for _ in 0..200 {
+        hub.publisher().event("message", |_| kept.clone());
+    }
+    hub.wake();
+    assert!(kept.references() > before);
+    for subscribed in &mut all {
+        while matches!(take(subscribed), Poll::Ready(Taken::Item(_))) {}
+    }
+    assert_eq!(kept.references(), before);
+}
+
+#[test]
+fn a_poll_that_finds_nothing_after_one_that_took_the_last_is_woken_by_what_comes() {
+    let hub = Hub::new(Arc::default());
+    let mut reader = hub.subscribe(Filter::all(), &lossless(16), false);
+    let mut task = tokio_test::task::spawn(());
+    for _ in 0..3 {
+        publish(&hub, 1);
+        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_ready());
+        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+        assert!(!task.is_woken());
+        publish(&hub, 1);
+        assert!(task.is_woken());
+        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_ready());
+    }
+    // Another task polls: it is the one to be woken.
+    assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+    let mut other = tokio_test::task::spawn(());
+    assert!(other.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+    hub.publisher().gap(None, &Gap::reconnected(None));
+    hub.wake();
+    assert!(other.is_woken(), "also by a gap");
+}
+
+#[test]
+fn a_conflating_queue_whose_keys_panic_harms_nobody() {
+    let hub = Hub::new(Arc::default());
+    let panics = Overflow::conflate_by(|_| panic!("a bug in a key"));
+    let mut bad = hub.subscribe(Filter::all(), &Limits::of(16, panics), false);
+    let mut good = hub.subscribe(Filter::all(), &lossless(16), false);
+    publish(&hub, 5);
+    assert_eq!(numbers(&mut bad), [5], "by type");
+    assert_eq!(numbers(&mut good), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be() {
+    let hub = Hub::new(Arc::default());
+    let mut latest = hub.subscribe(Filter::all(), &Limits::of(1, Overflow::Conflate), true);
+    let send = |event_type: &str| {
+        let event = Event::builder().event_type(event_type).build().unwrap();
+        hub.publisher().event(event_type, |position| event.at(position));
+        hub.wake();
+    };
+    for _ in 0..3 {
+        send("a");
+    }
+    assert_eq!(hub.acknowledged(|| "all".into()), None);
+    let Poll::Ready(Taken::Item(event)) = take(&mut latest) else { panic!("an event") };
+    assert!(latest.account.as_ref().unwrap().acknowledge(&event));
+    assert_eq!(hub.acknowledged(|| "all".into()).as_deref(), Some("all"));
+    send("a");
+    send("b");
+    let lagged = take(&mut latest);
+    assert!(matches!(lagged, Poll::Ready(Taken::Lagged(1))), "{lagged:?}");
+    let Poll::Ready(Taken::Item(event)) = take(&mut latest) else { panic!("an event") };
+    assert!(latest.account.as_ref().unwrap().acknowledge(&event));
+    assert_eq!(hub.acknowledged(|| "all".into()), None, "what was lost holds the store");
+}
+
+#[test]
+fn what_a_queue_that_is_full_of_bytes_dropped_holds_the_store() {
+    let hub = Hub::new(Arc::default());
+    let limits = Limits { capacity: 64, bytes: 10, overflow: Overflow::DropOldest };
+    let mut reader = hub.subscribe(Filter::all(), &limits, true);
+    for _ in 0..4 {
+        let event = Event::builder().data("0123456789").build().unwrap();
+        hub.publisher().event("message", |position| event.at(position));
+    }
+    hub.wake();
+    assert!(matches!(take(&mut reader), Poll::Ready(Taken::Lagged(3))));
+    let Poll::Ready(Taken::Item(event)) = take(&mut reader) else { panic!("an event") };
+    assert!(reader.account.as_ref().unwrap().acknowledge(&event));
+    assert_eq!(hub.acknowledged(|| "all".into()), None);
+}
