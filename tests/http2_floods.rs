@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flood::{Flood, Script};
-use sseclient::{Client, Error, ErrorKind, StreamBuilder};
+use sseclient::{Client, Error, ErrorKind, Filter, StreamBuilder};
 use support::{setback, within};
 use tokio::sync::Mutex;
 
@@ -176,4 +176,28 @@ async fn a_server_that_never_grants_a_window_for_the_body_runs_into_the_response
         let error = given_up(name, server, asking).await;
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{error}");
     }
+}
+
+/// Windows are for those who keep to them. The task pauses for a subscriber that takes nothing, and meanwhile nobody
+/// grants more.
+#[tokio::test]
+async fn a_server_that_sends_more_than_it_may_is_cut_off_in_bounded_memory() {
+    let _alone = ALONE.lock().await;
+    let event = format!("data: {}\n\n", "x".repeat(1000));
+    let server = flood(&[], open(), frame(DATA, 0, 1, event.as_bytes())).await;
+    let stuck = async {
+        let client = Client::builder().http2_prior_knowledge(true).no_proxy().build();
+        let handle = client.stream(format!("http://{}/", server.address)).capacity(4).build().unwrap();
+        let _events = handle.subscribe(Filter::all());
+        let mut states = handle.state_changes();
+        handle.connect();
+        let cause = setback(&mut states).await;
+        within(handle.shutdown()).await;
+        cause
+    };
+    let (error, memory) = counting::most(stuck).await;
+    server.finish().await;
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{error}");
+    // A stream's window more.
+    assert!(memory < 2 * MOST_MEMORY, "{memory} bytes of memory");
 }
