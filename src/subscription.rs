@@ -13,7 +13,7 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{Account, MOST_OPEN, Reader, Subscribed, Taken};
+use crate::hub::{Account, Failure, MOST_OPEN, Reader, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -35,6 +35,8 @@ pub struct Subscription {
     reader: Reader<Event>,
     /// If what is taken has to be acknowledged.
     account: Option<Account>,
+    /// If its filter may end it.
+    failure: Option<Failure>,
     name: String,
     /// Taken from this position, but a gap that stands before it came to light meanwhile.
     held_back: Option<(u64, Delivery)>,
@@ -44,12 +46,12 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
-        let Subscribed { reader, account } = subscribed;
-        Self { reader, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
+        let Subscribed { reader, account, failure } = subscribed;
+        Self { reader, account, failure, name, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
-    /// The next event or gap. `None` when the connection is closed for good and everything that was
-    /// queued has been taken; [`close_reason`](Self::close_reason) says why.
+    /// The next event or gap. `None` when the connection is closed for good (or the
+    /// [filter](crate::Filter::and) has panicked) and everything that was queued has been taken; [`close_reason`](Self::close_reason) says why.
     ///
     /// # Cancel safety
     ///
@@ -69,9 +71,12 @@ impl Subscription {
         self.missed
     }
 
-    /// Why the connection closed; `None` while it has not.
+    /// Why the connection closed, or why this subscription alone has: a predicate in its filter panicked
+    /// ([`Filter::and`](crate::Filter::and)). `None` while neither has.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.seat.link.shared().close_reason()
+        let failure = self.failure.as_ref().and_then(|failure| failure.get());
+        let own = failure.map(|error| CloseReason::Failed(error.clone()));
+        own.or_else(|| self.seat.link.shared().close_reason())
     }
 
     /// A handle of the stream.
@@ -199,7 +204,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; `None` when the connection is closed for good.
+    /// The next event; `None` when the connection is closed for good, or the filter has panicked.
     ///
     /// # Cancel safety
     ///
@@ -213,7 +218,7 @@ impl Events {
         self.subscription.missed()
     }
 
-    /// Why the connection closed; `None` while it has not.
+    /// See [`Subscription::close_reason`].
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.subscription.close_reason()
     }

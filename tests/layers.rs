@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["connector", "error", "keepalive", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
-    ("hub", &["delivery", "event", "filter", "state"]),
+    ("hub", &["delivery", "error", "event", "filter", "state"]),
     // The actor: where transport, wire format and hub meet.
     (
         "connection",

@@ -99,6 +99,10 @@ impl<T: Clone, K> Channel<T, K> {
         &self.key
     }
 
+    pub(super) fn key_mut(&mut self) -> &mut K {
+        &mut self.key
+    }
+
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }

@@ -10,12 +10,14 @@ mod ledger;
 mod reader;
 mod relief;
 mod ring;
+mod routes;
 mod runs;
+mod sift;
 mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -31,6 +33,9 @@ pub(crate) use self::ledger::{Account, MOST_OPEN};
 use self::reader::Cursor;
 pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;
+use self::routes::{Routes, Touched};
+pub(crate) use self::sift::Failure;
+use self::sift::{Batch, Key};
 pub(crate) use self::tally::Tally;
 
 /// Where events are published and subscriptions begin.
@@ -41,11 +46,15 @@ pub(crate) struct Hub {
     /// Made with the first subscription that acknowledges.
     ledger: OnceLock<Arc<Ledger>>,
     signal: Arc<Notify>,
+    /// Something waits for predicates, which are asked when no lock is held.
+    sifting: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Channels {
-    events: Vec<Channel<Event, Filter>>,
+    events: Vec<Channel<Event, Key>>,
+    routes: Routes,
+    touched: Touched,
     transcript: Vec<Channel<TranscriptItem, ()>>,
     /// Of the last event that was published, whether anybody listened or not.
     position: u64,
@@ -59,6 +68,8 @@ struct Channels {
 impl Channels {
     /// After channels came or went. A closed hub keeps none: their readers end at once.
     fn settle(&mut self) {
+        self.routes.outdate();
+        self.touched.touch_any();
         if self.closed {
             // Made just now: nobody waits there to be woken.
             self.events.drain(..).for_each(Channel::close);
@@ -78,6 +89,8 @@ impl Channels {
 pub(crate) struct Subscribed {
     pub(crate) reader: Reader<Event>,
     pub(crate) account: Option<Account>,
+    /// Where the reason is, if it ends before the stream does; `None` if it cannot.
+    pub(crate) failure: Option<Failure>,
 }
 
 /// What the publisher has to know before a turn.
@@ -101,18 +114,34 @@ impl Hub {
     /// `signal` wakes the task when something has been acknowledged.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
         let channels = Channels { position: before_all(), ..Channels::default() };
-        Self { channels: Mutex::new(channels), relief: Arc::default(), ledger: OnceLock::new(), signal }
+        Self {
+            channels: Mutex::new(channels),
+            relief: Arc::default(),
+            ledger: OnceLock::new(),
+            signal,
+            sifting: AtomicBool::new(false),
+        }
     }
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
     /// `acknowledging`: what it takes is open until it is acknowledged.
     pub(crate) fn subscribe(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
+        // On a closed hub the channel goes at once, under the lock, and what it drops must not be a user's last predicate.
+        let kept = filter.clone();
+        let subscribed = self.add(filter, capacity, acknowledging);
+        drop(kept);
+        subscribed
+    }
+
+    fn add(&self, filter: Filter, capacity: usize, acknowledging: bool) -> Subscribed {
         let mut channels = self.lock();
-        let channel = Channel::find_or_add(&mut channels.events, filter, capacity);
-        let account = acknowledging.then(|| self.ledger().open(channel.capacity()));
-        let reader = channel.reader(&self.relief, account.as_ref().map(Account::number));
+        let account = acknowledging.then(|| self.ledger().open(capacity));
+        let number = account.as_ref().map(Account::number);
+        let channel = Channel::find_or_add(&mut channels.events, Key::new(filter, number), capacity);
+        let reader = channel.reader(&self.relief, number);
+        let failure = channel.key().failure();
         channels.settle();
-        Subscribed { reader, account }
+        Subscribed { reader, account, failure }
     }
 
     /// Whether anything has been acknowledged since this was last asked.
@@ -155,26 +184,62 @@ impl Hub {
 
     /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake).
     pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger) }
+        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), sifting: &self.sifting }
     }
 
     /// Wakes the readers of what was published since the last call, once for all of it.
     pub(crate) fn wake(&self) {
+        self.sift();
         // Collected first: a waker may drop a task that holds a subscription, and a state an error of the user's;
         // either may come back here.
         let mut wakers: Vec<Arc<Notify>> = Vec::new();
         let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
         {
             let mut channels = self.lock();
-            let Channels { events, transcript, .. } = &mut *channels;
-            wakers.extend(events.iter_mut().filter_map(Channel::take_waker));
+            let Channels { events, transcript, touched, .. } = &mut *channels;
+            touched.visit(events, true, |_, channel| {
+                wakers.extend(channel.take_waker());
+                drop(channel.take_dropped());
+            });
             wakers.extend(transcript.iter_mut().filter_map(Channel::take_waker));
-            events.iter_mut().for_each(|channel| drop(channel.take_dropped()));
             dropped.extend(transcript.iter_mut().map(Channel::take_dropped));
         }
         for waker in wakers {
             waker.notify_waiters();
         }
+    }
+
+    /// Publishes what waits for predicates, if they let it pass.
+    fn sift(&self) {
+        if !self.sifting.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut batches = Vec::new();
+        {
+            let Channels { events, touched, .. } = &mut *self.lock();
+            touched.visit(events, false, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
+        }
+        batches.iter_mut().for_each(Batch::judge);
+        let panicked = self.receive(&mut batches);
+        panicked.into_iter().for_each(Channel::close);
+    }
+
+    /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
+    fn receive(&self, batches: &mut [Batch]) -> Vec<Channel<Event, Key>> {
+        let ledger = self.ledger.get().map(|ledger| &**ledger);
+        let mut panicked = Vec::new();
+        let mut channels = self.lock();
+        for batch in batches {
+            let Some(index) = batch.find(channels.events.iter().map(Channel::key)) else { continue };
+            if !channels.events[index].receive(ledger, batch) {
+                let channel = channels.events.remove(index);
+                channels.ended.retain(|cursor| !cursor.is_gone());
+                channels.ended.extend(channel.cursors());
+                panicked.push(channel);
+                channels.settle();
+            }
+        }
+        panicked
     }
 
     /// Tells transcripts of a change of state.
@@ -185,6 +250,9 @@ impl Hub {
 
     /// Nothing comes any more: readers end after what is queued.
     pub(crate) fn close(&self) {
+        if !std::thread::panicking() {
+            self.sift();
+        }
         let (events, transcript) = {
             let mut channels = self.lock();
             channels.closed = true;
@@ -271,6 +339,7 @@ impl Hub {
 pub(crate) struct Publisher<'a> {
     channels: MutexGuard<'a, Channels>,
     ledger: Option<&'a Ledger>,
+    sifting: &'a AtomicBool,
 }
 
 impl Publisher<'_> {
@@ -281,27 +350,34 @@ impl Publisher<'_> {
 
     /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
-        let Channels { events, transcript, position, .. } = &mut *self.channels;
+        let Channels { events, routes, touched, transcript, position, .. } = &mut *self.channels;
         *position += 1;
         if let ([only], []) = (&mut events[..], &transcript[..]) {
             // The usual case: the event goes where it stays, without a stop on the way.
-            if only.key().matches(event_type) {
-                only.publish_noted(self.ledger, build(*position));
+            if only.key().filter.matches(event_type) && only.send(self.ledger, build(*position)) {
+                self.sifting.store(true, Ordering::Relaxed);
             }
             return;
         }
-        let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
+        routes.refresh(events.iter().map(|channel| &channel.key().filter));
+        let mut matching = routes.to(event_type);
         let first = matching.next();
         if first.is_none() && transcript.is_empty() {
             return;
         }
         let event = build(*position);
-        for channel in matching {
-            channel.publish_noted(self.ledger, event.clone());
-        }
+        let mut sifted = false;
+        let mut send = |index: usize, event| {
+            touched.touch(index);
+            sifted |= events[index].send(self.ledger, event);
+        };
+        matching.for_each(|index| send(index, event.clone()));
         transcript.iter_mut().for_each(|channel| channel.publish(TranscriptItem::Event(event.clone())));
-        if let Some(channel) = first {
-            channel.publish_noted(self.ledger, event);
+        if let Some(index) = first {
+            send(index, event);
+        }
+        if sifted {
+            self.sifting.store(true, Ordering::Relaxed);
         }
     }
 
@@ -311,9 +387,12 @@ impl Publisher<'_> {
 
     /// Publishes a gap where an event of this type would have been; to everybody, if the type is unknown.
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
-        for channel in &mut self.channels.events {
-            if event_type.is_none_or(|event_type| channel.key().matches(event_type)) {
-                channel.publish_gap(gap.clone());
+        let Channels { events, touched, .. } = &mut *self.channels;
+        touched.touch_any();
+        for channel in events {
+            let matches = event_type.is_none_or(|event_type| channel.key().filter.matches(event_type));
+            if matches && channel.send_gap(gap.clone()) {
+                self.sifting.store(true, Ordering::Relaxed);
             }
         }
         self.transcribe(|| TranscriptItem::Gap(gap.clone()));

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::*;
 
-fn publish(hub: &Hub, events: usize) {
+pub(super) fn publish(hub: &Hub, events: usize) {
     for _ in 0..events {
         hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
     }
     hub.wake();
 }
 
-fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
+pub(super) fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
     let Subscribed { reader, account, .. } = subscribed;
     let mut context = Context::from_waker(Waker::noop());
     match account {
