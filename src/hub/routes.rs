@@ -190,6 +190,7 @@ mod tests {
     /// `cargo test --release --lib -- --ignored --nocapture routes`
     #[test]
     #[ignore = "prints how long things take"]
+    #[expect(clippy::print_stdout, reason = "what it is for")]
     fn what_an_event_costs_by_the_number_of_types_that_are_asked_for() {
         for at_once in [64, 1] {
             for channels in [1, 10, 100, 1000] {
