@@ -337,12 +337,17 @@ impl StreamBuilder {
     ///
     /// Dropping the future closes the stream.
     pub async fn open(self, filter: impl Into<Filter>) -> Result<Subscription, Error> {
-        let filter = filter.into();
-        let handle = self.set(|config| config.first_attempt_counts = true).build()?;
-        let subscription = handle.subscribe(filter);
+        let (handle, subscription) = self.begin(filter.into())?;
         handle.connect();
         handle.monitor().opened_since(0).await?;
         Ok(subscription)
+    }
+
+    /// What is left of [`open`](Self::open) is to connect, and to wait.
+    pub(crate) fn begin(self, filter: Filter) -> Result<(Handle, Subscription), Error> {
+        let handle = self.set(|config| config.first_attempt_counts = true).build()?;
+        let subscription = handle.subscribe(filter);
+        Ok((handle, subscription))
     }
 
     fn set(self, change: impl FnOnce(&mut Config)) -> Self {

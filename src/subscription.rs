@@ -104,6 +104,15 @@ impl Subscription {
         self.account.iter_mut().for_each(Account::retire);
     }
 
+    /// For those who pass a gap over.
+    pub(crate) fn log_if_missing(&self, gap: &Gap) {
+        let has_been_logged = matches!(gap, Gap::Lagged { .. });
+        if gap.is_loss() && !has_been_logged {
+            let (stream, subscription) = (self.seat.link.shared().name(), self.name.as_str());
+            tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
+        }
+    }
+
     fn lagged(&mut self, missed: u64) -> Gap {
         self.missed += missed;
         let stream = self.seat.link.shared().name();
@@ -233,14 +242,7 @@ impl Events {
             match std::task::ready!(self.subscription.poll_recv(cx)) {
                 None => return Poll::Ready(None),
                 Some(Delivery::Event(event)) => return Poll::Ready(Some(event)),
-                // Has been logged.
-                Some(Delivery::Gap(Gap::Lagged { .. })) => {}
-                Some(Delivery::Gap(gap)) if gap.is_loss() => {
-                    let stream = self.subscription.seat.link.shared().name();
-                    let subscription = self.subscription.name.as_str();
-                    tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
-                }
-                Some(Delivery::Gap(_)) => {}
+                Some(Delivery::Gap(gap)) => self.subscription.log_if_missing(&gap),
             }
         }
     }

@@ -96,6 +96,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("client", &["builder", "error", "filter", "subscription", "tls_version", "transport"]),
     ("network", &["client", "connector", "error", "keepalive", "transport"]), // more of the client's builder
+    // By waiting.
+    (
+        "blocking",
+        &["builder", "client", "delivery", "error", "event", "filter", "handle", "monitor", "state", "subscription"],
+    ),
     ("event_stream", &["delivery", "error", "transport", "wire"]),
 ];
 

@@ -178,7 +178,7 @@ mod tests {
             let types = (turn * at_once..).take(at_once).map(&event_type);
             let begun = Instant::now();
             let mut publisher = hub.publisher();
-            types.clone().for_each(|number| publisher.event(&names[number], |position| event.clone().at(position)));
+            types.clone().for_each(|number| publisher.event(&names[number], |_| event.clone()));
             drop(publisher);
             hub.wake();
             spent += begun.elapsed();
