@@ -245,20 +245,31 @@ impl StreamBuilder {
 
     /// Keeps the newest `events` that pass `filter` (from 1 to 1,048,576, and at most 16 MiB of text: then fewer), for
     /// subscribers who come late and ask for a [`replay`](crate::SubscribeOptions::replay). Several rules add up. By
-    /// default nothing is kept: the memory is the stream's for as long as it lives.
+    /// default nothing is kept: the memory is the stream's for as long as it lives. A filter with a
+    /// [predicate](Filter::and) is an error when the stream is built.
     pub fn retain(self, filter: impl Into<Filter>, events: usize) -> Self {
-        let keep = Keep::Newest(events.clamp(1, MAX_CAPACITY));
-        self.set(|config| config.retain.push(Retain { filter: filter.into(), keep }))
+        self.keep(filter.into(), Keep::Newest(events.clamp(1, MAX_CAPACITY)))
     }
 
     /// Keeps the newest event that passes `filter`, and everything after it, of any type: a snapshot and its changes,
     /// for subscribers who come late and ask for a [`replay`](crate::SubscribeOptions::replay). The next that passes
-    /// takes its place.
+    /// takes its place. A filter with a [predicate](Filter::and) is an error when the stream is built.
     ///
     /// At most 65,536 events and 16 MiB of text are kept; when more come, the oldest go, the snapshot first, and a
     /// replay begins with [`Gap::NotRetained`](crate::Gap::NotRetained).
     pub fn retain_since(self, filter: impl Into<Filter>) -> Self {
-        self.set(|config| config.retain.push(Retain { filter: filter.into(), keep: Keep::Since }))
+        self.keep(filter.into(), Keep::Since)
+    }
+
+    fn keep(self, filter: Filter, keep: Keep) -> Self {
+        self.try_set(|config| {
+            if filter.predicate().is_some() {
+                let message = "what is retained is chosen by event type, not by a predicate";
+                return Err(Error::new(ErrorKind::InvalidConfig, message));
+            }
+            config.retain.push(Retain { filter, keep });
+            Ok(())
+        })
     }
 
     /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For
@@ -362,12 +373,17 @@ impl StreamBuilder {
     ///
     /// Dropping the future closes the stream.
     pub async fn open(self, filter: impl Into<Filter>) -> Result<Subscription, Error> {
-        let filter = filter.into();
-        let handle = self.set(|config| config.first_attempt_counts = true).build()?;
-        let subscription = handle.subscribe(filter);
+        let (handle, subscription) = self.begin(filter.into())?;
         handle.connect();
         handle.monitor().opened_since(0).await?;
         Ok(subscription)
+    }
+
+    /// What is left of [`open`](Self::open) is to connect, and to wait.
+    pub(crate) fn begin(self, filter: Filter) -> Result<(Handle, Subscription), Error> {
+        let handle = self.set(|config| config.first_attempt_counts = true).build()?;
+        let subscription = handle.subscribe(filter);
+        Ok((handle, subscription))
     }
 
     fn set(self, change: impl FnOnce(&mut Config)) -> Self {

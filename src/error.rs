@@ -92,6 +92,10 @@ pub enum ErrorKind {
     /// A stream that brings anything new is not poisoned, nor is one that brings nothing, or only comments, and is
     /// cut off. How it broke off is the source.
     Poisoned,
+    /// A subscription's predicate ([`Filter::and`](crate::Filter::and)) panicked, which ended that subscription.
+    FilterPanicked,
+    /// No thread, or no runtime on it, could be begun for a client of module `blocking`.
+    Thread,
     /// The stream is closed for good, so that the call can have no effect.
     Closed,
     /// The connection task ended without reaching its exit: a panic, or its runtime was shut down.

@@ -1,32 +1,109 @@
 //! [`Filter`]: which events a subscriber gets.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::event::DEFAULT_EVENT_TYPE;
+use crate::event::{DEFAULT_EVENT_TYPE, Event};
 
-/// Which events a subscription gets: all, or those of a set of types.
+/// Which events a subscription gets: all, those of a set of types, or of types that begin in some way; and of these, if
+/// wanted, only those that a predicate is true of.
 ///
-/// Made from `"update"`, a `String`, arrays, slices or a `Vec` of either, or [`Filter::all`]. A set
-/// is sorted and deduplicated; `""` is `"message"`, the type of events that name none. An empty set
-/// matches nothing. Types are compared exactly: nothing is a wildcard.
+/// Made from `"update"`, a `String`, arrays, slices or a `Vec` of either, [`Filter::all`], [`Filter::prefix`], or
+/// [`Filter::matching`]. A set is sorted and deduplicated; `""` is `"message"`, the type of events that name none. An
+/// empty set matches nothing. Types are compared exactly, byte by byte: nothing is a wildcard.
+///
+/// Subscriptions with equal filters share a queue's memory. A predicate can be compared with nothing but itself: each
+/// subscription that has one has a queue of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Filter {
     types: Types,
+    predicate: Option<Predicate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Types {
     All,
-    Set(Arc<[Box<str>]>),
+    Set(Names),
+    /// None of them begins with another.
+    Prefixes(Names),
 }
+
+/// Sorted, each once.
+type Names = Arc<[Box<str>]>;
 
 impl Filter {
     /// Every event.
     pub fn all() -> Self {
-        Self { types: Types::All }
+        Types::All.into()
     }
 
-    /// Whether events of this type pass.
+    /// Events whose type begins like this: `prefix("order.")` for `order.placed` and `order.shipped`, and for `order.`
+    /// itself. The empty prefix is every type's; that of events that name no type is `message`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let orders = sseclient::Filter::prefix("order.");
+    /// assert!(orders.matches("order.placed"));
+    /// assert!(!orders.matches("reorder.placed"));
+    /// ```
+    pub fn prefix(prefix: impl AsRef<str>) -> Self {
+        Self::prefixes([prefix])
+    }
+
+    /// Events whose type begins like one of these. With none of them it matches nothing.
+    pub fn prefixes<T: AsRef<str>>(prefixes: impl IntoIterator<Item = T>) -> Self {
+        let mut shortest: Vec<Box<str>> = Vec::new();
+        for prefix in sorted(prefixes.into_iter().map(|prefix| prefix.as_ref().into())) {
+            // What begins like this one stands right behind it, and says no more.
+            if shortest.last().is_none_or(|before| !prefix.starts_with(&**before)) {
+                shortest.push(prefix);
+            }
+        }
+        match &shortest[..] {
+            [only] if only.is_empty() => Self::all(),
+            _ => Types::Prefixes(shortest.into()).into(),
+        }
+    }
+
+    /// Events that `predicate` is true of: see [`and`](Self::and).
+    pub fn matching(predicate: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        Self::all().and(predicate)
+    }
+
+    /// Of these events, only those that `predicate` is true of.
+    ///
+    /// What it turns down takes no room in the queue, wakes nobody, and is not
+    /// [missed](crate::Subscription::missed). It is asked once for each event that passes the rest of the filter,
+    /// in wire order, by the connection task: until it answers nothing else is read, so it must be quick and must not
+    /// block. It may use the stream's handle, but one that owns a handle keeps the stream alive.
+    ///
+    /// A [`Gap`](crate::Gap) is no event: it is not asked about gaps, and not about an event that is over the size
+    /// limit, since nobody has seen that whole. A subscription gets those as if it had no predicate.
+    ///
+    /// A predicate that panics ends its own subscription, which yields what was queued before, and then `None`;
+    /// [`close_reason`](crate::Subscription::close_reason) is a failure with
+    /// [`ErrorKind::FilterPanicked`](crate::ErrorKind::FilterPanicked). Other subscriptions and the stream go on. If
+    /// the subscription is [acknowledging](crate::SubscribeOptions::acknowledging), the event in question holds the
+    /// resume store as one that was taken and never acknowledged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::Filter;
+    ///
+    /// let large = Filter::prefix("order.").and(|event| event.data().len() > 1000);
+    /// ```
+    pub fn and(self, predicate: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        let predicate = match self.predicate {
+            None => Predicate(Arc::new(predicate)),
+            Some(first) => Predicate(Arc::new(move |event| first.holds(event) && predicate(event))),
+        };
+        Self { predicate: Some(predicate), ..self }
+    }
+
+    /// Whether events of this type pass, but for what a predicate says of them.
     pub fn matches(&self, event_type: &str) -> bool {
         match &self.types {
             Types::All => true,
@@ -34,7 +111,34 @@ impl Filter {
                 [only] => **only == *event_type,
                 types => types.binary_search_by(|one| (**one).cmp(event_type)).is_ok(),
             },
+            Types::Prefixes(prefixes) => {
+                // Of those that are not greater only the last can be how it begins: none begins with another.
+                let before = prefixes.partition_point(|prefix| **prefix <= *event_type);
+                before > 0 && event_type.starts_with(&*prefixes[before - 1])
+            }
         }
+    }
+
+    /// Whether this event passes, by its type and by the predicate, if there is one.
+    pub fn passes(&self, event: &Event) -> bool {
+        self.matches(event.event_type()) && self.predicate.as_ref().is_none_or(|predicate| predicate.holds(event))
+    }
+
+    /// The types that it names, if these are all that it lets pass.
+    pub(crate) fn names(&self) -> Option<&[Box<str>]> {
+        match &self.types {
+            Types::Set(types) => Some(types),
+            Types::All | Types::Prefixes(_) => None,
+        }
+    }
+
+    pub(crate) fn predicate(&self) -> Option<&Predicate> {
+        self.predicate.as_ref()
+    }
+
+    /// The same types, whatever else.
+    pub(crate) fn without_predicate(&self) -> Self {
+        self.types.clone().into()
     }
 
     fn set<T: AsRef<str>>(types: &[T]) -> Self {
@@ -42,10 +146,50 @@ impl Filter {
             "" => DEFAULT_EVENT_TYPE.into(),
             name => name.into(),
         };
-        let mut types: Vec<Box<str>> = types.iter().map(named).collect();
-        types.sort_unstable();
-        types.dedup();
-        Self { types: Types::Set(types.into()) }
+        Types::Set(sorted(types.iter().map(named)).into()).into()
+    }
+}
+
+fn sorted(names: impl Iterator<Item = Box<str>>) -> Vec<Box<str>> {
+    let mut names: Vec<Box<str>> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// A caller's predicate: equal to itself only. Users' code, to be called and dropped under no lock.
+#[derive(Clone)]
+pub(crate) struct Predicate(Arc<dyn Fn(&Event) -> bool + Send + Sync>);
+
+impl Predicate {
+    pub(crate) fn holds(&self, event: &Event) -> bool {
+        (self.0)(event)
+    }
+}
+
+impl PartialEq for Predicate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Predicate {}
+
+impl Hash for Predicate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).cast::<()>().hash(state);
+    }
+}
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Predicate")
+    }
+}
+
+impl From<Types> for Filter {
+    fn from(types: Types) -> Self {
+        Self { types, predicate: None }
     }
 }
 
@@ -87,7 +231,7 @@ impl<T: AsRef<str>> From<Vec<T>> for Filter {
 
 #[cfg(test)]
 mod tests {
-    use super::Filter;
+    use super::*;
 
     #[test]
     fn a_set_is_sorted_and_deduplicated_and_the_empty_type_is_message() {
@@ -102,5 +246,37 @@ mod tests {
         assert!(!Filter::from([""; 0]).matches("message"));
         assert!(Filter::all().matches("anything"));
         assert!(!Filter::from("update").matches("Update"));
+    }
+
+    #[test]
+    fn prefixes_that_say_no_more_than_a_shorter_one_are_left_out() {
+        assert_eq!(Filter::prefixes(["b.", "a", "a.b", "ab"]), Filter::prefixes(["a", "b."]));
+        assert_eq!(Filter::prefixes(["x", ""]), Filter::all());
+        assert_ne!(Filter::prefix("a"), Filter::from("a"));
+        let filter = Filter::prefixes(["order.", "ord-", "é"]);
+        for (event_type, passes) in [
+            ("order.", true),
+            ("order.x", true),
+            ("order", false),
+            ("ord-1", true),
+            ("ore", false),
+            ("ée", true),
+            ("e", false),
+        ] {
+            assert_eq!(filter.matches(event_type), passes, "{event_type}");
+        }
+        assert!(!Filter::prefixes([""; 0]).matches(""));
+    }
+
+    #[test]
+    fn a_predicate_narrows_a_filter_and_equals_nothing_but_itself() {
+        let event = |data: &str| Event::builder().event_type("order.x").data(data).build().unwrap();
+        let filter = Filter::prefix("order.").and(|event| event.data() != "a").and(|event| event.data() != "b");
+        assert_eq!(["a", "b", "c"].map(|data| filter.passes(&event(data))), [false, false, true]);
+        assert!(!Filter::from("order").and(|_| true).passes(&event("c")));
+        assert!(filter.matches("order.x"), "by its type");
+        assert_eq!(filter.clone(), filter);
+        assert_ne!(Filter::matching(|_| true), Filter::matching(|_| true));
+        assert_ne!(Filter::matching(|_| true), Filter::all());
     }
 }

@@ -59,7 +59,13 @@ impl Handle {
     /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable.
     #[track_caller]
     pub fn connect(&self) {
-        self.link.shared().connect();
+        self.launch();
+    }
+
+    /// The same. Whether this was the first time.
+    #[track_caller]
+    pub(crate) fn launch(&self) -> bool {
+        self.link.shared().connect()
     }
 
     /// A queue of the events that pass `filter`, from now on. Before [`connect`](Self::connect) the

@@ -35,6 +35,7 @@
 //! ```
 //!
 //! For scripts, [`open`] subscribes to everything, dials, and returns once the stream is open. For a
+//! program without a runtime there is module `blocking`, whose streams are iterators; for a
 //! response that you have already (an LLM's answer, a request made with reqwest) there is
 //! [`EventStream`]; for bytes without HTTP, [`wire`].
 //!
@@ -120,6 +121,7 @@
 //! - `rustls-0_23`: `ClientBuilder::rustls_0_23_config`, a configuration of rustls 0.23 of your own.
 //! - `http2`: HTTP/2, where the server chooses it, or is known to speak it.
 //! - `json`: bodies of JSON.
+//! - `blocking`: a module of that name, for programs without a runtime. Off by default.
 //! - `tower-service-0-3`: connectors of hyper's world, `tower_service::Service<Uri>`.
 //!
 //! # Standards
@@ -135,6 +137,8 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod change;
 mod client;

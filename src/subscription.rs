@@ -14,7 +14,7 @@ use crate::connection::Link;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::hub::{Account, MOST_OPEN, Source, Subscribed, Taken};
+use crate::hub::{Account, Failure, MOST_OPEN, Source, Subscribed, Taken};
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -33,12 +33,14 @@ use crate::state::CloseReason;
 /// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
 /// gone, the connection is closed.
 pub struct Subscription {
-    /// What was retained, to be taken first.
-    replay: VecDeque<Delivery>,
+    /// What was retained, to be taken first. `None` where its filter has panicked: then nothing follows.
+    replay: VecDeque<Option<Delivery>>,
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     source: Source,
     /// If what is taken has to be acknowledged.
     account: Option<Account>,
+    /// If its filter may end it.
+    failure: Option<Failure>,
     name: String,
     /// Taken from this position, but a gap that stands before it came to light meanwhile.
     held_back: Option<(u64, Delivery)>,
@@ -48,12 +50,12 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
-        let Subscribed { source, account, replay } = subscribed;
-        Self { replay, source, account, name, held_back: None, missed: 0, seat: Seat::new(link) }
+        let Subscribed { source, account, failure, replay } = subscribed;
+        Self { replay, source, account, failure, name, held_back: None, missed: 0, seat: Seat::new(link) }
     }
 
-    /// The next event or gap. `None` when the connection is closed for good and everything that was
-    /// queued has been taken; [`close_reason`](Self::close_reason) says why.
+    /// The next event or gap. `None` when the connection is closed for good (or the
+    /// [filter](crate::Filter::and) has panicked) and everything that was queued has been taken; [`close_reason`](Self::close_reason) says why.
     ///
     /// # Cancel safety
     ///
@@ -112,7 +114,7 @@ impl Subscription {
     /// Does not wait, and takes nothing.
     pub fn queued(&self) -> usize {
         let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
-        let replayed = self.replay.iter().filter(|delivery| matches!(delivery, Delivery::Event(_))).count();
+        let replayed = self.replay.iter().filter(|delivery| matches!(delivery, Some(Delivery::Event(_)))).count();
         replayed + usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
     }
 
@@ -128,9 +130,12 @@ impl Subscription {
         self.missed
     }
 
-    /// Why the connection closed; `None` while it has not.
+    /// Why the connection closed, or why this subscription alone has: a predicate in its filter panicked
+    /// ([`Filter::and`](crate::Filter::and)). `None` while neither has.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.seat.link.shared().close_reason()
+        let failure = self.failure.as_ref().and_then(|failure| failure.get());
+        let own = failure.map(|error| CloseReason::Failed(error.clone()));
+        own.or_else(|| self.seat.link.shared().close_reason())
     }
 
     /// A handle of the stream.
@@ -156,6 +161,15 @@ impl Subscription {
     /// [back](Handle::reconnect_from): nothing else says that those events were processed.
     pub fn retire(mut self) {
         self.account.iter_mut().for_each(Account::retire);
+    }
+
+    /// For those who pass a gap over.
+    pub(crate) fn log_if_missing(&self, gap: &Gap) {
+        let has_been_logged = matches!(gap, Gap::Lagged { .. });
+        if gap.is_loss() && !has_been_logged {
+            let (stream, subscription) = (self.seat.link.shared().name(), self.name.as_str());
+            tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
+        }
     }
 
     fn lagged(&mut self, missed: u64) -> Gap {
@@ -221,11 +235,12 @@ impl Subscription {
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
-        let delivery = self.replay.pop_front();
+        let delivery = self.replay.front_mut()?.take()?;
+        self.replay.pop_front();
         if self.replay.is_empty() {
             self.replay = VecDeque::new();
         }
-        delivery
+        Some(delivery)
     }
 
     #[cold]
@@ -302,7 +317,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; `None` when the connection is closed for good.
+    /// The next event; `None` when the connection is closed for good, or the filter has panicked.
     ///
     /// # Cancel safety
     ///
@@ -316,7 +331,7 @@ impl Events {
         self.subscription.missed()
     }
 
-    /// Why the connection closed; `None` while it has not.
+    /// See [`Subscription::close_reason`].
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.subscription.close_reason()
     }
@@ -331,14 +346,7 @@ impl Events {
             match std::task::ready!(self.subscription.poll_recv(cx)) {
                 None => return Poll::Ready(None),
                 Some(Delivery::Event(event)) => return Poll::Ready(Some(event)),
-                // Has been logged.
-                Some(Delivery::Gap(Gap::Lagged { .. })) => {}
-                Some(Delivery::Gap(gap)) if gap.is_loss() => {
-                    let stream = self.subscription.seat.link.shared().name();
-                    let subscription = self.subscription.name.as_str();
-                    tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
-                }
-                Some(Delivery::Gap(_)) => {}
+                Some(Delivery::Gap(gap)) => self.subscription.log_if_missing(&gap),
             }
         }
     }

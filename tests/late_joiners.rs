@@ -175,3 +175,41 @@ async fn joining_amid_a_blast_misses_nothing_and_gets_nothing_twice() {
     }
     handle.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_predicate_is_asked_about_what_was_retained_and_ends_its_own_subscription_when_it_panics() {
+    let (server, tell) = told().await;
+    let handle = stream(&server).retain(Filter::all(), 9).build().unwrap();
+    let mut early = handle.subscribe("z");
+    handle.connect();
+    for one in ["a1", "a2", "b3", "b4", "z1"] {
+        tell.send(wire(one)).unwrap();
+    }
+    assert_eq!(take(&mut early, "z1").await, "z1");
+    let even = |event: &sseclient::Event| event.data().ends_with(['2', '4']);
+    let mut passing = join(&handle, Filter::matching(even));
+    let mut panicking = join(
+        &handle,
+        Filter::matching(|event| {
+            assert_ne!(event.data(), "b3");
+            true
+        }),
+    );
+    tell.send(wire("a5")).unwrap();
+    tell.send(wire("a6")).unwrap();
+    tell.send(wire("a8 2")).unwrap();
+    assert_eq!(take(&mut passing, "a8 2").await, "a2 b4 a8 2");
+    assert_eq!(take(&mut panicking, "a2").await, "a1 a2");
+    assert!(within(panicking.recv()).await.is_none());
+    assert!(within(panicking.recv()).await.is_none());
+    let error = panicking.close_reason().unwrap().into_result().unwrap_err();
+    assert_eq!(error.kind(), sseclient::ErrorKind::FilterPanicked);
+    assert!(handle.state().is_open());
+    handle.shutdown().await;
+}
+
+#[test]
+fn what_is_retained_cannot_be_chosen_by_a_predicate() {
+    let error = Client::new().stream("http://127.0.0.1/").retain(Filter::matching(|_| true), 1).build().unwrap_err();
+    assert_eq!(error.kind(), sseclient::ErrorKind::InvalidConfig);
+}

@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["connector", "error", "keepalive", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
-    ("hub", &["delivery", "event", "filter", "overflow", "retain", "state"]),
+    ("hub", &["delivery", "error", "event", "filter", "overflow", "retain", "state"]),
     // The actor: where transport, wire format and hub meet.
     (
         "connection",
@@ -102,6 +102,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("client", &["builder", "error", "filter", "subscription", "tls_version", "transport"]),
     ("network", &["client", "connector", "error", "keepalive", "transport"]), // more of the client's builder
+    // By waiting.
+    (
+        "blocking",
+        &["builder", "client", "delivery", "error", "event", "filter", "handle", "monitor", "state", "subscription"],
+    ),
     ("event_stream", &["delivery", "error", "transport", "wire"]),
 ];
 

@@ -188,17 +188,17 @@ impl Shared {
         });
     }
 
-    /// Spawns the task, the first time. Panics outside a runtime, before anything has changed.
+    /// Spawns the task, the first time; whether this was it. Panics outside a runtime, before anything has changed.
     #[track_caller]
-    pub(crate) fn connect(self: &Arc<Self>) {
+    pub(crate) fn connect(self: &Arc<Self>) -> bool {
         let runtime = tokio::runtime::Handle::current();
         // Locked until the task is in its place: who shuts down meanwhile has to find it there.
-        let mut launch = lock(&self.launch);
-        if let Some(launch) = launch.take() {
-            let task = runtime.spawn(actor::run(Arc::clone(self), launch));
-            // There is one launch, so nothing is here yet.
-            let _ = self.task.set(AsyncMutex::new(Some(task)));
-        }
+        let mut slot = lock(&self.launch);
+        let Some(launch) = slot.take() else { return false };
+        let task = runtime.spawn(actor::run(Arc::clone(self), launch));
+        // There is one launch, so nothing is here yet.
+        let _ = self.task.set(AsyncMutex::new(Some(task)));
+        true
     }
 
     /// Signals the task to stop, or closes at once if there never was one.

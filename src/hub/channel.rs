@@ -81,15 +81,22 @@ impl<K> Channel<Event, K> {
     /// Publishes an event, and notes it for those who have to acknowledge it. Whether there is room for another.
     #[inline]
     pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) -> bool {
+        let has_room = self.reserve(&event);
+        self.enter_noted(ledger, event);
+        has_room
+    }
+
+    /// The same, of an event for which there is room.
+    #[inline]
+    pub(super) fn enter_noted(&mut self, ledger: Option<&Ledger>, event: Event) {
         if self.acknowledging {
             self.note(ledger, &event);
         }
-        let has_room = self.publish(event);
+        self.enter(event);
         if self.acknowledging {
             // What the ledger knows of, is in the queue.
             self.flush();
         }
-        has_room
     }
 
     #[cold]
@@ -103,6 +110,10 @@ impl<K> Channel<Event, K> {
 impl<T: Clone + Weigh, K> Channel<T, K> {
     pub(super) fn key(&self) -> &K {
         &self.key
+    }
+
+    pub(super) fn key_mut(&mut self) -> &mut K {
+        &mut self.key
     }
 
     pub(super) fn reader(&mut self, gate: &Arc<Gate>, finish: &Arc<Finish>, account: Option<u64>) -> Reader<T> {
@@ -121,12 +132,24 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
     /// Whether there is room for another.
     #[inline]
     pub(super) fn publish(&mut self, item: T) -> bool {
+        let has_room = self.reserve(&item);
+        self.enter(item);
+        has_room
+    }
+
+    /// Keeps room for an item. Whether there is room for another.
+    #[inline]
+    pub(super) fn reserve(&mut self, item: &T) -> bool {
         self.room.items = self.room.items.saturating_sub(1);
         self.room.bytes = self.room.bytes.saturating_sub(item.weight());
+        self.room.items > 0 && self.room.bytes > 0
+    }
+
+    #[inline]
+    fn enter(&mut self, item: T) {
         self.batch.push(item);
         self.published += 1;
         self.news = true;
-        self.room.items > 0 && self.room.bytes > 0
     }
 
     /// How many items may be published; and whether somebody may be overrun who moves.

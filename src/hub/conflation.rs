@@ -5,18 +5,19 @@ use std::task::Waker;
 
 use crate::delivery::Gap;
 use crate::event::Event;
-use crate::filter::Filter;
+use crate::filter::Predicate;
 
 use super::cursor::Cursor;
 use super::finish::Finish;
-use super::latest::{Latest, LatestReader, Sent};
+use super::latest::{Latest, LatestReader, Removed};
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::sift::{Failure, Key, Sent, judge};
 
 /// A channel with one reader: what is newest differs by what a reader has taken.
 #[derive(Debug)]
 pub(super) struct Conflation {
-    filter: Filter,
+    key: Key,
     queue: Arc<Latest>,
     cursor: Arc<Cursor>,
     /// Its number in the ledger.
@@ -31,19 +32,43 @@ pub(super) struct Batch {
     queue: Arc<Latest>,
     account: Option<u64>,
     sent: Vec<Sent>,
+    /// What each event has to pass first.
+    judge: Option<(Predicate, Failure)>,
 }
 
 impl Batch {
-    pub(super) fn enter(self, ledger: Option<&Ledger>, wakers: &mut Vec<Waker>) {
-        self.queue.enter(self.sent, ledger.zip(self.account), wakers);
+    pub(super) fn enter(mut self, ledger: Option<&Ledger>, wakers: &mut Vec<Waker>) {
+        let judged = self.judge();
+        let panicked = !judged.lost.is_empty();
+        self.queue.enter(self.sent, judged, ledger.zip(self.account), wakers);
+        if panicked {
+            self.queue.close(wakers);
+        }
+    }
+
+    /// Leaves what passes, and says what does not: turned down, or not to come any more after a panic.
+    fn judge(&mut self) -> Removed {
+        let mut removed = Removed::default();
+        let Some((predicate, failure)) = &self.judge else { return removed };
+        self.sent.retain(|sent| {
+            let Sent::Event(event) = sent else { return removed.lost.is_empty() };
+            let passes = if removed.lost.is_empty() { judge(predicate, event, failure) } else { None };
+            match passes {
+                Some(false) => removed.replaced.push(event.position()),
+                None => removed.lost.push(event.position()),
+                Some(true) => {}
+            }
+            passes == Some(true)
+        });
+        removed
     }
 }
 
 impl Conflation {
-    pub(super) fn new(filter: Filter, limits: &Limits, account: Option<u64>) -> Self {
+    pub(super) fn new(key: Key, limits: &Limits, account: Option<u64>) -> Self {
         let cursor = Arc::new(Cursor::at(0));
         let queue = Latest::new(limits.clone(), Arc::clone(&cursor));
-        Self { filter, queue, cursor, account, batch: Vec::new(), published: 0 }
+        Self { key, queue, cursor, account, batch: Vec::new(), published: 0 }
     }
 
     pub(super) fn reader(&self, finish: &Arc<Finish>) -> LatestReader {
@@ -51,7 +76,8 @@ impl Conflation {
     }
 
     pub(super) fn matches(&self, event_type: &str) -> bool {
-        self.filter.matches(event_type)
+        // Nothing more comes after a predicate has panicked.
+        self.key.filter.matches(event_type) && !self.key.has_failed()
     }
 
     pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) {
@@ -67,8 +93,11 @@ impl Conflation {
     }
 
     pub(super) fn take_batch(&mut self) -> Option<Batch> {
-        let (queue, account) = (Arc::clone(&self.queue), self.account);
-        (!self.batch.is_empty()).then(|| Batch { queue, account, sent: std::mem::take(&mut self.batch) })
+        if self.batch.is_empty() {
+            return None;
+        }
+        let (queue, sent) = (Arc::clone(&self.queue), std::mem::take(&mut self.batch));
+        Some(Batch { queue, account: self.account, sent, judge: self.key.judge() })
     }
 
     pub(super) fn cursor(&self) -> Arc<Cursor> {

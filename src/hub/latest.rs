@@ -14,13 +14,7 @@ use super::finish::Finish;
 use super::ledger::Ledger;
 use super::limits::{Limits, Weigh as _};
 use super::reader::Taken;
-
-/// What is published to it, in order.
-#[derive(Debug)]
-pub(super) enum Sent {
-    Event(Event),
-    Gap(Gap),
-}
+use super::sift::Sent;
 
 /// Filled by the connection task, emptied by one reader.
 #[derive(Debug)]
@@ -49,11 +43,12 @@ struct Entry {
     event: Event,
 }
 
-/// What has left the queue without being taken, for the ledger.
+/// What has left the queue without being taken, or never came into it, for the ledger.
 #[derive(Debug, Default)]
-struct Removed {
-    replaced: Vec<u64>,
-    lost: Vec<u64>,
+pub(super) struct Removed {
+    /// By something newer, or by a predicate.
+    pub(super) replaced: Vec<u64>,
+    pub(super) lost: Vec<u64>,
 }
 
 impl Latest {
@@ -65,16 +60,26 @@ impl Latest {
         LatestReader { queue: Arc::clone(self), finish: Arc::clone(finish) }
     }
 
-    /// Takes in what was published, without any lock: keys are users' code. `account`: where it has to be acknowledged.
-    pub(super) fn enter(&self, batch: Vec<Sent>, account: Option<(&Ledger, u64)>, wakers: &mut Vec<Waker>) {
+    /// Takes in what was published, without any lock: keys are users' code. `removed`: what has not passed.
+    /// `account`: where it has to be acknowledged.
+    pub(super) fn enter(
+        &self,
+        batch: Vec<Sent>,
+        mut removed: Removed,
+        account: Option<(&Ledger, u64)>,
+        wakers: &mut Vec<Waker>,
+    ) {
         let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
-        let mut removed = Removed::default();
+        // Nobody is told of these.
+        let mut skipped = removed.replaced.len() + removed.lost.len();
         let mut queue = self.lock();
         for (key, sent) in keyed {
             match sent {
                 Sent::Gap(gap) => queue.gap(gap),
                 Sent::Event(event) => {
-                    removed.replaced.extend(queue.enter(key, event));
+                    let replaced = queue.enter(key, event);
+                    skipped += usize::from(replaced.is_some());
+                    removed.replaced.extend(replaced);
                     queue.shorten(&self.limits, &mut removed.lost);
                 }
             }
@@ -82,7 +87,7 @@ impl Latest {
         wakers.extend(queue.waker.take());
         drop(queue);
         // Who was dropped is counted as skipped when its reader is told of it.
-        self.cursor.skipped(removed.replaced.len() as u64);
+        self.cursor.skipped(skipped as u64);
         if let Some((ledger, account)) = account {
             ledger.removed(account, &removed.replaced, &removed.lost);
         }

@@ -213,6 +213,16 @@ impl Ledger {
         self.tell();
     }
 
+    /// An event that was to go to this account, which never gets it: nobody can acknowledge it.
+    pub(super) fn refused(&self, account: u64, event: &Event) {
+        self.published([account].into_iter(), event);
+        let mut book = self.lock();
+        if let Some(entry) = book.entry(account) {
+            let newest = entry.queued.pop_back();
+            entry.beyond = entry.beyond.or(newest);
+        }
+    }
+
     /// The program goes back to `id`: what came up to `position` is no concern any more.
     pub(super) fn restart(&self, position: u64, id: &str) {
         let mut book = self.lock();

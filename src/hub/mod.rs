@@ -19,8 +19,10 @@ mod pace;
 mod reader;
 mod retained;
 mod ring;
+mod routes;
 mod runs;
 mod seats;
+mod sift;
 mod source;
 mod sync;
 mod tally;
@@ -28,7 +30,7 @@ mod tally;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
@@ -53,6 +55,9 @@ pub(crate) use self::pace::Pace;
 use self::pace::Room;
 pub(crate) use self::reader::{Reader, Taken};
 use self::retained::Retention;
+use self::routes::{Routes, Touched};
+pub(crate) use self::sift::Failure;
+use self::sift::{Batch, Key, Outcome};
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
 
@@ -68,11 +73,15 @@ pub(crate) struct Hub {
     /// Made with the first subscription that acknowledges.
     ledger: OnceLock<Arc<Ledger>>,
     signal: Arc<Notify>,
+    /// Something waits for predicates, which are asked when no lock is held.
+    sifting: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Channels {
-    events: Vec<Channel<Event, Filter>>,
+    events: Vec<Channel<Event, Key>>,
+    routes: Routes,
+    touched: Touched,
     transcript: Vec<Channel<TranscriptItem, ()>>,
     latest: Vec<Conflation>,
     retention: Retention,
@@ -86,8 +95,10 @@ struct Channels {
 }
 
 impl Channels {
-    /// After channels came. A closed hub keeps none: their readers end at once.
+    /// After channels came or went. A closed hub keeps none: their readers end at once.
     fn settle(&mut self) {
+        self.routes.outdate();
+        self.touched.touch_any();
         if self.closed {
             let mut nobody = Vec::new();
             // Made just now: nobody waits there to be woken.
@@ -125,8 +136,10 @@ impl Channels {
 pub(crate) struct Subscribed {
     pub(crate) source: Source,
     pub(crate) account: Option<Account>,
-    /// What was kept, to be taken first.
-    pub(crate) replay: VecDeque<Delivery>,
+    /// Where the reason is, if it ends before the stream does; `None` if it cannot.
+    pub(crate) failure: Option<Failure>,
+    /// What was kept, to be taken first; `None` where it ends.
+    pub(crate) replay: VecDeque<Option<Delivery>>,
 }
 
 /// The position before a stream's first event. Each stream of the process has a range of its own, so that an
@@ -141,8 +154,14 @@ impl Hub {
     /// `signal` wakes the task when something has been acknowledged.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
         let channels = Channels { position: before_all(), ..Channels::default() };
-        let (gate, finish) = (Arc::default(), Arc::default());
-        Self { channels: Mutex::new(channels), gate, finish, ledger: OnceLock::new(), signal }
+        Self {
+            channels: Mutex::new(channels),
+            gate: Arc::default(),
+            finish: Arc::default(),
+            ledger: OnceLock::new(),
+            signal,
+            sifting: AtomicBool::new(false),
+        }
     }
 
     /// Keeps what these rules say for who comes late.
@@ -153,34 +172,44 @@ impl Hub {
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
     /// `acknowledging`: what it takes is open until it is acknowledged.
     pub(crate) fn subscribe(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
-        self.seat(&mut self.lock(), filter, limits, acknowledging)
+        // On a closed hub the channel goes at once, under the lock, and what it drops must not be a user's last
+        // predicate.
+        let kept = filter.clone();
+        let subscribed = self.seat(&mut self.lock(), filter, limits, acknowledging);
+        drop(kept);
+        subscribed
     }
 
     /// The same, and what was kept comes first.
     pub(crate) fn subscribe_late(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
-        let mut channels = self.lock();
-        // Under one lock: nothing comes in between.
-        let replay = channels.retention.replay(&filter);
-        Subscribed { replay, ..self.seat(&mut channels, filter, limits, acknowledging) }
+        let kept = filter.clone();
+        let (replay, subscribed) = {
+            // Under one lock: nothing comes in between.
+            let mut channels = self.lock();
+            (channels.retention.replay(&filter), self.seat(&mut channels, filter, limits, acknowledging))
+        };
+        Subscribed { replay: sift::replay(replay, &kept, subscribed.failure.as_ref()), ..subscribed }
     }
 
     fn seat(&self, channels: &mut Channels, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
         let account = acknowledging.then(|| self.ledger().open(limits.capacity, limits.conflates()));
         let number = account.as_ref().map(Account::number);
+        let key = Key::new(filter, number);
+        let failure = key.failure();
         let source = if limits.conflates() {
-            let conflation = Conflation::new(filter, limits, number);
+            let conflation = Conflation::new(key, limits, number);
             let reader = conflation.reader(&self.finish);
             channels.latest.push(conflation);
             Source::Latest(reader)
         } else {
-            let channel = Channel::find_or_add(&mut channels.events, filter, limits, 0, &self.gate);
+            let channel = Channel::find_or_add(&mut channels.events, key, limits, 0, &self.gate);
             let reader = channel.reader(&self.gate, &self.finish, number);
             let (room, _) = channel.survey();
             channels.room = channels.room.min(room);
             Source::Shared(reader)
         };
         channels.settle();
-        Subscribed { source, account, replay: VecDeque::new() }
+        Subscribed { source, account, failure, replay: VecDeque::new() }
     }
 
     /// Whether anything has been acknowledged since this was last asked.
@@ -226,11 +255,12 @@ impl Hub {
 
     /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake).
     pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger) }
+        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), sifting: &self.sifting }
     }
 
     /// Wakes the readers of what was published since the last call, once for all of it.
     pub(crate) fn wake(&self) {
+        self.sift();
         // Collected first, and called in one go: a waker may drop a task that holds a subscription, and a state an
         // error of the user's; either may come back here.
         let mut wakers: Vec<Waker> = Vec::new();
@@ -239,15 +269,50 @@ impl Hub {
         let mut batches = Vec::new();
         {
             let mut channels = self.lock();
-            let Channels { events, transcript, latest, retention, .. } = &mut *channels;
+            let Channels { events, touched, transcript, latest, retention, .. } = &mut *channels;
             overrun.push(retention.take_dropped());
             batches.extend(latest.iter_mut().filter_map(Conflation::take_batch));
-            overrun.extend(events.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
+            touched.visit(events, true, |_, channel| overrun.extend(channel.settle(&mut wakers)));
             dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
         }
         let ledger = self.ledger.get().map(|ledger| &**ledger);
         batches.into_iter().for_each(|batch| batch.enter(ledger, &mut wakers));
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Publishes what waits for predicates, if they let it pass.
+    fn sift(&self) {
+        if !self.sifting.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut batches = Vec::new();
+        {
+            let Channels { events, touched, .. } = &mut *self.lock();
+            touched.visit(events, false, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
+        }
+        batches.iter_mut().for_each(Batch::judge);
+        let panicked = self.receive(&mut batches);
+        let mut wakers = Vec::new();
+        panicked.into_iter().for_each(|channel| channel.close(&mut wakers));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
+    fn receive(&self, batches: &mut [Batch]) -> Vec<Channel<Event, Key>> {
+        let ledger = self.ledger.get().map(|ledger| &**ledger);
+        let mut panicked = Vec::new();
+        let mut channels = self.lock();
+        for batch in batches {
+            let Some(index) = batch.find(channels.events.iter().map(Channel::key)) else { continue };
+            if !channels.events[index].receive(ledger, batch) {
+                let channel = channels.events.remove(index);
+                channels.ended.retain(|cursor| !cursor.is_gone());
+                channels.ended.extend(channel.cursors());
+                panicked.push(channel);
+                channels.settle();
+            }
+        }
+        panicked
     }
 
     /// Tells transcripts of a change of state.
@@ -258,6 +323,9 @@ impl Hub {
 
     /// Nothing comes any more: readers end after what is queued.
     pub(crate) fn close(&self) {
+        if !std::thread::panicking() {
+            self.sift();
+        }
         let (events, transcript, latest) = {
             let mut channels = self.lock();
             channels.closed = true;
@@ -288,6 +356,7 @@ impl Hub {
         let events = Channel::take_unused(&mut channels.events);
         let transcripts = Channel::take_unused(&mut channels.transcript);
         let latest = Conflation::take_unused(&mut channels.latest);
+        channels.settle();
         drop(channels);
         // Now that no lock is held: see `wake`.
         drop((events, transcripts, latest));
@@ -337,6 +406,7 @@ impl Hub {
 pub(crate) struct Publisher<'a> {
     channels: MutexGuard<'a, Channels>,
     ledger: Option<&'a Ledger>,
+    sifting: &'a AtomicBool,
 }
 
 impl Publisher<'_> {
@@ -349,17 +419,25 @@ impl Publisher<'_> {
 
     /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
-        let Channels { events, transcript, latest, retention, position, room, .. } = &mut *self.channels;
+        let Channels { events, routes, touched, transcript, latest, retention, position, room, .. } =
+            &mut *self.channels;
         *position += 1;
         *room = room.saturating_sub(1);
         if let ([only], [], [], true) = (&mut events[..], &transcript[..], &latest[..], retention.is_empty()) {
             // The usual case: the event goes where it stays, without a stop on the way.
-            if only.key().matches(event_type) && !only.publish_noted(self.ledger, build(*position)) {
-                *room = 0;
+            if only.key().filter.matches(event_type) {
+                let sent = only.send(self.ledger, build(*position));
+                if !sent.has_room {
+                    *room = 0;
+                }
+                if sent.waits {
+                    self.sifting.store(true, Ordering::Relaxed);
+                }
             }
             return;
         }
-        let mut matching = events.iter_mut().filter(|channel| channel.key().matches(event_type));
+        routes.refresh(events.iter().map(|channel| &channel.key().filter));
+        let mut matching = routes.to(event_type);
         let first = matching.next();
         let mut conflations = latest.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
         let retains = retention.wants(event_type);
@@ -371,18 +449,25 @@ impl Publisher<'_> {
             retention.event(&event);
         }
         conflations.for_each(|conflation| conflation.publish_noted(self.ledger, event.clone()));
-        let mut has_room = true;
-        for channel in matching {
-            has_room &= channel.publish_noted(self.ledger, event.clone());
-        }
+        let mut all = Outcome { has_room: true, waits: false };
+        let mut send = |index: usize, event| {
+            let Some(channel) = events.get_mut(index) else { return };
+            touched.touch(index);
+            all.and(channel.send(self.ledger, event));
+        };
+        matching.for_each(|index| send(index, event.clone()));
+        let mut transcribed = true;
         for channel in transcript {
-            has_room &= channel.publish(TranscriptItem::Event(event.clone()));
+            transcribed &= channel.publish(TranscriptItem::Event(event.clone()));
         }
-        if let Some(channel) = first {
-            has_room &= channel.publish_noted(self.ledger, event);
+        if let Some(index) = first {
+            send(index, event);
         }
-        if !has_room {
+        if !(all.has_room && transcribed) {
             *room = 0;
+        }
+        if all.waits {
+            self.sifting.store(true, Ordering::Relaxed);
         }
     }
 
@@ -392,11 +477,13 @@ impl Publisher<'_> {
 
     /// Publishes a gap where an event of this type would have been; to everybody, if the type is unknown.
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
-        let Channels { events, latest, retention, .. } = &mut *self.channels;
+        let Channels { events, touched, latest, retention, .. } = &mut *self.channels;
         retention.gap(gap);
+        touched.touch_any();
         for channel in events {
-            if event_type.is_none_or(|event_type| channel.key().matches(event_type)) {
-                channel.publish_gap(gap.clone());
+            let matches = event_type.is_none_or(|event_type| channel.key().filter.matches(event_type));
+            if matches && channel.send_gap(gap.clone()) {
+                self.sifting.store(true, Ordering::Relaxed);
             }
         }
         for conflation in latest {

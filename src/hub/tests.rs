@@ -14,18 +14,18 @@ use super::*;
 use crate::overflow::Overflow;
 
 /// What loses its oldest.
-fn sixteen() -> Limits {
+pub(super) fn sixteen() -> Limits {
     Limits::of(16, Overflow::DropOldest)
 }
 
-fn publish(hub: &Hub, events: usize) {
+pub(super) fn publish(hub: &Hub, events: usize) {
     for _ in 0..events {
         hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
     }
     hub.wake();
 }
 
-fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
+pub(super) fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
     let Subscribed { source, account, .. } = subscribed;
     let context = Context::from_waker(Waker::noop());
     source.poll_take(&context, account.as_ref(), || {})

@@ -50,7 +50,7 @@ fn holding(subscribed: Subscribed) -> Waker {
 }
 
 fn poll(subscribed: &mut Subscribed, waker: Waker) {
-    let Subscribed { source, account } = subscribed;
+    let Subscribed { source, account, .. } = subscribed;
     assert!(source.poll_take(&Context::from_waker(&waker), account.as_ref(), || {}).is_pending());
 }
 

@@ -1,0 +1,209 @@
+//! [`Routes`]: which channels an event goes to, by its type; and [`Touched`]: which of them have something new.
+//!
+//! A thousand subscriptions to a thousand types cost an event what one costs: it is looked up, nobody is asked. Keys are
+//! types that the program has named, never those that a server invents.
+
+use std::collections::HashMap;
+
+use crate::filter::Filter;
+
+/// By the channels' indexes, as of the last [`refresh`](Self::refresh).
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// For each type that is named, the channels whose filters name it.
+    named: HashMap<Box<str>, Vec<usize>>,
+    /// A longer type is none of these: it need not even be hashed.
+    longest: usize,
+    /// The channels that have to be asked: those of all types, and of prefixes. Without predicates, which are users' and
+    /// dropped with their channel only.
+    asked: Vec<(usize, Filter)>,
+    outdated: bool,
+}
+
+impl Routes {
+    /// Channels came or went. What that means is worked out when the next event comes: often more come or go before.
+    pub(super) fn outdate(&mut self) {
+        self.outdated = true;
+    }
+
+    /// To be called before [`to`](Self::to), with the filters of the channels in their order.
+    #[inline]
+    pub(super) fn refresh<'a>(&mut self, filters: impl Iterator<Item = &'a Filter>) {
+        if self.outdated {
+            self.rebuild(filters);
+        }
+    }
+
+    #[cold]
+    fn rebuild<'a>(&mut self, filters: impl Iterator<Item = &'a Filter>) {
+        *self = Self::default();
+        for (index, filter) in filters.enumerate() {
+            match filter.names() {
+                None => self.asked.push((index, filter.without_predicate())),
+                Some(names) => names.iter().for_each(|name| self.add(name, index)),
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, index: usize) {
+        self.longest = self.longest.max(name.len());
+        match self.named.get_mut(name) {
+            Some(indexes) => indexes.push(index),
+            None => drop(self.named.insert(name.into(), vec![index])),
+        }
+    }
+
+    /// The channels for events of this type, each once.
+    #[inline]
+    pub(super) fn to(&self, event_type: &str) -> impl Iterator<Item = usize> {
+        let named = if event_type.len() <= self.longest { self.named.get(event_type) } else { None };
+        let asked = self.asked.iter().filter(move |(_, filter)| filter.matches(event_type)).map(|(index, _)| *index);
+        named.into_iter().flatten().copied().chain(asked)
+    }
+}
+
+/// Up to so many channels it is cheaper to look at each than to remember which.
+const FEW: usize = 16;
+
+/// The channels that something was published to since somebody last asked.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    indexes: Vec<usize>,
+    is_touched: Vec<bool>,
+    /// Indexes have changed meanwhile: it may be any of them.
+    any: bool,
+}
+
+impl Touched {
+    pub(super) fn touch(&mut self, index: usize) {
+        if self.is_touched.len() <= index {
+            self.is_touched.resize(index + 1, false);
+        }
+        if !std::mem::replace(&mut self.is_touched[index], true) {
+            self.indexes.push(index);
+        }
+    }
+
+    /// Channels came or went, or it is not known which were touched.
+    pub(super) fn touch_any(&mut self) {
+        self.any = true;
+    }
+
+    /// Looks at each channel that was touched, and perhaps at others. `forget`: this is the last look.
+    pub(super) fn visit<C>(&mut self, channels: &mut [C], forget: bool, mut look: impl FnMut(usize, &mut C)) {
+        if self.any || channels.len() <= FEW {
+            channels.iter_mut().enumerate().for_each(|(index, channel)| look(index, channel));
+        } else {
+            for &index in &self.indexes {
+                channels.get_mut(index).into_iter().for_each(|channel| look(index, channel));
+            }
+        }
+        if forget {
+            self.any = false;
+            self.indexes.drain(..).for_each(|index| self.is_touched[index] = false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::event::Event;
+    use crate::hub::tests::take;
+    use crate::hub::{Hub, Limits};
+    use crate::overflow::Overflow;
+
+    fn routed(filters: &[Filter]) -> Routes {
+        let mut routes = Routes::default();
+        routes.outdate();
+        routes.refresh(filters.iter());
+        routes
+    }
+
+    #[test]
+    fn an_event_goes_to_the_channels_whose_filters_match_its_type_whatever_the_filters_are() {
+        let types = ["", "a", "ab", "abc", "b", "ba", "message", "a.b", "much longer than any other"];
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut some = |from: &[&str]| -> Vec<String> {
+            let count = random.usize(0..4);
+            (0..count).map(|_| from[random.usize(0..from.len())].to_owned()).collect()
+        };
+        for _case in 0..500 {
+            let filters: Vec<Filter> = (0..20)
+                .map(|index| match index % 5 {
+                    0 => Filter::prefixes(some(&types[..6])),
+                    1 if index == 1 => Filter::all(),
+                    2 => Filter::from(some(&types)).and(|_| true),
+                    _ => Filter::from(some(&types)),
+                })
+                .collect();
+            let routes = routed(&filters);
+            for event_type in types {
+                let mut to: Vec<usize> = routes.to(event_type).collect();
+                to.sort_unstable();
+                let expected: Vec<usize> = (0..20).filter(|&index| filters[index].matches(event_type)).collect();
+                assert_eq!(to, expected, "{event_type:?} of {filters:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_touched_is_looked_at_once_and_everything_if_indexes_have_changed() {
+        let mut channels = vec![0; 40];
+        let mut touched = Touched::default();
+        [7, 3, 7, 39].into_iter().for_each(|index| touched.touch(index));
+        touched.visit(&mut channels, false, |_, looks| *looks += 1);
+        touched.visit(&mut channels, true, |_, looks| *looks += 1);
+        assert_eq!((channels[3], channels[7], channels[39], channels.iter().sum::<i32>()), (2, 2, 2, 6));
+        touched.touch(39);
+        touched.touch_any();
+        channels.truncate(20);
+        touched.visit(&mut channels, true, |_, looks| *looks += 1);
+        assert!(channels.iter().all(|looks| *looks > 0));
+        touched.visit(&mut channels, true, |_, _| panic!("nothing is new"));
+    }
+
+    /// How long it takes to publish an event, in nanoseconds; its reader takes it at once, which does not count.
+    fn cost(channels: usize, at_once: usize, event_type: impl Fn(usize) -> usize) -> f64 {
+        const EVENTS: usize = 2_000_000;
+        let many = Limits::of(256, Overflow::DropOldest);
+        let hub = Hub::new(Arc::default());
+        let names: Vec<String> = (0..=channels).map(|number| format!("type.{number}")).collect();
+        let mut all: Vec<_> =
+            names[..channels].iter().map(|name| hub.subscribe(name.as_str().into(), &many, false)).collect();
+        let event = Event::builder().data("x".repeat(100)).build().unwrap();
+        let mut spent = Duration::ZERO;
+        for turn in 0..EVENTS / at_once {
+            let types = (turn * at_once..).take(at_once).map(&event_type);
+            let begun = Instant::now();
+            let mut publisher = hub.publisher();
+            types.clone().for_each(|number| publisher.event(&names[number], |_| event.clone()));
+            drop(publisher);
+            hub.wake();
+            spent += begun.elapsed();
+            types.filter(|number| *number < channels).for_each(|number| drop(take(&mut all[number])));
+        }
+        spent.as_nanos() as f64 / EVENTS as f64
+    }
+
+    /// `cargo test --release --lib -- --ignored --nocapture routes`
+    #[test]
+    #[ignore = "prints how long things take"]
+    #[expect(clippy::print_stdout, reason = "what it is for")]
+    fn what_an_event_costs_by_the_number_of_types_that_are_asked_for() {
+        for at_once in [64, 1] {
+            for channels in [1, 10, 100, 1000] {
+                let in_turn = cost(channels, at_once, |number| number % channels);
+                let one = cost(channels, at_once, |_| channels / 2);
+                let unknown = cost(channels, at_once, |_| channels);
+                println!(
+                    "{at_once} at once, {channels} types: {in_turn:.1} ns, each in turn; {one:.1} ns, all of one; \
+                     {unknown:.1} ns, all of another"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! [`Sift`]: a predicate before a channel. Predicates are users' code and never called under a lock, so what is published
+//! waits here, in order, until the turn is over.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use crate::delivery::{Delivery, Gap};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::filter::{Filter, Predicate};
+
+use super::channel::Channel;
+use super::ledger::Ledger;
+
+/// Why a subscription ended by itself, once it has; for whoever holds it.
+pub(crate) type Failure = Arc<OnceLock<Error>>;
+
+/// What a channel is for: those with the same key are one.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) filter: Filter,
+    sift: Option<Sift>,
+}
+
+impl Key {
+    /// `account`: the number in the ledger of the one subscription that this is for, if there is a predicate.
+    pub(super) fn new(filter: Filter, account: Option<u64>) -> Self {
+        let sift = filter.predicate().map(|_| Sift { waiting: Vec::new(), account, failure: Failure::default() });
+        Self { filter, sift }
+    }
+
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.sift.as_ref().map(|sift| Arc::clone(&sift.failure))
+    }
+
+    /// What waits, to be judged without a lock. `index`: the channel's.
+    pub(super) fn take_batch(&mut self, index: usize) -> Option<Batch> {
+        let predicate = self.filter.predicate()?;
+        let sift = self.sift.as_mut().filter(|sift| !sift.waiting.is_empty())?;
+        let sent = std::mem::take(&mut sift.waiting);
+        Some(Batch { index, predicate: predicate.clone(), failure: Arc::clone(&sift.failure), sent, refused: None })
+    }
+
+    /// What an event is asked before a queue of its own.
+    pub(super) fn judge(&self) -> Option<(Predicate, Failure)> {
+        Some((self.filter.predicate()?.clone(), self.failure()?))
+    }
+
+    /// Whether the predicate has panicked.
+    pub(super) fn has_failed(&self) -> bool {
+        self.sift.as_ref().is_some_and(|sift| sift.failure.get().is_some())
+    }
+
+    fn is_of(&self, batch: &Batch) -> bool {
+        self.sift.as_ref().is_some_and(|sift| Arc::ptr_eq(&sift.failure, &batch.failure))
+    }
+}
+
+/// What has a predicate has a channel of its own: one that panics harms nobody else.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.sift.is_none() && other.sift.is_none() && self.filter == other.filter
+    }
+}
+
+#[derive(Debug)]
+struct Sift {
+    /// No more than a turn's events.
+    waiting: Vec<Sent>,
+    account: Option<u64>,
+    failure: Failure,
+}
+
+/// What was published, in order.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Event(Event),
+    Gap(Gap),
+}
+
+impl Channel<Event, Key> {
+    /// Publishes an event whose type matches.
+    #[inline]
+    pub(super) fn send(&mut self, ledger: Option<&Ledger>, event: Event) -> Outcome {
+        if self.key().sift.is_none() {
+            return Outcome { has_room: self.publish_noted(ledger, event), waits: false };
+        }
+        // It may pass.
+        let has_room = self.reserve(&event);
+        if let Some(sift) = &mut self.key_mut().sift {
+            sift.waiting.push(Sent::Event(event));
+        }
+        Outcome { has_room, waits: true }
+    }
+
+    /// The same for a gap.
+    pub(super) fn send_gap(&mut self, gap: Gap) -> bool {
+        match &mut self.key_mut().sift {
+            None => {
+                self.publish_gap(gap);
+                false
+            }
+            Some(sift) => {
+                sift.waiting.push(Sent::Gap(gap));
+                true
+            }
+        }
+    }
+
+    /// Publishes what has passed of a batch from here. False if the predicate has panicked: nothing more comes then.
+    pub(super) fn receive(&mut self, ledger: Option<&Ledger>, batch: &mut Batch) -> bool {
+        for sent in batch.sent.drain(..) {
+            match sent {
+                Sent::Event(event) => self.enter_noted(ledger, event),
+                Sent::Gap(gap) => self.publish_gap(gap),
+            }
+        }
+        let Some(event) = &batch.refused else { return true };
+        let account = self.key().sift.as_ref().and_then(|sift| sift.account);
+        if let (Some(ledger), Some(account)) = (ledger, account) {
+            ledger.refused(account, event);
+        }
+        false
+    }
+}
+
+/// What became of an event at one channel, or at several.
+pub(super) struct Outcome {
+    /// There is room for another.
+    pub(super) has_room: bool,
+    /// It waits to be judged.
+    pub(super) waits: bool,
+}
+
+impl Outcome {
+    pub(super) fn and(&mut self, other: Self) {
+        self.has_room &= other.has_room;
+        self.waits |= other.waits;
+    }
+}
+
+/// Of what was kept, what passes. Where a predicate panics it ends, and so does the subscription.
+pub(super) fn replay(
+    kept: VecDeque<Delivery>,
+    filter: &Filter,
+    failure: Option<&Failure>,
+) -> VecDeque<Option<Delivery>> {
+    let Some((predicate, failure)) = filter.predicate().zip(failure) else {
+        return kept.into_iter().map(Some).collect();
+    };
+    let mut passed = VecDeque::new();
+    for delivery in kept {
+        let passes = match &delivery {
+            Delivery::Gap(_) => true,
+            Delivery::Event(event) => match judge(predicate, event, failure) {
+                Some(passes) => passes,
+                None => {
+                    passed.push_back(None);
+                    break;
+                }
+            },
+        };
+        if passes {
+            passed.push_back(Some(delivery));
+        }
+    }
+    passed
+}
+
+/// Whether an event passes. `None` if the predicate has panicked, which is recorded. No lock may be held.
+pub(super) fn judge(predicate: &Predicate, event: &Event, failure: &Failure) -> Option<bool> {
+    // Whatever it may have left half done is its own, and is not used again.
+    let judged = catch_unwind(AssertUnwindSafe(|| predicate.holds(event)));
+    // Before the queue ends: whoever sees that can ask why.
+    judged.inspect_err(|panic| drop(failure.set(reason(&**panic)))).ok()
+}
+
+/// What waited at one channel.
+pub(super) struct Batch {
+    /// Where the channel was when the batch was taken.
+    index: usize,
+    predicate: Predicate,
+    failure: Failure,
+    sent: Vec<Sent>,
+    /// The event over which the predicate has panicked.
+    refused: Option<Event>,
+}
+
+impl Batch {
+    /// Where the channel is among those with these keys. Others may have come or gone meanwhile, and so may this one.
+    pub(super) fn find<'a>(&self, mut keys: impl ExactSizeIterator<Item = &'a Key> + Clone) -> Option<usize> {
+        let has_stayed = keys.clone().nth(self.index).is_some_and(|key| key.is_of(self));
+        if has_stayed { Some(self.index) } else { keys.position(|key| key.is_of(self)) }
+    }
+
+    /// Asks the predicate, in order. No lock may be held.
+    pub(super) fn judge(&mut self) {
+        for sent in std::mem::take(&mut self.sent) {
+            let Sent::Event(event) = sent else {
+                self.sent.push(sent);
+                continue;
+            };
+            match judge(&self.predicate, &event, &self.failure) {
+                Some(true) => self.sent.push(Sent::Event(event)),
+                Some(false) => {}
+                None => {
+                    self.refused = Some(event);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn reason(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let message = match text {
+        Some(text) => format!("the subscription's predicate panicked: {text}"),
+        None => "the subscription's predicate panicked".to_owned(),
+    };
+    Error::new(ErrorKind::FilterPanicked, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::tests::{publish, sixteen, take};
+    use crate::hub::{Hub, Subscribed, Taken};
+    use std::task::Poll;
+
+    fn taken(subscribed: &mut Subscribed) -> Option<Event> {
+        match take(subscribed) {
+            Poll::Ready(Taken::Item(event)) => Some(event),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_a_predicate_turns_down_need_not_be_acknowledged_and_that_over_which_it_panics_never_is() {
+        let hub = Hub::new(Arc::default());
+        let filter = Filter::matching(|event| {
+            assert_ne!(event.data(), "bad");
+            event.data() == "good"
+        });
+        let mut subscribed = hub.subscribe(filter, &sixteen(), true);
+        let _healthy = hub.subscribe(Filter::from("other"), &sixteen(), true);
+        let send = |data: &str| {
+            hub.publisher().event("message", |position| Event::builder().data(data).build().unwrap().at(position));
+            hub.wake();
+        };
+        ["no", "good", "no"].into_iter().for_each(send);
+        let good = taken(&mut subscribed).unwrap();
+        assert_eq!(hub.acknowledged(|| "3".into()), None);
+        assert!(subscribed.account.as_ref().unwrap().acknowledge(&good));
+        assert_eq!(hub.acknowledged(|| "3".into()).as_deref(), Some("3"));
+        ["bad", "good"].into_iter().for_each(send);
+        assert_eq!(subscribed.failure.as_ref().unwrap().get().unwrap().kind(), ErrorKind::FilterPanicked);
+        assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Closed)));
+        assert_eq!(hub.acknowledged(|| "5".into()), None, "the store is held");
+        assert!(hub.is_settled(), "and nobody waits for that to change");
+        subscribed.account.iter_mut().for_each(crate::hub::Account::retire);
+        drop(subscribed);
+        assert_eq!(hub.acknowledged(|| "5".into()).as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn what_waits_for_predicates_when_the_hub_closes_is_still_delivered() {
+        let hub = Hub::new(Arc::default());
+        let mut subscribed = hub.subscribe(Filter::matching(|_| true), &sixteen(), false);
+        hub.publisher().event("message", |_| Event::builder().build().unwrap());
+        hub.close();
+        assert!(taken(&mut subscribed).is_some());
+        assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Closed)));
+    }
+
+    #[test]
+    fn among_a_thousand_channels_each_gets_what_is_its_own_while_others_come_and_go() {
+        let hub = Hub::new(Arc::default());
+        let mut all: Vec<_> = (0..1000)
+            .map(|number| {
+                let named = Filter::from(format!("type.{number}"));
+                hub.subscribe(if number % 3 == 0 { named.and(|_| true) } else { named }, &sixteen(), false)
+            })
+            .collect();
+        let send = |number: usize| {
+            hub.publisher().event(&format!("type.{number}"), |position| Event::builder().build().unwrap().at(position));
+        };
+        for round in 0..20 {
+            (0..1000).step_by(7).for_each(send);
+            // In the middle of a turn.
+            drop(all.remove(round));
+            hub.prune();
+            let late = hub.subscribe(Filter::from("type.999").and(|_| true), &sixteen(), false);
+            send(999);
+            hub.wake();
+            for (index, subscribed) in all.iter_mut().enumerate() {
+                let number = removed_before(round, index);
+                let expected = usize::from(number % 7 == 0) + usize::from(number == 999);
+                let events = std::iter::from_fn(|| taken(subscribed)).count();
+                assert_eq!(events, expected, "type.{number} in round {round}");
+            }
+            drop(late);
+            hub.prune();
+        }
+        publish(&hub, 1);
+        assert!(all.iter_mut().all(|subscribed| taken(subscribed).is_none()));
+    }
+
+    /// The number of what is at `index` after rounds that each removed the one at its own number.
+    fn removed_before(round: usize, index: usize) -> usize {
+        let mut numbers: Vec<usize> = (0..1000).collect();
+        for removed in 0..=round {
+            numbers.remove(removed);
+        }
+        numbers[index]
+    }
+}
