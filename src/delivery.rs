@@ -19,6 +19,14 @@ pub enum Delivery<T = Event> {
 }
 
 impl<T> Delivery<T> {
+    /// The same of something else.
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Delivery<U> {
+        match self {
+            Self::Event(event) => Delivery::Event(map(event)),
+            Self::Gap(gap) => Delivery::Gap(gap),
+        }
+    }
+
     /// The event, if it is one.
     pub fn event(self) -> Option<T> {
         match self {

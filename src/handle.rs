@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use crate::change::{Apply, Change, Resume};
 use crate::config::QUEUE_BYTES;
 use crate::connection::Link;
+#[cfg(feature = "json")]
+use crate::decoded::Decoded;
 use crate::drain::{Drain, Drained, Draining};
 use crate::error::Error;
 #[cfg(doc)]
@@ -84,6 +86,48 @@ impl Handle {
         let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
         let subscribed = subscribe(&shared.hub, filter.into(), &limits, acknowledging);
         Subscription::new(subscribed, name, Arc::clone(&self.link))
+    }
+
+    /// The same as [`subscribe`](Self::subscribe), with the data of each event decoded as JSON when it is taken.
+    ///
+    /// An event that cannot be decoded is an item that says why, never the end. An **enum** is for several types of
+    /// event, in wire order: its variant is the event type ([`Event::json`](crate::Event::json) has the rules). Each
+    /// event is decoded once for each type `T`, in the task of whoever takes it first, however many subscriptions share
+    /// it; the others get the same value, and wait if it is being decoded just then. For other options:
+    /// [`subscribe_with`](Self::subscribe_with) and [`decode_as`](Subscription::decode_as).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn follow(handle: sseclient::Handle) {
+    /// use sseclient::Delivery;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(rename_all = "lowercase")]
+    /// enum Change {
+    ///     Put { key: String, value: f64 },
+    ///     Delete(String),
+    /// }
+    ///
+    /// let mut changes = handle.subscribe_as::<Change>(["put", "delete"]);
+    /// while let Some(delivery) = changes.recv().await {
+    ///     match delivery {
+    ///         Delivery::Event(change) => match change.value() {
+    ///             Ok(Change::Put { key, value }) => println!("{key} is {value}"),
+    ///             Ok(Change::Delete(key)) => println!("{key} is gone"),
+    ///             Err(error) => eprintln!("{error}: {}", change.event().data()),
+    ///         },
+    ///         Delivery::Gap(gap) => eprintln!("{gap}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[cfg(feature = "json")]
+    pub fn subscribe_as<T>(&self, filter: impl Into<Filter>) -> Subscription<Decoded<T>>
+    where
+        T: serde::de::DeserializeOwned + Send + Sync + 'static,
+    {
+        self.subscribe(filter).decode_as()
     }
 
     /// Everything that happens from now on, in order: for recorders.

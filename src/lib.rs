@@ -146,6 +146,8 @@ mod config;
 mod connection;
 mod connector;
 mod credentials;
+#[cfg(feature = "json")]
+mod decoded;
 mod delivery;
 mod drain;
 mod error;
@@ -156,6 +158,7 @@ mod file_store;
 mod filter;
 mod handle;
 mod hub;
+mod item;
 mod keepalive;
 mod monitor;
 mod network;
@@ -185,6 +188,8 @@ pub use crate::connector::Connector;
 #[cfg(feature = "tower-service-0-3")]
 pub use crate::connector::{ServiceConnector, ServiceIo};
 pub use crate::credentials::CredentialsReason;
+#[cfg(feature = "json")]
+pub use crate::decoded::Decoded;
 pub use crate::delivery::{Delivery, Gap, TranscriptItem};
 pub use crate::drain::{Drain, Drained, Draining};
 pub use crate::error::{Error, ErrorKind};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,10 +12,13 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use crate::connection::Link;
+#[cfg(feature = "json")]
+use crate::decoded::Decoded;
 use crate::delivery::{Delivery, Gap};
 use crate::event::Event;
 use crate::handle::Handle;
 use crate::hub::{Account, Failure, MOST_OPEN, Source, Subscribed, Taken};
+use crate::item::Item;
 use crate::state::CloseReason;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
@@ -32,7 +36,7 @@ use crate::state::CloseReason;
 ///
 /// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
 /// gone, the connection is closed.
-pub struct Subscription {
+pub struct Subscription<T = Event> {
     /// What was retained, to be taken first. `None` where its filter has panicked: then nothing follows.
     replay: VecDeque<Option<Delivery>>,
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
@@ -46,21 +50,44 @@ pub struct Subscription {
     held_back: Option<(u64, Delivery)>,
     missed: u64,
     seat: Seat,
+    item: PhantomData<fn() -> T>,
 }
 
 impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<Link>) -> Self {
         let Subscribed { source, account, failure, replay } = subscribed;
-        Self { replay, source, account, failure, name, held_back: None, missed: 0, seat: Seat::new(link) }
+        Self {
+            replay,
+            source,
+            account,
+            failure,
+            name,
+            held_back: None,
+            missed: 0,
+            seat: Seat::new(link),
+            item: PhantomData,
+        }
     }
 
+    /// The same, with each event decoded as JSON when it is taken: see [`Handle::subscribe_as`].
+    #[cfg(feature = "json")]
+    pub fn decode_as<T>(self) -> Subscription<Decoded<T>>
+    where
+        T: serde::de::DeserializeOwned + Send + Sync + 'static,
+    {
+        let Self { replay, source, account, failure, name, held_back, missed, seat, item: _ } = self;
+        Subscription { replay, source, account, failure, name, held_back, missed, seat, item: PhantomData }
+    }
+}
+
+impl<T: Item> Subscription<T> {
     /// The next event or gap. `None` when the connection is closed for good (or the
     /// [filter](crate::Filter::and) has panicked) and everything that was queued has been taken; [`close_reason`](Self::close_reason) says why.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub async fn recv(&mut self) -> Option<Delivery> {
+    pub async fn recv(&mut self) -> Option<Delivery<T>> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -84,7 +111,7 @@ impl Subscription {
     /// }
     /// # }
     /// ```
-    pub async fn recv_many(&mut self, buffer: &mut Vec<Delivery>, limit: usize) -> usize {
+    pub async fn recv_many(&mut self, buffer: &mut Vec<Delivery<T>>, limit: usize) -> usize {
         poll_fn(|cx| self.poll_recv_many(cx, buffer, limit)).await
     }
 
@@ -98,14 +125,43 @@ impl Subscription {
     /// # Cancel safety
     ///
     /// Does not wait. Whoever waits for the next delivery meanwhile is still woken.
-    pub fn try_recv(&mut self) -> Result<Delivery, TryRecvError> {
+    pub fn try_recv(&mut self) -> Result<Delivery<T>, TryRecvError> {
         match self.next_delivery(None) {
-            Poll::Ready(Some(delivery)) => Ok(delivery),
+            Poll::Ready(Some(delivery)) => Ok(delivery.map(T::of)),
             Poll::Ready(None) => Err(TryRecvError::Closed),
             Poll::Pending => Err(TryRecvError::Empty),
         }
     }
 
+    /// A stream of bare events. What is lost is counted by [`missed`](Events::missed) and logged as a
+    /// warning; a reconnection that resumes is not mentioned.
+    pub fn into_events(self) -> Events<T> {
+        Events { subscription: self }
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
+        let budget = std::task::ready!(coop::poll_proceed(cx));
+        let delivery = self.next_delivery(Some(cx));
+        if delivery.is_ready() {
+            budget.made_progress();
+        }
+        delivery.map(|delivery| delivery.map(|delivery| delivery.map(T::of)))
+    }
+
+    fn poll_recv_many(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<Delivery<T>>, limit: usize) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        let Some(first) = std::task::ready!(self.poll_recv(cx)) else { return Poll::Ready(0) };
+        buffer.push(first);
+        let more = std::iter::from_fn(|| self.try_recv().ok()).take(limit - 1);
+        let before = buffer.len();
+        buffer.extend(more);
+        Poll::Ready(buffer.len() - before + 1)
+    }
+}
+
+impl<T> Subscription<T> {
     /// How many events can be taken without waiting: at most the queue's capacity, 64 in the subscription's own
     /// hands, and what is [replayed](crate::SubscribeOptions::replay). Gaps are not counted.
     ///
@@ -116,12 +172,6 @@ impl Subscription {
         let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
         let replayed = self.replay.iter().filter(|delivery| matches!(delivery, Some(Delivery::Event(_)))).count();
         replayed + usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
-    }
-
-    /// A stream of bare events. What is lost is counted by [`missed`](Events::missed) and logged as a
-    /// warning; a reconnection that resumes is not mentioned.
-    pub fn into_events(self) -> Events {
-        Events { subscription: self }
     }
 
     /// How many events that matched were lost because this subscription was too slow. An event that was
@@ -178,27 +228,6 @@ impl Subscription {
         let subscription = self.name.as_str();
         tracing::warn!(name: "lagged", target: "sseclient", stream, subscription, missed, "the oldest events are lost");
         Gap::Lagged { missed }
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        let budget = std::task::ready!(coop::poll_proceed(cx));
-        let delivery = self.next_delivery(Some(cx));
-        if delivery.is_ready() {
-            budget.made_progress();
-        }
-        delivery
-    }
-
-    fn poll_recv_many(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<Delivery>, limit: usize) -> Poll<usize> {
-        if limit == 0 {
-            return Poll::Ready(0);
-        }
-        let Some(first) = std::task::ready!(self.poll_recv(cx)) else { return Poll::Ready(0) };
-        buffer.push(first);
-        let more = std::iter::from_fn(|| self.try_recv().ok()).take(limit - 1);
-        let before = buffer.len();
-        buffer.extend(more);
-        Poll::Ready(buffer.len() - before + 1)
     }
 
     /// The next delivery. Without a context nobody is woken when there is one.
@@ -273,15 +302,15 @@ fn unacknowledged(seat: &Seat, subscription: &str) {
     );
 }
 
-impl Stream for Subscription {
-    type Item = Delivery;
+impl<T: Item> Stream for Subscription<T> {
+    type Item = Delivery<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
         self.get_mut().poll_recv(cx)
     }
 }
 
-impl fmt::Debug for Subscription {
+impl<T> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut subscription = f.debug_struct("Subscription");
         subscription.field("name", &self.name).field("stream", &self.seat).field("missed", &self.missed);
@@ -312,17 +341,17 @@ impl std::error::Error for TryRecvError {}
 
 /// The events of a [`Subscription`], without the gaps: see [`Subscription::into_events`].
 #[derive(Debug)]
-pub struct Events {
-    subscription: Subscription,
+pub struct Events<T = Event> {
+    subscription: Subscription<T>,
 }
 
-impl Events {
+impl<T: Item> Events<T> {
     /// The next event; `None` when the connection is closed for good, or the filter has panicked.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub async fn recv(&mut self) -> Option<Event> {
+    pub async fn recv(&mut self) -> Option<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -341,7 +370,7 @@ impl Events {
         self.subscription.acknowledge(event)
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             match std::task::ready!(self.subscription.poll_recv(cx)) {
                 None => return Poll::Ready(None),
@@ -352,10 +381,10 @@ impl Events {
     }
 }
 
-impl Stream for Events {
-    type Item = Event;
+impl<T: Item> Stream for Events<T> {
+    type Item = T;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.get_mut().poll_recv(cx)
     }
 }

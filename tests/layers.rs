@@ -15,6 +15,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("redirects", &[]),
     ("response_head", &[]),
     ("retain", &["filter"]),
+    ("item", &["event"]),
+    ("decoded", &["error", "event", "item"]),
     ("state", &["error", "response_head"]),
     ("failure", &["error"]),
     ("drain", &["state"]),
@@ -59,7 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The public face.
     ("monitor", &["connection", "error", "state", "stats"]),
     ("update", &["change", "error", "monitor"]),
-    ("subscription", &["connection", "delivery", "event", "handle", "hub", "state"]),
+    ("subscription", &["connection", "decoded", "delivery", "event", "handle", "hub", "item", "state"]),
     ("transcript", &["connection", "delivery", "hub", "subscription"]),
     (
         "handle",
@@ -67,6 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "change",
             "config",
             "connection",
+            "decoded",
             "drain",
             "error",
             "filter",

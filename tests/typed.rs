@@ -2,13 +2,16 @@
 
 #![cfg(feature = "json")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Deserialize;
 use serde::de::Deserializer;
-use sseclient::{ErrorKind, Event};
+use sseclient::{Delivery, ErrorKind, Event, Filter, Gap, SubscribeOptions, TryRecvError};
+use support::{OPEN, Server, within};
 
 fn event(event_type: &str, data: &str) -> Event {
     Event::builder().event_type(event_type).data(data).build().unwrap()
@@ -122,4 +125,81 @@ fn an_event_is_decoded_once_for_each_type_however_many_ask_at_once() {
     assert!(errors.iter().all(|error| error.kind() == ErrorKind::Decode));
     assert_eq!(*good.json::<u8>().unwrap(), 7);
     assert_eq!(*good.json::<u64>().unwrap(), 7);
+}
+
+static SHARED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the same, for the test below.
+#[derive(Debug)]
+struct Shared(u32);
+
+impl<'de> Deserialize<'de> for Shared {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        SHARED.fetch_add(1, Ordering::Relaxed);
+        u32::deserialize(deserializer).map(Self)
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_that_decode_as_the_same_type_share_one_value_whatever_their_filters() {
+    let body: String = (0..100).map(|number| format!("event: n\ndata: {number}\n\n")).collect();
+    let server = Server::start(move |_, mut connection| {
+        let body = body.clone();
+        async move {
+            connection.send(&format!("{OPEN}{body}")).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = support::stream(&server.url).build().unwrap();
+    let mut named: Vec<_> = (0..5).map(|_| handle.subscribe_as::<Shared>("n")).collect();
+    let mut all = handle.subscribe_with(Filter::all(), SubscribeOptions::default()).decode_as::<Shared>();
+    handle.connect();
+    for number in 0..100 {
+        let first = within(all.recv()).await.unwrap().event().unwrap().into_value().unwrap();
+        assert_eq!(first.0, number);
+        for one in &mut named {
+            let value = within(one.recv()).await.unwrap().event().unwrap().into_value().unwrap();
+            assert!(Arc::ptr_eq(&first, &value));
+        }
+    }
+    assert_eq!(SHARED.load(Ordering::Relaxed), 100);
+    assert_eq!(all.try_recv().unwrap_err(), TryRecvError::Empty);
+    handle.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_is_an_item_between_the_others_and_gaps_stand_where_they_were() {
+    let first = "event: put\nid: 1\ndata: {\"key\":\"a\",\"value\":1}\n\nevent: put\nid: 2\ndata: oops\n\nevent: delete\nid: 3\ndata: \"a\"\n\n";
+    let server = Server::start(move |number, mut connection| async move {
+        connection.send(&format!("{OPEN}{}", if number == 0 { first } else { "event: clear\ndata\n\n" })).await;
+        if number > 0 {
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = support::stream(&server.url).build().unwrap();
+    let mut changes = handle.subscribe_as::<Change>(["put", "delete", "clear"]);
+    handle.connect();
+    let mut taken = Vec::new();
+    while taken.len() < 5 {
+        let missing = 5 - taken.len();
+        within(changes.recv_many(&mut taken, missing)).await;
+    }
+    let [
+        Delivery::Event(put),
+        Delivery::Event(bad),
+        Delivery::Event(delete),
+        Delivery::Gap(gap),
+        Delivery::Event(clear),
+    ] = &taken[..]
+    else {
+        panic!("{taken:?}");
+    };
+    assert_eq!(put.value().unwrap(), &Change::Put { key: "a".into(), value: 1 });
+    assert_eq!((bad.value().unwrap_err().kind(), bad.event().data()), (ErrorKind::Decode, "oops"));
+    assert_eq!(delete.value().unwrap(), &Change::Delete("a".into()));
+    assert_eq!(*gap, Gap::reconnected(Some("3".into())));
+    assert_eq!(clear.value().unwrap(), &Change::Clear);
+    handle.shutdown().await;
 }
