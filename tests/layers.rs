@@ -55,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("bench", &["event", "filter", "hub", "overflow"]),
     // The public face.
     ("monitor", &["connection", "error", "state", "stats"]),
     ("update", &["change", "error", "monitor"]),

@@ -1,7 +1,6 @@
 //! [`Conflation`]: the publisher's side of a queue that keeps only the newest event of each key.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use crate::delivery::Gap;
 use crate::event::Event;
@@ -12,6 +11,7 @@ use super::finish::Finish;
 use super::latest::{Latest, LatestReader, Sent};
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::wakers::Wakers;
 
 /// A channel with one reader: what is newest differs by what a reader has taken.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn enter(self, ledger: Option<&Ledger>, wakers: &mut Vec<Waker>) {
+    pub(super) fn enter(self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
         self.queue.enter(self.sent, ledger.zip(self.account), wakers);
     }
 }
@@ -87,7 +87,7 @@ impl Conflation {
         unused
     }
 
-    pub(super) fn close(mut self, ledger: Option<&Ledger>, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
         if let Some(batch) = self.take_batch() {
             batch.enter(ledger, wakers);
         }

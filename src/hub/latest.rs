@@ -14,6 +14,7 @@ use super::finish::Finish;
 use super::ledger::Ledger;
 use super::limits::{Limits, Weigh as _};
 use super::reader::Taken;
+use super::wakers::Wakers;
 
 /// What is published to it, in order.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Latest {
     }
 
     /// Takes in what was published, without any lock: keys are users' code. `account`: where it has to be acknowledged.
-    pub(super) fn enter(&self, batch: Vec<Sent>, account: Option<(&Ledger, u64)>, wakers: &mut Vec<Waker>) {
+    pub(super) fn enter(&self, batch: Vec<Sent>, account: Option<(&Ledger, u64)>, wakers: &mut Wakers) {
         let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
         let mut removed = Removed::default();
         let mut queue = self.lock();
@@ -88,7 +89,7 @@ impl Latest {
         }
     }
 
-    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut queue = self.lock();
         queue.closed = true;
         wakers.extend(queue.waker.take());

@@ -25,10 +25,10 @@ mod sync;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod wakers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -51,6 +51,7 @@ use self::pace::Room;
 pub(crate) use self::reader::{Reader, Taken};
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
+use self::wakers::Wakers;
 
 /// How many items a transcript holds beyond its capacity: states and gaps come also when nothing can wait.
 const RESERVE: usize = 64;
@@ -84,7 +85,7 @@ impl Channels {
     /// After channels came. A closed hub keeps none: their readers end at once.
     fn settle(&mut self) {
         if self.closed {
-            let mut nobody = Vec::new();
+            let mut nobody = Wakers::default();
             // Made just now: nobody waits there to be woken.
             self.events.drain(..).for_each(|channel| channel.close(&mut nobody));
             self.transcript.drain(..).for_each(|channel| channel.close(&mut nobody));
@@ -210,7 +211,7 @@ impl Hub {
     pub(crate) fn wake(&self) {
         // Collected first, and called in one go: a waker may drop a task that holds a subscription, and a state an
         // error of the user's; either may come back here.
-        let mut wakers: Vec<Waker> = Vec::new();
+        let mut wakers = Wakers::default();
         let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
         let mut overrun: Vec<Vec<Event>> = Vec::new();
         let mut batches = Vec::new();
@@ -223,7 +224,7 @@ impl Hub {
         }
         let ledger = self.ledger.get().map(|ledger| &**ledger);
         batches.into_iter().for_each(|batch| batch.enter(ledger, &mut wakers));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
     }
 
     /// Tells transcripts of a change of state.
@@ -242,12 +243,12 @@ impl Hub {
             let Channels { events, transcript, latest, .. } = &mut *channels;
             (std::mem::take(events), std::mem::take(transcript), std::mem::take(latest))
         };
-        let mut wakers = Vec::new();
+        let mut wakers = Wakers::default();
         events.into_iter().for_each(|channel| channel.close(&mut wakers));
         transcript.into_iter().for_each(|channel| channel.close(&mut wakers));
         let ledger = self.ledger.get().map(|ledger| &**ledger);
         latest.into_iter().for_each(|conflation| conflation.close(ledger, &mut wakers));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
         // Whoever had taken everything before has finished now.
         self.finish.finished();
     }

@@ -19,7 +19,7 @@ fn queue(capacity: usize, overflow: Overflow) -> SubscribeOptions {
 
 /// The next delivery: an event's data, or `-` and how many were missed.
 async fn next(subscription: &mut Subscription) -> String {
-    shown(subscription.recv().await.expect("the stream goes on"))
+    shown(subscription.recv().await.unwrap())
 }
 
 fn shown(delivery: Delivery) -> String {

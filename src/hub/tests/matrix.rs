@@ -108,6 +108,7 @@ impl Source<'_> {
             publisher.event("message", |position| event.at(position));
             self.published += 1;
         }
+        self.pace.left(publisher.room());
         drop(publisher);
         self.hub.wake();
         true
