@@ -31,30 +31,36 @@ struct Publisher {
     channel: Channel<u32, ()>,
     gate: Arc<Gate>,
     now: Instant,
+    /// Waits until it is woken.
+    is_patient: bool,
 }
 
 fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (Publisher, Vec<Reader<u32>>) {
     let (gate, finish) = (Arc::<Gate>::default(), Arc::<Finish>::default());
     let mut channels = Vec::new();
+    let is_patient = overflow == Overflow::Block;
     let channel = Channel::find_or_add(&mut channels, (), &Limits::of(capacity, overflow), 0, &gate);
     let readers = (0..readers).map(|_| channel.reader(&gate, &finish, None)).collect();
-    (Publisher { channel: channels.remove(0), gate, now: Instant::now() }, readers)
+    (Publisher { channel: channels.remove(0), gate, now: Instant::now(), is_patient }, readers)
 }
 
 impl Publisher {
     /// As [`Pace`](super::pace::Pace) does, but for its clock: patience has run out whenever it looks.
     async fn publish(&mut self, item: u32) {
+        let mut waiting = false;
         poll_fn(|cx| {
             loop {
-                if self.gate.poll(cx.waker()).is_pending() {
-                    if self.channel.judge(self.now).is_some() || self.gate.is_closed() {
-                        return Poll::Pending;
+                if !waiting {
+                    match self.channel.survey() {
+                        (0, _) => self.channel.hold(self.now),
+                        _ => return Poll::Ready(()),
                     }
-                    continue;
                 }
-                match self.channel.survey() {
-                    (0, _) => self.channel.hold(self.now),
-                    _ => return Poll::Ready(()),
+                waiting = self.gate.poll(cx.waker()).is_pending();
+                if waiting && !self.is_patient {
+                    self.channel.judge(self.now);
+                } else if waiting {
+                    return Poll::Pending;
                 }
             }
         })
