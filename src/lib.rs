@@ -137,6 +137,9 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
+#[cfg(feature = "__bench")]
+#[doc(hidden)]
+pub mod bench;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod builder;

@@ -58,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("bench", &["event", "filter", "hub", "overflow"]),
     // The public face.
     ("monitor", &["connection", "error", "state", "stats"]),
     ("update", &["change", "error", "monitor"]),

@@ -6,5 +6,6 @@ pub mod args;
 pub mod contenders;
 pub mod corpora;
 pub mod e2e;
+pub mod hub;
 pub mod measure;
 pub mod report;

@@ -187,6 +187,7 @@ impl Reading {
         // hyper fills the chunk's memory again if nobody else holds it.
         self.decoder.let_go();
         ids.settle(shared, &self.decoder, sieve);
+        self.pace.left(publisher.room());
         drop(publisher);
         turn.moved |= ids.moved;
         published

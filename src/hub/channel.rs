@@ -1,7 +1,6 @@
 //! One channel: a ring of items, a log of gaps beside it, and who reads.
 
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
 
 use tokio::time::Instant;
 
@@ -16,6 +15,7 @@ use super::ledger::Ledger;
 use super::limits::{Held, Limits, Weigh};
 use super::reader::{READ_AT_ONCE, Reader};
 use super::ring::Ring;
+use super::wakers::Wakers;
 
 /// A channel for everything with the same key and limits.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
 
     fn flush(&mut self) {
         if !self.batch.is_empty() {
-            self.ring.extend(&mut self.batch, &mut self.dropped);
+            self.ring.extend(&mut self.batch, &mut self.dropped, None);
         }
     }
 
@@ -188,10 +188,9 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
     }
 
     /// Puts what was published into the ring. Hands out whom to wake for it, and what was dropped.
-    pub(super) fn settle(&mut self, wakers: &mut Vec<Waker>) -> Option<Vec<T>> {
-        self.flush();
+    pub(super) fn settle(&mut self, wakers: &mut Wakers) -> Option<Vec<T>> {
         if std::mem::take(&mut self.news) {
-            self.ring.wake(wakers);
+            self.ring.extend(&mut self.batch, &mut self.dropped, Some(wakers));
         }
         (!self.dropped.is_empty()).then(|| std::mem::take(&mut self.dropped))
     }
@@ -229,7 +228,7 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
         self.readers.iter().map(|reader| Arc::clone(&reader.cursor))
     }
 
-    pub(super) fn close(mut self, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(mut self, wakers: &mut Wakers) {
         self.flush();
         self.readers.iter().for_each(|reader| reader.cursor.end_at(self.published));
         self.ring.close(wakers);

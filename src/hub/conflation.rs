@@ -1,7 +1,6 @@
 //! [`Conflation`]: the publisher's side of a queue that keeps only the newest event of each key.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use crate::delivery::Gap;
 use crate::event::Event;
@@ -13,6 +12,7 @@ use super::latest::{Latest, LatestReader, Removed};
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::sift::{Failure, Key, Sent, judge};
+use super::wakers::Wakers;
 
 /// A channel with one reader: what is newest differs by what a reader has taken.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn enter(mut self, ledger: Option<&Ledger>, wakers: &mut Vec<Waker>) {
+    pub(super) fn enter(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
         let judged = self.judge();
         let panicked = !judged.lost.is_empty();
         self.queue.enter(self.sent, judged, ledger.zip(self.account), wakers);
@@ -116,7 +116,7 @@ impl Conflation {
         unused
     }
 
-    pub(super) fn close(mut self, ledger: Option<&Ledger>, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
         if let Some(batch) = self.take_batch() {
             batch.enter(ledger, wakers);
         }

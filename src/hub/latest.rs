@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::limits::{Limits, Weigh as _};
 use super::reader::Taken;
 use super::sift::Sent;
+use super::wakers::Wakers;
 
 /// Filled by the connection task, emptied by one reader.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Latest {
         batch: Vec<Sent>,
         mut removed: Removed,
         account: Option<(&Ledger, u64)>,
-        wakers: &mut Vec<Waker>,
+        wakers: &mut Wakers,
     ) {
         let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
         // Nobody is told of these.
@@ -93,7 +94,7 @@ impl Latest {
         }
     }
 
-    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut queue = self.lock();
         queue.closed = true;
         wakers.extend(queue.waker.take());

@@ -28,11 +28,11 @@ mod sync;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod wakers;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -60,6 +60,7 @@ pub(crate) use self::sift::Failure;
 use self::sift::{Batch, Key, Outcome};
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
+use self::wakers::Wakers;
 
 /// How many items a transcript holds beyond its capacity: states and gaps come also when nothing can wait.
 const RESERVE: usize = 64;
@@ -100,7 +101,7 @@ impl Channels {
         self.routes.outdate();
         self.touched.touch_any();
         if self.closed {
-            let mut nobody = Vec::new();
+            let mut nobody = Wakers::default();
             // Made just now: nobody waits there to be woken.
             self.events.drain(..).for_each(|channel| channel.close(&mut nobody));
             self.transcript.drain(..).for_each(|channel| channel.close(&mut nobody));
@@ -263,7 +264,7 @@ impl Hub {
         self.sift();
         // Collected first, and called in one go: a waker may drop a task that holds a subscription, and a state an
         // error of the user's; either may come back here.
-        let mut wakers: Vec<Waker> = Vec::new();
+        let mut wakers = Wakers::default();
         let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
         let mut overrun: Vec<Vec<Event>> = Vec::new();
         let mut batches = Vec::new();
@@ -277,7 +278,7 @@ impl Hub {
         }
         let ledger = self.ledger.get().map(|ledger| &**ledger);
         batches.into_iter().for_each(|batch| batch.enter(ledger, &mut wakers));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
     }
 
     /// Publishes what waits for predicates, if they let it pass.
@@ -292,9 +293,9 @@ impl Hub {
         }
         batches.iter_mut().for_each(Batch::judge);
         let panicked = self.receive(&mut batches);
-        let mut wakers = Vec::new();
+        let mut wakers = Wakers::default();
         panicked.into_iter().for_each(|channel| channel.close(&mut wakers));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
     }
 
     /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
@@ -334,12 +335,12 @@ impl Hub {
             let Channels { events, transcript, latest, .. } = &mut *channels;
             (std::mem::take(events), std::mem::take(transcript), std::mem::take(latest))
         };
-        let mut wakers = Vec::new();
+        let mut wakers = Wakers::default();
         events.into_iter().for_each(|channel| channel.close(&mut wakers));
         transcript.into_iter().for_each(|channel| channel.close(&mut wakers));
         let ledger = self.ledger.get().map(|ledger| &**ledger);
         latest.into_iter().for_each(|conflation| conflation.close(ledger, &mut wakers));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
         // Whoever had taken everything before has finished now.
         self.finish.finished();
     }

@@ -10,6 +10,8 @@ use super::Hub;
 /// The publisher's part in waiting for readers. The other is in the rings: a wait outlives who began it.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    /// There was room after what was published last: the hub need not be asked.
+    has_room: bool,
     /// Readers are being waited for.
     waiting: bool,
     /// When to see whether they move. Kept from wait to wait.
@@ -32,11 +34,17 @@ pub(super) enum Room {
 impl Pace {
     /// Ready when there is room for at least one item, with whether readers were waited for. One publisher at a time.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<bool> {
+        if self.has_room {
+            return Poll::Ready(false);
+        }
         let mut waited = false;
         loop {
             if !self.waiting {
                 match hub.room() {
-                    Room::Free => return Poll::Ready(waited),
+                    Room::Free => {
+                        self.has_room = true;
+                        return Poll::Ready(waited);
+                    }
                     Room::Crowded => {
                         // To the end of the line.
                         cx.waker().wake_by_ref();
@@ -49,6 +57,11 @@ impl Pace {
             self.waiting = false;
             waited = true;
         }
+    }
+
+    /// So much room was left by what was published.
+    pub(crate) fn left(&mut self, room: u64) {
+        self.has_room = room > 0;
     }
 
     fn hold(&mut self, hub: &Hub) {

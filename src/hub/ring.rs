@@ -17,6 +17,7 @@ use super::limits::{Held, Limits, Weigh};
 use super::seats::Seats;
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
+use super::wakers::Wakers;
 
 #[derive(Debug)]
 pub(super) struct Ring<T> {
@@ -98,32 +99,27 @@ impl<T: Clone + Weigh> Ring<T> {
         slots.seats.join(end, cursor)
     }
 
-    /// Takes in what has been published. The oldest, which it has no room for, are moved to `dropped`.
-    pub(super) fn extend(&self, items: &mut Vec<T>, dropped: &mut Vec<T>) {
-        let mut slots = self.lock();
-        let left = slots.seats.len();
-        if left == 0 {
+    /// Takes in what has been published. The oldest, which it has no room for, are moved to `dropped`. `wakers`: where
+    /// to collect those of whoever sleeps.
+    pub(super) fn extend(&self, items: &mut Vec<T>, dropped: &mut Vec<T>, wakers: Option<&mut Wakers>) {
+        let mut guard = self.lock();
+        let slots = &mut *guard;
+        if slots.seats.len() == 0 {
             slots.first += items.len() as u64;
             dropped.append(items);
             return;
         }
-        let end = slots.end();
-        slots.seats.forgive(end);
-        let capacity = (self.limits.capacity + self.reserve) as u64;
-        for item in items.drain(..) {
-            while !slots.queue.is_empty() && slots.exceeds(capacity, self.limits.bytes) {
-                dropped.extend(slots.queue.pop_front().map(|slot| slot.item));
-                slots.first += 1;
-            }
-            let before = slots.weight;
-            slots.weight += item.weight();
-            slots.queue.push_back(Slot { item, left, before });
+        if !items.is_empty() {
+            let end = slots.end();
+            slots.seats.forgive(end);
+            slots.extend(items, dropped, (self.limits.capacity + self.reserve) as u64, self.limits.bytes);
+        }
+        if let Some(wakers) = wakers {
+            self.wake(slots, wakers);
         }
     }
 
-    /// Collects the wakers of whoever sleeps.
-    pub(super) fn wake(&self, wakers: &mut Vec<Waker>) {
-        let mut slots = self.lock();
+    fn wake(&self, slots: &mut Slots<T>, wakers: &mut Wakers) {
         // Under the lock: who leaves a waker knows the epoch in which it did.
         self.epoch.fetch_add(1, Ordering::Release);
         slots.seats.wake(wakers);
@@ -154,8 +150,10 @@ impl<T: Clone + Weigh> Ring<T> {
         } else if slots.closed {
             return (Found::Closed, end, false);
         }
-        // Nobody is woken by a ring that is closed.
-        if end == slots.end() && !slots.closed && reading.waker.is_some() {
+        // One of many sleeps soon: its next poll need not take the lock again. The only one finds more, most often, if it
+        // looks again, and is spared being woken for each. Nobody is woken by a ring that is closed.
+        let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.seats.len() > 1);
+        if sleeps && reading.waker.is_some() {
             slots.seats.sleep(reading.seat, reading.waker);
             *reading.asleep = Some(self.epoch.load(Ordering::Relaxed));
         }
@@ -198,11 +196,10 @@ impl<T: Clone + Weigh> Ring<T> {
     }
 
     /// Nothing comes any more.
-    pub(super) fn close(&self, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
-        self.epoch.fetch_add(1, Ordering::Release);
-        slots.seats.wake(wakers);
+        self.wake(&mut slots, wakers);
     }
 
     /// How much may be published.
@@ -259,13 +256,26 @@ fn held<T>(queue: &VecDeque<Slot<T>>, first: u64, weight: u64, next: u64) -> Hel
     Held { items: (queue.len() - index) as u64, bytes }
 }
 
-impl<T: Clone> Slots<T> {
+impl<T: Clone + Weigh> Slots<T> {
     fn end(&self) -> u64 {
         self.first + self.queue.len() as u64
     }
 
     fn held(&self, next: u64) -> Held {
         held(&self.queue, self.first, self.weight, next)
+    }
+
+    fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, capacity: u64, bytes: u64) {
+        let left = self.seats.len();
+        for item in items.drain(..) {
+            while !self.queue.is_empty() && self.exceeds(capacity, bytes) {
+                dropped.extend(self.queue.pop_front().map(|slot| slot.item));
+                self.first += 1;
+            }
+            let before = self.weight;
+            self.weight += item.weight();
+            self.queue.push_back(Slot { item, left, before });
+        }
     }
 
     fn exceeds(&self, capacity: u64, bytes: u64) -> bool {

@@ -7,6 +7,7 @@ use std::task::Waker;
 use tokio::time::{Duration, Instant};
 
 use super::cursor::Cursor;
+use super::wakers::Wakers;
 
 /// All under the ring's lock.
 #[derive(Debug, Default)]
@@ -98,7 +99,7 @@ impl Seats {
     }
 
     /// The wakers of all who sleep.
-    pub(super) fn wake(&mut self, wakers: &mut Vec<Waker>) {
+    pub(super) fn wake(&mut self, wakers: &mut Wakers) {
         let Self { list, sleepers, .. } = self;
         wakers.extend(sleepers.drain(..).filter_map(|number| list[number].as_mut()?.waker.take()));
     }

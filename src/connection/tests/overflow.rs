@@ -131,6 +131,29 @@ async fn the_clock_of_patience_begins_anew_with_each_event_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_task_reads_on_when_each_queue_that_is_full_has_come_down_to_half() {
+    let (_, handle) = stream(vec![numbered(300)]);
+    // With acknowledgements nothing is in their hands.
+    let blocked = || handle.subscribe_with(Filter::all(), queue(8, Overflow::Block).acknowledging());
+    let (mut one, mut other) = (blocked(), blocked());
+    handle.connect();
+    settled(&handle, 8).await;
+    let taken = [
+        (true, 0..8, 8),
+        (false, 0..3, 8),
+        (false, 3..4, 12),
+        (false, 4..8, 16),
+        (true, 8..12, 16),
+        (false, 8..12, 20),
+    ];
+    for (is_first, range, read) in taken {
+        expect(if is_first { &mut one } else { &mut other }, range.clone()).await;
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(handle.stats().events, read, "{is_first}, {range:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_a_queue_is_waited_for_whatever_is_asked_is_answered_at_once() {
     let (scripted, handle) = stream(vec![numbered(1_000)]);
     let mut full = handle.subscribe_with(Filter::all(), queue(4, Overflow::Block));

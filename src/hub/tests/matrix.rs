@@ -108,6 +108,7 @@ impl Source<'_> {
             publisher.event("message", |position| event.at(position));
             self.published += 1;
         }
+        self.pace.left(publisher.room());
         drop(publisher);
         self.hub.wake();
         true
@@ -140,6 +141,7 @@ async fn run(overflow: &Overflow, mut manner: Manner, subscribers: usize) -> Out
         if !source.step() && hub.gate.is_closed() {
             advance(STEP).await;
             waited += STEP;
+            assert!(waited < Duration::from_secs(600), "{overflow:?}, {manner:?}: it should have come to an end");
         }
         subjects.iter_mut().for_each(|subject| subject.step(manner));
         witnesses.iter_mut().for_each(|witness| witness.step(Manner::Fast));

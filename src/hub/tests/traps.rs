@@ -102,6 +102,7 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
                 hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
                 published += 1;
             }
+            pace.left(0);
             hub.wake();
         }
         assert_eq!(published, capacity as u64);

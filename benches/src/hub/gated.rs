@@ -1,0 +1,120 @@
+//! tokio's broadcast channel, which drops what a receiver is too slow for, behind a gate that never lets it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use sseclient::Event;
+use tokio::sync::Notify;
+use tokio::sync::broadcast::{Receiver, Sender, channel};
+
+use super::CAPACITY;
+
+const HALF: usize = CAPACITY / 2;
+
+/// How the publisher knows that there is room.
+pub(super) trait Gate: Send + Sync + 'static {
+    fn new(subscribers: usize) -> Self;
+    /// How far the slowest is behind.
+    fn behind(&self, sender: &Sender<Event>, sent: u64) -> usize;
+    /// A subscriber has taken one: the `taken`th.
+    fn took(&self, number: usize, taken: u64);
+    /// Whether this subscriber is half a queue behind, or less.
+    fn is_drained(&self, receiver: &Receiver<Event>) -> bool {
+        receiver.len() <= HALF
+    }
+}
+
+/// Each subscriber says how far it has come.
+pub(super) struct Acknowledged {
+    taken: Vec<AtomicU64>,
+}
+
+impl Gate for Acknowledged {
+    fn new(subscribers: usize) -> Self {
+        Self { taken: (0..subscribers).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    fn behind(&self, _: &Sender<Event>, sent: u64) -> usize {
+        let slowest = self.taken.iter().map(|taken| taken.load(Ordering::Acquire)).min();
+        (sent - slowest.unwrap_or(sent)) as usize
+    }
+
+    fn took(&self, number: usize, taken: u64) {
+        self.taken[number].store(taken, Ordering::Release);
+    }
+}
+
+/// The channel is asked how much it holds for the slowest.
+pub(super) struct Length;
+
+impl Gate for Length {
+    fn new(_: usize) -> Self {
+        Self
+    }
+
+    fn behind(&self, sender: &Sender<Event>, _: u64) -> usize {
+        sender.len()
+    }
+
+    fn took(&self, _: usize, _: u64) {}
+}
+
+/// Where the publisher waits.
+struct Shared<G> {
+    gate: G,
+    is_waiting: AtomicBool,
+    drained: Notify,
+}
+
+/// How many events all subscribers have seen together.
+pub(super) async fn run<G: Gate>(subscribers: usize, batch: usize, events: Arc<[Event]>) -> usize {
+    let (sender, first) = channel(CAPACITY);
+    let shared =
+        Arc::new(Shared { gate: G::new(subscribers), is_waiting: AtomicBool::new(false), drained: Notify::new() });
+    let readers: Vec<_> =
+        (0..subscribers).map(|number| tokio::spawn(read(number, sender.subscribe(), Arc::clone(&shared)))).collect();
+    drop(first);
+    tokio::spawn(publish(sender, shared, batch, events)).await.expect("no panic");
+    let mut seen = 0;
+    for reader in readers {
+        seen += reader.await.expect("no panic");
+    }
+    seen
+}
+
+async fn read<G: Gate>(number: usize, mut receiver: Receiver<Event>, shared: Arc<Shared<G>>) -> usize {
+    let mut seen = 0;
+    while let Ok(event) = receiver.recv().await {
+        seen += usize::from(!event.data().is_empty());
+        shared.gate.took(number, seen as u64);
+        if shared.is_waiting.load(Ordering::SeqCst) && shared.gate.is_drained(&receiver) {
+            shared.drained.notify_one();
+        }
+    }
+    seen
+}
+
+async fn publish<G: Gate>(sender: Sender<Event>, shared: Arc<Shared<G>>, batch: usize, events: Arc<[Event]>) {
+    let mut sent = 0;
+    // What is known to fit, so that the slowest is looked for only when the queue may be full.
+    let mut room = CAPACITY;
+    for batch in events.chunks(batch) {
+        if room < batch.len() {
+            room = CAPACITY - shared.gate.behind(&sender, sent);
+        }
+        if room < batch.len() {
+            shared.is_waiting.store(true, Ordering::SeqCst);
+            while shared.gate.behind(&sender, sent) > HALF {
+                shared.drained.notified().await;
+            }
+            shared.is_waiting.store(false, Ordering::SeqCst);
+            room = CAPACITY - shared.gate.behind(&sender, sent);
+        }
+        room -= batch.len();
+        sent += batch.len() as u64;
+        for event in batch {
+            // Somebody is there until the end.
+            let _ = sender.send(event.clone());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The hub without a network, for this repository's benches. May change with any commit.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::hub::{Hub, Limits, Pace, Source, Taken};
+use crate::overflow::Overflow;
+
+/// Publishes, and waits for room.
+pub struct Publisher {
+    hub: Arc<Hub>,
+    pace: Pace,
+}
+
+impl Publisher {
+    /// One that nobody listens to yet.
+    pub fn new() -> Self {
+        Self { hub: Arc::new(Hub::new(Arc::default())), pace: Pace::default() }
+    }
+
+    /// Everything that is published from now on.
+    pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> Reader {
+        let limits = Limits { capacity, bytes: u64::MAX, overflow };
+        Reader { source: self.hub.subscribe(Filter::all(), &limits, false).source }
+    }
+
+    /// Publishes these together, or as many at a time as there is room for.
+    pub async fn publish(&mut self, events: &[Event]) {
+        let mut events = events.iter();
+        while !events.as_slice().is_empty() {
+            poll_fn(|cx| self.pace.poll_room(cx, &self.hub)).await;
+            let mut publisher = self.hub.publisher();
+            while publisher.room() > 0 {
+                let Some(event) = events.next() else { break };
+                publisher.event(event.event_type(), |_| event.clone());
+            }
+            self.pace.left(publisher.room());
+            drop(publisher);
+            self.hub.wake();
+        }
+    }
+
+    /// Readers end after what is queued.
+    pub fn close(&self) {
+        self.hub.close();
+    }
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Publisher")
+    }
+}
+
+/// Takes what is published.
+#[derive(Debug)]
+pub struct Reader {
+    source: Source,
+}
+
+impl Reader {
+    /// The next event; `None` at the end, or where something was lost.
+    pub async fn recv(&mut self) -> Option<Event> {
+        poll_fn(|cx| {
+            let budget = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            let taken = std::task::ready!(self.source.poll_take(cx, None, || {}));
+            budget.made_progress();
+            std::task::Poll::Ready(match taken {
+                Taken::Item(event) => Some(event),
+                Taken::Lagged(_) | Taken::Gap(_) | Taken::Closed => None,
+            })
+        })
+        .await
+    }
+}
