@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) capacity: usize,
     /// How many IDs are remembered, to drop what is delivered again; none by default.
     pub(crate) drop_repeats: usize,
+    /// Open only while there are subscriptions, and for so long after the last; `None`: always.
+    pub(crate) linger: Option<Duration>,
     /// Whether a failed first attempt is final, whatever its cause.
     pub(crate) first_attempt_counts: bool,
 }
@@ -63,6 +65,7 @@ impl Config {
             max_event_size: MAX_EVENT_SIZE,
             capacity: CAPACITY,
             drop_repeats: 0,
+            linger: None,
             first_attempt_counts: false,
         }
     }

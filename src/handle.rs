@@ -49,7 +49,7 @@ impl Handle {
     }
 
     /// Spawns the connection task on the current runtime. Later calls do nothing, also once the
-    /// stream is closed.
+    /// stream is closed. A [lazy](crate::StreamBuilder::lazy) stream dials when there is a subscription.
     ///
     /// # Panics
     ///
@@ -76,6 +76,7 @@ impl Handle {
         let shared = self.link.shared();
         let capacity = options.capacity.unwrap_or_else(|| shared.capacity());
         let subscribed = shared.hub.subscribe(filter.into(), capacity, options.acknowledging);
+        shared.audience_changed();
         Subscription::new(subscribed, options.name, Arc::clone(&self.link))
     }
 
@@ -174,7 +175,8 @@ impl Handle {
 
     /// Asks for a new response: ends a wait, or drops the open response, and dials at once. An attempt
     /// that is under way will do, unless a header was changed after it began. Calls in quick
-    /// succession are one. Without effect before [`connect`](Self::connect) and on a closed stream.
+    /// succession are one. Without effect before [`connect`](Self::connect), on a closed stream, and on a
+    /// [lazy](crate::StreamBuilder::lazy) one that is idle.
     pub fn reconnect(&self) {
         self.link.shared().mailbox.reconnect();
     }

@@ -20,6 +20,7 @@ use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
+use super::audience::{Audience, Turn};
 use super::log;
 use super::poison::{Break, Fingerprint, Poison};
 use super::step::{Input, Step};
@@ -58,6 +59,7 @@ pub(crate) struct Session {
     asked_again: bool,
     /// Attempts so far.
     attempts: u64,
+    audience: Audience,
     open: Option<Opened>,
     poison: Poison,
 }
@@ -84,6 +86,7 @@ struct Opened {
 impl Session {
     pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
         Self {
+            audience: Audience::new(config.linger),
             last_event_id: config.last_event_id.clone(),
             reconnection_time: policy.initial_reconnection_time(),
             config,
@@ -118,6 +121,9 @@ impl Session {
     /// Takes an input; answers what to do and how the connection stands then, if that has changed.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> (Step, Option<State>) {
         match input {
+            Input::Audience { present } => (self.turn_to(present), None),
+            Input::LingerOver { waiting } => self.leave(waiting, now),
+            Input::Dial | Input::Reconnect { .. } if self.audience.is_away() => self.end_wait(),
             Input::Load => (Step::Stay, Some(State::Connecting { attempt: self.attempt() })),
             Input::Loaded { lost } => {
                 self.lost_place |= lost && !self.placed;
@@ -220,6 +226,40 @@ impl Session {
     /// The number of the last change that an accepted response's request carried.
     pub(crate) fn applied(&self) -> u64 {
         self.changes.applied
+    }
+
+    /// Whether it matters who listens.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.audience.matters()
+    }
+
+    /// Whether there has been an attempt.
+    pub(crate) fn has_dialed(&self) -> bool {
+        self.attempts > 0
+    }
+
+    fn turn_to(&mut self, present: bool) -> Step {
+        match self.audience.turn(present) {
+            Turn::Nothing => Step::Stay,
+            Turn::Begin => Step::Begin,
+            Turn::Linger(delay) => Step::Linger { delay },
+            Turn::Stay => Step::StopLingering,
+        }
+    }
+
+    /// Nobody has come back in time. A wait goes on, or whoever comes and goes would cut it short each time.
+    fn leave(&mut self, waiting: bool, now: Instant) -> (Step, Option<State>) {
+        self.audience.leave(waiting);
+        if waiting {
+            return (Step::Stay, None);
+        }
+        self.drop_response(now);
+        (Step::Sleep, Some(State::Idle))
+    }
+
+    /// Nobody would listen to a response.
+    fn end_wait(&mut self) -> (Step, Option<State>) {
+        if self.audience.end_wait() { (Step::Sleep, Some(State::Idle)) } else { (Step::Stay, None) }
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {

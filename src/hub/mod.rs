@@ -1,7 +1,8 @@
 //! The fan-out: a broadcast channel for each filter in use. Does not know that there is a connection.
 //!
 //! Channels are keyed by filter, not by the types seen on the wire, so a set of types keeps wire
-//! order and a server cannot make us allocate by inventing types. Everything that changes which
+//! order and a server cannot make us allocate by inventing types. A filter with a predicate has a channel of its own:
+//! what is published waits there until the turn is over, and passes or not when no lock is held. Everything that changes which
 //! channels there are, or what is in them, happens under one lock; wakers are called after it is let go.
 
 mod channel;
@@ -111,7 +112,7 @@ fn before_all() -> u64 {
 }
 
 impl Hub {
-    /// `signal` wakes the task when something has been acknowledged.
+    /// `signal` wakes the task when something has been acknowledged, or a subscription has ended by itself.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
         let channels = Channels { position: before_all(), ..Channels::default() };
         Self {
@@ -237,6 +238,8 @@ impl Hub {
                 channels.ended.extend(channel.cursors());
                 panicked.push(channel);
                 channels.settle();
+                // The task looks who is left.
+                self.signal.notify_one();
             }
         }
         panicked
@@ -265,6 +268,11 @@ impl Hub {
         self.relief.signal();
         // Whoever had taken everything before has finished now.
         self.relief.finished();
+    }
+
+    /// Whether there are subscriptions; transcripts are none.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        !self.lock().events.is_empty()
     }
 
     /// Counts, from now on, what the subscriptions there are take and leave.
