@@ -20,7 +20,7 @@ use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::command::Asked;
-use super::ending::{Ending, save_the_rest};
+use super::ending::{Ending, Exit, save_the_rest};
 use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
 use super::reading::{Counts, Reading, Turn};
@@ -33,11 +33,11 @@ use super::{Launch, Shared, log, timer};
 /// guard is made here, not at the first poll: a runtime may drop the task before.
 pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
     let span = log::span(shared.name(), launch.config.request.target());
-    let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
+    let mut exit = Exit::of(&shared);
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::new(shared, *launch));
     async move {
-        let shared = Arc::clone(&exit.shared);
+        let shared = Arc::clone(exit.shared());
         // The actor, and with it the socket, is gone before anybody hears of the end.
         let Ending { reason, keeper, until } = actor.run().instrument(span.clone()).await;
         span.in_scope(|| log::closed(&reason));
@@ -64,32 +64,6 @@ fn poll_linger(linger: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Po
 async fn done(stop: &mut Option<BoxFuture<()>>) {
     if let Some(stop) = stop {
         stop.await;
-    }
-}
-
-/// Closes the stream when the task ends, however it does.
-struct Exit {
-    shared: Arc<Shared>,
-    reason: Option<CloseReason>,
-}
-
-impl Exit {
-    fn record(&mut self, reason: CloseReason) {
-        self.reason = Some(reason);
-    }
-}
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        let reason = self.reason.take().unwrap_or_else(|| {
-            let what = if std::thread::panicking() {
-                "the connection task panicked"
-            } else {
-                "the connection task's runtime was shut down"
-            };
-            CloseReason::Failed(Error::new(ErrorKind::TaskFailed, what))
-        });
-        self.shared.close(reason);
     }
 }
 

@@ -7,6 +7,10 @@
 
 use std::time::Duration;
 
+use crate::state::State;
+
+use super::step::Step;
+
 pub(super) struct Audience {
     /// `None`: it is of no concern who listens.
     linger: Option<Duration>,
@@ -17,23 +21,11 @@ pub(super) struct Audience {
 enum Presence {
     /// Nobody listens, and nothing is open or under way.
     Away,
-    /// Nobody listens, and the wait after a failure goes on: whoever comes does not cut it short.
+    /// Nobody listens, and the wait after a failure goes on: or whoever comes and goes would cut it short each time.
     AwayWaiting,
     Here,
     /// Nobody listens any more, but that may pass.
     Lingering,
-}
-
-/// What a change means for the connection.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    Nothing,
-    /// The first has come.
-    Begin,
-    /// The last has left: the connection stays for so long.
-    Linger(Duration),
-    /// Somebody has come back meanwhile.
-    Stay,
 }
 
 impl Audience {
@@ -52,26 +44,31 @@ impl Audience {
     }
 
     /// Somebody listens now, or nobody.
-    pub(super) fn turn(&mut self, present: bool) -> Turn {
-        let Some(linger) = self.linger else { return Turn::Nothing };
-        let (presence, turn) = match (self.presence, present) {
-            (Presence::Away, true) => (Presence::Here, Turn::Begin),
-            (Presence::AwayWaiting, true) => (Presence::Here, Turn::Nothing),
-            (Presence::Lingering, true) => (Presence::Here, Turn::Stay),
-            (Presence::Here, false) => (Presence::Lingering, Turn::Linger(linger)),
-            (presence, _) => (presence, Turn::Nothing),
+    pub(super) fn turn(&mut self, present: bool) -> Step {
+        let Some(delay) = self.linger else { return Step::Stay };
+        let (presence, step) = match (self.presence, present) {
+            (Presence::Away, true) => (Presence::Here, Step::Begin),
+            (Presence::AwayWaiting, true) => (Presence::Here, Step::Stay),
+            (Presence::Lingering, true) => (Presence::Here, Step::StopLingering),
+            (Presence::Here, false) => (Presence::Lingering, Step::Linger { delay }),
+            (presence, _) => (presence, Step::Stay),
         };
         self.presence = presence;
-        turn
+        step
     }
 
     /// Nobody has come back in time. `waiting`: for the next attempt.
-    pub(super) fn leave(&mut self, waiting: bool) {
-        self.presence = if waiting { Presence::AwayWaiting } else { Presence::Away };
+    pub(super) fn leave(&mut self, waiting: bool) -> (Step, Option<State>) {
+        self.presence = Presence::AwayWaiting;
+        if waiting { (Step::Stay, None) } else { self.end_wait() }
     }
 
-    /// The wait after a failure is over, or is to end; whether there was one.
-    pub(super) fn end_wait(&mut self) -> bool {
-        std::mem::replace(&mut self.presence, Presence::Away) == Presence::AwayWaiting
+    /// Nobody would listen to the response for which somebody, or the time, has asked.
+    pub(super) fn end_wait(&mut self) -> (Step, Option<State>) {
+        match std::mem::replace(&mut self.presence, Presence::Away) {
+            Presence::AwayWaiting => (Step::Sleep, Some(State::Idle)),
+            // There is no wait.
+            _ => (Step::Stay, None),
+        }
     }
 }

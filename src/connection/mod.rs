@@ -10,6 +10,7 @@ mod ending;
 mod idle;
 mod keeper;
 mod log;
+mod opened;
 mod phase;
 mod poison;
 mod reading;

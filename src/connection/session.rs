@@ -1,7 +1,7 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor
-//! tells it what happened, as an [`Input`], and does what it answers, as a [`Step`].
+//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. Told what
+//! happened, as an [`Input`], it answers what to do, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
-use super::audience::{Audience, Turn};
-use super::log;
-use super::poison::{Break, Fingerprint, Poison};
+use super::audience::Audience;
+use super::opened::Opened;
+use super::poison::{Fingerprint, Poison};
 use super::step::{Input, Step};
-use super::timer;
+use super::{log, timer};
 
 pub(crate) struct Session {
     config: Config,
@@ -72,17 +72,6 @@ struct Changes {
     applied: u64,
 }
 
-/// The response that is open.
-struct Opened {
-    since: Instant,
-    delivered: bool,
-    /// The last event ID at the beginning.
-    after: String,
-    /// The first event that was no repeat, and how many there were.
-    first: Option<Fingerprint>,
-    events: u64,
-}
-
 impl Session {
     pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
         Self {
@@ -121,9 +110,12 @@ impl Session {
     /// Takes an input; answers what to do and how the connection stands then, if that has changed.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> (Step, Option<State>) {
         match input {
-            Input::Audience { present } => (self.turn_to(present), None),
-            Input::LingerOver { waiting } => self.leave(waiting, now),
-            Input::Dial | Input::Reconnect { .. } if self.audience.is_away() => self.end_wait(),
+            Input::Audience { present } => (self.audience.turn(present), None),
+            Input::LingerOver { waiting } => {
+                self.drop_response(now);
+                self.audience.leave(waiting)
+            }
+            Input::Dial | Input::Reconnect { .. } if self.audience.is_away() => self.audience.end_wait(),
             Input::Load => (Step::Stay, Some(State::Connecting { attempt: self.attempt() })),
             Input::Loaded { lost } => {
                 self.lost_place |= lost && !self.placed;
@@ -166,7 +158,7 @@ impl Session {
     /// The open response delivered an event: the server is well.
     pub(crate) fn delivered(&mut self) {
         if let Some(open) = &mut self.open {
-            open.delivered = true;
+            open.deliver();
         }
     }
 
@@ -174,8 +166,7 @@ impl Session {
     /// them.
     pub(crate) fn brought(&mut self, first: Option<Fingerprint>, events: u64) {
         if let Some(open) = &mut self.open {
-            open.first = open.first.or(first);
-            open.events += events;
+            open.brought(first, events);
         }
     }
 
@@ -236,30 +227,6 @@ impl Session {
     /// Whether there has been an attempt.
     pub(crate) fn has_dialed(&self) -> bool {
         self.attempts > 0
-    }
-
-    fn turn_to(&mut self, present: bool) -> Step {
-        match self.audience.turn(present) {
-            Turn::Nothing => Step::Stay,
-            Turn::Begin => Step::Begin,
-            Turn::Linger(delay) => Step::Linger { delay },
-            Turn::Stay => Step::StopLingering,
-        }
-    }
-
-    /// Nobody has come back in time. A wait goes on, or whoever comes and goes would cut it short each time.
-    fn leave(&mut self, waiting: bool, now: Instant) -> (Step, Option<State>) {
-        self.audience.leave(waiting);
-        if waiting {
-            return (Step::Stay, None);
-        }
-        self.drop_response(now);
-        (Step::Sleep, Some(State::Idle))
-    }
-
-    /// Nobody would listen to a response.
-    fn end_wait(&mut self) -> (Step, Option<State>) {
-        if self.audience.end_wait() { (Step::Sleep, Some(State::Idle)) } else { (Step::Stay, None) }
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
@@ -344,7 +311,7 @@ impl Session {
 
     fn accept(&mut self, head: ResponseHead, now: Instant) -> (Step, Option<State>) {
         let after = self.last_event_id.clone();
-        self.open = Some(Opened { since: now, delivered: false, after, first: None, events: 0 });
+        self.open = Some(Opened::new(now, after));
         self.accepted += 1;
         self.asked_again = false;
         self.changes.applied = self.changes.dialed;
@@ -400,9 +367,8 @@ impl Session {
             self.poison.forget();
             return cause;
         }
-        let short = !self.policy.was_healthy(false, now.saturating_duration_since(open.since));
-        let ids = (&*open.after, &*self.last_event_id);
-        self.poison.judge(cause, &Break { cut_off, short, ids, first: open.first, events: open.events })
+        let short = !self.policy.was_healthy(false, open.open_for(now));
+        self.poison.judge(cause, &open.broken(cut_off, short, &self.last_event_id))
     }
 
     /// The open response, if there is one, is ended by something else than a failure.
@@ -416,8 +382,8 @@ impl Session {
     /// was open.
     fn end_response(&mut self, now: Instant) -> Option<Duration> {
         let open = self.open.take()?;
-        let open_for = now.saturating_duration_since(open.since);
-        if self.policy.was_healthy(open.delivered, open_for) {
+        let open_for = open.open_for(now);
+        if self.policy.was_healthy(open.has_delivered(), open_for) {
             self.waits = 0;
             self.failing_since = None;
         }

@@ -36,7 +36,7 @@ pub(crate) use self::reader::{Reader, Taken};
 use self::relief::Relief;
 use self::routes::{Routes, Touched};
 pub(crate) use self::sift::Failure;
-use self::sift::{Batch, Key};
+use self::sift::Key;
 pub(crate) use self::tally::Tally;
 
 /// Where events are published and subscriptions begin.
@@ -208,41 +208,6 @@ impl Hub {
         for waker in wakers {
             waker.notify_waiters();
         }
-    }
-
-    /// Publishes what waits for predicates, if they let it pass.
-    fn sift(&self) {
-        if !self.sifting.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        let mut batches = Vec::new();
-        {
-            let Channels { events, touched, .. } = &mut *self.lock();
-            touched.visit(events, false, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
-        }
-        batches.iter_mut().for_each(Batch::judge);
-        let panicked = self.receive(&mut batches);
-        panicked.into_iter().for_each(Channel::close);
-    }
-
-    /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
-    fn receive(&self, batches: &mut [Batch]) -> Vec<Channel<Event, Key>> {
-        let ledger = self.ledger.get().map(|ledger| &**ledger);
-        let mut panicked = Vec::new();
-        let mut channels = self.lock();
-        for batch in batches {
-            let Some(index) = batch.find(channels.events.iter().map(Channel::key)) else { continue };
-            if !channels.events[index].receive(ledger, batch) {
-                let channel = channels.events.remove(index);
-                channels.ended.retain(|cursor| !cursor.is_gone());
-                channels.ended.extend(channel.cursors());
-                panicked.push(channel);
-                channels.settle();
-                // The task looks who is left.
-                self.signal.notify_one();
-            }
-        }
-        panicked
     }
 
     /// Tells transcripts of a change of state.
