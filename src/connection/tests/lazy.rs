@@ -274,6 +274,29 @@ async fn a_wait_goes_on_without_anybody_and_whoever_comes_does_not_cut_it_short(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_healthy_response_that_everybody_leaves_ends_the_row_of_attempts() {
+    check(Story {
+        what: "the second attempt is well",
+        linger: 1,
+        answers: vec![Script::Refuse, stays()],
+        steps: &[(0.0, Subscribe), (4.0, Drop), (8.0, Subscribe), (9.0, Shutdown)],
+        requests: &["3.0", "8.0 last-event-id: 7"],
+        states: &[
+            "0.0 connecting 1",
+            "0.0 waiting 3.0 until 3.0 for 2: Connect",
+            "3.0 connecting 2",
+            "3.0 open 2 since 3.0",
+            "5.0 idle",
+            "8.0 connecting 1",
+            "8.0 open 1 since 8.0",
+            "9.0 closed: shut down",
+        ],
+        deliveries: &["x"],
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_asked_of_an_idle_stream_goes_with_the_next_attempt_and_dials_for_nobody() {
     check(Story {
         what: "before the first, and between two",
