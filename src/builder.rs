@@ -272,6 +272,26 @@ impl StreamBuilder {
         })
     }
 
+    /// Connects only while somebody listens: dials when there is a subscription, and `linger` after the last one is gone
+    /// closes the connection ([`State::Idle`](crate::State::Idle)). The next subscription dials again, and the stream
+    /// resumes after its last event ID. Off by default: a stream is open from [`connect`](Handle::connect) on, which a
+    /// lazy one needs as well, once.
+    ///
+    /// Subscriptions count, whatever their options, until they are dropped. Handles, monitors and transcripts do not
+    /// (a transcript shows what happens, and causes nothing), and neither does a resume store, which goes on saving.
+    ///
+    /// What comes while the connection lingers goes by, as on any stream without subscriptions, and moves the last event
+    /// ID. Every response but the first begins with a [`Gap::Reconnected`](crate::Gap::Reconnected), for a
+    /// new subscription, too. With no `linger` at all each subscription by itself costs a connection.
+    ///
+    /// A wait after a failure goes on without subscriptions, and whoever subscribes meanwhile does not cut it short;
+    /// [`Handle::reconnect`] does. Attempts in a row are counted on. What is asked of an idle stream
+    /// ([`set_header`](Handle::set_header), [`update`](Handle::update), [`reconnect_from`](Handle::reconnect_from))
+    /// goes with the next attempt.
+    pub fn lazy(self, linger: Duration) -> Self {
+        self.set(|config| config.linger = Some(linger))
+    }
+
     /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For
     /// servers that repeat events after a reconnection. What is dropped is counted
     /// ([`Stats::repeats`](crate::Stats::repeats)). Costs some 40 bytes for each. What a program goes back for

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) retain: Vec<Retain>,
     /// How many IDs are remembered, to drop what is delivered again; none by default.
     pub(crate) drop_repeats: usize,
+    /// Open only while there are subscriptions, and for so long after the last; `None`: always.
+    pub(crate) linger: Option<Duration>,
     /// Whether a failed first attempt is final, whatever its cause.
     pub(crate) first_attempt_counts: bool,
 }
@@ -70,6 +72,7 @@ impl Config {
             capacity: CAPACITY,
             retain: Vec::new(),
             drop_repeats: 0,
+            linger: None,
             first_attempt_counts: false,
         }
     }

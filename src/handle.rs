@@ -54,7 +54,7 @@ impl Handle {
     }
 
     /// Spawns the connection task on the current runtime. Later calls do nothing, also once the
-    /// stream is closed.
+    /// stream is closed. A [lazy](crate::StreamBuilder::lazy) stream dials when there is a subscription.
     ///
     /// # Panics
     ///
@@ -85,6 +85,7 @@ impl Handle {
         let limits = Limits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
         let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
         let subscribed = subscribe(&shared.hub, filter.into(), &limits, acknowledging);
+        shared.audience_changed();
         Subscription::new(subscribed, name, Arc::clone(&self.link))
     }
 
@@ -226,7 +227,8 @@ impl Handle {
 
     /// Asks for a new response: ends a wait, or drops the open response, and dials at once. An attempt
     /// that is under way will do, unless a header was changed after it began. Calls in quick
-    /// succession are one. Without effect before [`connect`](Self::connect) and on a closed stream.
+    /// succession are one. Without effect before [`connect`](Self::connect), on a closed stream, and on a
+    /// [lazy](crate::StreamBuilder::lazy) one that is idle.
     pub fn reconnect(&self) {
         self.link.shared().mailbox.reconnect();
     }

@@ -71,6 +71,8 @@
 //! type included, is final: [`Handle::closed`] gives the error, with status, headers and the first
 //! 8 KiB of the body. [`Redirects`] are followed within an attempt.
 //!
+//! A [lazy](StreamBuilder::lazy) stream is open only while there are subscriptions, and for a time after the last.
+//!
 //! # Resuming across restarts
 //!
 //! A [`ResumeStore`] keeps the last event ID for the next run of the program; [`FileStore`] in a file. With
@@ -95,6 +97,7 @@
 //! | DEBUG | `connecting` | `attempt` | an attempt begins |
 //! | INFO | `open` | `attempt`, `status`, `version` | a response was accepted |
 //! | INFO | `waiting` | `attempt`, `delay_ms`, `kind`, `error` | a failure, or the end of a response |
+//! | INFO | `idle` | | a [lazy](StreamBuilder::lazy) stream is left by its last subscription |
 //! | INFO, WARN after a failure | `closed` | `reason`; `kind`, `error` | the end |
 //! | WARN | `poisoned` | `error` | a stream breaks off at one place ([`ErrorKind::Poisoned`]) |
 //! | WARN | `store_failed` | `error` | a resume store could not load or save |

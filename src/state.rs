@@ -16,10 +16,12 @@ use crate::response_head::ResponseHead;
 ///              |          |        |
 ///              +----------+--------+---> Closed
 /// ```
+///
+/// A [lazy](crate::StreamBuilder::lazy) stream goes back from any of them to `Idle`.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum State {
-    /// `connect` has not been called.
+    /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and there is no subscription.
     #[default]
     Idle,
     /// Dialling: name, TCP, TLS, request, up to the response head.

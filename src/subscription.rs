@@ -403,6 +403,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.link.shared().hub.prune();
+        self.link.shared().audience_changed();
     }
 }
 

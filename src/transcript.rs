@@ -25,7 +25,8 @@ use crate::subscription::Seat;
 ///
 /// # Drop behavior
 ///
-/// Like a subscription, a transcript keeps the connection alive, and comments being built.
+/// Like a subscription, a transcript keeps the connection alive, and comments being built. A
+/// [lazy](crate::StreamBuilder::lazy) stream is not opened for it.
 pub struct Transcript {
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     reader: Reader<TranscriptItem>,

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use sseclient::{
@@ -134,6 +135,24 @@ async fn a_predicate_that_panics_ends_its_own_subscription_after_what_was_queued
     assert!(handle.state().is_open() && others.close_reason().is_none());
     assert!(matches!(handle.shutdown().await, CloseReason::Shutdown));
     assert!(matches!(one.close_reason(), Some(CloseReason::Failed(_))), "its own reason stays");
+}
+
+#[tokio::test]
+async fn subscriptions_with_the_same_predicate_ask_it_each_for_itself() {
+    let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "end")])]).await;
+    let handle = stream(&server.url).build().unwrap();
+    let asked = AtomicUsize::new(0);
+    let once = Filter::matching(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => panic!("the first time only"),
+        _ => true,
+    });
+    let [mut one, mut two] = [(); 2].map(|()| handle.subscribe(once.clone()));
+    handle.connect();
+    go_on.notify_one();
+    until("one has ended", || one.close_reason().is_some() || two.close_reason().is_some()).await;
+    let other = if one.close_reason().is_some() { &mut two } else { &mut one };
+    assert_eq!(data_up_to("end", other).await, ["1", "end"]);
+    assert!(other.close_reason().is_none());
 }
 
 #[tokio::test]

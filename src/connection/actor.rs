@@ -2,11 +2,12 @@
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::task::coop;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tracing::Instrument as _;
 
 use crate::credentials::{Credentials, CredentialsReason};
@@ -19,24 +20,24 @@ use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::command::Asked;
-use super::ending::{Ending, save_the_rest};
+use super::ending::{Ending, Exit, save_the_rest};
 use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
 use super::reading::{Counts, Reading, Turn};
 use super::session::Session;
 use super::sieve::Sieve;
 use super::step::{Input, Step};
-use super::{Launch, Shared, log};
+use super::{Launch, Shared, log, timer};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
 pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
     let span = log::span(shared.name(), launch.config.request.target());
-    let mut exit = Exit { shared: Arc::clone(&shared), reason: None };
+    let mut exit = Exit::of(&shared);
     // Boxed: a future holds what it is given twice, and there may be thousands.
-    let actor = Box::new(Actor::begin(shared, *launch));
+    let actor = Box::new(Actor::new(shared, *launch));
     async move {
-        let shared = Arc::clone(&exit.shared);
+        let shared = Arc::clone(exit.shared());
         // The actor, and with it the socket, is gone before anybody hears of the end.
         let Ending { reason, keeper, until } = actor.run().instrument(span.clone()).await;
         span.in_scope(|| log::closed(&reason));
@@ -52,35 +53,17 @@ fn poll_keeper(keeper: &mut Option<Box<Keeper>>, cx: &mut Context<'_>, shared: &
     keeper.as_mut().map_or(Poll::Pending, |keeper| keeper.poll(cx, shared))
 }
 
+/// Pending when nobody lingers.
+fn poll_linger(linger: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<Progress> {
+    let Some(sleep) = linger else { return Poll::Pending };
+    std::task::ready!(sleep.as_mut().poll(cx));
+    *linger = None;
+    Poll::Ready(Progress::LingerOver)
+}
+
 async fn done(stop: &mut Option<BoxFuture<()>>) {
     if let Some(stop) = stop {
         stop.await;
-    }
-}
-
-/// Closes the stream when the task ends, however it does.
-struct Exit {
-    shared: Arc<Shared>,
-    reason: Option<CloseReason>,
-}
-
-impl Exit {
-    fn record(&mut self, reason: CloseReason) {
-        self.reason = Some(reason);
-    }
-}
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        let reason = self.reason.take().unwrap_or_else(|| {
-            let what = if std::thread::panicking() {
-                "the connection task panicked"
-            } else {
-                "the connection task's runtime was shut down"
-            };
-            CloseReason::Failed(Error::new(ErrorKind::TaskFailed, what))
-        });
-        self.shared.close(reason);
     }
 }
 
@@ -95,6 +78,8 @@ struct Actor {
     /// How long subscribers may take to finish, once somebody has shut down.
     until: Option<Instant>,
     phase: Phase,
+    /// Nobody listens any more: how long the connection stays, in whatever phase.
+    linger: Option<Pin<Box<Sleep>>>,
     sieve: Sieve,
     /// Spreads the waits.
     random: fastrand::Rng,
@@ -104,15 +89,14 @@ struct Actor {
 type Flow = ControlFlow<CloseReason>;
 
 impl Actor {
-    fn begin(shared: Arc<Shared>, launch: Launch) -> Self {
-        // To dial is the first step; until then there is nothing to wait for.
-        let phase = Phase::Dialing(Box::pin(std::future::pending()));
+    fn new(shared: Arc<Shared>, launch: Launch) -> Self {
         let Launch { config, policy, credentials, connector, stop, store } = launch;
         let random = policy.random();
         let sieve = Sieve::new(config.drop_repeats);
         let session = Session::new(config, policy, credentials.is_some());
         let keeper = store.map(|store| Box::new(Keeper::new(store)));
-        Self { shared, session, connector, credentials, stop, keeper, until: None, phase, sieve, random }
+        let (until, phase, linger) = (None, Phase::Idle, None);
+        Self { shared, session, connector, credentials, stop, keeper, until, phase, linger, sieve, random }
     }
 
     async fn run(mut self: Box<Self>) -> Ending {
@@ -132,12 +116,18 @@ impl Actor {
             self.session.resume(resume);
         }
         self.on_asked(asked)?;
+        // A lazy stream begins when somebody listens, which may have been just now.
+        if self.session.is_lazy() { ControlFlow::Continue(()) } else { self.begin() }
+    }
+
+    /// Dials; before the first attempt the resume store is asked.
+    fn begin(&mut self) -> Flow {
         match &self.keeper {
-            None => self.handle(Input::Dial),
-            Some(keeper) => {
+            Some(keeper) if !self.session.has_dialed() => {
                 self.phase = Phase::Loading(keeper.load());
                 self.handle(Input::Load)
             }
+            _ => self.handle(Input::Dial),
         }
     }
 
@@ -165,7 +155,10 @@ impl Actor {
                     self.shared.store_failed(&failure);
                     ControlFlow::Continue(())
                 }
-                progress = poll_fn(|cx| self.phase.poll(cx, &self.shared, &mut self.sieve)) => self.on_progress(progress),
+                progress = poll_fn(|cx| match poll_linger(&mut self.linger, cx) {
+                    Poll::Pending => self.phase.poll(cx, &self.shared, &mut self.sieve),
+                    over => over,
+                }) => self.on_progress(progress),
             };
             if let ControlFlow::Break(reason) = flow {
                 return reason;
@@ -184,18 +177,28 @@ impl Actor {
         self.session.change(asked.request, asked.leave_id, asked.changes);
         if self.phase.is_loading() {
             // The first attempt carries whatever is asked before it.
-            return ControlFlow::Continue(());
+        } else if goes_back || asked.reconnect || (asked.replace && !self.phase.is_reading()) {
+            self.handle(Input::Reconnect { dialing: self.phase.is_dialing() })?;
+        } else if asked.replace {
+            self.handle(Input::Replace)?;
         }
-        if goes_back || asked.reconnect || (asked.replace && !self.phase.is_reading()) {
-            return self.handle(Input::Reconnect { dialing: self.phase.is_dialing() });
+        self.attend()
+    }
+
+    /// Looks who listens, on a stream for which that matters.
+    fn attend(&mut self) -> Flow {
+        if self.session.is_lazy() {
+            let present = self.shared.hub.has_subscribers();
+            return self.handle(Input::Audience { present });
         }
-        if asked.replace { self.handle(Input::Replace) } else { ControlFlow::Continue(()) }
+        ControlFlow::Continue(())
     }
 
     fn on_progress(&mut self, progress: Progress) -> Flow {
         match progress {
             Progress::Loaded(loaded) => self.on_loaded(loaded),
             Progress::WaitOver => self.handle(Input::Dial),
+            Progress::LingerOver => self.handle(Input::LingerOver { waiting: self.phase.is_waiting() }),
             Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Dialed(Ok(Dialed::Open { head, body })) => {
@@ -312,6 +315,10 @@ impl Actor {
         }
         match step {
             Step::Stay => {}
+            Step::Begin => return self.begin(),
+            Step::Linger { delay } => self.linger = Some(Box::pin(timer::sleep(now, delay))),
+            Step::StopLingering => self.linger = None,
+            Step::Sleep => self.phase = Phase::Idle,
             Step::Dial { attempt, reason, moved } => {
                 self.sieve.drop_seams();
                 self.begin_anew(moved);

@@ -1,10 +1,13 @@
-//! What is left to do when a stream has closed: subscribers may acknowledge what they still have.
+//! How a stream ends: [`Exit`], the one way out; and what is left to do then: subscribers may acknowledge what they still
+//! have.
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::error::{Error, ErrorKind};
 use crate::state::CloseReason;
 
 use super::Shared;
@@ -17,6 +20,40 @@ pub(super) struct Ending {
     pub(super) keeper: Option<Box<Keeper>>,
     /// How long subscribers may take; as long as they like, if nobody said.
     pub(super) until: Option<Instant>,
+}
+
+/// Closes the stream when the task ends, however it does.
+pub(super) struct Exit {
+    shared: Arc<Shared>,
+    reason: Option<CloseReason>,
+}
+
+impl Exit {
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), reason: None }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn record(&mut self, reason: CloseReason) {
+        self.reason = Some(reason);
+    }
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        let reason = self.reason.take().unwrap_or_else(|| {
+            let what = if std::thread::panicking() {
+                "the connection task panicked"
+            } else {
+                "the connection task's runtime was shut down"
+            };
+            CloseReason::Failed(Error::new(ErrorKind::TaskFailed, what))
+        });
+        self.shared.close(reason);
+    }
 }
 
 /// Saves what is acknowledged until nothing is open, or the time is over, or somebody shuts down.

@@ -25,8 +25,9 @@ pub(super) fn state(state: &State) {
             let (kind, error) = (cause.kind(), cause as &dyn StdError);
             info!(name: "waiting", target: "sseclient", attempt, delay_ms, ?kind, error, "waiting");
         }
-        // Idle is never announced, and the end has a line of its own.
-        State::Idle | State::Closed(_) => {}
+        State::Idle => info!(name: "idle", target: "sseclient", "idle"),
+        // Has a line of its own.
+        State::Closed(_) => {}
     }
 }
 

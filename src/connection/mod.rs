@@ -4,11 +4,13 @@
 //! keeps the task alive. Here, and only here, transport, wire format and hub meet.
 
 mod actor;
+mod audience;
 mod command;
 mod ending;
 mod idle;
 mod keeper;
 mod log;
+mod opened;
 mod phase;
 mod poison;
 mod reading;
@@ -45,6 +47,8 @@ use self::reading::Counts;
 pub(crate) struct Shared {
     name: String,
     capacity: usize,
+    /// The task wants to know when subscriptions come and go.
+    is_lazy: bool,
     pub(crate) hub: Hub,
     pub(crate) mailbox: Mailbox,
     standing: watch::Sender<Standing>,
@@ -98,6 +102,7 @@ impl Shared {
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
+            is_lazy: config.linger.is_some(),
             hub,
             mailbox,
             standing: watch::Sender::default(),
@@ -115,6 +120,13 @@ impl Shared {
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// A subscription has come or gone.
+    pub(crate) fn audience_changed(&self) {
+        if self.is_lazy {
+            self.mailbox.signal.notify_one();
+        }
     }
 
     pub(crate) fn state(&self) -> State {

@@ -1,8 +1,9 @@
 //! [`Phase`]: what the connection task is doing, with everything that belongs to it.
 //!
 //! ```text
-//! Loading -> Dialing -> Reading -> Waiting -> Dialing …
-//!               +----------------------^
+//! Idle -> Loading -> Dialing -> Reading -> Waiting -> Dialing …
+//!   ^        |          |  +---------|--------^
+//!   +--------+----------+------------+
 //! ```
 //!
 //! Futures and timers live in their phase and are polled in place; nothing is created per turn.
@@ -26,6 +27,8 @@ use super::timer;
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
 pub(super) enum Phase {
+    /// Nothing has been asked for yet, or nobody listens to a stream that is open only then.
+    Idle,
     /// The resume store is asked where to begin.
     Loading(StoreFuture<Option<String>>),
     Dialing(Dialing),
@@ -45,6 +48,8 @@ pub(super) enum Progress {
     Succeeded(Result<Dialed, Error>),
     Turn(Turn),
     WaitOver,
+    /// Nobody has listened for so long.
+    LingerOver,
 }
 
 impl Phase {
@@ -53,6 +58,7 @@ impl Phase {
     /// Progress is lost only with the phase.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, sieve: &mut Sieve) -> Poll<Progress> {
         match self {
+            Self::Idle => Poll::Pending,
             Self::Loading(loading) => loading.as_mut().poll(cx).map(Progress::Loaded),
             Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
             Self::Reading { reading, successor } => {
@@ -70,7 +76,7 @@ impl Phase {
     pub(super) fn reading(&mut self) -> Option<&mut Reading> {
         match self {
             Self::Reading { reading, .. } => Some(reading),
-            Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
+            Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
         }
     }
 
@@ -86,6 +92,10 @@ impl Phase {
         matches!(self, Self::Reading { .. })
     }
 
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+
     /// Puts an attempt beside the open response, in place of another. False if no response is open.
     pub(super) fn dial_beside(&mut self, dialing: Dialing) -> bool {
         match self {
@@ -93,7 +103,7 @@ impl Phase {
                 *successor = Some(dialing);
                 true
             }
-            Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => false,
+            Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => false,
         }
     }
 
@@ -101,7 +111,7 @@ impl Phase {
     pub(super) fn take_successor(&mut self) -> Option<Dialing> {
         match self {
             Self::Reading { successor, .. } => successor.take(),
-            Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
+            Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
         }
     }
 }

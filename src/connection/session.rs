@@ -1,7 +1,7 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. The actor
-//! tells it what happened, as an [`Input`], and does what it answers, as a [`Step`].
+//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. Told what
+//! happened, as an [`Input`], it answers what to do, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,11 @@ use crate::retry::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
-use super::log;
-use super::poison::{Break, Fingerprint, Poison};
+use super::audience::Audience;
+use super::opened::Opened;
+use super::poison::{Fingerprint, Poison};
 use super::step::{Input, Step};
-use super::timer;
+use super::{log, timer};
 
 pub(crate) struct Session {
     config: Config,
@@ -58,6 +59,7 @@ pub(crate) struct Session {
     asked_again: bool,
     /// Attempts so far.
     attempts: u64,
+    audience: Audience,
     open: Option<Opened>,
     poison: Poison,
 }
@@ -70,20 +72,10 @@ struct Changes {
     applied: u64,
 }
 
-/// The response that is open.
-struct Opened {
-    since: Instant,
-    delivered: bool,
-    /// The last event ID at the beginning.
-    after: String,
-    /// The first event that was no repeat, and how many there were.
-    first: Option<Fingerprint>,
-    events: u64,
-}
-
 impl Session {
     pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
         Self {
+            audience: Audience::new(config.linger),
             last_event_id: config.last_event_id.clone(),
             reconnection_time: policy.initial_reconnection_time(),
             config,
@@ -118,6 +110,12 @@ impl Session {
     /// Takes an input; answers what to do and how the connection stands then, if that has changed.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> (Step, Option<State>) {
         match input {
+            Input::Audience { present } => (self.audience.turn(present), None),
+            Input::LingerOver { waiting } => {
+                self.drop_response(now);
+                self.audience.leave(waiting)
+            }
+            Input::Dial | Input::Reconnect { .. } if self.audience.is_away() => self.audience.end_wait(),
             Input::Load => (Step::Stay, Some(State::Connecting { attempt: self.attempt() })),
             Input::Loaded { lost } => {
                 self.lost_place |= lost && !self.placed;
@@ -160,7 +158,7 @@ impl Session {
     /// The open response delivered an event: the server is well.
     pub(crate) fn delivered(&mut self) {
         if let Some(open) = &mut self.open {
-            open.delivered = true;
+            open.deliver();
         }
     }
 
@@ -168,8 +166,7 @@ impl Session {
     /// them.
     pub(crate) fn brought(&mut self, first: Option<Fingerprint>, events: u64) {
         if let Some(open) = &mut self.open {
-            open.first = open.first.or(first);
-            open.events += events;
+            open.brought(first, events);
         }
     }
 
@@ -220,6 +217,16 @@ impl Session {
     /// The number of the last change that an accepted response's request carried.
     pub(crate) fn applied(&self) -> u64 {
         self.changes.applied
+    }
+
+    /// Whether it matters who listens.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.audience.matters()
+    }
+
+    /// Whether there has been an attempt.
+    pub(crate) fn has_dialed(&self) -> bool {
+        self.attempts > 0
     }
 
     fn dial(&mut self) -> (Step, Option<State>) {
@@ -304,7 +311,7 @@ impl Session {
 
     fn accept(&mut self, head: ResponseHead, now: Instant) -> (Step, Option<State>) {
         let after = self.last_event_id.clone();
-        self.open = Some(Opened { since: now, delivered: false, after, first: None, events: 0 });
+        self.open = Some(Opened::new(now, after));
         self.accepted += 1;
         self.asked_again = false;
         self.changes.applied = self.changes.dialed;
@@ -360,9 +367,8 @@ impl Session {
             self.poison.forget();
             return cause;
         }
-        let short = !self.policy.was_healthy(false, now.saturating_duration_since(open.since));
-        let ids = (&*open.after, &*self.last_event_id);
-        self.poison.judge(cause, &Break { cut_off, short, ids, first: open.first, events: open.events })
+        let short = !self.policy.was_healthy(false, open.open_for(now));
+        self.poison.judge(cause, &open.broken(cut_off, short, &self.last_event_id))
     }
 
     /// The open response, if there is one, is ended by something else than a failure.
@@ -376,8 +382,8 @@ impl Session {
     /// was open.
     fn end_response(&mut self, now: Instant) -> Option<Duration> {
         let open = self.open.take()?;
-        let open_for = now.saturating_duration_since(open.since);
-        if self.policy.was_healthy(open.delivered, open_for) {
+        let open_for = open.open_for(now);
+        if self.policy.was_healthy(open.has_delivered(), open_for) {
             self.waits = 0;
             self.failing_since = None;
         }

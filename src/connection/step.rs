@@ -11,6 +11,10 @@ use crate::transport::Attempt;
 
 /// What happened.
 pub(crate) enum Input {
+    /// A stream for which that matters has somebody who listens now, or nobody.
+    Audience { present: bool },
+    /// Nobody has come back in time. `waiting`: the phase is a wait.
+    LingerOver { waiting: bool },
     /// `connect` was called, and the resume store is asked where to begin.
     Load,
     /// It has answered. `lost`: it could not say where.
@@ -46,6 +50,16 @@ pub(crate) enum Input {
 pub(crate) enum Step {
     /// Go on as before.
     Stay,
+    /// Begin, or begin again: the first attempt is preceded by a look into the resume store, if there is one.
+    Begin,
+    /// Go on as before for so long: nobody listens.
+    Linger {
+        delay: Duration,
+    },
+    /// Go on as before: somebody listens again.
+    StopLingering,
+    /// Drop whatever is open or under way, until somebody listens.
+    Sleep,
     /// Dial. `moved`: the stream goes on after another last event ID than the newest that was published, or
     /// after that once more: what came since is no concern any more.
     Dial {

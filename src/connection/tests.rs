@@ -4,6 +4,7 @@ mod budget;
 mod choices;
 mod clocks;
 mod defaults;
+mod lazy;
 mod overflow;
 mod poison;
 mod row;

@@ -37,13 +37,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn enter(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
+    /// True if a predicate has panicked: nothing more comes then.
+    pub(super) fn enter(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) -> bool {
         let judged = self.judge();
         let panicked = !judged.lost.is_empty();
         self.queue.enter(self.sent, judged, ledger.zip(self.account), wakers);
         if panicked {
             self.queue.close(wakers);
         }
+        panicked
     }
 
     /// Leaves what passes, and says what does not: turned down, or not to come any more after a panic.
@@ -75,9 +77,13 @@ impl Conflation {
         self.queue.reader(finish)
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        self.key.has_failed()
+    }
+
     pub(super) fn matches(&self, event_type: &str) -> bool {
         // Nothing more comes after a predicate has panicked.
-        self.key.filter.matches(event_type) && !self.key.has_failed()
+        self.key.filter.matches(event_type) && !self.has_failed()
     }
 
     pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) {

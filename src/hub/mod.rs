@@ -1,7 +1,8 @@
 //! The fan-out: a broadcast channel for each filter in use. Does not know that there is a connection.
 //!
 //! Channels are keyed by filter, not by the types seen on the wire, so a set of types keeps wire
-//! order and a server cannot make us allocate by inventing types. Everything that changes which
+//! order and a server cannot make us allocate by inventing types. A filter with a predicate has a channel of its own:
+//! what is published waits there until the turn is over, and passes or not when no lock is held. Everything that changes which
 //! channels there are, or what is in them, happens under one lock; wakers are called after it is let go.
 
 mod channel;
@@ -57,7 +58,7 @@ pub(crate) use self::reader::{Reader, Taken};
 use self::retained::Retention;
 use self::routes::{Routes, Touched};
 pub(crate) use self::sift::Failure;
-use self::sift::{Batch, Key, Outcome};
+use self::sift::{Key, Outcome};
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
 use self::wakers::Wakers;
@@ -152,7 +153,7 @@ fn before_all() -> u64 {
 }
 
 impl Hub {
-    /// `signal` wakes the task when something has been acknowledged.
+    /// `signal` wakes the task when something has been acknowledged, or a subscription has ended by itself.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
         let channels = Channels { position: before_all(), ..Channels::default() };
         Self {
@@ -277,43 +278,11 @@ impl Hub {
             dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
         }
         let ledger = self.ledger.get().map(|ledger| &**ledger);
-        batches.into_iter().for_each(|batch| batch.enter(ledger, &mut wakers));
+        if batches.into_iter().fold(false, |ended, batch| ended | batch.enter(ledger, &mut wakers)) {
+            // The task looks who is left.
+            self.signal.notify_one();
+        }
         wakers.wake();
-    }
-
-    /// Publishes what waits for predicates, if they let it pass.
-    fn sift(&self) {
-        if !self.sifting.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        let mut batches = Vec::new();
-        {
-            let Channels { events, touched, .. } = &mut *self.lock();
-            touched.visit(events, false, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
-        }
-        batches.iter_mut().for_each(Batch::judge);
-        let panicked = self.receive(&mut batches);
-        let mut wakers = Wakers::default();
-        panicked.into_iter().for_each(|channel| channel.close(&mut wakers));
-        wakers.wake();
-    }
-
-    /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
-    fn receive(&self, batches: &mut [Batch]) -> Vec<Channel<Event, Key>> {
-        let ledger = self.ledger.get().map(|ledger| &**ledger);
-        let mut panicked = Vec::new();
-        let mut channels = self.lock();
-        for batch in batches {
-            let Some(index) = batch.find(channels.events.iter().map(Channel::key)) else { continue };
-            if !channels.events[index].receive(ledger, batch) {
-                let channel = channels.events.remove(index);
-                channels.ended.retain(|cursor| !cursor.is_gone());
-                channels.ended.extend(channel.cursors());
-                panicked.push(channel);
-                channels.settle();
-            }
-        }
-        panicked
     }
 
     /// Tells transcripts of a change of state.
@@ -343,6 +312,12 @@ impl Hub {
         wakers.wake();
         // Whoever had taken everything before has finished now.
         self.finish.finished();
+    }
+
+    /// Whether there are subscriptions; transcripts are none.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        let channels = self.lock();
+        !channels.events.is_empty() || !channels.latest.iter().all(Conflation::has_failed)
     }
 
     /// Counts, from now on, what the subscriptions there are take and leave.

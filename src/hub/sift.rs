@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use crate::delivery::{Delivery, Gap};
@@ -13,6 +14,8 @@ use crate::filter::{Filter, Predicate};
 
 use super::channel::Channel;
 use super::ledger::Ledger;
+use super::wakers::Wakers;
+use super::{Channels, Hub};
 
 /// Why a subscription ended by itself, once it has; for whoever holds it.
 pub(crate) type Failure = Arc<OnceLock<Error>>;
@@ -177,6 +180,45 @@ pub(super) fn judge(predicate: &Predicate, event: &Event, failure: &Failure) -> 
     judged.inspect_err(|panic| drop(failure.set(reason(&**panic)))).ok()
 }
 
+impl Hub {
+    /// Publishes what waits for predicates, if they let it pass.
+    pub(super) fn sift(&self) {
+        if !self.sifting.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut batches = Vec::new();
+        {
+            let Channels { events, touched, .. } = &mut *self.lock();
+            touched.visit(events, false, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
+        }
+        batches.iter_mut().for_each(Batch::judge);
+        let panicked = self.receive(&mut batches);
+        let mut wakers = Wakers::default();
+        panicked.into_iter().for_each(|channel| channel.close(&mut wakers));
+        wakers.wake();
+    }
+
+    /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
+    fn receive(&self, batches: &mut [Batch]) -> Vec<Channel<Event, Key>> {
+        let ledger = self.ledger.get().map(|ledger| &**ledger);
+        let mut panicked = Vec::new();
+        let mut channels = self.lock();
+        for batch in batches {
+            let Some(index) = batch.find(channels.events.iter().map(Channel::key)) else { continue };
+            if !channels.events[index].receive(ledger, batch) {
+                let channel = channels.events.remove(index);
+                channels.ended.retain(|cursor| !cursor.is_gone());
+                channels.ended.extend(channel.cursors());
+                panicked.push(channel);
+                channels.settle();
+                // The task looks who is left.
+                self.signal.notify_one();
+            }
+        }
+        panicked
+    }
+}
+
 /// What waited at one channel.
 pub(super) struct Batch {
     /// Where the channel was when the batch was taken.
@@ -227,7 +269,7 @@ fn reason(panic: &(dyn Any + Send)) -> Error {
 mod tests {
     use super::*;
     use crate::hub::tests::{publish, sixteen, take};
-    use crate::hub::{Hub, Subscribed, Taken};
+    use crate::hub::{Subscribed, Taken};
     use std::task::Poll;
 
     fn taken(subscribed: &mut Subscribed) -> Option<Event> {

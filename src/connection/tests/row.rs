@@ -36,12 +36,12 @@ pub(super) fn at_once(texts: &[&'static str]) -> Vec<Script> {
 }
 
 /// In seconds, to the tenth.
-fn tenths(time: Duration) -> String {
+pub(super) fn tenths(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64())
 }
 
 /// Answers as they are, and the requests are noted.
-fn overheard(answers: Vec<Script>, heard: &Heard) -> Vec<Script> {
+pub(super) fn overheard(answers: Vec<Script>, heard: &Heard) -> Vec<Script> {
     let note = |lines| Script::Note(Arc::clone(heard), lines);
     let overhear = |answer| match answer {
         Script::Answer(text, open_for) => note(vec![(AT_ONCE, text), (open_for, "")]),
@@ -52,7 +52,7 @@ fn overheard(answers: Vec<Script>, heard: &Heard) -> Vec<Script> {
 }
 
 /// What a request says beside what each says.
-fn short_request(head: &str) -> String {
+pub(super) fn short_request(head: &str) -> String {
     let mut lines: Vec<&str> = head.trim_end().split("\r\n").collect();
     let agent = concat!("user-agent: sseclient/", env!("CARGO_PKG_VERSION"));
     for always in ["GET / HTTP/1.1", "accept: text/event-stream", "cache-control: no-cache", "host: host", agent] {
@@ -70,7 +70,7 @@ fn short_error(error: &Error) -> String {
 }
 
 /// A state, with its times since the beginning.
-fn short_state(state: &State, begun: Instant) -> String {
+pub(super) fn short_state(state: &State, begun: Instant) -> String {
     let at = |instant: &Instant| tenths(instant.duration_since(begun));
     match state {
         State::Connecting { attempt } => format!("connecting {attempt}"),
