@@ -50,6 +50,7 @@
 //!   ([`Overflow`]): to lose at once, never, or all but the newest of each key.
 //! - [`Gap::Oversized`]: an event over the size limit was skipped. Its ID counts, so that it does not
 //!   come back with each reconnection.
+//! - [`Gap::NotRetained`]: what a late subscriber is given first is not all that came since the snapshot.
 //! - [`Gap::Reconnected`]: a new response took over. If the request carried a last event ID, the server
 //!   was asked to go on from there; if not, what it sent in between is lost.
 //!
@@ -123,7 +124,7 @@
 //! - `webpki-roots`: `ClientBuilder::webpki_roots`, Mozilla's root certificates, for containers without any.
 //! - `rustls-0_23`: `ClientBuilder::rustls_0_23_config`, a configuration of rustls 0.23 of your own.
 //! - `http2`: HTTP/2, where the server chooses it, or is known to speak it.
-//! - `json`: bodies of JSON.
+//! - `json`: data as values ([`Handle`]`::subscribe_as`, [`Event`]`::json`), and bodies of JSON.
 //! - `blocking`: a module of that name, for programs without a runtime. Off by default.
 //! - `tower-service-0-3`: connectors of hyper's world, `tower_service::Service<Uri>`.
 //!
