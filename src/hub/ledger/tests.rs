@@ -1,0 +1,145 @@
+//! What is safe to save, as subscribers acknowledge in their own order.
+
+use super::*;
+
+/// An event whose ID is its position.
+fn event(position: u64) -> Event {
+    with_id(position, position)
+}
+
+fn with_id(id: u64, position: u64) -> Event {
+    Event::builder().id(id.to_string()).build().unwrap().at(position)
+}
+
+fn take(account: &Account, position: u64) -> Event {
+    take_event(account, event(position))
+}
+
+fn take_event(account: &Account, event: Event) -> Event {
+    match account.take(|| Some(Taken::Item(event)), || {}) {
+        Some(Taken::Item(event)) => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn safe(ledger: &Ledger, last: u64) -> Option<u64> {
+    ledger.safe(|| last.to_string().into()).map(|id| id.parse().unwrap())
+}
+
+fn ledger() -> Arc<Ledger> {
+    Arc::new(Ledger::new(Arc::default()))
+}
+
+/// One subscription: which events it gets (each `every`th), and what has become of them.
+struct Model {
+    account: Account,
+    every: u64,
+    queued: VecDeque<u64>,
+    taken: Vec<Event>,
+}
+
+/// Whatever is published, taken and acknowledged, in whatever order: the ledger says what counting
+/// from the beginning would. Each third time three events in a row have the same ID.
+#[test]
+fn the_newest_event_before_anything_that_is_open_is_safe() {
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ledger = ledger();
+        let id = |position: u64| if seed % 3 == 0 { position.div_ceil(3) } else { position };
+        let model =
+            |every| Model { account: ledger.open(1 << 20, false), every, queued: VecDeque::new(), taken: Vec::new() };
+        let mut models = [model(1), model(2), model(7)];
+        let (mut position, mut acknowledged, mut known) = (0, BTreeSet::new(), 0);
+        for _step in 0..300 {
+            let one = random.usize(0..models.len());
+            match random.u8(0..4) {
+                0 => {
+                    position += 1;
+                    for model in models.iter_mut().filter(|model| position % model.every == 0) {
+                        ledger.published([model.account.number()].into_iter(), &with_id(id(position), position));
+                        model.queued.push_back(position);
+                    }
+                }
+                1 => {
+                    let model = &mut models[one];
+                    let next = model.queued.pop_front();
+                    model.taken.extend(next.map(|next| take_event(&model.account, with_id(id(next), next))));
+                }
+                2 if !models[one].taken.is_empty() => {
+                    let model = &mut models[one];
+                    let event = model.taken.swap_remove(random.usize(0..model.taken.len()));
+                    assert!(model.account.acknowledge(&event));
+                    assert!(!model.account.acknowledge(&event));
+                    acknowledged.insert(event.position());
+                }
+                _ => known = safe(&ledger, id(position)).unwrap_or(known),
+            }
+        }
+        known = safe(&ledger, id(position)).unwrap_or(known);
+        let taken = models.iter().flat_map(|model| model.taken.iter().map(Event::position));
+        let open = taken.chain(models.iter().flat_map(|model| model.queued.iter().copied())).min();
+        let before = |open: u64| (1..open).take_while(|&before| id(before) < id(open)).last().unwrap_or(0);
+        let newest = |open| acknowledged.range(..=before(open)).next_back().copied().unwrap_or(0);
+        let expected = id(open.map_or(position, newest));
+        assert!(known >= expected && open.is_none_or(|open| known < id(open)), "{seed}: {known}, not {expected}");
+    }
+}
+
+#[test]
+fn what_is_never_acknowledged_is_bounded_and_holds_the_stream() {
+    let ledger = ledger();
+    let account = ledger.open(8, false);
+    for position in 1..=MOST_OPEN as u64 + 100 {
+        ledger.published([account.number()].into_iter(), &event(position));
+        take(&account, position);
+    }
+    for position in 1..=MOST_OPEN as u64 {
+        assert!(account.acknowledge(&event(position)));
+    }
+    assert!(!account.acknowledge(&event(MOST_OPEN as u64 + 1)));
+    assert_eq!(safe(&ledger, 99), Some(MOST_OPEN as u64));
+    assert!(ledger.lock().acknowledged.is_empty());
+}
+
+#[test]
+fn a_subscription_that_is_never_read_does_not_make_those_of_others_pile_up() {
+    let ledger = ledger();
+    let (read, unread) = (ledger.open(8, false), ledger.open(8, false));
+    for position in 1..=100_000 {
+        ledger.published([read.number(), unread.number()].into_iter(), &event(position));
+        assert!(read.acknowledge(&take(&read, position)));
+    }
+    assert!(ledger.lock().acknowledged.len() <= 2 * FEW);
+    assert_eq!(safe(&ledger, 0), None);
+}
+
+#[test]
+fn what_a_full_queue_was_about_to_drop_when_it_was_taken_does_not_hold_the_stream() {
+    let ledger = ledger();
+    let account = ledger.open(4, false);
+    // The fifth is noted, and not yet in the queue: the first still is.
+    for position in 1..=5 {
+        ledger.published([account.number()].into_iter(), &event(position));
+    }
+    for position in 1..=5 {
+        assert!(account.acknowledge(&take(&account, position)));
+    }
+    assert_eq!(safe(&ledger, 5), Some(5));
+}
+
+#[test]
+fn what_a_queue_dropped_holds_the_stream_until_the_program_goes_back() {
+    let ledger = ledger();
+    let account = ledger.open(4, false);
+    for position in 1..=10 {
+        ledger.published([account.number()].into_iter(), &event(position));
+    }
+    assert!(account.acknowledge(&take(&account, 7)));
+    assert_eq!(safe(&ledger, 10), None);
+    ledger.restart(10, "0");
+    assert_eq!(safe(&ledger, 0), Some(0));
+    ledger.published([account.number()].into_iter(), &event(11));
+    assert!(!account.acknowledge(&take(&account, 8)), "from before");
+    assert!(account.acknowledge(&take(&account, 11)));
+    assert_eq!(safe(&ledger, 11), Some(11));
+}
