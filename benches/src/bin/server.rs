@@ -3,12 +3,14 @@
 //! It prints its port, that of the same behind TLS, and the file of its certificate, and serves until its standard input ends:
 //!
 //! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, so many times over, as fast as the client reads;
-//! - `/latency/EVENTS`: one event per millisecond, its data the time at which it was written;
-//! - `/idle`: a response head, then silence.
+//! - `/events/CORPUS/EVENTS`: so many events, each in an HTTP chunk of its own;
+//! - `/latency/EVENTS/MILLISECONDS`: an event each so often, its data the time at which it was written;
+//! - `/idle`: a response head, then silence;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -28,10 +30,15 @@ type Units = HashMap<String, Unit>;
 /// What is kept open and silent.
 type Silent = Mutex<Vec<Box<dyn Send>>>;
 
+/// What all connections share.
+struct Shared {
+    units: Units,
+    silent: Silent,
+}
+
 fn main() -> io::Result<()> {
     raise_open_files();
-    let units = Arc::new(render());
-    let silent = Arc::new(Silent::default());
+    let shared = Arc::new(Shared { units: render(), silent: Silent::default() });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let over_tls = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
@@ -39,18 +46,18 @@ fn main() -> io::Result<()> {
     std::fs::write(&certificate, certified.cert.pem())?;
     println!("{} {} {}", listener.local_addr()?.port(), over_tls.local_addr()?.port(), certificate.display());
     let config = tls(certified)?;
-    let kept = Arc::clone(&silent);
+    let kept = Arc::clone(&shared);
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
-            let (units, silent) = (Arc::clone(&units), Arc::clone(&silent));
+            let shared = Arc::clone(&shared);
             // A client that has seen enough hangs up: no error of ours.
-            thread::spawn(move || serve(socket, &units, &silent).ok());
+            thread::spawn(move || serve(socket, &shared).ok());
         }
     });
     thread::spawn(move || {
         for socket in over_tls.incoming().flatten() {
-            let (config, silent) = (Arc::clone(&config), Arc::clone(&kept));
-            thread::spawn(move || stay(socket, config, &silent).ok());
+            let (config, kept) = (Arc::clone(&config), Arc::clone(&kept));
+            thread::spawn(move || stay(socket, config, &kept.silent).ok());
         }
     });
     let done = io::copy(&mut io::stdin(), &mut io::sink()).map(drop);
@@ -88,41 +95,61 @@ fn render() -> Units {
     units
 }
 
-fn serve(mut socket: TcpStream, units: &Units, silent: &Silent) -> io::Result<()> {
+fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let path = read_path(&mut socket)?;
     socket.write_all(HEAD)?;
+    let unit = |name: String| shared.units.get(&name).ok_or(io::ErrorKind::NotFound);
     match path.split('/').collect::<Vec<_>>()[..] {
         ["", "blast", corpus, framing, times] => {
-            let unit = units.get(&format!("{corpus}/{framing}")).ok_or(io::ErrorKind::NotFound)?;
-            for _ in 0..parse(times)? {
-                socket.write_all(&unit.bytes)?;
-            }
-            socket.write_all(LAST_CHUNK)
+            blast(&mut socket, unit(format!("{corpus}/{framing}"))?, parse(times)?)
         }
-        ["", "latency", events] => {
-            tick(&mut socket, parse(events)?)?;
-            socket.write_all(LAST_CHUNK)
-        }
-        ["", "idle"] => {
-            silent.lock().expect("nobody panics with it").push(Box::new(socket));
-            Ok(())
-        }
+        ["", "events", corpus, events] => send(&mut socket, unit(format!("{corpus}/event"))?, parse(events)?),
+        ["", "latency", events, every] => tick(&mut socket, parse(events)?, Duration::from_millis(parse(every)?)),
+        ["", "idle"] => fall_silent(socket, shared),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
-/// One event per millisecond, on an even grid.
-fn tick(socket: &mut TcpStream, events: usize) -> io::Result<()> {
-    let mut due = monotonic();
-    for _ in 0..events {
-        due += Duration::from_millis(1);
-        thread::sleep(due.saturating_sub(monotonic()));
-        let mut chunk = Vec::new();
-        push_chunk(&mut chunk, format!("data: {}\n\n", monotonic().as_nanos()).as_bytes());
-        socket.write_all(&chunk)?;
+fn blast(socket: &mut TcpStream, unit: &Unit, times: usize) -> io::Result<()> {
+    for _ in 0..times {
+        socket.write_all(&unit.bytes)?;
     }
+    socket.write_all(LAST_CHUNK)
+}
+
+/// As many events of `unit` as are wanted, from its start again and again.
+fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
+    for _ in 0..events / unit.events {
+        socket.write_all(&unit.bytes)?;
+    }
+    socket.write_all(unit.start(events % unit.events))?;
+    socket.write_all(LAST_CHUNK)
+}
+
+fn fall_silent(socket: TcpStream, shared: &Shared) -> io::Result<()> {
+    shared.silent.lock().expect("nobody panics with it").push(Box::new(socket));
     Ok(())
+}
+
+/// Events whose data is the time, on an even grid.
+fn tick(socket: &mut TcpStream, events: usize, every: Duration) -> io::Result<()> {
+    for _ in grid(every).take(events) {
+        write_event(socket, monotonic().as_nanos())?;
+    }
+    socket.write_all(LAST_CHUNK)
+}
+
+fn write_event(socket: &mut TcpStream, data: u128) -> io::Result<()> {
+    let mut chunk = Vec::new();
+    push_chunk(&mut chunk, format!("data: {data}\n\n").as_bytes());
+    socket.write_all(&chunk)
+}
+
+/// Returns when the next one is due.
+fn grid(every: Duration) -> impl Iterator<Item = ()> {
+    let start = monotonic();
+    (1..).map(move |tick| thread::sleep((start + every * tick).saturating_sub(monotonic())))
 }
 
 /// Reads a request's head; only its path matters.
@@ -137,6 +164,6 @@ fn read_path(socket: &mut impl Read) -> io::Result<String> {
     Ok(request.split(' ').nth(1).unwrap_or_default().to_owned())
 }
 
-fn parse(number: &str) -> io::Result<usize> {
+fn parse<T: FromStr>(number: &str) -> io::Result<T> {
     number.parse().map_err(|_| io::ErrorKind::InvalidInput.into())
 }

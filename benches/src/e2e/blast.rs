@@ -42,7 +42,7 @@ impl Case {
         let events = self.units() * Unit::render(corpus, how).events;
         let url = server.url(&format!("/blast/{corpus}/{framing}/{}", self.units()));
         let rounds = Rounds::run(args, &CONTENDERS, |contender| {
-            Measurement { mode: "blast", contender, url: &url, runtime, count: events }.run()
+            Measurement { mode: "blast", contender, url: &url, runtime, count: events, options: &[] }.run()
         });
         check_bytes(&rounds);
 

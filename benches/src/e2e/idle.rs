@@ -23,7 +23,7 @@ pub fn run(args: &Args, server: &Server) {
 
 fn in_clear(args: &Args, url: &str) {
     let rounds = Rounds::run(args, &[HYPER, OURS], |contender| {
-        Measurement { mode: "idle", contender, url, runtime: "mt", count: CONNECTIONS }.run()
+        Measurement { mode: "idle", contender, url, runtime: "mt", count: CONNECTIONS, options: &[] }.run()
     });
     println!("\n### Idle: {CONNECTIONS} open connections, a reading task each, runtime mt\n");
     head(["KiB of resident memory per connection"]);
@@ -41,7 +41,7 @@ fn in_clear(args: &Args, url: &str) {
 
 fn over_tls(args: &Args, url: &str) {
     let rounds = Rounds::run(args, &[HYPER, OURS], |contender| {
-        Measurement { mode: "idle", contender, url, runtime: "mt", count: CONNECTIONS }.run()
+        Measurement { mode: "idle", contender, url, runtime: "mt", count: CONNECTIONS, options: &[] }.run()
     });
     println!("\n### Idle over TLS: {CONNECTIONS} open connections, a reading task each, runtime mt\n");
     head(["KiB of resident memory per connection"]);

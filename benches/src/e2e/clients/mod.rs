@@ -1,6 +1,8 @@
 //! The clients. Each opens a URL and gives the data of every event to a sink, until that has seen enough.
 
+mod by_hand;
 mod drain;
+pub mod fanout;
 mod ours;
 mod peers;
 

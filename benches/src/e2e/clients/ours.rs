@@ -1,6 +1,6 @@
 //! Our client as a daemon uses it: through the connection task and a broadcast channel.
 
-use sseclient::{Client, Delivery, Filter};
+use sseclient::{Client, Delivery, Event, Filter, Subscription};
 
 use super::Sink;
 
@@ -9,17 +9,22 @@ pub async fn consume(url: &str, sink: Sink<'_>) {
     let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
     let mut subscription = handle.subscribe(Filter::all());
     handle.connect();
-    while let Some(delivery) = subscription.recv().await {
-        match delivery {
-            Delivery::Event(event) => {
-                if sink(event.data().as_bytes()).is_break() {
-                    break;
-                }
-            }
-            Delivery::Gap(gap) => panic!("a gap: {gap}"),
+    while let Some(event) = next(&mut subscription).await {
+        if sink(event.data().as_bytes()).is_break() {
+            break;
         }
     }
     handle.shutdown().await;
+}
+
+/// # Panics
+///
+/// At a gap.
+pub async fn next(subscription: &mut Subscription) -> Option<Event> {
+    match subscription.recv().await? {
+        Delivery::Event(event) => Some(event),
+        Delivery::Gap(gap) => panic!("a gap: {gap}"),
+    }
 }
 
 /// One `Client`; a handle and a reading task per stream.
