@@ -4,7 +4,7 @@
 //! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
 //! - `client fanout --count N --subscribers S`: prints the bytes that each of them has seen, and the nanoseconds it took;
 //! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's write to the last of them;
-//! - `client idle --count N`: prints the bytes of resident memory per connection;
+//! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E events came on each;
 //!
 //! All take `--contender NAME --url URL --runtime ct|mt`.
 
@@ -19,6 +19,7 @@ use sseclient_benches::e2e::clients::fanout::{Subscriber, fan_out};
 use sseclient_benches::e2e::clients::{consume, open_idle};
 use sseclient_benches::measure::{monotonic, raise_open_files, resident};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
 
 fn main() {
     let args = Args::from_env();
@@ -36,7 +37,7 @@ fn main() {
         Some("latency") => latency(&runtime, contender, url, count),
         Some("fanout") => fanout(&runtime, contender, url, count, option("subscribers")),
         Some("last") => last(&runtime, contender, url, count, option("subscribers")),
-        Some("idle") => idle(&runtime, contender, url, count),
+        Some("idle") => idle(&runtime, &contender, &url, args.get("count", 0), option("events")),
         other => panic!("no such mode: {other:?}"),
     }
 }
@@ -142,14 +143,16 @@ fn last(runtime: &Runtime, contender: String, url: String, expected: usize, subs
     }
 }
 
-fn idle(runtime: &Runtime, contender: String, url: String, connections: usize) {
+fn idle(runtime: &Runtime, contender: &str, url: &str, connections: u32, events: usize) {
     raise_open_files();
     runtime.block_on(async {
         // The code and the one-off tables come into memory first.
-        open_idle(&contender, &url, 10).await;
+        open_idle(contender, url, 10, events).await;
         let before = resident();
-        open_idle(&contender, &url, connections).await;
-        println!("{}", resident().saturating_sub(before) / connections);
+        open_idle(contender, url, connections, events).await;
+        // Who has read the last event may still have to let go of it.
+        sleep(Duration::from_millis(500)).await;
+        println!("{}", resident().saturating_sub(before) / connections as usize);
     });
 }
 

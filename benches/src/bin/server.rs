@@ -5,7 +5,7 @@
 //! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, so many times over, as fast as the client reads;
 //! - `/events/CORPUS/EVENTS`: so many events, each in an HTTP chunk of its own;
 //! - `/latency/EVENTS/MILLISECONDS`: an event each so often, its data the time at which it was written;
-//! - `/idle`: a response head, then silence;
+//! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: so many events of about that size first;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -107,6 +107,10 @@ fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
         ["", "events", corpus, events] => send(&mut socket, unit(format!("{corpus}/event"))?, parse(events)?),
         ["", "latency", events, every] => tick(&mut socket, parse(events)?, Duration::from_millis(parse(every)?)),
         ["", "idle"] => fall_silent(socket, shared),
+        ["", "idle", events, bytes] => {
+            socket.write_all(&burst(parse(events)?, parse(bytes)?))?;
+            fall_silent(socket, shared)
+        }
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -130,6 +134,14 @@ fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
 fn fall_silent(socket: TcpStream, shared: &Shared) -> io::Result<()> {
     shared.silent.lock().expect("nobody panics with it").push(Box::new(socket));
     Ok(())
+}
+
+/// Each event in an HTTP chunk of its own.
+fn burst(events: usize, bytes: usize) -> Vec<u8> {
+    let block = format!("data: {}\n\n", "x".repeat(bytes));
+    let mut body = Vec::new();
+    (0..events).for_each(|_| push_chunk(&mut body, block.as_bytes()));
+    body
 }
 
 /// Events whose data is the time, on an even grid.

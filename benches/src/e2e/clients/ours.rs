@@ -2,7 +2,7 @@
 
 use sseclient::{Client, Delivery, Event, Filter, Subscription};
 
-use super::Sink;
+use super::{Reader, Sink};
 
 /// One subscriber to everything. Any gap ends the measurement: it counts only when nothing was missed.
 pub async fn consume(url: &str, sink: Sink<'_>) {
@@ -28,7 +28,7 @@ pub async fn next(subscription: &mut Subscription) -> Option<Event> {
 }
 
 /// One `Client`; a handle and a reading task per stream.
-pub async fn open_idle(url: &str, count: usize) {
+pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
     let client = match url.split_once('#') {
         Some((_, certificate)) => {
             let pem = std::fs::read(certificate).expect("the server has written it");
@@ -36,11 +36,16 @@ pub async fn open_idle(url: &str, count: usize) {
         }
         None => Client::new(),
     };
-    for _ in 0..count {
+    for mut reader in readers {
         let handle = client.stream(url).build().expect("the orchestrator's URL");
         let mut subscription = handle.subscribe(Filter::all());
         handle.connect();
         handle.opened().await.expect("the server answers");
-        tokio::spawn(async move { while subscription.recv().await.is_some() {} });
+        tokio::spawn(async move {
+            reader.took(0);
+            while next(&mut subscription).await.is_some() {
+                reader.took(1);
+            }
+        });
     }
 }
