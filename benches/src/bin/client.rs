@@ -5,6 +5,8 @@
 //! - `client fanout --count N --subscribers S`: prints the bytes that each of them has seen, and the nanoseconds it took;
 //! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's write to the last of them;
 //! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E events came on each;
+//! - `client soak --count N --events E --every MICROSECONDS`: prints the bytes of resident memory per stream, before and
+//!   after that many events over all of them, the microseconds of CPU meanwhile, and the events sent and received.
 //!
 //! All take `--contender NAME --url URL --runtime ct|mt`.
 
@@ -16,8 +18,9 @@ use std::time::{Duration, Instant};
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::HYPER;
 use sseclient_benches::e2e::clients::fanout::{Subscriber, fan_out};
+use sseclient_benches::e2e::clients::soak::{Streams, drive};
 use sseclient_benches::e2e::clients::{consume, open_idle};
-use sseclient_benches::measure::{monotonic, raise_open_files, resident};
+use sseclient_benches::measure::{monotonic, process_cpu, raise_open_files, resident};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
@@ -38,6 +41,7 @@ fn main() {
         Some("fanout") => fanout(&runtime, contender, url, count, option("subscribers")),
         Some("last") => last(&runtime, contender, url, count, option("subscribers")),
         Some("idle") => idle(&runtime, &contender, &url, args.get("count", 0), option("events")),
+        Some("soak") => soaked(&runtime, &url, count, option("events"), option("every")),
         other => panic!("no such mode: {other:?}"),
     }
 }
@@ -153,6 +157,21 @@ fn idle(runtime: &Runtime, contender: &str, url: &str, connections: u32, events:
         // Who has read the last event may still have to let go of it.
         sleep(Duration::from_millis(500)).await;
         println!("{}", resident().saturating_sub(before) / connections as usize);
+    });
+}
+
+fn soaked(runtime: &Runtime, url: &str, streams: usize, events: usize, every: usize) {
+    raise_open_files();
+    let before = resident();
+    runtime.block_on(async {
+        let opened = Streams::open(url, streams).await;
+        let per_stream = || resident().saturating_sub(before) / streams;
+        let (at_start, cpu) = (per_stream(), process_cpu());
+        let sent = drive(url, events, every).await;
+        // What was sent last may still be under way.
+        sleep(Duration::from_secs(1)).await;
+        let cpu = (process_cpu() - cpu).as_micros();
+        println!("{at_start} {} {cpu} {sent} {}", per_stream(), opened.received());
     });
 }
 

@@ -2,10 +2,12 @@
 //!
 //! `e2e [blast|fanout|latency|last|idle] [--rounds 7] [--contender NAME]… [--runtime ct|mt]… [--corpus llm|ticks]…
 //! [--framing event|16k]… [--subscribers N]…`; without a mode, all of these.
+//!
+//! `e2e soak [--streams 10000] [--seconds 300]` alone measures no contender but ours, once.
 
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::processes::Server;
-use sseclient_benches::e2e::{blast, fanout, idle, last, latency};
+use sseclient_benches::e2e::{blast, fanout, idle, last, latency, soak};
 
 fn main() {
     let args = Args::from_env();
@@ -16,6 +18,7 @@ fn main() {
         Some("latency") => latency::run(&args, &server),
         Some("last") => last::run(&args, &server),
         Some("idle") => idle::run(&args, &server),
+        Some("soak") => soak::run(&args, &server),
         Some(other) => panic!("no such mode: {other}"),
         None => {
             blast::run(&args, &server);

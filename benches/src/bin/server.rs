@@ -6,6 +6,8 @@
 //! - `/events/CORPUS/EVENTS`: so many events, each in an HTTP chunk of its own;
 //! - `/latency/EVENTS/MILLISECONDS`: an event each so often, its data the time at which it was written;
 //! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: so many events of about that size first;
+//! - `/soak`: a stream that gets what is driven; `/soak/drive/EVENTS/MICROSECONDS`: gives an event each so often to the
+//!   next of them, its data how many that one had before, and answers with how many it has sent.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -34,11 +36,13 @@ type Silent = Mutex<Vec<Box<dyn Send>>>;
 struct Shared {
     units: Units,
     silent: Silent,
+    /// In the order in which they came.
+    soaked: Mutex<Vec<TcpStream>>,
 }
 
 fn main() -> io::Result<()> {
     raise_open_files();
-    let shared = Arc::new(Shared { units: render(), silent: Silent::default() });
+    let shared = Arc::new(Shared { units: render(), silent: Silent::default(), soaked: Mutex::default() });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let over_tls = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
@@ -111,6 +115,14 @@ fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
             socket.write_all(&burst(parse(events)?, parse(bytes)?))?;
             fall_silent(socket, shared)
         }
+        ["", "soak"] => {
+            shared.soaked.lock().expect("nobody panics with it").push(socket);
+            Ok(())
+        }
+        ["", "soak", "drive", events, every] => {
+            let sent = drive(shared, parse(events)?, Duration::from_micros(parse(every)?))?;
+            socket.write_all(sent.to_string().as_bytes())
+        }
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -150,6 +162,17 @@ fn tick(socket: &mut TcpStream, events: usize, every: Duration) -> io::Result<()
         write_event(socket, monotonic().as_nanos())?;
     }
     socket.write_all(LAST_CHUNK)
+}
+
+/// Gives each stream that was opened until now its turn.
+fn drive(shared: &Shared, events: usize, every: Duration) -> io::Result<usize> {
+    let mut streams = std::mem::take(&mut *shared.soaked.lock().expect("nobody panics with it"));
+    let count = streams.len();
+    for (at, ()) in (0..events).zip(grid(every)) {
+        write_event(&mut streams[at % count], (at / count) as u128)?;
+    }
+    shared.soaked.lock().expect("nobody panics with it").extend(streams);
+    Ok(events)
 }
 
 fn write_event(socket: &mut TcpStream, data: u128) -> io::Result<()> {

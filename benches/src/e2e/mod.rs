@@ -9,6 +9,7 @@ pub mod last;
 pub mod latency;
 pub mod processes;
 pub mod rounds;
+pub mod soak;
 
 use std::ops::ControlFlow;
 

@@ -5,6 +5,7 @@ mod drain;
 pub mod fanout;
 mod ours;
 mod peers;
+pub mod soak;
 
 use std::sync::Arc;
 
