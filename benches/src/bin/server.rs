@@ -29,20 +29,16 @@ const HEAD: &[u8] =
 /// By corpus and framing.
 type Units = HashMap<String, Unit>;
 
-/// What is kept open and silent.
-type Silent = Mutex<Vec<Box<dyn Send>>>;
-
 /// What all connections share.
 struct Shared {
     units: Units,
-    silent: Silent,
     /// In the order in which they came.
     soaked: Mutex<Vec<TcpStream>>,
 }
 
 fn main() -> io::Result<()> {
     raise_open_files();
-    let shared = Arc::new(Shared { units: render(), silent: Silent::default(), soaked: Mutex::default() });
+    let shared = Arc::new(Shared { units: render(), soaked: Mutex::default() });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let over_tls = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
@@ -50,7 +46,6 @@ fn main() -> io::Result<()> {
     std::fs::write(&certificate, certified.cert.pem())?;
     println!("{} {} {}", listener.local_addr()?.port(), over_tls.local_addr()?.port(), certificate.display());
     let config = tls(certified)?;
-    let kept = Arc::clone(&shared);
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let shared = Arc::clone(&shared);
@@ -60,8 +55,8 @@ fn main() -> io::Result<()> {
     });
     thread::spawn(move || {
         for socket in over_tls.incoming().flatten() {
-            let (config, kept) = (Arc::clone(&config), Arc::clone(&kept));
-            thread::spawn(move || stay(socket, config, &kept.silent).ok());
+            let config = Arc::clone(&config);
+            thread::spawn(move || stay(socket, config).ok());
         }
     });
     let done = io::copy(&mut io::stdin(), &mut io::sink()).map(drop);
@@ -78,15 +73,14 @@ fn tls(certified: CertifiedKey<KeyPair>) -> io::Result<Arc<ServerConfig>> {
 }
 
 /// Behind TLS there is `/idle` alone.
-fn stay(socket: TcpStream, config: Arc<ServerConfig>, silent: &Silent) -> io::Result<()> {
+fn stay(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut socket = StreamOwned::new(session, socket);
     read_path(&mut socket)?;
     socket.write_all(HEAD)?;
     socket.flush()?;
-    silent.lock().expect("nobody panics with it").push(Box::new(socket));
-    Ok(())
+    fall_silent(socket)
 }
 
 fn render() -> Units {
@@ -110,10 +104,10 @@ fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
         }
         ["", "events", corpus, events] => send(&mut socket, unit(format!("{corpus}/event"))?, parse(events)?),
         ["", "latency", events, every] => tick(&mut socket, parse(events)?, Duration::from_millis(parse(every)?)),
-        ["", "idle"] => fall_silent(socket, shared),
+        ["", "idle"] => fall_silent(socket),
         ["", "idle", events, bytes] => {
             socket.write_all(&burst(parse(events)?, parse(bytes)?))?;
-            fall_silent(socket, shared)
+            fall_silent(socket)
         }
         ["", "soak"] => {
             shared.soaked.lock().expect("nobody panics with it").push(socket);
@@ -143,9 +137,9 @@ fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
     socket.write_all(LAST_CHUNK)
 }
 
-fn fall_silent(socket: TcpStream, shared: &Shared) -> io::Result<()> {
-    shared.silent.lock().expect("nobody panics with it").push(Box::new(socket));
-    Ok(())
+/// Open for as long as the client is there: many thousands of those that have gone would use up the descriptors.
+fn fall_silent(mut socket: impl Read) -> io::Result<()> {
+    io::copy(&mut socket, &mut io::sink()).map(drop)
 }
 
 /// Each event in an HTTP chunk of its own.
