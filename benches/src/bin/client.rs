@@ -2,9 +2,12 @@
 //!
 //! - `client blast --count N`: prints the items seen, their bytes, and the nanoseconds it took;
 //! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
-//! - `client fanout --count N --subscribers S`: prints the bytes that each of them has seen, and the nanoseconds it took;
-//! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's write to the last of them;
-//! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E events came on each;
+//! - `client fanout --count N --subscribers S`: prints the bytes that each subscriber has seen, and the nanoseconds it
+//!   took;
+//! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's write to the last
+//!   subscriber;
+//! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E events have come on
+//!   each;
 //! - `client soak --count N --events E --every MICROSECONDS`: prints the bytes of resident memory per stream, before and
 //!   after that many events over all of them, the microseconds of CPU meanwhile, and the events sent and received.
 //!

@@ -46,7 +46,7 @@ impl Case {
         let (corpus, runtime, count) = (self.corpus, self.runtime, rounds::count(args));
         for second in ["CPU", "wall"] {
             println!(
-                "\n### Fan-out: million deliveries per {second} second, {corpus}, framing event, {runtime}, median of {count} rounds\n"
+                "\n### Fan-out: million deliveries per {second} second, {corpus}, {runtime}, median of {count} rounds\n"
             );
             head(CONTENDERS.into_iter().chain(["ours by the better by hand"]));
             measured.iter().for_each(|line| line.print(second));
