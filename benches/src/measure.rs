@@ -20,11 +20,20 @@ fn read(clock: ClockId) -> Duration {
     Duration::from(clock_gettime(clock).expect("a clock that Linux has"))
 }
 
+/// User and system time of this process so far.
+pub fn process_cpu() -> Duration {
+    used(UsageWho::RUSAGE_SELF)
+}
+
 /// User and system time of all children that have ended and were waited for.
 ///
 /// The difference around one child is that child's, kernel work for its sockets included.
 pub fn children_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage cannot fail");
+    used(UsageWho::RUSAGE_CHILDREN)
+}
+
+fn used(who: UsageWho) -> Duration {
+    let usage = getrusage(who).expect("getrusage cannot fail");
     duration(usage.user_time()) + duration(usage.system_time())
 }
 

@@ -2,18 +2,30 @@
 //!
 //! - `client blast --count N`: prints the items seen, their bytes, and the nanoseconds it took;
 //! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
-//! - `client idle --count N`: prints the bytes of resident memory per connection.
+//! - `client fanout --count N --subscribers S`: prints the bytes that each subscriber has seen, and the nanoseconds it
+//!   took;
+//! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's write to the last
+//!   subscriber;
+//! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E events have come on
+//!   each;
+//! - `client soak --count N --events E --every MICROSECONDS`: prints the bytes of resident memory per stream, before and
+//!   after that many events over all of them, the microseconds of CPU meanwhile, and the events sent and received.
 //!
 //! All take `--contender NAME --url URL --runtime ct|mt`.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::HYPER;
+use sseclient_benches::e2e::clients::fanout::{Subscriber, fan_out};
+use sseclient_benches::e2e::clients::soak::{Streams, drive};
 use sseclient_benches::e2e::clients::{consume, open_idle};
-use sseclient_benches::measure::{monotonic, raise_open_files, resident};
+use sseclient_benches::measure::{monotonic, process_cpu, raise_open_files, resident};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
 
 fn main() {
     let args = Args::from_env();
@@ -24,11 +36,15 @@ fn main() {
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
     let contender = args.get("contender", HYPER.to_owned());
     let url = args.get("url", String::new());
-    let count = args.get("count", 0);
+    let option = |key: &str| args.get(key, 0);
+    let count = option("count");
     match args.mode() {
         Some("blast") => blast(&runtime, contender, url, count),
         Some("latency") => latency(&runtime, contender, url, count),
-        Some("idle") => idle(&runtime, contender, url, count),
+        Some("fanout") => fanout(&runtime, contender, url, count, option("subscribers")),
+        Some("last") => last(&runtime, contender, url, count, option("subscribers")),
+        Some("idle") => idle(&runtime, &contender, &url, args.get("count", 0), option("events")),
+        Some("soak") => soaked(&runtime, &url, count, option("events"), option("every")),
         other => panic!("no such mode: {other:?}"),
     }
 }
@@ -74,14 +90,91 @@ fn digits(data: &[u8]) -> u64 {
     data.iter().filter(|byte| byte.is_ascii_digit()).fold(0, |sum, byte| 10 * sum + u64::from(byte - b'0'))
 }
 
-fn idle(runtime: &Runtime, contender: String, url: String, connections: usize) {
+struct Counter {
+    events: usize,
+    bytes: usize,
+    expected: usize,
+}
+
+impl Subscriber for Counter {
+    fn see(&mut self, data: &[u8]) -> ControlFlow<()> {
+        self.events += 1;
+        self.bytes += data.len();
+        if self.events == self.expected { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Every subscriber must have seen `expected` events, and the same ones.
+fn fanout(runtime: &Runtime, contender: String, url: String, expected: usize, subscribers: usize) {
+    let start = Instant::now();
+    let counters = (0..subscribers).map(|_| Counter { events: 0, bytes: 0, expected }).collect();
+    let counters = run_as_task(runtime, async move { fan_out(&contender, &url, counters).await });
+    let took = start.elapsed();
+    let bytes = counters[0].bytes;
+    for counter in counters {
+        assert_eq!((counter.events, counter.bytes), (expected, bytes), "events and bytes of one subscriber");
+    }
+    println!("{bytes} {}", took.as_nanos());
+}
+
+/// How many have not seen it yet, and how long it took the last.
+struct Pending {
+    subscribers: AtomicUsize,
+    delay: OnceLock<Duration>,
+}
+
+struct Watcher {
+    seen: usize,
+    events: Arc<Vec<Pending>>,
+}
+
+impl Subscriber for Watcher {
+    fn see(&mut self, data: &[u8]) -> ControlFlow<()> {
+        let event = &self.events[self.seen];
+        self.seen += 1;
+        if event.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let sent = Duration::from_nanos(digits(data));
+            event.delay.set(monotonic().saturating_sub(sent)).expect("there is one last");
+        }
+        if self.seen == self.events.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn last(runtime: &Runtime, contender: String, url: String, expected: usize, subscribers: usize) {
+    let pending = |_| Pending { subscribers: AtomicUsize::new(subscribers), delay: OnceLock::new() };
+    let events: Arc<Vec<Pending>> = Arc::new((0..expected).map(pending).collect());
+    let watchers = (0..subscribers).map(|_| Watcher { seen: 0, events: Arc::clone(&events) }).collect();
+    run_as_task(runtime, async move { fan_out(&contender, &url, watchers).await });
+    for event in events.iter() {
+        println!("{}", event.delay.get().expect("nobody missed one").as_nanos());
+    }
+}
+
+fn idle(runtime: &Runtime, contender: &str, url: &str, connections: u32, events: usize) {
     raise_open_files();
     runtime.block_on(async {
         // The code and the one-off tables come into memory first.
-        open_idle(&contender, &url, 10).await;
+        open_idle(contender, url, 10, events).await;
         let before = resident();
-        open_idle(&contender, &url, connections).await;
-        println!("{}", resident().saturating_sub(before) / connections);
+        open_idle(contender, url, connections, events).await;
+        // Who has read the last event may still have to let go of it.
+        sleep(Duration::from_millis(500)).await;
+        println!("{}", resident().saturating_sub(before) / connections as usize);
+    });
+}
+
+fn soaked(runtime: &Runtime, url: &str, streams: usize, events: usize, every: usize) {
+    raise_open_files();
+    let before = resident();
+    runtime.block_on(async {
+        let opened = Streams::open(url, streams).await;
+        let per_stream = || resident().saturating_sub(before) / streams;
+        let (at_start, cpu) = (per_stream(), process_cpu());
+        let sent = drive(url, events, every).await;
+        // What was sent last may still be under way.
+        sleep(Duration::from_secs(1)).await;
+        let cpu = (process_cpu() - cpu).as_micros();
+        println!("{at_start} {} {cpu} {sent} {}", per_stream(), opened.received());
     });
 }
 

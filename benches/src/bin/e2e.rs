@@ -1,23 +1,30 @@
 //! End to end over loopback: every client in turn, several rounds, against a bare hyper drain.
 //!
-//! `e2e [blast|latency|idle] [--rounds 7] [--contender NAME]… [--runtime ct|mt]… [--corpus llm|ticks]…
-//! [--framing event|16k]…`; without a mode, all three.
+//! `e2e [blast|fanout|latency|last|idle] [--rounds 7] [--contender NAME]… [--runtime ct|mt]… [--corpus llm|ticks]…
+//! [--framing event|16k]… [--subscribers N]…`; without a mode, all of these.
+//!
+//! `e2e soak [--streams 10000] [--seconds 300]` alone measures no contender but ours, once.
 
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::processes::Server;
-use sseclient_benches::e2e::{blast, idle, latency};
+use sseclient_benches::e2e::{blast, fanout, idle, last, latency, soak};
 
 fn main() {
     let args = Args::from_env();
     let server = Server::start();
     match args.mode() {
         Some("blast") => blast::run(&args, &server),
+        Some("fanout") => fanout::run(&args, &server),
         Some("latency") => latency::run(&args, &server),
+        Some("last") => last::run(&args, &server),
         Some("idle") => idle::run(&args, &server),
+        Some("soak") => soak::run(&args, &server),
         Some(other) => panic!("no such mode: {other}"),
         None => {
             blast::run(&args, &server);
+            fanout::run(&args, &server);
             latency::run(&args, &server);
+            last::run(&args, &server);
             idle::run(&args, &server);
         }
     }

@@ -3,12 +3,16 @@
 //! It prints its port, that of the same behind TLS, and the file of its certificate, and serves until its standard input ends:
 //!
 //! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, so many times over, as fast as the client reads;
-//! - `/latency/EVENTS`: one event per millisecond, its data the time at which it was written;
-//! - `/idle`: a response head, then silence.
+//! - `/events/CORPUS/EVENTS`: so many events, each in an HTTP chunk of its own;
+//! - `/latency/EVENTS/MILLISECONDS`: an event each so often, its data the time at which it was written;
+//! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: so many events of about that size first;
+//! - `/soak`: a stream that gets what is driven; `/soak/drive/EVENTS/MICROSECONDS`: gives an event each so often to the
+//!   next of them, its data how many that one had before, and answers with how many it has sent.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -25,13 +29,16 @@ const HEAD: &[u8] =
 /// By corpus and framing.
 type Units = HashMap<String, Unit>;
 
-/// What is kept open and silent.
-type Silent = Mutex<Vec<Box<dyn Send>>>;
+/// What all connections share.
+struct Shared {
+    units: Units,
+    /// In the order in which they came.
+    soaked: Mutex<Vec<TcpStream>>,
+}
 
 fn main() -> io::Result<()> {
     raise_open_files();
-    let units = Arc::new(render());
-    let silent = Arc::new(Silent::default());
+    let shared = Arc::new(Shared { units: render(), soaked: Mutex::default() });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let over_tls = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
@@ -39,18 +46,17 @@ fn main() -> io::Result<()> {
     std::fs::write(&certificate, certified.cert.pem())?;
     println!("{} {} {}", listener.local_addr()?.port(), over_tls.local_addr()?.port(), certificate.display());
     let config = tls(certified)?;
-    let kept = Arc::clone(&silent);
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
-            let (units, silent) = (Arc::clone(&units), Arc::clone(&silent));
+            let shared = Arc::clone(&shared);
             // A client that has seen enough hangs up: no error of ours.
-            thread::spawn(move || serve(socket, &units, &silent).ok());
+            thread::spawn(move || serve(socket, &shared).ok());
         }
     });
     thread::spawn(move || {
         for socket in over_tls.incoming().flatten() {
-            let (config, silent) = (Arc::clone(&config), Arc::clone(&kept));
-            thread::spawn(move || stay(socket, config, &silent).ok());
+            let config = Arc::clone(&config);
+            thread::spawn(move || stay(socket, config).ok());
         }
     });
     let done = io::copy(&mut io::stdin(), &mut io::sink()).map(drop);
@@ -67,15 +73,14 @@ fn tls(certified: CertifiedKey<KeyPair>) -> io::Result<Arc<ServerConfig>> {
 }
 
 /// Behind TLS there is `/idle` alone.
-fn stay(socket: TcpStream, config: Arc<ServerConfig>, silent: &Silent) -> io::Result<()> {
+fn stay(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut socket = StreamOwned::new(session, socket);
     read_path(&mut socket)?;
     socket.write_all(HEAD)?;
     socket.flush()?;
-    silent.lock().expect("nobody panics with it").push(Box::new(socket));
-    Ok(())
+    fall_silent(socket)
 }
 
 fn render() -> Units {
@@ -88,41 +93,92 @@ fn render() -> Units {
     units
 }
 
-fn serve(mut socket: TcpStream, units: &Units, silent: &Silent) -> io::Result<()> {
+fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let path = read_path(&mut socket)?;
     socket.write_all(HEAD)?;
+    let unit = |name: String| shared.units.get(&name).ok_or(io::ErrorKind::NotFound);
     match path.split('/').collect::<Vec<_>>()[..] {
         ["", "blast", corpus, framing, times] => {
-            let unit = units.get(&format!("{corpus}/{framing}")).ok_or(io::ErrorKind::NotFound)?;
-            for _ in 0..parse(times)? {
-                socket.write_all(&unit.bytes)?;
-            }
-            socket.write_all(LAST_CHUNK)
+            blast(&mut socket, unit(format!("{corpus}/{framing}"))?, parse(times)?)
         }
-        ["", "latency", events] => {
-            tick(&mut socket, parse(events)?)?;
-            socket.write_all(LAST_CHUNK)
+        ["", "events", corpus, events] => send(&mut socket, unit(format!("{corpus}/event"))?, parse(events)?),
+        ["", "latency", events, every] => tick(&mut socket, parse(events)?, Duration::from_millis(parse(every)?)),
+        ["", "idle"] => fall_silent(socket),
+        ["", "idle", events, bytes] => {
+            socket.write_all(&burst(parse(events)?, parse(bytes)?))?;
+            fall_silent(socket)
         }
-        ["", "idle"] => {
-            silent.lock().expect("nobody panics with it").push(Box::new(socket));
+        ["", "soak"] => {
+            shared.soaked.lock().expect("nobody panics with it").push(socket);
             Ok(())
+        }
+        ["", "soak", "drive", events, every] => {
+            let sent = drive(shared, parse(events)?, Duration::from_micros(parse(every)?))?;
+            socket.write_all(sent.to_string().as_bytes())
         }
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
-/// One event per millisecond, on an even grid.
-fn tick(socket: &mut TcpStream, events: usize) -> io::Result<()> {
-    let mut due = monotonic();
-    for _ in 0..events {
-        due += Duration::from_millis(1);
-        thread::sleep(due.saturating_sub(monotonic()));
-        let mut chunk = Vec::new();
-        push_chunk(&mut chunk, format!("data: {}\n\n", monotonic().as_nanos()).as_bytes());
-        socket.write_all(&chunk)?;
+fn blast(socket: &mut TcpStream, unit: &Unit, times: usize) -> io::Result<()> {
+    for _ in 0..times {
+        socket.write_all(&unit.bytes)?;
     }
-    Ok(())
+    socket.write_all(LAST_CHUNK)
+}
+
+/// As many events of `unit` as are wanted, from its start again and again.
+fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
+    for _ in 0..events / unit.events {
+        socket.write_all(&unit.bytes)?;
+    }
+    socket.write_all(unit.start(events % unit.events))?;
+    socket.write_all(LAST_CHUNK)
+}
+
+/// Open for as long as the client is there: many thousands of those that have gone would use up the descriptors.
+fn fall_silent(mut socket: impl Read) -> io::Result<()> {
+    io::copy(&mut socket, &mut io::sink()).map(drop)
+}
+
+/// Each event in an HTTP chunk of its own.
+fn burst(events: usize, bytes: usize) -> Vec<u8> {
+    let block = format!("data: {}\n\n", "x".repeat(bytes));
+    let mut body = Vec::new();
+    (0..events).for_each(|_| push_chunk(&mut body, block.as_bytes()));
+    body
+}
+
+/// Events whose data is the time, on an even grid.
+fn tick(socket: &mut TcpStream, events: usize, every: Duration) -> io::Result<()> {
+    for _ in grid(every).take(events) {
+        write_event(socket, monotonic().as_nanos())?;
+    }
+    socket.write_all(LAST_CHUNK)
+}
+
+/// Gives each stream that was opened until now its turn.
+fn drive(shared: &Shared, events: usize, every: Duration) -> io::Result<usize> {
+    let mut streams = std::mem::take(&mut *shared.soaked.lock().expect("nobody panics with it"));
+    let count = streams.len();
+    for (at, ()) in (0..events).zip(grid(every)) {
+        write_event(&mut streams[at % count], (at / count) as u128)?;
+    }
+    shared.soaked.lock().expect("nobody panics with it").extend(streams);
+    Ok(events)
+}
+
+fn write_event(socket: &mut TcpStream, data: u128) -> io::Result<()> {
+    let mut chunk = Vec::new();
+    push_chunk(&mut chunk, format!("data: {data}\n\n").as_bytes());
+    socket.write_all(&chunk)
+}
+
+/// Returns when the next one is due.
+fn grid(every: Duration) -> impl Iterator<Item = ()> {
+    let start = monotonic();
+    (1..).map(move |tick| thread::sleep((start + every * tick).saturating_sub(monotonic())))
 }
 
 /// Reads a request's head; only its path matters.
@@ -137,6 +193,6 @@ fn read_path(socket: &mut impl Read) -> io::Result<String> {
     Ok(request.split(' ').nth(1).unwrap_or_default().to_owned())
 }
 
-fn parse(number: &str) -> io::Result<usize> {
+fn parse<T: FromStr>(number: &str) -> io::Result<T> {
     number.parse().map_err(|_| io::ErrorKind::InvalidInput.into())
 }

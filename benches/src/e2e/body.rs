@@ -23,17 +23,29 @@ pub const FRAMINGS: [(&str, Framing); 2] = [("event", Framing::Event), ("16k", F
 pub struct Unit {
     pub bytes: Vec<u8>,
     pub events: usize,
+    /// Where each HTTP chunk ends: with [`Framing::Event`], each event.
+    ends: Vec<usize>,
 }
 
 impl Unit {
     pub fn render(corpus: &str, framing: Framing) -> Self {
         let blocks = Corpus::named(corpus).blocks(UNIT);
-        let mut bytes = Vec::with_capacity(2 * UNIT);
+        let (mut bytes, mut ends) = (Vec::with_capacity(2 * UNIT), Vec::new());
+        let mut push = |payload: &[u8]| {
+            push_chunk(&mut bytes, payload);
+            ends.push(bytes.len());
+        };
         match framing {
-            Framing::Event => blocks.iter().for_each(|block| push_chunk(&mut bytes, block)),
-            Framing::Large => blocks.concat().chunks(16 << 10).for_each(|chunk| push_chunk(&mut bytes, chunk)),
+            Framing::Event => blocks.iter().for_each(|block| push(block)),
+            Framing::Large => blocks.concat().chunks(16 << 10).for_each(push),
         }
-        Self { bytes, events: blocks.len() }
+        Self { bytes, events: blocks.len(), ends }
+    }
+
+    /// The first `chunks` HTTP chunks.
+    pub fn start(&self, chunks: usize) -> &[u8] {
+        let end = chunks.checked_sub(1).map_or(0, |last| self.ends[last]);
+        &self.bytes[..end]
     }
 }
 

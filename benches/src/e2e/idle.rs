@@ -1,56 +1,77 @@
-//! A thousand connections on which nothing happens: memory.
+//! A thousand connections on which nothing happens, or nothing more: memory.
 
 use crate::args::Args;
-use crate::report::{head, row};
+use crate::report::{at_most, head, row};
 
 use super::processes::{Measurement, Server};
-use super::rounds::Rounds;
+use super::rounds::{Rounds, Values};
 use super::{HYPER, OURS};
 
 const CONNECTIONS: usize = 1000;
 
-/// KiB of resident memory per connection.
-const BAR: f64 = 30.0;
+/// How much each of them gets, and how large, before it falls silent.
+const BURST: (usize, usize) = (300, 200);
 
-/// By the drain's, over TLS.
-const TLS_BAR: f64 = 1.5;
+/// What is held against ours.
+enum Bar {
+    /// KiB of resident memory per connection.
+    Kib(f64),
+    /// The drain's share.
+    ByDrain(f64),
+}
+
+/// One table.
+struct Case {
+    title: &'static str,
+    url: String,
+    /// What each connection's reader takes before the silence.
+    events: usize,
+    bar: Bar,
+}
 
 /// Ours, and the bare drain; on two workers.
 pub fn run(args: &Args, server: &Server) {
-    in_clear(args, &server.url("/idle"));
-    over_tls(args, &server.tls_url("/idle"));
+    let (events, bytes) = BURST;
+    let after_burst = server.url(&format!("/idle/{events}/{bytes}"));
+    let cases = [
+        Case { title: "Idle", url: server.url("/idle"), events: 0, bar: Bar::Kib(24.0) },
+        Case { title: "Idle after a burst", url: after_burst, events, bar: Bar::Kib(24.0) },
+        Case { title: "Idle over TLS", url: server.tls_url("/idle"), events: 0, bar: Bar::ByDrain(1.5) },
+    ];
+    cases.iter().for_each(|case| case.run(args));
 }
 
-fn in_clear(args: &Args, url: &str) {
-    let rounds = Rounds::run(args, &[HYPER, OURS], |contender| {
-        Measurement { mode: "idle", contender, url, runtime: "mt", count: CONNECTIONS }.run()
-    });
-    println!("\n### Idle: {CONNECTIONS} open connections, a reading task each, runtime mt\n");
-    head(["KiB of resident memory per connection"]);
-    let memory = rounds.values(|ran| ran.numbers[0] / 1024.0);
-    for client in &rounds.clients {
-        let kib = memory.median(client);
-        let verdict = match *client {
-            OURS if kib <= BAR => " ok".to_owned(),
-            OURS => format!(" **MISSED** ({BAR})"),
-            _ => String::new(),
-        };
-        row(client, [format!("{kib:.1}{verdict}")]);
+impl Case {
+    fn run(&self, args: &Args) {
+        let options = [("events", self.events)];
+        let rounds = Rounds::run(args, &[HYPER, OURS], |contender| {
+            Measurement {
+                mode: "idle",
+                contender,
+                url: &self.url,
+                runtime: "mt",
+                count: CONNECTIONS,
+                options: &options,
+            }
+            .run()
+        });
+        println!("\n### {}: {CONNECTIONS} open connections, a reading task each, runtime mt\n", self.title);
+        head(["KiB of resident memory per connection"]);
+        let memory = rounds.values(|ran| ran.numbers[0] / 1024.0);
+        for client in &rounds.clients {
+            row(client, [format!("{:.1}", memory.median(client))]);
+        }
+        if let Some(verdict) = self.verdict(&memory) {
+            println!("\nOurs: {verdict}");
+        }
     }
-}
 
-fn over_tls(args: &Args, url: &str) {
-    let rounds = Rounds::run(args, &[HYPER, OURS], |contender| {
-        Measurement { mode: "idle", contender, url, runtime: "mt", count: CONNECTIONS }.run()
-    });
-    println!("\n### Idle over TLS: {CONNECTIONS} open connections, a reading task each, runtime mt\n");
-    head(["KiB of resident memory per connection"]);
-    let memory = rounds.values(|ran| ran.numbers[0] / 1024.0);
-    for client in &rounds.clients {
-        row(client, [format!("{:.1}", memory.median(client))]);
-    }
-    if let Some(ratio) = memory.ratio(OURS, HYPER) {
-        let verdict = if ratio <= TLS_BAR { "ok".to_owned() } else { format!("**MISSED** ({TLS_BAR}x)") };
-        println!("\nOurs by {HYPER}: {ratio:.2}x {verdict}");
+    fn verdict(&self, memory: &Values<'_>) -> Option<String> {
+        Some(match self.bar {
+            Bar::Kib(bar) => {
+                format!("{} of {bar} KiB", at_most(memory.of(OURS).map(|_| memory.median(OURS))? / bar, 1.0))
+            }
+            Bar::ByDrain(bar) => format!("{} by {HYPER}", at_most(memory.ratio(OURS, HYPER)?, bar)),
+        })
     }
 }

@@ -17,10 +17,10 @@ const WARM_UP: usize = 200;
 /// Every runtime that is wanted. What is printed are medians over the rounds of each round's
 /// percentile: one round that met a busy machine moves a pooled p99, but not that.
 pub fn run(args: &Args, server: &Server) {
-    let url = server.url(&format!("/latency/{EVENTS}"));
+    let url = server.url(&format!("/latency/{EVENTS}/1"));
     for runtime in RUNTIMES.into_iter().filter(|runtime| args.wants("runtime", runtime)) {
         let rounds = Rounds::run(args, &CONTENDERS, |contender| {
-            Measurement { mode: "latency", contender, url: &url, runtime, count: EVENTS }.run()
+            Measurement { mode: "latency", contender, url: &url, runtime, count: EVENTS, options: &[] }.run()
         });
         let percentiles =
             [50.0, 90.0, 99.0].map(|percent| rounds.values(|ran| percentile(&ran.numbers[WARM_UP..], percent) / 1e3));

@@ -66,6 +66,8 @@ pub struct Measurement<'a> {
     pub runtime: &'a str,
     /// Events or connections.
     pub count: usize,
+    /// What else the mode takes.
+    pub options: &'a [(&'a str, usize)],
 }
 
 impl Measurement<'_> {
@@ -76,10 +78,12 @@ impl Measurement<'_> {
     /// When it fails: a measurement that missed events is none.
     pub fn run(&self) -> Ran {
         let before = children_cpu();
+        let options = self.options.iter().flat_map(|(key, value)| [format!("--{key}"), value.to_string()]);
         let output = Command::new(sibling("client"))
             .arg(self.mode)
             .args(["--contender", self.contender, "--url", self.url])
             .args(["--runtime", self.runtime, "--count", &self.count.to_string()])
+            .args(options)
             .stderr(Stdio::inherit())
             .output()
             .expect("`client` is built beside this program");

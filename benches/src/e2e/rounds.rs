@@ -60,7 +60,15 @@ impl Values<'_> {
 
     /// Median over the rounds of one client's value by another's in the same round.
     pub fn ratio(&self, one: &str, other: &str) -> Option<f64> {
-        let rounds = self.of(one)?.iter().zip(self.of(other)?);
-        Some(median(&rounds.map(|(one, other)| one / other).collect::<Vec<_>>()))
+        self.ratio_to_most(one, &[other])
+    }
+
+    /// The same by the largest that one of the others has in that round.
+    pub fn ratio_to_most(&self, one: &str, others: &[&str]) -> Option<f64> {
+        let others: Vec<&[f64]> = others.iter().filter_map(|other| self.of(other)).collect();
+        let most = |round: usize| others.iter().map(|values| values[round]).reduce(f64::max);
+        let rounds = self.of(one)?.iter().enumerate();
+        let ratios: Vec<f64> = rounds.filter_map(|(round, value)| Some(value / most(round)?)).collect();
+        (!ratios.is_empty()).then(|| median(&ratios))
     }
 }

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Sink;
+use super::{Reader, Sink};
 
 type Conn = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
 
@@ -62,20 +62,32 @@ pub async fn same_task(url: &str, sink: Sink<'_>) {
 }
 
 /// A reader and a connection task per stream.
-pub async fn open_idle(url: &str, count: usize) {
+pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
     if let Some((url, certificate)) = url.split_once('#') {
-        return open_idle_tls(url, certificate, count).await;
+        return open_idle_tls(url, certificate, readers).await;
     }
-    for _ in 0..count {
+    for reader in readers {
         let (sender, connection) = connect(url).await;
         tokio::spawn(connection);
-        let mut body = request(sender, url).await;
-        tokio::spawn(async move { while body.frame().await.is_some() {} });
+        let body = request(sender, url).await;
+        tokio::spawn(read(body, reader));
+    }
+}
+
+/// Counts events by their two lines, which an HTTP chunk may tear apart.
+async fn read(mut body: Incoming, mut reader: Reader) {
+    let mut lines = 0;
+    reader.took(0);
+    while let Some(Ok(frame)) = body.frame().await {
+        let ends = frame.data_ref().map_or(0, |chunk| memchr::memchr_iter(b'\n', chunk).count());
+        lines += ends;
+        reader.took(lines / 2);
+        lines %= 2;
     }
 }
 
 /// The same over TLS, with one configuration for all.
-async fn open_idle_tls(url: &str, certificate: &str, count: usize) {
+async fn open_idle_tls(url: &str, certificate: &str, readers: impl Iterator<Item = Reader>) {
     let mut roots = RootCertStore::empty();
     let pem = std::fs::read(certificate).expect("the server has written it");
     roots.add(CertificateDer::from_pem_slice(&pem).expect("a certificate")).expect("a root");
@@ -83,14 +95,14 @@ async fn open_idle_tls(url: &str, certificate: &str, count: usize) {
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = builder.expect("ring has them").with_root_certificates(roots).with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
-    for _ in 0..count {
+    for reader in readers {
         let socket = tcp(url).await;
         let name = ServerName::try_from("127.0.0.1").expect("an address");
         let tls = connector.connect(name, socket).await.expect("the server greets");
         let (sender, connection) = handshake(TokioIo::new(tls)).await.expect("hyper's handshake sends nothing");
         tokio::spawn(connection);
-        let mut body = request(sender, url).await;
-        tokio::spawn(async move { while body.frame().await.is_some() {} });
+        let body = request(sender, url).await;
+        tokio::spawn(read(body, reader));
     }
 }
 

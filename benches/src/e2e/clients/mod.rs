@@ -1,8 +1,15 @@
 //! The clients. Each opens a URL and gives the data of every event to a sink, until that has seen enough.
 
+mod by_hand;
 mod drain;
+pub mod fanout;
 mod ours;
 mod peers;
+pub mod soak;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use super::{EVENTSOURCE_CLIENT, HYPER, HYPER_SAME_TASK, OURS, REQWEST_EVENTSOURCE, Sink};
 
@@ -18,12 +25,43 @@ pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
     }
 }
 
-/// Opens `count` streams that stay silent, returns when the server has answered all of them.
+/// Opens `count` streams that fall silent after so many events, returns when every reader has taken those.
 /// They stay open until the runtime ends.
-pub async fn open_idle(contender: &str, url: &str, count: usize) {
+pub async fn open_idle(contender: &str, url: &str, count: u32, events: usize) {
+    let ready = Arc::new(Semaphore::new(0));
+    let readers = (0..count).map(|_| Reader { left: events, ready: Some(Arc::clone(&ready)) });
     match contender {
-        HYPER => drain::open_idle(url, count).await,
-        OURS => ours::open_idle(url, count).await,
+        HYPER => drain::open_idle(url, readers).await,
+        OURS => ours::open_idle(url, readers).await,
         other => panic!("{other} has no idle mode"),
+    }
+    let _all = ready.acquire_many(count).await.expect("no reader fails");
+}
+
+/// What one of them still waits for.
+struct Reader {
+    left: usize,
+    /// Gets a permit once that is nothing.
+    ready: Option<Arc<Semaphore>>,
+}
+
+impl Reader {
+    /// So many more; none, before the first.
+    fn took(&mut self, events: usize) {
+        self.left = self.left.checked_sub(events).expect("no more than the server sends");
+        if self.left == 0
+            && let Some(ready) = self.ready.take()
+        {
+            ready.add_permits(1);
+        }
+    }
+}
+
+/// One that ends too early must not be waited for.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(ready) = &self.ready {
+            ready.close();
+        }
     }
 }

@@ -1,29 +1,34 @@
 //! Our client as a daemon uses it: through the connection task and a broadcast channel.
 
-use sseclient::{Client, Delivery, Filter};
+use sseclient::{Client, Delivery, Event, Filter, Subscription};
 
-use super::Sink;
+use super::{Reader, Sink};
 
 /// One subscriber to everything. Any gap ends the measurement: it counts only when nothing was missed.
 pub async fn consume(url: &str, sink: Sink<'_>) {
     let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
     let mut subscription = handle.subscribe(Filter::all());
     handle.connect();
-    while let Some(delivery) = subscription.recv().await {
-        match delivery {
-            Delivery::Event(event) => {
-                if sink(event.data().as_bytes()).is_break() {
-                    break;
-                }
-            }
-            Delivery::Gap(gap) => panic!("a gap: {gap}"),
+    while let Some(event) = next(&mut subscription).await {
+        if sink(event.data().as_bytes()).is_break() {
+            break;
         }
     }
     handle.shutdown().await;
 }
 
+/// # Panics
+///
+/// At a gap.
+pub async fn next(subscription: &mut Subscription) -> Option<Event> {
+    match subscription.recv().await? {
+        Delivery::Event(event) => Some(event),
+        Delivery::Gap(gap) => panic!("a gap: {gap}"),
+    }
+}
+
 /// One `Client`; a handle and a reading task per stream.
-pub async fn open_idle(url: &str, count: usize) {
+pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
     let client = match url.split_once('#') {
         Some((_, certificate)) => {
             let pem = std::fs::read(certificate).expect("the server has written it");
@@ -31,11 +36,16 @@ pub async fn open_idle(url: &str, count: usize) {
         }
         None => Client::new(),
     };
-    for _ in 0..count {
+    for mut reader in readers {
         let handle = client.stream(url).build().expect("the orchestrator's URL");
         let mut subscription = handle.subscribe(Filter::all());
         handle.connect();
         handle.opened().await.expect("the server answers");
-        tokio::spawn(async move { while subscription.recv().await.is_some() {} });
+        tokio::spawn(async move {
+            reader.took(0);
+            while next(&mut subscription).await.is_some() {
+                reader.took(1);
+            }
+        });
     }
 }

@@ -1,0 +1,57 @@
+//! Many subscribers of one stream, each to all of its events, each a task of its own.
+
+use std::ops::ControlFlow;
+
+use sseclient::{Client, Filter, Subscription};
+use tokio::task::JoinHandle;
+
+use super::super::{BY_HAND_NOTIFY, BY_HAND_YIELD, OURS};
+use super::by_hand::{self, Gate};
+use super::ours;
+
+/// What one of them does with an event's data; it may have seen enough.
+pub trait Subscriber: Send + 'static {
+    fn see(&mut self, data: &[u8]) -> ControlFlow<()>;
+}
+
+/// Gives every event at `url` to every subscriber, and hands them back once all have seen enough.
+///
+/// # Panics
+///
+/// When one missed an event that the contender can tell of.
+pub async fn fan_out<S: Subscriber>(contender: &str, url: &str, subscribers: Vec<S>) -> Vec<S> {
+    match contender {
+        OURS => by_our_client(url, subscribers).await,
+        BY_HAND_YIELD => by_hand::fan_out(url, Gate::Yield, subscribers).await,
+        BY_HAND_NOTIFY => by_hand::fan_out(url, Gate::Notify, subscribers).await,
+        other => panic!("{other} has no fan-out"),
+    }
+}
+
+async fn by_our_client<S: Subscriber>(url: &str, subscribers: Vec<S>) -> Vec<S> {
+    let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
+    let follow = |subscriber| tokio::spawn(follow(handle.subscribe(Filter::all()), subscriber));
+    let tasks = subscribers.into_iter().map(follow).collect();
+    handle.connect();
+    let subscribers = join(tasks).await;
+    handle.shutdown().await;
+    subscribers
+}
+
+async fn follow<S: Subscriber>(mut subscription: Subscription, mut subscriber: S) -> S {
+    while let Some(event) = ours::next(&mut subscription).await {
+        if subscriber.see(event.data().as_bytes()).is_break() {
+            break;
+        }
+    }
+    subscriber
+}
+
+/// What the tasks return, in their order.
+pub(super) async fn join<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+    let mut returned = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        returned.push(task.await.expect("no subscriber panics"));
+    }
+    returned
+}
