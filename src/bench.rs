@@ -38,8 +38,7 @@ impl Publisher {
                 publisher.event(event.event_type(), |_| event.clone());
             }
             self.pace.left(publisher.room());
-            drop(publisher);
-            self.hub.wake();
+            publisher.wake();
         }
     }
 

@@ -120,9 +120,12 @@ impl<T: Clone + Weigh> Ring<T> {
     }
 
     fn wake(&self, slots: &mut Slots<T>, wakers: &mut Wakers) {
-        // Under the lock: who leaves a waker knows the epoch in which it did.
-        self.epoch.fetch_add(1, Ordering::Release);
-        slots.seats.wake(wakers);
+        // Under the lock: who leaves a waker knows the epoch in which it did. While nobody sleeps it stays, and where
+        // it is seen; nobody else changes it, so a load and a store do.
+        if slots.seats.have_sleepers() {
+            self.epoch.store(self.epoch.load(Ordering::Relaxed) + 1, Ordering::Release);
+            slots.seats.wake(wakers);
+        }
     }
 
     /// Moves items into the buffer of a reader. `taking` is told up to where, while nothing can be added or dropped.
