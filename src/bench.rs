@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use crate::allowance::Allowance;
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::hub::{Hub, Limits, Pace, Source, Taken};
@@ -24,7 +25,8 @@ impl Publisher {
     /// Everything that is published from now on.
     pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> Reader {
         let limits = Limits { capacity, bytes: u64::MAX, overflow };
-        Reader { source: self.hub.subscribe(Filter::all(), &limits, false).source }
+        let source = self.hub.subscribe(Filter::all(), &limits, false).source;
+        Reader { source, allowance: Allowance::default() }
     }
 
     /// Publishes these together, or as many at a time as there is room for.
@@ -38,8 +40,7 @@ impl Publisher {
                 publisher.event(event.event_type(), |_| event.clone());
             }
             self.pace.left(publisher.room());
-            drop(publisher);
-            self.hub.wake();
+            publisher.wake();
         }
     }
 
@@ -65,15 +66,17 @@ impl fmt::Debug for Publisher {
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
+    /// As a subscription has it.
+    allowance: Allowance,
 }
 
 impl Reader {
     /// The next event; `None` at the end, or where something was lost.
     pub async fn recv(&mut self) -> Option<Event> {
         poll_fn(|cx| {
-            let budget = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            let price = std::task::ready!(self.allowance.poll(cx));
             let taken = std::task::ready!(self.source.poll_take(cx, None, || {}));
-            budget.made_progress();
+            self.allowance.pay(price);
             std::task::Poll::Ready(match taken {
                 Taken::Item(event) => Some(event),
                 Taken::Lagged(_) | Taken::Gap(_) | Taken::Closed => None,

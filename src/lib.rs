@@ -141,6 +141,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
+mod allowance;
 #[cfg(feature = "__bench")]
 #[doc(hidden)]
 pub mod bench;

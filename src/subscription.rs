@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use tokio::task::coop;
 
+use crate::allowance::Allowance;
 use crate::connection::Link;
 #[cfg(feature = "json")]
 use crate::decoded::Decoded;
@@ -49,6 +49,7 @@ pub struct Subscription<T = Event> {
     /// Taken from this position, but a gap that stands before it came to light meanwhile.
     held_back: Option<(u64, Delivery)>,
     missed: u64,
+    allowance: Allowance,
     seat: Seat,
     item: PhantomData<fn() -> T>,
 }
@@ -64,6 +65,7 @@ impl Subscription {
             name,
             held_back: None,
             missed: 0,
+            allowance: Allowance::default(),
             seat: Seat::new(link),
             item: PhantomData,
         }
@@ -75,8 +77,8 @@ impl Subscription {
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        let Self { replay, source, account, failure, name, held_back, missed, seat, item: _ } = self;
-        Subscription { replay, source, account, failure, name, held_back, missed, seat, item: PhantomData }
+        let Self { replay, source, account, failure, name, held_back, missed, allowance, seat, item: _ } = self;
+        Subscription { replay, source, account, failure, name, held_back, missed, allowance, seat, item: PhantomData }
     }
 }
 
@@ -140,10 +142,10 @@ impl<T: Item> Subscription<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
-        let budget = std::task::ready!(coop::poll_proceed(cx));
+        let price = std::task::ready!(self.allowance.poll(cx));
         let delivery = self.next_delivery(Some(cx));
         if delivery.is_ready() {
-            budget.made_progress();
+            self.allowance.pay(price);
         }
         delivery.map(|delivery| delivery.map(|delivery| delivery.map(T::of)))
     }

@@ -100,9 +100,12 @@ impl Reading {
         self.decoder.set_comments(hub.wants_comments());
         let mut turn = Turn::default();
         let mut published = 0;
+        let mut asleep = false;
         for _chunk in 0..EVENTS_PER_TURN {
             if !self.drained {
                 published += self.publish(shared, EVENTS_PER_TURN - published, sieve, &mut turn);
+                // What ends the turn wakes readers itself.
+                asleep = self.drained;
             }
             if !self.drained {
                 break;
@@ -128,7 +131,7 @@ impl Reading {
             }
         }
         budget.made_progress();
-        if published > 0 {
+        if asleep && published > 0 {
             hub.wake();
         }
         Poll::Ready(turn)
@@ -146,7 +149,8 @@ impl Reading {
         self.parked = false;
     }
 
-    /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many.
+    /// Publishes what the decoder has, up to `room` frames and what the queues allow. How many. Where the decoder has
+    /// more the turn ends, and readers are woken.
     fn publish(&mut self, shared: &Shared, room: usize, sieve: &mut Sieve, turn: &mut Turn) -> usize {
         let mut publisher = shared.hub.publisher();
         let mut published = 0;
@@ -188,8 +192,10 @@ impl Reading {
         self.decoder.let_go();
         ids.settle(shared, &self.decoder, sieve);
         self.pace.left(publisher.room());
-        drop(publisher);
         turn.moved |= ids.moved;
+        if !self.drained {
+            publisher.wake();
+        }
         published
     }
 

@@ -255,28 +255,30 @@ impl Hub {
         reader
     }
 
-    /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake).
+    /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake), or by the publisher's own.
     pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), sifting: &self.sifting }
+        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), hub: self }
     }
 
     /// Wakes the readers of what was published since the last call, once for all of it.
     pub(crate) fn wake(&self) {
         self.sift();
+        self.settle(self.lock());
+    }
+
+    /// Puts what was published where readers find it, lets go of the lock, and wakes them.
+    fn settle(&self, mut channels: MutexGuard<'_, Channels>) {
         // Collected first, and called in one go: a waker may drop a task that holds a subscription, and a state an
-        // error of the user's; either may come back here.
+        // error of the user's; either may come back here. None of it needs memory when there is nothing to collect.
         let mut wakers = Wakers::default();
         let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
         let mut overrun: Vec<Vec<Event>> = Vec::new();
-        let mut batches = Vec::new();
-        {
-            let mut channels = self.lock();
-            let Channels { events, touched, transcript, latest, retention, .. } = &mut *channels;
-            overrun.push(retention.take_dropped());
-            batches.extend(latest.iter_mut().filter_map(Conflation::take_batch));
-            touched.visit(events, true, |_, channel| overrun.extend(channel.settle(&mut wakers)));
-            dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
-        }
+        let Channels { events, touched, transcript, latest, retention, .. } = &mut *channels;
+        overrun.extend(retention.take_dropped());
+        let batches: Vec<_> = latest.iter_mut().filter_map(Conflation::take_batch).collect();
+        touched.visit(events, true, |_, channel| overrun.extend(channel.settle(&mut wakers)));
+        dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
+        drop(channels);
         let ledger = self.ledger.get().map(|ledger| &**ledger);
         if batches.into_iter().fold(false, |ended, batch| ended | batch.enter(ledger, &mut wakers)) {
             // The task looks who is left.
@@ -382,7 +384,7 @@ impl Hub {
 pub(crate) struct Publisher<'a> {
     channels: MutexGuard<'a, Channels>,
     ledger: Option<&'a Ledger>,
-    sifting: &'a AtomicBool,
+    hub: &'a Hub,
 }
 
 impl Publisher<'_> {
@@ -391,6 +393,18 @@ impl Publisher<'_> {
     #[inline]
     pub(crate) fn room(&self) -> u64 {
         self.channels.room
+    }
+
+    /// Wakes the readers, as [`Hub::wake`] does: at the end of a turn, which costs no second lock then.
+    pub(crate) fn wake(self) {
+        let Self { channels, hub, .. } = self;
+        if hub.sifting.load(Ordering::Relaxed) {
+            // Predicates are asked when no lock is held.
+            drop(channels);
+            hub.wake();
+        } else {
+            hub.settle(channels);
+        }
     }
 
     /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
@@ -407,7 +421,7 @@ impl Publisher<'_> {
                     *room = 0;
                 }
                 if sent.waits {
-                    self.sifting.store(true, Ordering::Relaxed);
+                    self.hub.sifting.store(true, Ordering::Relaxed);
                 }
             }
             return;
@@ -443,7 +457,7 @@ impl Publisher<'_> {
             *room = 0;
         }
         if all.waits {
-            self.sifting.store(true, Ordering::Relaxed);
+            self.hub.sifting.store(true, Ordering::Relaxed);
         }
     }
 
@@ -459,7 +473,7 @@ impl Publisher<'_> {
         for channel in events {
             let matches = event_type.is_none_or(|event_type| channel.key().filter.matches(event_type));
             if matches && channel.send_gap(gap.clone()) {
-                self.sifting.store(true, Ordering::Relaxed);
+                self.hub.sifting.store(true, Ordering::Relaxed);
             }
         }
         for conflation in latest {

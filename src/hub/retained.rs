@@ -65,8 +65,8 @@ impl Retention {
         self.kept.iter_mut().for_each(|kept| kept.gap(self.serial, gap, self.newest));
     }
 
-    pub(super) fn take_dropped(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.dropped)
+    pub(super) fn take_dropped(&mut self) -> Option<Vec<Event>> {
+        (!self.dropped.is_empty()).then(|| std::mem::take(&mut self.dropped))
     }
 
     /// What a subscriber with this filter gets first.

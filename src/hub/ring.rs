@@ -120,9 +120,12 @@ impl<T: Clone + Weigh> Ring<T> {
     }
 
     fn wake(&self, slots: &mut Slots<T>, wakers: &mut Wakers) {
-        // Under the lock: who leaves a waker knows the epoch in which it did.
-        self.epoch.fetch_add(1, Ordering::Release);
-        slots.seats.wake(wakers);
+        // Under the lock: who leaves a waker knows the epoch in which it did. While nobody sleeps it stays, and where
+        // it is seen; nobody else changes it, so a load and a store do.
+        if slots.seats.have_sleepers() {
+            self.epoch.store(self.epoch.load(Ordering::Relaxed) + 1, Ordering::Release);
+            slots.seats.wake(wakers);
+        }
     }
 
     /// Moves items into the buffer of a reader. `taking` is told up to where, while nothing can be added or dropped.
@@ -142,8 +145,14 @@ impl<T: Clone + Weigh> Ring<T> {
         let end = next + count as u64;
         if count > 0 {
             taking(end);
-            for _ in 0..count {
-                index = slots.take(index, reading.buffer);
+            if slots.seats.len() == 1 && index == 0 {
+                // Nobody else has yet to take any of these, and nobody else has kept one before them.
+                slots.first = end;
+                reading.buffer.extend(slots.queue.drain(..count).map(|slot| slot.item));
+            } else {
+                for _ in 0..count {
+                    index = slots.take(index, reading.buffer);
+                }
             }
             slots.seats.get(reading.seat).into_iter().for_each(|seat| seat.next = end);
             slots.trim();
@@ -268,7 +277,7 @@ impl<T: Clone + Weigh> Slots<T> {
     fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, capacity: u64, bytes: u64) {
         let left = self.seats.len();
         for item in items.drain(..) {
-            while !self.queue.is_empty() && self.exceeds(capacity, bytes) {
+            while self.exceeds(capacity, bytes) {
                 dropped.extend(self.queue.pop_front().map(|slot| slot.item));
                 self.first += 1;
             }
@@ -278,9 +287,10 @@ impl<T: Clone + Weigh> Slots<T> {
         }
     }
 
+    /// One item always fits.
     fn exceeds(&self, capacity: u64, bytes: u64) -> bool {
-        let held = self.held(self.first);
-        held.items >= capacity || held.bytes >= bytes
+        let full = |first: &Slot<T>| self.queue.len() as u64 >= capacity || self.weight - first.before >= bytes;
+        self.queue.front().is_some_and(full)
     }
 
     /// A reader takes the item at `index`; where its next one is then.

@@ -98,6 +98,10 @@ impl Seats {
         std::mem::swap(&mut seat.waker, waker);
     }
 
+    pub(super) fn have_sleepers(&self) -> bool {
+        !self.sleepers.is_empty()
+    }
+
     /// The wakers of all who sleep.
     pub(super) fn wake(&mut self, wakers: &mut Wakers) {
         let Self { list, sleepers, .. } = self;

@@ -11,8 +11,13 @@ pub(super) struct Wakers {
 
 impl Wakers {
     /// Calls them all, in one go.
+    #[inline]
     pub(super) fn wake(self) {
-        self.first.into_iter().chain(self.others).for_each(Waker::wake);
+        // Without a first there are no others: nobody sleeps while events come fast.
+        if let Some(first) = self.first {
+            first.wake();
+            self.others.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
