@@ -1,4 +1,4 @@
-//! Several types of event as one enum: `cargo run --features json --example typed -- [URL]`.
+//! Several types of event as one enum: `cargo run --features json --example typed`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -20,11 +20,7 @@ enum Report {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = match std::env::args().nth(1) {
-        Some(url) => url,
-        None => server::start().await?,
-    };
-    let handle = Client::new().stream(url).build()?;
+    let handle = Client::new().stream(server::start().await?).build()?;
     let mut reports = handle.subscribe_as::<Report>(Filter::all());
     handle.connect();
     for _ in 0..10 {

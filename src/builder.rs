@@ -256,7 +256,7 @@ impl StreamBuilder {
     /// takes its place. A filter with a [predicate](Filter::and) is an error when the stream is built.
     ///
     /// At most 65,536 events and 16 MiB of text are kept; when more come, the oldest go, the snapshot first, and a
-    /// replay begins with [`Gap::NotRetained`](crate::Gap::NotRetained).
+    /// replay has [`Gap::NotRetained`](crate::Gap::NotRetained) where they were.
     pub fn retain_since(self, filter: impl Into<Filter>) -> Self {
         self.keep(filter.into(), Keep::Since)
     }

@@ -77,7 +77,8 @@ impl Filter {
     /// What it turns down takes no room in the queue, wakes nobody, and is not
     /// [missed](crate::Subscription::missed). It is asked once for each event that passes the rest of the filter,
     /// in wire order, by the connection task: until it answers nothing else is read, so it must be quick and must not
-    /// block. It may use the stream's handle, but one that owns a handle keeps the stream alive.
+    /// block. About what was [retained](crate::StreamBuilder::retain) whoever subscribes asks it, at the call; the
+    /// task may ask it about newer events meanwhile. It may use the stream's handle, but one that owns a handle keeps the stream alive.
     ///
     /// A [`Gap`](crate::Gap) is no event: it is not asked about gaps, and not about an event that is over the size
     /// limit, since nobody has seen that whole. A subscription gets those as if it had no predicate.

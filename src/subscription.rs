@@ -268,6 +268,7 @@ impl<T> Subscription<T> {
     fn next_replayed(&mut self) -> Option<Delivery> {
         let delivery = self.replay.front_mut()?.take()?;
         self.replay.pop_front();
+        self.source.took_beside();
         if self.replay.is_empty() {
             self.replay = VecDeque::new();
         }

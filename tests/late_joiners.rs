@@ -2,7 +2,9 @@
 
 mod support;
 
-use sseclient::{Client, Delivery, Filter, Gap, Handle, StreamBuilder, SubscribeOptions, Subscription};
+use sseclient::{
+    Client, Delivery, Drain, Filter, Gap, Handle, Overflow, StreamBuilder, SubscribeOptions, Subscription,
+};
 use support::{Connection, OPEN, Server, header, until, within};
 use tokio::sync::mpsc;
 
@@ -212,4 +214,32 @@ async fn a_predicate_is_asked_about_what_was_retained_and_ends_its_own_subscript
 fn what_is_retained_cannot_be_chosen_by_a_predicate() {
     let error = Client::new().stream("http://127.0.0.1/").retain(Filter::matching(|_| true), 1).build().unwrap_err();
     assert_eq!(error.kind(), sseclient::ErrorKind::InvalidConfig);
+}
+
+/// Under `Block` a queue that nobody can take from any more would stop the stream for all.
+#[tokio::test]
+async fn a_subscription_that_ended_in_its_replay_holds_up_nobody_and_is_asked_no_more() {
+    let (server, tell) = told().await;
+    let handle = stream(&server).retain(Filter::all(), 9).build().unwrap();
+    let mut early = handle.subscribe("z");
+    handle.connect();
+    ["a1", "a2", "z1"].into_iter().for_each(|one| tell.send(wire(one)).unwrap());
+    assert_eq!(take(&mut early, "z1").await, "z1");
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = std::sync::Arc::clone(&asked);
+    let panicking = Filter::matching(move |_| {
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        panic!("as it is meant to")
+    });
+    let options = SubscribeOptions::default().replay().capacity(2).overflow(Overflow::Block);
+    let mut ended = handle.subscribe_with(panicking, options);
+    for number in 0..100 {
+        tell.send(wire(&format!("b{number}"))).unwrap();
+    }
+    tell.send(wire("z2")).unwrap();
+    assert_eq!(take(&mut early, "z2").await, "z2");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert!(within(ended.recv()).await.is_none());
+    let drained = within(handle.shutdown_with(Drain { deadline: support::LIMIT })).await;
+    assert_eq!(drained.dropped, 0, "{drained:?}");
 }

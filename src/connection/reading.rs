@@ -19,6 +19,10 @@ use super::poison::{self, Fingerprint};
 use super::seam::Passage;
 use super::sieve::Sieve;
 
+/// How long a type or an ID may be that a gap tells of. Gaps take no room in queues, so they must be small: as an ID
+/// that can be sent.
+const MOST_TOLD: usize = 8 * 1024;
+
 /// What one turn of reading brought, besides what the hub has got already.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -296,8 +300,8 @@ fn take(
         Frame::Oversized(event) => {
             if sift(publisher, event.id(), sieve, &mut turn.counts) {
                 turn.counts.oversized += 1;
-                let own = |text: &str| text.to_owned();
-                let gap = Gap::oversized(event.event_type().map(own), event.id().map(own), event.size());
+                let own = |text: &str| (text.len() <= MOST_TOLD).then(|| text.to_owned());
+                let gap = Gap::oversized(event.event_type().and_then(own), event.id().and_then(own), event.size());
                 publisher.gap(event.event_type(), &gap);
                 ids.set(shared, event.id(), event.sets_new_id());
             }

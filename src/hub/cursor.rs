@@ -8,6 +8,8 @@ pub(super) struct Cursor {
     taken: AtomicU64,
     /// How many of the items up to here went by without being taken.
     skipped: AtomicU64,
+    /// How much was taken that is in no ring: what was retained.
+    beside: AtomicU64,
     /// How far it has read the ring.
     fetched: AtomicU64,
     /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
@@ -21,7 +23,8 @@ const OPEN: u64 = u64::MAX;
 impl Cursor {
     pub(super) fn at(position: u64) -> Self {
         let [taken, fetched] = [position, position].map(AtomicU64::new);
-        Self { taken, skipped: AtomicU64::new(0), fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
+        let [skipped, beside] = [0, 0].map(AtomicU64::new);
+        Self { taken, skipped, beside, fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -39,6 +42,15 @@ impl Cursor {
     /// How many items it has taken, counted from where it began.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
+    }
+
+    /// Whatever is taken changes it: who takes is not stuck.
+    pub(super) fn moves(&self) -> u64 {
+        self.taken() + self.beside.load(Ordering::Acquire)
+    }
+
+    pub(super) fn took_beside(&self) {
+        self.beside.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Nothing comes after `end`. The first to say so is right.

@@ -72,23 +72,25 @@ impl Latest {
     ) {
         let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
         // Nobody is told of these.
-        let mut skipped = removed.replaced.len() + removed.lost.len();
+        let turned_down = removed.replaced.len() + removed.lost.len();
+        // What was decoded from an event is a user's, and dropped with it: not under the lock.
+        let (mut replaced, mut lost) = (Vec::new(), Vec::new());
         let mut queue = self.lock();
         for (key, sent) in keyed {
             match sent {
                 Sent::Gap(gap) => queue.gap(gap),
                 Sent::Event(event) => {
-                    let replaced = queue.enter(key, event);
-                    skipped += usize::from(replaced.is_some());
-                    removed.replaced.extend(replaced);
-                    queue.shorten(&self.limits, &mut removed.lost);
+                    replaced.extend(queue.enter(key, event));
+                    queue.shorten(&self.limits, &mut lost);
                 }
             }
         }
         wakers.extend(queue.waker.take());
         drop(queue);
         // Who was dropped is counted as skipped when its reader is told of it.
-        self.cursor.skipped(skipped as u64);
+        self.cursor.skipped((turned_down + replaced.len()) as u64);
+        removed.replaced.extend(replaced.iter().map(Event::position));
+        removed.lost.extend(lost.iter().map(Event::position));
         if let Some((ledger, account)) = account {
             ledger.removed(account, &removed.replaced, &removed.lost);
         }
@@ -118,8 +120,8 @@ impl Latest {
 }
 
 impl Queue {
-    /// The position of the event that this one replaces.
-    fn enter(&mut self, key: Arc<str>, event: Event) -> Option<u64> {
+    /// The event that this one replaces.
+    fn enter(&mut self, key: Arc<str>, event: Event) -> Option<Event> {
         self.bytes += event.weight();
         let held = self.places.get(&key).copied();
         let newest_gap = self.gaps.back().map_or(0, |&(at, _)| at);
@@ -139,14 +141,14 @@ impl Queue {
             }
         };
         self.bytes -= replaced.weight();
-        Some(replaced.position())
+        Some(replaced)
     }
 
     /// Drops what has waited longest until the rest fits.
-    fn shorten(&mut self, limits: &Limits, lost: &mut Vec<u64>) {
+    fn shorten(&mut self, limits: &Limits, lost: &mut Vec<Event>) {
         while self.entries.len() > limits.capacity || (self.bytes > limits.bytes && self.entries.len() > 1) {
             let Some((place, entry)) = self.pop() else { return };
-            lost.push(entry.position());
+            lost.push(entry);
             self.lag(place);
         }
     }

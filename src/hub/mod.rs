@@ -190,7 +190,11 @@ impl Hub {
             let mut channels = self.lock();
             (channels.retention.replay(&filter), self.seat(&mut channels, filter, limits, acknowledging))
         };
-        Subscribed { replay: sift::replay(replay, &kept, subscribed.failure.as_ref()), ..subscribed }
+        let replay = sift::replay(replay, &kept, subscribed.failure.as_ref());
+        if replay.back().is_some_and(Option::is_none) {
+            self.end_failed(subscribed.failure.as_ref());
+        }
+        Subscribed { replay, ..subscribed }
     }
 
     fn seat(&self, channels: &mut Channels, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {

@@ -110,6 +110,11 @@ impl<T: Clone + Weigh> Reader<T> {
         self.gaps.next(position)
     }
 
+    /// See [`Cursor::took_beside`].
+    pub(super) fn took_beside(&self) {
+        self.cursor.took_beside();
+    }
+
     /// How many items of the channel have gone by, taken or missed.
     pub(crate) fn position(&self) -> u64 {
         self.cursor.position()

@@ -27,6 +27,8 @@ struct Kept {
     bytes: u64,
     /// Events after the newest that matched which there was no room for.
     trimmed: u64,
+    /// Of the last of these.
+    last_trimmed: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -71,19 +73,23 @@ impl Retention {
 
     /// What a subscriber with this filter gets first.
     pub(super) fn replay(&self, filter: &Filter) -> VecDeque<Delivery> {
-        let trimmed = self.kept.iter().map(|kept| kept.trimmed).max().filter(|&trimmed| trimmed > 0);
         let matching = self.kept.iter().flat_map(|kept| &kept.entries).filter(|entry| entry.matches(filter));
-        let mut entries: Vec<&Entry> = matching.collect();
-        entries.sort_unstable_by_key(|entry| entry.serial);
-        entries.dedup_by_key(|entry| entry.serial);
-        let gap = trimmed.map(|events| Delivery::Gap(Gap::NotRetained { events }));
-        gap.into_iter().chain(entries.into_iter().map(|entry| entry.delivery.clone())).collect()
+        let mut entries: Vec<Entry> = matching.cloned().chain(self.kept.iter().filter_map(Kept::hole)).collect();
+        // A hole is where the last event went that is missing; another rule may have that one.
+        entries.sort_by_key(|entry| entry.serial);
+        entries.dedup_by(|later, entry| later.serial == entry.serial && entry.delivery == later.delivery);
+        entries.into_iter().map(|entry| entry.delivery).collect()
     }
 }
 
 impl Kept {
     fn new(rule: Retain) -> Self {
-        Self { rule, entries: VecDeque::new(), events: 0, bytes: 0, trimmed: 0 }
+        Self { rule, entries: VecDeque::new(), events: 0, bytes: 0, trimmed: 0, last_trimmed: 0 }
+    }
+
+    fn hole(&self) -> Option<Entry> {
+        let delivery = Delivery::Gap(Gap::NotRetained { events: self.trimmed });
+        (self.trimmed > 0).then_some(Entry { serial: self.last_trimmed, delivery })
     }
 
     fn wants(&self, event_type: &str) -> bool {
@@ -117,13 +123,15 @@ impl Kept {
             if oldest.is_some() && matches!(delivery, Delivery::Event(_)) {
                 break;
             }
-            let front = self.entries.pop_front().and_then(|entry| entry.delivery.event());
+            let front = self.entries.pop_front().and_then(|entry| Some((entry.serial, entry.delivery.event()?)));
             oldest = oldest.or(front);
         }
-        let event = oldest?;
+        let (serial, event) = oldest?;
         self.events -= 1;
         self.bytes -= event.size() as u64;
-        self.trimmed += u64::from(self.rule.keep == Keep::Since);
+        if self.rule.keep == Keep::Since {
+            (self.trimmed, self.last_trimmed) = (self.trimmed + 1, serial);
+        }
         Some(event)
     }
 

@@ -142,7 +142,7 @@ impl Seats {
         for seat in self.list.iter_mut().flatten() {
             let is_new = seat.stance == Stance::Moving && is_full(seat.next);
             if is_new || seat.stance.is_waited() {
-                seat.stance = Stance::Waited { taken: seat.cursor.taken(), since: now };
+                seat.stance = Stance::Waited { taken: seat.cursor.moves(), since: now };
                 held += usize::from(is_new);
             }
         }
@@ -164,7 +164,7 @@ impl Seats {
         let (mut given_up, mut soonest) = (0, None::<Duration>);
         for seat in self.list.iter_mut().flatten() {
             let Stance::Waited { taken, since } = &mut seat.stance else { continue };
-            let moved = seat.cursor.taken();
+            let moved = seat.cursor.moves();
             if std::mem::replace(taken, moved) != moved {
                 *since = now;
             }

@@ -174,10 +174,24 @@ pub(super) fn replay(
 
 /// Whether an event passes. `None` if the predicate has panicked, which is recorded. No lock may be held.
 pub(super) fn judge(predicate: &Predicate, event: &Event, failure: &Failure) -> Option<bool> {
+    if failure.get().is_some() {
+        return None;
+    }
     // Whatever it may have left half done is its own, and is not used again.
     let judged = catch_unwind(AssertUnwindSafe(|| predicate.holds(event)));
     // Before the queue ends: whoever sees that can ask why.
     judged.inspect_err(|panic| drop(failure.set(reason(&**panic)))).ok()
+}
+
+impl Channels {
+    /// A channel whose readers end before the stream does. To be closed when no lock is held.
+    fn remove(&mut self, index: usize) -> Channel<Event, Key> {
+        let channel = self.events.remove(index);
+        self.ended.retain(|cursor| !cursor.is_gone());
+        self.ended.extend(channel.cursors());
+        self.settle();
+        channel
+    }
 }
 
 impl Hub {
@@ -199,6 +213,22 @@ impl Hub {
         wakers.wake();
     }
 
+    /// Ends the subscription whose predicate has panicked when it was asked about what was retained.
+    pub(super) fn end_failed(&self, failure: Option<&Failure>) {
+        let channel = {
+            let mut channels = self.lock();
+            let is_its = |channel: &Channel<Event, Key>| {
+                channel.key().failure().zip(failure).is_some_and(|(its, failed)| Arc::ptr_eq(&its, failed))
+            };
+            let index = channels.events.iter().position(is_its);
+            index.map(|index| channels.remove(index))
+        };
+        let mut wakers = Wakers::default();
+        channel.into_iter().for_each(|channel| channel.close(&mut wakers));
+        wakers.wake();
+        self.signal.notify_one();
+    }
+
     /// Publishes what has passed. The channels whose predicates have panicked, to be closed when no lock is held.
     fn receive(&self, batches: &mut [Batch]) -> Vec<Channel<Event, Key>> {
         let ledger = self.ledger.get().map(|ledger| &**ledger);
@@ -207,11 +237,7 @@ impl Hub {
         for batch in batches {
             let Some(index) = batch.find(channels.events.iter().map(Channel::key)) else { continue };
             if !channels.events[index].receive(ledger, batch) {
-                let channel = channels.events.remove(index);
-                channels.ended.retain(|cursor| !cursor.is_gone());
-                channels.ended.extend(channel.cursors());
-                panicked.push(channel);
-                channels.settle();
+                panicked.push(channels.remove(index));
                 // The task looks who is left.
                 self.signal.notify_one();
             }

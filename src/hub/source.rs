@@ -36,6 +36,13 @@ impl Source {
         }
     }
 
+    /// Something was taken that is in neither: the subscription moves.
+    pub(crate) fn took_beside(&self) {
+        if let Self::Shared(reader) = self {
+            reader.took_beside();
+        }
+    }
+
     /// How many items can be taken without waiting.
     pub(crate) fn queued(&self) -> u64 {
         match self {

@@ -337,3 +337,28 @@ async fn much_is_taken_at_once_and_what_is_there_without_waiting() {
 fn opened_body() -> &'static str {
     (0..100).map(|number| format!("data: {number}\n\n")).collect::<String>().leak()
 }
+
+/// What was retained is in no queue, but it is taken: whoever takes it is not stuck.
+#[tokio::test(start_paused = true)]
+async fn a_late_joiner_that_is_slow_with_its_replay_is_waited_for_like_any_other() {
+    let lines = |range: std::ops::Range<u64>| -> &'static str {
+        range.map(|number| format!("data: {number}\n\n")).collect::<String>().leak()
+    };
+    let talk = vec![(AT_ONCE, EMPTY), (AT_ONCE, lines(0..100)), (SECOND, lines(100..400)), (HOUR, "")];
+    let client = Client::with_connector(Arc::new(Scripted {
+        scripts: vec![Script::Talk(talk)],
+        asked: watch::Sender::default(),
+    }));
+    let handle = client.stream("http://host/").retain(Filter::all(), 100).build().unwrap();
+    let mut healthy = handle.subscribe(Filter::all());
+    handle.connect();
+    expect(&mut healthy, 0..100).await;
+    let mut late = handle.subscribe_with(Filter::all(), queue(16, Overflow::default()).replay());
+    let healthy = tokio::spawn(async move { expect(&mut healthy, 100..400).await });
+    for number in 0..400 {
+        tokio::time::sleep(SECOND / 10).await;
+        assert_eq!(next(&mut late).await, number.to_string());
+    }
+    healthy.await.unwrap();
+    assert_eq!(late.missed(), 0);
+}

@@ -206,3 +206,40 @@ fn what_a_queue_that_is_full_of_bytes_dropped_holds_the_store() {
     assert!(reader.account.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged(|| "all".into()), None);
 }
+
+#[cfg(feature = "json")]
+static HELD: Mutex<Option<Subscribed>> = Mutex::new(None);
+
+/// A decoded value, which goes with the last of its event, and a subscription with it.
+#[cfg(feature = "json")]
+struct Value;
+
+#[cfg(feature = "json")]
+impl<'de> serde::Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u8::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+#[cfg(feature = "json")]
+impl Drop for Value {
+    fn drop(&mut self) {
+        let held = HELD.lock().unwrap().take();
+        drop(held);
+    }
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn a_decoded_value_that_goes_with_a_replaced_event_may_drop_the_subscription() {
+    let hub = Hub::new(Arc::default());
+    *HELD.lock().unwrap() = Some(hub.subscribe(Filter::all(), &Limits::of(4, Overflow::Conflate), false));
+    hub.publisher().event("message", |position| {
+        let event = Event::builder().data("1").build().unwrap().at(position);
+        assert!(event.json::<Value>().is_ok());
+        event
+    });
+    hub.wake();
+    publish(&hub, 1);
+    assert!(HELD.lock().unwrap().is_none());
+}

@@ -118,8 +118,10 @@ impl AsyncWrite for HeadsOnly {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_shutdown(cx)
+    /// hyper is done once it can read no more, and it cannot: but servers take a half-closed connection for a client
+    /// that has gone. It is closed when it is dropped.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }
 

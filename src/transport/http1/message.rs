@@ -37,6 +37,10 @@ impl Message {
 
     /// The next bytes of the body, as many as have come; `None` at its end. Trailers are passed over.
     pub(in crate::transport) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.sender.is_some() {
+            // However much the server has to say meanwhile.
+            self.send(cx);
+        }
         loop {
             match self.framing.take(&mut self.buffer) {
                 Ok(Taken::Data(data)) => return Poll::Ready(Some(Ok(data))),
@@ -49,7 +53,10 @@ impl Message {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
-                    self.wait(cx);
+                    if self.buffer.is_empty() {
+                        // Streams are silent most of the time: then they hold nothing.
+                        self.buffer = BytesMut::new();
+                    }
                     return Poll::Pending;
                 }
             }
@@ -69,12 +76,8 @@ impl Message {
         Poll::Ready(Ok(count))
     }
 
-    /// Nothing has come.
-    fn wait(&mut self, cx: &mut Context<'_>) {
-        if self.buffer.is_empty() {
-            // Streams are silent most of the time: then they hold nothing.
-            self.buffer = BytesMut::new();
-        }
+    #[cold]
+    fn send(&mut self, cx: &mut Context<'_>) {
         if let Some(sender) = &mut self.sender {
             sender.poll(cx);
             if sender.is_done() {
