@@ -105,6 +105,47 @@ async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_two_workers() {
 }
 
 /// An endless stream, subscribed to and left by 8 threads, 100,000 times together.
+/// What a server that replays sends at once, when a client is back.
+async fn a_burst_after_a_resumption_is_complete() {
+    const REPLAYED: usize = 100_000;
+    let server = Server::start(|number, mut connection| async move {
+        connection.send(&format!("{OPEN}id: 0\ndata: 0\n\n")).await;
+        if number > 0 {
+            let replayed: String = (1..=REPLAYED).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect();
+            connection.send(&replayed).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = support::stream(&server.url).drop_repeats(1).build().unwrap();
+    let block = SubscribeOptions::default().overflow(Overflow::Block);
+    let mut both = [handle.subscribe(Filter::all()), handle.subscribe_with(Filter::all(), block)];
+    handle.connect();
+    let [waits, blocks] = both.each_mut().map(|subscription| async {
+        let mut next = 0;
+        while next <= REPLAYED {
+            match within(subscription.recv()).await.expect("the stream goes on") {
+                Delivery::Event(event) if event.data() == next.to_string() => next += 1,
+                Delivery::Gap(Gap::Reconnected { sent: Some(_), .. }) => assert_eq!(next, 1),
+                other => panic!("{other:?} instead of {next}"),
+            }
+        }
+        subscription.missed()
+    });
+    assert_eq!(tokio::join!(waits, blocks), (0, 0));
+    within(handle.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_healthy_subscriber_loses_nothing_of_what_is_replayed_after_a_resumption_on_one_thread() {
+    a_burst_after_a_resumption_is_complete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_subscriber_loses_nothing_of_what_is_replayed_after_a_resumption_on_two_workers() {
+    a_burst_after_a_resumption_is_complete().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_and_goes_during_a_blast_sees_events_in_order_and_nobody_hangs() {
     const THREADS: usize = 8;
