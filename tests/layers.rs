@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("redirects", &[]),
     ("response_head", &[]),
     ("retain", &["filter"]),
+    ("allowance", &[]),
     ("item", &["event"]),
     ("decoded", &["error", "event", "item"]),
     ("state", &["error", "response_head"]),
@@ -58,11 +59,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("bench", &["event", "filter", "hub", "overflow"]),
+    ("bench", &["allowance", "event", "filter", "hub", "overflow"]),
     // The public face.
     ("monitor", &["connection", "error", "state", "stats"]),
     ("update", &["change", "error", "monitor"]),
-    ("subscription", &["connection", "decoded", "delivery", "event", "handle", "hub", "item", "state"]),
+    ("subscription", &["allowance", "connection", "decoded", "delivery", "event", "handle", "hub", "item", "state"]),
     ("transcript", &["connection", "delivery", "hub", "subscription"]),
     (
         "handle",
