@@ -1,8 +1,6 @@
 //! [`Reader`]: one consumer of one channel.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
@@ -166,8 +164,9 @@ impl<T: Clone + Weigh> Reader<T> {
         let taken = self.try_take_with(take);
         if taken.is_none() {
             self.found = 0;
-            // Wakes the task; a runtime of tokio's does so when there is nothing else to run.
-            let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(cx.waker()));
+            // Not tokio's `yield_now`: that wakes when its thread is done with the task that it runs, which is never,
+            // if it is that task which blocks until this is woken.
+            cx.waker().wake_by_ref();
         }
         taken.map_or(Poll::Pending, Poll::Ready)
     }
