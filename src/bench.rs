@@ -35,11 +35,11 @@ impl Publisher {
         while !events.as_slice().is_empty() {
             poll_fn(|cx| self.pace.poll_room(cx, &self.hub)).await;
             let mut publisher = self.hub.publisher();
-            while publisher.room() > 0 {
+            while publisher.has_room() {
                 let Some(event) = events.next() else { break };
                 publisher.event(event.event_type(), |_| event.clone());
             }
-            self.pace.left(publisher.room());
+            self.pace.left(publisher.has_room());
             publisher.wake();
         }
     }

@@ -162,7 +162,7 @@ impl Reading {
         // Most streams ask for no more than a look at the first event.
         let mut looks = !self.begun || !sieve.is_open();
         let mut frames = self.decoder.frames();
-        while published < room && publisher.room() > 0 {
+        while published < room && publisher.has_room() {
             let Some(frame) = frames.next_frame() else {
                 self.drained = true;
                 break;
@@ -195,7 +195,7 @@ impl Reading {
         // hyper fills the chunk's memory again if nobody else holds it.
         self.decoder.let_go();
         ids.settle(shared, &self.decoder, sieve);
-        self.pace.left(publisher.room());
+        self.pace.left(publisher.has_room());
         turn.moved |= ids.moved;
         if !self.drained {
             publisher.wake();

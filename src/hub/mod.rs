@@ -17,9 +17,11 @@ mod limits;
 #[cfg(all(test, hub_loom))]
 mod loom_tests;
 mod pace;
+mod publisher;
 mod reader;
 mod retained;
 mod ring;
+mod room;
 mod routes;
 mod runs;
 mod seats;
@@ -36,9 +38,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
-use crate::delivery::{Delivery, Gap, TranscriptItem};
+use crate::delivery::{Delivery, TranscriptItem};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::retain::Retain;
@@ -53,12 +54,12 @@ use self::ledger::Ledger;
 pub(crate) use self::ledger::{Account, MOST_OPEN};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::pace::Pace;
-use self::pace::Room;
+pub(crate) use self::publisher::Publisher;
 pub(crate) use self::reader::{Reader, Taken};
 use self::retained::Retention;
 use self::routes::{Routes, Touched};
 pub(crate) use self::sift::Failure;
-use self::sift::{Key, Outcome};
+use self::sift::Key;
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
 use self::wakers::Wakers;
@@ -89,8 +90,10 @@ struct Channels {
     retention: Retention,
     /// Of the last event that was published, whether anybody listened or not.
     position: u64,
-    /// How many items may be published, wherever they go, before the channels have to be asked again.
-    room: u64,
+    /// Whether an item may be published, wherever it goes.
+    has_room: bool,
+    /// Channels of events that are, or were, out of room.
+    spent: Touched,
     closed: bool,
     /// The readers of events at the close: they may have something to take.
     ended: Vec<Arc<Cursor>>,
@@ -101,6 +104,7 @@ impl Channels {
     fn settle(&mut self) {
         self.routes.outdate();
         self.touched.touch_any();
+        self.spent.touch_any();
         if self.closed {
             let mut nobody = Wakers::default();
             // Made just now: nobody waits there to be woken.
@@ -112,25 +116,6 @@ impl Channels {
 
     fn cursors(&self) -> impl Iterator<Item = Arc<Cursor>> {
         self.events.iter().flat_map(Channel::cursors).chain(self.latest.iter().map(Conflation::cursor))
-    }
-
-    fn survey(&mut self) -> Room {
-        if self.room > 0 {
-            return Room::Free;
-        }
-        let events = self.events.iter_mut().map(Channel::survey);
-        let transcript = self.transcript.iter_mut().map(Channel::survey);
-        let all = events.chain(transcript);
-        let (room, crowded) =
-            all.fold((u64::MAX, false), |(least, any), (room, crowded)| (least.min(room), any | crowded));
-        match (room, crowded) {
-            (0, _) => Room::Full,
-            (_, true) => Room::Crowded,
-            (room, false) => {
-                self.room = room;
-                Room::Free
-            }
-        }
     }
 }
 
@@ -211,7 +196,7 @@ impl Hub {
             let channel = Channel::find_or_add(&mut channels.events, key, limits, 0, &self.gate);
             let reader = channel.reader(&self.gate, &self.finish, number);
             let (room, _) = channel.survey();
-            channels.room = channels.room.min(room);
+            channels.has_room &= room > 0;
             Source::Shared(reader)
         };
         channels.settle();
@@ -254,14 +239,9 @@ impl Hub {
         let channel = Channel::find_or_add(&mut channels.transcript, (), limits, RESERVE, &self.gate);
         let reader = channel.reader(&self.gate, &self.finish, None);
         let (room, _) = channel.survey();
-        channels.room = channels.room.min(room);
+        channels.has_room &= room > 0;
         channels.settle();
         reader
-    }
-
-    /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake), or by the publisher's own.
-    pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), hub: self }
     }
 
     /// Wakes the readers of what was published since the last call, once for all of it.
@@ -280,7 +260,8 @@ impl Hub {
         let Channels { events, touched, transcript, latest, retention, .. } = &mut *channels;
         overrun.extend(retention.take_dropped());
         let batches: Vec<_> = latest.iter_mut().filter_map(Conflation::take_batch).collect();
-        touched.visit(events, true, |_, channel| overrun.extend(channel.settle(&mut wakers)));
+        touched.visit(events, |_, channel| overrun.extend(channel.settle(&mut wakers)));
+        touched.forget();
         dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
         drop(channels);
         let ledger = self.ledger.get().map(|ledger| &**ledger);
@@ -349,26 +330,6 @@ impl Hub {
         !self.lock().transcript.is_empty()
     }
 
-    /// What the publisher has to do before it publishes.
-    fn room(&self) -> Room {
-        // The wait of a response that is gone goes on for the next.
-        if self.gate.is_closed() { Room::Full } else { self.lock().survey() }
-    }
-
-    /// From now on the publisher waits for readers that are full.
-    fn hold(&self, now: Instant) {
-        let channels = self.lock();
-        channels.events.iter().for_each(|channel| channel.hold(now));
-        channels.transcript.iter().for_each(|channel| channel.hold(now));
-    }
-
-    /// Gives up on readers that are waited for and had the time to move: when to look again.
-    fn judge(&self, now: Instant) -> Option<Instant> {
-        let channels = self.lock();
-        let events = channels.events.iter().filter_map(|channel| channel.judge(now));
-        events.chain(channels.transcript.iter().filter_map(|channel| channel.judge(now))).min()
-    }
-
     /// How many items the slowest reader is behind.
     pub(crate) fn lag(&self) -> u64 {
         let channels = self.lock();
@@ -381,123 +342,5 @@ impl Hub {
         // No code of users runs under this lock, and ours does not panic in it; if something did,
         // the channels would still be whole.
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The hub, locked for publishing. Events are only built when somebody listens.
-pub(crate) struct Publisher<'a> {
-    channels: MutexGuard<'a, Channels>,
-    ledger: Option<&'a Ledger>,
-    hub: &'a Hub,
-}
-
-impl Publisher<'_> {
-    /// How many items may be published: what comes on top may push out what somebody has not taken. Asked before
-    /// each: an event may be large, and a smaller queue may have come since the turn began.
-    #[inline]
-    pub(crate) fn room(&self) -> u64 {
-        self.channels.room
-    }
-
-    /// Wakes the readers, as [`Hub::wake`] does: at the end of a turn, which costs no second lock then.
-    pub(crate) fn wake(self) {
-        let Self { channels, hub, .. } = self;
-        if hub.sifting.load(Ordering::Relaxed) {
-            // Predicates are asked when no lock is held.
-            drop(channels);
-            hub.wake();
-        } else {
-            hub.settle(channels);
-        }
-    }
-
-    /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
-    pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
-        let Channels { events, routes, touched, transcript, latest, retention, position, room, .. } =
-            &mut *self.channels;
-        *position += 1;
-        *room = room.saturating_sub(1);
-        if let ([only], [], [], true) = (&mut events[..], &transcript[..], &latest[..], retention.is_empty()) {
-            // The usual case: the event goes where it stays, without a stop on the way.
-            if only.key().filter.matches(event_type) {
-                let sent = only.send(self.ledger, build(*position));
-                if !sent.has_room {
-                    *room = 0;
-                }
-                if sent.waits {
-                    self.hub.sifting.store(true, Ordering::Relaxed);
-                }
-            }
-            return;
-        }
-        routes.refresh(events.iter().map(|channel| &channel.key().filter));
-        let mut matching = routes.to(event_type);
-        let first = matching.next();
-        let mut conflations = latest.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
-        let retains = retention.wants(event_type);
-        if first.is_none() && transcript.is_empty() && conflations.peek().is_none() && !retains {
-            return;
-        }
-        let event = build(*position);
-        if retains {
-            retention.event(&event);
-        }
-        conflations.for_each(|conflation| conflation.publish_noted(self.ledger, event.clone()));
-        let mut all = Outcome { has_room: true, waits: false };
-        let mut send = |index: usize, event| {
-            let Some(channel) = events.get_mut(index) else { return };
-            touched.touch(index);
-            all.and(channel.send(self.ledger, event));
-        };
-        matching.for_each(|index| send(index, event.clone()));
-        let mut transcribed = true;
-        for channel in transcript {
-            transcribed &= channel.publish(TranscriptItem::Event(event.clone()));
-        }
-        if let Some(index) = first {
-            send(index, event);
-        }
-        if !(all.has_room && transcribed) {
-            *room = 0;
-        }
-        if all.waits {
-            self.hub.sifting.store(true, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn comment(&mut self, comment: &str) {
-        self.transcribe(|| TranscriptItem::Comment(comment.into()));
-    }
-
-    /// Publishes a gap where an event of this type would have been; to everybody, if the type is unknown.
-    pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
-        let Channels { events, touched, latest, retention, .. } = &mut *self.channels;
-        retention.gap(gap);
-        touched.touch_any();
-        for channel in events {
-            let matches = event_type.is_none_or(|event_type| channel.key().filter.matches(event_type));
-            if matches && channel.send_gap(gap.clone()) {
-                self.hub.sifting.store(true, Ordering::Relaxed);
-            }
-        }
-        for conflation in latest {
-            if event_type.is_none_or(|event_type| conflation.matches(event_type)) {
-                conflation.publish_gap(gap.clone());
-            }
-        }
-        self.transcribe(|| TranscriptItem::Gap(gap.clone()));
-    }
-
-    fn transcribe(&mut self, item: impl FnOnce() -> TranscriptItem) {
-        let Channels { transcript, room, .. } = &mut *self.channels;
-        if let Some((last, others)) = transcript.split_last_mut() {
-            let item = item();
-            let mut has_room = true;
-            for channel in others {
-                has_room &= channel.publish(item.clone());
-            }
-            has_room &= last.publish(item);
-            *room = if has_room { room.saturating_sub(1) } else { 0 };
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep};
 
 use super::Hub;
+use super::room::Room;
 
 /// The publisher's part in waiting for readers. The other is in the rings: a wait outlives who began it.
 #[derive(Debug, Default)]
@@ -18,17 +19,6 @@ pub(crate) struct Pace {
     look: Option<Pin<Box<Sleep>>>,
     /// Whether there is a time to look at.
     looks: bool,
-}
-
-/// What the publisher has to do before it publishes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// Nothing.
-    Free,
-    /// Give way, once: somebody who moves may be overrun.
-    Crowded,
-    /// Wait: a queue is full.
-    Full,
 }
 
 impl Pace {
@@ -59,9 +49,9 @@ impl Pace {
         }
     }
 
-    /// So much room was left by what was published.
-    pub(crate) fn left(&mut self, room: u64) {
-        self.has_room = room > 0;
+    /// Whether what was published has left room for more.
+    pub(crate) fn left(&mut self, has_room: bool) {
+        self.has_room = has_room;
     }
 
     fn hold(&mut self, hub: &Hub) {

@@ -89,8 +89,8 @@ impl Touched {
         self.any = true;
     }
 
-    /// Looks at each channel that was touched, and perhaps at others. `forget`: this is the last look.
-    pub(super) fn visit<C>(&mut self, channels: &mut [C], forget: bool, mut look: impl FnMut(usize, &mut C)) {
+    /// Looks at each channel that was touched since the last [`forget`](Self::forget), and perhaps at others.
+    pub(super) fn visit<C>(&self, channels: &mut [C], mut look: impl FnMut(usize, &mut C)) {
         if self.any || channels.len() <= FEW {
             channels.iter_mut().enumerate().for_each(|(index, channel)| look(index, channel));
         } else {
@@ -98,10 +98,11 @@ impl Touched {
                 channels.get_mut(index).into_iter().for_each(|channel| look(index, channel));
             }
         }
-        if forget {
-            self.any = false;
-            self.indexes.drain(..).for_each(|index| self.is_touched[index] = false);
-        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.any = false;
+        self.indexes.drain(..).for_each(|index| self.is_touched[index] = false);
     }
 }
 
@@ -155,15 +156,17 @@ mod tests {
         let mut channels = vec![0; 40];
         let mut touched = Touched::default();
         [7, 3, 7, 39].into_iter().for_each(|index| touched.touch(index));
-        touched.visit(&mut channels, false, |_, looks| *looks += 1);
-        touched.visit(&mut channels, true, |_, looks| *looks += 1);
+        touched.visit(&mut channels, |_, looks| *looks += 1);
+        touched.visit(&mut channels, |_, looks| *looks += 1);
+        touched.forget();
         assert_eq!((channels[3], channels[7], channels[39], channels.iter().sum::<i32>()), (2, 2, 2, 6));
         touched.touch(39);
         touched.touch_any();
         channels.truncate(20);
-        touched.visit(&mut channels, true, |_, looks| *looks += 1);
+        touched.visit(&mut channels, |_, looks| *looks += 1);
+        touched.forget();
         assert!(channels.iter().all(|looks| *looks > 0));
-        touched.visit(&mut channels, true, |_, _| panic!("nothing is new"));
+        touched.visit(&mut channels, |_, _| panic!("nothing is new"));
     }
 
     /// How long it takes to publish an event, in nanoseconds; its reader takes it at once, which does not count.

@@ -129,19 +129,12 @@ impl Channel<Event, Key> {
     }
 }
 
-/// What became of an event at one channel, or at several.
+/// What became of an event at a channel.
 pub(super) struct Outcome {
     /// There is room for another.
     pub(super) has_room: bool,
     /// It waits to be judged.
     pub(super) waits: bool,
-}
-
-impl Outcome {
-    pub(super) fn and(&mut self, other: Self) {
-        self.has_room &= other.has_room;
-        self.waits |= other.waits;
-    }
 }
 
 /// Of what was kept, what passes. Where a predicate panics it ends, and so does the subscription.
@@ -204,7 +197,7 @@ impl Hub {
         let mut batches = Vec::new();
         {
             let Channels { events, touched, .. } = &mut *self.lock();
-            touched.visit(events, false, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
+            touched.visit(events, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
         }
         batches.iter_mut().for_each(Batch::judge);
         let panicked = self.receive(&mut batches);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
+use crate::delivery::Gap;
 use crate::overflow::Overflow;
 
 /// What loses its oldest.

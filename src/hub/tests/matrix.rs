@@ -100,7 +100,7 @@ impl Source<'_> {
         }
         let mut publisher = self.hub.publisher();
         for _ in 0..64 {
-            if publisher.room() == 0 || self.published == EVENTS {
+            if !publisher.has_room() || self.published == EVENTS {
                 break;
             }
             let number = self.published;
@@ -108,7 +108,7 @@ impl Source<'_> {
             publisher.event("message", |position| event.at(position));
             self.published += 1;
         }
-        self.pace.left(publisher.room());
+        self.pace.left(publisher.has_room());
         drop(publisher);
         self.hub.wake();
         true

@@ -98,11 +98,11 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
         let mut published = 0;
         let context = &mut Context::from_waker(Waker::noop());
         while pace.poll_room(context, &hub).is_ready() || !hub.gate.is_closed() {
-            while hub.publisher().room() > 0 {
+            while hub.publisher().has_room() {
                 hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
                 published += 1;
             }
-            pace.left(0);
+            pace.left(false);
             hub.wake();
         }
         assert_eq!(published, capacity as u64);
@@ -111,6 +111,48 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
         assert!(matches!(take(&mut lossy), Poll::Ready(Taken::Lagged(100))));
         assert_eq!(numbers(&mut lossy).len(), capacity);
         assert!(matches!(take(&mut blocking), Poll::Ready(Taken::Lagged(100))), "and no more than it can hold");
+    }
+}
+
+#[test]
+fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_meanwhile() {
+    type Meanwhile = fn(&Hub, &mut Vec<Option<Subscribed>>);
+    let cases: [(&str, Meanwhile); 3] = [
+        ("nobody", |_, _| {}),
+        ("one before it goes", |hub, all| {
+            all[3] = None;
+            hub.prune();
+        }),
+        ("another comes", |hub, all| all.push(Some(hub.subscribe("late".into(), &lossless(4), false)))),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let context = &mut Context::from_waker(Waker::noop());
+    for (case, meanwhile) in cases {
+        let hub = Hub::new(Arc::default());
+        let subscribe = |number| Some(hub.subscribe(format!("type.{number}").into(), &lossless(4), false));
+        let mut all: Vec<_> = (0..1000).map(subscribe).collect();
+        let mut pace = Pace::default();
+        let mut events = 0;
+        for round in 0..3 {
+            assert!(pace.poll_room(context, &hub).is_ready(), "{case}, {round}");
+            while hub.publisher().has_room() {
+                hub.publisher().event("type.700", |position| Event::builder().build().unwrap().at(position));
+                events += 1;
+            }
+            pace.left(false);
+            hub.wake();
+            assert!(pace.poll_room(context, &hub).is_pending(), "{case}, {round}: it is full");
+            meanwhile(&hub, &mut all);
+            assert!(pace.poll_room(context, &hub).is_pending(), "{case}, {round}: it still is");
+            assert_eq!(numbers(all[700].as_mut().unwrap()).len(), 4, "{case}, {round}");
+        }
+        assert_eq!(events, 12, "{case}");
+        // All others are as empty as they were, and so have room.
+        hub.publisher().event("type.699", |position| Event::builder().build().unwrap().at(position));
+        hub.wake();
+        assert!(pace.poll_room(context, &hub).is_ready(), "{case}");
+        assert_eq!(numbers(all[699].as_mut().unwrap()).len(), 1, "{case}");
     }
 }
 
