@@ -18,9 +18,6 @@ use super::ring::{Found, Reading, Ring};
 /// what must be acknowledged is taken one by one.
 pub(super) const READ_AT_ONCE: usize = 64;
 
-/// After so many in a row a reader looks once more before it sleeps.
-const BUSY: usize = 16;
-
 /// Takes a channel's items in order, each once.
 #[derive(Debug)]
 pub(crate) struct Reader<T: Clone + Weigh> {
@@ -36,8 +33,6 @@ pub(crate) struct Reader<T: Clone + Weigh> {
     gate: Arc<Gate>,
     finish: Arc<Finish>,
     sleep: Sleep,
-    /// How many items it has found in a row without leaving its waker: only where it is its ring's only reader.
-    found: usize,
     /// The publisher waited for this reader, and for no other any more.
     is_last: bool,
 }
@@ -99,7 +94,7 @@ impl<T: Clone + Weigh> Reader<T> {
     ) -> Self {
         let seat = ring.join(Arc::clone(&cursor));
         let (buffer, sleep) = (VecDeque::new(), Sleep::default());
-        Self { buffer, ring, seat, batch, gaps, cursor, gate, finish, sleep, found: 0, is_last: false }
+        Self { buffer, ring, seat, batch, gaps, cursor, gate, finish, sleep, is_last: false }
     }
 
     /// The next gap that stands before the item at `position`.
@@ -147,27 +142,9 @@ impl<T: Clone + Weigh> Reader<T> {
             self.relieve_before_sleep();
             return Poll::Pending;
         }
-        if self.found >= BUSY {
-            return self.linger(cx, take);
-        }
         self.sleep.prepare(cx.waker());
         let taken = self.taken(take);
         self.sleep.settle(cx.waker());
-        taken.map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// Where much came in a row more is on its way: whoever finds nothing lets others run, and looks once more before
-    /// it sleeps. To wake one that keeps up with its publisher, and on another thread, costs the publisher more than all
-    /// else that it does.
-    #[inline(never)]
-    fn linger(&mut self, cx: &Context<'_>, take: impl FnOnce(&mut Self) -> Option<Taken<T>>) -> Poll<Taken<T>> {
-        let taken = self.try_take_with(take);
-        if taken.is_none() {
-            self.found = 0;
-            // Not tokio's `yield_now`: that wakes when its thread is done with the task that it runs, which is never,
-            // if it is that task which blocks until this is woken.
-            cx.waker().wake_by_ref();
-        }
         taken.map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -217,7 +194,6 @@ impl<T: Clone + Weigh> Reader<T> {
         let (found, next, is_last) = self.ring.take(reading, |end| gaps.hold(end));
         self.is_last = is_last;
         self.cursor.fetched(next);
-        self.found = if self.sleep.epoch.is_some() { 0 } else { self.found.saturating_add(self.buffer.len()) };
         match found {
             Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
             Found::Lagged(missed) => {

@@ -45,47 +45,6 @@ fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
     assert_eq!(hub.lag(), 15);
 }
 
-#[derive(Default)]
-struct Counts(AtomicU64);
-
-impl Wake for Counts {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[test]
-fn a_reader_that_found_much_in_a_row_looks_once_more_and_then_sleeps_until_something_comes() {
-    let hub = Hub::new(Arc::default());
-    let mut subscribed = hub.subscribe(Filter::all(), &Limits::of(64, Overflow::Block), false);
-    let counts = Arc::<Counts>::default();
-    let waker = Waker::from(Arc::clone(&counts));
-    let mut is_there = || subscribed.source.poll_take(&Context::from_waker(&waker), None, || {}).is_ready();
-    let mut woken = 0;
-    let mut is_woken = || {
-        let before = std::mem::replace(&mut woken, counts.0.load(Ordering::Relaxed));
-        before < woken
-    };
-    for _round in 0..3 {
-        publish(&hub, 40);
-        is_woken();
-        assert!((0..40).all(|_| is_there()) && !is_there());
-        assert!(is_woken(), "by itself");
-        publish(&hub, 1);
-        assert!(!is_woken(), "it does not sleep");
-        assert!(is_there() && !is_there());
-        assert!(!is_woken(), "one was not much");
-        publish(&hub, 1);
-        assert!(is_woken());
-        assert!(is_there() && !is_there());
-    }
-    let _other = hub.subscribe(Filter::all(), &Limits::of(64, Overflow::Block), false);
-    publish(&hub, 40);
-    is_woken();
-    assert!((0..40).all(|_| is_there()) && !is_there());
-    assert!(!is_woken(), "one of several sleeps at once");
-}
-
 #[test]
 fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
     let hub = Hub::new(Arc::default());
