@@ -1,4 +1,7 @@
-//! [`StreamBuilder`]: what one stream is told.
+//! [`StreamBuilder`]: what one stream is told. Of its settings, here are those of the connection's life.
+
+mod queues;
+mod request;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,23 +9,19 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 
-use crate::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
+use crate::config::Config;
 use crate::connection::{Launch, Link, Shared};
 use crate::credentials::{Credentials, CredentialsReason};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::handle::Handle;
-use crate::redirects::Redirects;
-use crate::retain::{Keep, Retain};
 use crate::retry::ReconnectPolicy;
 use crate::store::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
-use crate::target::{self, Target};
-use crate::transport::{self, BoxFuture, Connect, Cookies};
+use crate::target::Target;
+use crate::transport::{self, BoxFuture, Connect};
 
 /// One stream, before it is built.
 ///
@@ -49,137 +48,6 @@ impl StreamBuilder {
         let stop = Mutex::new(None);
         let (query, reconnection_time, credentials, store) = (Vec::new(), None, None, None);
         Self { connector, config, query, policy, reconnection_time, credentials, stop, store }
-    }
-
-    /// Sets a header of every request, in place of one of the same name. The value is treated as a
-    /// secret: it never appears in `Debug`, logs or errors. `Last-Event-ID` is
-    /// [`last_event_id`](Self::last_event_id). A `Proxy-Authorization` goes to whoever is asked, which may be the server
-    /// itself: see [`ClientBuilder::proxy`](crate::ClientBuilder::proxy).
-    pub fn header<N, V>(self, name: N, value: V) -> Self
-    where
-        N: TryInto<HeaderName, Error: Into<http::Error>>,
-        V: TryInto<HeaderValue, Error: Into<http::Error>>,
-    {
-        self.try_set(|config| {
-            let (name, value) = transport::header(name, value)?;
-            // The stream owns this one: it is a header only while there is an ID.
-            if name == transport::LAST_EVENT_ID {
-                config.last_event_id = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                return Ok(());
-            }
-            Arc::make_mut(&mut config.request).set(name, value)
-        })
-    }
-
-    /// Sets several headers: each name replaces what was set for it before, with all of its values.
-    pub fn headers(mut self, headers: HeaderMap) -> Self {
-        for name in headers.keys() {
-            let mut values = headers.get_all(name).iter();
-            if let Some(first) = values.next() {
-                self = self.header(name, first.clone());
-            }
-            for further in values {
-                self = self.try_set(|config| {
-                    let (name, value) = transport::header(name, further.clone())?;
-                    Arc::make_mut(&mut config.request).add(name, value)
-                });
-            }
-        }
-        self
-    }
-
-    /// The method of every request: `GET` by default, and `POST` with a [`body`](Self::body).
-    ///
-    /// `HEAD` and `CONNECT`, whose responses have no body, are an error when the stream is built.
-    pub fn method(self, method: Method) -> Self {
-        self.try_set(|config| {
-            transport::check_method(&method)?;
-            Arc::make_mut(&mut config.request).set_method(method);
-            Ok(())
-        })
-    }
-
-    /// A body, which is sent with every attempt: a server that keeps no state gets the same question again, with
-    /// the last event ID. `Content-Length` is set by itself; `Content-Type` is yours to set.
-    pub fn body(self, body: impl Into<Bytes>) -> Self {
-        let body = body.into();
-        self.set(|config| Arc::make_mut(&mut config.request).set_body(body))
-    }
-
-    /// A body of JSON, with its `Content-Type` unless another was set.
-    #[cfg(feature = "json")]
-    pub fn json(self, body: &(impl serde::Serialize + ?Sized)) -> Self {
-        let body = serde_json::to_vec(body);
-        self.try_set(|config| {
-            let unusable = |error| Error::with_source(ErrorKind::InvalidConfig, "the body is no JSON", error);
-            let request = Arc::make_mut(&mut config.request);
-            request.set_body(body.map_err(unusable)?.into());
-            request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        })
-    }
-
-    /// A body of form fields, percent-encoded (a space as `%20`, which servers read as they do `+`), with its
-    /// `Content-Type` unless another was set.
-    pub fn form<K, V>(self, fields: impl IntoIterator<Item = (K, V)>) -> Self
-    where
-        K: AsRef<str>,
-        V: AsRef<str>,
-    {
-        let body = target::form(fields);
-        self.try_set(|config| {
-            let request = Arc::make_mut(&mut config.request);
-            request.set_body(body.into());
-            request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-        })
-    }
-
-    /// How far redirects are followed; up to 20 in a row by default, to other origins, too. There only headers go
-    /// that hold no secrets: `Accept`, `Accept-Language`, `Accept-Encoding`, `Cache-Control`, `User-Agent`,
-    /// `Last-Event-ID`, and what describes the body. Those of your own do not, whatever they are.
-    pub fn redirects(self, redirects: Redirects) -> Self {
-        self.set(|config| Arc::make_mut(&mut config.request).redirects = redirects)
-    }
-
-    /// Sends a cookie with every request, beside those that were set before it, by this or as the header `Cookie`.
-    /// Treated as a secret, like other headers: it does not go along to another origin. A name that is no token and a
-    /// value that no cookie can have (with whitespace, a comma, a semicolon, or anything but ASCII) are an error when the
-    /// stream is built.
-    pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.try_set(|config| Arc::make_mut(&mut config.request).add_cookie(name.as_ref(), value.as_ref()))
-    }
-
-    /// The jar of the client.
-    pub(crate) fn cookies(self, jar: Option<Arc<dyn Cookies>>) -> Self {
-        self.set(|config| Arc::make_mut(&mut config.request).cookies = jar)
-    }
-
-    /// The headers of the client.
-    pub(crate) fn default_headers(self, headers: &HeaderMap) -> Self {
-        self.try_set(|config| Arc::make_mut(&mut config.request).begin_with(headers))
-    }
-
-    /// Whether to ask the server for a compressed stream (`Accept-Encoding`), in the codings whose features are enabled:
-    /// `gzip`, `brotli`, `zstd`. On by default. A header of your own goes before it. What comes is decompressed in any
-    /// case, event by event if the server flushes each.
-    #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
-    pub fn compression(self, wanted: bool) -> Self {
-        self.set(|config| Arc::make_mut(&mut config.request).compression = wanted)
-    }
-
-    /// Sends `Authorization: Bearer …` (RFC 6750).
-    pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
-        self.header(AUTHORIZATION, format!("Bearer {token}"))
-    }
-
-    /// Sends `Authorization: Basic …` (RFC 7617). Userinfo in the URL does the same.
-    pub fn basic_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
-        self.header(AUTHORIZATION, transport::basic_authorization(user.as_ref(), password.as_ref()))
-    }
-
-    /// Adds a parameter to the URL's query, percent-encoded.
-    pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.query.push((key.into(), value.into()));
-        self
     }
 
     /// Where to resume: sent as `Last-Event-ID` with the first request, until the server sets another.
@@ -235,43 +103,6 @@ impl StreamBuilder {
         self.set(|config| config.max_event_size = bytes)
     }
 
-    /// How many events a subscription's queue holds; 256 by default, from 1 to 1,048,576. Up to 64 more may be in the
-    /// subscription's hands. An empty queue needs no memory; a full one some 24 bytes for each event besides the
-    /// event itself, which subscriptions with the same filter and options share. What happens when a queue is full is
-    /// each subscription's choice: see [`Overflow`](crate::Overflow).
-    pub fn capacity(self, events: usize) -> Self {
-        self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
-    }
-
-    /// Keeps the newest `events` that pass `filter` (from 1 to 1,048,576, and at most 16 MiB of text: then fewer), for
-    /// subscribers who come late and ask for a [`replay`](crate::SubscribeOptions::replay). Several rules add up. By
-    /// default nothing is kept: the memory is the stream's for as long as it lives. A filter with a
-    /// [predicate](Filter::and) is an error when the stream is built.
-    pub fn retain(self, filter: impl Into<Filter>, events: usize) -> Self {
-        self.keep(filter.into(), Keep::Newest(events.clamp(1, MAX_CAPACITY)))
-    }
-
-    /// Keeps the newest event that passes `filter`, and everything after it, of any type: a snapshot and its changes,
-    /// for subscribers who come late and ask for a [`replay`](crate::SubscribeOptions::replay). The next that passes
-    /// takes its place. A filter with a [predicate](Filter::and) is an error when the stream is built.
-    ///
-    /// At most 65,536 events and 16 MiB of text are kept; when more come, the oldest go, the snapshot first, and a
-    /// replay has [`Gap::NotRetained`](crate::Gap::NotRetained) where they were.
-    pub fn retain_since(self, filter: impl Into<Filter>) -> Self {
-        self.keep(filter.into(), Keep::Since)
-    }
-
-    fn keep(self, filter: Filter, keep: Keep) -> Self {
-        self.try_set(|config| {
-            if filter.predicate().is_some() {
-                let message = "what is retained is chosen by event type, not by a predicate";
-                return Err(Error::new(ErrorKind::InvalidConfig, message));
-            }
-            config.retain.push(Retain { filter, keep });
-            Ok(())
-        })
-    }
-
     /// Connects only while somebody listens: dials when there is a subscription, and `linger` after the last one is gone
     /// closes the connection ([`State::Idle`](crate::State::Idle)). The next subscription dials again, and the stream
     /// resumes after its last event ID. Off by default: a stream is open from [`connect`](Handle::connect) on, which a
@@ -290,15 +121,6 @@ impl StreamBuilder {
     /// goes with the next attempt.
     pub fn lazy(self, linger: Duration) -> Self {
         self.set(|config| config.linger = Some(linger))
-    }
-
-    /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For
-    /// servers that repeat events after a reconnection. What is dropped is counted
-    /// ([`Stats::repeats`](crate::Stats::repeats)). Costs some 40 bytes for each. What a program goes back for
-    /// ([`Handle::reconnect_from`](crate::Handle::reconnect_from)) is delivered again, and so is what another origin
-    /// sends under the same IDs.
-    pub fn drop_repeats(self, events: usize) -> Self {
-        self.set(|config| config.drop_repeats = events)
     }
 
     /// Asks `source` for headers before each attempt: credentials that expire. They replace headers of the

@@ -1,5 +1,8 @@
 //! [`Subscription`]: one consumer's queue of events and gaps.
 
+mod events;
+mod seat;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -20,6 +23,9 @@ use crate::handle::Handle;
 use crate::hub::{Account, Failure, MOST_OPEN, Source, Subscribed, Taken};
 use crate::item::Item;
 use crate::state::CloseReason;
+
+pub use self::events::Events;
+pub(crate) use self::seat::Seat;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
 ///
@@ -341,77 +347,3 @@ impl fmt::Display for TryRecvError {
 }
 
 impl std::error::Error for TryRecvError {}
-
-/// The events of a [`Subscription`], without the gaps: see [`Subscription::into_events`].
-#[derive(Debug)]
-pub struct Events<T = Event> {
-    subscription: Subscription<T>,
-}
-
-impl<T: Item> Events<T> {
-    /// The next event; `None` when the connection is closed for good, or the filter has panicked.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost if the future is dropped.
-    pub async fn recv(&mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_recv(cx)).await
-    }
-
-    /// How many events that matched were lost because this subscription was too slow.
-    pub fn missed(&self) -> u64 {
-        self.subscription.missed()
-    }
-
-    /// See [`Subscription::close_reason`].
-    pub fn close_reason(&self) -> Option<CloseReason> {
-        self.subscription.close_reason()
-    }
-
-    /// See [`Subscription::acknowledge`].
-    pub fn acknowledge(&self, event: &Event) -> bool {
-        self.subscription.acknowledge(event)
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        loop {
-            match std::task::ready!(self.subscription.poll_recv(cx)) {
-                None => return Poll::Ready(None),
-                Some(Delivery::Event(event)) => return Poll::Ready(Some(event)),
-                Some(Delivery::Gap(gap)) => self.subscription.log_if_missing(&gap),
-            }
-        }
-    }
-}
-
-impl<T: Item> Stream for Events<T> {
-    type Item = T;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.get_mut().poll_recv(cx)
-    }
-}
-
-/// A place at the hub: keeps the connection alive, and tells the hub when it is given up.
-pub(crate) struct Seat {
-    link: Arc<Link>,
-}
-
-impl Seat {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.link.shared().hub.prune();
-        self.link.shared().audience_changed();
-    }
-}
-
-impl fmt::Debug for Seat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.link.fmt(f)
-    }
-}
