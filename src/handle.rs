@@ -94,7 +94,8 @@ impl Handle {
     /// An event that cannot be decoded is an item that says why, never the end. An **enum** is for several types of
     /// event, in wire order: its variant is the event type ([`Event::json`](crate::Event::json) has the rules). Each
     /// event is decoded once for each type `T`, in the task of whoever takes it first, however many subscriptions share
-    /// it; the others get the same value, and wait if it is being decoded just then. For other options:
+    /// it; the others get the same value, and wait if it is being decoded just then. Decoding that panics does so in the
+    /// call that takes the event, which is gone then for this subscription. For other options:
     /// [`subscribe_with`](Self::subscribe_with) and [`decode_as`](Subscription::decode_as).
     ///
     /// # Examples

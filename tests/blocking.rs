@@ -14,6 +14,7 @@ use plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, until};
 use sseclient::blocking::{self, Client, RecvTimeoutError, Subscription};
 use sseclient::{
     CloseReason, Commit, Delivery, Drain, ErrorKind, Filter, Gap, ResumeStore, State, StreamBuilder, SubscribeOptions,
+    TryRecvError,
 };
 
 /// A stream that comes back at once.
@@ -93,6 +94,28 @@ fn a_wait_has_an_end_if_it_is_given_one() {
     server.hang_up();
     assert_eq!(events.recv_timeout(Duration::MAX), Err(RecvTimeoutError::Closed));
     assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Closed));
+}
+
+#[test]
+fn what_is_there_can_be_taken_in_bulk_or_without_waiting() {
+    let body: String = (0..10).map(|number| format!("data: {number}\n\n")).collect();
+    let server = Server::answering(&[&format!("{OPEN}{body}"), STOP], true);
+    let mut events = open(&server);
+    let mut taken = Vec::new();
+    while taken.len() < 8 {
+        let missing = 8 - taken.len();
+        assert!(events.recv_many(&mut taken, missing) > 0);
+    }
+    until("the rest is queued", || events.queued() == 2);
+    taken.extend(events.try_recv());
+    assert_eq!(events.recv_many(&mut taken, 0), 0);
+    assert_eq!(events.recv_many(&mut taken, 100), 1);
+    let data: String = taken.into_iter().map(|delivery| delivery.event().unwrap().data().to_owned()).collect();
+    assert_eq!(data, "0123456789");
+    assert_eq!(events.try_recv(), Err(TryRecvError::Empty));
+    server.hang_up();
+    assert_eq!(events.recv_many(&mut Vec::new(), 1), 0, "the end");
+    assert_eq!(events.try_recv(), Err(TryRecvError::Closed));
 }
 
 #[test]
@@ -179,9 +202,15 @@ fn on_the_threads_of_a_runtime_everything_works_and_nothing_panics() {
     }
 }
 
-/// A store that needs the runtime's timer, and whose last save takes its time.
+/// A store that saves when it is told to go on.
 #[derive(Clone, Default)]
-struct Slow(Arc<Mutex<Option<String>>>);
+struct Slow(Arc<Saving>);
+
+#[derive(Default)]
+struct Saving {
+    go_on: tokio::sync::Notify,
+    saved: Mutex<Option<String>>,
+}
 
 impl ResumeStore for Slow {
     type Error = Infallible;
@@ -191,8 +220,8 @@ impl ResumeStore for Slow {
     }
 
     async fn save(&self, id: String) -> Result<(), Infallible> {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        *self.0.lock().unwrap() = Some(id);
+        self.0.go_on.notified().await;
+        *self.0.saved.lock().unwrap() = Some(id);
         Ok(())
     }
 }
@@ -205,5 +234,6 @@ fn what_a_stream_has_to_save_is_saved_after_everybody_has_gone() {
     let mut events = client.open(stream, Filter::all()).unwrap();
     events.next().unwrap().unwrap();
     drop((events, client));
-    until("the ID is saved", || store.0.lock().unwrap().as_deref() == Some("7"));
+    store.0.go_on.notify_one();
+    until("the ID is saved", || store.0.saved.lock().unwrap().as_deref() == Some("7"));
 }

@@ -5,9 +5,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde::de::Deserializer;
 use sseclient::{Delivery, ErrorKind, Event, Filter, Gap, SubscribeOptions, TryRecvError};
@@ -165,6 +167,45 @@ async fn subscriptions_that_decode_as_the_same_type_share_one_value_whatever_the
     }
     assert_eq!(SHARED.load(Ordering::Relaxed), 100);
     assert_eq!(all.try_recv().unwrap_err(), TryRecvError::Empty);
+    handle.shutdown().await;
+}
+
+/// A type whose own code has a mistake.
+#[derive(Debug)]
+struct Brittle;
+
+impl<'de> Deserialize<'de> for Brittle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        assert!(number != 1, "not this one");
+        Ok(Self)
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_panics_does_so_where_the_event_is_taken_and_harms_nobody_else() {
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(&format!("{OPEN}data: 0\n\ndata: 1\n\ndata: 2\n\n")).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = support::stream(&server.url).build().unwrap();
+    let mut brittle = handle.subscribe_as::<Brittle>(Filter::all());
+    let mut sound = handle.subscribe_as::<u64>(Filter::all());
+    handle.connect();
+    let taker = tokio::spawn(async move {
+        assert!(within(brittle.recv()).await.unwrap().event().unwrap().value().is_ok());
+        let taken = AssertUnwindSafe(brittle.recv()).catch_unwind().await;
+        assert!(taken.is_err());
+        // The event was taken; the next one is not affected.
+        let next = within(brittle.recv()).await.unwrap().event().unwrap();
+        assert_eq!(next.event().data(), "2");
+    });
+    for number in 0..3 {
+        let event = within(sound.recv()).await.unwrap().event().unwrap();
+        assert_eq!(*event.value().unwrap(), number);
+    }
+    taker.await.unwrap();
     handle.shutdown().await;
 }
 

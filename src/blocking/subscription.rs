@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::handle::Handle;
 use crate::state::CloseReason;
-use crate::subscription;
+use crate::subscription::{self, TryRecvError};
 
 use super::wait::{wait, wait_for};
 
@@ -19,8 +19,7 @@ use super::wait::{wait, wait_for};
 ///
 /// As an iterator it yields events, and says nothing where some are missing: that is only counted
 /// ([`missed`](Self::missed), [`losses`](Self::losses)) and logged as a warning. [`deliveries`](Self::deliveries),
-/// [`recv`](Self::recv) and [`recv_timeout`](Self::recv_timeout) tell of each gap at its place; all of them take from the
-/// same queue. What happens to a subscriber that is too slow is said [there](subscription::Subscription).
+/// [`recv`](Self::recv) and its kin tell of each gap at its place; all of them take from the same queue. What happens to a subscriber that is too slow is said [there](subscription::Subscription).
 ///
 /// # The end
 ///
@@ -60,6 +59,26 @@ impl Subscription {
             Some(None) => Err(RecvTimeoutError::Closed),
             None => Err(RecvTimeoutError::Timeout),
         }
+    }
+
+    /// Waits for a delivery, and takes it and what else is there, up to `limit`, to the end of `buffer`. How many those
+    /// were: none only if `limit` is 0, or if the connection is closed for good and everything was taken.
+    pub fn recv_many(&mut self, buffer: &mut Vec<Delivery>, limit: usize) -> usize {
+        wait(self.inner.recv_many(buffer, limit))
+    }
+
+    /// The next event or gap, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] when nothing is queued, [`TryRecvError::Closed`] when nothing will be.
+    pub fn try_recv(&mut self) -> Result<Delivery, TryRecvError> {
+        self.inner.try_recv()
+    }
+
+    /// How many events can be taken without waiting: see [`Subscription::queued`](subscription::Subscription::queued).
+    pub fn queued(&self) -> usize {
+        self.inner.queued()
     }
 
     /// Events and gaps, until the connection is closed for good.
