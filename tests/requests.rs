@@ -2,12 +2,17 @@
 
 mod support;
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method};
 use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
 use support::{OPEN, Server, header, until, within};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpListener;
 
 fn stream(url: &str) -> StreamBuilder {
@@ -215,7 +220,7 @@ async fn events_arrive_before_the_whole_body_was_sent_and_the_rest_of_it_follows
         }
         tcp.write_all(b"data: last\n\n").await.unwrap();
         heard.await.unwrap();
-        assert_eq!(tcp.try_read(&mut rest).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(tcp.try_read(&mut rest).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     });
     let handle = stream(&url).body(vec![b'?'; QUESTION]).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
@@ -233,4 +238,72 @@ fn head_and_body(request: &[u8]) -> usize {
     let head = request.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
     let length = header(&String::from_utf8_lossy(&request[..head]), "content-length").unwrap();
     head + length.parse::<usize>().unwrap()
+}
+
+/// A connection on which there is always something to read, once it was sent something; that takes a pause before every
+/// 1,000 bytes.
+struct Talking {
+    head: &'static [u8],
+    sent: Arc<AtomicUsize>,
+    pauses: bool,
+}
+
+impl AsyncRead for Talking {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.sent.load(Ordering::Relaxed) == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let text = match std::mem::take(&mut self.head) {
+            b"" => b"data: and so on\n\n",
+            head => head,
+        };
+        buffer.put_slice(text);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Talking {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.pauses = !self.pauses;
+        if self.pauses {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let taken = bytes.len().min(1_000);
+        self.sent.fetch_add(taken, Ordering::Relaxed);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_sent_to_its_end_to_a_server_that_never_stops_talking() {
+    const QUESTION: usize = 1_000_000;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let connector = {
+        let sent = Arc::clone(&sent);
+        move |_| {
+            let talking = Talking { head: OPEN.as_bytes(), sent: Arc::clone(&sent), pauses: false };
+            std::future::ready(Ok::<_, io::Error>(talking))
+        }
+    };
+    let stream = Client::builder().connector(connector).build().stream("http://talking.invalid/");
+    let handle = stream.body(vec![b'?'; QUESTION]).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    let mut heard = 0;
+    while sent.load(Ordering::Relaxed) < QUESTION {
+        assert_eq!(support::short(&mut events).await, "and so on");
+        heard += 1;
+        assert!(heard < 100_000, "of {QUESTION} bytes {} were sent", sent.load(Ordering::Relaxed));
+    }
+    handle.shutdown().await;
 }

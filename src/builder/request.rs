@@ -65,7 +65,8 @@ impl StreamBuilder {
     }
 
     /// A body, which is sent with every attempt: a server that keeps no state gets the same question again, with
-    /// the last event ID. `Content-Length` is set by itself; `Content-Type` is yours to set.
+    /// the last event ID. `Content-Length` is set by itself; `Content-Type` is yours to set. A server may answer before it
+    /// has all of it: the rest goes out while the response is read, and waits when that waits, for a queue that is full.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         self.set(|config| Arc::make_mut(&mut config.request).set_body(body))
