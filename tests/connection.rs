@@ -233,6 +233,23 @@ async fn an_oversized_event_of_unknown_type_concerns_everybody() {
     assert_eq!(next(&mut other).await, Delivery::Gap(unknown));
 }
 
+/// Gaps take no room in a queue: a server must not fill memory with what they tell.
+#[tokio::test]
+async fn a_gap_tells_of_a_type_and_an_id_of_up_to_8_kib_as_long_as_an_id_that_is_sent() {
+    for (length, told) in [(8 * 1024, true), (8 * 1024 + 1, false)] {
+        let (event_type, id) = ("t".repeat(length), "7".repeat(length));
+        let body = format!("event: {event_type}\nid: {id}\ndata: {}\n\n", "x".repeat(100_000));
+        let server = Server::answering(vec![opened_with(&body), opened_with("data: c\n\n")]).await;
+        let handle = Client::new().stream(&*server.url).reconnection_time(SOON).max_event_size(50_000).build().unwrap();
+        let mut events = handle.subscribe(&*event_type);
+        handle.connect();
+        let text = |text: String| told.then_some(text);
+        let expected = Gap::oversized(text(event_type), text(id.clone()), 100_000);
+        assert_eq!(next(&mut events).await, Delivery::Gap(expected));
+        assert_eq!(next(&mut events).await, Delivery::Gap(Gap::reconnected(text(id))));
+    }
+}
+
 #[tokio::test]
 async fn bare_events_hide_gaps_and_count_what_lagged() {
     let server = Server::answering(vec![opened_with("data: a\n\n"), opened_with("data: b\n\n")]).await;

@@ -138,6 +138,24 @@ async fn changes_that_outgrow_what_is_retained_are_said_to_be_missing_until_the_
     handle.shutdown().await;
 }
 
+#[tokio::test]
+async fn what_one_rule_has_lost_is_missing_after_what_another_has_kept_and_once() {
+    let (server, tell) = told().await;
+    // The first and the last lose the same; the snapshot itself is kept by the second.
+    let rules = stream(&server).retain_since("s").retain("s", 1).retain_since(["s", "never"]);
+    let handle = rules.build().unwrap();
+    let mut early = handle.subscribe("z");
+    handle.connect();
+    tell.send(wire("s1")).unwrap();
+    let many: String = (0..65_538).map(|number| wire(&format!("a{number}")).unwrap()).collect();
+    tell.send(Some(many)).unwrap();
+    tell.send(wire("z1")).unwrap();
+    assert_eq!(take(&mut early, "z1").await, "z1");
+    assert_eq!(take(&mut join(&handle, Filter::all()), "a4").await, "s1 4- a3 a4");
+    assert_eq!(take(&mut join(&handle, "z"), "z1").await, "4- z1", "it may have been a z");
+    handle.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joining_amid_a_blast_misses_nothing_and_gets_nothing_twice() {
     const LAST: u64 = 200_000;
