@@ -176,6 +176,7 @@ mod request;
 mod response_head;
 mod retain;
 mod retry;
+mod seat;
 mod state;
 mod stats;
 mod store;

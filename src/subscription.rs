@@ -1,7 +1,6 @@
 //! [`Subscription`]: one consumer's queue of events and gaps.
 
 mod events;
-mod seat;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,10 +21,10 @@ use crate::event::Event;
 use crate::handle::Handle;
 use crate::hub::{Account, Failure, MOST_OPEN, Source, Subscribed, Taken};
 use crate::item::Item;
+use crate::seat::Seat;
 use crate::state::CloseReason;
 
 pub use self::events::Events;
-pub(crate) use self::seat::Seat;
 
 /// The events of one filter, in wire order, with a notice wherever some may be missing.
 ///

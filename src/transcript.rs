@@ -12,7 +12,7 @@ use tokio::task::coop;
 use crate::connection::Link;
 use crate::delivery::{Gap, TranscriptItem};
 use crate::hub::{Reader, Taken};
-use crate::subscription::Seat;
+use crate::seat::Seat;
 
 /// Everything that happens to a stream, in order: events of all types, comments, gaps, states.
 ///

@@ -114,18 +114,22 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
     }
 }
 
+/// A snapshot, and so many changes that it is lost, with the first three of them.
+async fn outgrow(tell: &mpsc::UnboundedSender<Option<String>>, early: &mut Subscription) {
+    tell.send(wire("s1")).unwrap();
+    let many: String = (0..65_538).map(|number| wire(&format!("a{number}")).unwrap()).collect();
+    tell.send(Some(many)).unwrap();
+    tell.send(wire("z1")).unwrap();
+    assert_eq!(take(early, "z1").await, "z1");
+}
+
 #[tokio::test]
 async fn changes_that_outgrow_what_is_retained_are_said_to_be_missing_until_the_next_snapshot() {
     let (server, tell) = told().await;
     let handle = stream(&server).retain_since("s").build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    tell.send(wire("s1")).unwrap();
-    let many: String = (0..65_538).map(|number| wire(&format!("a{number}")).unwrap()).collect();
-    tell.send(Some(many)).unwrap();
-    tell.send(wire("z1")).unwrap();
-    assert_eq!(take(&mut early, "z1").await, "z1");
-    // The snapshot, and three changes.
+    outgrow(&tell, &mut early).await;
     let mut late = join(&handle, ["s", "a"]);
     assert_eq!(word(late.try_recv().unwrap()), "4-");
     assert_eq!(word(late.try_recv().unwrap()), "a3");
@@ -146,11 +150,7 @@ async fn what_one_rule_has_lost_is_missing_after_what_another_has_kept_and_once(
     let handle = rules.build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    tell.send(wire("s1")).unwrap();
-    let many: String = (0..65_538).map(|number| wire(&format!("a{number}")).unwrap()).collect();
-    tell.send(Some(many)).unwrap();
-    tell.send(wire("z1")).unwrap();
-    assert_eq!(take(&mut early, "z1").await, "z1");
+    outgrow(&tell, &mut early).await;
     assert_eq!(take(&mut join(&handle, Filter::all()), "a4").await, "s1 4- a3 a4");
     assert_eq!(take(&mut join(&handle, "z"), "z1").await, "4- z1", "it may have been a z");
     handle.shutdown().await;

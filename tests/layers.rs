@@ -63,8 +63,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The public face.
     ("monitor", &["connection", "error", "state", "stats"]),
     ("update", &["change", "error", "monitor"]),
-    ("subscription", &["allowance", "connection", "decoded", "delivery", "event", "handle", "hub", "item", "state"]),
-    ("transcript", &["connection", "delivery", "hub", "subscription"]),
+    ("seat", &["connection"]),
+    (
+        "subscription",
+        &["allowance", "connection", "decoded", "delivery", "event", "handle", "hub", "item", "seat", "state"],
+    ),
+    ("transcript", &["connection", "delivery", "hub", "seat"]),
     (
         "handle",
         &[

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::HYPER;
-use sseclient_benches::e2e::clients::fanout::{Subscriber, fan_out};
+use sseclient_benches::e2e::clients::fanout::fan_out;
 use sseclient_benches::e2e::clients::soak::{Streams, drive};
+use sseclient_benches::e2e::clients::subscriber::Subscriber;
 use sseclient_benches::e2e::clients::{consume, open_idle};
 use sseclient_benches::measure::{monotonic, process_cpu, raise_open_files, resident};
 use tokio::runtime::{Builder, Runtime};

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::task::yield_now;
 
-use super::fanout::{Subscriber, join};
+use super::subscriber::{Subscriber, join};
 
 const CAPACITY: usize = 256;
 const HALF: usize = CAPACITY / 2;

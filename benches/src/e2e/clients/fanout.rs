@@ -1,18 +1,11 @@
 //! Many subscribers of one stream, each to all of its events, each a task of its own.
 
-use std::ops::ControlFlow;
-
 use sseclient::{Client, Filter, Subscription};
-use tokio::task::JoinHandle;
 
 use super::super::{BY_HAND_NOTIFY, BY_HAND_YIELD, OURS};
 use super::by_hand::{self, Gate};
 use super::ours;
-
-/// What one of them does with an event's data; it may have seen enough.
-pub trait Subscriber: Send + 'static {
-    fn see(&mut self, data: &[u8]) -> ControlFlow<()>;
-}
+use super::subscriber::{Subscriber, join};
 
 /// Gives every event at `url` to every subscriber, and hands them back once all have seen enough.
 ///
@@ -45,13 +38,4 @@ async fn follow<S: Subscriber>(mut subscription: Subscription, mut subscriber: S
         }
     }
     subscriber
-}
-
-/// What the tasks return, in their order.
-pub(super) async fn join<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
-    let mut returned = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        returned.push(task.await.expect("no subscriber panics"));
-    }
-    returned
 }

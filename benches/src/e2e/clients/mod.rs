@@ -6,6 +6,7 @@ pub mod fanout;
 mod ours;
 mod peers;
 pub mod soak;
+pub mod subscriber;
 
 use std::sync::Arc;
 

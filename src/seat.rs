@@ -1,4 +1,4 @@
-//! [`Seat`]: what a subscription holds of its stream.
+//! [`Seat`]: what a subscription or a transcript holds of its stream.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::connection::Link;
 
 /// A place at the hub: keeps the connection alive, and tells the hub when it is given up.
 pub(crate) struct Seat {
-    pub(super) link: Arc<Link>,
+    pub(crate) link: Arc<Link>,
 }
 
 impl Seat {
