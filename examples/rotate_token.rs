@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use sseclient::{Apply, Client, CredentialsReason, Delivery, Filter};
-use tokio::time::interval;
+use tokio::time::{Instant, interval_at};
 
 /// A real one asks a token server, and keeps what it gave until it is `Rejected`.
 async fn token(reason: CredentialsReason) -> Result<HeaderMap, http::Error> {
@@ -23,7 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let handle = Client::new().stream(url).credentials(token).build()?;
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
-    let (mut expiry, mut wanted) = (interval(Duration::from_secs(1)), 10);
+    let second = Duration::from_secs(1);
+    let (mut expiry, mut wanted) = (interval_at(Instant::now() + second, second), 10);
     while wanted > 0 {
         tokio::select! {
             // Before it expires: a second response takes over, and only then the first is let go.

@@ -14,13 +14,15 @@ use http::{HeaderMap, Uri};
 use crate::config::Config;
 use crate::connection::{Launch, Link, Shared};
 use crate::credentials::{Credentials, CredentialsReason};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::filter::Filter;
 use crate::handle::Handle;
 use crate::retry::ReconnectPolicy;
 use crate::store::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
-use crate::target::Target;
+use crate::target::{self, Target};
 use crate::transport::{self, BoxFuture, Connect};
 
 /// One stream, before it is built.
@@ -42,8 +44,7 @@ pub struct StreamBuilder {
 
 impl StreamBuilder {
     pub(crate) fn new(connector: Arc<dyn Connect>, url: Result<Uri, http::Error>) -> Self {
-        let invalid = |error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error);
-        let config = url.map_err(invalid).and_then(Target::parse).map(Config::new);
+        let config = url.map_err(target::invalid).and_then(Target::parse).map(Config::new);
         let policy = ReconnectPolicy::daemon();
         let stop = Mutex::new(None);
         let (query, reconnection_time, credentials, store) = (Vec::new(), None, None, None);
@@ -185,8 +186,8 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`] or [`ErrorKind::InvalidHeader`] (what HTTP
-    /// cannot carry, and more than 1,024 headers).
+    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`], [`ErrorKind::InvalidHeader`] (what HTTP cannot carry, and
+    /// more than 1,024 headers) or [`ErrorKind::InvalidConfig`] (settings that contradict each other, or cannot be).
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
         let target = config.request.target().clone().with_query(&self.query)?;

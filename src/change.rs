@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
-use crate::target::Target;
+use crate::target::{self, Target};
 use crate::transport::{self, LAST_EVENT_ID};
 
 /// A change of a stream's request: see [`Handle::update`](crate::Handle::update).
@@ -39,10 +39,11 @@ pub enum Apply {
     ///
     /// For servers that resume by ID and keep the order. Known as a repeat is what has the ID that was sent, at
     /// the very beginning, or one that came since (the last 4,096 are known), and between two such what has none.
-    /// An ID that came more than once since is as good as none. So there is a gap, and repeats may come after
+    /// An ID that came more than once since is as good as none. That holds as well when the request carried no ID, because
+    /// none had come yet. So there is a gap, and repeats may come after
     /// it, if the newest events have no ID, or if the second response begins with events that have none while the
     /// first delivered some. If nothing was delivered in between, nothing can be found: what the server sends
-    /// then is taken for what follows on the ID sent, without a gap.
+    /// then is taken for what follows on the ID sent, without a gap; if none was sent, there is one.
     ///
     /// While no response is open this is [`Reconnect`](Self::Reconnect).
     MakeBeforeBreak,
@@ -98,8 +99,7 @@ impl Change {
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
-        let invalid = |error| Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error);
-        match url.try_into().map_err(Into::into).map_err(invalid).and_then(Target::parse) {
+        match url.try_into().map_err(Into::into).map_err(target::invalid).and_then(Target::parse) {
             Err(error) => self.refuse(error),
             Ok(target) => {
                 self.target = Some(target);

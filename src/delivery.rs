@@ -153,17 +153,29 @@ impl Gap {
     }
 }
 
+/// So many events were.
+struct Were(u64);
+
+impl fmt::Display for Were {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 event was"),
+            events => write!(f, "{events} events were"),
+        }
+    }
+}
+
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lagged { missed } => write!(f, "{missed} events were dropped: this subscriber was too slow"),
+            Self::Lagged { missed } => write!(f, "{} dropped: this subscriber was too slow", Were(*missed)),
             Self::Reconnected { sent: Some(id) } => write!(f, "reconnected, resuming after ID {id:?}"),
             Self::Reconnected { sent: None } => f.write_str("reconnected without an ID: what came in between is lost"),
             Self::Oversized { events, size, .. } => {
-                write!(f, "{events} events over the size limit were skipped, {size} bytes")
+                write!(f, "{} skipped: over the size limit, {size} bytes", Were(*events))
             }
             Self::NotRetained { events } => {
-                write!(f, "{events} events came that were not retained for late subscribers")
+                write!(f, "{} not retained for late subscribers", Were(*events))
             }
         }
     }

@@ -22,6 +22,7 @@ pub struct Drain {
 /// # Drop behavior
 ///
 /// The shutdown goes on, but the deadline is gone: subscribers empty their queues in their own time.
+#[must_use = "dropped, it has no deadline any more"]
 pub struct Draining {
     pub(crate) outcome: Pin<Box<dyn Future<Output = Drained> + Send + Sync>>,
 }
@@ -32,7 +33,7 @@ pub struct Draining {
 pub struct Drained {
     /// How many queued events subscribers took after the stream was closed.
     pub delivered: u64,
-    /// How many were still queued at the deadline, or when their subscription was dropped.
+    /// How many were still queued at the deadline, or when their subscription was dropped after the call.
     pub dropped: u64,
     /// The last event ID: empty if there is none.
     pub last_event_id: String,

@@ -206,8 +206,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outlook = if self.is_final() { "final" } else { "worth another try" };
-        write!(f, "{} ({outlook})", self.inner.message)
+        let message = &self.inner.message;
+        match self.kind() {
+            // Of one event: the stream goes on.
+            ErrorKind::Decode => f.write_str(message),
+            _ if self.is_final() => write!(f, "{message} (final)"),
+            _ => write!(f, "{message} (worth another try)"),
+        }
     }
 }
 

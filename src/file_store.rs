@@ -75,7 +75,11 @@ impl ResumeStore for FileStore {
     }
 
     async fn save(&self, id: String) -> io::Result<()> {
-        self.off_the_runtime(move |files| files.save(&id)).await
+        self.off_the_runtime(move |files| {
+            let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", files.path.display()));
+            files.save(&id).map_err(at)
+        })
+        .await
     }
 }
 

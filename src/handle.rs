@@ -58,7 +58,8 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable.
+    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable. The runtime needs its drivers for IO and time
+    /// (`enable_all`): without one the task panics, which ends the stream ([`ErrorKind::TaskFailed`](crate::ErrorKind)).
     #[track_caller]
     pub fn connect(&self) {
         self.launch();

@@ -104,6 +104,7 @@
 //! | WARN | `store_failed` | `error` | a resume store could not load or save |
 //! | WARN | `file_damaged` | `path`, `error` | a [`FileStore`] falls back on the ID before the last |
 //! | WARN | `left_out` | `what`, `error` | a request goes without the last event ID, which HTTP cannot carry |
+//! | WARN | `stuck` | `subscriptions` (how many) | nothing was taken from full queues for their [patience](Overflow::Wait): the stream goes on, and they lose their oldest events |
 //! | WARN | `lagged` | `stream`, `subscription` (its name), `missed` | a subscription lost its oldest events |
 //! | WARN | `missing` | `stream`, `subscription`, `gap` | another loss, for those who see [bare events](Subscription::into_events) |
 //! | WARN | `unacknowledged` | `stream`, `subscription`, `unacknowledged` | too many events are not acknowledged |

@@ -45,7 +45,7 @@ pub(crate) struct Userinfo {
 impl Target {
     /// # Errors
     ///
-    /// `InvalidUrl` without a host; `Unsupported` for a scheme other than http and https, or for
+    /// `InvalidUrl` without a host, or with a port that is none; `Unsupported` for a scheme other than http and https, or for
     /// https in a build without TLS.
     pub(crate) fn parse(uri: Uri) -> Result<Self, Error> {
         let mut parts = uri.into_parts();
@@ -66,6 +66,7 @@ impl Target {
         let Some(authority) = authority else {
             return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a host"));
         };
+        check_port(&authority)?;
         parts.authority = Some(authority.clone());
         // `http://host?query` has an empty path, which a request cannot have.
         if let Some(path) = parts.path_and_query.as_ref().filter(|path| !path.as_str().starts_with('/')) {
@@ -184,8 +185,17 @@ impl Target {
     }
 }
 
-fn invalid(error: http::Error) -> Error {
-    Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid", error)
+/// The parser lets anything pass that looks like a port. An empty one is the default (RFC 3986, section 3.2.3).
+fn check_port(authority: &Authority) -> Result<(), Error> {
+    let port = authority.as_str()[authority.host().len()..].strip_prefix(':').unwrap_or_default();
+    if port.bytes().all(|digit| digit.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok()) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidUrl, format!("the URL's port is no number up to 65535: {port:?}")))
+}
+
+pub(crate) fn invalid(error: http::Error) -> Error {
+    Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid: it is like http://host:8080/path", error)
 }
 
 pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
@@ -241,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_is_left_out_or_empty_is_that_of_the_scheme() {
+        for (url, server) in [
+            ("http://h/", "h:80"),
+            ("http://h:/", "h:80"),
+            ("http://h:65535/", "h:65535"),
+            ("http://[::1]/", "[::1]:80"),
+            ("http://user@[::1]:8080/", "[::1]:8080"),
+        ] {
+            assert_eq!(target(url).server(), server, "{url}");
+        }
+    }
+
+    #[test]
     fn query_parameters_are_encoded_and_added_to_those_of_the_url() {
         let parameters = [("a b".to_owned(), "1&2=é".to_owned()), ("c".to_owned(), String::new())];
         let with = |url| target(url).with_query(&parameters).unwrap().path_and_query().to_owned();
@@ -255,6 +278,10 @@ mod tests {
             ("/stream", ErrorKind::InvalidUrl),
             ("example.com", ErrorKind::InvalidUrl),
             ("ftp://example.com/", ErrorKind::Unsupported),
+            ("http://h:65536/", ErrorKind::InvalidUrl),
+            ("http://h:80a/", ErrorKind::InvalidUrl),
+            ("http://h:-1/", ErrorKind::InvalidUrl),
+            ("http://[::1]:99999/", ErrorKind::InvalidUrl),
         ] {
             assert_eq!(Target::parse(url.parse().unwrap()).unwrap_err().kind(), kind, "{url}");
         }

@@ -110,7 +110,7 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     assert_eq!(lines, story(&server.url));
 }
 
-fn story(url: &str) -> [String; 10] {
+fn story(url: &str) -> [String; 11] {
     let gone = "the server answered 404 Not Found (final)";
     [
         format!("INFO sseclient stream=\"prices\" url={url}?… in -"),
@@ -120,6 +120,7 @@ fn story(url: &str) -> [String; 10] {
             .to_owned(),
         "DEBUG connecting attempt=2 in sseclient".to_owned(),
         "INFO open attempt=2 status=200 version=HTTP/1.1 in sseclient".to_owned(),
+        "WARN stuck subscriptions=1 in sseclient".to_owned(),
         "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream (worth another try) in \
          sseclient"
             .to_owned(),

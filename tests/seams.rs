@@ -127,6 +127,19 @@ async fn ids_that_are_not_unique_hide_nothing() {
 }
 
 #[tokio::test]
+async fn before_any_id_has_come_a_second_response_is_compared_with_what_came_meanwhile() {
+    assert_take_over(&[
+        ("", "1 2", "1 2 3", "3"),
+        ("", "1 2", "2 3", "3"),
+        ("-", "1", "1 2", "2"),
+        ("-", "1", "- 1 2", "gap - 1 2"),
+        ("", "1 2", "5", "gap 5"),
+        ("", "", "1", "gap 1"),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn an_order_that_turns_back_is_a_gap() {
     assert_take_over(&[("1", "2 3 4", "2 3 2 4 5", "gap 2 4 5"), ("1", "2 3", "2 2 3", "gap 2 3")]).await;
 }

@@ -46,7 +46,8 @@ impl StreamBuilder {
     }
 
     /// Drops events whose own ID is among the last `events` that were delivered; off by default (0). For
-    /// servers that repeat events after a reconnection. What is dropped is counted
+    /// servers that repeat events after a reconnection, and never give two events one ID: the second would be dropped as
+    /// well. What is dropped is counted
     /// ([`Stats::repeats`](crate::Stats::repeats)). Costs some 40 bytes for each. What a program goes back for
     /// ([`Handle::reconnect_from`](crate::Handle::reconnect_from)) is delivered again, and so is what another origin
     /// sends under the same IDs.

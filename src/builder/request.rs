@@ -55,7 +55,8 @@ impl StreamBuilder {
 
     /// The method of every request: `GET` by default, and `POST` with a [`body`](Self::body).
     ///
-    /// `HEAD` and `CONNECT`, whose responses have no body, are an error when the stream is built.
+    /// `HEAD` and `CONNECT`, whose responses have no body, are an error
+    /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)) when the stream is built.
     pub fn method(self, method: Method) -> Self {
         self.try_set(|config| {
             transport::check_method(&method)?;

@@ -324,10 +324,10 @@ impl Actor {
                 self.begin_anew(moved);
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
-            Step::DialBeside { attempt, reason, sent } => {
+            Step::DialBeside { attempt, reason, sent, elsewhere } => {
                 let dialing = self.dialing(*attempt, reason);
                 if self.phase.dial_beside(dialing) {
-                    self.sieve.open_seam(sent);
+                    self.sieve.open_seam(sent, elsewhere);
                 }
             }
             Step::KeepReading { cause, change } => {

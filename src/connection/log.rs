@@ -49,6 +49,11 @@ pub(super) fn store_failed(error: &Error) {
     warn!(name: "store_failed", target: "sseclient", error = error as &dyn StdError, "the resume store failed");
 }
 
+/// The stream goes on over subscriptions that have stopped reading.
+pub(super) fn stuck(subscriptions: usize) {
+    warn!(name: "stuck", target: "sseclient", subscriptions, "these took nothing in time: they lose their oldest events");
+}
+
 /// A request goes without something that it was to carry.
 pub(super) fn left_out(what: &str, error: &Error) {
     warn!(name: "left_out", target: "sseclient", what, error = error as &dyn StdError, "a request goes without this");

@@ -15,6 +15,7 @@ use crate::wire::{Decoder, EventFrame, Frame};
 
 use super::Shared;
 use super::idle::Idle;
+use super::log;
 use super::poison::{self, Fingerprint};
 use super::seam::Passage;
 use super::sieve::Sieve;
@@ -95,7 +96,12 @@ impl Reading {
             return self.poll_silence(cx);
         }
         let hub = &shared.hub;
-        if std::task::ready!(self.pace.poll_room(cx, hub)) {
+        let waited = self.pace.poll_room(cx, hub);
+        match self.pace.take_given_up() {
+            0 => {}
+            subscriptions => log::stuck(subscriptions),
+        }
+        if std::task::ready!(waited) {
             // It was not the server that was silent. Waits are rare, and may ask the clock.
             self.heard(Instant::now());
         }

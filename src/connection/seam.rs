@@ -36,6 +36,8 @@ pub(super) enum Passage {
 #[derive(Debug)]
 pub(super) struct Seam {
     sent: Option<String>,
+    /// IDs of the first response mean nothing to the second.
+    elsewhere: bool,
     keys: RandomState,
     /// The ID sent, and those that came since in the order in which they came.
     delivered: VecDeque<Place>,
@@ -68,11 +70,12 @@ struct Joining {
 
 impl Seam {
     /// `named`: whether the ID sent is that of the newest event that was delivered, and of no other.
-    pub(super) fn new(sent: Option<String>, named: bool) -> Self {
+    pub(super) fn new(sent: Option<String>, named: bool, elsewhere: bool) -> Self {
         let keys = RandomState::new();
         let id = sent.as_ref().filter(|_| named).map(|id| keys.hash_one(&**id));
-        let delivered = VecDeque::from([Place { id, bare: u64::from(!named) }]);
-        Self { sent, keys, delivered, marks: HashSet::new(), joining: None }
+        // Unless it names the newest, something may have come after it.
+        let delivered = VecDeque::from([Place { id, bare: u64::from(id.is_none()) }]);
+        Self { sent, elsewhere, keys, delivered, marks: HashSet::new(), joining: None }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -97,9 +100,10 @@ impl Seam {
         }
     }
 
-    /// The second response begins. The gap if no ID was sent for it to begin after.
+    /// The second response begins. The gap if it cannot be compared with the first.
     pub(super) fn join(&mut self) -> Option<Gap> {
-        if self.sent.is_none() {
+        let nothing_to_find = self.sent.is_none() && self.delivered.iter().all(|place| place.id.is_none());
+        if self.elsewhere || nothing_to_find {
             return Some(self.gap());
         }
         self.joining = Some(Joining::new(&self.delivered));
@@ -188,7 +192,7 @@ mod tests {
 
     /// `-` is an event without an ID. What is delivered.
     fn join(sent: (&str, bool), first: &str, second: &str) -> String {
-        let mut seam = Seam::new(Some(sent.0.into()), sent.1);
+        let mut seam = Seam::new((!sent.0.is_empty()).then(|| sent.0.into()), sent.1, false);
         let ids = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         ids(first).iter().for_each(|id| seam.note((id != "-").then_some(id)));
         assert_eq!(seam.join(), None);
@@ -293,8 +297,30 @@ mod tests {
     }
 
     #[test]
+    fn without_an_id_to_send_it_goes_on_among_the_ids_that_came_since_or_there_is_a_gap() {
+        assert_joins(
+            ("", true),
+            &[
+                ("1 2 3", "1 2 3 4", "4"),
+                ("1 2 3", "3 4", "4"),
+                ("- 1 2", "- 1 2 3", "gap - 1 2 3"),
+                ("1 2 -", "1 2 - 3", "gap - 3"),
+                ("1 2 3", "4 5", "gap 4 5"),
+                ("1 2 3", "- 4", "gap - 4"),
+                ("1 2 3", "1 5", "gap 5"),
+            ],
+        );
+        for (elsewhere, first) in [(false, None), (false, Some("")), (true, Some("1"))] {
+            let mut seam = Seam::new(None, true, elsewhere);
+            first.into_iter().for_each(|id| seam.note((!id.is_empty()).then_some(id)));
+            assert!(seam.join().is_some(), "nothing can be found");
+            assert_eq!(seam.pass(Some("1")), Passage::Deliver);
+        }
+    }
+
+    #[test]
     fn the_ids_of_a_seam_are_bounded_and_what_was_forgotten_is_a_gap() {
-        let mut seam = Seam::new(Some("0".into()), true);
+        let mut seam = Seam::new(Some("0".into()), true, false);
         for number in 0..2 * SEAM_IDS {
             seam.note(Some(&number.to_string()));
         }

@@ -252,7 +252,7 @@ impl Session {
 
     fn dial_beside_because(&mut self, reason: CredentialsReason) -> Step {
         let attempt = Box::new(self.next_attempt());
-        Step::DialBeside { attempt, reason, sent: self.sent.clone() }
+        Step::DialBeside { attempt, reason, sent: self.sent.clone(), elsewhere: self.left_behind }
     }
 
     fn next_attempt(&mut self) -> Attempt {

@@ -30,9 +30,9 @@ impl Sieve {
     }
 
     /// A second response is asked to begin after `sent`, while the first is still read: from here on it is
-    /// noted what comes.
-    pub(super) fn open_seam(&mut self, sent: Option<String>) {
-        self.seam = Some(Box::new(Seam::new(sent, !self.unnamed)));
+    /// noted what comes. `elsewhere`: its IDs mean nothing to the second.
+    pub(super) fn open_seam(&mut self, sent: Option<String>, elsewhere: bool) {
+        self.seam = Some(Box::new(Seam::new(sent, !self.unnamed, elsewhere)));
     }
 
     /// The second response takes over. The gap, if it is clear that it does not follow on.
@@ -194,11 +194,11 @@ mod tests {
     fn a_response_goes_on_repeating_what_it_repeats_when_a_third_is_asked_for() {
         for refused in [false, true] {
             let mut sieve = Sieve::new(0);
-            sieve.open_seam(Some("0".into()));
+            sieve.open_seam(Some("0".into()), false);
             assert_eq!(pass(&mut sieve, "1 2 3"), "1 2 3");
             assert_eq!(sieve.join_seam(), None);
             assert_eq!(pass(&mut sieve, "1"), "");
-            sieve.open_seam(Some("3".into()));
+            sieve.open_seam(Some("3".into()), false);
             assert_eq!(pass(&mut sieve, "2"), "");
             if refused {
                 sieve.drop_seam();
@@ -216,7 +216,7 @@ mod tests {
     fn a_second_response_that_begins_somewhere_else_with_what_is_known_owes_the_gap_to_what_is_not() {
         let mut sieve = Sieve::new(8);
         assert_eq!(pass(&mut sieve, "1 2 3"), "1 2 3");
-        sieve.open_seam(Some("3".into()));
+        sieve.open_seam(Some("3".into()), false);
         assert_eq!(pass(&mut sieve, "4"), "4");
         assert_eq!(sieve.join_seam(), None);
         assert_eq!(pass(&mut sieve, "2 9 10"), "gap 9 10");
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn without_an_id_to_begin_after_nothing_says_where_a_second_response_begins() {
         let mut sieve = Sieve::new(0);
-        sieve.open_seam(None);
+        sieve.open_seam(None, false);
         assert_eq!(sieve.join_seam(), Some(Gap::Reconnected { sent: None }));
         assert!(sieve.is_open());
     }

@@ -67,11 +67,13 @@ pub(crate) enum Step {
         reason: CredentialsReason,
         moved: bool,
     },
-    /// Dial beside the open response. `sent`: the last event ID that goes along.
+    /// Dial beside the open response. `sent`: the last event ID that goes along. `elsewhere`: the IDs of the open response
+    /// mean nothing there.
     DialBeside {
         attempt: Box<Attempt>,
         reason: CredentialsReason,
         sent: Option<String>,
+        elsewhere: bool,
     },
     /// Stay with the open response, since the attempt beside it failed.
     KeepReading {

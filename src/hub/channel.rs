@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::limits::{Held, Limits, Weigh};
 use super::reader::{READ_AT_ONCE, Reader};
 use super::ring::Ring;
+use super::seats::Verdict;
 use super::wakers::Wakers;
 
 /// A channel for everything with the same key and limits.
@@ -170,8 +171,8 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
         }
     }
 
-    /// Gives up on readers that had the time to move: when to look again.
-    pub(super) fn judge(&self, now: Instant) -> Option<Instant> {
+    /// Gives up on readers that had the time to move.
+    pub(super) fn judge(&self, now: Instant) -> Verdict {
         self.ring.judge(now)
     }
 

@@ -7,6 +7,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Hub;
 use super::room::Room;
+use super::seats::Verdict;
 
 /// The publisher's part in waiting for readers. The other is in the rings: a wait outlives who began it.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Pace {
     look: Option<Pin<Box<Sleep>>>,
     /// Whether there is a time to look at.
     looks: bool,
+    /// How many were given up, of whom nobody has been told.
+    given_up: usize,
 }
 
 impl Pace {
@@ -49,6 +52,11 @@ impl Pace {
         }
     }
 
+    /// How many readers were given up since the last call: nothing was taken for their patience.
+    pub(crate) fn take_given_up(&mut self) -> usize {
+        std::mem::take(&mut self.given_up)
+    }
+
     /// Whether what was published has left room for more.
     pub(crate) fn left(&mut self, has_room: bool) {
         self.has_room = has_room;
@@ -73,7 +81,8 @@ impl Pace {
     }
 
     fn look_again(&mut self, hub: &Hub, now: Instant) {
-        let at = hub.judge(now);
+        let Verdict { given_up, look: at } = hub.judge(now);
+        self.given_up += given_up;
         self.looks = at.is_some();
         match (at, &mut self.look) {
             (None, _) => {}

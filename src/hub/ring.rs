@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::cursor::Cursor;
 use super::gate::Gate;
 use super::limits::{Held, Limits, Weigh};
-use super::seats::Seats;
+use super::seats::{Seats, Verdict};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
 use super::wakers::Wakers;
@@ -243,13 +243,13 @@ impl<T: Clone + Weigh> Ring<T> {
         self.gate.hold(full);
     }
 
-    /// Gives up on those who had the time to move: when to look again.
-    pub(super) fn judge(&self, now: Instant) -> Option<Instant> {
-        let patience = self.limits.patience()?;
-        let (given_up, look) = self.lock().seats.judge(now, patience);
+    /// Gives up on those who had the time to move.
+    pub(super) fn judge(&self, now: Instant) -> Verdict {
+        let Some(patience) = self.limits.patience() else { return Verdict::default() };
+        let verdict = self.lock().seats.judge(now, patience);
         // It is the publisher who asks: nobody has to be woken.
-        let _ = self.gate.let_go(given_up);
-        look
+        let _ = self.gate.let_go(verdict.given_up);
+        verdict
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots<T>> {

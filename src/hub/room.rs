@@ -4,6 +4,7 @@
 
 use tokio::time::Instant;
 
+use super::seats::Verdict;
 use super::{Channels, Hub};
 
 /// What the publisher has to do before it publishes.
@@ -55,13 +56,12 @@ impl Hub {
         transcript.iter().for_each(|channel| channel.hold(now));
     }
 
-    /// Gives up on readers that are waited for and had the time to move: when to look again.
-    pub(super) fn judge(&self, now: Instant) -> Option<Instant> {
+    /// Gives up on readers that are waited for and had the time to move.
+    pub(super) fn judge(&self, now: Instant) -> Verdict {
         let Channels { events, spent, transcript, .. } = &mut *self.lock();
-        let mut soonest = transcript.iter().filter_map(|channel| channel.judge(now)).min();
-        spent.visit(events, |_, channel| {
-            soonest = soonest.into_iter().chain(channel.judge(now)).min();
-        });
-        soonest
+        let mut all = Verdict::default();
+        transcript.iter().for_each(|channel| all.and(channel.judge(now)));
+        spent.visit(events, |_, channel| all.and(channel.judge(now)));
+        all
     }
 }

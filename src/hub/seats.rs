@@ -158,9 +158,8 @@ impl Seats {
         true
     }
 
-    /// Whoever is waited for and has not moved for as long as `patience` is stuck. How many those are now, and when to
-    /// look again: a take is dated by the look after it.
-    pub(super) fn judge(&mut self, now: Instant, patience: Duration) -> (usize, Option<Instant>) {
+    /// Whoever is waited for and has not moved for as long as `patience` is stuck. A take is dated by the look after it.
+    pub(super) fn judge(&mut self, now: Instant, patience: Duration) -> Verdict {
         let (mut given_up, mut soonest) = (0, None::<Duration>);
         for seat in self.list.iter_mut().flatten() {
             let Stance::Waited { taken, since } = &mut seat.stance else { continue };
@@ -180,7 +179,7 @@ impl Seats {
         self.stuck += given_up;
         // Far away is never: then only its readers end the wait.
         let look = soonest.and_then(|left| now.checked_add(left.min(patience / LOOKS)));
-        (given_up, look)
+        Verdict { given_up, look }
     }
 
     /// Whether somebody who can be overrun is behind `half`, and has moved since the publisher last gave way.
@@ -193,6 +192,22 @@ impl Seats {
             }
         }
         crowded
+    }
+}
+
+/// What a look at those who are waited for comes to.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// How many are stuck that were not before.
+    pub(super) given_up: usize,
+    /// When to look again.
+    pub(super) look: Option<Instant>,
+}
+
+impl Verdict {
+    pub(super) fn and(&mut self, other: Self) {
+        self.given_up += other.given_up;
+        self.look = self.look.into_iter().chain(other.look).min();
     }
 }
 
