@@ -80,6 +80,7 @@ async fn line(subscription: &mut Subscription, last: &str) -> String {
 async fn assert_takes_over(case: Case) {
     let (server, go_on) = told(case).await;
     let (handle, mut subscription) = follow(Client::new().stream(&server.url));
+    until("it is open", || handle.state().is_open()).await;
     for event in case.before.split_whitespace() {
         go_on[0].notify_one();
         let events: Vec<_> = event.split('+').filter(|name| !name.ends_with('/')).collect();
@@ -131,8 +132,8 @@ async fn before_any_id_has_come_a_second_response_is_compared_with_what_came_mea
     assert_take_over(&[
         ("", "1 2", "1 2 3", "3"),
         ("", "1 2", "2 3", "3"),
-        ("-", "1", "1 2", "2"),
-        ("-", "1", "- 1 2", "gap - 1 2"),
+        ("-/a", "1", "1 2", "2"),
+        ("-/a", "1", "-/a 1 2", "gap -/a 1 2"),
         ("", "1 2", "5", "gap 5"),
         ("", "", "1", "gap 1"),
     ])
