@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(url) => (url, u64::MAX),
         None => (server::start().await?, 5),
     };
-    let file = args.next().map_or_else(|| env::temp_dir().join("sseclient-example-resume"), Into::into);
+    let file = args.next().map_or(env::current_exe()?.with_extension("id"), Into::into);
     println!("the last event ID is kept in {}", file.display());
     let store = FileStore::new(file);
     let handle = Client::new().stream(url).resume_store(store, Commit::Acknowledgement).build()?;
