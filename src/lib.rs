@@ -165,6 +165,7 @@ mod event_stream;
 mod failure;
 mod file_store;
 mod filter;
+mod guard;
 mod handle;
 mod hub;
 mod item;

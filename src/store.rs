@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
+use crate::guard::guarded;
 
 /// How long a store may take: one that takes longer is down. The stream does not wait for it, except
 /// before its first attempt.
@@ -115,10 +115,10 @@ where
 /// `None` if it panics: the stream can do without its store. The panic hook has said where.
 async fn caught<T>(answer: impl Future<Output = T>) -> Option<T> {
     let mut answer = pin!(answer);
-    // Not polled again after a panic, and what the store itself left half done is its own affair.
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Some),
-        Err(_) => Poll::Ready(None),
+    // Not polled again after a panic.
+    poll_fn(|cx| match guarded(|| answer.as_mut().poll(cx), |_| {}) {
+        Some(polled) => polled.map(Some),
+        None => Poll::Ready(None),
     })
     .await
 }

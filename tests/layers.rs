@@ -16,12 +16,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("response_head", &[]),
     ("retain", &["filter"]),
     ("allowance", &[]),
+    ("guard", &[]),
     ("item", &["event"]),
     ("decoded", &["error", "event", "item"]),
     ("state", &["error", "response_head"]),
     ("failure", &["error"]),
     ("drain", &["state"]),
-    ("store", &["error"]),
+    ("store", &["error", "guard"]),
     ("file_store", &["store"]),
     ("overflow", &["event"]),
     ("subscribe_options", &["config", "overflow"]),
@@ -37,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["connector", "error", "keepalive", "redirects", "response_head", "target", "tls_version"]),
     ("request", &["error", "redirects", "target", "transport"]),
     ("change", &["error", "request", "target", "transport"]),
-    ("hub", &["delivery", "error", "event", "filter", "overflow", "retain", "state"]),
+    ("hub", &["delivery", "error", "event", "filter", "guard", "overflow", "retain", "state"]),
     // The actor: where transport, wire format and hub meet.
     (
         "connection",

@@ -95,7 +95,9 @@ impl Conflation {
     }
 
     pub(super) fn publish_gap(&mut self, gap: Gap) {
-        self.batch.push(Sent::Gap(gap));
+        if !self.has_failed() {
+            self.batch.push(Sent::Gap(gap));
+        }
     }
 
     pub(super) fn take_batch(&mut self) -> Option<Batch> {

@@ -39,9 +39,14 @@ impl Gate {
     }
 
     pub(super) fn wake(&self) {
-        if let Some(waker) = self.swap(None) {
+        if let Some(waker) = self.take() {
             waker.wake();
         }
+    }
+
+    /// The publisher's waker, to be called without any lock.
+    pub(super) fn take(&self) -> Option<Waker> {
+        self.swap(None)
     }
 
     /// Wakers are neither cloned, called nor dropped under the lock: whose they are is not our business.

@@ -1,12 +1,12 @@
 //! [`Latest`]: the queue of one subscription that wants only the newest event of each key.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::delivery::Gap;
 use crate::event::Event;
+use crate::guard::guarded;
 use crate::overflow::Overflow;
 
 use super::cursor::Cursor;
@@ -106,7 +106,7 @@ impl Latest {
         match (sent, &self.limits.overflow) {
             // A key that panics concerns only its own subscription.
             (Sent::Event(event), Overflow::ConflateBy(key)) => {
-                catch_unwind(AssertUnwindSafe(|| key.of(event))).map_or_else(|_| event.event_type().into(), Arc::from)
+                guarded(|| key.of(event), |_| {}).map_or_else(|| event.event_type().into(), Arc::from)
             }
             (Sent::Event(event), _) => event.event_type().into(),
             (Sent::Gap(_), _) => "".into(),

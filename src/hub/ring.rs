@@ -204,11 +204,16 @@ impl<T: Clone + Weigh> Ring<T> {
         }
     }
 
-    /// Nothing comes any more.
+    /// Nothing comes any more, so nobody is waited for.
     pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
         self.wake(&mut slots, wakers);
+        let is_last = self.gate.let_go(slots.seats.let_go());
+        drop(slots);
+        if is_last {
+            wakers.extend(self.gate.take());
+        }
     }
 
     /// How much may be published.

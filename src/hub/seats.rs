@@ -158,6 +158,13 @@ impl Seats {
         true
     }
 
+    /// Nobody is waited for any more. How many were.
+    pub(super) fn let_go(&mut self) -> usize {
+        let waited = self.list.iter_mut().flatten().filter(|seat| seat.stance.is_waited());
+        waited.for_each(|seat| seat.stance = Stance::Moving);
+        std::mem::take(&mut self.waited)
+    }
+
     /// Whoever is waited for and has not moved for as long as `patience` is stuck. A take is dated by the look after it.
     pub(super) fn judge(&mut self, now: Instant, patience: Duration) -> Verdict {
         let (mut given_up, mut soonest) = (0, None::<Duration>);

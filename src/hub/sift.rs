@@ -1,9 +1,7 @@
 //! [`Sift`]: a predicate before a channel. Predicates are users' code and never called under a lock, so what is published
 //! waits here, in order, until the turn is over.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +9,7 @@ use crate::delivery::{Delivery, Gap};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::filter::{Filter, Predicate};
+use crate::guard::{Payload, guarded};
 
 use super::channel::Channel;
 use super::ledger::Ledger;
@@ -170,10 +169,8 @@ pub(super) fn judge(predicate: &Predicate, event: &Event, failure: &Failure) -> 
     if failure.get().is_some() {
         return None;
     }
-    // Whatever it may have left half done is its own, and is not used again.
-    let judged = catch_unwind(AssertUnwindSafe(|| predicate.holds(event)));
-    // Before the queue ends: whoever sees that can ask why.
-    judged.inspect_err(|panic| drop(failure.set(reason(&**panic)))).ok()
+    // Recorded before the queue ends: whoever sees that can ask why.
+    guarded(|| predicate.holds(event), |panic| drop(failure.set(reason(panic))))
 }
 
 impl Channels {
@@ -276,7 +273,7 @@ impl Batch {
     }
 }
 
-fn reason(panic: &(dyn Any + Send)) -> Error {
+fn reason(panic: &Payload) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let message = match text {
         Some(text) => format!("the subscription's predicate panicked: {text}"),

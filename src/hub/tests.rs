@@ -1,5 +1,6 @@
 //! What a hub promises beside the order of events.
 
+mod failures;
 mod matrix;
 mod traps;
 

@@ -1,0 +1,55 @@
+//! What becomes of the others when a predicate panics.
+
+use super::*;
+use crate::hub::limits::Limits;
+use crate::retain::{Keep, Retain};
+
+fn event(event_type: &str) -> Event {
+    Event::builder().event_type(event_type).build().unwrap()
+}
+
+/// Publishes until there is no room; whether readers are waited for then.
+fn fill(hub: &Hub, pace: &mut Pace) -> bool {
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(pace.poll_room(context, hub).is_ready());
+    while hub.publisher().has_room() {
+        hub.publisher().event("message", |position| event("message").at(position));
+    }
+    pace.left(false);
+    hub.wake();
+    pace.poll_room(context, hub).is_pending()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_predicate_that_panics_over_a_replay_while_its_queue_is_waited_for_ends_the_wait() {
+    for overflow in [Overflow::default(), Overflow::Block] {
+        let hub = Arc::new(Hub::new(Arc::default()));
+        hub.retain(vec![Retain { filter: Filter::from("kept"), keep: Keep::Newest(8) }]);
+        hub.publisher().event("kept", |position| event("kept").at(position));
+        hub.wake();
+        let pace = Arc::new(Mutex::new(Pace::default()));
+        let (publisher, its_pace) = (Arc::clone(&hub), Arc::clone(&pace));
+        // While it is asked about what was retained, the connection task fills its queue and waits for it.
+        let filter = Filter::all().and(move |event| {
+            assert!(event.event_type() != "kept" || !fill(&publisher, &mut its_pace.lock().unwrap()), "a bug");
+            true
+        });
+        let late = hub.subscribe_late(filter, &Limits::of(4, overflow.clone()), false);
+        assert!(late.replay.back().is_some_and(Option::is_none), "it has ended");
+        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(pace.poll_room(context, &hub).is_ready(), "{overflow:?}: nobody is waited for");
+    }
+}
+
+#[test]
+fn nothing_comes_after_the_end_of_a_conflating_subscription() {
+    let hub = Hub::new(Arc::default());
+    let filter = Filter::matching(|_| std::panic::resume_unwind(Box::new("a bug")));
+    let mut failed = hub.subscribe(filter, &Limits::of(4, Overflow::Conflate), false);
+    publish(&hub, 1);
+    assert!(matches!(take(&mut failed), Poll::Ready(Taken::Closed)));
+    hub.publisher().gap(None, &Gap::reconnected(None));
+    hub.wake();
+    assert!(matches!(take(&mut failed), Poll::Ready(Taken::Closed)));
+}
