@@ -93,15 +93,15 @@ impl StreamBuilder {
     /// How long an open stream may be silent; no limit by default. Any byte counts, so a server that sends
     /// comments as heartbeats can be given little more than the time between two of them. When it has
     /// passed, the response is dropped with [`ErrorKind::IdleTimeout`] and the stream reconnects. Time in
-    /// which the task waits for slow subscribers does not count.
+    /// which the task waits for slow subscribers does not count. With a time of zero no response lives: leave it unset for none.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.idle_timeout = Some(timeout))
     }
 
-    /// The most bytes that one event may have; 16 MiB by default, at most 1 GiB. A larger one is
+    /// The most bytes that one event may have; 16 MiB by default, from 1 byte to 1 GiB. A larger one is
     /// skipped and reported as [`Gap::Oversized`](crate::Gap::Oversized).
     pub fn max_event_size(self, bytes: usize) -> Self {
-        self.set(|config| config.max_event_size = bytes)
+        self.set(|config| config.max_event_size = bytes.max(1))
     }
 
     /// Connects only while somebody listens: dials when there is a subscription, and `linger` after the last one is gone
