@@ -2,6 +2,7 @@
 
 mod failures;
 mod matrix;
+mod model;
 mod traps;
 
 use std::sync::mpsc;

@@ -1,0 +1,396 @@
+//! A random program against the hub and, beside it, against a model that has no ring, no seats and no epochs: for each
+//! subscription a list of what is queued, what is in its hands, and what it has been told. Dozens of channels, of all
+//! kinds; subscriptions come, go and are forgotten in the middle of a turn; time goes by only where the program says so.
+
+mod expected;
+mod member;
+
+use std::collections::VecDeque;
+
+use tokio::time::advance;
+
+use self::expected::{Expected, Owed, Waited};
+use self::member::{Flag, Member, flag};
+use super::*;
+use crate::hub::reader::READ_AT_ONCE;
+use crate::retain::Keep;
+
+const TYPES: usize = 40;
+const PATIENCE: Duration = Duration::from_millis(160);
+/// How often within it the publisher looks.
+const LOOKS: u32 = 16;
+/// How many events a rule keeps.
+const KEPT: usize = 5;
+
+fn type_name(number: usize) -> String {
+    format!("{}.{number}", ["a", "b"][number % 2])
+}
+
+fn number(event: &Event) -> u64 {
+    event.data().split(' ').next().unwrap().parse().unwrap()
+}
+
+/// What one rule keeps.
+struct Rule {
+    filter: Filter,
+    keep: Keep,
+    kept: VecDeque<u64>,
+}
+
+struct Program {
+    hub: Hub,
+    pace: Pace,
+    random: fastrand::Rng,
+    members: Vec<Member>,
+    rules: Vec<Rule>,
+    published: Vec<Event>,
+    /// The publisher waits, and left this.
+    waiting: Option<Arc<Flag>>,
+    case: String,
+    filters: Vec<Filter>,
+    limits: Vec<Limits>,
+    /// When it looks who has moved.
+    look_at: Option<Instant>,
+}
+
+impl Program {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let random = &mut random;
+        let filters = (0..random.usize(1..60)).map(|_| some_filter(random)).collect();
+        let limits = (0..random.usize(1..4)).map(|_| some_limits(random)).collect();
+        let rules: Vec<_> = (0..random.usize(0..3))
+            .map(|index| Rule {
+                filter: some_filter(random),
+                keep: [Keep::Newest(KEPT), Keep::Since][index % 2],
+                kept: VecDeque::new(),
+            })
+            .collect();
+        let hub = Hub::new(Arc::default());
+        hub.retain(rules.iter().map(|rule| Retain { filter: rule.filter.clone(), keep: rule.keep }).collect());
+        Self {
+            hub,
+            pace: Pace::default(),
+            random: random.fork(),
+            members: Vec::new(),
+            rules,
+            published: Vec::new(),
+            waiting: None,
+            case: format!("seed {seed}"),
+            filters,
+            limits,
+            look_at: None,
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let random = &mut self.random;
+        let types = random.choice(&self.filters).unwrap().clone();
+        let limits = random.choice(&self.limits).unwrap().clone();
+        let next = self.published.len() as u64;
+        let modulus = (random.usize(0..5) == 0).then(|| random.u64(2..5));
+        let bad = (modulus.is_some() && random.usize(0..4) == 0).then(|| next + random.u64(0..200));
+        let filter = match modulus {
+            None => types.clone(),
+            Some(modulus) => types.clone().and(move |event| {
+                let number = number(event);
+                if bad.is_some_and(|bad| number >= bad) {
+                    // Without the hook's noise.
+                    std::panic::resume_unwind(Box::new("a bug"));
+                }
+                number % modulus != 0
+            }),
+        };
+        let acknowledging = random.usize(0..5) == 0;
+        let late = random.bool();
+        let mut subscribed = match late {
+            true => self.hub.subscribe_late(filter.clone(), &limits, acknowledging),
+            false => self.hub.subscribe(filter.clone(), &limits, acknowledging),
+        };
+        if late {
+            let replayed: Vec<u64> = std::mem::take(&mut subscribed.replay)
+                .into_iter()
+                .filter_map(|delivery| delivery.unwrap().event())
+                .map(|event| number(&event))
+                .collect();
+            let mut kept: Vec<u64> = self.rules.iter().flat_map(|rule| rule.kept.iter().copied()).collect();
+            kept.sort_unstable();
+            kept.dedup();
+            kept.retain(|&number| filter.passes(&self.published[number as usize]));
+            assert_eq!(replayed, kept, "{}: replayed", self.case);
+        }
+        let expected = Expected {
+            types,
+            modulus,
+            bad,
+            batch: if acknowledging || limits.conflates() { 1 } else { READ_AT_ONCE },
+            limits,
+            queue: VecDeque::new(),
+            hands: VecDeque::new(),
+            dropped: 0,
+            owed: Owed::default(),
+            given: Owed::default(),
+            hole: Owed::default(),
+            ended: false,
+            moves: 0,
+            waited: None,
+            stuck: false,
+        };
+        let wakers = [flag(), flag()];
+        self.members.push(Member { subscribed, expected, asleep: None, wakers, open: Vec::new() });
+    }
+
+    fn leave(&mut self) {
+        if !self.members.is_empty() {
+            let index = self.random.usize(..self.members.len());
+            drop(self.members.swap_remove(index));
+            // Most often at once, but another thread may be in between.
+            if self.random.usize(0..3) > 0 {
+                self.hub.prune();
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let random = &mut self.random;
+        // Often the same type again: one queue among many is full.
+        let range = if random.bool() { 0..3 } else { 0..TYPES };
+        let event_type = type_name(random.usize(range));
+        if random.usize(0..12) == 0 {
+            let gap = match random.usize(0..3) {
+                0 => Gap::oversized(Some(event_type.clone()), None, random.u64(1..9)),
+                1 => Gap::reconnected(None),
+                _ => Gap::reconnected(Some(random.u8(..).to_string())),
+            };
+            let concerned = matches!(gap, Gap::Oversized { .. }).then_some(&*event_type);
+            self.hub.publisher().gap(concerned, &gap);
+            self.members.iter_mut().for_each(|member| member.expected.gap(concerned, &gap));
+            return;
+        }
+        let number = self.published.len() as u64;
+        let data = format!("{number} {}", "x".repeat(random.usize(0..40)));
+        let event = || Event::builder().event_type(&*event_type).data(&*data).build().unwrap();
+        let mut built = None;
+        self.hub.publisher().event(&event_type, |position| {
+            let event = event().at(position);
+            built = Some(event.clone());
+            event
+        });
+        for rule in &mut self.rules {
+            let matches = rule.filter.matches(&event_type);
+            match rule.keep {
+                Keep::Newest(most) if matches => {
+                    rule.kept.push_back(number);
+                    while rule.kept.len() > most {
+                        rule.kept.pop_front();
+                    }
+                }
+                Keep::Since if matches => rule.kept = VecDeque::from([number]),
+                Keep::Since if !rule.kept.is_empty() => rule.kept.push_back(number),
+                Keep::Newest(_) | Keep::Since => {}
+            }
+        }
+        let wanted = built.is_some();
+        let event = built.unwrap_or_else(event);
+        for member in &mut self.members {
+            assert!(wanted || member.expected.ended || !member.expected.types.matches(&event_type), "{}", self.case);
+            member.expected.event(&event, &self.case);
+        }
+        self.published.push(event);
+    }
+
+    fn turn(&mut self) {
+        if !self.has_room() {
+            return;
+        }
+        for _ in 0..self.random.usize(1..=64) {
+            if !self.hub.publisher().has_room() {
+                break;
+            }
+            self.publish();
+            match self.random.usize(0..200) {
+                0 => self.subscribe(),
+                1 => self.leave(),
+                2 => self.hub.prune(),
+                _ => {}
+            }
+        }
+        let publisher = self.hub.publisher();
+        self.pace.left(publisher.has_room());
+        if self.random.bool() {
+            publisher.wake();
+        } else {
+            drop(publisher);
+            self.hub.wake();
+        }
+        self.check_sleepers();
+    }
+
+    fn check_sleepers(&mut self) {
+        for member in &mut self.members {
+            let expected = &member.expected;
+            if let Some(flag) = member.asleep.as_ref() {
+                let is_due = expected.has_something() || expected.ended;
+                assert!(flag.is_raised() || !is_due, "{}: a reader sleeps for ever", self.case);
+                if flag.is_raised() {
+                    member.asleep = None;
+                }
+            }
+        }
+    }
+
+    /// Polls as the task does, as often as it is woken.
+    fn has_room(&mut self) -> bool {
+        if self.waiting.as_ref().is_some_and(|flag| !flag.is_raised()) && self.random.bool() {
+            return false;
+        }
+        for _ in 0..4 {
+            let is_waited_for = self.waiting.is_some() && self.judge();
+            let (waker, flag) = flag();
+            let polled = self.pace.poll_room(&mut Context::from_waker(&waker), &self.hub);
+            let is_closed = self.hub.gate.is_closed();
+            if is_waited_for {
+                assert!(polled.is_pending() && is_closed, "{}: somebody is full, and not waited for", self.case);
+            } else if is_closed {
+                self.hold();
+            }
+            self.waiting = is_closed.then_some(flag.clone());
+            if polled.is_ready() {
+                return true;
+            }
+            if is_closed {
+                self.check_publisher();
+                return false;
+            }
+            assert!(flag.is_raised(), "{}: it gave way and is not woken", self.case);
+        }
+        panic!("{}: it gives way for ever", self.case);
+    }
+
+    fn expected(&mut self) -> impl Iterator<Item = &mut Expected> {
+        self.members.iter_mut().map(|member| &mut member.expected)
+    }
+
+    /// The publisher begins to wait for those who are full.
+    fn hold(&mut self) {
+        let now = Instant::now();
+        for expected in self.expected().filter(|expected| expected.waits() && !expected.stuck && expected.is_full()) {
+            expected.waited = Some(Waited { moves: expected.moves, since: now });
+        }
+        self.look_at = Some(now);
+        assert!(self.judge(), "{}: the publisher waits for nobody", self.case);
+    }
+
+    /// Whether it still waits; what is to be seen by now was seen.
+    fn judge(&mut self) -> bool {
+        let now = Instant::now();
+        if self.expected().any(|expected| expected.waited.is_some()) && self.look_at.is_some_and(|at| now >= at) {
+            self.look_at = None;
+            for expected in self.members.iter_mut().map(|member| &mut member.expected) {
+                let Some((waited, patience)) = expected.waited.as_mut().zip(expected.limits.patience()) else {
+                    continue;
+                };
+                if std::mem::replace(&mut waited.moves, expected.moves) != expected.moves {
+                    waited.since = now;
+                }
+                let left = patience.saturating_sub(now - waited.since);
+                if left.is_zero() {
+                    (expected.waited, expected.stuck) = (None, true);
+                } else {
+                    let at = now + left.min(patience / LOOKS);
+                    self.look_at = Some(self.look_at.map_or(at, |soonest| soonest.min(at)));
+                }
+            }
+        }
+        self.expected().any(|expected| expected.waited.is_some())
+    }
+
+    fn check_publisher(&self) {
+        let Some(flag) = &self.waiting else { return };
+        let waits = self.members.iter().any(|member| member.expected.waited.is_some());
+        assert!(waits || flag.is_raised(), "{}: the publisher waits for nobody", self.case);
+    }
+
+    fn read(&mut self) {
+        if self.members.is_empty() {
+            return;
+        }
+        let index = self.random.usize(..self.members.len());
+        let most = if self.random.bool() { usize::MAX } else { self.random.usize(1..20) };
+        let member = &mut self.members[index];
+        let mut taken = 0;
+        while taken < most && member.take(&mut self.random, &self.case) {
+            taken += 1;
+        }
+        if let Some(account) = &member.subscribed.account {
+            for event in member.open.drain(..) {
+                assert!(account.acknowledge(&event), "{}", self.case);
+            }
+        }
+        member.open.clear();
+        self.check_publisher();
+    }
+
+    async fn run(mut self, steps: usize) {
+        for _ in 0..self.random.usize(0..120) {
+            self.subscribe();
+        }
+        for _ in 0..steps {
+            match self.random.usize(0..100) {
+                0..=24 => self.turn(),
+                25..=84 => self.read(),
+                85..=88 => self.subscribe(),
+                89..=92 => self.leave(),
+                93..=94 => self.hub.prune(),
+                _ => advance(PATIENCE / LOOKS).await,
+            }
+        }
+        self.finish();
+    }
+
+    /// Everybody reads: then nobody is waited for any longer, and in the end everything was seen or counted.
+    fn finish(mut self) {
+        let case = self.case.clone();
+        for member in &mut self.members {
+            while member.take(&mut self.random, &case) {}
+        }
+        self.check_publisher();
+        assert!(self.has_room() || self.has_room(), "{case}: nobody is full");
+        self.turn();
+        self.hub.close();
+        for member in &mut self.members {
+            assert!(member.asleep.take().is_none_or(|flag| flag.is_raised()), "{case}: it is told of the end");
+            member.expected.ended = true;
+            while member.take(&mut self.random, &case) {}
+        }
+    }
+}
+
+fn some_filter(random: &mut fastrand::Rng) -> Filter {
+    match random.usize(0..8) {
+        0 => Filter::all(),
+        1 => Filter::prefix(["a.", "b.1", "b.3"][random.usize(0..3)]),
+        2 => Filter::from((0..5).map(|_| type_name(random.usize(0..TYPES))).collect::<Vec<_>>()),
+        3 => Filter::from(type_name(random.usize(0..3))),
+        _ => Filter::from(type_name(random.usize(0..TYPES))),
+    }
+}
+
+fn some_limits(random: &mut fastrand::Rng) -> Limits {
+    let capacity = [1, 2, 3, 8, 17, 64, 100, 256][random.usize(0..8)];
+    let bytes = [u64::MAX, u64::MAX, 1, 60, 500][random.usize(0..5)];
+    let overflow = match random.usize(0..7) {
+        0..2 => Overflow::Wait { patience: PATIENCE },
+        2..4 => Overflow::Block,
+        4..6 => Overflow::DropOldest,
+        _ => Overflow::Conflate,
+    };
+    Limits { capacity, bytes, overflow }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_program_does_in_whatever_order_everybody_gets_what_was_promised_and_nobody_sleeps_for_ever() {
+    for seed in 0..120 {
+        Program::new(seed).run(500).await;
+    }
+}

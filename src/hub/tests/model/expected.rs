@@ -1,0 +1,221 @@
+//! What one subscription is promised, without a ring, seats or epochs.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::number;
+use crate::delivery::Gap;
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::hub::limits::Limits;
+
+/// Of the gaps that stand before one event: what is owed.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Owed {
+    pub(super) oversized: u64,
+    pub(super) reconnected: u64,
+    /// One of the reconnections was without an ID.
+    pub(super) lost: bool,
+    /// What the last of them said.
+    pub(super) last: Option<Option<String>>,
+}
+
+impl Owed {
+    pub(super) fn add(&mut self, gap: &Gap) {
+        match gap {
+            Gap::Oversized { events, .. } => self.oversized += events,
+            Gap::Reconnected { sent } => {
+                self.reconnected += 1;
+                self.lost |= sent.is_none();
+                self.last = Some(sent.clone());
+            }
+            gap => panic!("{gap}"),
+        }
+    }
+
+    fn and(&mut self, later: Self) {
+        self.oversized += later.oversized;
+        self.reconnected += later.reconnected;
+        self.lost |= later.lost;
+        self.last = later.last.or_else(|| self.last.take());
+    }
+
+    /// Whether this is what somebody got to whom `owed` was owed: neighbours may have merged.
+    pub(super) fn pays(&self, owed: &Self) -> bool {
+        let last_is_kept = self.last == owed.last || (self.last == Some(None) && owed.lost);
+        self.oversized == owed.oversized
+            && self.reconnected <= owed.reconnected
+            && (self.reconnected > 0) == (owed.reconnected > 0)
+            && self.lost == owed.lost
+            && last_is_kept
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Queued {
+    number: u64,
+    weight: u64,
+    key: String,
+    before: Owed,
+}
+
+/// The publisher waits for it: since when it has not moved.
+pub(super) struct Waited {
+    pub(super) moves: u64,
+    pub(super) since: Instant,
+}
+
+/// What one subscription is promised.
+pub(super) struct Expected {
+    pub(super) types: Filter,
+    pub(super) limits: Limits,
+    /// It has a predicate, which turns these down...
+    pub(super) modulus: Option<u64>,
+    /// ...and panics at this one.
+    pub(super) bad: Option<u64>,
+    pub(super) batch: usize,
+    pub(super) queue: VecDeque<Queued>,
+    pub(super) hands: VecDeque<Queued>,
+    /// Overwritten, and not yet told.
+    pub(super) dropped: u64,
+    /// Owed before what comes next, and so far given since the last event.
+    pub(super) owed: Owed,
+    pub(super) given: Owed,
+    /// Owed before what has been overwritten.
+    pub(super) hole: Owed,
+    pub(super) ended: bool,
+    /// How much was taken.
+    pub(super) moves: u64,
+    pub(super) waited: Option<Waited>,
+    pub(super) stuck: bool,
+}
+
+impl Expected {
+    pub(super) fn waits(&self) -> bool {
+        self.limits.waits()
+    }
+
+    fn held(&self) -> (u64, u64) {
+        (self.queue.len() as u64, self.queue.iter().map(|queued| queued.weight).sum())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let (items, bytes) = self.held();
+        items >= self.limits.capacity as u64 || bytes >= self.limits.bytes
+    }
+
+    fn is_half_empty(&self) -> bool {
+        let (items, bytes) = self.held();
+        items <= self.limits.capacity as u64 / 2 && bytes <= self.limits.bytes / 2
+    }
+
+    pub(super) fn event(&mut self, event: &Event, case: &str) {
+        let number = number(event);
+        if self.ended || !self.types.matches(event.event_type()) {
+            return;
+        }
+        if self.bad.is_some_and(|bad| number >= bad) {
+            self.ended = true;
+            return;
+        }
+        if self.modulus.is_some_and(|modulus| number % modulus == 0) {
+            return;
+        }
+        let queued = |before| Queued { number, weight: event.size() as u64, key: event.event_type().into(), before };
+        if self.limits.conflates() {
+            let before = std::mem::take(&mut self.owed);
+            self.conflate(queued(before));
+            return;
+        }
+        if self.stuck && self.queue.is_empty() && self.hands.is_empty() && self.dropped == 0 {
+            self.stuck = false;
+        }
+        while self.is_full() {
+            let is_allowed = !self.waits() || self.stuck;
+            assert!(is_allowed, "{case}: {number} overruns {:?}, which is not stuck", self.limits);
+            let Some(lost) = self.queue.pop_front() else { break };
+            self.hole.and(lost.before);
+            self.dropped += 1;
+        }
+        let before = std::mem::take(&mut self.owed);
+        self.queue.push_back(queued(before));
+    }
+
+    /// Gaps that stand before an event that is replaced go to the one after it.
+    fn conflate(&mut self, new: Queued) {
+        let barrier = if new.before == Owed::default() {
+            self.queue.iter().rposition(|queued| queued.before != Owed::default()).unwrap_or(0)
+        } else {
+            self.queue.len()
+        };
+        match self.queue.iter().position(|queued| queued.key == new.key) {
+            Some(index) if index >= barrier => {
+                let held = &mut self.queue[index];
+                (held.number, held.weight) = (new.number, new.weight);
+            }
+            Some(index) => {
+                let old = self.queue.remove(index).unwrap();
+                let mut new = new;
+                let heir = self.queue.get_mut(index).map_or(&mut new.before, |queued| &mut queued.before);
+                let later = std::mem::replace(heir, old.before);
+                heir.and(later);
+                self.queue.push_back(new);
+            }
+            None => self.queue.push_back(new),
+        }
+        while self.queue.len() > self.limits.capacity || (self.held().1 > self.limits.bytes && self.queue.len() > 1) {
+            let lost = self.queue.pop_front().unwrap();
+            self.hole.and(lost.before);
+            self.dropped += 1;
+        }
+    }
+
+    pub(super) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
+        if !self.ended && event_type.is_none_or(|event_type| self.types.matches(event_type)) {
+            self.owed.add(gap);
+        }
+    }
+
+    /// Whether a poll would find something, now that everything was put where readers find it.
+    pub(super) fn has_something(&self) -> bool {
+        !self.hands.is_empty() || !self.queue.is_empty() || self.dropped > 0 || !self.given.pays(&self.owed)
+    }
+
+    pub(super) fn took_event(&mut self, event: &Event, case: &str) {
+        if self.hands.is_empty() {
+            assert_eq!(self.dropped, 0, "{case}: {} before what was lost", number(event));
+            if let Some(first) = self.queue.front_mut() {
+                let later = std::mem::replace(&mut first.before, std::mem::take(&mut self.hole));
+                first.before.and(later);
+            }
+            let count = self.batch.min(self.queue.len());
+            self.hands.extend(self.queue.drain(..count));
+            if self.is_half_empty() {
+                self.waited = None;
+            }
+        }
+        let expected = self.hands.pop_front().unwrap_or_else(|| panic!("{case}: {} out of nowhere", number(event)));
+        assert_eq!(number(event), expected.number, "{case}: in order, each once");
+        let (owed, given) = (expected.before, std::mem::take(&mut self.given));
+        assert!(given.pays(&owed), "{case}: before {} it got {given:?}, not {owed:?}", expected.number);
+    }
+
+    pub(super) fn took_lag(&mut self, missed: u64, case: &str) {
+        assert!(self.hands.is_empty(), "{case}: what was lost is told after what was not");
+        if self.limits.conflates() {
+            // Told at each place where something was.
+            self.dropped = self.dropped.checked_sub(missed).unwrap();
+        } else {
+            assert_eq!(std::mem::take(&mut self.dropped), missed, "{case}");
+        }
+    }
+
+    pub(super) fn took_nothing(&mut self, case: &str) {
+        assert!(self.hands.is_empty() && self.queue.is_empty() && self.dropped == 0, "{case}: there is something");
+        let mut owed = std::mem::take(&mut self.hole);
+        owed.and(self.owed.clone());
+        assert!(self.given.pays(&owed), "{case}: it got {:?}, not {owed:?}", self.given);
+        (self.owed, self.given) = (Owed::default(), Owed::default());
+    }
+}

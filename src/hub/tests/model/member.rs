@@ -1,0 +1,90 @@
+//! One subscription of a program, and what it is promised.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::expected::Expected;
+use crate::event::Event;
+use crate::hub::{Subscribed, Taken};
+
+#[derive(Default)]
+pub(super) struct Flag(AtomicUsize);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Flag {
+    pub(super) fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A fresh waker, and how to see whether it was called.
+pub(super) fn flag() -> (Waker, Arc<Flag>) {
+    let flag = Arc::<Flag>::default();
+    (Waker::from(Arc::clone(&flag)), flag)
+}
+
+pub(super) struct Member {
+    pub(super) subscribed: Subscribed,
+    pub(super) expected: Expected,
+    /// Its last poll found nothing, and left this.
+    pub(super) asleep: Option<Arc<Flag>>,
+    /// Two tasks take turns.
+    pub(super) wakers: [(Waker, Arc<Flag>); 2],
+    pub(super) open: Vec<Event>,
+}
+
+impl Member {
+    /// False if there is nothing.
+    pub(super) fn take(&mut self, random: &mut fastrand::Rng, case: &str) -> bool {
+        let Self { subscribed, expected, asleep, wakers, open } = self;
+        let account = subscribed.account.as_ref();
+        let position = subscribed.source.position();
+        if let Some(gap) = subscribed.source.next_gap(position) {
+            expected.given.add(&gap);
+            return true;
+        }
+        let tries = random.usize(0..4) == 0;
+        let slot = &mut wakers[random.usize(0..2)];
+        let taken = if tries {
+            subscribed.source.try_take(account, || {}).map_or(Poll::Pending, Poll::Ready)
+        } else {
+            if slot.1.is_raised() {
+                *slot = flag();
+            }
+            subscribed.source.poll_take(&Context::from_waker(&slot.0), account, || {})
+        };
+        match taken {
+            Poll::Ready(taken) => {
+                match taken {
+                    Taken::Item(event) => {
+                        expected.took_event(&event, case);
+                        expected.moves += 1;
+                        open.push(event);
+                    }
+                    Taken::Lagged(missed) => expected.took_lag(missed, case),
+                    Taken::Gap(gap) => expected.given.add(&gap),
+                    Taken::Closed => {
+                        assert!(expected.ended, "{case}: it has not ended");
+                        expected.took_nothing(case);
+                        return false;
+                    }
+                }
+                true
+            }
+            Poll::Pending => {
+                assert!(!expected.ended, "{case}: it has ended");
+                expected.took_nothing(case);
+                if !tries {
+                    *asleep = Some(Arc::clone(&slot.1));
+                }
+                false
+            }
+        }
+    }
+}
