@@ -9,7 +9,9 @@
 //! # Within a runtime
 //!
 //! All of this works on a thread that drives a tokio runtime, too, and never panics there. But it blocks that thread, and
-//! with it whatever else it drives: if that is the server in question, for ever. There the rest of this crate is better.
+//! with it whatever else it drives, or has been handed to drive: if that is the server in question, or the connection task of
+//! a stream that was given to that runtime ([`Handle::connect`](crate::Handle::connect)) rather than to a client of this module
+//! ([`Client::connect`]), for ever, however many threads the runtime has. There the rest of this crate is better.
 //!
 //! # Examples
 //!

@@ -2,6 +2,8 @@
 
 use std::task::Waker;
 
+use crate::guard::guarded;
+
 /// Most often there is one, which needs no memory.
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
@@ -10,13 +12,25 @@ pub(super) struct Wakers {
 }
 
 impl Wakers {
-    /// Calls them all, in one go.
+    /// Calls them all, in one go. So does dropping them: whoever was taken out of a ring has nobody else to be woken by,
+    /// also when users' code panics in between.
     #[inline]
-    pub(super) fn wake(self) {
+    pub(super) fn wake(self) {}
+
+    fn wake_others(&mut self, first: Waker) {
+        for waker in std::iter::once(first).chain(self.others.drain(..)) {
+            // A waker is the user's, too; the others are called all the same.
+            guarded(|| waker.wake(), |_| {});
+        }
+    }
+}
+
+impl Drop for Wakers {
+    #[inline]
+    fn drop(&mut self) {
         // Without a first there are no others: nobody sleeps while events come fast.
-        if let Some(first) = self.first {
-            first.wake();
-            self.others.into_iter().for_each(Waker::wake);
+        if let Some(first) = self.first.take() {
+            self.wake_others(first);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of the others when a predicate panics.
+//! What becomes of the others when users' code panics.
 
 use super::*;
 use crate::hub::limits::Limits;
@@ -52,4 +52,25 @@ fn nothing_comes_after_the_end_of_a_conflating_subscription() {
     hub.publisher().gap(None, &Gap::reconnected(None));
     hub.wake();
     assert!(matches!(take(&mut failed), Poll::Ready(Taken::Closed)));
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        std::panic::resume_unwind(Box::new("a bug"));
+    }
+}
+
+#[test]
+fn a_waker_that_panics_leaves_no_other_reader_asleep() {
+    let hub = Hub::new(Arc::default());
+    let mut failed = hub.subscribe(Filter::all(), &sixteen(), false);
+    let mut sound = hub.subscribe(Filter::all(), &sixteen(), false);
+    let panics = Waker::from(Arc::new(Panics));
+    assert!(failed.source.poll_take(&Context::from_waker(&panics), None, || {}).is_pending());
+    let mut task = tokio_test::task::spawn(());
+    assert!(task.enter(|cx, _| sound.source.poll_take(cx, None, || {})).is_pending());
+    publish(&hub, 1);
+    assert!(task.is_woken());
 }
