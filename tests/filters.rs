@@ -137,6 +137,33 @@ async fn a_predicate_that_panics_ends_its_own_subscription_after_what_was_queued
     assert!(matches!(one.close_reason(), Some(CloseReason::Failed(_))), "its own reason stays");
 }
 
+/// What a panic may carry, at worst.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("again, when it is dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_that_carries_another_harms_nobody_else_either() {
+    let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "2")]), events(&[("row", "end")])]).await;
+    let handle = stream(&server.url).build().unwrap();
+    let mut picky = handle.subscribe(Filter::matching(|_| std::panic::panic_any(Bomb)));
+    let keyed = SubscribeOptions::default().overflow(Overflow::conflate_by(|_| std::panic::panic_any(Bomb)));
+    let mut keyed = handle.subscribe_with(Filter::all(), keyed);
+    let mut healthy = handle.subscribe(Filter::all());
+    handle.connect();
+    go_on.notify_one();
+    assert!(within(picky.recv()).await.is_none());
+    go_on.notify_one();
+    assert_eq!(data_up_to("end", &mut healthy).await, ["1", "2", "end"]);
+    // Its key is the event type then.
+    assert_eq!(data_up_to("end", &mut keyed).await, ["end"]);
+    assert!(matches!(handle.shutdown().await, CloseReason::Shutdown));
+}
+
 #[tokio::test]
 async fn subscriptions_with_the_same_predicate_ask_it_each_for_itself() {
     let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "end")])]).await;

@@ -31,6 +31,7 @@ mod sync;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod wakers;
 
 use std::collections::VecDeque;
@@ -57,11 +58,12 @@ pub(crate) use self::pace::Pace;
 pub(crate) use self::publisher::Publisher;
 pub(crate) use self::reader::{Reader, Taken};
 use self::retained::Retention;
-use self::routes::{Routes, Touched};
+use self::routes::Routes;
 pub(crate) use self::sift::Failure;
 use self::sift::Key;
 pub(crate) use self::source::Source;
 pub(crate) use self::tally::Tally;
+use self::touched::Touched;
 use self::wakers::Wakers;
 
 /// How many items a transcript holds beyond its capacity: states and gaps come also when nothing can wait.
