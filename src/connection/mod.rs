@@ -12,6 +12,7 @@ mod keeper;
 mod log;
 mod opened;
 mod phase;
+mod place;
 mod poison;
 mod reading;
 mod seam;

@@ -1,7 +1,7 @@
 //! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
 //!
-//! The one owner of last event ID, reconnection time and back-off, and of the request that attempts carry. Told what
-//! happened, as an [`Input`], it answers what to do, as a [`Step`].
+//! The one owner of last event ID ([`Place`]), reconnection time and back-off, and of the request that attempts carry.
+//! Told what happened, as an [`Input`], it answers what to do, as a [`Step`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,14 @@ use crate::transport::{self, Attempt};
 
 use super::audience::Audience;
 use super::opened::Opened;
+use super::place::Place;
 use super::poison::{Fingerprint, Poison};
 use super::step::{Input, Step};
-use super::{log, timer};
+use super::timer;
 
 pub(crate) struct Session {
     config: Config,
-    last_event_id: String,
+    place: Place,
     policy: ReconnectPolicy,
     reconnection_time: Duration,
     /// Waits in a row since the last healthy response.
@@ -37,20 +38,8 @@ pub(crate) struct Session {
     failing_since: Option<Instant>,
     /// Responses accepted so far: from the second on, subscribers are told.
     accepted: u64,
-    /// A caller has said where to begin.
-    placed: bool,
-    /// The resume store did not say where to begin: subscribers are told with the first response.
-    lost_place: bool,
-    /// What the attempt under way carries as last event ID.
-    sent: Option<String>,
     /// Something was changed after the attempt under way was made.
     outdated: bool,
-    /// The change since which the last event ID does not go along, until a response takes its place.
-    forget_since: Option<u64>,
-    /// It did not go along with the attempt under way.
-    left_behind: bool,
-    /// The stream goes on somewhere else than where it ended, and the actor has not been told yet.
-    moved: bool,
     /// How many changes have been taken, are in the attempt under way, and in a response.
     changes: Changes,
     /// There is a source of fresh credentials.
@@ -76,20 +65,14 @@ impl Session {
     pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
         Self {
             audience: Audience::new(config.linger),
-            last_event_id: config.last_event_id.clone(),
+            place: Place::new(config.last_event_id.clone()),
             reconnection_time: policy.initial_reconnection_time(),
             config,
             policy,
             waits: 0,
             failing_since: None,
             accepted: 0,
-            placed: false,
-            lost_place: false,
-            sent: None,
             outdated: false,
-            forget_since: None,
-            left_behind: false,
-            moved: false,
             changes: Changes::default(),
             has_credentials,
             asked_again: false,
@@ -104,7 +87,7 @@ impl Session {
     }
 
     pub(crate) fn last_event_id(&self) -> &str {
-        &self.last_event_id
+        self.place.last_event_id()
     }
 
     /// Takes an input; answers what to do and how the connection stands then, if that has changed.
@@ -118,7 +101,9 @@ impl Session {
             Input::Dial | Input::Reconnect { .. } if self.audience.is_away() => self.audience.end_wait(),
             Input::Load => (Step::Stay, Some(State::Connecting { attempt: self.attempt() })),
             Input::Loaded { lost } => {
-                self.lost_place |= lost && !self.placed;
+                if lost {
+                    self.place.lose();
+                }
                 (self.dial().0, None)
             }
             Input::Dial => self.dial(),
@@ -140,19 +125,14 @@ impl Session {
         }
     }
 
-    /// What the resume store says, unless a caller has said something else since. An ID that no header can
-    /// carry says nothing to the server.
+    /// What the resume store says.
     pub(crate) fn restore(&mut self, id: &str) {
-        if !self.placed {
-            id.clone_into(&mut self.last_event_id);
-            self.moved = true;
-            self.lost_place = transport::last_event_id_value(id).is_err();
-        }
+        self.place.restore(id);
     }
 
     /// The last event ID, as of the last block that came to its blank line.
     pub(crate) fn set_last_event_id(&mut self, id: &str) {
-        id.clone_into(&mut self.last_event_id);
+        self.place.advance(id);
     }
 
     /// The open response delivered an event: the server is well.
@@ -185,7 +165,7 @@ impl Session {
         self.changes.taken = number;
         self.outdated = true;
         if let Some(leave) = leave_id {
-            self.forget_since = leave.then_some(number);
+            self.place.leave(leave, number);
         }
         if request.target().uri() != self.config.request.target().uri() {
             self.poison.forget();
@@ -196,22 +176,9 @@ impl Session {
     /// Where the next response begins. The attempt under way, if there is one, will not do.
     pub(crate) fn resume(&mut self, resume: Resume) {
         self.outdated = true;
-        self.forget_since = None;
-        match resume {
-            Resume::Latest => return,
-            Resume::Id(id) => self.last_event_id = id,
-            Resume::Fresh => self.last_event_id.clear(),
+        if self.place.resume(resume) {
+            self.poison.forget();
         }
-        (self.placed, self.moved) = (true, true);
-        self.poison.forget();
-    }
-
-    /// The last event ID means nothing where the next response comes from.
-    fn forget_id(&mut self) {
-        self.last_event_id.clear();
-        // What was asked for after the attempt was made, is still to come.
-        self.forget_since = self.forget_since.filter(|&since| since > self.changes.dialed);
-        self.moved = true;
     }
 
     /// The number of the last change that an accepted response's request carried.
@@ -237,11 +204,9 @@ impl Session {
 
     fn dial_because(&mut self, reason: CredentialsReason) -> (Step, Option<State>) {
         let attempt = Box::new(self.next_attempt());
-        if self.left_behind {
-            // Nothing is read any more that could bring another.
-            self.forget_id();
-        }
-        let step = Step::Dial { attempt, reason, moved: std::mem::take(&mut self.moved) };
+        // Nothing is read any more that could bring another ID.
+        self.place.forget_if_left(self.changes.dialed);
+        let step = Step::Dial { attempt, reason, moved: self.place.take_moved() };
         (step, Some(State::Connecting { attempt: self.attempt() }))
     }
 
@@ -252,14 +217,13 @@ impl Session {
 
     fn dial_beside_because(&mut self, reason: CredentialsReason) -> Step {
         let attempt = Box::new(self.next_attempt());
-        Step::DialBeside { attempt, reason, sent: self.sent.clone(), elsewhere: self.left_behind }
+        Step::DialBeside { attempt, reason, sent: self.place.sent(), elsewhere: self.place.is_left_behind() }
     }
 
     fn next_attempt(&mut self) -> Attempt {
         self.outdated = false;
         self.attempts += 1;
         self.changes.dialed = self.changes.taken;
-        self.left_behind = self.forget_since.is_some();
         let headers = self.headers();
         self.config.attempt(headers)
     }
@@ -284,39 +248,28 @@ impl Session {
 
     fn replace(&mut self, head: ResponseHead, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
         self.drop_response(now);
-        if self.left_behind {
-            // Not before: until now the response before was read, whose IDs these are.
-            self.forget_id();
-        }
+        // Not before: until now the response before was read, whose IDs these are.
+        self.place.forget_if_left(self.changes.dialed);
         let (_, state) = self.accept(head, now);
-        (Step::Read { gap, moved: std::mem::take(&mut self.moved) }, state)
+        (Step::Read { gap, moved: self.place.take_moved() }, state)
     }
 
     /// The caller's headers, and the last event ID if there is one that HTTP can carry.
     fn headers(&mut self) -> HeaderMap {
         let mut headers = self.config.request.headers();
-        self.sent = None;
-        let id = if self.left_behind { "" } else { &self.last_event_id };
-        match transport::last_event_id_value(id) {
-            Ok(None) => {}
-            Ok(Some(value)) => {
-                headers.insert(transport::LAST_EVENT_ID, value);
-                self.sent = Some(self.last_event_id.clone());
-            }
-            // Never fatal: the ID is the server's choice. The gap will say that none was sent.
-            Err(error) => log::left_out("the last event ID", &error),
+        if let Some(id) = self.place.send() {
+            headers.insert(transport::LAST_EVENT_ID, id);
         }
         headers
     }
 
     fn accept(&mut self, head: ResponseHead, now: Instant) -> (Step, Option<State>) {
-        let after = self.last_event_id.clone();
-        self.open = Some(Opened::new(now, after));
+        self.open = Some(Opened::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
         self.asked_again = false;
         self.changes.applied = self.changes.dialed;
-        let is_seam = self.accepted > 1 || std::mem::take(&mut self.lost_place);
-        let gap = is_seam.then(|| Gap::Reconnected { sent: self.sent.clone() });
+        let is_seam = self.place.take_lost() || self.accepted > 1;
+        let gap = is_seam.then(|| Gap::Reconnected { sent: self.place.sent() });
         let (attempt, response) = (self.attempt(), Arc::new(head));
         (Step::Read { gap, moved: false }, Some(State::Open { since: now, attempt, response }))
     }
@@ -368,7 +321,7 @@ impl Session {
             return cause;
         }
         let short = !self.policy.was_healthy(false, open.open_for(now));
-        self.poison.judge(cause, &open.broken(cut_off, short, &self.last_event_id))
+        self.poison.judge(cause, &open.broken(cut_off, short, self.place.last_event_id()))
     }
 
     /// The open response, if there is one, is ended by something else than a failure.
