@@ -98,7 +98,8 @@ pub enum ErrorKind {
     Thread,
     /// The stream is closed for good, so that the call can have no effect.
     Closed,
-    /// The connection task ended without reaching its exit: a panic, or its runtime was shut down.
+    /// The connection task panicked, in code of yours most likely (a policy's closure, a source of credentials), whose
+    /// words are in the message; or its runtime was shut down.
     TaskFailed,
 }
 

@@ -1,22 +1,52 @@
 //! Users' code, called where a panic of it must harm nobody else.
 
 use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 /// What a panic carries.
-pub(crate) type Payload = dyn Any + Send;
+type Payload = dyn Any + Send;
 
-/// What `call` returns; after a panic nothing, and `told` is shown what it carries. What `call` left half done is the
-/// user's own.
-pub(crate) fn guarded<T>(call: impl FnOnce() -> T, told: impl FnOnce(&Payload)) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(returned) => Some(returned),
-        Err(payload) => {
-            told(&*payload);
-            dispose(payload);
-            None
+/// A user's code has panicked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Panicked {
+    text: Option<String>,
+}
+
+impl Panicked {
+    fn of(payload: &Payload) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|&text| text.to_owned());
+        Self { text: text.or_else(|| payload.downcast_ref::<String>().cloned()) }
+    }
+
+    /// That it was `who`, and in which words.
+    pub(crate) fn message(&self, who: &str) -> String {
+        match &self.text {
+            Some(text) => format!("{who} panicked: {text}"),
+            None => format!("{who} panicked"),
         }
     }
+}
+
+/// What `call` returns, unless it panics. What it left half done then is the user's own.
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let panicked = Panicked::of(&*payload);
+        dispose(payload);
+        panicked
+    })
+}
+
+/// The same for a future, which is not polled again after a panic.
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match guarded(|| future.as_mut().poll(cx)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    })
+    .await
 }
 
 /// How often what comes out of dropping what a panic carried is dropped in its turn.
@@ -64,17 +94,27 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_told_in_its_words_if_it_has_any() {
+        let calls: [(fn(), &str); 3] = [
+            (|| panic!("plain"), "it panicked: plain"),
+            (|| panic!("made of {}", "parts"), "it panicked: made of parts"),
+            (|| panic_any(5), "it panicked"),
+        ];
+        for (call, message) in calls {
+            assert_eq!(guarded(call).unwrap_err().message("it"), message);
+        }
+        assert_eq!(guarded(|| 5), Ok(5));
+    }
+
+    #[test]
     fn what_panics_a_few_times_when_it_is_dropped_leaks_nothing() {
         let held = Arc::new(());
-        assert_eq!(guarded(|| panic_any(Matryoshka(Arc::clone(&held), 5)), |_| ()), None::<()>);
+        assert!(guarded(|| panic_any(Matryoshka(Arc::clone(&held), 5))).is_err());
         assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[test]
     fn a_panic_that_carries_another_goes_no_further() {
-        let mut told = 0;
-        assert_eq!(guarded(|| panic_any(Bomb), |payload| told += i32::from(payload.is::<Bomb>())), None::<()>);
-        assert_eq!(told, 1);
-        assert_eq!(guarded(|| 5, |_| panic!("nothing happened")), Some(5));
+        assert_eq!(guarded(|| panic_any(Bomb)), Err::<(), _>(Panicked { text: None }));
     }
 }

@@ -2,16 +2,15 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
-use crate::guard::guarded;
+use crate::guard::caught;
 
 /// How long a store may take: one that takes longer is down. The stream does not wait for it, except
 /// before its first attempt.
@@ -105,22 +104,14 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
     match timeout(TIMEOUT, caught(answer)).await {
-        Ok(Some(Ok(answer))) => Ok(answer),
-        Ok(Some(Err(error))) => Err(Error::with_source(ErrorKind::Store, format!("the ID could not be {what}"), error)),
-        Ok(None) => Err(Error::new(ErrorKind::Store, format!("the ID could not be {what}: the store panicked"))),
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(error))) => Err(Error::with_source(ErrorKind::Store, format!("the ID could not be {what}"), error)),
+        Ok(Err(panicked)) => {
+            let message = panicked.message("the store");
+            Err(Error::new(ErrorKind::Store, format!("the ID could not be {what}: {message}")))
+        }
         Err(_) => Err(Error::new(ErrorKind::Store, format!("the ID was not {what} within {TIMEOUT:?}"))),
     }
-}
-
-/// `None` if it panics: the stream can do without its store. The panic hook has said where.
-async fn caught<T>(answer: impl Future<Output = T>) -> Option<T> {
-    let mut answer = pin!(answer);
-    // Not polled again after a panic.
-    poll_fn(|cx| match guarded(|| answer.as_mut().poll(cx), |_| {}) {
-        Some(polled) => polled.map(Some),
-        None => Poll::Ready(None),
-    })
-    .await
 }
 
 /// A store that was given to a stream.

@@ -48,6 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "credentials",
             "delivery",
             "error",
+            "guard",
             "hub",
             "request",
             "response_head",

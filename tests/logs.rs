@@ -81,6 +81,7 @@ async fn what_happens_to_a_stream_is_logged_under_stable_names() {
     let stories = async {
         a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
         a_subscriber_acknowledges_nothing(&lines).await;
+        a_policy_panics(&lines).await;
     };
     stories.instrument(tracing::info_span!("somebody's")).await;
 }
@@ -147,4 +148,15 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     lines.retain(|line| line.starts_with("WARN"));
     let once = "WARN unacknowledged stream=\"orders\" subscription=\"hoarder\" unacknowledged=65536 in somebody's";
     assert_eq!(lines, [once]);
+}
+
+async fn a_policy_panics(lines: &Lines) {
+    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let policy = ReconnectPolicy::daemon().decide_with(|_| panic!("at a loss"));
+    let handle = Client::new().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    handle.connect();
+    within(handle.closed()).await;
+    let failed = "the connection task panicked: at a loss (final)";
+    let closed = format!("WARN closed reason={failed} kind=TaskFailed error={failed} in sseclient");
+    assert_eq!(lines.take().last(), Some(&closed));
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{
-    Client, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, Handle, Resume, ResumeStore,
-    StreamBuilder, SubscribeOptions, Subscription,
+    Client, CloseReason, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, Handle, ReconnectPolicy,
+    Resume, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
 };
 use support::{OPEN, Server, until, within};
 use tokio::sync::Semaphore;
@@ -281,6 +281,26 @@ async fn after_the_server_has_ended_the_stream_acknowledgements_are_still_saved(
         orders.acknowledge(&event);
         memory.holds(&id).await;
     }
+    assert_eq!(within(orders.recv()).await, None);
+    within(handle.shutdown()).await;
+}
+
+#[tokio::test]
+async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
+    let server = Server::answering(vec![format!("{OPEN}id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n")]).await;
+    let memory = Memory::default();
+    let policy = ReconnectPolicy::daemon().decide_with(|failure| panic!("what is {:?}?", failure.error().kind()));
+    let stream = stream(&server).reconnect_policy(policy).resume_store(memory.clone(), Commit::Acknowledgement);
+    let handle = stream.build().unwrap();
+    let mut orders = acknowledging(&handle, Filter::all());
+    handle.connect();
+    let CloseReason::Failed(error) = within(handle.closed()).await else { panic!("a failure") };
+    assert_eq!(error.kind(), ErrorKind::TaskFailed);
+    assert_eq!(error.to_string(), "the connection task panicked: what is EndOfStream? (final)");
+    for event in take(&mut orders, 2).await {
+        assert!(orders.acknowledge(&event));
+    }
+    memory.holds("2").await;
     assert_eq!(within(orders.recv()).await, None);
     within(handle.shutdown()).await;
 }

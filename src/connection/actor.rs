@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use crate::credentials::{Credentials, CredentialsReason};
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
+use crate::guard::caught;
 use crate::response_head::ResponseHead;
 use crate::retry;
 use crate::state::CloseReason;
@@ -20,7 +21,7 @@ use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::command::Asked;
-use super::ending::{Ending, Exit, save_the_rest};
+use super::ending::{Ending, Exit, TASK, save_the_rest, task_failed};
 use super::keeper::Keeper;
 use super::phase::{self, Dialing, Phase, Progress};
 use super::reading::{Counts, Reading, Turn};
@@ -33,14 +34,13 @@ use super::{Launch, Shared, log, timer};
 /// guard is made here, not at the first poll: a runtime may drop the task before.
 pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
     let span = log::span(shared.name(), launch.config.request.target());
-    let mut exit = Exit::of(&shared);
+    let mut exit = Exit::of(&shared, span.clone());
     // Boxed: a future holds what it is given twice, and there may be thousands.
     let actor = Box::new(Actor::new(shared, *launch));
     async move {
         let shared = Arc::clone(exit.shared());
         // The actor, and with it the socket, is gone before anybody hears of the end.
         let Ending { reason, keeper, until } = actor.run().instrument(span.clone()).await;
-        span.in_scope(|| log::closed(&reason));
         exit.record(reason);
         drop(exit);
         if let Some(keeper) = keeper {
@@ -100,7 +100,8 @@ impl Actor {
     }
 
     async fn run(mut self: Box<Self>) -> Ending {
-        let reason = self.follow().await;
+        // A panic, of a policy's closure say, is an end like others: what was acknowledged by then is still saved.
+        let reason = caught(pin!(self.follow())).await.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
         if matches!(reason, CloseReason::Shutdown) {
             self.until.get_or_insert_with(Instant::now);
         }
@@ -136,7 +137,7 @@ impl Actor {
             return reason;
         }
         let mailbox = Arc::clone(&self.shared.mailbox.signal);
-        let mut asked = std::pin::pin!(mailbox.notified());
+        let mut asked = pin!(mailbox.notified());
         loop {
             if !coop::has_budget_remaining() {
                 // The select gives way at once. And if it was a read that used up the budget, the exchange has

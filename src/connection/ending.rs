@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::error::{Error, ErrorKind};
 use crate::state::CloseReason;
 
-use super::Shared;
 use super::keeper::Keeper;
 use super::timer::far_away;
+use super::{Shared, log};
 
 /// How a stream ended.
 pub(super) struct Ending {
@@ -22,15 +23,24 @@ pub(super) struct Ending {
     pub(super) until: Option<Instant>,
 }
 
+/// As messages call it.
+pub(super) const TASK: &str = "the connection task";
+
+/// The task has come to an end that nobody asked for.
+pub(super) fn task_failed(message: impl Into<String>) -> CloseReason {
+    CloseReason::Failed(Error::new(ErrorKind::TaskFailed, message))
+}
+
 /// Closes the stream when the task ends, however it does.
 pub(super) struct Exit {
     shared: Arc<Shared>,
+    span: Span,
     reason: Option<CloseReason>,
 }
 
 impl Exit {
-    pub(super) fn of(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), reason: None }
+    pub(super) fn of(shared: &Arc<Shared>, span: Span) -> Self {
+        Self { shared: Arc::clone(shared), span, reason: None }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -38,21 +48,28 @@ impl Exit {
     }
 
     pub(super) fn record(&mut self, reason: CloseReason) {
+        self.span.in_scope(|| log::closed(&reason));
         self.reason = Some(reason);
+    }
+
+    /// Nobody has said why: the task's future was dropped, by a runtime that was shut down or by a panic in what its
+    /// owner does not catch.
+    fn record_failure(&mut self) {
+        if std::thread::panicking() {
+            // Not logged: where logging is what panics, it would do so again, and end the program.
+            self.reason = Some(task_failed(format!("{TASK} panicked")));
+        } else {
+            self.record(task_failed(format!("{TASK}'s runtime was shut down")));
+        }
     }
 }
 
 impl Drop for Exit {
     fn drop(&mut self) {
-        let reason = self.reason.take().unwrap_or_else(|| {
-            let what = if std::thread::panicking() {
-                "the connection task panicked"
-            } else {
-                "the connection task's runtime was shut down"
-            };
-            CloseReason::Failed(Error::new(ErrorKind::TaskFailed, what))
-        });
-        self.shared.close(reason);
+        if self.reason.is_none() {
+            self.record_failure();
+        }
+        self.reason.take().into_iter().for_each(|reason| self.shared.close(reason));
     }
 }
 

@@ -106,7 +106,7 @@ impl Latest {
         match (sent, &self.limits.overflow) {
             // A key that panics concerns only its own subscription.
             (Sent::Event(event), Overflow::ConflateBy(key)) => {
-                guarded(|| key.of(event), |_| {}).map_or_else(|| event.event_type().into(), Arc::from)
+                guarded(|| key.of(event)).map_or_else(|_| event.event_type().into(), Arc::from)
             }
             (Sent::Event(event), _) => event.event_type().into(),
             (Sent::Gap(_), _) => "".into(),

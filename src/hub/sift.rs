@@ -9,7 +9,7 @@ use crate::delivery::{Delivery, Gap};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::filter::{Filter, Predicate};
-use crate::guard::{Payload, guarded};
+use crate::guard::{Panicked, guarded};
 
 use super::channel::Channel;
 use super::ledger::Ledger;
@@ -170,7 +170,7 @@ pub(super) fn judge(predicate: &Predicate, event: &Event, failure: &Failure) -> 
         return None;
     }
     // Recorded before the queue ends: whoever sees that can ask why.
-    guarded(|| predicate.holds(event), |panic| drop(failure.set(reason(panic))))
+    guarded(|| predicate.holds(event)).map_err(|panicked| failure.set(reason(&panicked))).ok()
 }
 
 impl Channels {
@@ -273,13 +273,8 @@ impl Batch {
     }
 }
 
-fn reason(panic: &Payload) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let message = match text {
-        Some(text) => format!("the subscription's predicate panicked: {text}"),
-        None => "the subscription's predicate panicked".to_owned(),
-    };
-    Error::new(ErrorKind::FilterPanicked, message)
+fn reason(panicked: &Panicked) -> Error {
+    Error::new(ErrorKind::FilterPanicked, panicked.message("the subscription's predicate"))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Wakers {
     fn wake_others(&mut self, first: Waker) {
         for waker in std::iter::once(first).chain(self.others.drain(..)) {
             // A waker is the user's, too; the others are called all the same.
-            guarded(|| waker.wake(), |_| {});
+            guarded(|| waker.wake()).ok();
         }
     }
 }
