@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::error::{Error, ErrorKind};
+use crate::guard::guarded;
 use crate::state::CloseReason;
 
 use super::keeper::Keeper;
@@ -48,26 +49,19 @@ impl Exit {
     }
 
     pub(super) fn record(&mut self, reason: CloseReason) {
-        self.span.in_scope(|| log::closed(&reason));
+        // Whatever writes the log keeps nobody from hearing of the end.
+        guarded(|| self.span.in_scope(|| log::closed(&reason))).ok();
         self.reason = Some(reason);
-    }
-
-    /// Nobody has said why: the task's future was dropped, by a runtime that was shut down or by a panic in what its
-    /// owner does not catch.
-    fn record_failure(&mut self) {
-        if std::thread::panicking() {
-            // Not logged: where logging is what panics, it would do so again, and end the program.
-            self.reason = Some(task_failed(format!("{TASK} panicked")));
-        } else {
-            self.record(task_failed(format!("{TASK}'s runtime was shut down")));
-        }
     }
 }
 
 impl Drop for Exit {
     fn drop(&mut self) {
         if self.reason.is_none() {
-            self.record_failure();
+            // The task's future was dropped: by a runtime that was shut down, or in a panic, of the task after its
+            // last word or of whoever owns the runtime.
+            let end = if std::thread::panicking() { " ended in a panic" } else { "'s runtime was shut down" };
+            self.record(task_failed(format!("{TASK}{end}")));
         }
         self.reason.take().into_iter().for_each(|reason| self.shared.close(reason));
     }
