@@ -35,9 +35,10 @@ struct Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The URL cannot be parsed or lacks a host.
+    /// The URL cannot be parsed, lacks a host, or is too long (64 KiB).
     InvalidUrl,
-    /// A header name or value that HTTP cannot carry.
+    /// A header name or value that HTTP cannot carry, more than 1,024 headers, a last event ID that cannot be sent, or
+    /// a `Last-Event-ID` where it cannot be set.
     InvalidHeader,
     /// An event that the wire format cannot carry.
     InvalidEvent,
@@ -45,7 +46,7 @@ pub enum ErrorKind {
     InvalidConfig,
     /// An event's data is not what it was to be decoded as. The stream goes on.
     Decode,
-    /// A scheme or feature that this build does not have.
+    /// A scheme or feature that this build does not have, or a method whose responses have no body (`HEAD`, `CONNECT`).
     Unsupported,
     /// The source of credentials failed.
     Credentials,
@@ -55,7 +56,7 @@ pub enum ErrorKind {
     Store,
     /// The host name did not resolve.
     Dns,
-    /// No TCP connection: refused, unreachable, reset.
+    /// No connection: refused, unreachable, reset; or a Unix socket or a [`Connector`](crate::Connector) failed.
     Connect,
     /// The proxy could not be reached, broke off, or refused: the tunnel to the target, or (407) a request that it was
     /// to forward. With the proxy's answer, if there was one.
@@ -64,13 +65,15 @@ pub enum ErrorKind {
     ConnectTimeout,
     /// The TLS handshake failed; the message says which check, and what to do about it.
     Tls,
-    /// This machine offers no root certificates to check the server's against.
+    /// This machine offers no root certificates to check the server's against, or TLS cannot be set up for another
+    /// reason.
     Roots,
     /// Connected, but no response head within the response timeout.
     ResponseTimeout,
     /// The connection broke, or held something other than HTTP, before a response head came.
     Protocol,
-    /// A status other than 200; see [`Error::status`], [`Error::headers`] and [`Error::body`].
+    /// A status other than 200; see [`Error::status`], [`Error::headers`] and [`Error::body`]. (A 204 ends a stream
+    /// well, and is an error of [`EventStream`](crate::EventStream) only.)
     Status,
     /// A redirect that is not followed: none is wanted, it leads to another origin where that is not wanted, from https
     /// to http, or to no URL.
@@ -88,9 +91,11 @@ pub enum ErrorKind {
     /// The server ended the stream.
     EndOfStream,
     /// The stream has broken off in the same way after the same last event ID five times in a row, within an event or
-    /// after the same events without an ID each time: an event that the server or a proxy cannot send, most likely.
-    /// A stream that brings anything new is not poisoned, nor is one that brings nothing, or only comments, and is
-    /// cut off. How it broke off is the source.
+    /// after the same events without an ID each time: an event that the server or a proxy cannot send, most likely. A
+    /// stream that brings anything new is not poisoned, nor is one that brings nothing, or only comments, and is cut
+    /// off. Nor is one that had been open for as long as a healthy one
+    /// ([`ReconnectPolicy::healthy_after`](crate::ReconnectPolicy::healthy_after), 10 s by default): so silence within
+    /// an event counts only under an idle timeout that is shorter. How it broke off is the source.
     Poisoned,
     /// A subscription's predicate ([`Filter::and`](crate::Filter::and)) panicked, which ended that subscription.
     FilterPanicked,
@@ -179,8 +184,8 @@ impl Error {
     /// Whether the failure is final: trying again cannot help, and by default the stream does not. (A
     /// [`ReconnectPolicy`](crate::ReconnectPolicy) may decide otherwise.)
     ///
-    /// False for faults of transport, for the end of a stream, and for the statuses 408, 425, 429,
-    /// 500, 502, 503 and 504.
+    /// False for faults of transport (TLS and proxies included), for a loop of redirects, for the end of a stream, for
+    /// a source of credentials or a resume store that fails, and for the statuses 408, 425, 429, 500, 502, 503 and 504.
     pub fn is_final(&self) -> bool {
         match (self.kind(), self.status()) {
             (ErrorKind::Status, Some(status)) => !TRANSIENT_STATUSES.contains(&status.as_u16()),
@@ -199,7 +204,8 @@ impl Error {
         self.inner.response.as_ref().map(|response| &response.headers)
     }
 
-    /// The first 8 KiB of the body of the response that was refused.
+    /// The first 8 KiB of the body of the response that was refused; a stream waits for them for 2 s at most. Empty for
+    /// a proxy's refusal of a tunnel, whose body is not read.
     pub fn body(&self) -> Option<&Bytes> {
         self.inner.response.as_ref().map(|response| &response.body)
     }
