@@ -68,37 +68,37 @@ impl<'a> Failure<'a> {
         }
     }
 
-    /// The same, after so many retries.
+    /// This failure, after so many retries.
     #[must_use]
     pub fn with_retries(self, retries: u32) -> Self {
         Self { retries, ..self }
     }
 
-    /// The same, with this reconnection time.
+    /// This failure, with another reconnection time.
     #[must_use]
     pub fn with_reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: time, ..self }
     }
 
-    /// The same, and the refused response asked to be left alone for so long.
+    /// This failure, of a refused response that asked to be left alone for so long.
     #[must_use]
     pub fn with_retry_after(self, time: Duration) -> Self {
         Self { retry_after: Some(time), ..self }
     }
 
-    /// The same, of a response that was open for so long.
+    /// This failure, of a response that was open for so long.
     #[must_use]
     pub fn with_open_for(self, time: Duration) -> Self {
         Self { open_for: Some(time), ..self }
     }
 
-    /// The same, so long after the first failure in a row.
+    /// This failure, so long after the first one in a row.
     #[must_use]
     pub fn with_failing_for(self, time: Duration) -> Self {
         Self { failing_for: time, ..self }
     }
 
-    /// The same, with another suggestion. [`ReconnectPolicy::decision`] makes its own.
+    /// This failure, with another suggestion. [`ReconnectPolicy::decision`] makes its own.
     ///
     /// [`ReconnectPolicy::decision`]: crate::ReconnectPolicy::decision
     #[must_use]

@@ -58,8 +58,9 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable. The runtime needs its drivers for IO and time
-    /// (`enable_all`): without one the task panics, which ends the stream ([`ErrorKind::TaskFailed`](crate::ErrorKind)).
+    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable. The runtime needs its drivers for IO and
+    /// time (`enable_all`): without one the task panics, which ends the stream
+    /// ([`ErrorKind::TaskFailed`](crate::ErrorKind)).
     #[track_caller]
     pub fn connect(&self) {
         self.launch();
@@ -77,8 +78,8 @@ impl Handle {
         self.subscribe_with(filter, SubscribeOptions::default())
     }
 
-    /// The same, with a name, another queue, another way of being slow, or acknowledgements. Subscriptions with
-    /// different options live side by side, also on one filter.
+    /// As [`subscribe`](Self::subscribe), with a name, another queue, another way of being slow, acknowledgements, or
+    /// what was retained before. Subscriptions with different options live side by side, also on one filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
         let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging, replays } = options;
         let shared = self.link.shared();
@@ -90,13 +91,13 @@ impl Handle {
         Subscription::new(subscribed, name, Arc::clone(&self.link))
     }
 
-    /// The same as [`subscribe`](Self::subscribe), with the data of each event decoded as JSON when it is taken.
+    /// As [`subscribe`](Self::subscribe), with the data of each event decoded as JSON when it is taken.
     ///
     /// An event that cannot be decoded is an item that says why, never the end. An **enum** is for several types of
     /// event, in wire order: its variant is the event type ([`Event::json`](crate::Event::json) has the rules). Each
     /// event is decoded once for each type `T`, in the task of whoever takes it first, however many subscriptions share
-    /// it; the others get the same value, and wait if it is being decoded just then. Decoding that panics does so in the
-    /// call that takes the event, which is gone then for this subscription. For other options:
+    /// it; the others get the same value, and wait if it is being decoded just then. Decoding that panics does so in
+    /// the call that takes the event, which is gone then for this subscription. For other options:
     /// [`subscribe_with`](Self::subscribe_with) and [`decode_as`](Subscription::decode_as).
     ///
     /// # Examples

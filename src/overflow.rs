@@ -50,7 +50,7 @@ pub enum Overflow {
     /// Never holds up the stream, and keeps only the newest event of each type: see
     /// [`conflate_by`](Self::conflate_by).
     Conflate,
-    /// The same by a key of the caller's own: made by [`conflate_by`](Self::conflate_by).
+    /// [`Conflate`](Self::Conflate), by a key of the caller's own: made by [`conflate_by`](Self::conflate_by).
     ConflateBy(ConflateKey),
 }
 

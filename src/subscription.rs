@@ -76,7 +76,7 @@ impl Subscription {
         }
     }
 
-    /// The same, with each event decoded as JSON when it is taken: see [`Handle::subscribe_as`].
+    /// This subscription, with each event decoded as JSON when it is taken: see [`Handle::subscribe_as`].
     #[cfg(feature = "json")]
     pub fn decode_as<T>(self) -> Subscription<Decoded<T>>
     where
@@ -88,8 +88,8 @@ impl Subscription {
 }
 
 impl<T: Item> Subscription<T> {
-    /// The next event or gap. `None` when the connection is closed for good (or the
-    /// [filter](crate::Filter::and) has panicked) and everything that was queued has been taken; [`close_reason`](Self::close_reason) says why.
+    /// The next event or gap. `None` when the connection is closed for good (or the [filter](crate::Filter::and) has
+    /// panicked) and everything that was queued has been taken; [`close_reason`](Self::close_reason) says why.
     ///
     /// # Cancel safety
     ///

@@ -39,7 +39,7 @@ impl Client {
         Self::with(client::Client::new())
     }
 
-    /// The same with settings, those of a [`ClientBuilder`](crate::ClientBuilder). Other streams of that client are
+    /// A client with settings, those of a [`ClientBuilder`](crate::ClientBuilder). Other streams of that client are
     /// driven where they are.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ use super::wait::{wait, wait_for};
 ///
 /// As an iterator it yields events, and says nothing where some are missing: that is only counted
 /// ([`missed`](Self::missed), [`losses`](Self::losses)) and logged as a warning. [`deliveries`](Self::deliveries),
-/// [`recv`](Self::recv) and its kin tell of each gap at its place; all of them take from the same queue. What happens to a subscriber that is too slow is said [there](subscription::Subscription).
+/// [`recv`](Self::recv) and its kin tell of each gap at its place; all of them take from the same queue. What happens
+/// to a subscriber that is too slow is said [there](subscription::Subscription).
 ///
 /// # The end
 ///
@@ -48,7 +49,7 @@ impl Subscription {
         wait(self.inner.recv())
     }
 
-    /// The same, for so long; without any time it takes what is there already.
+    /// Waits for the next event or gap, but no longer than this; without any time it takes what is there already.
     ///
     /// # Errors
     ///
