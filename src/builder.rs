@@ -62,9 +62,10 @@ impl StreamBuilder {
         })
     }
 
-    /// How long to wait before a lost connection is tried again; 3 s by default, as in browsers. The
-    /// server's `retry` replaces it. Further waits in a row double, up to 60 s, with up to 50 % more
-    /// by chance.
+    /// How long to wait before a lost connection is tried again; 3 s by default, as in browsers. Goes before the time
+    /// of the [`reconnect_policy`](Self::reconnect_policy), whichever is set first, and the server's `retry` replaces
+    /// it. How further waits in a row grow is the policy's: by default they double, up to 60 s, with up to 50 % more by
+    /// chance.
     pub fn reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: Some(time), ..self }
     }
@@ -90,10 +91,10 @@ impl StreamBuilder {
         self.set(|config| config.response_timeout = timeout)
     }
 
-    /// How long an open stream may be silent; no limit by default. Any byte counts, so a server that sends
-    /// comments as heartbeats can be given little more than the time between two of them. When it has
-    /// passed, the response is dropped with [`ErrorKind::IdleTimeout`] and the stream reconnects. Time in
-    /// which the task waits for slow subscribers does not count. With a time of zero no response lives: leave it unset for none.
+    /// How long an open stream may be silent; no limit by default. Any byte counts, so a server that sends comments as
+    /// heartbeats can be given little more than the time between two of them. When it has passed, the response is
+    /// dropped with [`ErrorKind::IdleTimeout`] and the stream reconnects. Time in which the task waits for slow
+    /// subscribers does not count. With a time of zero no response lives: leave it unset for none.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.idle_timeout = Some(timeout))
     }
@@ -104,17 +105,17 @@ impl StreamBuilder {
         self.set(|config| config.max_event_size = bytes.max(1))
     }
 
-    /// Connects only while somebody listens: dials when there is a subscription, and `linger` after the last one is gone
-    /// closes the connection ([`State::Idle`](crate::State::Idle)). The next subscription dials again, and the stream
-    /// resumes after its last event ID. Off by default: a stream is open from [`connect`](Handle::connect) on, which a
-    /// lazy one needs as well, once.
+    /// Connects only while somebody listens: dials when there is a subscription, and `linger` after the last one is
+    /// gone closes the connection ([`State::Idle`](crate::State::Idle)). The next subscription dials again, and the
+    /// stream resumes after its last event ID. Off by default: a stream is open from [`connect`](Handle::connect) on,
+    /// which a lazy one needs as well, once.
     ///
     /// Subscriptions count, whatever their options, until they are dropped. Handles, monitors and transcripts do not
     /// (a transcript shows what happens, and causes nothing), and neither does a resume store, which goes on saving.
     ///
-    /// What comes while the connection lingers goes by, as on any stream without subscriptions, and moves the last event
-    /// ID. Every response but the first begins with a [`Gap::Reconnected`](crate::Gap::Reconnected), for a
-    /// new subscription, too. With no `linger` at all each subscription by itself costs a connection.
+    /// What comes while the connection lingers goes by, as on any stream without subscriptions, and moves the last
+    /// event ID. Every response but the first begins with a [`Gap::Reconnected`](crate::Gap::Reconnected), for a new
+    /// subscription, too. With no `linger` at all each subscription by itself costs a connection.
     ///
     /// A wait after a failure goes on without subscriptions, and whoever subscribes meanwhile does not cut it short;
     /// [`Handle::reconnect`] does. Attempts in a row are counted on. What is asked of an idle stream
@@ -155,9 +156,9 @@ impl StreamBuilder {
         Self { stop: Mutex::new(Some(Box::pin(async { drop(stop.await) }))), ..self }
     }
 
-    /// Where the last event ID is kept for the next run of the program, and when. Asked once, before the first
-    /// attempt, for up to 20 s; what it has goes before [`last_event_id`](Self::last_event_id). Saved at most
-    /// ten times a second, one save at a time, and once more when the stream ends.
+    /// Where the last event ID is kept for the next run of the program, and when. Asked before the first attempt only,
+    /// up to three times (5 s each, a second apart); what it has goes before [`last_event_id`](Self::last_event_id).
+    /// Saved at most ten times a second, one save at a time, and once more when the stream ends.
     ///
     /// A store that fails, or panics, never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
     /// [`Stats::failures`](crate::Stats::failures)), and tried again a second later. A stream whose store
@@ -186,8 +187,9 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`], [`ErrorKind::InvalidHeader`] (what HTTP cannot carry, and
-    /// more than 1,024 headers) or [`ErrorKind::InvalidConfig`] (settings that contradict each other, or cannot be).
+    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`] (a scheme, or a method), [`ErrorKind::InvalidHeader`]
+    /// (what HTTP cannot carry, and more than 1,024 headers) or [`ErrorKind::InvalidConfig`] (a rule of what to retain
+    /// that has a predicate, or a body that cannot be written as JSON).
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
         let target = config.request.target().clone().with_query(&self.query)?;
@@ -206,7 +208,8 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// Those of [`build`](Self::build), and whatever ended the first attempt. Later ones are retried.
+    /// Those of [`build`](Self::build), and whatever ended the first attempt, be it a 204 ([`ErrorKind::Closed`]).
+    /// Later ones are retried.
     ///
     /// # Panics
     ///

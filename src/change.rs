@@ -12,7 +12,8 @@ use crate::transport::{self, LAST_EVENT_ID};
 
 /// A change of a stream's request: see [`Handle::update`](crate::Handle::update).
 ///
-/// Setters never fail; the first mistake is what the update returns, and then nothing is changed.
+/// Setters never fail; the first mistake is what the update returns, and then nothing is changed. A mistake is what
+/// HTTP cannot carry, over 1,024 headers or parameters at once, and `Last-Event-ID`, which the stream owns.
 #[derive(Default)]
 #[must_use = "a change is made by returning it"]
 pub struct Change {
@@ -37,13 +38,13 @@ pub enum Apply {
     /// not certain, there is a [`Gap::Reconnected`](crate::Gap::Reconnected) before its first event. If the
     /// attempt fails the first response stays, and the change waits for the next attempt.
     ///
-    /// For servers that resume by ID and keep the order. Known as a repeat is what has the ID that was sent, at
-    /// the very beginning, or one that came since (the last 4,096 are known), and between two such what has none.
-    /// An ID that came more than once since is as good as none. That holds as well when the request carried no ID, because
-    /// none had come yet. So there is a gap, and repeats may come after
-    /// it, if the newest events have no ID, or if the second response begins with events that have none while the
-    /// first delivered some. If nothing was delivered in between, nothing can be found: what the server sends
-    /// then is taken for what follows on the ID sent, without a gap; if none was sent, there is one.
+    /// For servers that resume by ID and keep the order. Known as a repeat is what has the ID that was sent, at the
+    /// very beginning, or one that came since (the last 4,096 are known), and between two such what has none. An ID
+    /// that came more than once since is as good as none. That holds as well when the request carried no ID, because
+    /// none had come yet. So there is a gap, and repeats may come after it, if the newest events have no ID, or if the
+    /// second response begins with events that have none while the first delivered some. If nothing was delivered in
+    /// between, nothing can be found: what the server sends then is taken for what follows on the ID sent, without a
+    /// gap; if none was sent, there is one.
     ///
     /// While no response is open this is [`Reconnect`](Self::Reconnect).
     MakeBeforeBreak,

@@ -23,7 +23,8 @@ use crate::transport::{Tls, TlsSettings};
 ///
 /// # Errors
 ///
-/// What is wrong with the URL, and whatever ended the first attempt. Later ones are retried.
+/// What is wrong with the URL, and whatever ended the first attempt, be it a 204
+/// ([`ErrorKind::Closed`](crate::ErrorKind::Closed)). Later ones are retried.
 ///
 /// # Panics
 ///

@@ -79,7 +79,8 @@ pub enum Gap {
     /// Events over the size limit were skipped. Their IDs count: a reconnection resumes after them.
     #[non_exhaustive]
     Oversized {
-        /// The type of the newest; none if it was itself too long to be kept, or over 8 KiB.
+        /// The type of the newest; none if it was itself too long to be kept, or over 8 KiB. In a
+        /// [replay](crate::SubscribeOptions::replay) also none if events of several types have merged.
         event_type: Option<String>,
         /// The ID that the newest set; none if that is over 8 KiB.
         id: Option<String>,
@@ -89,8 +90,8 @@ pub enum Gap {
         size: u64,
     },
     /// In a [replay](crate::SubscribeOptions::replay) of a snapshot and what came after it: there was more than is
-    /// [retained](crate::StreamBuilder::retain_since), and the oldest of it is missing before here. Of which types those
-    /// events were is not known any more, so whoever asks for a replay is told, whatever the filter.
+    /// [retained](crate::StreamBuilder::retain_since), and the oldest of it is missing before here. Of which types
+    /// those events were is not known any more, so whoever asks for a replay is told, whatever the filter.
     #[non_exhaustive]
     NotRetained {
         /// How many events, of any type.

@@ -73,9 +73,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Status`], [`ErrorKind::Redirect`], [`ErrorKind::ContentType`] or
-    /// [`ErrorKind::ContentEncoding`], with status, headers and the first 8 KiB of the body. There
-    /// is no time limit on reading those: put this under a timeout if the server may stall.
+    /// [`ErrorKind::Status`], [`ErrorKind::Redirect`], [`ErrorKind::ContentType`] or [`ErrorKind::ContentEncoding`],
+    /// with status, headers and the first 8 KiB of the body; a 204 is an [`ErrorKind::Status`], since there is no
+    /// stream to end. There is no time limit on reading the body: put this under a timeout if the server may stall.
     ///
     /// # Cancel safety
     ///

@@ -148,7 +148,8 @@ impl ReconnectPolicy {
         Self { jitter: part.max(0.0), ..self }
     }
 
-    /// Gives up after so many retries in a row; unlimited by default.
+    /// Gives up after so many retries in a row; unlimited by default. With zero the stream is one response, whose clean
+    /// end is no failure ([`CloseReason::EndOfStream`](crate::CloseReason::EndOfStream)).
     #[must_use]
     pub fn max_retries(self, retries: u32) -> Self {
         Self { max_retries: Some(retries), ..self }
@@ -182,8 +183,9 @@ impl ReconnectPolicy {
     }
 
     /// Asks `decide` after each failure, in place of what the policy would do, which is the failure's
-    /// [`suggestion`](Failure::suggestion). Called in the connection task: it must not block. A panic in it
-    /// ends the stream ([`ErrorKind::TaskFailed`]).
+    /// [`suggestion`](Failure::suggestion): its limits are no more than that then. (A first attempt of
+    /// [`open`](crate::StreamBuilder::open) that fails is final all the same.) Called in the connection task: it must
+    /// not block. A panic in it ends the stream ([`ErrorKind::TaskFailed`]).
     #[must_use]
     pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decide: Some(Arc::new(decide)), ..self }

@@ -21,10 +21,12 @@ use crate::response_head::ResponseHead;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum State {
-    /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and there is no subscription.
+    /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and there is no
+    /// subscription.
     #[default]
     Idle,
-    /// Dialling: name, TCP, TLS, request, up to the response head.
+    /// Dialling: resume store (the first time) and source of credentials, name, TCP, TLS, request, up to the response
+    /// head.
     #[non_exhaustive]
     Connecting {
         /// Which attempt this is, from 1; counted since the last healthy response.
@@ -89,7 +91,8 @@ impl fmt::Display for State {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// `shutdown` was called.
+    /// [`shutdown`](crate::Handle::shutdown) or [`shutdown_with`](crate::Handle::shutdown_with) was called, or what the
+    /// stream was told to [stop with](crate::StreamBuilder::stop_when) has come.
     Shutdown,
     /// The server said so: 204 No Content, the standard's way to stop clients.
     NoContent,

@@ -36,7 +36,8 @@ pub struct Stats {
     pub last_event: Option<Duration>,
     /// How long ago the last byte came.
     pub last_byte: Option<Duration>,
-    /// How many events the slowest subscriber has still to take: at most what its queue holds.
+    /// How many events the slowest subscriber has still to take: at most what its queue holds, and the 64 that may be
+    /// in its hands. Transcripts count as well, with all of their items.
     pub lag: u64,
 }
 

@@ -53,7 +53,7 @@ pub trait ResumeStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When that cannot be said. The stream tries again, up to three times, and then begins without an ID,
+    /// When that cannot be said. The stream asks three times in all, a second apart, and then begins without an ID,
     /// with a [`Gap::Reconnected`](crate::Gap::Reconnected) in each queue.
     fn load(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 

@@ -332,7 +332,7 @@ impl<T> fmt::Debug for Subscription<T> {
 pub enum TryRecvError {
     /// Nothing is queued now.
     Empty,
-    /// Nothing is queued, and nothing will come: the connection is closed for good.
+    /// Nothing is queued, and nothing will come: the connection is closed for good, or the filter has panicked.
     Closed,
 }
 

@@ -16,7 +16,8 @@ use crate::seat::Seat;
 
 /// Everything that happens to a stream, in order: events of all types, comments, gaps, states.
 ///
-/// For recorders. Like a subscription, one that does not keep up holds up the stream until it moves, and loses its
+/// For recorders. Its queue holds as many items as the stream's [`capacity`](crate::StreamBuilder::capacity) says, and
+/// 16 MiB. Like a subscription, one that does not keep up holds up the stream until it moves, and loses its
 /// oldest items when it takes none for 1 s ([`Overflow::Wait`](crate::Overflow::Wait)), or when the stream changes its
 /// state more often meanwhile than it has room for, which is some 60 items over its capacity. The [`Gap::Lagged`] at
 /// that place counts items of all kinds. It starts with what
