@@ -60,17 +60,19 @@
 //! what the server's `retry` says, from 100 ms to 5 min), then twice that, up to a minute, with up to
 //! half as much again by chance. The wait starts anew once a response has delivered an event or stayed
 //! open for 10 s. There is no limit on attempts. A `Retry-After` is heeded, up to an hour. All of this is
-//! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same event five times is poisoned:
-//! it is tried again at the ceiling only (or as ever, by a policy whose waits do not grow), and
+//! a [`ReconnectPolicy`], which can be another. A stream that breaks off at the same event five times in a row is
+//! poisoned: it is tried again at the ceiling only (or as ever, by a policy whose waits do not grow), and
 //! [`ErrorKind::Poisoned`] is the cause of those waits.
 //!
 //! A silent stream is an ordinary one: only TCP's keep-alive watches it, unless
 //! [`idle_timeout`](StreamBuilder::idle_timeout) says how long silence may last.
 //!
-//! Transport faults, the end of a stream, and the statuses 408, 425, 429, 500, 502, 503 and 504 are
-//! tried again by default. A 204 is the standard's way to say stop, and no error. Everything else, another content
-//! type included, is final: [`Handle::closed`] gives the error, with status, headers and the first
-//! 8 KiB of the body. [`Redirects`] are followed within an attempt.
+//! These are tried again by default: faults of transport, of names, proxies and TLS, too; a loop of redirects; the end
+//! of a stream; a source of [credentials](StreamBuilder::credentials) that fails; and the statuses 408, 425, 429, 500,
+//! 502, 503 and 504. After a 401 or 403 a source of credentials is asked once for fresh ones. A 204 is the standard's
+//! way to say stop, and no error. Whatever else a server answers, another content type included, is final:
+//! [`Handle::closed`] gives the error, with status, headers and the first 8 KiB of the body. [`Redirects`] are followed
+//! within an attempt.
 //!
 //! A [lazy](StreamBuilder::lazy) stream is open only while there are subscriptions, and for a time after the last.
 //!
@@ -95,7 +97,7 @@
 //! | level | name | fields | when |
 //! |---|---|---|---|
 //! | INFO | `sseclient`, a span | `stream` (its name), `url` (without userinfo and query) | around all that the connection task does |
-//! | DEBUG | `connecting` | `attempt` | an attempt begins |
+//! | DEBUG | `connecting` | `attempt` | an attempt begins, unless it is made [beside an open response](Apply::MakeBeforeBreak) |
 //! | INFO | `open` | `attempt`, `status`, `version` | a response was accepted |
 //! | INFO | `waiting` | `attempt`, `delay_ms`, `kind`, `error` | a failure, or the end of a response |
 //! | INFO | `idle` | | a [lazy](StreamBuilder::lazy) stream is left by its last subscription |
@@ -111,22 +113,25 @@
 //!
 //! # Secrets
 //!
-//! Header values and cookies that you set, what a cookie jar holds, userinfo and query values never appear in `Debug`, logs or errors.
+//! Header values and cookies that you set, what a cookie jar holds, userinfo and query values never appear in `Debug`,
+//! logs or errors.
 //!
 //! # Features
 //!
+//! Only `tls` is on by default.
+//!
 //! - `gzip`, `brotli`, `zstd`: streams that servers compress, each asked for and decoded in its coding
-//!   ([`StreamBuilder`]`::compression`), event by event if the server flushes each. Off by default.
-//! - `cookies`: a jar for each client that wants one ([`ClientBuilder`]`::cookies`). Off by default; fixed cookies
+//!   ([`StreamBuilder`]`::compression`), event by event if the server flushes each.
+//! - `cookies`: a jar for each client that wants one ([`ClientBuilder`]`::cookies`). Fixed cookies
 //!   ([`StreamBuilder::cookie`]) need no feature.
-//! - `tls` (default): https with rustls, ring, and the platform's certificate verifier. Without it an
+//! - `tls`: https with rustls, ring, and the platform's certificate verifier. Without it an
 //!   https URL is a typed error when the stream is built.
 //! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring; it wins where both are on.
 //! - `webpki-roots`: `ClientBuilder::webpki_roots`, Mozilla's root certificates, for containers without any.
 //! - `rustls-0_23`: `ClientBuilder::rustls_0_23_config`, a configuration of rustls 0.23 of your own.
 //! - `http2`: HTTP/2, where the server chooses it, or is known to speak it.
 //! - `json`: data as values ([`Handle`]`::subscribe_as`, [`Event`]`::json`), and bodies of JSON.
-//! - `blocking`: a module of that name, for programs without a runtime. Off by default.
+//! - `blocking`: a module of that name, for programs without a runtime.
 //! - `tower-service-0-3`: connectors of hyper's world, `tower_service::Service<Uri>`.
 //!
 //! # Standards
