@@ -237,7 +237,7 @@ impl<T> Subscription<T> {
         Gap::Lagged { missed }
     }
 
-    /// The next delivery. Without a context nobody is woken when there is one.
+    /// The next delivery. Without a context no waker is left for it.
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
         if !self.replay.is_empty() {

@@ -276,14 +276,13 @@ impl Actor {
         }
         self.session.brought(turn.first, turn.counts.news());
         let Some(cause) = turn.end else { return ControlFlow::Continue(()) };
+        self.shared.count(|counters| counters.failed(&cause));
         match self.phase.take_successor() {
             None => {
-                self.shared.count(|counters| counters.failed(&cause));
                 let cause = self.session.broke_off(cause, turn.cut_off, Instant::now());
                 self.ended(cause)
             }
             Some(successor) => {
-                self.shared.count(|counters| counters.failed(&cause));
                 self.phase = Phase::Dialing(successor);
                 self.handle(Input::Outlived)
             }
@@ -338,7 +337,7 @@ impl Actor {
             Step::Wait { delay } => self.phase = phase::waiting(now, delay),
             Step::Read { gap, moved } => {
                 self.begin_anew(moved);
-                self.seam(gap);
+                self.publish_gap(gap);
             }
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
@@ -366,8 +365,8 @@ impl Actor {
         });
     }
 
-    /// A response was accepted; queues are told if it is not the first.
-    fn seam(&self, gap: Option<Gap>) {
+    /// Tells queues of the gap before an accepted response, if there is one.
+    fn publish_gap(&self, gap: Option<Gap>) {
         if let Some(gap) = gap {
             self.shared.hub.publisher().gap(None, &gap);
             self.shared.hub.wake();

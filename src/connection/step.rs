@@ -81,7 +81,7 @@ pub(crate) enum Step {
         /// The last change that it carried.
         change: u64,
     },
-    /// Read the response; tell subscribers of the seam if there is one. `moved`: as above.
+    /// Read the response; tell subscribers of the gap before it, if there is one. `moved`: as above.
     Read {
         gap: Option<Gap>,
         moved: bool,

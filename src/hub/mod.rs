@@ -323,7 +323,7 @@ impl Hub {
         let latest = Conflation::take_unused(&mut channels.latest);
         channels.settle();
         drop(channels);
-        // Now that no lock is held: see `wake`.
+        // Now that no lock is held: what they hold is users', and may come back here when it is dropped.
         drop((events, transcripts, latest));
     }
 

@@ -148,7 +148,8 @@ impl<T: Clone + Weigh> Reader<T> {
         taken.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// What is there without waiting, by a `take` as above. Whoever waits is not woken by what comes later.
+    /// What is there without waiting, by a `take` as above. Leaves no waker: what comes later wakes only whoever has
+    /// waited before.
     pub(crate) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Taken<T>>) -> Option<Taken<T>> {
         // None to be left: one that was left before stays in place.
         self.sleep.waker = None;

@@ -72,7 +72,7 @@ impl Source {
         }
     }
 
-    /// The same, if it is there. Whoever waits is not woken by what comes later.
+    /// The same, if it is there. Leaves no waker: what comes later wakes only whoever has waited before.
     pub(crate) fn try_take(&mut self, account: Option<&Account>, too_many: impl Fn()) -> Option<Taken<Event>> {
         match self {
             Self::Shared(reader) => reader.try_take_with(|reader| noted(account, || reader.take(), too_many)),
