@@ -7,6 +7,7 @@ mod tunnel;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::HeaderValue;
 use http::response::Parts;
 use http::{StatusCode, Uri};
@@ -152,6 +153,15 @@ impl Proxy {
         Error::with_source(ErrorKind::ConnectTimeout, format!("the proxy {self} cannot be reached in time"), error)
     }
 
+    /// The error for an answer of the proxy's own, which refuses `what`.
+    fn refused(&self, what: &str, head: Parts, body: Bytes) -> Error {
+        let mut message = format!("the proxy {self} refused {what}: {}", head.status);
+        if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            message = format!("{message}; {}", self.advice());
+        }
+        Error::with_response(ErrorKind::Proxy, message, head.status, head.headers, body)
+    }
+
     /// What to do about a 407.
     fn advice(&self) -> &'static str {
         match self.userinfo {
@@ -165,11 +175,7 @@ impl Proxy {
         match outcome {
             Ok((mut head, exchange)) if is_own(&head) => {
                 let body = error_body(&mut Body::new(exchange, &mut head.headers)).await;
-                let mut message = format!("the proxy {self} refused the request: {}", head.status);
-                if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-                    message = format!("{message}; {}", self.advice());
-                }
-                Err(Error::with_response(ErrorKind::Proxy, message, head.status, head.headers, body))
+                Err(self.refused("the request", head, body))
             }
             Err(error) if error.kind() == ErrorKind::Protocol => Err(self.failed("gave no answer", error)),
             outcome => outcome,

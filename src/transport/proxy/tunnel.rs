@@ -43,7 +43,9 @@ pub(super) async fn open(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Res
     });
     let answer = answer.await.map_err(no_answer)?;
     if !answer.status().is_success() {
-        return Err(refused(proxy, target, answer.into_parts().0));
+        // Its body stays unread: whoever refuses may have no end of it.
+        let what = format!("the tunnel to {}", target.server());
+        return Err(proxy.refused(&what, answer.into_parts().0, Bytes::new()));
     }
     let parts = match parts {
         Some(parts) => parts,
@@ -65,12 +67,4 @@ fn request(proxy: &Proxy, target: &Target) -> Result<Request<Empty<Bytes>>, http
         request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
     }
     Ok(request)
-}
-
-fn refused(proxy: &Proxy, target: &Target, head: http::response::Parts) -> Error {
-    let mut message = format!("the proxy {proxy} refused the tunnel to {}: {}", target.server(), head.status);
-    if head.status == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        message = format!("{message}; {}", proxy.advice());
-    }
-    Error::with_response(ErrorKind::Proxy, message, head.status, head.headers, Bytes::new())
 }
