@@ -41,6 +41,7 @@ use crate::wire::{Decoder, Frame};
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "nothing is read of it by itself"]
 pub struct EventStream<B> {
     body: Encoded<B>,
     decoder: Decoder,
@@ -94,14 +95,12 @@ where
     }
 
     /// The most bytes that one event may have; 16 MiB by default, at most 1 GiB.
-    #[must_use]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
         self.decoder = self.decoder.max_event_size(bytes);
         self
     }
 
     /// The last event ID that the response resumes from; events that set none inherit it.
-    #[must_use]
     pub fn resumed_from(mut self, id: &str) -> Self {
         self.decoder = self.decoder.last_event_id(id);
         self

@@ -43,6 +43,7 @@ pub enum Decision {
 /// assert_eq!(policy().decision(&failure), Decision::RetryAfter(Duration::from_secs(12)));
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "it is there to be decided about"]
 pub struct Failure<'a> {
     pub(crate) error: &'a Error,
     pub(crate) retries: u32,
@@ -69,31 +70,26 @@ impl<'a> Failure<'a> {
     }
 
     /// This failure, after so many retries.
-    #[must_use]
     pub fn with_retries(self, retries: u32) -> Self {
         Self { retries, ..self }
     }
 
     /// This failure, with another reconnection time.
-    #[must_use]
     pub fn with_reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: time, ..self }
     }
 
     /// This failure, of a refused response that asked to be left alone for so long.
-    #[must_use]
     pub fn with_retry_after(self, time: Duration) -> Self {
         Self { retry_after: Some(time), ..self }
     }
 
     /// This failure, of a response that was open for so long.
-    #[must_use]
     pub fn with_open_for(self, time: Duration) -> Self {
         Self { open_for: Some(time), ..self }
     }
 
     /// This failure, so long after the first one in a row.
-    #[must_use]
     pub fn with_failing_for(self, time: Duration) -> Self {
         Self { failing_for: time, ..self }
     }
@@ -101,7 +97,6 @@ impl<'a> Failure<'a> {
     /// This failure, with another suggestion. [`ReconnectPolicy::decision`] makes its own.
     ///
     /// [`ReconnectPolicy::decision`]: crate::ReconnectPolicy::decision
-    #[must_use]
     pub fn with_suggestion(self, suggestion: Decision) -> Self {
         Self { suggestion, ..self }
     }

@@ -16,6 +16,7 @@ use crate::event::{DEFAULT_EVENT_TYPE, Event};
 /// Subscriptions with equal filters share a queue's memory. A predicate can be compared with nothing but itself: each
 /// subscription that has one has a queue of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[must_use = "a filter does nothing by itself"]
 pub struct Filter {
     types: Types,
     predicate: Option<Predicate>,

@@ -135,6 +135,7 @@ pub(crate) fn closed(reason: Option<&CloseReason>) -> Error {
 /// The states of a stream as they change: see [`Monitor::state_changes`]. Ends after
 /// [`State::Closed`]. Keeps nothing alive.
 #[derive(Debug)]
+#[must_use = "states are shown to whoever asks for them"]
 pub struct StateChanges {
     standings: Option<WatchStream<Standing>>,
 }

@@ -5,7 +5,7 @@
 ///
 /// Whatever it is, no redirect leads from https to http, and each reconnection starts at the stream's own URL again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
+#[must_use = "it takes effect in a stream's builder"]
 pub struct Redirects {
     most: usize,
     across_origins: bool,

@@ -64,6 +64,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// # Ok::<(), sseclient::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "it takes effect in a stream's builder"]
 pub struct ReconnectPolicy {
     reconnection_time: Duration,
     factor: f64,
@@ -122,13 +123,11 @@ impl ReconnectPolicy {
     }
 
     /// The first wait; 3 s by default. Anything goes, zero too. The server's `retry` replaces it.
-    #[must_use]
     pub fn reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: time, ..self }
     }
 
     /// How much longer each further wait is; 2 by default, at least 1.
-    #[must_use]
     pub fn factor(self, factor: f64) -> Self {
         // `max` gives the other operand for what is not a number.
         Self { factor: factor.max(1.0), ..self }
@@ -136,48 +135,41 @@ impl ReconnectPolicy {
 
     /// What waits grow up to, before chance lengthens them; 60 s by default. A longer reconnection time
     /// is not shortened.
-    #[must_use]
     pub fn ceiling(self, ceiling: Duration) -> Self {
         Self { ceiling, ..self }
     }
 
     /// By which part of itself chance may lengthen a wait; 0.5 by default. Zero makes the clients of a
     /// server that died come back together.
-    #[must_use]
     pub fn jitter(self, part: f64) -> Self {
         Self { jitter: part.max(0.0), ..self }
     }
 
     /// Gives up after so many retries in a row; unlimited by default. With zero the stream is one response, whose clean
     /// end is no failure ([`CloseReason::EndOfStream`](crate::CloseReason::EndOfStream)).
-    #[must_use]
     pub fn max_retries(self, retries: u32) -> Self {
         Self { max_retries: Some(retries), ..self }
     }
 
     /// Gives up rather than try again later than this after the first failure in a row; unlimited by
     /// default.
-    #[must_use]
     pub fn max_elapsed(self, time: Duration) -> Self {
         Self { max_elapsed: Some(time), ..self }
     }
 
     /// A response that stayed open this long was healthy, even if no event came; 10 s by default. The
     /// waits start anew after it, and the limits do.
-    #[must_use]
     pub fn healthy_after(self, time: Duration) -> Self {
         Self { healthy_after: time, ..self }
     }
 
     /// Gives up a stream that is [poisoned](ErrorKind::Poisoned), rather than wait for the ceiling between
     /// attempts (a policy whose waits do not grow keeps to its time), in the hope that the server gets over it.
-    #[must_use]
     pub fn stop_on_poison(self) -> Self {
         Self { stop_on_poison: true, ..self }
     }
 
     /// Makes chance repeatable, for tests.
-    #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
@@ -186,7 +178,6 @@ impl ReconnectPolicy {
     /// [`suggestion`](Failure::suggestion): its limits are no more than that then. (A first attempt of
     /// [`open`](crate::StreamBuilder::open) that fails is final all the same.) Called in the connection task: it must
     /// not block. A panic in it ends the stream ([`ErrorKind::TaskFailed`]).
-    #[must_use]
     pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decide: Some(Arc::new(decide)), ..self }
     }

@@ -41,6 +41,7 @@ pub use self::events::Events;
 ///
 /// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
 /// gone, the connection is closed.
+#[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription<T = Event> {
     /// What was retained, to be taken first. `None` where its filter has panicked: then nothing follows.
     replay: VecDeque<Option<Delivery>>,

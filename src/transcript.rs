@@ -28,6 +28,7 @@ use crate::seat::Seat;
 ///
 /// Like a subscription, a transcript keeps the connection alive, and comments being built. A
 /// [lazy](crate::StreamBuilder::lazy) stream is not opened for it.
+#[must_use = "a transcript that is dropped shows nothing"]
 pub struct Transcript {
     // Dropped in this order: the reader leaves the channel before the seat looks who is left.
     reader: Reader<TranscriptItem>,

@@ -14,6 +14,7 @@ use crate::monitor::Monitor;
 /// # Drop behavior
 ///
 /// The change goes on; it was asked for at the call.
+#[must_use = "whether the change could be made at all is said here only"]
 pub struct Update {
     outcome: Pin<Box<dyn Future<Output = Result<Applied, Error>> + Send + Sync>>,
 }

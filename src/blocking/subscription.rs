@@ -33,6 +33,7 @@ use super::wait::{wait, wait_for};
 /// As of any subscription: it keeps the connection alive, which is closed when all handles and subscriptions of the
 /// stream are gone.
 #[derive(Debug)]
+#[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription {
     inner: subscription::Subscription,
     /// Notices of loss that the iterator has passed over.
@@ -154,6 +155,7 @@ impl FusedIterator for Subscription {}
 
 /// The events of a subscription, and the gaps between them: see [`Subscription::deliveries`].
 #[derive(Debug)]
+#[must_use = "an iterator takes nothing by itself"]
 pub struct Deliveries<'a> {
     subscription: &'a mut Subscription,
 }

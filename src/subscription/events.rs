@@ -15,6 +15,7 @@ use super::Subscription;
 
 /// The events of a [`Subscription`], without the gaps: see [`Subscription::into_events`].
 #[derive(Debug)]
+#[must_use = "a subscription that is dropped gets no events"]
 pub struct Events<T = Event> {
     pub(super) subscription: Subscription<T>,
 }
