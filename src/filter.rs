@@ -9,9 +9,10 @@ use crate::event::{DEFAULT_EVENT_TYPE, Event};
 /// Which events a subscription gets: all, those of a set of types, or of types that begin in some way; and of these, if
 /// wanted, only those that a predicate is true of.
 ///
-/// Made from `"update"`, a `String`, arrays, slices or a `Vec` of either, [`Filter::all`], [`Filter::prefix`], or
-/// [`Filter::matching`]. A set is sorted and deduplicated; `""` is `"message"`, the type of events that name none. An
-/// empty set matches nothing. Types are compared exactly, byte by byte: nothing is a wildcard.
+/// Made from `"update"`, a `String`, arrays, slices or a `Vec` of these, references to any of them, [`Filter::all`],
+/// [`Filter::prefix`], or [`Filter::matching`]. A set is sorted and deduplicated; `""` is `"message"`, the type of
+/// events that name none. An empty set matches nothing. Types are compared exactly, byte by byte: nothing is a
+/// wildcard.
 ///
 /// Subscriptions with equal filters share a queue's memory. A predicate can be compared with nothing but itself: each
 /// subscription that has one has a queue of its own.
@@ -75,11 +76,11 @@ impl Filter {
 
     /// Of these events, only those that `predicate` is true of.
     ///
-    /// What it turns down takes no room in the queue, wakes nobody, and is not
-    /// [missed](crate::Subscription::missed). It is asked once for each event that passes the rest of the filter,
-    /// in wire order, by the connection task: until it answers nothing else is read, so it must be quick and must not
-    /// block. About what was [retained](crate::StreamBuilder::retain) whoever subscribes asks it, at the call; the
-    /// task may ask it about newer events meanwhile. It may use the stream's handle, but one that owns a handle keeps the stream alive.
+    /// What it turns down takes no room in the queue, wakes nobody, and is not [missed](crate::Subscription::missed).
+    /// It is asked once for each event that passes the rest of the filter, in wire order, by the connection task: until
+    /// it answers nothing else is read, so it must be quick and must not block. About what was
+    /// [retained](crate::StreamBuilder::retain) whoever subscribes asks it, at the call; the task may ask it about
+    /// newer events meanwhile. It may use the stream's handle, but one that owns a handle keeps the stream alive.
     ///
     /// A [`Gap`](crate::Gap) is no event: it is not asked about gaps, and not about an event that is over the size
     /// limit, since nobody has seen that whole. A subscription gets those as if it had no predicate.
@@ -207,6 +208,19 @@ impl From<String> for Filter {
     }
 }
 
+// Nothing is dereferenced on the way to a trait: without these, `subscribe(&name)` would be an error.
+impl From<&String> for Filter {
+    fn from(event_type: &String) -> Self {
+        Self::set(&[event_type])
+    }
+}
+
+impl<T: AsRef<str>> From<&Vec<T>> for Filter {
+    fn from(types: &Vec<T>) -> Self {
+        Self::set(types)
+    }
+}
+
 impl<T: AsRef<str>> From<&[T]> for Filter {
     fn from(types: &[T]) -> Self {
         Self::set(types)
@@ -238,6 +252,7 @@ mod tests {
     #[test]
     fn a_set_is_sorted_and_deduplicated_and_the_empty_type_is_message() {
         assert_eq!(Filter::from(["b", "a", "b"]), Filter::from(vec!["a", "b"]));
+        assert_eq!(Filter::from(&"a".to_owned()), Filter::from(&vec!["a"]));
         assert_eq!(Filter::from(""), Filter::from("message"));
         assert!(Filter::from("").matches("message"));
     }
