@@ -261,6 +261,8 @@ async fn bare_events_hide_gaps_and_count_what_lagged() {
     }
     assert_eq!(events.missed(), 0);
     assert!(events.close_reason().is_none());
+    let gap = within(events.into_inner().recv()).await;
+    assert!(matches!(gap, Some(Delivery::Gap(Gap::Reconnected { .. }))), "they are there all the same: {gap:?}");
 }
 
 #[tokio::test]

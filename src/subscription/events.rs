@@ -45,6 +45,11 @@ impl<T: Item> Events<T> {
         self.subscription.acknowledge(event)
     }
 
+    /// The subscription, which tells of gaps again: to [`retire`](Subscription::retire) it, say.
+    pub fn into_inner(self) -> Subscription<T> {
+        self.subscription
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             match std::task::ready!(self.subscription.poll_recv(cx)) {
