@@ -44,6 +44,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///         Ok(())
 ///     }
 /// }
+///
+/// // In an `Arc` it can be kept, too, to see what is in it.
+/// let store = std::sync::Arc::new(InMemory::default());
+/// let stream = sseclient::Client::new().stream("http://127.0.0.1/");
+/// let handle = stream.resume_store(store.clone(), sseclient::Commit::Delivery).build()?;
+/// # Ok::<(), sseclient::Error>(())
 /// ```
 pub trait ResumeStore: Send + Sync + 'static {
     /// Why the store failed.
@@ -63,6 +69,18 @@ pub trait ResumeStore: Send + Sync + 'static {
     ///
     /// When the ID may not have been kept. The stream goes on, and tries again.
     fn save(&self, id: String) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+impl<S: ResumeStore> ResumeStore for Arc<S> {
+    type Error = S::Error;
+
+    fn load(&self) -> impl Future<Output = Result<Option<String>, S::Error>> + Send {
+        S::load(self)
+    }
+
+    fn save(&self, id: String) -> impl Future<Output = Result<(), S::Error>> + Send {
+        S::save(self, id)
+    }
 }
 
 /// When the last event ID may be saved: what a restart repeats, and what it can lose.
