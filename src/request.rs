@@ -97,8 +97,11 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// When there would be too many.
+    /// When there would be too many, or it is a second last event ID.
     pub(crate) fn add(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
+        if name == transport::LAST_EVENT_ID {
+            return Err(Error::new(ErrorKind::InvalidHeader, "a stream has one last event ID, not several"));
+        }
         transport::may_append(&self.headers)?;
         self.overrule(&name);
         self.headers.append(name, value);

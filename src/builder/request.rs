@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
-#[cfg(feature = "json")]
 use crate::error::{Error, ErrorKind};
 use crate::redirects::Redirects;
 use crate::target;
@@ -16,10 +15,10 @@ use crate::transport::{self, Cookies};
 use super::StreamBuilder;
 
 impl StreamBuilder {
-    /// Sets a header of every request, in place of one of the same name. The value is treated as a
-    /// secret: it never appears in `Debug`, logs or errors. `Last-Event-ID` is
-    /// [`last_event_id`](Self::last_event_id). A `Proxy-Authorization` goes to whoever is asked, which may be the server
-    /// itself: see [`ClientBuilder::proxy`](crate::ClientBuilder::proxy).
+    /// Sets a header of every request, in place of one of the same name. The value is treated as a secret: it never
+    /// appears in `Debug`, logs or errors. `Last-Event-ID` is [`last_event_id`](Self::last_event_id), and has to be
+    /// UTF-8. A `Proxy-Authorization` goes to whoever is asked, which may be the server itself: see
+    /// [`ClientBuilder::proxy`](crate::ClientBuilder::proxy).
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -29,7 +28,7 @@ impl StreamBuilder {
             let (name, value) = transport::header(name, value)?;
             // The stream owns this one: it is a header only while there is an ID.
             if name == transport::LAST_EVENT_ID {
-                config.last_event_id = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                config.last_event_id = resume_point(&value)?;
                 return Ok(());
             }
             Arc::make_mut(&mut config.request).set(name, value)
@@ -65,9 +64,10 @@ impl StreamBuilder {
         })
     }
 
-    /// A body, which is sent with every attempt: a server that keeps no state gets the same question again, with
-    /// the last event ID. `Content-Length` is set by itself; `Content-Type` is yours to set. A server may answer before it
-    /// has all of it: the rest goes out while the response is read, and waits when that waits, for a queue that is full.
+    /// A body, which is sent with every attempt: a server that keeps no state gets the same question again, with the
+    /// last event ID. `Content-Length` is set by itself; `Content-Type` is yours to set. A server may answer before it
+    /// has all of it: the rest goes out while the response is read, and waits when that waits, for a queue that is
+    /// full.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         self.set(|config| Arc::make_mut(&mut config.request).set_body(body))
@@ -109,8 +109,8 @@ impl StreamBuilder {
 
     /// Sends a cookie with every request, beside those that were set before it, by this or as the header `Cookie`.
     /// Treated as a secret, like other headers: it does not go along to another origin. A name that is no token and a
-    /// value that no cookie can have (with whitespace, a comma, a semicolon, or anything but ASCII) are an error when the
-    /// stream is built.
+    /// value that no cookie can have (with whitespace, a comma, a semicolon, or anything but ASCII) are an error when
+    /// the stream is built.
     pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.try_set(|config| Arc::make_mut(&mut config.request).add_cookie(name.as_ref(), value.as_ref()))
     }
@@ -125,9 +125,9 @@ impl StreamBuilder {
         self.try_set(|config| Arc::make_mut(&mut config.request).begin_with(headers))
     }
 
-    /// Whether to ask the server for a compressed stream (`Accept-Encoding`), in the codings whose features are enabled:
-    /// `gzip`, `brotli`, `zstd`. On by default. A header of your own goes before it. What comes is decompressed in any
-    /// case, event by event if the server flushes each.
+    /// Whether to ask the server for a compressed stream (`Accept-Encoding`), in the codings whose features are
+    /// enabled: `gzip`, `brotli`, `zstd`. On by default. A header of your own goes before it. What comes is
+    /// decompressed in any case, event by event if the server flushes each.
     #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
     pub fn compression(self, wanted: bool) -> Self {
         self.set(|config| Arc::make_mut(&mut config.request).compression = wanted)
@@ -148,4 +148,12 @@ impl StreamBuilder {
         self.query.push((key.into(), value.into()));
         self
     }
+}
+
+/// The last event ID that a header says.
+fn resume_point(value: &HeaderValue) -> Result<String, Error> {
+    let id = std::str::from_utf8(value.as_bytes())
+        .map_err(|error| Error::with_source(ErrorKind::InvalidHeader, "the last event ID is not UTF-8", error))?;
+    transport::last_event_id_value(id)?;
+    Ok(id.to_owned())
 }
