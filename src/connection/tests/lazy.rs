@@ -194,9 +194,13 @@ async fn an_attempt_is_given_up_when_nobody_waits_for_it_any_more() {
     .await;
 }
 
+/// Twice refused, and then well.
+fn refused() -> Vec<Script> {
+    vec![Script::Refuse, Script::Refuse, stays()]
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_goes_on_without_anybody_and_whoever_comes_does_not_cut_it_short() {
-    let refused = || vec![Script::Refuse, Script::Refuse, stays()];
     check(Story {
         what: "somebody comes back during the wait, later somebody after it",
         linger: 1,
@@ -243,6 +247,10 @@ async fn a_wait_goes_on_without_anybody_and_whoever_comes_does_not_cut_it_short(
         deliveries: &[""],
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_another_attempt_ends_a_wait_and_there_is_one_only_if_somebody_listens() {
     check(Story {
         what: "somebody asks for another attempt, and nobody listens",
         linger: 1,
