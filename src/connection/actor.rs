@@ -346,8 +346,8 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
-    /// If the stream has `moved`: whatever else knows where it stands, is told. Also of the ID that it has, since
-    /// events that inherit it come again after it.
+    /// If the stream has `moved`, tells whatever else knows where it stands: also if the ID is the one that it had,
+    /// since events that inherit it come again then.
     fn begin_anew(&mut self, moved: bool) {
         if moved {
             let id = self.session.last_event_id();

@@ -19,9 +19,9 @@ pub(crate) struct Place {
     moved: bool,
     /// What the attempt under way carries as last event ID.
     sent: Option<String>,
-    /// The change since which the last event ID does not go along, until a response takes its place.
+    /// The number of the change with which the last event ID was left behind, until it has been forgotten.
     left_since: Option<u64>,
-    /// It did not go along with the attempt under way.
+    /// The last event ID did not go along with the attempt under way.
     left_behind: bool,
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Sieve {
     joining: Option<Box<Seam>>,
     /// Found where an event was dropped as a repeat: goes before the next that is delivered.
     owed: Option<Box<Gap>>,
-    /// The last event ID is not that of the newest event that was delivered, or of others, too: to begin after it
-    /// may be to repeat. Holds for all responses that are asked to follow on.
+    /// The last event ID is not the newest delivered event's, or not that event's alone: a response that begins after
+    /// it may repeat events. Holds for all responses that are asked to follow on.
     unnamed: bool,
 }
 

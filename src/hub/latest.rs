@@ -71,7 +71,6 @@ impl Latest {
         wakers: &mut Wakers,
     ) {
         let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
-        // Nobody is told of these.
         let turned_down = removed.replaced.len() + removed.lost.len();
         // What was decoded from an event is a user's, and dropped with it: not under the lock.
         let (mut replaced, mut lost) = (Vec::new(), Vec::new());
@@ -87,7 +86,8 @@ impl Latest {
         }
         wakers.extend(queue.waker.take());
         drop(queue);
-        // Who was dropped is counted as skipped when its reader is told of it.
+        // Of what was turned down or replaced nobody is told, so it is skipped now; what had no room is when its reader
+        // is told of it.
         self.cursor.skipped((turned_down + replaced.len()) as u64);
         removed.replaced.extend(replaced.iter().map(Event::position));
         removed.lost.extend(lost.iter().map(Event::position));

@@ -79,7 +79,7 @@ impl Entry {
     }
 
     fn took(&mut self, position: u64, since: u64) {
-        // Taken between the note that the queue had no room for it, and what was to take its place.
+        // It was noted as pushed out by a newer event, and was taken before that one was in the queue.
         self.beyond = self.beyond.filter(|&beyond| beyond != position);
         if self.conflates {
             self.remove(position);

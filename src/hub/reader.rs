@@ -219,8 +219,8 @@ impl<T: Clone + Weigh> Reader<T> {
         }
     }
 
-    /// The last word of a reader that has caught up must not be missed: its position is stored before the look, as the
-    /// flag of who waits is before its own.
+    /// Whoever waits for a drain must not miss that this reader has caught up: it stores its position before it looks
+    /// at the flag, and they raise the flag before they look at positions, so that one sees the other.
     fn relieve_before_sleep(&self) {
         fence(Ordering::SeqCst);
         self.relieve();

@@ -37,7 +37,8 @@ struct Entry {
     delivery: Delivery,
 }
 
-/// So many gaps between two events of a rule; then those of a kind are one, whatever other rules keep between.
+/// How many gaps may stand between two events of a rule; beyond that those of a kind merge, whatever other rules keep
+/// between them.
 const MOST_GAPS: usize = 16;
 
 impl Retention {
@@ -75,7 +76,7 @@ impl Retention {
     pub(super) fn replay(&self, filter: &Filter) -> VecDeque<Delivery> {
         let matching = self.kept.iter().flat_map(|kept| &kept.entries).filter(|entry| entry.matches(filter));
         let mut entries: Vec<Entry> = matching.cloned().chain(self.kept.iter().filter_map(Kept::hole)).collect();
-        // A hole is where the last event went that is missing; another rule may have that one.
+        // A hole stands where the last of the missing events stood, which another rule may still have.
         entries.sort_by_key(|entry| entry.serial);
         entries.dedup_by(|later, entry| later.serial == entry.serial && entry.delivery == later.delivery);
         entries.into_iter().map(|entry| entry.delivery).collect()
@@ -135,8 +136,8 @@ impl Kept {
         Some(event)
     }
 
-    /// Takes a gap, if it is after an event. `newest`: what came before that, no neighbour of this gap, since another
-    /// rule may have kept an event between.
+    /// Takes a gap, if it is after an event. It does not merge with gaps from before `newest`: that is an event which
+    /// another rule may have kept, and which stands between them then.
     fn gap(&mut self, serial: u64, gap: &Gap, newest: u64) {
         let concerns = match gap {
             Gap::Oversized { event_type: Some(event_type), .. } => self.wants(event_type),

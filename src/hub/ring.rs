@@ -159,8 +159,9 @@ impl<T: Clone + Weigh> Ring<T> {
         } else if slots.closed {
             return (Found::Closed, end, false);
         }
-        // One of many sleeps soon: its next poll need not take the lock again. The only one finds more, most often, if it
-        // looks again, and is spared being woken for each. Nobody is woken by a ring that is closed.
+        // Of several readers, one that has come to the end sleeps soon: with its waker left now, its next poll need not
+        // take the lock. A single one mostly finds more when it looks again, and is not to be woken for each item. A
+        // closed ring wakes nobody.
         let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.seats.len() > 1);
         if sleeps && reading.waker.is_some() {
             slots.seats.sleep(reading.seat, reading.waker);
@@ -315,7 +316,7 @@ impl<T: Clone + Weigh> Slots<T> {
         if self.queue[index].left > 0 {
             return index + 1;
         }
-        // The first: whoever has yet to take one before it, has yet to take this one, too.
+        // It is the first in the queue: a reader that has yet to take an earlier item has yet to take this one as well.
         out.extend(self.queue.pop_front().map(|slot| slot.item));
         self.first += 1;
         index
