@@ -7,7 +7,6 @@ mod server;
 use std::error::Error;
 use std::io::Write as _;
 
-use http::Method;
 use serde_json::{Value, json};
 use sseclient::{Client, Delivery, ReconnectPolicy};
 
@@ -23,8 +22,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "stream": true,
         "messages": [{ "role": "user", "content": "What is an event stream?" }],
     });
-    let request = Client::new().stream(url).method(Method::POST).json(&question);
-    let request = request.bearer_auth(args.next().unwrap_or_default());
+    // With a body, it is a POST.
+    let mut request = Client::new().stream(url).json(&question);
+    if let Some(token) = args.next() {
+        request = request.bearer_auth(token);
+    }
     // One answer: what is lost of it cannot be resumed, and to ask again is to be billed again.
     let mut answer = request.reconnect_policy(ReconnectPolicy::never()).open("message").await?;
     while let Some(delivery) = answer.recv().await {
