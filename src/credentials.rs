@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a source of credentials is asked: see [`StreamBuilder::credentials`](crate::StreamBuilder::credentials).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsReason {
     /// For the first attempt.

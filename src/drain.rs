@@ -31,7 +31,7 @@ pub struct Draining {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many queued events subscribers took after the stream was closed.
+    /// How many events subscribers have taken since the call.
     pub delivered: u64,
     /// How many were still queued at the deadline, or when their subscription was dropped after the call.
     pub dropped: u64,

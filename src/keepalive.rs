@@ -31,17 +31,17 @@ impl TcpKeepalive {
         Self { idle: IDLE, interval: INTERVAL, probes: PROBES }
     }
 
-    /// How long the peer may be silent before the first probe.
+    /// How long the peer may be silent before the first probe; 60 s by default.
     pub fn idle(self, idle: Duration) -> Self {
         Self { idle: idle.clamp(SECONDS.0, SECONDS.1), ..self }
     }
 
-    /// How long after a probe the next one follows.
+    /// How long after a probe the next one follows; 10 s by default.
     pub fn interval(self, interval: Duration) -> Self {
         Self { interval: interval.clamp(SECONDS.0, SECONDS.1), ..self }
     }
 
-    /// How many probes without an answer break the connection.
+    /// How many probes without an answer break the connection; 3 by default.
     pub fn probes(self, probes: u32) -> Self {
         Self { probes: probes.clamp(1, MOST_PROBES), ..self }
     }

@@ -254,6 +254,7 @@ impl fmt::Debug for ReconnectPolicy {
             .field("max_retries", &self.max_retries)
             .field("max_elapsed", &self.max_elapsed)
             .field("healthy_after", &self.healthy_after)
+            .field("stop_on_poison", &self.stop_on_poison)
             .field("verdicts", &self.verdicts)
             .finish_non_exhaustive()
     }

@@ -70,7 +70,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of [`StreamBuilder::build`], and whatever ended the first attempt. Later ones are retried.
+    /// Those of [`StreamBuilder::open`].
     pub fn open(&self, stream: StreamBuilder, filter: impl Into<Filter>) -> Result<Subscription, Error> {
         let (handle, subscription) = stream.begin(filter.into())?;
         self.connect(&handle);

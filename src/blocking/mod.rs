@@ -8,10 +8,11 @@
 //!
 //! # Within a runtime
 //!
-//! All of this works on a thread that drives a tokio runtime, too, and never panics there. But it blocks that thread, and
-//! with it whatever else it drives, or has been handed to drive: if that is the server in question, or the connection task of
-//! a stream that was given to that runtime ([`Handle::connect`](crate::Handle::connect)) rather than to a client of this module
-//! ([`Client::connect`]), for ever, however many threads the runtime has. There the rest of this crate is better.
+//! All of this works on a thread that drives a tokio runtime, too, and never panics there. But it blocks that thread,
+//! and with it whatever else it drives, or has been handed to drive: if that is the server in question, or the
+//! connection task of a stream that was given to that runtime ([`Handle::connect`](crate::Handle::connect)) rather than
+//! to a client of this module ([`Client::connect`]), for ever, however many threads the runtime has. There the rest of
+//! this crate is better.
 //!
 //! # Examples
 //!
@@ -59,13 +60,12 @@ use crate::filter::Filter;
 pub use self::client::Client;
 pub use self::subscription::{Deliveries, RecvTimeoutError, Subscription};
 
-/// Follows the stream at `url`: all events, with the defaults, once it is open. For scripts: a [`Client`] of its own, with
-/// its thread, is begun for it, and is gone with it.
+/// Follows the stream at `url`: all events, with the defaults, once it is open. For scripts: a [`Client`] of its own,
+/// with its thread, is begun for it, and is gone with it.
 ///
 /// # Errors
 ///
-/// What is wrong with the URL, whatever ended the first attempt (later ones are retried), or
-/// [`ErrorKind::Thread`](crate::ErrorKind::Thread) when no thread could be begun.
+/// Those of [`open`](crate::open()), and [`ErrorKind::Thread`](crate::ErrorKind::Thread) when no thread could be begun.
 pub fn open<U>(url: U) -> Result<Subscription, Error>
 where
     U: TryInto<Uri, Error: Into<http::Error>>,
