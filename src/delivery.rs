@@ -134,23 +134,18 @@ impl Gap {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// This one, and what an `older` one of its kind says.
-    pub(crate) fn after(mut self, older: Self) -> Self {
-        match (&mut self, older) {
-            (Self::Reconnected { sent }, Self::Reconnected { sent: None }) => *sent = None,
-            (
-                Self::Oversized { event_type, events, size, .. },
-                Self::Oversized { event_type: other, events: more, size: larger, .. },
-            ) => {
-                *events = events.saturating_add(more);
-                *size = size.saturating_add(larger);
-                if *event_type != other {
-                    *event_type = None;
-                }
+    /// Says as well what an `older` neighbour of its kind has said.
+    pub(crate) fn absorb(&mut self, older: &Self) {
+        match (self, older) {
+            (Self::Lagged { missed }, Self::Lagged { missed: more }) => *missed = missed.saturating_add(*more),
+            (Self::Oversized { events, size, .. }, Self::Oversized { events: more, size: larger, .. }) => {
+                *events = events.saturating_add(*more);
+                *size = size.saturating_add(*larger);
             }
+            // What was lost then does not come back.
+            (Self::Reconnected { sent }, Self::Reconnected { sent: None }) => *sent = None,
             _ => {}
         }
-        self
     }
 }
 

@@ -175,7 +175,7 @@ impl Queue {
                 None => index += 1,
                 Some(newer) => {
                     if let Some((_, older)) = self.gaps.remove(index) {
-                        merge(older, &mut self.gaps[newer - 1].1);
+                        self.gaps[newer - 1].1.absorb(&older);
                     }
                 }
             }
@@ -202,20 +202,6 @@ impl Queue {
             None if self.closed => Some(Taken::Closed),
             None => None,
         }
-    }
-}
-
-/// The older of two neighbours of a kind goes; the newer speaks for both.
-fn merge(older: Gap, newer: &mut Gap) {
-    match (older, newer) {
-        (Gap::Lagged { missed: more }, Gap::Lagged { missed }) => *missed += more,
-        (Gap::Oversized { events: more, size: larger, .. }, Gap::Oversized { events, size, .. }) => {
-            *events = events.saturating_add(more);
-            *size = size.saturating_add(larger);
-        }
-        // What was lost then does not come back.
-        (Gap::Reconnected { sent: None }, Gap::Reconnected { sent }) => *sent = None,
-        _ => {}
     }
 }
 

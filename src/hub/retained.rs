@@ -155,11 +155,21 @@ impl Kept {
         let same = |entry: &Entry| matches!(&entry.delivery, Delivery::Gap(older) if older.same_kind(&gap));
         if let Some(index) = self.entries.range(first..).position(same) {
             if let Some(Entry { delivery: Delivery::Gap(older), .. }) = self.entries.remove(first + index) {
-                gap = gap.after(older);
+                merge(&mut gap, &older);
             }
         }
         self.entries.push_back(Entry { serial, delivery: Delivery::Gap(gap) });
     }
+}
+
+/// Whom a gap concerns is told by its type: that of one which speaks for several types is not known.
+fn merge(newer: &mut Gap, older: &Gap) {
+    if let (Gap::Oversized { event_type, .. }, Gap::Oversized { event_type: other, .. }) = (&mut *newer, older) {
+        if event_type != other {
+            *event_type = None;
+        }
+    }
+    newer.absorb(older);
 }
 
 impl Retain {
