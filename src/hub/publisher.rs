@@ -7,6 +7,8 @@ use crate::delivery::{Gap, TranscriptItem};
 use crate::event::Event;
 
 use super::ledger::Ledger;
+use super::sift::Outcome;
+use super::touched::Touched;
 use super::{Channels, Hub};
 
 /// The hub, locked for publishing. Events are only built when somebody listens.
@@ -20,6 +22,18 @@ impl Hub {
     /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake), or by the publisher's own.
     pub(crate) fn publisher(&self) -> Publisher<'_> {
         Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), hub: self }
+    }
+
+    /// Notes what became of an event at the channel of this `index`.
+    #[inline]
+    fn note(&self, outcome: &Outcome, index: usize, spent: &mut Touched, has_room: &mut bool) {
+        if !outcome.has_room {
+            spent.touch(index);
+            *has_room = false;
+        }
+        if outcome.waits {
+            self.sifting.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -51,14 +65,8 @@ impl Publisher<'_> {
         if let ([only], [], [], true) = (&mut events[..], &transcript[..], &latest[..], retention.is_empty()) {
             // The usual case: the event goes where it stays, without a stop on the way.
             if only.key().filter.matches(event_type) {
-                let sent = only.send(self.ledger, build(*position));
-                if !sent.has_room {
-                    spent.touch(0);
-                    *has_room = false;
-                }
-                if sent.waits {
-                    self.hub.sifting.store(true, Ordering::Relaxed);
-                }
+                let outcome = only.send(self.ledger, build(*position));
+                self.hub.note(&outcome, 0, spent, has_room);
             }
             return;
         }
@@ -78,14 +86,8 @@ impl Publisher<'_> {
         let mut send = |index: usize, event| {
             let Some(channel) = events.get_mut(index) else { return };
             touched.touch(index);
-            let sent = channel.send(self.ledger, event);
-            if !sent.has_room {
-                spent.touch(index);
-                *has_room = false;
-            }
-            if sent.waits {
-                self.hub.sifting.store(true, Ordering::Relaxed);
-            }
+            let outcome = channel.send(self.ledger, event);
+            self.hub.note(&outcome, index, spent, has_room);
         };
         matching.for_each(|index| send(index, event.clone()));
         let transcribed = transcript
