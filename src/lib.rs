@@ -139,6 +139,8 @@
 //! HTML, [section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html) (Server-sent
 //! events); where this crate departs from it is said on [`wire::Decoder`] and above.
 
+// docs.rs says of each item which feature it needs; only there, since that takes an unstable Rust.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub, unnameable_types)]
 // Public types may grow; those that may not say why.
