@@ -94,8 +94,8 @@ pub enum ErrorKind {
     /// after the same events without an ID each time: an event that the server or a proxy cannot send, most likely. A
     /// stream that brings anything new is not poisoned, nor is one that brings nothing, or only comments, and is cut
     /// off. Nor is one that had been open for as long as a healthy one
-    /// ([`ReconnectPolicy::healthy_after`](crate::ReconnectPolicy::healthy_after), 10 s by default): so silence within
-    /// an event counts only under an idle timeout that is shorter. How it broke off is the source.
+    /// ([`ReconnectPolicy::healthy_after`](crate::ReconnectPolicy::healthy_after), 10 s by default) before it broke off
+    /// or fell silent. How it broke off is the source.
     Poisoned,
     /// A subscription's predicate ([`Filter::and`](crate::Filter::and)) panicked, which ended that subscription.
     FilterPanicked,

@@ -35,7 +35,7 @@ pub(super) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
 pub(super) struct Break<'a> {
     /// Within a block.
     pub(super) cut_off: bool,
-    /// Before it had been open for as long as healthy ones are.
+    /// Before it had been open for as long as healthy ones are, the silence aside that ended it.
     pub(super) short: bool,
     /// The last event ID at its beginning, and at its end.
     pub(super) ids: (&'a str, &'a str),

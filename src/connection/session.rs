@@ -320,7 +320,10 @@ impl Session {
             self.poison.forget();
             return cause;
         }
-        let short = !self.policy.was_healthy(false, open.open_for(now));
+        // The silence that ended it does not make it a healthy one: few idle timeouts are shorter than that takes.
+        let silence = self.config.idle_timeout.filter(|_| cause.kind() == ErrorKind::IdleTimeout);
+        let lively_for = open.open_for(now).saturating_sub(silence.unwrap_or_default());
+        let short = !self.policy.was_healthy(false, lively_for);
         self.poison.judge(cause, &open.broken(cut_off, short, self.place.last_event_id()))
     }
 

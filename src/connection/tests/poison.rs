@@ -60,13 +60,20 @@ async fn a_policy_that_always_waits_as_long_does_so_for_a_poisoned_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_on_which_nothing_happens_is_no_poison_unless_it_falls_silent_within_a_block() {
-    for (text, is_poison) in [(EMPTY, false), (UNFINISHED, true)] {
+    let seconds = Duration::from_secs;
+    // Also if a response that stayed open as long as that would be a healthy one.
+    for (text, timeout, is_poison) in [
+        (EMPTY, seconds(5), false),
+        (EMPTY, seconds(60), false),
+        (UNFINISHED, seconds(5), true),
+        (UNFINISHED, seconds(60), true),
+    ] {
         let silent = Script::Answer(text, Duration::from_secs(3600));
         let scripts = vec![Script::Answer(WITH_ID, AT_ONCE), silent];
         let scripted = Arc::new(Scripted { scripts, asked: watch::Sender::default() });
         let stream = Client::with_connector(scripted.clone()).stream("http://host/");
         let policy = ReconnectPolicy::daemon().stop_on_poison();
-        let handle = stream.reconnect_policy(policy).idle_timeout(Duration::from_secs(5)).build().unwrap();
+        let handle = stream.reconnect_policy(policy).idle_timeout(timeout).build().unwrap();
         handle.connect();
         let mut asked = scripted.asked.subscribe();
         let reason = tokio::select! {
@@ -74,7 +81,7 @@ async fn a_stream_on_which_nothing_happens_is_no_poison_unless_it_falls_silent_w
             _ = asked.wait_for(|asked| asked.len() >= 12) => None,
         };
         let kind = reason.as_ref().and_then(CloseReason::error).map(Error::kind);
-        assert_eq!(kind, is_poison.then_some(ErrorKind::Poisoned), "{text}");
+        assert_eq!(kind, is_poison.then_some(ErrorKind::Poisoned), "{text}, {timeout:?}");
     }
 }
 
