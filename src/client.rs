@@ -1,5 +1,7 @@
 //! [`Client`]: what many streams share.
 
+mod network;
+
 use std::fmt;
 use std::sync::Arc;
 

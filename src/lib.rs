@@ -103,6 +103,7 @@
 //! | INFO | `idle` | | a [lazy](StreamBuilder::lazy) stream is left by its last subscription |
 //! | INFO, WARN after a failure | `closed` | `reason`; `kind`, `error` | the end |
 //! | WARN | `poisoned` | `error` | a stream breaks off at one place ([`ErrorKind::Poisoned`]) |
+//! | WARN | `not_replaced` | `kind`, `error` | the second response of a [make-before-break](Apply::MakeBeforeBreak) failed: the first one stays, and the change waits for the next attempt |
 //! | WARN | `store_failed` | `error` | a resume store could not load or save |
 //! | WARN | `file_damaged` | `path`, `error` | a [`FileStore`] falls back on the ID before the last |
 //! | WARN | `left_out` | `what`, `error` | a request goes without the last event ID, which HTTP cannot carry |
@@ -178,7 +179,6 @@ mod hub;
 mod item;
 mod keepalive;
 mod monitor;
-mod network;
 mod overflow;
 mod redirects;
 mod request;

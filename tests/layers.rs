@@ -111,8 +111,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("client", &["builder", "error", "filter", "subscription", "tls_version", "transport"]),
-    ("network", &["client", "connector", "error", "keepalive", "transport"]), // more of the client's builder
+    ("client", &["builder", "connector", "error", "filter", "keepalive", "subscription", "tls_version", "transport"]),
     // By waiting.
     (
         "blocking",

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::ClientBuilder;
 use crate::connector::Connector;
 use crate::error::Error;
 use crate::keepalive::TcpKeepalive;
 use crate::transport::{Custom, Instead, Proxy, Proxying, Resolver};
+
+use super::ClientBuilder;
 
 /// How servers are reached: by default over TCP, through the proxies that the environment names.
 impl ClientBuilder {
