@@ -215,8 +215,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = &self.inner.message;
         match self.kind() {
-            // Of one event: the stream goes on.
-            ErrorKind::Decode => f.write_str(message),
+            // Of one event: no stream ends, and none is tried again.
+            ErrorKind::Decode | ErrorKind::InvalidEvent => f.write_str(message),
             _ if self.is_final() => write!(f, "{message} (final)"),
             _ => write!(f, "{message} (worth another try)"),
         }

@@ -236,6 +236,11 @@ impl Handle {
         self.link.shared().mailbox.reconnect();
     }
 
+    /// The stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
+    pub fn name(&self) -> &str {
+        self.link.shared().name()
+    }
+
     /// How the connection stands.
     pub fn state(&self) -> State {
         self.monitor.state()

@@ -66,6 +66,11 @@ impl Monitor {
         }
     }
 
+    /// The stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
     /// Waits until the connection is open, or has been for a moment since the future was first polled.
     /// Faults that are tried again are waited through, for as long as it takes.
     ///

@@ -32,6 +32,10 @@ pub struct Stats {
     pub oversized: u64,
     /// Events that had been delivered before, and were not again.
     pub repeats: u64,
+    /// Events that subscriptions lost because they were too slow: [`Gap::Lagged`](crate::Gap::Lagged), counted when they
+    /// come to it, so what a subscription lost that is never read again is not in here (a warning is logged then). Of
+    /// a single one: [`missed`](crate::Subscription::missed).
+    pub missed: u64,
     /// How long ago the last event came.
     pub last_event: Option<Duration>,
     /// How long ago the last byte came.

@@ -188,6 +188,11 @@ impl<T> Subscription<T> {
         self.missed
     }
 
+    /// Its name, as [options](crate::SubscribeOptions::name) gave it; empty without one.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Why the connection closed, or why this subscription alone has: a predicate in its filter panicked
     /// ([`Filter::and`](crate::Filter::and)). `None` while neither has.
     pub fn close_reason(&self) -> Option<CloseReason> {
@@ -232,7 +237,9 @@ impl<T> Subscription<T> {
 
     fn lagged(&mut self, missed: u64) -> Gap {
         self.missed += missed;
-        let stream = self.seat.link.shared().name();
+        let shared = self.seat.link.shared();
+        shared.count_missed(missed);
+        let stream = shared.name();
         let subscription = self.name.as_str();
         tracing::warn!(name: "lagged", target: "sseclient", stream, subscription, missed, "the oldest events are lost");
         Gap::Lagged { missed }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Client, Commit, Filter, ReconnectPolicy, ResumeStore, SubscribeOptions};
+use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, ResumeStore, SubscribeOptions};
 use support::{OPEN, Server, within};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -82,6 +82,7 @@ async fn what_happens_to_a_stream_is_logged_under_stable_names() {
         a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
         a_subscriber_acknowledges_nothing(&lines).await;
         a_policy_panics(&lines).await;
+        a_second_response_is_refused(&lines).await;
     };
     stories.instrument(tracing::info_span!("somebody's")).await;
 }
@@ -141,6 +142,7 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     let handle = stream.capacity(MANY).build().unwrap();
     let options = SubscribeOptions::default().name("hoarder").acknowledging();
     let mut hoarder = handle.subscribe_with(Filter::all(), options);
+    assert_eq!((handle.name(), handle.monitor().name(), hoarder.name()), ("orders", "orders", "hoarder"));
     handle.connect();
     while within(hoarder.recv()).await.is_some() {}
     within(handle.shutdown()).await;
@@ -159,4 +161,19 @@ async fn a_policy_panics(lines: &Lines) {
     let failed = "the connection task panicked: at a loss (final)";
     let closed = format!("WARN closed reason={failed} kind=TaskFailed error={failed} in sseclient");
     assert_eq!(lines.take().last(), Some(&closed));
+}
+
+async fn a_second_response_is_refused(lines: &Lines) {
+    let server = Server::start(|number, mut connection| async move {
+        connection.send(if number == 0 { OPEN } else { "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n" }).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = Client::new().stream(&server.url).build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    within(handle.update(|request| request.bearer_auth("old"), Apply::MakeBeforeBreak)).await.unwrap_err();
+    let line = "WARN not_replaced kind=Status error=the server answered 403 Forbidden (final) in sseclient";
+    assert_eq!(lines.take().last().map(String::as_str), Some(line));
+    within(handle.shutdown()).await;
 }

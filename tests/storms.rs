@@ -246,7 +246,7 @@ async fn a_handle_never_makes_two_attempts_at_once_whoever_asks_for_one_meanwhil
     let (requests, beside) = (turnstile.requests.load(SeqCst), turnstile.beside.load(SeqCst));
     println!("{requests} requests of 8 handles, {beside} beside the one before");
     assert_eq!(beside, 0);
-    assert!(requests > 400, "{requests} requests are no storm");
+    assert!(requests > 100, "{requests} requests are no storm");
 }
 
 #[tokio::test]

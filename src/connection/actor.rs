@@ -332,6 +332,7 @@ impl Actor {
             }
             Step::KeepReading { cause, change } => {
                 self.sieve.drop_seam();
+                log::not_replaced(&cause);
                 self.shared.not_replaced(change, cause);
             }
             Step::Wait { delay } => self.phase = phase::waiting(now, delay),

@@ -45,6 +45,12 @@ pub(super) fn poisoned(error: &Error) {
     warn!(name: "poisoned", target: "sseclient", error = error as &dyn StdError, "the stream is poisoned");
 }
 
+/// The open response stays; whoever asked for another may not be listening any more.
+pub(super) fn not_replaced(error: &Error) {
+    let (kind, error) = (error.kind(), error as &dyn StdError);
+    warn!(name: "not_replaced", target: "sseclient", ?kind, error, "the open response could not be replaced, and stays");
+}
+
 pub(super) fn store_failed(error: &Error) {
     warn!(name: "store_failed", target: "sseclient", error = error as &dyn StdError, "the resume store failed");
 }

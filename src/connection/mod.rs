@@ -119,6 +119,11 @@ impl Shared {
         &self.name
     }
 
+    /// A subscription has come to where it lost so many.
+    pub(crate) fn count_missed(&self, missed: u64) {
+        self.count(|counters| counters.stats.missed = counters.stats.missed.saturating_add(missed));
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
