@@ -196,6 +196,28 @@ async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not(
     assert_eq!(event(&mut reader).await.data(), "1");
 }
 
+/// A predicate is asked when the turn is over: what it lets pass comes after the others, and is older.
+#[tokio::test]
+async fn an_id_that_several_events_set_waits_for_all_of_them_beside_a_subscription_with_a_predicate() {
+    let server = Server::start(|_, mut connection| async move {
+        let events = "id: 1\ndata: some\n\nid: 2\ndata: x\n\nid: 2\ndata: y\n\n";
+        connection.send(&format!("{OPEN}{events}")).await;
+        connection.closed().await;
+    })
+    .await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut all = acknowledging(&handle, Filter::all());
+    let mut some = acknowledging(&handle, Filter::all().and(|event: &Event| event.data() == "some"));
+    handle.connect();
+    let first = event(&mut some).await;
+    some.acknowledge(&first);
+    let events = take(&mut all, 3).await;
+    assert!(events[..2].iter().all(|event| all.acknowledge(event)));
+    within(handle.shutdown()).await;
+    assert_eq!(memory.id().as_deref(), Some("1"), "the server sends nothing of 2 again to whoever goes on after it");
+}
+
 #[tokio::test]
 async fn events_that_nobody_has_to_acknowledge_move_the_store_when_nothing_is_open() {
     let server = numbers(9).await;

@@ -187,6 +187,12 @@ impl Ledger {
         Account { ledger: Arc::clone(self), number, retired: false }
     }
 
+    /// An event waits for a predicate before it goes to an account, or does not. Others are published meanwhile, so
+    /// its place among them is known now or never.
+    pub(super) fn comes(&self, event: &Event) {
+        self.lock().runs.published(event);
+    }
+
     /// An event goes into the queues of these accounts.
     pub(super) fn published(&self, accounts: impl Iterator<Item = u64>, event: &Event) {
         let mut book = self.lock();

@@ -17,6 +17,8 @@ pub(super) struct Runs {
     newest: Option<Run>,
     /// Older ones with several events that set their ID, in order: most servers have none.
     shared: VecDeque<Run>,
+    /// The newest event so far.
+    seen: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,9 +35,13 @@ impl Run {
 }
 
 impl Runs {
-    /// An event that somebody has to acknowledge. The same may come several times.
+    /// An event that somebody has to acknowledge, or may have to. Those that have come before are known.
     pub(super) fn published(&mut self, event: &Event) {
         let (position, id) = (event.position(), event.last_event_id());
+        if position <= self.seen {
+            return;
+        }
+        self.seen = position;
         match &mut self.newest {
             Some(run) if *self.id == *id => {
                 if event.id().is_some() {

@@ -92,6 +92,9 @@ impl Channel<Event, Key> {
         // It may pass.
         let has_room = self.reserve(&event);
         if let Some(sift) = &mut self.key_mut().sift {
+            if let (Some(ledger), Some(_)) = (ledger, sift.account) {
+                ledger.comes(&event);
+            }
             sift.waiting.push(Sent::Event(event));
         }
         Outcome { has_room, waits: true }
