@@ -160,6 +160,34 @@ async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
     }
 }
 
+/// A request whose header begins or ends with whitespace is malformed (RFC 9113, section 8.2.1): some servers refuse it,
+/// again and again.
+#[tokio::test]
+async fn an_id_goes_without_the_whitespace_around_it_and_one_of_nothing_else_not_at_all() {
+    for (id, sent) in [("5 ", Some("5")), (" \t5 6\t", Some("5 6")), (" ", None)] {
+        let server = Server::start(100, move |mut asked| async move {
+            let mut body = asked.open();
+            body.send_data(format!("id: {id}\ndata: x\n\n").into(), true).unwrap();
+        })
+        .await;
+        let handle = stream(&client(), &server.url).bearer_auth("token \t").header("x-empty", " ").build().unwrap();
+        let mut events = handle.subscribe(Filter::all());
+        handle.connect();
+        assert_eq!(next_event(&mut events).await, "x");
+        assert_eq!(handle.last_event_id(), id);
+        let gap = loop {
+            if let Some(Delivery::Gap(gap)) = within(events.recv()).await {
+                break gap;
+            }
+        };
+        assert_eq!(gap.is_loss(), sent.is_none(), "{gap}");
+        let requests = server.requests.lock().unwrap();
+        assert_eq!(requests[1].get("last-event-id").map(|id| id.to_str().unwrap()), sent);
+        assert_eq!(requests[1]["authorization"], "Bearer token");
+        assert_eq!(requests[1]["x-empty"], "");
+    }
+}
+
 /// Waiting for it to say what it has said would be over the connect timeout, each time.
 #[tokio::test]
 async fn a_server_of_one_stream_at_a_time_is_reached_within_a_short_connect_timeout() {

@@ -64,6 +64,7 @@ pub(super) fn build(
         Form::Http2 => {
             // There is no such header there: it is part of the URL.
             let host = headers.remove(HOST);
+            trim(&mut headers);
             *request.uri_mut() = attempt.target.uri_of_host(host.as_ref()).map_err(invalid)?;
             *request.version_mut() = Version::HTTP_2;
         }
@@ -86,6 +87,18 @@ fn headers(attempt: &Attempt, cookies: &[(String, String)]) -> HeaderMap {
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     headers
+}
+
+/// Takes off the whitespace around values, which makes a request of HTTP/2 malformed (RFC 9113, section 8.2.1).
+#[cfg(feature = "http2")]
+fn trim(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
+        if let Some(mut trimmed) = trimmed.ok().filter(|trimmed| trimmed != value) {
+            trimmed.set_sensitive(value.is_sensitive());
+            *value = trimmed;
+        }
+    }
 }
 
 fn name_host(headers: &mut HeaderMap, target: &Target) -> Result<(), http::Error> {
@@ -156,8 +169,10 @@ pub(crate) fn basic_authorization(user: &str, password: &str) -> String {
 /// server's choice: it must not be able to end the stream.
 const MAX_ID: usize = 8 * 1024;
 
-/// The value of `Last-Event-ID`: the UTF-8 bytes of the ID. None for the empty ID, and an error for
-/// one that no header can carry (control characters) or no server would take (over 8 KiB).
+/// The value of `Last-Event-ID`: the UTF-8 bytes of the ID, without the whitespace around it, which is no part of a
+/// header's value (RFC 9110, section 5.5) and makes a request of HTTP/2 malformed (RFC 9113, section 8.2.1). None for the
+/// empty ID, and an error for one that no header can carry (control characters, whitespace alone) or no server would
+/// take (over 8 KiB).
 pub(crate) fn last_event_id_value(id: &str) -> Result<Option<HeaderValue>, Error> {
     if id.is_empty() {
         return Ok(None);
@@ -165,7 +180,11 @@ pub(crate) fn last_event_id_value(id: &str) -> Result<Option<HeaderValue>, Error
     if id.len() > MAX_ID {
         return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID is too long to be sent"));
     }
-    HeaderValue::from_bytes(id.as_bytes()).map(Some).map_err(|error| {
+    let value = id.trim_matches([' ', '\t']);
+    if value.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidHeader, "HTTP cannot carry a last event ID that is all whitespace"));
+    }
+    HeaderValue::from_bytes(value.as_bytes()).map(Some).map_err(|error| {
         Error::with_source(ErrorKind::InvalidHeader, "HTTP cannot carry the last event ID", http::Error::from(error))
     })
 }
