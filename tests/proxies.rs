@@ -362,6 +362,72 @@ async fn a_server_that_is_known_to_speak_http2_is_reached_through_a_tunnel() {
     assert!(proxy.requests()[0].starts_with("CONNECT server.invalid:80 HTTP/1.1\r\n"));
 }
 
+/// A server of HTTP/2 need not wait for its client's first word (RFC 9113, section 3.4).
+#[cfg(feature = "http2")]
+mod http2 {
+    use bytes::Bytes;
+    use http::Response;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Answers each request with an event, and allows two of them at once.
+    async fn serve(io: DuplexStream) {
+        let mut server = h2::server::Builder::new().max_concurrent_streams(2).handshake(io).await.unwrap();
+        let mut bodies = Vec::new();
+        while let Some(Ok((_, mut answer))) = server.accept().await {
+            let head = Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
+            let mut body = answer.send_response(head, false).unwrap();
+            body.send_data(Bytes::from_static(b"data: a\n\n"), false).unwrap();
+            bodies.push(body);
+        }
+    }
+
+    /// Hears out whoever asks for a way to a server; what says that there is one.
+    async fn asked(scheme: &str, tcp: &mut TcpStream) -> Vec<u8> {
+        let mut request = Vec::new();
+        if scheme == "http" {
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(tcp.read_u8().await.unwrap());
+            }
+            return b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        }
+        tcp.read_exact(&mut [0; 3]).await.unwrap();
+        tcp.write_all(&[5, 0]).await.unwrap();
+        let target = "server.invalid";
+        tcp.read_exact(&mut vec![0; 4 + 1 + target.len() + 2]).await.unwrap();
+        [5, 0, 0, 1, 0, 0, 0, 0, 0, 0].to_vec()
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_first_goes_through_a_proxy_in_one_piece_with_the_proxys_own_word() {
+        for scheme in ["http", "socks5"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = through(&format!("{scheme}://{}", listener.local_addr().unwrap()));
+            tokio::spawn(async move {
+                let mut tcp = listener.accept().await.unwrap().0;
+                let mut words = asked(scheme, &mut tcp).await;
+                let (server, mut near) = duplex(64 * 1024);
+                tokio::spawn(serve(server));
+                near.read_buf(&mut words).await.unwrap();
+                tcp.write_all(&words).await.unwrap();
+                let _ = copy_bidirectional(&mut tcp, &mut near).await;
+            });
+            let client = client.http2_prior_knowledge(true).build();
+            // The second goes on the same connection, since the server has said that it may: there is no other.
+            let mut open = Vec::new();
+            for _ in 0..2 {
+                let stream = client.stream("http://server.invalid/").open(Filter::all());
+                open.push(within(stream).await.unwrap());
+            }
+            for events in &mut open {
+                assert_eq!(short(events).await, "a", "{scheme}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_no_proxy_is_refused_when_it_is_given() {
     for url in ["", "ftp://proxy", "http://user:hunter2@pro xy"] {

@@ -3,6 +3,7 @@
 //! Not hyper-util's, which hides what the proxy answered: without its status nobody knows what to do.
 
 use std::future::poll_fn;
+use std::io::Cursor;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -12,6 +13,7 @@ use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, join, split};
 
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
@@ -52,11 +54,17 @@ pub(super) async fn open(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Res
         None => connection.await,
     }
     .map_err(no_answer)?;
-    // Whoever is at the other end waits for the first word, which is ours.
-    if !parts.read_buf.is_empty() {
+    let io = parts.io.into_inner();
+    if parts.read_buf.is_empty() {
+        return Ok(io);
+    }
+    if target.is_https() {
+        // Whoever is at the other end waits for the first word, which is ours.
         return Err(Error::new(ErrorKind::Proxy, format!("the proxy {proxy} speaks into the tunnel that it opened")));
     }
-    Ok(parts.io.into_inner())
+    // A server of HTTP/2 need not (RFC 9113, section 3.4).
+    let (read, write) = split(io);
+    Ok(Box::new(join(Cursor::new(parts.read_buf).chain(read), write)))
 }
 
 fn request(proxy: &Proxy, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
