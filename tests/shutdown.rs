@@ -107,6 +107,19 @@ async fn a_drain_that_nobody_waits_for_is_a_shutdown() {
 }
 
 #[tokio::test]
+async fn of_several_drains_that_are_awaited_the_earliest_deadline_ends_all() {
+    let (_server, handle, [mut one]) = queued().await;
+    take(&mut one, 3).await;
+    let hour = Duration::from_secs(3600);
+    let (patient, hurried) =
+        (handle.shutdown_with(Drain { deadline: hour }), handle.shutdown_with(Drain { deadline: Duration::ZERO }));
+    // Held, and not polled: it is busy with what it took.
+    let (patient, hurried) = within(async { tokio::join!(patient, hurried) }).await;
+    assert_eq!([counts(&patient), counts(&hurried)], [(0, EVENTS - 3); 2]);
+    assert!(within(one.recv()).await.is_none());
+}
+
+#[tokio::test]
 async fn a_stream_that_never_connected_is_drained_at_once() {
     let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
     let drained = within(handle.shutdown_with(Drain { deadline: LONG })).await;

@@ -29,7 +29,7 @@ impl Finish {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Waits until `is_drained`; it is asked whenever a reader has finished.
+    /// Waits until `is_drained`, which is asked whenever a reader has finished, or until readers are cut off.
     pub(super) async fn drained(&self, is_drained: impl Fn() -> bool) {
         self.wanted.fetch_or(DRAINED, Ordering::SeqCst);
         // The flag before the look at the queues, as in a reader its position before the look at the
@@ -42,7 +42,7 @@ impl Finish {
             let mut finished = std::pin::pin!(self.finished.notified());
             // In line before the look, so that nobody finishes in between.
             finished.as_mut().enable();
-            if is_drained() {
+            if is_drained() || self.is_cut() {
                 return;
             }
             match &mut again {
@@ -60,9 +60,10 @@ impl Finish {
         self.finished.notify_waiters();
     }
 
-    /// From now on readers take nothing more.
+    /// From now on readers take nothing more, and nobody waits for them.
     pub(super) fn cut_off(&self) {
         self.wanted.fetch_or(CUT, Ordering::SeqCst);
+        self.finished();
     }
 
     /// As if nobody had ever asked.
