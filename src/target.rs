@@ -185,13 +185,15 @@ impl Target {
     }
 }
 
-/// The parser lets anything pass that looks like a port. An empty one is the default (RFC 3986, section 3.2.3).
+/// The parser lets anything pass that looks like a port. An empty one is the default (RFC 3986, section 3.2.3). What is
+/// none is not repeated: it may be half a password that is not percent-encoded.
 fn check_port(authority: &Authority) -> Result<(), Error> {
     let port = authority.as_str()[authority.host().len()..].strip_prefix(':').unwrap_or_default();
     if port.bytes().all(|digit| digit.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok()) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::InvalidUrl, format!("the URL's port is no number up to 65535: {port:?}")))
+    let message = "the URL's port is no number up to 65535; what is special in a password is to be percent-encoded";
+    Err(Error::new(ErrorKind::InvalidUrl, message))
 }
 
 pub(crate) fn invalid(error: http::Error) -> Error {
@@ -284,6 +286,14 @@ mod tests {
             ("http://[::1]:99999/", ErrorKind::InvalidUrl),
         ] {
             assert_eq!(Target::parse(url.parse().unwrap()).unwrap_err().kind(), kind, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not_repeated_when_a_url_cannot_be_read() {
+        for url in ["http://user:hunter2/x@host/", "http://user:hunter2#x@host/", "https://user:hunter2?x@host/"] {
+            let error = Target::parse(url.parse().unwrap()).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
     }
 }
