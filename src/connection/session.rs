@@ -110,6 +110,8 @@ impl Session {
             Input::Reconnect { dialing: true } if !self.outdated => (Step::Stay, None),
             Input::Reconnect { .. } => {
                 self.drop_response(now);
+                // Also if it had broken off before.
+                self.poison.forget();
                 self.dial()
             }
             Input::Replace => (self.dial_beside(), None),

@@ -121,7 +121,7 @@ async fn heartbeats_that_a_proxy_cuts_off_are_no_poison() {
     assert!(is_poisoned(vec![Script::Answer(WITH_ID, AT_ONCE), cut(&[":\n\n", "data: y\n"])], ENOUGH).await);
 }
 
-/// Asks for something else while a response is open.
+/// Asks for something else.
 type Ask = fn(&Handle);
 
 #[tokio::test(start_paused = true)]
@@ -147,16 +147,21 @@ async fn who_asks_for_something_else_begins_the_count_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_elsewhere_while_a_poisoned_stream_waits_begins_the_count_anew() {
-    let (scripted, handle) = stream_with(
-        ReconnectPolicy::daemon().stop_on_poison(),
-        vec![Script::Answer(WITH_ID, AT_ONCE), Script::Answer(CUT_BLOCK, AT_ONCE)],
-    );
-    let mut states = handle.state_changes();
-    handle.connect();
-    scripted.asked.subscribe().wait_for(|asked| asked.len() == 5).await.unwrap();
-    while !matches!(states.recv().await, Some(State::Waiting { attempt: 2, .. })) {}
-    handle.reconnect_from(Resume::Id("7".into())).unwrap();
-    assert_eq!(handle.closed().await.error().unwrap().kind(), ErrorKind::Poisoned);
-    assert_eq!(scripted.asked.borrow().len(), 5 + 5);
+async fn who_asks_for_something_else_while_a_poisoned_stream_waits_begins_the_count_anew() {
+    let reconnect: Ask = |handle| handle.reconnect();
+    let elsewhere: Ask = |handle| handle.reconnect_from(Resume::Id("7".into())).unwrap();
+    let changed: Ask = |handle| drop(handle.update(|request| request.bearer_auth("fresh"), Apply::Reconnect));
+    for ask in [reconnect, elsewhere, changed] {
+        let (scripted, handle) = stream_with(
+            ReconnectPolicy::daemon().stop_on_poison(),
+            vec![Script::Answer(WITH_ID, AT_ONCE), Script::Answer(CUT_BLOCK, AT_ONCE)],
+        );
+        let mut states = handle.state_changes();
+        handle.connect();
+        scripted.asked.subscribe().wait_for(|asked| asked.len() == 5).await.unwrap();
+        while !matches!(states.recv().await, Some(State::Waiting { attempt: 2, .. })) {}
+        ask(&handle);
+        assert_eq!(handle.closed().await.error().unwrap().kind(), ErrorKind::Poisoned);
+        assert_eq!(scripted.asked.borrow().len(), 5 + 5);
+    }
 }
