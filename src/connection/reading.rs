@@ -132,6 +132,10 @@ impl Reading {
                 }
                 Poll::Pending => return self.poll_silence(cx),
                 Poll::Ready(Some(Ok(chunk))) => {
+                    if chunk.is_empty() {
+                        // Something has come that stands for nothing yet, once it is decoded.
+                        self.heard(Instant::now());
+                    }
                     turn.counts.bytes += chunk.len() as u64;
                     self.decoder.push(chunk);
                     self.drained = false;

@@ -4,6 +4,8 @@ mod budget;
 mod choices;
 mod clocks;
 mod defaults;
+#[cfg(feature = "gzip")]
+mod encoded;
 mod lazy;
 mod overflow;
 mod poison;
