@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
 use support::{OPEN, Server, header, until, within};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -170,6 +170,22 @@ fn headers_that_no_stream_of_a_client_can_begin_with_are_an_error_when_one_is_bu
     for headers in [many, id] {
         assert_eq!(stream(headers).build().unwrap_err().kind(), ErrorKind::InvalidHeader);
     }
+}
+
+/// The ID is the stream's own, in whatever way it was given.
+#[test]
+fn a_last_event_id_that_is_a_header_is_one_id_that_can_be_sent() {
+    let id = HeaderName::from_static("last-event-id");
+    let mut two = HeaderMap::from_iter([(id.clone(), "1".parse().unwrap())]);
+    two.append(&id, "2".parse().unwrap());
+    let long = "x".repeat(8 * 1024 + 1);
+    let given = |value: &[u8]| HeaderMap::from_iter([(id.clone(), HeaderValue::from_bytes(value).unwrap())]);
+    for headers in [two, given(long.as_bytes()), given(b"caf\xE9")] {
+        let stream = Client::new().stream("http://127.0.0.1/").headers(headers);
+        assert_eq!(stream.build().unwrap_err().kind(), ErrorKind::InvalidHeader);
+    }
+    let handle = Client::new().stream("http://127.0.0.1/").headers(given("café".as_bytes())).build().unwrap();
+    assert_eq!(handle.last_event_id(), "café");
 }
 
 /// What chat servers are asked: one response, and the end of the subscription is the end of the request.
