@@ -58,8 +58,10 @@ impl Sender {
 /// hyper's: no answer came, or none that is HTTP.
 pub(super) async fn begin(io: Box<dyn Io>, request: Request<Full<Bytes>>) -> hyper::Result<(Parts, Message)> {
     let (heads, gate) = HeadsOnly::new(io);
-    let handshake = Builder::new().max_buf_size(LARGEST_HEAD).handshake(TokioIo::new(heads));
-    let (mut requests, connection) = handshake.await?;
+    let mut http1 = Builder::new();
+    // Headers that are folded over lines are for servers to refuse, not for user agents (RFC 9112, section 5.2).
+    http1.max_buf_size(LARGEST_HEAD).allow_obsolete_multiline_headers_in_responses(true);
+    let (mut requests, connection) = http1.handshake(TokioIo::new(heads)).await?;
     let mut sender = Sender { connection: Some(connection), gate };
     let mut response = pin!(requests.send_request(request));
     let response = poll_fn(|cx| {

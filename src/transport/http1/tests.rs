@@ -101,6 +101,19 @@ async fn hypers(pieces: Vec<Vec<u8>>) -> Outcome {
     }
 }
 
+/// As user agents have to (RFC 9112, section 5.2).
+#[tokio::test]
+async fn a_header_that_is_folded_is_read_in_one_line() {
+    let wire = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;\r\n\t charset=utf-8\r\na:\n b\r\n \r\n\r\nc";
+    for size in 1..=wire.len() {
+        let pieces = wire.chunks(size).map(<[u8]>::to_vec).collect();
+        let (head, mut message) = begin(Box::new(answered(pieces)), request()).await.unwrap();
+        assert_eq!(head.headers["content-type"], "text/event-stream; charset=utf-8", "{size}");
+        assert_eq!(head.headers["a"], "b", "{size}");
+        assert_eq!(poll_fn(|cx| message.poll_data(cx)).await.unwrap().unwrap(), "c", "{size}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 3_000, rng_seed: RngSeed::Fixed(0x4854_5450), failure_persistence: None, ..ProptestConfig::default()
