@@ -16,7 +16,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use tokio::task::coop;
 
 use crate::error::{Error, ErrorKind};
@@ -148,7 +148,12 @@ pub(crate) fn take(headers: &mut HeaderMap) -> Option<Box<Decoding>> {
 
 /// The codings of a body, in the order in which they were applied. One that no header should hold is there as `?`.
 pub(super) fn codings(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(CONTENT_ENCODING).iter();
+    of(headers, CONTENT_ENCODING)
+}
+
+/// The same, of those that this header lists.
+pub(super) fn of(headers: &HeaderMap, list: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(list).iter();
     let codings = values.flat_map(|value| value.to_str().unwrap_or("?").split(',').map(str::trim));
     codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }

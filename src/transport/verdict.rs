@@ -2,7 +2,7 @@
 //! 9.2.3, and this crate's defaults for daemons).
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
 use crate::error::{Error, ErrorKind};
@@ -25,7 +25,9 @@ pub(crate) enum Verdict {
 pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
     match status {
         StatusCode::OK if !is_event_stream(headers) => Verdict::Refuse(ErrorKind::ContentType),
-        StatusCode::OK if is_encoded(headers) => Verdict::Refuse(ErrorKind::ContentEncoding),
+        StatusCode::OK if is_encoded(headers) || is_encoded_on_the_way(headers) => {
+            Verdict::Refuse(ErrorKind::ContentEncoding)
+        }
         StatusCode::OK => Verdict::Accept,
         StatusCode::NO_CONTENT => Verdict::Stop,
         StatusCode::MOVED_PERMANENTLY
@@ -52,7 +54,7 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
             format!("the server answered 200 with {}, not text/event-stream", shown(CONTENT_TYPE))
         }
         ErrorKind::ContentEncoding => {
-            let shown = shown(CONTENT_ENCODING);
+            let shown = shown(if is_encoded(&headers) { CONTENT_ENCODING } else { TRANSFER_ENCODING });
             format!("the server answered 200 with {shown}, which is not decoded here: see the crate's features")
         }
         ErrorKind::Redirect => format!("the server answered {status}: a redirect, which is not followed here"),
@@ -73,6 +75,11 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 /// A coding that is not decoded would be read as a stream of nonsense. One that is has been taken out.
 fn is_encoded(headers: &HeaderMap) -> bool {
     coding::codings(headers).next().is_some()
+}
+
+/// The same, by a coding that was to be asked for (RFC 9112, section 7.4), and was not.
+fn is_encoded_on_the_way(headers: &HeaderMap) -> bool {
+    coding::of(headers, TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("chunked"))
 }
 
 #[cfg(test)]
@@ -118,6 +125,10 @@ mod tests {
             (503, &[stream], Verdict::Refuse(ErrorKind::Status)),
             (200, &[stream, ("content-encoding", "compress")], Verdict::Refuse(ErrorKind::ContentEncoding)),
             (200, &[stream, ("content-encoding", "identity")], Verdict::Accept),
+            (200, &[stream, ("transfer-encoding", "gzip, chunked")], Verdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[stream, ("transfer-encoding", "x-gzip")], Verdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[stream, ("transfer-encoding", "Chunked")], Verdict::Accept),
+            (200, &[stream, ("transfer-encoding", "identity")], Verdict::Accept),
         ] {
             assert_eq!(of(status, headers), expected, "{status} {headers:?}");
         }
