@@ -107,10 +107,9 @@ impl Entry {
         found.is_ok_and(|index| self.queued.remove(index).is_some())
     }
 
-    /// The first position that is not safe.
+    /// The first position that is not safe. In a queue that conflates it may still be behind what was taken.
     fn bound(&self) -> Option<u64> {
-        let open = self.taken.first().or_else(|| self.queued.front());
-        open.copied().into_iter().chain(self.beyond).min()
+        self.taken.first().into_iter().chain(self.queued.front()).chain(&self.beyond).min().copied()
     }
 
     /// Whether anything in this range is open.

@@ -128,6 +128,24 @@ fn what_a_full_queue_was_about_to_drop_when_it_was_taken_does_not_hold_the_strea
 }
 
 #[test]
+fn what_waits_in_a_queue_that_conflates_holds_the_stream_behind_what_is_newer_and_was_taken_first() {
+    let ledger = ledger();
+    let account = ledger.open(8, true);
+    for position in 1..=5 {
+        ledger.published([account.number()].into_iter(), &event(position));
+    }
+    // 4 and 5 are where 1 and 2 were: before 3.
+    ledger.removed(account.number(), &[1, 2], &[]);
+    let [four, five] = [4, 5].map(|position| take(&account, position));
+    assert!(account.acknowledge(&four));
+    assert_eq!(safe(&ledger, 5), None);
+    assert!(account.acknowledge(&take(&account, 3)));
+    assert_eq!(safe(&ledger, 5), Some(4));
+    assert!(account.acknowledge(&five));
+    assert_eq!(safe(&ledger, 5), Some(5));
+}
+
+#[test]
 fn what_a_queue_dropped_holds_the_stream_until_the_program_goes_back() {
     let ledger = ledger();
     let account = ledger.open(4, false);
