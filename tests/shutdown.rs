@@ -120,6 +120,16 @@ async fn of_several_drains_that_are_awaited_the_earliest_deadline_ends_all() {
 }
 
 #[tokio::test]
+async fn a_shutdown_without_any_time_ends_a_drain_that_was_given_some() {
+    let (_server, handle, [mut one]) = queued().await;
+    take(&mut one, 3).await;
+    let draining = handle.shutdown_with(Drain { deadline: Duration::from_secs(3600) });
+    let (drained, _) = within(async { tokio::join!(draining, handle.shutdown()) }).await;
+    assert_eq!(counts(&drained), (0, EVENTS - 3));
+    assert!(within(one.recv()).await.is_none());
+}
+
+#[tokio::test]
 async fn a_stream_that_never_connected_is_drained_at_once() {
     let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
     let drained = within(handle.shutdown_with(Drain { deadline: LONG })).await;

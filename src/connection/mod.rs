@@ -222,6 +222,8 @@ impl Shared {
     /// Signals the task to stop, or closes at once if there never was one.
     pub(crate) fn shutdown(&self) {
         self.stop(Stop::Shutdown);
+        // As with a store: of several the earliest end counts.
+        self.hub.hurry();
     }
 
     /// The same, and subscribers may take their time until `deadline`.

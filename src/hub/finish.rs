@@ -1,6 +1,6 @@
 //! [`Finish`]: where who shuts down waits for readers to take everything.
 
-use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 pub(crate) struct Finish {
     /// Read for each item taken, so that it costs no more than a load when nobody waits.
     wanted: AtomicU8,
+    /// How often somebody has said that there is no time left.
+    hurries: AtomicUsize,
     /// A reader of a hub that is drained has taken everything, or is gone.
     finished: Notify,
 }
@@ -29,8 +31,9 @@ impl Finish {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Waits until `is_drained`, which is asked whenever a reader has finished, or until readers are cut off.
-    pub(super) async fn drained(&self, is_drained: impl Fn() -> bool) {
+    /// Waits until `is_drained`, which is asked whenever a reader has finished, or until readers are cut off. False if
+    /// there is no time left: more hurries than there were.
+    pub(super) async fn drained(&self, hurries: usize, is_drained: impl Fn() -> bool) -> bool {
         self.wanted.fetch_or(DRAINED, Ordering::SeqCst);
         // The flag before the look at the queues, as in a reader its position before the look at the
         // flag: one sees the other.
@@ -43,7 +46,10 @@ impl Finish {
             // In line before the look, so that nobody finishes in between.
             finished.as_mut().enable();
             if is_drained() || self.is_cut() {
-                return;
+                return true;
+            }
+            if self.hurries() != hurries {
+                return false;
             }
             match &mut again {
                 None => finished.await,
@@ -58,6 +64,16 @@ impl Finish {
     /// A reader has taken everything, or is gone.
     pub(super) fn finished(&self) {
         self.finished.notify_waiters();
+    }
+
+    /// Whoever waits for readers has no time left.
+    pub(super) fn hurry(&self) {
+        self.hurries.fetch_add(1, Ordering::AcqRel);
+        self.finished();
+    }
+
+    pub(super) fn hurries(&self) -> usize {
+        self.hurries.load(Ordering::Acquire)
     }
 
     /// From now on readers take nothing more, and nobody waits for them.

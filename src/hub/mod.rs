@@ -315,6 +315,11 @@ impl Hub {
         Tally::new(channels.cursors().chain(channels.ended.iter().cloned()), Arc::clone(&self.finish))
     }
 
+    /// Whoever waits for subscriptions to take what is queued has no time left.
+    pub(crate) fn hurry(&self) {
+        self.finish.hurry();
+    }
+
     /// Forgets channels that nobody listens to any more.
     pub(crate) fn prune(&self) {
         let mut channels = self.lock();

@@ -11,6 +11,8 @@ use super::finish::Finish;
 pub(crate) struct Tally {
     starts: Vec<Start>,
     finish: Arc<Finish>,
+    /// As of then.
+    hurries: usize,
 }
 
 /// Where a reader was when the tally began.
@@ -21,14 +23,15 @@ struct Start {
 
 impl Tally {
     pub(super) fn new(cursors: impl Iterator<Item = Arc<Cursor>>, finish: Arc<Finish>) -> Self {
-        Self { starts: cursors.map(Start::new).collect(), finish }
+        let hurries = finish.hurries();
+        Self { starts: cursors.map(Start::new).collect(), finish, hurries }
     }
 
-    /// Waits until everything has been taken or dropped, at most until `deadline`; then readers are cut
-    /// off. The hub has to be closed by somebody.
+    /// Waits until everything has been taken or dropped, at most until `deadline` or somebody is in a hurry; then
+    /// readers are cut off. The hub has to be closed by somebody.
     pub(crate) async fn settle(&self, deadline: Instant) {
-        let settled = self.finish.drained(|| self.starts.iter().all(Start::is_settled));
-        if tokio::time::timeout_at(deadline, settled).await.is_err() {
+        let settled = self.finish.drained(self.hurries, || self.starts.iter().all(Start::is_settled));
+        if !tokio::time::timeout_at(deadline, settled).await.unwrap_or(false) {
             self.finish.cut_off();
         }
     }
