@@ -1,5 +1,6 @@
 //! What a hub promises beside the order of events.
 
+mod acknowledgements;
 mod failures;
 mod matrix;
 mod model;

@@ -1,0 +1,182 @@
+//! Random programs that acknowledge, with subscriptions of all kinds side by side: the store never goes on over anything
+//! that is open, and as far as it can when nothing is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Retry, Span};
+
+use super::*;
+
+const TYPES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const PROGRAMS: u64 = 300;
+const STEPS: usize = 300;
+
+struct Member {
+    subscribed: Subscribed,
+    filter: Filter,
+    /// The newest event of each type that has not been taken, where only that is kept.
+    newest: Option<BTreeMap<&'static str, u64>>,
+    /// Of what it gets: not acknowledged, and not replaced by something newer.
+    open: BTreeSet<u64>,
+    taken: Vec<Event>,
+}
+
+impl Member {
+    fn new(hub: &Hub, random: &mut fastrand::Rng) -> Self {
+        let types = if random.bool() { Filter::all() } else { Filter::from(TYPES[random.usize(0..TYPES.len())]) };
+        let modulus = random.u64(2..5);
+        let filter = match random.bool() {
+            true => types.and(move |event| event.data().parse::<u64>().unwrap() % modulus > 0),
+            false => types,
+        };
+        let limits = match random.usize(0..6) {
+            capacity @ 0..3 => Limits::of([2, 4, 1000][capacity], Overflow::DropOldest),
+            _ => Limits::of(1000, Overflow::Conflate),
+        };
+        let subscribed = hub.subscribe(filter.clone(), &limits, true);
+        let newest = limits.conflates().then(BTreeMap::new);
+        Self { subscribed, filter, newest, open: BTreeSet::new(), taken: Vec::new() }
+    }
+
+    fn published(&mut self, event_type: &'static str, event: &Event) {
+        if self.filter.passes(event) {
+            self.open.insert(event.position());
+            let newest = self.newest.as_mut();
+            let replaced = newest.and_then(|newest| newest.insert(event_type, event.position()));
+            self.open.retain(|&open| Some(open) != replaced);
+        }
+    }
+
+    fn take(&mut self) {
+        if let Poll::Ready(Taken::Item(event)) = take(&mut self.subscribed) {
+            self.newest.iter_mut().for_each(|newest| newest.retain(|_, position| *position != event.position()));
+            self.taken.push(event);
+        }
+    }
+
+    fn acknowledge(&mut self, random: &mut fastrand::Rng) {
+        if !self.taken.is_empty() {
+            let event = self.taken.swap_remove(random.usize(0..self.taken.len()));
+            if self.subscribed.account.as_ref().unwrap().acknowledge(&event) {
+                self.open.remove(&event.position());
+            }
+        }
+    }
+}
+
+/// What a server has said.
+#[derive(Default)]
+struct Said {
+    events: u64,
+    ids: u64,
+    last_event_id: String,
+    /// The last event that set each ID.
+    set_by: BTreeMap<String, u64>,
+    /// The program has gone back: no event of a new response has the ID that it was asked to go on after.
+    is_new: bool,
+}
+
+impl Said {
+    /// The text of the next event and its ID, which may be that of the one before, or none.
+    fn next(&mut self, random: &mut fastrand::Rng) -> (String, Option<Span>) {
+        self.events += 1;
+        let data = self.events.to_string();
+        match random.u8(0..4) {
+            0 => return (data, None),
+            1 if !self.is_new => {}
+            _ => {
+                self.ids += 1;
+                self.last_event_id = self.ids.to_string();
+            }
+        }
+        self.is_new = false;
+        let text = format!("{data} {}", self.last_event_id);
+        let id = Span::new(data.len() + 1..text.len());
+        (text, Some(id))
+    }
+
+    fn publish(&mut self, hub: &Hub, members: &mut [Member], random: &mut fastrand::Rng) {
+        let event_type = TYPES[random.usize(0..TYPES.len())];
+        let (text, id) = self.next(random);
+        let text = format!("{text} {event_type}");
+        let data = Span::new(0..self.events.to_string().len());
+        let event_type_span = Span::new(text.len() - event_type.len()..text.len());
+        let inherited = id.is_none().then(|| self.last_event_id.as_str().into());
+        hub.publisher().event(event_type, |position| {
+            let id_span = id.unwrap_or(Span::NONE);
+            let event = Event::from_parts(&text, data, event_type_span, id_span, inherited, Retry::new(None), position);
+            if id.is_some() {
+                self.set_by.insert(self.last_event_id.clone(), position);
+            }
+            members.iter_mut().for_each(|member| member.published(event_type, &event));
+            event
+        });
+    }
+}
+
+fn run(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let hub = Hub::new(Arc::default());
+    let mut said = Said { is_new: true, ..Said::default() };
+    let mut members: Vec<Member> = Vec::new();
+    // What was open of those that are gone.
+    let mut left = BTreeSet::new();
+    for _step in 0..STEPS {
+        match random.u8(0..40) {
+            0..=3 if members.len() < 6 => members.push(Member::new(&hub, &mut random)),
+            4..=19 => {
+                for _event in 0..random.usize(1..8) {
+                    said.publish(&hub, &mut members, &mut random);
+                    // What is kept by key is in its queue only when the turn is over.
+                    let taker = random.choice(&mut members).filter(|member| member.newest.is_none());
+                    taker.into_iter().for_each(Member::take);
+                }
+                hub.wake();
+            }
+            20..=27 => random
+                .choice(&mut members)
+                .into_iter()
+                .for_each(|member| (0..random.usize(1..6)).for_each(|_| member.take())),
+            28..=37 => {
+                let member = random.choice(&mut members);
+                member
+                    .into_iter()
+                    .for_each(|member| (0..random.usize(1..4)).for_each(|_| member.acknowledge(&mut random)));
+            }
+            38 if !members.is_empty() => {
+                let Member { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
+                let Subscribed { source, mut account, .. } = subscribed;
+                match random.bool() {
+                    true => account.iter_mut().for_each(Account::retire),
+                    false => left.extend(open),
+                }
+                drop((source, account));
+                hub.prune();
+            }
+            39 if random.bool() => {
+                hub.restart(&said.last_event_id);
+                said.is_new = true;
+                left.clear();
+                for member in &mut members {
+                    member.open.clear();
+                    member.newest.iter_mut().for_each(BTreeMap::clear);
+                }
+            }
+            _ => {}
+        }
+        let open = members.iter().flat_map(|member| &member.open).chain(&left).min();
+        if random.bool() || open.is_none() {
+            let saved = hub.acknowledged(|| said.last_event_id.as_str().into());
+            let up_to = saved.as_ref().and_then(|saved| said.set_by.get(&**saved)).copied();
+            assert!(up_to < open.copied() || open.is_none(), "seed {seed}: {saved:?}, set by {up_to:?}, open {open:?}");
+            if open.is_none() && !members.is_empty() {
+                assert_eq!(saved.as_deref(), Some(&*said.last_event_id), "seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_store_never_goes_on_over_anything_that_is_open_whatever_a_program_does() {
+    (0..PROGRAMS).for_each(run);
+}
