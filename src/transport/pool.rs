@@ -61,7 +61,8 @@ impl Pool {
             return Ok(Link::shared(lease));
         }
         let (failures_before, _) = origin.failures();
-        let alone = origin.dialing.lock().await;
+        // Longer than whoever is before has it, unless that is not run any more: its runtime may stand still.
+        let alone = timeout(2 * PATIENCE, origin.dialing.lock()).await.ok();
         if let Some(lease) = origin.lease() {
             return Ok(Link::shared(lease));
         }
@@ -71,7 +72,7 @@ impl Pool {
             _ => {}
         }
         // Whoever was before may have found out that there is nothing to share: then nobody waits for this one.
-        let alone = (!origin.speaks_http1.load(Ordering::Relaxed)).then_some(alone);
+        let alone = alone.filter(|_| !origin.speaks_http1.load(Ordering::Relaxed));
         let mut dial = pin!(dial);
         match timeout(PATIENCE, &mut dial).await {
             Ok(Ok(fresh)) => origin.take_in(fresh).await,
@@ -263,6 +264,17 @@ mod tests {
             }
             assert_eq!(begun.elapsed(), Duration::from_millis(200));
         }
+    }
+
+    /// A client may be shared by runtimes, of which one stands still.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_a_connection_that_nobody_makes_any_more() {
+        let pool = Pool::default();
+        let target = Target::parse("http://host/".parse().unwrap()).unwrap();
+        let mut frozen = tokio_test::task::spawn(pool.link(&target, std::future::pending()));
+        assert!(frozen.poll().is_pending());
+        let dial = async { Ok((Box::new(tokio::io::duplex(1).0) as Box<dyn Io>, false)) };
+        timeout(10 * PATIENCE, pool.link(&target, dial)).await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]
