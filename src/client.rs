@@ -159,7 +159,7 @@ impl ClientBuilder {
     ///
     /// Cookies of the caller's own ([`cookie`](StreamBuilder::cookie), or the header `Cookie`) come first, and replace
     /// those of the same name. A server can set up to 50 of a domain, of 4 KiB each, and all of them 3,000; the oldest
-    /// make room. 8 KiB of them are sent at most. A cookie for a whole top-level domain is refused; for other public
+    /// make room. 8,000 bytes of them are sent at most. A cookie for a whole top-level domain is refused; for other public
     /// suffixes (`co.uk`, say) there is no list, so do not share a client between sites that must not know each other.
     #[cfg(feature = "cookies")]
     pub fn cookies(self, keep: bool) -> Self {

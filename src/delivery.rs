@@ -79,10 +79,10 @@ pub enum Gap {
     /// Events over the size limit were skipped. Their IDs count: a reconnection resumes after them.
     #[non_exhaustive]
     Oversized {
-        /// The type of the newest; none if it was itself too long to be kept, or over 8 KiB. In a
+        /// The type of the newest; none if it was itself too long to be kept, or over 8,000 bytes. In a
         /// [replay](crate::SubscribeOptions::replay) also none if events of several types have merged.
         event_type: Option<String>,
-        /// The ID that the newest set; none if that is over 8 KiB.
+        /// The ID that the newest set; none if that is over 8,000 bytes.
         id: Option<String>,
         /// How many.
         events: u64,

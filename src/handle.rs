@@ -208,7 +208,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidHeader`] for an ID that no header can carry or that is over 8 KiB;
+    /// [`ErrorKind::InvalidHeader`] for an ID that no header can carry or that is over 8,000 bytes;
     /// [`ErrorKind::Closed`] or the failure when the stream is closed.
     pub fn reconnect_from(&self, resume: Resume) -> Result<(), Error> {
         if let Some(reason) = self.close_reason() {

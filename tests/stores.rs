@@ -127,7 +127,7 @@ async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
 #[tokio::test]
 async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_no_word_of_it_is_sent() {
     let server = server("data: x\n\n").await;
-    for id in ["a\u{1}b".to_owned(), "x".repeat(8 * 1024 + 1)] {
+    for id in ["a\u{1}b".to_owned(), "x".repeat(8_001)] {
         let handle = stream(&server).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();

@@ -22,7 +22,7 @@ use super::sieve::Sieve;
 
 /// How long a type or an ID may be that a gap tells of. Gaps take no room in queues, so they must be small: as an ID
 /// that can be sent.
-const MOST_TOLD: usize = 8 * 1024;
+const MOST_TOLD: usize = 8_000;
 
 /// What one turn of reading brought, besides what the hub has got already.
 #[derive(Debug, Default)]

@@ -11,12 +11,10 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
+use super::request::MOST_CHOSEN;
+
 #[cfg(feature = "cookies")]
 pub(crate) use self::jar::Jar;
-
-/// The most that a jar adds to a request. Servers refuse heads much larger, for good, and what is in a jar is their
-/// choice: it must not be able to end the stream.
-const MOST_BYTES: usize = 8 * 1024;
 
 /// What keeps the cookies that servers set. `Debug` shows none of them. `now` is by the wall clock, as servers mean it.
 pub(crate) trait Cookies: fmt::Debug + Send + Sync {
@@ -74,7 +72,7 @@ pub(super) fn add(headers: &mut HeaderMap, of_the_jar: &[(String, String)]) {
     let mut more = Vec::new();
     for (name, value) in of_the_jar.iter().filter(|(name, _)| !names.contains(&name.as_bytes())) {
         let separator = if more.is_empty() { "" } else { "; " };
-        if more.len() + separator.len() + name.len() + 1 + value.len() <= MOST_BYTES {
+        if more.len() + separator.len() + name.len() + 1 + value.len() <= MOST_CHOSEN {
             [separator, name, "=", value].iter().for_each(|part| more.extend_from_slice(part.as_bytes()));
         }
     }

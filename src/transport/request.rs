@@ -165,19 +165,19 @@ pub(crate) fn basic_authorization(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// The longest ID that is sent. Servers refuse heads much larger, for good, and the ID is the
-/// server's choice: it must not be able to end the stream.
-const MAX_ID: usize = 8 * 1024;
+/// The longest value that a server can make us send, an ID or cookies. It must not be able to end the stream, and nginx
+/// and Apache refuse for good a header of more than 8 KiB, with its name.
+pub(super) const MOST_CHOSEN: usize = 8_000;
 
 /// The value of `Last-Event-ID`: the UTF-8 bytes of the ID, without the whitespace around it, which is no part of a
 /// header's value (RFC 9110, section 5.5) and makes a request of HTTP/2 malformed (RFC 9113, section 8.2.1). None for the
 /// empty ID, and an error for one that no header can carry (control characters, whitespace alone) or no server would
-/// take (over 8 KiB).
+/// take (over 8,000 bytes).
 pub(crate) fn last_event_id_value(id: &str) -> Result<Option<HeaderValue>, Error> {
     if id.is_empty() {
         return Ok(None);
     }
-    if id.len() > MAX_ID {
+    if id.len() > MOST_CHOSEN {
         return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID is too long to be sent"));
     }
     let value = id.trim_matches([' ', '\t']);
