@@ -6,7 +6,7 @@ use std::fmt;
 use http::HeaderValue;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind};
 
@@ -68,9 +68,11 @@ impl Target {
         };
         check_port(&authority)?;
         parts.authority = Some(authority.clone());
-        // `http://host?query` has an empty path, which a request cannot have.
-        if let Some(path) = parts.path_and_query.as_ref().filter(|path| !path.as_str().starts_with('/')) {
-            let path = format!("/{}", path.as_str()).parse::<PathAndQuery>();
+        if let Some(path) = &parts.path_and_query {
+            // `http://host?query` has an empty path, which a request cannot have, and what is not ASCII is no part of a
+            // URI (RFC 3986, section 2).
+            let root = if path.as_str().starts_with('/') { "" } else { "/" };
+            let path = format!("{root}{}", utf8_percent_encode(path.as_str(), CONTROLS)).parse::<PathAndQuery>();
             parts.path_and_query = Some(path.map_err(|error| invalid(error.into()))?);
         }
         let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
@@ -250,6 +252,14 @@ mod tests {
         assert_eq!(target("http://h").path_and_query(), "/");
         assert!(target("http://@h/").userinfo().is_none());
         assert!(target("http://:@h/").userinfo().is_none());
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_encoded_since_no_request_may_hold_it() {
+        let target = target("http://h/ä/%C3%A4?ключ=[ü]");
+        assert_eq!(target.path_and_query(), "/%C3%A4/%C3%A4?%D0%BA%D0%BB%D1%8E%D1%87=[%C3%BC]");
+        let set = target.setting_query(&[("ключ".to_owned(), "1".to_owned())]).unwrap();
+        assert_eq!(set.path_and_query(), "/%C3%A4/%C3%A4?%D0%BA%D0%BB%D1%8E%D1%87=1");
     }
 
     #[test]
