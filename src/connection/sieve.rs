@@ -223,6 +223,20 @@ mod tests {
     }
 
     #[test]
+    fn a_third_response_that_goes_on_behind_what_the_second_has_turned_back_from_has_a_gap() {
+        let mut sieve = Sieve::new(0);
+        // The last event ID is that of an event that came twice.
+        sieve.set_named(false);
+        sieve.open_seam(Some("0".into()), false);
+        assert_eq!(pass(&mut sieve, "1 2 3"), "1 2 3");
+        assert_eq!(sieve.join_seam(), None);
+        sieve.open_seam(Some("3".into()), false);
+        assert_eq!(pass(&mut sieve, "0"), "gap 0");
+        assert_eq!(sieve.join_seam(), None);
+        assert_eq!(pass(&mut sieve, "4 5"), "gap 4 5");
+    }
+
+    #[test]
     fn without_an_id_to_begin_after_nothing_says_where_a_second_response_begins() {
         let mut sieve = Sieve::new(0);
         sieve.open_seam(None, false);

@@ -1,6 +1,7 @@
 //! Clients that do not sit still: they ask for second responses, go back, and acknowledge into a store. The server
 //! does everything wrong, and may repeat some of what a client has.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::ops::Add;
@@ -25,6 +26,9 @@ use crate::support::{header, within};
 
 /// How many bytes the server writes at once: an event, more or less, so that a response goes on for a while.
 const PIECE: usize = 100;
+
+/// How much of what came is told when something is wrong.
+const TOLD: usize = 60;
 
 /// How often it gives way between them.
 const YIELDS: usize = 8;
@@ -208,17 +212,17 @@ struct Follower {
     random: Rng,
     /// One more than the number that came last.
     next: u64,
+    /// The highest number that came since the client went back, or where it went back to. A response that repeats some
+    /// may give way to a third that was asked for before it did: that one goes on behind the highest, after a gap.
+    highest: u64,
     /// The stream was reconnected since.
     reconnected: bool,
     unacknowledged: Vec<Event>,
-    /// Where the client has asked to go back to.
-    asked: Option<u64>,
-    /// It has not come there yet: what it gets is still what was queued before, and to go back from there would be to
-    /// go on, and leave out what is between.
-    going_back: bool,
-    /// The response that begins now is from where it has asked to go back to. That may be further on than where it is:
-    /// another response, from before it asked, may have repeated what it had.
-    arrived: bool,
+    /// Where the client has asked to go back to, until it comes there: what it gets before is still what was queued, and to
+    /// go back from there would be to go on, and leave out what is between.
+    going_back: Option<u64>,
+    /// What came last: numbers, and gaps by what was sent.
+    recent: VecDeque<String>,
     sums: Sums,
 }
 
@@ -243,11 +247,11 @@ impl Follower {
             store,
             random,
             next: 1,
+            highest: 0,
             reconnected: false,
             unacknowledged,
-            asked: None,
-            going_back: false,
-            arrived: false,
+            going_back: None,
+            recent: VecDeque::new(),
             sums: Sums::default(),
         }
     }
@@ -272,25 +276,39 @@ impl Follower {
         (self.sums, self.next - 1)
     }
 
+    fn tell(&mut self, what: String) {
+        self.recent.push_back(what);
+        if self.recent.len() > TOLD {
+            self.recent.pop_front();
+        }
+    }
+
     fn reconnected(&mut self, sent: Option<String>) {
+        self.tell(format!("gap after {sent:?}"));
         self.reconnected = true;
-        self.arrived = self.asked.is_some() && sent.and_then(|id| id.parse().ok()) == self.asked;
-        self.going_back &= !self.arrived;
+        if self.going_back.is_some() && sent.and_then(|id| id.parse().ok()) == self.going_back {
+            // From here on all comes again. That may be further on than where the client is: another response, from
+            // before it asked, may have repeated what it had.
+            self.going_back.take().into_iter().for_each(|asked| self.highest = asked);
+        }
+    }
+
+    fn context(&self, number: u64) -> String {
+        format!("seed {}, {:?}: {number}, not {}: {:?}", self.seed, self.habit, self.next, self.recent)
     }
 
     fn take(&mut self, event: Event) {
         let number = number_of(&event);
-        let context = format!("seed {}, {:?}: {number}, not {}", self.seed, self.habit, self.next);
-        assert_eq!(event.data(), Nature::of(self.seed, number).data(), "{context}");
+        self.tell(number.to_string());
+        assert_eq!(event.data(), Nature::of(self.seed, number).data(), "{}", self.context(number));
         if number != self.next {
-            let may_skip = self.arrived && self.asked.is_some_and(|before| number <= before + 1);
-            assert!(self.reconnected && (number < self.next || may_skip), "{context}");
-            assert!(self.habit != Habit::DropRepeats, "{context}");
+            let is_allowed = self.reconnected && number <= self.highest + 1;
+            assert!(is_allowed && self.habit != Habit::DropRepeats, "{}", self.context(number));
             self.sums.went_back += 1;
             // What comes again is to be acknowledged again.
             self.unacknowledged.retain(|event| number_of(event) < number);
         }
-        (self.next, self.reconnected, self.arrived) = (number + 1, false, false);
+        (self.next, self.highest, self.reconnected) = (number + 1, self.highest.max(number), false);
         self.sums.events += 1;
         if self.random.u8(..10) == 0 {
             drop(self.handle.update(|request| request.header("x-number", number), Apply::MakeBeforeBreak));
@@ -309,11 +327,11 @@ impl Follower {
                     self.events.acknowledge(&event);
                 }
             }
-            10 if !self.going_back => {
+            10 if self.going_back.is_none() => {
                 let before = number_of(&self.unacknowledged[0]) - 1;
                 // An error is the end of the stream.
                 let _ = self.handle.reconnect_from(Resume::Id(before.to_string()));
-                (self.asked, self.going_back) = (Some(before), true);
+                self.going_back = Some(before);
             }
             _ => {}
         }
