@@ -45,9 +45,6 @@ impl StreamBuilder {
             for further in values {
                 self = self.try_set(|config| {
                     let (name, value) = transport::header(name, further.clone())?;
-                    if name == transport::LAST_EVENT_ID {
-                        return Err(Error::new(ErrorKind::InvalidHeader, "a stream has one last event ID"));
-                    }
                     Arc::make_mut(&mut config.request).add(name, value)
                 });
             }
