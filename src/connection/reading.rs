@@ -10,7 +10,7 @@ use crate::config::EVENTS_PER_TURN;
 use crate::delivery::Gap;
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Pace, Publisher};
-use crate::transport::Body;
+use crate::transport::{Body, MOST_CHOSEN};
 use crate::wire::{Decoder, EventFrame, Frame};
 
 use super::Shared;
@@ -20,9 +20,8 @@ use super::poison::{self, Fingerprint};
 use super::seam::Passage;
 use super::sieve::Sieve;
 
-/// How long a type or an ID may be that a gap tells of. Gaps take no room in queues, so they must be small: as an ID
-/// that can be sent.
-const MOST_TOLD: usize = 8_000;
+/// How long a type or an ID may be that a gap tells of. Gaps take no room in queues, so they must be small.
+const MOST_TOLD: usize = MOST_CHOSEN;
 
 /// What one turn of reading brought, besides what the hub has got already.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
-use super::request::MOST_CHOSEN;
+use super::MOST_CHOSEN;
 
 #[cfg(feature = "cookies")]
 pub(crate) use self::jar::Jar;

@@ -61,6 +61,10 @@ pub(crate) use self::resolver::Resolver;
 pub(crate) use self::tls::{Tls, TlsSettings};
 pub(crate) use self::verdict::{MAX_ERROR_BODY, Verdict, refusal, verdict};
 
+/// The longest value that a server can make us send, an ID or cookies. It must not be able to end the stream, and nginx
+/// and Apache refuse for good a header of more than 8 KiB, with its name.
+pub(crate) const MOST_CHOSEN: usize = 8_000;
+
 /// How long the body of a refused response may take; what has come by then is in the error.
 const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
 

@@ -15,7 +15,7 @@ use http_body_util::Full;
 use crate::error::{Error, ErrorKind};
 use crate::target::Target;
 
-use super::{Attempt, coding, cookies};
+use super::{Attempt, MOST_CHOSEN, coding, cookies};
 
 /// HTML standard, section 9.2.4.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -164,10 +164,6 @@ where
 pub(crate) fn basic_authorization(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
-
-/// The longest value that a server can make us send, an ID or cookies. It must not be able to end the stream, and nginx
-/// and Apache refuse for good a header of more than 8 KiB, with its name.
-pub(super) const MOST_CHOSEN: usize = 8_000;
 
 /// The value of `Last-Event-ID`: the UTF-8 bytes of the ID, without the whitespace around it, which is no part of a
 /// header's value (RFC 9110, section 5.5) and makes a request of HTTP/2 malformed (RFC 9113, section 8.2.1). None for the
