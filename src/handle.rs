@@ -297,7 +297,7 @@ impl Handle {
 
     /// Closes the connection for good. Signalled at the call; await the result to know that the
     /// socket is closed and the task has ended. Nothing more is published, and what was queued can
-    /// still be taken. A resume store is given what may be saved by then; what is acknowledged later, is not
+    /// still be taken, unless a [drain](Self::shutdown_with) is being awaited: its time is over then. A resume store is given what may be saved by then; what is acknowledged later, is not
     /// saved: [`shutdown_with`](Self::shutdown_with) waits for that.
     pub fn shutdown(&self) -> Shutdown {
         self.link.shared().shutdown();
