@@ -96,9 +96,14 @@ impl Entry {
         }
         if self.taken.len() < MOST_OPEN {
             self.taken.insert(position);
-        } else if self.beyond.is_none() {
-            self.beyond = Some(position);
+        } else {
+            self.lost(position);
         }
+    }
+
+    /// It can never be acknowledged. Of several the first counts, in whatever order that came to light.
+    fn lost(&mut self, position: u64) {
+        self.beyond = self.beyond.into_iter().chain([position]).min();
     }
 
     /// Whether it was in the queue.
@@ -211,21 +216,19 @@ impl Ledger {
         }
         for &position in lost {
             if entry.remove(position) {
-                entry.beyond = entry.beyond.into_iter().chain([position]).min();
+                entry.lost(position);
             }
         }
         drop(book);
         self.tell();
     }
 
-    /// An event that was to go to this account, which never gets it: nobody can acknowledge it.
+    /// An event that was to go to this account, which never gets it: nobody can acknowledge it. It takes no room, and
+    /// pushes nothing out.
     pub(super) fn refused(&self, account: u64, event: &Event) {
-        self.published([account].into_iter(), event);
         let mut book = self.lock();
-        if let Some(entry) = book.entry(account) {
-            let newest = entry.queued.pop_back();
-            entry.beyond = entry.beyond.or(newest);
-        }
+        book.runs.published(event);
+        book.entry(account).into_iter().for_each(|entry| entry.lost(event.position()));
     }
 
     /// The program goes back to `id`: what came up to `position` is no concern any more.

@@ -146,6 +146,25 @@ fn what_waits_in_a_queue_that_conflates_holds_the_stream_behind_what_is_newer_an
 }
 
 #[test]
+fn of_what_was_taken_beyond_what_is_kept_the_oldest_holds_the_stream_in_whatever_order_it_was_taken() {
+    let ledger = ledger();
+    let (account, other) = (ledger.open(8, true), ledger.open(8, false));
+    let most = MOST_OPEN as u64;
+    for position in 1..=most {
+        ledger.published([account.number()].into_iter(), &event(position));
+        take(&account, position);
+    }
+    ledger.published([account.number(), other.number()].into_iter(), &event(most + 1));
+    ledger.published([account.number()].into_iter(), &event(most + 2));
+    // It is where something older was.
+    take(&account, most + 2);
+    take(&account, most + 1);
+    (1..=most).for_each(|position| assert!(account.acknowledge(&event(position))));
+    assert!(other.acknowledge(&take(&other, most + 1)));
+    assert_eq!(safe(&ledger, most + 2), Some(most));
+}
+
+#[test]
 fn what_a_queue_dropped_holds_the_stream_until_the_program_goes_back() {
     let ledger = ledger();
     let account = ledger.open(4, false);

@@ -40,6 +40,26 @@ fn what_a_predicate_turns_down_need_not_be_acknowledged_and_that_over_which_it_p
     assert_eq!(hub.acknowledged(|| "5".into()).as_deref(), Some("5"));
 }
 
+/// Of which the oldest is still there to be taken.
+#[test]
+fn an_event_over_which_a_predicate_panics_holds_the_store_also_when_it_finds_the_queue_full() {
+    let hub = Hub::new(Arc::default());
+    let filter = Filter::matching(|event| {
+        assert_ne!(event.data(), "bad");
+        true
+    });
+    let mut subscribed = hub.subscribe(filter, &sixteen(), true);
+    publish(&hub, 16);
+    hub.publisher().event("message", |position| Event::builder().data("bad").build().unwrap().at(position));
+    hub.wake();
+    for _ in 0..16 {
+        let event = taken(&mut subscribed).unwrap();
+        assert!(subscribed.account.as_ref().unwrap().acknowledge(&event));
+    }
+    assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Closed)));
+    assert_eq!(hub.acknowledged(|| "bad".into()).as_deref(), Some(""), "up to the last before it");
+}
+
 #[test]
 fn what_waits_for_predicates_when_the_hub_closes_is_still_delivered() {
     let hub = Hub::new(Arc::default());

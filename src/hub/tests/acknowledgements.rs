@@ -13,7 +13,12 @@ const STEPS: usize = 300;
 
 struct Member {
     subscribed: Subscribed,
-    filter: Filter,
+    types: Filter,
+    /// Its predicate turns down what this divides...
+    modulus: Option<u64>,
+    /// ...and panics at this event, and what comes after it.
+    bad: Option<u64>,
+    ended: bool,
     /// The newest event of each type that has not been taken, where only that is kept.
     newest: Option<BTreeMap<&'static str, u64>>,
     /// Of what it gets: not acknowledged, and not replaced by something newer.
@@ -22,24 +27,43 @@ struct Member {
 }
 
 impl Member {
-    fn new(hub: &Hub, random: &mut fastrand::Rng) -> Self {
+    fn new(hub: &Hub, said: u64, random: &mut fastrand::Rng) -> Self {
         let types = if random.bool() { Filter::all() } else { Filter::from(TYPES[random.usize(0..TYPES.len())]) };
-        let modulus = random.u64(2..5);
-        let filter = match random.bool() {
-            true => types.and(move |event| event.data().parse::<u64>().unwrap() % modulus > 0),
-            false => types,
+        let modulus = random.bool().then(|| random.u64(2..5));
+        let bad = (modulus.is_some() && random.bool()).then(|| said + random.u64(1..200));
+        let filter = match modulus {
+            Some(modulus) => types.clone().and(move |event| {
+                if bad.is_some_and(|bad| number(event) >= bad) {
+                    // Without the hook's noise.
+                    std::panic::resume_unwind(Box::new("a bug"));
+                }
+                number(event) % modulus > 0
+            }),
+            None => types.clone(),
         };
-        let limits = match random.usize(0..6) {
+        let limits = match random.usize(0..8) {
             capacity @ 0..3 => Limits::of([2, 4, 1000][capacity], Overflow::DropOldest),
+            3 => Limits { capacity: 1000, bytes: random.u64(1..60), overflow: Overflow::DropOldest },
+            // By type, which is longer.
+            4 | 5 => Limits::of(1000, Overflow::conflate_by(|event| format!("type {}", event.event_type()))),
             _ => Limits::of(1000, Overflow::Conflate),
         };
-        let subscribed = hub.subscribe(filter.clone(), &limits, true);
+        let subscribed = hub.subscribe(filter, &limits, true);
         let newest = limits.conflates().then(BTreeMap::new);
-        Self { subscribed, filter, newest, open: BTreeSet::new(), taken: Vec::new() }
+        Self { subscribed, types, modulus, bad, ended: false, newest, open: BTreeSet::new(), taken: Vec::new() }
     }
 
     fn published(&mut self, event_type: &'static str, event: &Event) {
-        if self.filter.passes(event) {
+        if self.ended || !self.types.matches(event_type) {
+            return;
+        }
+        if self.bad.is_some_and(|bad| number(event) >= bad) {
+            // As if it had been taken.
+            self.ended = true;
+            self.open.insert(event.position());
+            return;
+        }
+        if self.modulus.is_none_or(|modulus| number(event) % modulus > 0) {
             self.open.insert(event.position());
             let newest = self.newest.as_mut();
             let replaced = newest.and_then(|newest| newest.insert(event_type, event.position()));
@@ -62,6 +86,10 @@ impl Member {
             }
         }
     }
+}
+
+fn number(event: &Event) -> u64 {
+    event.data().parse().unwrap()
 }
 
 /// What a server has said.
@@ -123,7 +151,7 @@ fn run(seed: u64) {
     let mut left = BTreeSet::new();
     for _step in 0..STEPS {
         match random.u8(0..40) {
-            0..=3 if members.len() < 6 => members.push(Member::new(&hub, &mut random)),
+            0..=3 if members.len() < 6 => members.push(Member::new(&hub, said.events, &mut random)),
             4..=19 => {
                 for _event in 0..random.usize(1..8) {
                     said.publish(&hub, &mut members, &mut random);
