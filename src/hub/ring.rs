@@ -23,7 +23,8 @@ use super::wakers::Wakers;
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
     limits: Limits,
-    /// How many items more than its capacity it holds before the oldest go: what comes between two turns.
+    /// How many items more than its capacity it holds before the oldest go: what comes between two turns, and weighs
+    /// nothing.
     reserve: usize,
     /// Changes whenever readers are woken.
     epoch: AtomicU64,
@@ -112,7 +113,7 @@ impl<T: Clone + Weigh> Ring<T> {
         if !items.is_empty() {
             let end = slots.end();
             slots.seats.forgive(end);
-            slots.extend(items, dropped, (self.limits.capacity + self.reserve) as u64, self.limits.bytes);
+            slots.extend(items, dropped, &self.limits, self.reserve);
         }
         if let Some(wakers) = wakers {
             self.wake(slots, wakers);
@@ -280,15 +281,18 @@ impl<T: Clone + Weigh> Slots<T> {
         held(&self.queue, self.first, self.weight, next)
     }
 
-    fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, capacity: u64, bytes: u64) {
+    fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, limits: &Limits, reserve: usize) {
         let left = self.seats.len();
+        let capacity = (limits.capacity + reserve) as u64;
         for item in items.drain(..) {
+            let (before, weight) = (self.weight, item.weight());
+            // Of what comes also when the bytes are used up there is a reserve: it pushes nothing out before that is.
+            let bytes = if reserve > 0 && weight == 0 { u64::MAX } else { limits.bytes };
             while self.exceeds(capacity, bytes) {
                 dropped.extend(self.queue.pop_front().map(|slot| slot.item));
                 self.first += 1;
             }
-            let before = self.weight;
-            self.weight += item.weight();
+            self.weight += weight;
             self.queue.push_back(Slot { item, left, before });
         }
     }

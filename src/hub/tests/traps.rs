@@ -157,6 +157,23 @@ fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_me
 }
 
 #[test]
+fn a_change_of_state_takes_nothing_from_a_transcript_that_is_full_of_bytes() {
+    let hub = Hub::new(Arc::default());
+    let mut transcript = hub.transcript(&Limits { capacity: 16, bytes: 10, overflow: Overflow::default() });
+    let event = Event::builder().data("0123456789").build().unwrap();
+    hub.publisher().event("message", |position| event.at(position));
+    assert!(!hub.publisher().has_room());
+    (0..RESERVE).for_each(|_| hub.state(&State::Idle));
+    let context = Context::from_waker(Waker::noop());
+    let taken = transcript.poll_take(&context);
+    assert!(matches!(taken, Poll::Ready(Taken::Item(TranscriptItem::Event(_)))), "{taken:?}");
+    for _ in 0..RESERVE {
+        assert!(matches!(transcript.poll_take(&context), Poll::Ready(Taken::Item(TranscriptItem::State(_)))));
+    }
+    assert!(transcript.poll_take(&context).is_pending());
+}
+
+#[test]
 fn a_channel_that_everybody_has_read_holds_nothing() {
     let hub = Hub::new(Arc::default());
     let mut all: Vec<_> = (0..3).map(|_| hub.subscribe(Filter::all(), &lossless(256), false)).collect();
