@@ -199,7 +199,8 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
     /// How many items the slowest reader still has to take: a stuck one no more than the ring and its own
     /// buffer hold, since what was dropped is none of them.
     pub(super) fn lag(&self) -> u64 {
-        let lag = |reader: &Seen| reader.cursor.lag(self.published, self.limits.capacity as u64);
+        let first = self.ring.first();
+        let lag = |reader: &Seen| reader.cursor.lag(first, self.published, self.limits.capacity as u64);
         self.readers.iter().map(lag).max().unwrap_or(0)
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Cursor {
     fetched: AtomicU64,
     /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
     end: AtomicU64,
+    /// How many of the items up to there had been dropped by then, of which it has not been told.
+    lost: AtomicU64,
     gone: AtomicBool,
 }
 
@@ -23,20 +25,20 @@ const OPEN: u64 = u64::MAX;
 impl Cursor {
     pub(super) fn at(position: u64) -> Self {
         let [taken, fetched] = [position, position].map(AtomicU64::new);
-        let [skipped, beside] = [0, 0].map(AtomicU64::new);
-        Self { taken, skipped, beside, fetched, end: AtomicU64::new(OPEN), gone: AtomicBool::new(false) }
+        let [skipped, beside, lost] = [0, 0, 0].map(AtomicU64::new);
+        Self { taken, skipped, beside, fetched, end: AtomicU64::new(OPEN), lost, gone: AtomicBool::new(false) }
     }
 
     pub(super) fn position(&self) -> u64 {
         self.taken() + self.skipped.load(Ordering::Acquire)
     }
 
-    /// How many items it could take of a ring that holds so many at most, up to `end`.
-    pub(super) fn lag(&self, end: u64, capacity: u64) -> u64 {
+    /// How many items it could take of a ring that holds so many at most, those from `first` on, up to `end`.
+    pub(super) fn lag(&self, first: u64, end: u64, capacity: u64) -> u64 {
         // In this order: it may move meanwhile.
         let position = self.position();
         let fetched = self.fetched.load(Ordering::Acquire);
-        fetched.saturating_sub(position) + end.saturating_sub(fetched).min(capacity)
+        fetched.saturating_sub(position) + end.saturating_sub(fetched.max(first)).min(capacity)
     }
 
     /// How many items it has taken, counted from where it began.
@@ -58,10 +60,18 @@ impl Cursor {
         let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// At the end so many had been dropped, and it had not come to the hole yet.
+    pub(super) fn ends_behind(&self, lost: u64) {
+        self.lost.store(lost, Ordering::Release);
+    }
+
     /// How many items there are still to take; `None` while more can come.
     pub(super) fn left(&self) -> Option<u64> {
         let end = self.end.load(Ordering::Acquire);
-        (end != OPEN).then(|| end.saturating_sub(self.position()))
+        // In this order, as in `lagged`: it may be told meanwhile, and must not seem to have taken everything.
+        let position = self.position();
+        let lost = self.lost.load(Ordering::Acquire);
+        (end != OPEN).then(|| end.saturating_sub(position + lost))
     }
 
     /// The reader was dropped.
@@ -78,9 +88,15 @@ impl Cursor {
         self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// By its reader, or by whoever replaces what it has not taken.
+    /// By its reader, or by whoever drops or replaces what it has not taken.
     pub(super) fn skipped(&self, items: u64) {
         self.skipped.fetch_add(items, Ordering::AcqRel);
+    }
+
+    /// Its reader is told of what was dropped.
+    pub(super) fn lagged(&self, missed: u64) {
+        self.lost.store(0, Ordering::Release);
+        self.skipped(missed);
     }
 
     pub(super) fn fetched(&self, next: u64) {

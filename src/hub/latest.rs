@@ -86,9 +86,8 @@ impl Latest {
         }
         wakers.extend(queue.waker.take());
         drop(queue);
-        // Of what was turned down or replaced nobody is told, so it is skipped now; what had no room is when its reader
-        // is told of it.
-        self.cursor.skipped((turned_down + replaced.len()) as u64);
+        // Also what had no room, of which its reader is yet to be told: it is not there to be taken any more.
+        self.cursor.skipped((turned_down + replaced.len() + lost.len()) as u64);
         removed.replaced.extend(replaced.iter().map(Event::position));
         removed.lost.extend(lost.iter().map(Event::position));
         if let Some((ledger, account)) = account {
@@ -250,10 +249,8 @@ impl LatestReader {
             return Some(Taken::Closed);
         }
         let taken = self.queue.lock().take()?;
-        match &taken {
-            Taken::Item(_) => self.queue.cursor.took(),
-            Taken::Lagged(missed) => self.queue.cursor.skipped(*missed),
-            Taken::Gap(_) | Taken::Closed => {}
+        if matches!(taken, Taken::Item(_)) {
+            self.queue.cursor.took();
         }
         Some(taken)
     }

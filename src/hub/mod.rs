@@ -312,7 +312,8 @@ impl Hub {
     /// Counts, from now on, what the subscriptions there are take and leave.
     pub(crate) fn tally(&self) -> Tally {
         let channels = self.lock();
-        Tally::new(channels.cursors().chain(channels.ended.iter().cloned()), Arc::clone(&self.finish))
+        let cursors = channels.cursors().chain(channels.ended.iter().cloned());
+        Tally::new(cursors.filter(|cursor| !cursor.is_gone()), Arc::clone(&self.finish))
     }
 
     /// Whoever waits for subscriptions to take what is queued has no time left.

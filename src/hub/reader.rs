@@ -198,7 +198,7 @@ impl<T: Clone + Weigh> Reader<T> {
         match found {
             Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
             Found::Lagged(missed) => {
-                self.cursor.skipped(missed);
+                self.cursor.lagged(missed);
                 Some(Taken::Lagged(missed))
             }
             Found::Closed => Some(Taken::Closed),

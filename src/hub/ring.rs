@@ -173,6 +173,11 @@ impl<T: Clone + Weigh> Ring<T> {
         (if count > 0 { Found::Items } else { Found::Nothing }, end, is_last)
     }
 
+    /// Where what it holds begins.
+    pub(super) fn first(&self) -> u64 {
+        self.lock().first
+    }
+
     /// How many items a reader could take.
     pub(super) fn unread(&self, seat: usize) -> u64 {
         let mut slots = self.lock();
@@ -210,6 +215,8 @@ impl<T: Clone + Weigh> Ring<T> {
     pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
+        let first = slots.first;
+        slots.seats.end(first);
         self.wake(&mut slots, wakers);
         let is_last = self.gate.let_go(slots.seats.let_go());
         drop(slots);

@@ -158,6 +158,12 @@ impl Seats {
         true
     }
 
+    /// Nothing is dropped any more: what is there is there, from `first` on.
+    pub(super) fn end(&self, first: u64) {
+        let behind = self.list.iter().flatten().filter(|seat| seat.next < first);
+        behind.for_each(|seat| seat.cursor.ends_behind(first - seat.next));
+    }
+
     /// Nobody is waited for any more. How many were.
     pub(super) fn let_go(&mut self) -> usize {
         let waited = self.list.iter_mut().flatten().filter(|seat| seat.stance.is_waited());

@@ -71,6 +71,7 @@ mod tests {
 
     use crate::event::Event;
     use crate::filter::Filter;
+    use crate::hub::tests::take;
     use crate::hub::{Hub, Limits, Taken};
     use crate::overflow::Overflow;
 
@@ -89,6 +90,86 @@ mod tests {
         tally.settle(Instant::now()).await;
         hub.close();
         assert_eq!(tally.counts(), (1, 9));
+    }
+
+    #[test]
+    fn what_had_no_room_in_a_conflating_queue_is_nothing_that_is_still_to_take() {
+        let hub = Hub::new(Arc::default());
+        let mut latest = hub.subscribe(Filter::all(), &Limits::of(2, Overflow::Conflate), false);
+        for number in 0..10 {
+            let event = Event::builder().event_type(number.to_string()).build().unwrap();
+            hub.publisher().event(event.event_type(), |_| event.clone());
+        }
+        hub.wake();
+        assert_eq!(hub.lag(), 2);
+        assert!(matches!(take(&mut latest), Poll::Ready(Taken::Lagged(8))));
+        assert_eq!(hub.lag(), 2);
+        assert!(matches!(take(&mut latest), Poll::Ready(Taken::Item(_))));
+        assert_eq!(hub.lag(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_lost_before_is_not_dropped_whether_its_reader_has_been_told_or_not() {
+        for overflow in [Overflow::DropOldest, Overflow::Conflate] {
+            for told in [false, true] {
+                for gone in [false, true] {
+                    let hub = Hub::new(Arc::default());
+                    let mut subscribed = hub.subscribe(Filter::all(), &Limits::of(16, overflow.clone()), false);
+                    for number in 0..1000 {
+                        let event = Event::builder().event_type(number.to_string()).build().unwrap();
+                        hub.publisher().event(event.event_type(), |_| event.clone());
+                    }
+                    hub.wake();
+                    let tally = hub.tally();
+                    hub.close();
+                    if told {
+                        assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Lagged(984))));
+                    }
+                    let kept = (!gone).then_some(subscribed);
+                    tally.settle(Instant::now()).await;
+                    assert_eq!(tally.counts(), (0, 16), "{overflow:?}, {told}, {gone}");
+                    drop(kept);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_subscription_left_that_was_dropped_before_is_not_counted() {
+        for panics in [false, true] {
+            let hub = Hub::new(Arc::default());
+            let filter = Filter::matching(move |event| {
+                assert!(!panics || event.data() != "last");
+                true
+            });
+            let subscribed = hub.subscribe(filter, &Limits::of(16, Overflow::DropOldest), false);
+            for data in ["one", "two", "last"] {
+                hub.publisher().event("message", |_| Event::builder().data(data).build().unwrap());
+            }
+            hub.wake();
+            if !panics {
+                hub.close();
+            }
+            drop(subscribed);
+            hub.prune();
+            assert_eq!(hub.tally().counts(), (0, 0), "{panics}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_full_of_bytes_holds_no_more_than_it_does() {
+        let hub = Hub::new(Arc::default());
+        let limits = Limits { capacity: 16, bytes: 10, overflow: Overflow::DropOldest };
+        let subscribed = hub.subscribe(Filter::all(), &limits, false);
+        for _ in 0..9 {
+            hub.publisher().event("message", |_| Event::builder().data("0123456").build().unwrap());
+        }
+        hub.wake();
+        assert_eq!(hub.lag(), 2);
+        let tally = hub.tally();
+        hub.close();
+        assert_eq!(tally.counts(), (0, 2));
+        drop(subscribed);
     }
 
     #[tokio::test(start_paused = true)]

@@ -224,6 +224,17 @@ impl Program {
             self.hub.wake();
         }
         self.check_sleepers();
+        if self.random.usize(0..8) == 0 {
+            self.check_lag();
+        }
+    }
+
+    /// The slowest is as far behind as there is to take. A queue of its own is looked at also when it has ended.
+    fn check_lag(&self) {
+        self.hub.prune();
+        let expected = self.members.iter().map(|member| &member.expected);
+        let looked_at = expected.filter(|expected| !expected.ended || expected.limits.conflates());
+        assert_eq!(self.hub.lag(), looked_at.map(Expected::left).max().unwrap_or(0), "{}", self.case);
     }
 
     fn check_sleepers(&mut self) {
@@ -357,7 +368,9 @@ impl Program {
         self.check_publisher();
         assert!(self.has_room() || self.has_room(), "{case}: nobody is full");
         self.turn();
+        let tally = self.hub.tally();
         self.hub.close();
+        assert_eq!(tally.counts(), (0, self.expected().map(|expected| expected.left()).sum()), "{case}: left");
         for member in &mut self.members {
             assert!(member.asleep.take().is_none_or(|flag| flag.is_raised()), "{case}: it is told of the end");
             member.expected.ended = true;
@@ -376,13 +389,23 @@ fn some_filter(random: &mut fastrand::Rng) -> Filter {
     }
 }
 
+/// Where it panics the type is the key.
+fn some_key(event: &Event) -> String {
+    match number(event) % 8 {
+        0 => std::panic::resume_unwind(Box::new("a bug")),
+        1 => event.event_type().to_owned(),
+        _ => event.event_type().split('.').next_back().unwrap().to_owned(),
+    }
+}
+
 fn some_limits(random: &mut fastrand::Rng) -> Limits {
     let capacity = [1, 2, 3, 8, 17, 64, 100, 256][random.usize(0..8)];
     let bytes = [u64::MAX, u64::MAX, 1, 60, 500][random.usize(0..5)];
-    let overflow = match random.usize(0..7) {
+    let overflow = match random.usize(0..8) {
         0..2 => Overflow::Wait { patience: PATIENCE },
         2..4 => Overflow::Block,
         4..6 => Overflow::DropOldest,
+        6 => Overflow::conflate_by(some_key),
         _ => Overflow::Conflate,
     };
     Limits { capacity, bytes, overflow }

@@ -8,7 +8,9 @@ use super::number;
 use crate::delivery::Gap;
 use crate::event::Event;
 use crate::filter::Filter;
+use crate::guard::guarded;
 use crate::hub::limits::Limits;
+use crate::overflow::Overflow;
 
 /// Of the gaps that stand before one event: what is owed.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -105,6 +107,11 @@ impl Expected {
         items >= self.limits.capacity as u64 || bytes >= self.limits.bytes
     }
 
+    /// How many events there are to take.
+    pub(super) fn left(&self) -> u64 {
+        (self.hands.len() + self.queue.len()) as u64
+    }
+
     fn is_half_empty(&self) -> bool {
         let (items, bytes) = self.held();
         items <= self.limits.capacity as u64 / 2 && bytes <= self.limits.bytes / 2
@@ -122,7 +129,12 @@ impl Expected {
         if self.modulus.is_some_and(|modulus| number % modulus == 0) {
             return;
         }
-        let queued = |before| Queued { number, weight: event.size() as u64, key: event.event_type().into(), before };
+        let key = match &self.limits.overflow {
+            Overflow::ConflateBy(key) => guarded(|| key.of(event)).ok(),
+            _ => None,
+        };
+        let key = key.unwrap_or_else(|| event.event_type().into());
+        let queued = |before| Queued { number, weight: event.size() as u64, key, before };
         if self.limits.conflates() {
             let before = std::mem::take(&mut self.owed);
             self.conflate(queued(before));
