@@ -69,6 +69,7 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
     let newest: Rules = |stream| stream.retain("a", 2);
     let since: Rules = |stream| stream.retain_since("s");
     let both: Rules = |stream| stream.retain_since("s").retain("a", 2).retain(Filter::all(), 1);
+    let overlapping: Rules = |stream| stream.retain("a", 2).retain(Filter::all(), 9);
     let all = || Filter::all();
     for (rules, before, filter, replayed) in [
         (newest, "a1", all(), "a1"),
@@ -87,6 +88,9 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
         (since, "s1 a! a1", "s".into(), "s1"),
         (both, "a1 a2 a3 s1 b1 a4 b2", all(), "a3 s1 b1 a4 b2"),
         (both, "a1 a2 | s1 | b1", ["a", "s"].into(), "a1 a2 | s1 |"),
+        (overlapping, "a1 a! b! a2", all(), "a1 2! a2"),
+        (overlapping, "a1 a! b! a2", "a".into(), "a1 1! a2"),
+        (overlapping, "a1 a! b! a! | b! a2", all(), "a1 | 4! a2"),
     ] {
         let (server, tell) = told().await;
         let handle = rules(stream(&server)).build().unwrap();

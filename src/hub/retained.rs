@@ -37,8 +37,8 @@ struct Entry {
     delivery: Delivery,
 }
 
-/// How many gaps may stand between two events of a rule; beyond that those of a kind merge, whatever other rules keep
-/// between them.
+/// How many gaps may stand between two events of a rule; beyond that those of a kind merge, whatever they are about and
+/// whatever other rules keep between them.
 const MOST_GAPS: usize = 16;
 
 impl Retention {
@@ -79,8 +79,34 @@ impl Retention {
         // A hole stands where the last of the missing events stood, which another rule may still have.
         entries.sort_by_key(|entry| entry.serial);
         entries.dedup_by(|later, entry| later.serial == entry.serial && entry.delivery == later.delivery);
-        entries.into_iter().map(|entry| entry.delivery).collect()
+        joined(entries.into_iter().map(|entry| entry.delivery))
     }
+}
+
+/// With one gap of a kind between two events.
+fn joined(deliveries: impl Iterator<Item = Delivery>) -> VecDeque<Delivery> {
+    let mut joined: VecDeque<Delivery> = VecDeque::new();
+    let mut gaps = 0;
+    for delivery in deliveries {
+        let Delivery::Gap(mut gap) = delivery else {
+            gaps = 0;
+            joined.push_back(delivery);
+            continue;
+        };
+        let first = joined.len() - gaps;
+        // What each rule has lost is said by itself.
+        let merges =
+            |older: &Delivery| matches!(older, Delivery::Gap(older) if older.same_kind(&gap) && !is_hole(&gap));
+        if let Some(index) = joined.range(first..).position(merges) {
+            if let Some(Delivery::Gap(older)) = joined.remove(first + index) {
+                merge(&mut gap, &older);
+                gaps -= 1;
+            }
+        }
+        joined.push_back(Delivery::Gap(gap));
+        gaps += 1;
+    }
+    joined
 }
 
 impl Kept {
@@ -137,7 +163,8 @@ impl Kept {
     }
 
     /// Takes a gap, if it is after an event. It does not merge with gaps from before `newest`: that is an event which
-    /// another rule may have kept, and which stands between them then.
+    /// another rule may have kept, and which stands between them then. Nor with one about another type, of which another
+    /// rule may not want to know: what both have must be the same, to be given once.
     fn gap(&mut self, serial: u64, gap: &Gap, newest: u64) {
         let concerns = match gap {
             Gap::Oversized { event_type: Some(event_type), .. } => self.wants(event_type),
@@ -149,16 +176,30 @@ impl Kept {
         let mut gap = gap.clone();
         let event = self.entries.iter().rposition(|entry| matches!(entry.delivery, Delivery::Event(_)));
         let mut first = event.map_or(0, |event| event + 1);
-        if self.entries.len() - first < MOST_GAPS {
+        let is_full = self.entries.len() - first >= MOST_GAPS;
+        if !is_full {
             first += self.entries.range(first..).take_while(|entry| entry.serial <= newest).count();
         }
-        let same = |entry: &Entry| matches!(&entry.delivery, Delivery::Gap(older) if older.same_kind(&gap));
+        let merges = |older: &Gap| older.same_kind(&gap) && (is_full || type_of(older) == type_of(&gap));
+        let same = |entry: &Entry| matches!(&entry.delivery, Delivery::Gap(older) if merges(older));
         if let Some(index) = self.entries.range(first..).position(same) {
             if let Some(Entry { delivery: Delivery::Gap(older), .. }) = self.entries.remove(first + index) {
                 merge(&mut gap, &older);
             }
         }
         self.entries.push_back(Entry { serial, delivery: Delivery::Gap(gap) });
+    }
+}
+
+fn is_hole(gap: &Gap) -> bool {
+    matches!(gap, Gap::NotRetained { .. })
+}
+
+/// The one type of event that it is about, if that is known.
+fn type_of(gap: &Gap) -> Option<&str> {
+    match gap {
+        Gap::Oversized { event_type, .. } => event_type.as_deref(),
+        _ => None,
     }
 }
 
