@@ -27,6 +27,10 @@ impl<T> Delivery<T> {
         }
     }
 
+    pub(crate) fn is_event(&self) -> bool {
+        matches!(self, Self::Event(_))
+    }
+
     /// The event, if it is one.
     pub fn event(self) -> Option<T> {
         match self {

@@ -307,10 +307,10 @@ impl Handle {
 
 impl Handle {
     /// Closes the connection for good, like [`shutdown`](Self::shutdown), and gives subscribers until a
-    /// deadline to take what is queued and to acknowledge it. Nothing more is read from the server. When the
-    /// deadline has passed, what is left is dropped and subscriptions end. The resume store, if there is
-    /// one, has been given the last event ID when the future is done; that may take 10 s more. Of several
-    /// shutdowns the earliest deadline counts; `shutdown` is one without any time.
+    /// deadline to take what is queued, or [replayed](SubscribeOptions::replay), and to acknowledge it. Nothing more is
+    /// read from the server. When the deadline has passed, what is left is dropped and subscriptions end. The resume
+    /// store, if there is one, has been given the last event ID when the future is done; that may take 10 s more. Of
+    /// several shutdowns the earliest deadline counts; `shutdown` is one without any time.
     ///
     /// # Cancel safety
     ///

@@ -178,7 +178,8 @@ impl<T> Subscription<T> {
     /// Does not wait, and takes nothing.
     pub fn queued(&self) -> usize {
         let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
-        let replayed = self.replay.iter().filter(|delivery| matches!(delivery, Some(Delivery::Event(_)))).count();
+        let replayed =
+            if self.source.is_cut() { 0 } else { self.replay.iter().flatten().filter(|one| one.is_event()).count() };
         replayed + usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
     }
 
@@ -279,9 +280,14 @@ impl<T> Subscription<T> {
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
+        if self.source.is_cut() {
+            return None;
+        }
         let delivery = self.replay.front_mut()?.take()?;
         self.replay.pop_front();
-        self.source.took_beside();
+        if delivery.is_event() {
+            self.source.took_beside();
+        }
         if self.replay.is_empty() {
             self.replay = VecDeque::new();
         }

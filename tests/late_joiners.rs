@@ -265,3 +265,46 @@ async fn a_subscription_that_ended_in_its_replay_holds_up_nobody_and_is_asked_no
     let drained = within(handle.shutdown_with(Drain { deadline: support::LIMIT })).await;
     assert_eq!(drained.dropped, 0, "{drained:?}");
 }
+
+/// A stream that has retained three events, and a subscription that has taken none of them.
+async fn joined(options: SubscribeOptions) -> (Server, Handle, Subscription) {
+    let (server, tell) = told().await;
+    let handle = stream(&server).retain("a", 3).build().unwrap();
+    let mut early = handle.subscribe("z");
+    handle.connect();
+    ["a1", "a2", "|", "a3", "z1"].into_iter().for_each(|one| tell.send(wire(one)).unwrap());
+    assert_eq!(word(within(early.recv()).await.unwrap()), "|");
+    assert_eq!(take(&mut early, "z1").await, "z1");
+    let late = handle.subscribe_with("a", options.replay());
+    (server, handle, late)
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_is_replayed_and_drops_it_at_the_deadline() {
+    for overflow in [Overflow::Block, Overflow::Conflate] {
+        let options = || SubscribeOptions::default().overflow(overflow.clone());
+        let (_server, handle, mut late) = joined(options()).await;
+        assert_eq!(word(late.try_recv().unwrap()), "a1");
+        let draining = handle.shutdown_with(Drain { deadline: std::time::Duration::from_secs(3600) });
+        let taking = async {
+            within(handle.closed()).await;
+            assert_eq!(take(&mut late, "a3").await, "a2 | a3");
+            assert!(within(late.recv()).await.is_none());
+        };
+        let (drained, ()) = within(async { tokio::join!(draining, taking) }).await;
+        assert_eq!((drained.delivered, drained.dropped), (2, 0));
+
+        let (_server, handle, mut late) = joined(options()).await;
+        assert_eq!(word(late.try_recv().unwrap()), "a1");
+        let drained = within(handle.shutdown_with(Drain { deadline: std::time::Duration::ZERO })).await;
+        assert_eq!((drained.delivered, drained.dropped), (0, 2));
+        assert_eq!(late.queued(), 0);
+        assert!(within(late.recv()).await.is_none());
+
+        let (_server, handle, late) = joined(options()).await;
+        let draining = handle.shutdown_with(Drain { deadline: std::time::Duration::from_secs(3600) });
+        drop(late);
+        let drained = within(draining).await;
+        assert_eq!((drained.delivered, drained.dropped), (0, 3));
+    }
+}

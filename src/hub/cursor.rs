@@ -8,7 +8,9 @@ pub(super) struct Cursor {
     taken: AtomicU64,
     /// How many of the items up to here went by without being taken.
     skipped: AtomicU64,
-    /// How much was taken that is in no ring: what was retained.
+    /// How many events there were to be taken first that are in no ring: what was retained.
+    kept: AtomicU64,
+    /// How many of them were taken.
     beside: AtomicU64,
     /// How far it has read the ring.
     fetched: AtomicU64,
@@ -25,8 +27,8 @@ const OPEN: u64 = u64::MAX;
 impl Cursor {
     pub(super) fn at(position: u64) -> Self {
         let [taken, fetched] = [position, position].map(AtomicU64::new);
-        let [skipped, beside, lost] = [0, 0, 0].map(AtomicU64::new);
-        Self { taken, skipped, beside, fetched, end: AtomicU64::new(OPEN), lost, gone: AtomicBool::new(false) }
+        let [skipped, kept, beside, lost] = [0, 0, 0, 0].map(AtomicU64::new);
+        Self { taken, skipped, kept, beside, fetched, end: AtomicU64::new(OPEN), lost, gone: AtomicBool::new(false) }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -41,14 +43,19 @@ impl Cursor {
         fetched.saturating_sub(position) + end.saturating_sub(fetched.max(first)).min(capacity)
     }
 
-    /// How many items it has taken, counted from where it began.
+    /// How many items it has taken of its ring, counted from where it began.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
     }
 
-    /// Whatever is taken changes it: who takes is not stuck.
+    /// The same, and what it has taken besides. Whatever is taken changes it: who takes is not stuck.
     pub(super) fn moves(&self) -> u64 {
         self.taken() + self.beside.load(Ordering::Acquire)
+    }
+
+    /// So many events come before what is in the ring.
+    pub(super) fn keep(&self, events: u64) {
+        self.kept.store(events, Ordering::Release);
     }
 
     pub(super) fn took_beside(&self) {
@@ -71,7 +78,8 @@ impl Cursor {
         // In this order, as in `lagged`: it may be told meanwhile, and must not seem to have taken everything.
         let position = self.position();
         let lost = self.lost.load(Ordering::Acquire);
-        (end != OPEN).then(|| end.saturating_sub(position + lost))
+        let beside = self.kept.load(Ordering::Acquire).saturating_sub(self.beside.load(Ordering::Acquire));
+        (end != OPEN).then(|| end.saturating_sub(position + lost) + beside)
     }
 
     /// The reader was dropped.

@@ -216,6 +216,22 @@ impl LatestReader {
         if self.finish.is_cut() { 0 } else { self.queue.lock().entries.len() as u64 }
     }
 
+    /// As [`Cursor::keep`].
+    pub(super) fn keep(&self, events: u64) {
+        self.queue.cursor.keep(events);
+    }
+
+    /// As [`Cursor::took_beside`].
+    pub(super) fn took_beside(&self) {
+        self.queue.cursor.took_beside();
+        self.relieve();
+    }
+
+    /// Nothing more is to be taken.
+    pub(super) fn is_cut(&self) -> bool {
+        self.finish.is_cut()
+    }
+
     /// As [`Reader::poll_take_with`](super::Reader::poll_take_with).
     pub(crate) fn poll_take_with(
         &mut self,
@@ -237,10 +253,15 @@ impl LatestReader {
         take: impl FnOnce(&mut Self) -> Option<Taken<Event>>,
     ) -> Option<Taken<Event>> {
         let taken = take(self);
+        self.relieve();
+        taken
+    }
+
+    /// Tells who waits for it, once this reader has taken everything.
+    fn relieve(&self) {
         if self.finish.is_awaited() && self.queued() == 0 {
             self.finish.finished();
         }
-        taken
     }
 
     /// What is there. Calls no waker.

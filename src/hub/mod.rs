@@ -178,6 +178,7 @@ impl Hub {
             (channels.retention.replay(&filter), self.seat(&mut channels, filter, limits, acknowledging))
         };
         let replay = sift::replay(replay, &kept, subscribed.failure.as_ref());
+        subscribed.source.keep(replay.iter().flatten().filter(|delivery| delivery.is_event()).count() as u64);
         if replay.back().is_some_and(Option::is_none) {
             self.end_failed(subscribed.failure.as_ref());
         }

@@ -103,9 +103,20 @@ impl<T: Clone + Weigh> Reader<T> {
         self.gaps.next(position)
     }
 
+    /// See [`Cursor::keep`].
+    pub(super) fn keep(&self, events: u64) {
+        self.cursor.keep(events);
+    }
+
     /// See [`Cursor::took_beside`].
     pub(super) fn took_beside(&self) {
         self.cursor.took_beside();
+        self.relieve();
+    }
+
+    /// Nothing more is to be taken.
+    pub(super) fn is_cut(&self) -> bool {
+        self.finish.is_cut()
     }
 
     /// How many items of the channel have gone by, taken or missed.

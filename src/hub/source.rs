@@ -36,10 +36,27 @@ impl Source {
         }
     }
 
-    /// Something was taken that is in neither: the subscription moves.
+    /// So many events that are in neither are to be taken first.
+    pub(super) fn keep(&self, events: u64) {
+        match self {
+            Self::Shared(reader) => reader.keep(events),
+            Self::Latest(reader) => reader.keep(events),
+        }
+    }
+
+    /// One of these was taken: the subscription moves.
     pub(crate) fn took_beside(&self) {
-        if let Self::Shared(reader) = self {
-            reader.took_beside();
+        match self {
+            Self::Shared(reader) => reader.took_beside(),
+            Self::Latest(reader) => reader.took_beside(),
+        }
+    }
+
+    /// The time of a drain is over: nothing more is to be taken, of these neither.
+    pub(crate) fn is_cut(&self) -> bool {
+        match self {
+            Self::Shared(reader) => reader.is_cut(),
+            Self::Latest(reader) => reader.is_cut(),
         }
     }
 

@@ -45,7 +45,7 @@ impl Tally {
 
 impl Start {
     fn new(cursor: Arc<Cursor>) -> Self {
-        Self { taken: cursor.taken(), cursor }
+        Self { taken: cursor.moves(), cursor }
     }
 
     fn is_settled(&self) -> bool {
@@ -53,7 +53,7 @@ impl Start {
     }
 
     fn taken(&self) -> u64 {
-        self.cursor.taken() - self.taken
+        self.cursor.moves() - self.taken
     }
 
     fn left(&self) -> u64 {

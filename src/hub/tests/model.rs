@@ -113,6 +113,7 @@ impl Program {
                 .filter_map(|delivery| delivery.unwrap().event())
                 .map(|event| number(&event))
                 .collect();
+            replayed.iter().for_each(|_| subscribed.source.took_beside());
             let mut kept: Vec<u64> = self.rules.iter().flat_map(|rule| rule.kept.iter().copied()).collect();
             kept.sort_unstable();
             kept.dedup();
