@@ -39,6 +39,11 @@ pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
+/// Drops what may be a user's, or hold it.
+pub(crate) fn discard<T>(held: T) {
+    guarded(|| drop(held)).ok();
+}
+
 /// The same for a future, which is not polled again after a panic.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);

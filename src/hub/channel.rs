@@ -230,7 +230,7 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
         self.readers.iter().map(|reader| Arc::clone(&reader.cursor))
     }
 
-    pub(super) fn close(mut self, wakers: &mut Wakers) {
+    pub(super) fn close(&mut self, wakers: &mut Wakers) {
         self.flush();
         self.readers.iter().for_each(|reader| reader.cursor.end_at(self.published));
         self.ring.close(wakers);

@@ -124,7 +124,7 @@ impl Conflation {
         unused
     }
 
-    pub(super) fn close(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
+    pub(super) fn close(&mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
         if let Some(batch) = self.take_batch() {
             batch.enter(ledger, wakers);
         }

@@ -75,7 +75,7 @@ impl Publisher {
         wakers.wake();
     }
 
-    fn close(self) {
+    fn close(mut self) {
         let mut wakers = Wakers::default();
         self.channel.close(&mut wakers);
         wakers.wake();

@@ -43,6 +43,7 @@ use tokio::sync::Notify;
 use crate::delivery::{Delivery, TranscriptItem};
 use crate::event::Event;
 use crate::filter::Filter;
+use crate::guard::discard;
 use crate::retain::Retain;
 use crate::state::State;
 
@@ -110,9 +111,9 @@ impl Channels {
         if self.closed {
             let mut nobody = Wakers::default();
             // Made just now: nobody waits there to be woken.
-            self.events.drain(..).for_each(|channel| channel.close(&mut nobody));
-            self.transcript.drain(..).for_each(|channel| channel.close(&mut nobody));
-            self.latest.drain(..).for_each(|conflation| conflation.close(None, &mut nobody));
+            self.events.drain(..).for_each(|mut channel| channel.close(&mut nobody));
+            self.transcript.drain(..).for_each(|mut channel| channel.close(&mut nobody));
+            self.latest.drain(..).for_each(|mut conflation| conflation.close(None, &mut nobody));
         }
     }
 
@@ -286,7 +287,7 @@ impl Hub {
         if !std::thread::panicking() {
             self.sift();
         }
-        let (events, transcript, latest) = {
+        let (mut events, mut transcript, mut latest) = {
             let mut channels = self.lock();
             channels.closed = true;
             let cursors: Vec<_> = channels.cursors().collect();
@@ -295,13 +296,16 @@ impl Hub {
             (std::mem::take(events), std::mem::take(transcript), std::mem::take(latest))
         };
         let mut wakers = Wakers::default();
-        events.into_iter().for_each(|channel| channel.close(&mut wakers));
-        transcript.into_iter().for_each(|channel| channel.close(&mut wakers));
+        events.iter_mut().for_each(|channel| channel.close(&mut wakers));
+        transcript.iter_mut().for_each(|channel| channel.close(&mut wakers));
         let ledger = self.ledger.get().map(|ledger| &**ledger);
-        latest.into_iter().for_each(|conflation| conflation.close(ledger, &mut wakers));
+        latest.iter_mut().for_each(|conflation| conflation.close(ledger, &mut wakers));
         wakers.wake();
         // Whoever had taken everything before has finished now.
         self.finish.finished();
+        // Now that everybody has been told: what a predicate or a key holds is its user's, and may panic.
+        events.into_iter().for_each(discard);
+        latest.into_iter().for_each(discard);
     }
 
     /// Whether there are subscriptions; transcripts are none.

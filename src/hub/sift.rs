@@ -9,7 +9,7 @@ use crate::delivery::{Delivery, Gap};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::filter::{Filter, Predicate};
-use crate::guard::{Panicked, guarded};
+use crate::guard::{Panicked, discard, guarded};
 
 use super::channel::Channel;
 use super::ledger::Ledger;
@@ -200,15 +200,17 @@ impl Hub {
             touched.visit(events, |index, channel| batches.extend(channel.key_mut().take_batch(index)));
         }
         batches.iter_mut().for_each(Batch::judge);
-        let panicked = self.receive(&mut batches);
+        let mut panicked = self.receive(&mut batches);
         let mut wakers = Wakers::default();
-        panicked.into_iter().for_each(|channel| channel.close(&mut wakers));
+        panicked.iter_mut().for_each(|channel| channel.close(&mut wakers));
         wakers.wake();
+        batches.into_iter().for_each(discard);
+        panicked.into_iter().for_each(discard);
     }
 
     /// Ends the subscription whose predicate has panicked when it was asked about what was retained.
     pub(super) fn end_failed(&self, failure: Option<&Failure>) {
-        let channel = {
+        let mut channel = {
             let mut channels = self.lock();
             let is_its = |channel: &Channel<Event, Key>| {
                 channel.key().failure().zip(failure).is_some_and(|(its, failed)| Arc::ptr_eq(&its, failed))
@@ -217,7 +219,7 @@ impl Hub {
             index.map(|index| channels.remove(index))
         };
         let mut wakers = Wakers::default();
-        channel.into_iter().for_each(|channel| channel.close(&mut wakers));
+        channel.iter_mut().for_each(|channel| channel.close(&mut wakers));
         wakers.wake();
         self.signal.notify_one();
     }

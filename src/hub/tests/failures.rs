@@ -74,3 +74,35 @@ fn a_waker_that_panics_leaves_no_other_reader_asleep() {
     publish(&hub, 1);
     assert!(task.is_woken());
 }
+
+/// What a predicate has captured.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("a bug"));
+    }
+}
+
+#[test]
+fn a_predicate_that_panics_when_it_is_dropped_leaves_no_other_reader_asleep_at_the_end() {
+    let hub = Hub::new(Arc::default());
+    let bomb = Bomb;
+    let filter = Filter::matching(move |_| {
+        let _ = &bomb;
+        true
+    });
+    let _bad = hub.subscribe(filter, &sixteen(), false);
+    let mut sound = [Overflow::Block, Overflow::Conflate].map(|overflow| {
+        let limits = Limits::of(4, overflow);
+        (hub.subscribe(Filter::all(), &limits, false), tokio_test::task::spawn(()))
+    });
+    for (reader, task) in &mut sound {
+        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+    }
+    hub.close();
+    for (reader, task) in &mut sound {
+        assert!(task.is_woken());
+        assert!(matches!(take(reader), Poll::Ready(Taken::Closed)));
+    }
+}
