@@ -231,3 +231,99 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPES: [&str; 3] = ["a", "b", "c"];
+
+    fn some_filter(random: &mut fastrand::Rng) -> Filter {
+        match random.usize(0..4) {
+            3 => Filter::all(),
+            number => TYPES[number].into(),
+        }
+    }
+
+    /// What has come, as a server would count it.
+    struct Came {
+        event_type: Option<&'static str>,
+        is_event: bool,
+    }
+
+    impl Came {
+        fn matches(&self, filter: &Filter) -> bool {
+            self.event_type.is_none_or(|event_type| filter.matches(event_type))
+        }
+    }
+
+    /// Where what a rule keeps begins.
+    fn begin(rule: &Retain, came: &[Came]) -> Option<usize> {
+        let mut matching = (0..came.len()).rev().filter(|&at| came[at].is_event && came[at].matches(&rule.filter));
+        match rule.keep {
+            Keep::Since => matching.next(),
+            Keep::Newest(most) => matching.take(most).last(),
+        }
+    }
+
+    /// Events by their number, between them how many were too large.
+    fn expected(rules: &[Retain], came: &[Came], filter: &Filter) -> Vec<(Option<usize>, u64)> {
+        let mut expected = vec![(None, 0)];
+        for (at, one) in came.iter().enumerate().filter(|(_, one)| one.matches(filter)) {
+            let keeps = |rule: &Retain| {
+                let wants = rule.keep == Keep::Since || one.matches(&rule.filter);
+                wants && begin(rule, came).is_some_and(|begin| begin <= at)
+            };
+            match (rules.iter().any(keeps), one.is_event) {
+                (false, _) => {}
+                (true, true) => expected.push((Some(at), 0)),
+                (true, false) => expected.last_mut().into_iter().for_each(|(_, oversized)| *oversized += 1),
+            }
+        }
+        expected
+    }
+
+    fn replayed(retention: &Retention, filter: &Filter) -> Vec<(Option<usize>, u64)> {
+        let mut replayed = vec![(None, 0)];
+        for delivery in retention.replay(filter) {
+            match (delivery, replayed.last_mut()) {
+                (Delivery::Event(event), _) => replayed.push((event.data().parse().ok(), 0)),
+                (Delivery::Gap(Gap::Oversized { events, .. }), Some((_, oversized @ 0))) => *oversized = events,
+                (gap, last) => panic!("{gap:?} after {last:?}"),
+            }
+        }
+        replayed
+    }
+
+    #[test]
+    fn whatever_rules_retain_it_is_replayed_once_and_what_was_too_large_between_is_counted_once() {
+        for seed in 0..3_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let rules: Vec<Retain> = (0..random.usize(1..4))
+                .map(|_| {
+                    let keep = if random.bool() { Keep::Since } else { Keep::Newest(random.usize(1..4)) };
+                    Retain { filter: some_filter(&mut random), keep }
+                })
+                .collect();
+            let mut retention = Retention::new(rules.clone());
+            let mut came = Vec::new();
+            for number in 0..24 {
+                let event_type = TYPES[random.usize(0..TYPES.len())];
+                if random.usize(0..3) > 0 {
+                    if retention.wants(event_type) {
+                        let event = Event::builder().event_type(event_type).data(number.to_string());
+                        retention.event(&event.build().unwrap());
+                    }
+                    came.push(Came { event_type: Some(event_type), is_event: true });
+                } else {
+                    let event_type = (random.usize(0..6) > 0).then_some(event_type);
+                    retention.gap(&Gap::oversized(event_type.map(Into::into), None, 1));
+                    came.push(Came { event_type, is_event: false });
+                }
+                let filter = some_filter(&mut random);
+                let (replayed, expected) = (replayed(&retention, &filter), expected(&rules, &came, &filter));
+                assert_eq!(replayed, expected, "seed {seed}: {rules:?}, replayed to {filter:?}");
+            }
+        }
+    }
+}
