@@ -35,7 +35,8 @@ pub enum Overflow {
     /// `patience` (1 s by default) in which not one event is taken from it. The clock starts anew with each event
     /// taken (as seen sixteen times within the patience), and runs only while the task waits. Then the
     /// subscription is *stuck*: it loses its oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at the
-    /// place of the hole, and holds up the stream no more until it has taken all that was queued once.
+    /// place of the hole, and holds up the stream no more until it has taken all that was queued once, or the program
+    /// has gone [back](crate::Handle::reconnect_from) for what it lost.
     Wait {
         /// How long to wait while nothing is taken. Zero never waits; `Duration::MAX` waits for ever.
         patience: Duration,

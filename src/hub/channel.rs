@@ -164,6 +164,12 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
         (if self.room.bytes == 0 { 0 } else { self.room.items }, crowded)
     }
 
+    /// What its readers lost comes again: the publisher asks before it goes on over one of them.
+    pub(super) fn begin_anew(&mut self) {
+        self.ring.forgive();
+        self.room = Held::default();
+    }
+
     /// From now on the publisher waits for readers that are full.
     pub(super) fn hold(&self, now: Instant) {
         if self.limits.waits() {

@@ -229,9 +229,13 @@ impl Hub {
         self.ledger.get_or_init(|| Arc::new(Ledger::new(Arc::clone(&self.signal))))
     }
 
-    /// The stream begins anew after `id`: what was published before need not be acknowledged any more.
+    /// The stream begins anew after `id`: what was published before need not be acknowledged any more, and whoever was
+    /// too slow for it is waited for again.
     pub(crate) fn restart(&self, id: &str) {
-        let channels = self.lock();
+        let mut channels = self.lock();
+        channels.events.iter_mut().for_each(Channel::begin_anew);
+        channels.spent.touch_any();
+        channels.has_room = false;
         if let Some(ledger) = self.ledger.get() {
             ledger.restart(channels.position, id);
         }

@@ -249,6 +249,11 @@ impl<T: Clone + Weigh> Ring<T> {
         Survey { room, crowded }
     }
 
+    /// See [`Seats::forgive_all_that_move`].
+    pub(super) fn forgive(&self) {
+        self.lock().seats.forgive_all_that_move();
+    }
+
     /// From now on the publisher waits for those who are full.
     pub(super) fn hold(&self, now: Instant) {
         let mut guard = self.lock();

@@ -37,7 +37,7 @@ pub(super) struct Seat {
 ///          full                no longer than patience
 /// Moving -------> Waited ------------------------------> Stuck
 ///    ^  half full   |                                      |
-///    +--------------+--------------------------------------+ empty
+///    +--------------+--------------------------------------+ empty, or forgiven
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stance {
@@ -47,8 +47,10 @@ enum Stance {
         taken: u64,
         since: Instant,
     },
-    /// The publisher goes on over it.
-    Stuck,
+    /// The publisher goes on over it. How far its user had come when it was given up.
+    Stuck {
+        at: u64,
+    },
 }
 
 impl Seats {
@@ -81,7 +83,7 @@ impl Seats {
             self.sleepers.retain(|&sleeper| sleeper != number);
         }
         self.waited -= usize::from(stance.is_waited());
-        self.stuck -= usize::from(stance == Stance::Stuck);
+        self.stuck -= usize::from(stance.is_stuck());
         Some(Left { next, waker, was_waited: stance.is_waited() })
     }
 
@@ -118,17 +120,26 @@ impl Seats {
 
     /// How far the last of those has come who may not be overrun.
     pub(super) fn last(&self) -> Option<u64> {
-        let careful = self.list.iter().flatten().filter(|seat| seat.stance != Stance::Stuck);
+        let careful = self.list.iter().flatten().filter(|seat| !seat.stance.is_stuck());
         careful.map(|seat| seat.next).min()
     }
 
     /// Before anything comes after `end`: whoever is stuck and has taken everything is stuck no more.
     pub(super) fn forgive(&mut self, end: u64) {
+        self.forgive_if(|seat, _| seat.cursor.position() == end);
+    }
+
+    /// What comes next is what was lost: whoever was stuck and moves now is stuck no more, or it would lose that again.
+    pub(super) fn forgive_all_that_move(&mut self) {
+        self.forgive_if(|seat, at| seat.cursor.position() != at);
+    }
+
+    fn forgive_if(&mut self, is_forgiven: impl Fn(&Seat, u64) -> bool) {
         if self.stuck == 0 {
             return;
         }
         for seat in self.list.iter_mut().flatten() {
-            if seat.stance == Stance::Stuck && seat.cursor.position() == end {
+            if matches!(seat.stance, Stance::Stuck { at } if is_forgiven(seat, at)) {
                 seat.stance = Stance::Moving;
                 self.stuck -= 1;
             }
@@ -182,7 +193,7 @@ impl Seats {
             }
             let left = patience.saturating_sub(now.saturating_duration_since(*since));
             if left.is_zero() {
-                seat.stance = Stance::Stuck;
+                seat.stance = Stance::Stuck { at: seat.cursor.position() };
                 given_up += 1;
             } else {
                 soonest = Some(soonest.map_or(left, |soonest| soonest.min(left)));
@@ -199,7 +210,7 @@ impl Seats {
     pub(super) fn is_crowded(&mut self, all: bool, is_behind: impl Fn(u64) -> bool) -> bool {
         let mut crowded = false;
         for seat in self.list.iter_mut().flatten() {
-            if (all || seat.stance == Stance::Stuck) && is_behind(seat.next) {
+            if (all || seat.stance.is_stuck()) && is_behind(seat.next) {
                 let taken = Some(seat.cursor.taken());
                 crowded |= std::mem::replace(&mut seat.yielded_at, taken) != taken;
             }
@@ -230,6 +241,10 @@ const LOOKS: u32 = 16;
 impl Stance {
     fn is_waited(self) -> bool {
         matches!(self, Self::Waited { .. })
+    }
+
+    fn is_stuck(self) -> bool {
+        matches!(self, Self::Stuck { .. })
     }
 }
 

@@ -302,3 +302,26 @@ fn a_decoded_value_that_goes_with_a_replaced_event_may_drop_the_subscription() {
     publish(&hub, 1);
     assert!(HELD.lock().unwrap().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_stuck_and_goes_back_is_waited_for_again_and_whoever_hangs_is_not() {
+    let limits = Limits::of(16, Overflow::Wait { patience: Duration::from_secs(1) });
+    let hub = Hub::new(Arc::default());
+    let mut slow = hub.subscribe("message".into(), &limits, false);
+    let _hangs = hub.subscribe(Filter::all(), &limits, false);
+    let mut pace = Pace::default();
+    publish(&hub, 16);
+    std::future::poll_fn(|cx| pace.poll_room(cx, &hub)).await;
+    assert_eq!(pace.take_given_up(), 2);
+    publish(&hub, 100);
+    assert!(matches!(take(&mut slow), Poll::Ready(Taken::Lagged(100))));
+    hub.restart("0");
+    // The next response.
+    let mut pace = Pace::default();
+    let mut room = tokio_test::task::spawn(std::future::poll_fn(|cx| pace.poll_room(cx, &hub)));
+    assert!(room.poll().is_pending(), "its queue is full");
+    assert_eq!(numbers(&mut slow).len(), 16);
+    assert!(room.is_woken());
+    room.await;
+    assert_eq!(pace.take_given_up(), 0, "nobody waits for the other");
+}
