@@ -24,9 +24,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while wanted > 0 {
         match orders.recv().await {
             Some(Delivery::Event(event)) => {
-                done = event.last_event_id().to_owned();
-                println!("{done} {:?}", event.data()); // the work: may be done twice, never not at all
-                orders.acknowledge(&event);
+                println!("{} {:?}", event.last_event_id(), event.data()); // the work: may be done twice, never not at all
+                // False for what was queued when the program went back: that comes again, behind what was lost.
+                if orders.acknowledge(&event) {
+                    done = event.last_event_id().to_owned();
+                }
                 wanted -= 1;
             }
             // Too slow: what the queue dropped, the server still has.

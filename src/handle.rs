@@ -204,7 +204,9 @@ impl Handle {
     /// Asks for a new response that begins somewhere else: after what a program has committed, say. Like
     /// [`reconnect`](Self::reconnect) otherwise, but an attempt that is under way will not do. Every queue
     /// has a [`Gap::Reconnected`](crate::Gap::Reconnected) where the new response begins; what was queued
-    /// before stays.
+    /// before stays, and comes again behind that gap. From the call on it cannot be
+    /// [acknowledged](Subscription::acknowledge) any more, which tells it from what is new: only the ID of an event that
+    /// could be is one to go back to the next time.
     ///
     /// # Errors
     ///
@@ -217,7 +219,12 @@ impl Handle {
         if let Resume::Id(id) = &resume {
             transport::last_event_id_value(id)?;
         }
-        self.link.shared().mailbox.resume(resume);
+        let shared = self.link.shared();
+        // In this order: the task ends it when it goes back.
+        if resume != Resume::Latest {
+            shared.hub.leave();
+        }
+        shared.mailbox.resume(resume);
         Ok(())
     }
 

@@ -210,7 +210,8 @@ impl<T> Subscription<T> {
     /// Says that an event has been processed, for a subscription that is
     /// [`acknowledging`](crate::SubscribeOptions::acknowledging): in any order, each for itself. False if there
     /// was nothing to acknowledge: the event was acknowledged before, did not come from here, or came before
-    /// the program went [back](Handle::reconnect_from); or the subscription is not acknowledging.
+    /// the program went [back](Handle::reconnect_from), or while it was about to; or the subscription is not
+    /// acknowledging.
     ///
     /// An event that is never acknowledged holds the resume store where it is. So does one that this queue dropped
     /// ([`Gap::Lagged`]) or that was taken when 65,536 others were open; neither can be acknowledged: to get

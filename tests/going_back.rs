@@ -112,3 +112,28 @@ async fn a_program_that_lost_events_which_inherit_their_id_can_go_back_to_it_and
     }
     memory.holds("2").await;
 }
+
+#[tokio::test]
+async fn from_the_call_on_nothing_that_came_before_can_be_acknowledged() {
+    let server =
+        Server::resuming(|after| (after + 1..=3).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut events = acknowledging(&handle);
+    handle.connect();
+    expect(&mut events, &["1"]).await;
+    let Some(Delivery::Event(second)) = within(events.recv()).await else { panic!("an event") };
+    until("the third is here", || handle.stats().events == 3).await;
+    handle.reconnect_from(Resume::Id("1".into())).unwrap();
+    // The task has not even heard of it.
+    assert!(!events.acknowledge(&second));
+    let Some(Delivery::Event(third)) = within(events.recv()).await else { panic!("an event") };
+    assert!(!events.acknowledge(&third), "it comes again");
+    assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("1".into())))));
+    for id in ["2", "3"] {
+        let Some(Delivery::Event(event)) = within(events.recv()).await else { panic!("an event") };
+        assert_eq!(event.data(), id);
+        assert!(events.acknowledge(&event));
+        memory.holds(id).await;
+    }
+}

@@ -4,9 +4,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sseclient::{FileStore, ResumeStore as _};
-use support::{OPEN, Server, header, within};
+use support::{OPEN, Server, header, until, within};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -86,5 +88,60 @@ async fn whenever_it_is_killed_each_event_is_processed_at_least_once_and_the_fil
     }
     println!("{newest} events, {saved_runs} of {RUNS} runs saved something");
     assert!(saved_runs > RUNS / 20, "only {saved_runs} runs saved anything: they show nothing");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// More than a queue, a pipe and the sockets hold: the stream has gone on without whoever does not read.
+const OVERRUN: u64 = 5_000;
+
+/// As large as lines are that a pipe has room for few of.
+const SIZE: usize = 4_000;
+
+#[tokio::test]
+async fn what_a_slow_run_lost_it_goes_back_for_also_when_it_is_too_slow_for_that_as_well() {
+    // By the first connection, and by the newest of those after it.
+    let sent: Arc<[AtomicU64; 2]> = Arc::default();
+    let progress = Arc::clone(&sent);
+    let server = Server::start(move |number, mut connection| {
+        let progress = Arc::clone(&progress);
+        async move {
+            let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0_u64);
+            connection.send(OPEN).await;
+            for id in after + 1.. {
+                if !connection.send(&format!("id: {id}\ndata: {:SIZE$}\n\n", "")).await {
+                    return;
+                }
+                progress[number.min(1)].store(id - after, Ordering::Relaxed);
+            }
+        }
+    })
+    .await;
+    let directory = std::env::temp_dir().join(format!("sseclient-test-{}-slow", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (mut child, mut output) = start(&server.url, &directory.join("id"));
+    let has_overrun = |number: usize| sent[number].load(Ordering::Relaxed) > OVERRUN;
+    until("it is overrun", || has_overrun(0)).await;
+    let mut next = 1;
+    let mut processed = async || loop {
+        let line = within(output.next_line()).await.unwrap().expect("it runs until it is killed");
+        if let Some(number) = number(&line) {
+            return number;
+        }
+    };
+    while processed().await == next {
+        next += 1;
+    }
+    // What is queued lies beyond the hole.
+    until("it is overrun again", || has_overrun(1)).await;
+    let mut is_back = false;
+    while !is_back {
+        is_back = processed().await == next;
+        let asked = server.headers("last-event-id");
+        assert!(asked.iter().skip(1).all(|id| *id == Some((next - 1).to_string())), "{asked:?}");
+    }
+    for number in next + 1..next + 100 {
+        assert_eq!(processed().await, number);
+    }
+    child.kill().await.unwrap();
     std::fs::remove_dir_all(directory).unwrap();
 }

@@ -49,6 +49,8 @@ struct Book {
     barrier: Option<u64>,
     /// Where the program has gone back: older events are no concern any more.
     since: u64,
+    /// It has asked to, and the task has not done so yet: nothing that it has can be acknowledged any more.
+    leaves: bool,
     /// Gone back to, and not yet known to the task.
     restarted: Option<Arc<str>>,
 }
@@ -231,10 +233,15 @@ impl Ledger {
         book.entry(account).into_iter().for_each(|entry| entry.lost(event.position()));
     }
 
+    /// The program asks to go back. What it takes until then comes again, so who reads on need not tell it apart.
+    pub(super) fn leave(&self) {
+        self.lock().leaves = true;
+    }
+
     /// The program goes back to `id`: what came up to `position` is no concern any more.
     pub(super) fn restart(&self, position: u64, id: &str) {
         let mut book = self.lock();
-        book.since = position;
+        (book.since, book.leaves) = (position, false);
         book.barrier = None;
         book.runs = Runs::default();
         book.acknowledged.clear();
@@ -274,7 +281,8 @@ impl Ledger {
     /// each acknowledgement.
     pub(super) fn is_settled(&self) -> bool {
         self.eager.store(true, Ordering::Release);
-        self.lock().entries.iter().all(|entry| entry.taken.is_empty() && entry.queued.is_empty())
+        let book = self.lock();
+        book.leaves || book.entries.iter().all(|entry| entry.taken.is_empty() && entry.queued.is_empty())
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -329,10 +337,11 @@ impl Account {
         taken
     }
 
-    /// False if the event was not open: never taken here, or acknowledged before.
+    /// False if the event was not open: never taken here, acknowledged before, or to come again.
     pub(crate) fn acknowledge(&self, event: &Event) -> bool {
         let mut book = self.ledger.lock();
-        let was_open = book.entry(self.number).is_some_and(|entry| entry.taken.remove(&event.position()));
+        let was_open =
+            !book.leaves && book.entry(self.number).is_some_and(|entry| entry.taken.remove(&event.position()));
         if was_open {
             book.acknowledged(event.position(), event.last_event_id());
         }

@@ -229,6 +229,13 @@ impl Hub {
         self.ledger.get_or_init(|| Arc::new(Ledger::new(Arc::clone(&self.signal))))
     }
 
+    /// Somebody asks for that: until then nothing can be acknowledged.
+    pub(crate) fn leave(&self) {
+        if let Some(ledger) = self.ledger.get() {
+            ledger.leave();
+        }
+    }
+
     /// The stream begins anew after `id`: what was published before need not be acknowledged any more, and whoever was
     /// too slow for it is waited for again.
     pub(crate) fn restart(&self, id: &str) {
