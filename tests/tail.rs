@@ -198,6 +198,18 @@ fn a_404_is_one_line_that_says_what_to_do() {
 }
 
 #[test]
+fn the_words_of_a_server_are_one_line_however_many_they_are_and_wherever_they_are_cut_off() {
+    let json = "{\n  \"error\": \"no such model\"\n}\n";
+    // At 8 KiB, which is in the middle of a letter.
+    let long = format!("x{}", "é".repeat(5000));
+    for (body, words) in [(json, r#"{ "error": "no such model" };"#), (&long, "xééé")] {
+        let finished = after_response(&["--json"], "404 Not Found", body);
+        let complaint = finished.complaint(1);
+        assert!(complaint.contains(&format!("the server says: {words}")), "{complaint}");
+    }
+}
+
+#[test]
 fn a_404_is_one_line_for_people_too() {
     let finished = after_response(&[], "404 Not Found", "");
     assert_eq!((finished.status, finished.stdout.len()), (Some(1), 0));

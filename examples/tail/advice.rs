@@ -72,16 +72,18 @@ fn status_advice(error: &Error) -> &'static str {
         Some(401 | 407) => "give credentials with --user, --bearer or -H",
         Some(403) => "ask for access, or give other credentials",
         Some(404 | 410) => "check the URL",
+        Some(408 | 425 | 429) => "try again later",
         Some(405 | 406) => "check that the URL is an event stream's",
         Some(400..=499) => "check the URL and the options",
         _ => "look at the server, then try again",
     }
 }
 
-/// The first line of a body that was written for people, not for browsers.
+/// The beginning, on one line, of a body that was written for people, not for browsers. JSON often has its first brace on
+/// a line of its own, and where a long body was cut off may be within a character.
 fn excerpt(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let markup = line.starts_with('<');
-    (!markup).then(|| line.chars().take(EXCERPT).collect())
+    let text = body.utf8_chunks().next()?.valid();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_text = !words.is_empty() && !words.starts_with('<');
+    is_text.then(|| words.chars().take(EXCERPT).collect())
 }
