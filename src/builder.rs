@@ -113,6 +113,9 @@ impl StreamBuilder {
     /// Subscriptions count, whatever their options, until they are dropped. Handles, monitors and transcripts do not
     /// (a transcript shows what happens, and causes nothing), and neither does a resume store, which goes on saving.
     ///
+    /// It dials as soon as there is one: of several that begin together the later ones may miss the first events, unless
+    /// these are [retained](Self::retain) for them, or they begin before [`connect`](Handle::connect).
+    ///
     /// What comes while the connection lingers goes by, as on any stream without subscriptions, and moves the last
     /// event ID. Every response but the first begins with a [`Gap::Reconnected`](crate::Gap::Reconnected), for a new
     /// subscription, too. With no `linger` at all each subscription by itself costs a connection.
