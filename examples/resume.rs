@@ -10,14 +10,11 @@ use sseclient::{Client, Commit, Delivery, Drain, FileStore, Filter, Gap, Resume,
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
-    let (url, mut wanted) = match args.next() {
-        Some(url) => (url, u64::MAX),
-        None => (server::start().await?, 5),
-    };
+    let (url, mut wanted) = if let Some(url) = args.next() { (url, u64::MAX) } else { (server::start().await?, 5) };
     let file = args.next().map_or(env::current_exe()?.with_extension("id"), Into::into);
     println!("the last event ID is kept in {}", file.display());
-    let store = FileStore::new(file);
-    let handle = Client::new().stream(url).resume_store(store, Commit::Acknowledgement).build()?;
+    let stream = Client::new().stream(url).resume_store(FileStore::new(file), Commit::Acknowledgement);
+    let handle = stream.build()?;
     let mut orders = handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging());
     handle.connect();
     let mut done = String::new();

@@ -18,10 +18,7 @@ async fn token(reason: CredentialsReason) -> Result<HeaderMap, http::Error> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let url = match std::env::args().nth(1) {
-        Some(url) => url,
-        None => server::start().await?,
-    };
+    let url = if let Some(url) = std::env::args().nth(1) { url } else { server::start().await? };
     let handle = Client::new().stream(url).credentials(token).build()?;
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
