@@ -44,9 +44,6 @@ fn a_url_that_cannot_be_followed_is_refused_when_the_stream_is_built() {
 #[test]
 fn what_http_cannot_carry_is_refused_when_it_is_set() {
     let stream = || Client::new().stream("http://127.0.0.1:9/");
-    let mut two_ids = http::HeaderMap::new();
-    two_ids.append("last-event-id", "1".parse().unwrap());
-    two_ids.append("last-event-id", "2".parse().unwrap());
     for error in [
         stream().header("bad name", "x").build().unwrap_err(),
         stream().header("x-key", "line\nbreak").build().unwrap_err(),
@@ -54,7 +51,6 @@ fn what_http_cannot_carry_is_refused_when_it_is_set() {
         stream().last_event_id("line\nbreak").build().unwrap_err(),
         stream().header("last-event-id", "x".repeat(9 * 1024)).build().unwrap_err(),
         stream().header("last-event-id", &b"\xE9"[..]).build().unwrap_err(),
-        stream().headers(two_ids).build().unwrap_err(),
         stream().build().unwrap().set_header("x-key", "line\nbreak").unwrap_err(),
         stream().build().unwrap().set_header("last-event-id", "1").unwrap_err(),
         stream().build().unwrap().remove_header("bad name").unwrap_err(),

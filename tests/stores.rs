@@ -186,6 +186,18 @@ async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
 }
 
 #[tokio::test]
+async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
+    let server = Server::resuming(|after| format!("id: {}\ndata: x\n\n", after + 1)).await;
+    let store = Arc::new(Memory::holding("6"));
+    let handle = stream(&server).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    let [event] = take(&mut events).await;
+    assert_eq!(event.id(), Some("7"));
+    store.holds("7").await;
+}
+
+#[tokio::test]
 async fn of_several_shutdowns_the_earliest_deadline_counts_whether_the_first_has_begun_or_not() {
     let server = server("id: 5\ndata: a\n\n").await;
     let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(24 * 3600));
