@@ -206,7 +206,8 @@ impl Handle {
     /// has a [`Gap::Reconnected`](crate::Gap::Reconnected) where the new response begins; what was queued
     /// before stays, and comes again behind that gap. From the call on it cannot be
     /// [acknowledged](Subscription::acknowledge) any more, which tells it from what is new: only the ID of an event that
-    /// could be is one to go back to the next time.
+    /// could be is one to go back to the next time. Each call dials at once: whoever may call this over and over, has to
+    /// pace it.
     ///
     /// # Errors
     ///
