@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Error, Write};
 use std::net::TcpListener;
-use std::{thread, time::Duration};
+use std::thread;
+use std::time::Duration;
 
-use sseclient::{Filter, blocking::Client};
+use sseclient::Filter;
+use sseclient::blocking::Client;
 
 /// Sends three events, twice, and then says that there are no more (204).
 fn serve(listener: &TcpListener) -> Result<(), Error> {

@@ -3,7 +3,9 @@
 #[path = "tail/server.rs"]
 mod server;
 
-use std::{env, error::Error, time::Duration};
+use std::env;
+use std::error::Error;
+use std::time::Duration;
 
 use sseclient::{Client, Commit, Delivery, Drain, FileStore, Filter, Gap, Resume, SubscribeOptions};
 

@@ -3,9 +3,11 @@
 #[path = "tail/server.rs"]
 mod server;
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use sseclient::{Apply, Client, CredentialsReason, Delivery, Filter};
 use tokio::time::{Instant, interval_at};
 

@@ -4,27 +4,25 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use crate::allowance::Allowance;
 use crate::event::Event;
-use crate::filter::Filter;
-use crate::hub::{Hub, Limits, Pace, Source, Taken};
-use crate::overflow::Overflow;
+use crate::hub::{Backpressure, EventReader, Filter, Hub, Overflow, QueueLimits, Received};
+use crate::subscription::coop_budget::Allowance;
 
 /// Publishes, and waits for room.
 pub struct Publisher {
     hub: Arc<Hub>,
-    pace: Pace,
+    backpressure: Backpressure,
 }
 
 impl Publisher {
     /// One that nobody listens to yet.
     pub fn new() -> Self {
-        Self { hub: Arc::new(Hub::new(Arc::default())), pace: Pace::default() }
+        Self { hub: Arc::new(Hub::new(Arc::default())), backpressure: Backpressure::default() }
     }
 
     /// Everything that is published from now on.
     pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> Reader {
-        let limits = Limits { capacity, bytes: u64::MAX, overflow };
+        let limits = QueueLimits { capacity, bytes: u64::MAX, overflow };
         let source = self.hub.subscribe(Filter::all(), &limits, false).source;
         Reader { source, allowance: Allowance::default() }
     }
@@ -33,13 +31,13 @@ impl Publisher {
     pub async fn publish(&mut self, events: &[Event]) {
         let mut events = events.iter();
         while !events.as_slice().is_empty() {
-            poll_fn(|cx| self.pace.poll_room(cx, &self.hub)).await;
+            poll_fn(|cx| self.backpressure.poll_ready(cx, &self.hub)).await;
             let mut publisher = self.hub.publisher();
             while publisher.has_room() {
                 let Some(event) = events.next() else { break };
                 publisher.event(event.event_type(), |_| event.clone());
             }
-            self.pace.left(publisher.has_room());
+            self.backpressure.left(publisher.has_room());
             publisher.wake();
         }
     }
@@ -65,7 +63,7 @@ impl fmt::Debug for Publisher {
 /// Takes what is published.
 #[derive(Debug)]
 pub struct Reader {
-    source: Source,
+    source: EventReader,
     /// As a subscription has it.
     allowance: Allowance,
 }
@@ -78,8 +76,8 @@ impl Reader {
             let taken = std::task::ready!(self.source.poll_take(cx, None, || {}));
             self.allowance.pay(price);
             std::task::Poll::Ready(match taken {
-                Taken::Item(event) => Some(event),
-                Taken::Lagged(_) | Taken::Gap(_) | Taken::Closed => None,
+                Received::Item(event) => Some(event),
+                Received::Lagged(_) | Received::Gap(_) | Received::Closed => None,
             })
         })
         .await

@@ -12,8 +12,8 @@ use http::Response;
 use http_body::{Body, Frame as BodyFrame};
 use pin_project_lite::pin_project;
 
-use crate::delivery::{Delivery, Gap};
 use crate::error::{Error, ErrorKind};
+use crate::event::{Delivery, Gap};
 use crate::transport::{self, Decoding, MAX_ERROR_BODY, Verdict, refusal, verdict};
 use crate::wire::{Decoder, Frame};
 

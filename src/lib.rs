@@ -150,85 +150,42 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
-mod allowance;
 #[cfg(feature = "__bench")]
 #[doc(hidden)]
 pub mod bench;
 #[cfg(feature = "blocking")]
 pub mod blocking;
-mod builder;
-mod change;
 mod client;
-mod config;
 mod connection;
-mod connector;
-mod credentials;
-#[cfg(feature = "json")]
-mod decoded;
-mod delivery;
-mod drain;
 mod error;
 mod event;
 mod event_stream;
-mod failure;
-mod file_store;
-mod filter;
-mod guard;
 mod handle;
 mod hub;
-mod item;
-mod keepalive;
-mod monitor;
-mod overflow;
-mod redirects;
-mod request;
-mod response_head;
-mod retain;
-mod retry;
-mod seat;
+mod reconnect;
+mod resume;
 mod state;
-mod stats;
-mod store;
-mod subscribe_options;
 mod subscription;
-mod target;
-#[cfg(feature = "tls")]
-mod tls_version;
-mod transcript;
 mod transport;
-mod update;
 pub mod wire;
 
-pub use crate::builder::StreamBuilder;
-pub use crate::change::{Apply, Change, Resume};
-pub use crate::client::{Client, ClientBuilder, open};
-pub use crate::connector::Connector;
-#[cfg(feature = "tower-service-0-3")]
-pub use crate::connector::{ServiceConnector, ServiceIo};
-pub use crate::credentials::CredentialsReason;
-#[cfg(feature = "json")]
-pub use crate::decoded::Decoded;
-pub use crate::delivery::{Delivery, Gap, TranscriptItem};
-pub use crate::drain::{Drain, Drained, Draining};
+pub use crate::client::{Client, ClientBuilder, StreamBuilder, open};
+pub use crate::connection::credentials::CredentialsReason;
+pub use crate::connection::stats::Stats;
+pub use crate::connection::{Apply, Change, Resume};
 pub use crate::error::{Error, ErrorKind};
-pub use crate::event::{Event, EventBuilder};
+pub use crate::event::{Delivery, Event, EventBuilder, Gap};
 pub use crate::event_stream::{EventStream, StreamBody};
-pub use crate::failure::{Decision, Failure};
-pub use crate::file_store::FileStore;
-pub use crate::filter::Filter;
-pub use crate::handle::{Handle, Shutdown};
-pub use crate::keepalive::TcpKeepalive;
-pub use crate::monitor::{Monitor, StateChanges};
-pub use crate::overflow::{ConflateKey, Overflow};
-pub use crate::redirects::Redirects;
-pub use crate::response_head::ResponseHead;
-pub use crate::retry::ReconnectPolicy;
-pub use crate::state::{CloseReason, State};
-pub use crate::stats::Stats;
-pub use crate::store::{Commit, ResumeStore};
-pub use crate::subscribe_options::SubscribeOptions;
-pub use crate::subscription::{Events, Subscription, TryRecvError};
+pub use crate::handle::{Drain, Drained, Draining, Handle, Monitor, Shutdown, StateChanges, Transcript, Update};
+pub use crate::hub::{ConflateKey, Filter, Overflow, TranscriptItem};
+pub use crate::reconnect::{Decision, Failure, ReconnectPolicy};
+pub use crate::resume::{Commit, FileStore, ResumeStore};
+pub use crate::state::{CloseReason, ResponseHead, State};
+#[cfg(feature = "json")]
+pub use crate::subscription::Decoded;
+pub use crate::subscription::{Events, SubscribeOptions, Subscription, TryRecvError};
 #[cfg(feature = "tls")]
-pub use crate::tls_version::TlsVersion;
-pub use crate::transcript::Transcript;
-pub use crate::update::{Applied, Update};
+pub use crate::transport::TlsVersion;
+pub use crate::transport::{Connector, Redirects, TcpKeepalive};
+#[cfg(feature = "tower-service-0-3")]
+pub use crate::transport::{ServiceConnector, ServiceIo};

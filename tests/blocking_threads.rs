@@ -5,9 +5,8 @@
 
 mod plain;
 
-use std::fs;
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use plain::{OPEN, Server, until};
 use sseclient::blocking::{self, Client};

@@ -1,10 +1,9 @@
 //! From the command line to the last printed line.
 
-use std::fmt;
-use std::io;
 #[cfg(feature = "tls")]
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, io};
 
 #[cfg(feature = "tls")]
 use sseclient::ClientBuilder;
@@ -13,11 +12,10 @@ use sseclient::{
 };
 use tokio::sync::oneshot;
 
-use crate::advice;
 use crate::args::Args;
 use crate::json::Json;
 use crate::people::People;
-use crate::server;
+use crate::{advice, server};
 
 /// Room for bursts, in transcript items.
 const CAPACITY: usize = 4096;

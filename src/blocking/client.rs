@@ -2,11 +2,11 @@
 
 use http::Uri;
 
-use crate::builder::StreamBuilder;
 use crate::client;
+use crate::client::StreamBuilder;
 use crate::error::Error;
-use crate::filter::Filter;
 use crate::handle::Handle;
+use crate::hub::Filter;
 
 use super::subscription::Subscription;
 use super::wait::wait;

@@ -55,7 +55,7 @@ mod worker;
 use http::Uri;
 
 use crate::error::Error;
-use crate::filter::Filter;
+use crate::hub::Filter;
 
 pub use self::client::Client;
 pub use self::subscription::{Deliveries, RecvTimeoutError, Subscription};

@@ -4,9 +4,8 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::time::Duration;
 
-use crate::delivery::{Delivery, Gap};
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Delivery, Event, Gap};
 use crate::handle::Handle;
 use crate::state::CloseReason;
 use crate::subscription::{self, TryRecvError};

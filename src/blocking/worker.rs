@@ -1,16 +1,14 @@
 //! [`Worker`]: the thread behind a blocking client.
 
 use std::convert::Infallible;
-use std::fmt;
-use std::io;
 use std::sync::mpsc;
-use std::thread;
+use std::{fmt, io, thread};
 
 use tokio::runtime::{self, EnterGuard, Runtime};
 use tokio::sync::mpsc as leases;
 
 use crate::error::{Error, ErrorKind};
-use crate::monitor::Monitor;
+use crate::handle::Monitor;
 
 /// What the thread is called.
 const NAME: &str = "sseclient";

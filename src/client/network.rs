@@ -8,10 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connector::Connector;
 use crate::error::Error;
-use crate::keepalive::TcpKeepalive;
-use crate::transport::{Custom, Instead, Proxy, Proxying, Resolver};
+use crate::transport::{Connector, Custom, Instead, Proxy, Proxying, Resolver, TcpKeepalive};
 
 use super::ClientBuilder;
 

@@ -10,24 +10,21 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument as _;
 
-use crate::credentials::{Credentials, CredentialsReason};
-use crate::delivery::Gap;
+use crate::connection::credentials::{Credentials, CredentialsReason};
+use crate::error::panics::catch_future;
 use crate::error::{Error, ErrorKind};
-use crate::guard::caught;
-use crate::response_head::ResponseHead;
-use crate::retry;
-use crate::state::CloseReason;
+use crate::event::Gap;
+use crate::reconnect;
+use crate::state::{CloseReason, ResponseHead};
 use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
-use super::command::Asked;
-use super::ending::{Ending, Exit, TASK, save_the_rest, task_failed};
-use super::keeper::Keeper;
+use super::committer::Committer;
+use super::exit::{Ending, Exit, TASK, save_the_rest, task_failed};
+use super::mailbox::Asked;
 use super::phase::{self, Dialing, Phase, Progress};
-use super::reading::{Counts, Reading, Turn};
-use super::session::Session;
-use super::sieve::Sieve;
-use super::step::{Input, Step};
+use super::reading::{Counts, Dedup, Reading, Turn};
+use super::session::{Input, Session, Step};
 use super::{Launch, Shared, log, timer};
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
@@ -40,17 +37,17 @@ pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Outpu
     async move {
         let shared = Arc::clone(exit.shared());
         // The actor, and with it the socket, is gone before anybody hears of the end.
-        let Ending { reason, keeper, until } = actor.run().instrument(span.clone()).await;
+        let Ending { reason, committer, until } = actor.run().instrument(span.clone()).await;
         exit.record(reason);
         drop(exit);
-        if let Some(keeper) = keeper {
-            Box::pin(save_the_rest(&shared, keeper, until)).instrument(span).await;
+        if let Some(committer) = committer {
+            Box::pin(save_the_rest(&shared, committer, until)).instrument(span).await;
         }
     }
 }
 
-fn poll_keeper(keeper: &mut Option<Box<Keeper>>, cx: &mut Context<'_>, shared: &Shared) -> Poll<Error> {
-    keeper.as_mut().map_or(Poll::Pending, |keeper| keeper.poll(cx, shared))
+fn poll_keeper(committer: &mut Option<Box<Committer>>, cx: &mut Context<'_>, shared: &Shared) -> Poll<Error> {
+    committer.as_mut().map_or(Poll::Pending, |committer| committer.poll(cx, shared))
 }
 
 /// Pending when nobody lingers.
@@ -74,13 +71,13 @@ struct Actor {
     credentials: Option<Credentials>,
     /// The caller's: done when the stream is to be shut down.
     stop: Option<BoxFuture<()>>,
-    keeper: Option<Box<Keeper>>,
+    committer: Option<Box<Committer>>,
     /// How long subscribers may take to finish, once somebody has shut down.
     until: Option<Instant>,
     phase: Phase,
     /// Nobody listens any more: how long the connection stays, in whatever phase.
     linger: Option<Pin<Box<Sleep>>>,
-    sieve: Sieve,
+    dedup: Dedup,
     /// Spreads the waits.
     random: fastrand::Rng,
 }
@@ -92,20 +89,21 @@ impl Actor {
     fn new(shared: Arc<Shared>, launch: Launch) -> Self {
         let Launch { config, policy, credentials, connector, stop, store } = launch;
         let random = policy.random();
-        let sieve = Sieve::new(config.drop_repeats);
+        let dedup = Dedup::new(config.drop_repeats);
         let session = Session::new(config, policy, credentials.is_some());
-        let keeper = store.map(|store| Box::new(Keeper::new(store)));
+        let committer = store.map(|store| Box::new(Committer::new(store)));
         let (until, phase, linger) = (None, Phase::Idle, None);
-        Self { shared, session, connector, credentials, stop, keeper, until, phase, linger, sieve, random }
+        Self { shared, session, connector, credentials, stop, committer, until, phase, linger, dedup, random }
     }
 
     async fn run(mut self: Box<Self>) -> Ending {
         // A panic, of a policy's closure say, is an end like others: what was acknowledged by then is still saved.
-        let reason = caught(pin!(self.follow())).await.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
+        let reason =
+            catch_future(pin!(self.follow())).await.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
         if matches!(reason, CloseReason::Shutdown) {
             self.until.get_or_insert_with(Instant::now);
         }
-        Ending { reason, keeper: self.keeper.take(), until: self.until }
+        Ending { reason, committer: self.committer.take(), until: self.until }
     }
 
     /// The first step.
@@ -123,9 +121,9 @@ impl Actor {
 
     /// Dials; before the first attempt the resume store is asked.
     fn begin(&mut self) -> Flow {
-        match &self.keeper {
-            Some(keeper) if !self.session.has_dialed() => {
-                self.phase = Phase::Loading(keeper.load());
+        match &self.committer {
+            Some(committer) if !self.session.has_dialed() => {
+                self.phase = Phase::Loading(committer.load());
                 self.handle(Input::Load)
             }
             _ => self.handle(Input::Dial),
@@ -152,12 +150,12 @@ impl Actor {
                     self.on_asked(self.shared.mailbox.take())
                 }
                 () = done(&mut self.stop), if self.stop.is_some() => ControlFlow::Break(CloseReason::Shutdown),
-                failure = poll_fn(|cx| poll_keeper(&mut self.keeper, cx, &self.shared)), if self.keeper.is_some() => {
+                failure = poll_fn(|cx| poll_keeper(&mut self.committer, cx, &self.shared)), if self.committer.is_some() => {
                     self.shared.store_failed(&failure);
                     ControlFlow::Continue(())
                 }
                 progress = poll_fn(|cx| match poll_linger(&mut self.linger, cx) {
-                    Poll::Pending => self.phase.poll(cx, &self.shared, &mut self.sieve),
+                    Poll::Pending => self.phase.poll(cx, &self.shared, &mut self.dedup),
                     over => over,
                 }) => self.on_progress(progress),
             };
@@ -190,7 +188,7 @@ impl Actor {
     fn attend(&mut self) -> Flow {
         if self.session.is_lazy() {
             let present = self.shared.hub.has_subscribers();
-            return self.handle(Input::Audience { present });
+            return self.handle(Input::Demand { present });
         }
         ControlFlow::Continue(())
     }
@@ -204,7 +202,7 @@ impl Actor {
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Dialed(Ok(Dialed::Open { head, body })) => {
                 // Told before the next response is read: a gap has its place before the first event.
-                let flow = match self.sieve.has_seam() {
+                let flow = match self.dedup.has_seam() {
                     true => self.replaced(head),
                     false => self.handle(Input::Accepted(head)),
                 };
@@ -233,7 +231,7 @@ impl Actor {
         match loaded {
             Ok(Some(id)) => {
                 self.session.restore(&id);
-                self.keeper.iter_mut().for_each(|keeper| keeper.loaded(id.clone()));
+                self.committer.iter_mut().for_each(|committer| committer.loaded(id.clone()));
             }
             Ok(None) => {}
             Err(error) => self.shared.store_failed(&error),
@@ -250,7 +248,7 @@ impl Actor {
 
     /// A response takes over from one that was read until now, or nearly.
     fn replaced(&mut self, head: ResponseHead) -> Flow {
-        let gap = self.sieve.join_seam();
+        let gap = self.dedup.join_seam();
         self.handle(Input::Replaced { head, gap })
     }
 
@@ -265,7 +263,7 @@ impl Actor {
         if turn.moved {
             self.shared.with_last_event_id(|id| {
                 self.session.set_last_event_id(id);
-                self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
+                self.committer.iter_mut().for_each(|committer| committer.moved(id));
             });
         }
         if let Some(milliseconds) = turn.retry {
@@ -296,7 +294,7 @@ impl Actor {
         }
         // A date in a header is the one thing that needs the wall clock.
         let headers = cause.headers();
-        let retry_after = headers.and_then(|headers| retry::retry_after(headers, self.connector.wall_clock()));
+        let retry_after = headers.and_then(|headers| reconnect::retry_after(headers, self.connector.wall_clock()));
         let random = self.random.f64();
         self.handle(Input::Ended { cause, retry_after, random })
     }
@@ -320,18 +318,18 @@ impl Actor {
             Step::StopLingering => self.linger = None,
             Step::Sleep => self.phase = Phase::Idle,
             Step::Dial { attempt, reason, moved } => {
-                self.sieve.drop_seams();
+                self.dedup.drop_seams();
                 self.begin_anew(moved);
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
             Step::DialBeside { attempt, reason, sent, elsewhere } => {
                 let dialing = self.dialing(*attempt, reason);
                 if self.phase.dial_beside(dialing) {
-                    self.sieve.open_seam(sent, elsewhere);
+                    self.dedup.open_seam(sent, elsewhere);
                 }
             }
             Step::KeepReading { cause, change } => {
-                self.sieve.drop_seam();
+                self.dedup.drop_seam();
                 log::not_replaced(&cause);
                 self.shared.not_replaced(change, cause);
             }
@@ -354,8 +352,8 @@ impl Actor {
             let id = self.session.last_event_id();
             self.shared.set_last_event_id(id);
             self.shared.hub.restart(id);
-            self.keeper.iter_mut().for_each(|keeper| keeper.moved(id));
-            self.sieve.forget();
+            self.committer.iter_mut().for_each(|committer| committer.moved(id));
+            self.dedup.forget();
         }
     }
 

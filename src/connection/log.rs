@@ -6,7 +6,7 @@ use tracing::{Span, debug, info, info_span, warn};
 
 use crate::error::Error;
 use crate::state::{CloseReason, State};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 /// The span of one stream: a root, since it outlives whoever connected it.
 pub(super) fn span(stream: &str, url: &Target) -> Span {

@@ -1,24 +1,22 @@
 //! The connection: a task that owns the response and the parser, and what others hold of it.
 //!
-//! [`Shared`] is what handles, subscriptions, monitors and the task have in common; [`Link`] is what
+//! [`Shared`] is what handles, subscriptions, monitors and the task have in common; [`ConnectionGuard`] is what
 //! keeps the task alive. Here, and only here, transport, wire format and hub meet.
 
 mod actor;
-mod audience;
-mod command;
-mod ending;
-mod idle;
-mod keeper;
+mod change;
+mod committer;
+pub(crate) mod config;
+pub(crate) mod credentials;
+mod exit;
 mod log;
-mod opened;
+mod mailbox;
 mod phase;
-mod place;
-mod poison;
 mod reading;
-mod seam;
+pub(crate) mod request;
 mod session;
-mod sieve;
-mod step;
+pub(crate) mod stats;
+mod subscriber_guard;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -31,18 +29,20 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::config::Config;
-use crate::credentials::Credentials;
+use crate::connection::config::Config;
+use crate::connection::credentials::Credentials;
+use crate::connection::stats::{Counters, Stats};
 use crate::error::Error;
 use crate::hub::Hub;
-use crate::retry::ReconnectPolicy;
+use crate::reconnect::ReconnectPolicy;
+use crate::resume::Store;
 use crate::state::{CloseReason, State};
-use crate::stats::{Counters, Stats};
-use crate::store::Store;
 use crate::transport::{BoxFuture, Connect};
 
-use self::command::{Mailbox, Stop};
+pub use self::change::{Apply, Change, Resume};
+use self::mailbox::{Mailbox, Stop};
 use self::reading::Counts;
+pub(crate) use self::subscriber_guard::SubscriberGuard;
 
 /// What handles, subscriptions, monitors and the connection task have in common.
 pub(crate) struct Shared {
@@ -129,7 +129,7 @@ impl Shared {
     }
 
     /// A subscription has come or gone.
-    pub(crate) fn audience_changed(&self) {
+    pub(crate) fn demand_changed(&self) {
         if self.is_lazy {
             self.mailbox.signal.notify_one();
         }
@@ -304,11 +304,11 @@ impl From<Stop> for CloseReason {
 }
 
 /// Keeps the task alive. Held by handles and subscriptions, and by nothing else.
-pub(crate) struct Link {
+pub(crate) struct ConnectionGuard {
     shared: Arc<Shared>,
 }
 
-impl Link {
+impl ConnectionGuard {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self { shared })
     }
@@ -318,13 +318,13 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.shared.stop(Stop::Abandoned);
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for ConnectionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shared.fmt(f)
     }

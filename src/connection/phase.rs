@@ -16,13 +16,11 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::error::Error;
-use crate::store::StoreFuture;
+use crate::resume::StoreFuture;
 use crate::transport::{BoxFuture, Dialed};
 
-use super::Shared;
-use super::reading::{Reading, Turn};
-use super::sieve::Sieve;
-use super::timer;
+use super::reading::{Dedup, Reading, Turn};
+use super::{Shared, timer};
 
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
@@ -56,7 +54,7 @@ impl Phase {
     /// # Cancel safety
     ///
     /// Progress is lost only with the phase.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, sieve: &mut Sieve) -> Poll<Progress> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, dedup: &mut Dedup) -> Poll<Progress> {
         match self {
             Self::Idle => Poll::Pending,
             Self::Loading(loading) => loading.as_mut().poll(cx).map(Progress::Loaded),
@@ -66,7 +64,7 @@ impl Phase {
                     *successor = None;
                     return Poll::Ready(Progress::Succeeded(dialed));
                 }
-                reading.poll_turn(cx, shared, sieve).map(Progress::Turn)
+                reading.poll_turn(cx, shared, dedup).map(Progress::Turn)
             }
             Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
         }

@@ -18,10 +18,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
-use crate::transport::{BoxFuture, Connect, Link};
+use crate::event::Delivery;
+use crate::transport::target::Target;
+use crate::transport::{BoxFuture, Connect, HttpConnection};
 use crate::{Client, CloseReason, Filter, Handle, ReconnectPolicy, State};
 
 /// What the server does with one connection.
@@ -51,7 +51,7 @@ struct Scripted {
 }
 
 impl Connect for Scripted {
-    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Link, Error>> {
+    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
         let attempts = self.asked.borrow().len();
         let script = self.scripts[attempts.min(self.scripts.len() - 1)].clone();
         self.asked.send_modify(|asked| asked.push(Instant::now()));
@@ -66,10 +66,10 @@ impl Connect for Scripted {
     }
 }
 
-fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<Link, Error>> {
+fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<HttpConnection, Error>> {
     let (client, server) = tokio::io::duplex(64 * 1024);
     tokio::spawn(talk(server, heard, lines));
-    Box::pin(async { Ok(Link::own(Box::new(client))) })
+    Box::pin(async { Ok(HttpConnection::own(Box::new(client))) })
 }
 
 async fn talk(mut server: DuplexStream, heard: Heard, lines: Vec<(Duration, &str)>) {

@@ -41,7 +41,7 @@ impl Event {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn json<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
-        self.layout().memo.get(|| {
+        self.layout().decode_cache.get(|| {
             T::deserialize(Tagged { event_type: self.event_type(), data: self.data() }).map_err(|error| {
                 let message = format!("an event of type {:?} cannot be decoded: {error}", self.event_type());
                 Error::with_source(ErrorKind::Decode, message, error)

@@ -4,25 +4,24 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use crate::delivery::Gap;
-use crate::event::Event;
+use crate::event::{Event, Gap};
 
+use super::ack::AckTracker;
 use super::cursor::Cursor;
-use super::finish::Finish;
+use super::finish::DrainSignal;
 use super::gaps::{GapLog, GapReader};
 use super::gate::Gate;
-use super::ledger::Ledger;
-use super::limits::{Held, Limits, Weigh};
+use super::limits::{Held, QueueLimits, Weigh};
 use super::reader::{READ_AT_ONCE, Reader};
+use super::readers::Verdict;
 use super::ring::Ring;
-use super::seats::Verdict;
 use super::wakers::Wakers;
 
 /// A channel for everything with the same key and limits.
 #[derive(Debug)]
 pub(super) struct Channel<T, K> {
     key: K,
-    limits: Limits,
+    limits: QueueLimits,
     ring: Arc<Ring<T>>,
     /// Published, and not yet in the ring: a turn's items come together.
     batch: Vec<T>,
@@ -36,7 +35,7 @@ pub(super) struct Channel<T, K> {
     /// There is something that readers have not been woken for.
     news: bool,
     readers: Vec<Seen>,
-    /// Whether a reader has an account in the ledger.
+    /// Whether a reader has an account in the ack.
     acknowledging: bool,
 }
 
@@ -44,7 +43,7 @@ pub(super) struct Channel<T, K> {
 #[derive(Debug)]
 struct Seen {
     cursor: Arc<Cursor>,
-    /// Its number in the ledger.
+    /// Its number in the ack.
     account: Option<u64>,
 }
 
@@ -53,7 +52,7 @@ impl<T: Clone + Weigh, K: PartialEq> Channel<T, K> {
     pub(super) fn find_or_add<'a>(
         channels: &'a mut Vec<Self>,
         key: K,
-        limits: &Limits,
+        limits: &QueueLimits,
         reserve: usize,
         gate: &Arc<Gate>,
     ) -> &'a mut Self {
@@ -81,29 +80,29 @@ impl<T: Clone + Weigh, K: PartialEq> Channel<T, K> {
 impl<K> Channel<Event, K> {
     /// Publishes an event, and notes it for those who have to acknowledge it. Whether there is room for another.
     #[inline]
-    pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) -> bool {
+    pub(super) fn publish_noted(&mut self, ack: Option<&AckTracker>, event: Event) -> bool {
         let has_room = self.reserve(&event);
-        self.enter_noted(ledger, event);
+        self.enter_noted(ack, event);
         has_room
     }
 
     /// The same, of an event for which there is room.
     #[inline]
-    pub(super) fn enter_noted(&mut self, ledger: Option<&Ledger>, event: Event) {
+    pub(super) fn enter_noted(&mut self, ack: Option<&AckTracker>, event: Event) {
         if self.acknowledging {
-            self.note(ledger, &event);
+            self.note(ack, &event);
         }
         self.enter(event);
         if self.acknowledging {
-            // What the ledger knows of, is in the queue.
+            // What the ack knows of, is in the queue.
             self.flush();
         }
     }
 
     #[cold]
-    fn note(&self, ledger: Option<&Ledger>, event: &Event) {
-        if let Some(ledger) = ledger {
-            ledger.published(self.readers.iter().filter_map(|reader| reader.account), event);
+    fn note(&self, ack: Option<&AckTracker>, event: &Event) {
+        if let Some(ack) = ack {
+            ack.published(self.readers.iter().filter_map(|reader| reader.account), event);
         }
     }
 }
@@ -117,7 +116,7 @@ impl<T: Clone + Weigh, K> Channel<T, K> {
         &mut self.key
     }
 
-    pub(super) fn reader(&mut self, gate: &Arc<Gate>, finish: &Arc<Finish>, account: Option<u64>) -> Reader<T> {
+    pub(super) fn reader(&mut self, gate: &Arc<Gate>, finish: &Arc<DrainSignal>, account: Option<u64>) -> Reader<T> {
         // Whoever comes now must not see what was published before.
         self.flush();
         let cursor = Arc::new(Cursor::at(self.published));

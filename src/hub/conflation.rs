@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::delivery::Gap;
-use crate::event::Event;
-use crate::filter::Predicate;
+use crate::event::{Event, Gap};
+use crate::hub::filter::Predicate;
 
+use super::ack::AckTracker;
 use super::cursor::Cursor;
-use super::finish::Finish;
+use super::finish::DrainSignal;
 use super::latest::{Latest, LatestReader, Removed};
-use super::ledger::Ledger;
-use super::limits::Limits;
-use super::sift::{Failure, Key, Sent, judge};
+use super::limits::QueueLimits;
+use super::predicate::{ChannelKey, PredicateFailure, Sent, judge};
 use super::wakers::Wakers;
 
 /// A channel with one reader: what is newest differs by what a reader has taken.
 #[derive(Debug)]
 pub(super) struct Conflation {
-    key: Key,
+    key: ChannelKey,
     queue: Arc<Latest>,
     cursor: Arc<Cursor>,
-    /// Its number in the ledger.
+    /// Its number in the ack.
     account: Option<u64>,
     /// Published, and not yet in the queue: keys are users' code, which never runs under the hub's lock.
     batch: Vec<Sent>,
@@ -33,15 +32,15 @@ pub(super) struct Batch {
     account: Option<u64>,
     sent: Vec<Sent>,
     /// What each event has to pass first.
-    judge: Option<(Predicate, Failure)>,
+    judge: Option<(Predicate, PredicateFailure)>,
 }
 
 impl Batch {
     /// True if a predicate has panicked: nothing more comes then.
-    pub(super) fn enter(mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) -> bool {
+    pub(super) fn enter(mut self, ack: Option<&AckTracker>, wakers: &mut Wakers) -> bool {
         let judged = self.judge();
         let panicked = !judged.lost.is_empty();
-        self.queue.enter(self.sent, judged, ledger.zip(self.account), wakers);
+        self.queue.enter(self.sent, judged, ack.zip(self.account), wakers);
         if panicked {
             self.queue.close(wakers);
         }
@@ -67,13 +66,13 @@ impl Batch {
 }
 
 impl Conflation {
-    pub(super) fn new(key: Key, limits: &Limits, account: Option<u64>) -> Self {
+    pub(super) fn new(key: ChannelKey, limits: &QueueLimits, account: Option<u64>) -> Self {
         let cursor = Arc::new(Cursor::at(0));
         let queue = Latest::new(limits.clone(), Arc::clone(&cursor));
         Self { key, queue, cursor, account, batch: Vec::new(), published: 0 }
     }
 
-    pub(super) fn reader(&self, finish: &Arc<Finish>) -> LatestReader {
+    pub(super) fn reader(&self, finish: &Arc<DrainSignal>) -> LatestReader {
         self.queue.reader(finish)
     }
 
@@ -86,9 +85,9 @@ impl Conflation {
         self.key.filter.matches(event_type) && !self.has_failed()
     }
 
-    pub(super) fn publish_noted(&mut self, ledger: Option<&Ledger>, event: Event) {
-        if let (Some(ledger), Some(account)) = (ledger, self.account) {
-            ledger.published([account].into_iter(), &event);
+    pub(super) fn publish_noted(&mut self, ack: Option<&AckTracker>, event: Event) {
+        if let (Some(ack), Some(account)) = (ack, self.account) {
+            ack.published([account].into_iter(), &event);
         }
         self.published += 1;
         self.batch.push(Sent::Event(event));
@@ -124,9 +123,9 @@ impl Conflation {
         unused
     }
 
-    pub(super) fn close(&mut self, ledger: Option<&Ledger>, wakers: &mut Wakers) {
+    pub(super) fn close(&mut self, ack: Option<&AckTracker>, wakers: &mut Wakers) {
         if let Some(batch) = self.take_batch() {
-            batch.enter(ledger, wakers);
+            batch.enter(ack, wakers);
         }
         self.cursor.end_at(self.published);
         self.queue.close(wakers);

@@ -1,4 +1,4 @@
-//! [`Finish`]: where who shuts down waits for readers to take everything.
+//! [`DrainSignal`]: where who shuts down waits for readers to take everything.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 /// Readers tell when they have taken everything, if somebody wants to know.
 #[derive(Debug, Default)]
-pub(crate) struct Finish {
+pub(crate) struct DrainSignal {
     /// Read for each item taken, so that it costs no more than a load when nobody waits.
     wanted: AtomicU8,
     /// How often somebody has said that there is no time left.
@@ -24,7 +24,7 @@ const DRAINED: u8 = 1;
 /// Readers are to take nothing more.
 const CUT: u8 = 2;
 
-impl Finish {
+impl DrainSignal {
     /// Whether anything at all is wanted of readers: then one looks closer.
     #[inline]
     pub(super) fn is_awaited(&self) -> bool {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::delivery::Gap;
+use crate::event::Gap;
 
 #[derive(Debug, Default)]
 pub(super) struct GapLog {
@@ -94,7 +94,7 @@ pub(super) struct GapReader {
     seen: u64,
     oversized: Totals,
     losses: u64,
-    /// Taken out of the log together with the items around them.
+    /// Received out of the log together with the items around them.
     held: VecDeque<(u64, Gap)>,
 }
 

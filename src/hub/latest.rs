@@ -4,24 +4,23 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::delivery::Gap;
-use crate::event::Event;
-use crate::guard::guarded;
-use crate::overflow::Overflow;
+use crate::error::panics::catch;
+use crate::event::{Event, Gap};
+use crate::hub::Overflow;
 
+use super::ack::AckTracker;
 use super::cursor::Cursor;
-use super::finish::Finish;
-use super::ledger::Ledger;
-use super::limits::{Limits, Weigh as _};
-use super::reader::Taken;
-use super::sift::Sent;
+use super::finish::DrainSignal;
+use super::limits::{QueueLimits, Weigh as _};
+use super::predicate::Sent;
+use super::reader::Received;
 use super::wakers::Wakers;
 
 /// Filled by the connection task, emptied by one reader.
 #[derive(Debug)]
 pub(super) struct Latest {
     queue: Mutex<Queue>,
-    limits: Limits,
+    limits: QueueLimits,
     cursor: Arc<Cursor>,
 }
 
@@ -44,7 +43,7 @@ struct Entry {
     event: Event,
 }
 
-/// What has left the queue without being taken, or never came into it, for the ledger.
+/// What has left the queue without being taken, or never came into it, for the ack.
 #[derive(Debug, Default)]
 pub(super) struct Removed {
     /// By something newer, or by a predicate.
@@ -53,11 +52,11 @@ pub(super) struct Removed {
 }
 
 impl Latest {
-    pub(super) fn new(limits: Limits, cursor: Arc<Cursor>) -> Arc<Self> {
+    pub(super) fn new(limits: QueueLimits, cursor: Arc<Cursor>) -> Arc<Self> {
         Arc::new(Self { queue: Mutex::default(), limits, cursor })
     }
 
-    pub(super) fn reader(self: &Arc<Self>, finish: &Arc<Finish>) -> LatestReader {
+    pub(super) fn reader(self: &Arc<Self>, finish: &Arc<DrainSignal>) -> LatestReader {
         LatestReader { queue: Arc::clone(self), finish: Arc::clone(finish) }
     }
 
@@ -67,7 +66,7 @@ impl Latest {
         &self,
         batch: Vec<Sent>,
         mut removed: Removed,
-        account: Option<(&Ledger, u64)>,
+        account: Option<(&AckTracker, u64)>,
         wakers: &mut Wakers,
     ) {
         let keyed: Vec<_> = batch.into_iter().map(|sent| (self.key(&sent), sent)).collect();
@@ -90,8 +89,8 @@ impl Latest {
         self.cursor.skipped((turned_down + replaced.len() + lost.len()) as u64);
         removed.replaced.extend(replaced.iter().map(Event::position));
         removed.lost.extend(lost.iter().map(Event::position));
-        if let Some((ledger, account)) = account {
-            ledger.removed(account, &removed.replaced, &removed.lost);
+        if let Some((ack, account)) = account {
+            ack.removed(account, &removed.replaced, &removed.lost);
         }
     }
 
@@ -105,7 +104,7 @@ impl Latest {
         match (sent, &self.limits.overflow) {
             // A key that panics concerns only its own subscription.
             (Sent::Event(event), Overflow::ConflateBy(key)) => {
-                guarded(|| key.of(event)).map_or_else(|_| event.event_type().into(), Arc::from)
+                catch(|| key.of(event)).map_or_else(|_| event.event_type().into(), Arc::from)
             }
             (Sent::Event(event), _) => event.event_type().into(),
             (Sent::Gap(_), _) => "".into(),
@@ -144,7 +143,7 @@ impl Queue {
     }
 
     /// Drops what has waited longest until the rest fits.
-    fn shorten(&mut self, limits: &Limits, lost: &mut Vec<Event>) {
+    fn shorten(&mut self, limits: &QueueLimits, lost: &mut Vec<Event>) {
         while self.entries.len() > limits.capacity || (self.bytes > limits.bytes && self.entries.len() > 1) {
             let Some((place, entry)) = self.pop() else { return };
             lost.push(entry);
@@ -188,17 +187,17 @@ impl Queue {
         Some((place, event))
     }
 
-    fn take(&mut self) -> Option<Taken<Event>> {
+    fn take(&mut self) -> Option<Received<Event>> {
         let first = self.entries.first_key_value().map(|(&place, _)| place);
         if self.gaps.front().is_some_and(|&(at, _)| first.is_none_or(|first| at <= first)) {
             return self.gaps.pop_front().map(|(_, gap)| match gap {
-                Gap::Lagged { missed } => Taken::Lagged(missed),
-                gap => Taken::Gap(gap),
+                Gap::Lagged { missed } => Received::Lagged(missed),
+                gap => Received::Gap(gap),
             });
         }
         match self.pop() {
-            Some((_, event)) => Some(Taken::Item(event)),
-            None if self.closed => Some(Taken::Closed),
+            Some((_, event)) => Some(Received::Item(event)),
+            None if self.closed => Some(Received::Closed),
             None => None,
         }
     }
@@ -208,7 +207,7 @@ impl Queue {
 #[derive(Debug)]
 pub(crate) struct LatestReader {
     queue: Arc<Latest>,
-    finish: Arc<Finish>,
+    finish: Arc<DrainSignal>,
 }
 
 impl LatestReader {
@@ -236,8 +235,8 @@ impl LatestReader {
     pub(crate) fn poll_take_with(
         &mut self,
         cx: &Context<'_>,
-        mut take: impl FnMut(&mut Self) -> Option<Taken<Event>>,
-    ) -> Poll<Taken<Event>> {
+        mut take: impl FnMut(&mut Self) -> Option<Received<Event>>,
+    ) -> Poll<Received<Event>> {
         loop {
             if let Some(taken) = self.try_take_with(&mut take) {
                 return Poll::Ready(taken);
@@ -250,8 +249,8 @@ impl LatestReader {
 
     pub(crate) fn try_take_with(
         &mut self,
-        take: impl FnOnce(&mut Self) -> Option<Taken<Event>>,
-    ) -> Option<Taken<Event>> {
+        take: impl FnOnce(&mut Self) -> Option<Received<Event>>,
+    ) -> Option<Received<Event>> {
         let taken = take(self);
         self.relieve();
         taken
@@ -265,12 +264,12 @@ impl LatestReader {
     }
 
     /// What is there. Calls no waker.
-    pub(crate) fn take(&self) -> Option<Taken<Event>> {
+    pub(crate) fn take(&self) -> Option<Received<Event>> {
         if self.finish.is_cut() {
-            return Some(Taken::Closed);
+            return Some(Received::Closed);
         }
         let taken = self.queue.lock().take()?;
-        if matches!(taken, Taken::Item(_)) {
+        if matches!(taken, Received::Item(_)) {
             self.queue.cursor.took();
         }
         Some(taken)

@@ -1,21 +1,20 @@
-//! [`Limits`]: how much a queue holds, and what happens then; [`Weigh`]: how much an item counts.
+//! [`QueueLimits`]: how much a queue holds, and what happens then; [`Weigh`]: how much an item counts.
 
 use std::time::Duration;
 
-use crate::delivery::TranscriptItem;
 use crate::event::Event;
-use crate::overflow::Overflow;
+use crate::hub::{Overflow, TranscriptItem};
 
 /// What one channel's queues hold, and what happens when one is full. One event always fits: what takes a queue over
 /// its bytes is let in, and it is full then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct QueueLimits {
     pub(crate) capacity: usize,
     pub(crate) bytes: u64,
     pub(crate) overflow: Overflow,
 }
 
-impl Limits {
+impl QueueLimits {
     /// For tests: so many items, and as many bytes as they have.
     #[cfg(test)]
     pub(crate) fn of(capacity: usize, overflow: Overflow) -> Self {

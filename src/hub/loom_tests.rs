@@ -14,12 +14,12 @@ use loom::thread;
 use tokio::time::{Duration, Instant};
 
 use super::channel::Channel;
-use super::finish::Finish;
+use super::finish::DrainSignal;
 use super::gate::Gate;
-use super::limits::{Limits, Weigh};
-use super::reader::{Reader, Taken};
+use super::limits::{QueueLimits, Weigh};
+use super::reader::{Reader, Received};
 use super::wakers::Wakers;
-use crate::overflow::Overflow;
+use crate::hub::Overflow;
 
 impl Weigh for u32 {
     fn weight(&self) -> u64 {
@@ -36,16 +36,16 @@ struct Publisher {
 }
 
 fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (Publisher, Vec<Reader<u32>>) {
-    let (gate, finish) = (Arc::<Gate>::default(), Arc::<Finish>::default());
+    let (gate, finish) = (Arc::<Gate>::default(), Arc::<DrainSignal>::default());
     let mut channels = Vec::new();
     let is_patient = overflow == Overflow::Block;
-    let channel = Channel::find_or_add(&mut channels, (), &Limits::of(capacity, overflow), 0, &gate);
+    let channel = Channel::find_or_add(&mut channels, (), &QueueLimits::of(capacity, overflow), 0, &gate);
     let readers = (0..readers).map(|_| channel.reader(&gate, &finish, None)).collect();
     (Publisher { channel: channels.remove(0), gate, now: Instant::now(), is_patient }, readers)
 }
 
 impl Publisher {
-    /// As [`Pace`](super::pace::Pace) does, but for its clock: patience has run out whenever it looks.
+    /// As [`Backpressure`](super::backpressure::Backpressure) does, but for its clock: patience has run out whenever it looks.
     async fn publish(&mut self, item: u32) {
         let mut waiting = false;
         poll_fn(|cx| {
@@ -87,9 +87,9 @@ fn read(reader: &mut Reader<u32>, most: usize) -> Vec<u32> {
     let mut seen = Vec::new();
     while seen.len() < most {
         match block_on(poll_fn(|cx| reader.poll_take(cx))) {
-            Taken::Item(item) => seen.push(item),
-            Taken::Lagged(missed) => seen.push(100 + missed as u32),
-            Taken::Gap(_) | Taken::Closed => break,
+            Received::Item(item) => seen.push(item),
+            Received::Lagged(missed) => seen.push(100 + missed as u32),
+            Received::Gap(_) | Received::Closed => break,
         }
     }
     seen

@@ -5,33 +5,36 @@
 //! what is published waits there until the turn is over, and passes or not when no lock is held. Everything that changes which
 //! channels there are, or what is in them, happens under one lock; wakers are called after it is let go.
 
+mod ack;
+mod backpressure;
 mod channel;
 mod conflation;
 mod cursor;
+mod dirty_set;
+mod drain;
+mod filter;
 mod finish;
 mod gaps;
 mod gate;
 mod latest;
-mod ledger;
 mod limits;
 #[cfg(all(test, hub_loom))]
 mod loom_tests;
-mod pace;
+mod overflow;
+mod predicate;
 mod publisher;
 mod reader;
+mod readers;
+pub(crate) mod retain;
 mod retained;
 mod ring;
 mod room;
 mod routes;
-mod runs;
-mod seats;
-mod sift;
 mod source;
 mod sync;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod touched;
+mod transcript_item;
 mod wakers;
 
 use std::collections::VecDeque;
@@ -40,31 +43,32 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::delivery::{Delivery, TranscriptItem};
-use crate::event::Event;
-use crate::filter::Filter;
-use crate::guard::discard;
-use crate::retain::Retain;
+use crate::error::panics::drop_catching;
+use crate::event::{Delivery, Event};
+use crate::hub::retain::Retain;
 use crate::state::State;
 
+use self::ack::AckTracker;
+pub(crate) use self::ack::{AckHandle, MAX_UNACKNOWLEDGED};
+pub(crate) use self::backpressure::Backpressure;
 use self::channel::Channel;
 use self::conflation::Conflation;
 use self::cursor::Cursor;
-use self::finish::Finish;
+use self::dirty_set::DirtySet;
+pub(crate) use self::drain::DrainTracker;
+pub use self::filter::Filter;
+use self::finish::DrainSignal;
 use self::gate::Gate;
-use self::ledger::Ledger;
-pub(crate) use self::ledger::{Account, MOST_OPEN};
-pub(crate) use self::limits::Limits;
-pub(crate) use self::pace::Pace;
+pub(crate) use self::limits::QueueLimits;
+pub use self::overflow::{ConflateKey, Overflow};
+use self::predicate::ChannelKey;
+pub(crate) use self::predicate::PredicateFailure;
 pub(crate) use self::publisher::Publisher;
-pub(crate) use self::reader::{Reader, Taken};
+pub(crate) use self::reader::{Reader, Received};
 use self::retained::Retention;
 use self::routes::Routes;
-pub(crate) use self::sift::Failure;
-use self::sift::Key;
-pub(crate) use self::source::Source;
-pub(crate) use self::tally::Tally;
-use self::touched::Touched;
+pub(crate) use self::source::EventReader;
+pub use self::transcript_item::TranscriptItem;
 use self::wakers::Wakers;
 
 /// How many items a transcript holds beyond its capacity: states and gaps come also when nothing can wait.
@@ -75,9 +79,9 @@ const RESERVE: usize = 64;
 pub(crate) struct Hub {
     channels: Mutex<Channels>,
     gate: Arc<Gate>,
-    finish: Arc<Finish>,
+    finish: Arc<DrainSignal>,
     /// Made with the first subscription that acknowledges.
-    ledger: OnceLock<Arc<Ledger>>,
+    ack: OnceLock<Arc<AckTracker>>,
     signal: Arc<Notify>,
     /// Something waits for predicates, which are asked when no lock is held.
     sifting: AtomicBool,
@@ -85,9 +89,9 @@ pub(crate) struct Hub {
 
 #[derive(Debug, Default)]
 struct Channels {
-    events: Vec<Channel<Event, Key>>,
+    events: Vec<Channel<Event, ChannelKey>>,
     routes: Routes,
-    touched: Touched,
+    touched: DirtySet,
     transcript: Vec<Channel<TranscriptItem, ()>>,
     latest: Vec<Conflation>,
     retention: Retention,
@@ -96,7 +100,7 @@ struct Channels {
     /// Whether an item may be published, wherever it goes.
     has_room: bool,
     /// Channels of events that are, or were, out of room.
-    spent: Touched,
+    spent: DirtySet,
     closed: bool,
     /// The readers of events at the close: they may have something to take.
     ended: Vec<Arc<Cursor>>,
@@ -124,10 +128,10 @@ impl Channels {
 
 /// What a subscription has at the hub.
 pub(crate) struct Subscribed {
-    pub(crate) source: Source,
-    pub(crate) account: Option<Account>,
+    pub(crate) source: EventReader,
+    pub(crate) account: Option<AckHandle>,
     /// Where the reason is, if it ends before the stream does; `None` if it cannot.
-    pub(crate) failure: Option<Failure>,
+    pub(crate) failure: Option<PredicateFailure>,
     /// What was kept, to be taken first; `None` where it ends.
     pub(crate) replay: VecDeque<Option<Delivery>>,
 }
@@ -148,7 +152,7 @@ impl Hub {
             channels: Mutex::new(channels),
             gate: Arc::default(),
             finish: Arc::default(),
-            ledger: OnceLock::new(),
+            ack: OnceLock::new(),
             signal,
             sifting: AtomicBool::new(false),
         }
@@ -161,7 +165,7 @@ impl Hub {
 
     /// A reader of the events that are published from now on. Ends at once when the hub is closed.
     /// `acknowledging`: what it takes is open until it is acknowledged.
-    pub(crate) fn subscribe(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
+    pub(crate) fn subscribe(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
         // On a closed hub the channel goes at once, under the lock, and what it drops must not be a user's last
         // predicate.
         let kept = filter.clone();
@@ -171,14 +175,14 @@ impl Hub {
     }
 
     /// The same, and what was kept comes first.
-    pub(crate) fn subscribe_late(&self, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
+    pub(crate) fn subscribe_late(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
         let kept = filter.clone();
         let (replay, subscribed) = {
             // Under one lock: nothing comes in between.
             let mut channels = self.lock();
             (channels.retention.replay(&filter), self.seat(&mut channels, filter, limits, acknowledging))
         };
-        let replay = sift::replay(replay, &kept, subscribed.failure.as_ref());
+        let replay = predicate::replay(replay, &kept, subscribed.failure.as_ref());
         subscribed.source.keep(replay.iter().flatten().filter(|delivery| delivery.is_event()).count() as u64);
         if replay.back().is_some_and(Option::is_none) {
             self.end_failed(subscribed.failure.as_ref());
@@ -186,22 +190,22 @@ impl Hub {
         Subscribed { replay, ..subscribed }
     }
 
-    fn seat(&self, channels: &mut Channels, filter: Filter, limits: &Limits, acknowledging: bool) -> Subscribed {
-        let account = acknowledging.then(|| self.ledger().open(limits.capacity, limits.conflates()));
-        let number = account.as_ref().map(Account::number);
-        let key = Key::new(filter, number);
+    fn seat(&self, channels: &mut Channels, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
+        let account = acknowledging.then(|| self.ack().open(limits.capacity, limits.conflates()));
+        let number = account.as_ref().map(AckHandle::number);
+        let key = ChannelKey::new(filter, number);
         let failure = key.failure();
         let source = if limits.conflates() {
             let conflation = Conflation::new(key, limits, number);
             let reader = conflation.reader(&self.finish);
             channels.latest.push(conflation);
-            Source::Latest(reader)
+            EventReader::Latest(reader)
         } else {
             let channel = Channel::find_or_add(&mut channels.events, key, limits, 0, &self.gate);
             let reader = channel.reader(&self.gate, &self.finish, number);
             let (room, _) = channel.survey();
             channels.has_room &= room > 0;
-            Source::Shared(reader)
+            EventReader::Shared(reader)
         };
         channels.settle();
         Subscribed { source, account, failure, replay: VecDeque::new() }
@@ -209,30 +213,30 @@ impl Hub {
 
     /// Whether anything has been acknowledged since this was last asked.
     pub(crate) fn has_acknowledged(&self) -> bool {
-        self.ledger.get().is_some_and(|ledger| ledger.has_news())
+        self.ack.get().is_some_and(|ack| ack.has_news())
     }
 
     /// The ID up to which everything has been acknowledged, if that is news. `last`: the stream's last
     /// event ID.
     pub(crate) fn acknowledged(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
         let _published = self.lock();
-        self.ledger.get()?.safe(last)
+        self.ack.get()?.safe(last)
     }
 
     /// Whether everything that acknowledging subscriptions got has been acknowledged. From the first call on
     /// the task is woken by each acknowledgement.
     pub(crate) fn is_settled(&self) -> bool {
-        self.ledger.get().is_none_or(|ledger| ledger.is_settled())
+        self.ack.get().is_none_or(|ack| ack.is_settled())
     }
 
-    fn ledger(&self) -> &Arc<Ledger> {
-        self.ledger.get_or_init(|| Arc::new(Ledger::new(Arc::clone(&self.signal))))
+    fn ack(&self) -> &Arc<AckTracker> {
+        self.ack.get_or_init(|| Arc::new(AckTracker::new(Arc::clone(&self.signal))))
     }
 
     /// Somebody asks for that: until then nothing can be acknowledged.
     pub(crate) fn leave(&self) {
-        if let Some(ledger) = self.ledger.get() {
-            ledger.leave();
+        if let Some(ack) = self.ack.get() {
+            ack.leave();
         }
     }
 
@@ -243,13 +247,13 @@ impl Hub {
         channels.events.iter_mut().for_each(Channel::begin_anew);
         channels.spent.touch_any();
         channels.has_room = false;
-        if let Some(ledger) = self.ledger.get() {
-            ledger.restart(channels.position, id);
+        if let Some(ack) = self.ack.get() {
+            ack.restart(channels.position, id);
         }
     }
 
     /// A reader of everything, in order, from now on.
-    pub(crate) fn transcript(&self, limits: &Limits) -> Reader<TranscriptItem> {
+    pub(crate) fn transcript(&self, limits: &QueueLimits) -> Reader<TranscriptItem> {
         let mut channels = self.lock();
         let channel = Channel::find_or_add(&mut channels.transcript, (), limits, RESERVE, &self.gate);
         let reader = channel.reader(&self.gate, &self.finish, None);
@@ -279,8 +283,8 @@ impl Hub {
         touched.forget();
         dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
         drop(channels);
-        let ledger = self.ledger.get().map(|ledger| &**ledger);
-        if batches.into_iter().fold(false, |ended, batch| ended | batch.enter(ledger, &mut wakers)) {
+        let ack = self.ack.get().map(|ack| &**ack);
+        if batches.into_iter().fold(false, |ended, batch| ended | batch.enter(ack, &mut wakers)) {
             // The task looks who is left.
             self.signal.notify_one();
         }
@@ -309,14 +313,14 @@ impl Hub {
         let mut wakers = Wakers::default();
         events.iter_mut().for_each(|channel| channel.close(&mut wakers));
         transcript.iter_mut().for_each(|channel| channel.close(&mut wakers));
-        let ledger = self.ledger.get().map(|ledger| &**ledger);
-        latest.iter_mut().for_each(|conflation| conflation.close(ledger, &mut wakers));
+        let ack = self.ack.get().map(|ack| &**ack);
+        latest.iter_mut().for_each(|conflation| conflation.close(ack, &mut wakers));
         wakers.wake();
         // Whoever had taken everything before has finished now.
         self.finish.finished();
         // Now that everybody has been told: what a predicate or a key holds is its user's, and may panic.
-        events.into_iter().for_each(discard);
-        latest.into_iter().for_each(discard);
+        events.into_iter().for_each(drop_catching);
+        latest.into_iter().for_each(drop_catching);
     }
 
     /// Whether there are subscriptions; transcripts are none.
@@ -326,10 +330,10 @@ impl Hub {
     }
 
     /// Counts, from now on, what the subscriptions there are take and leave.
-    pub(crate) fn tally(&self) -> Tally {
+    pub(crate) fn drain_tracker(&self) -> DrainTracker {
         let channels = self.lock();
         let cursors = channels.cursors().chain(channels.ended.iter().cloned());
-        Tally::new(cursors.filter(|cursor| !cursor.is_gone()), Arc::clone(&self.finish))
+        DrainTracker::new(cursors.filter(|cursor| !cursor.is_gone()), Arc::clone(&self.finish))
     }
 
     /// Whoever waits for subscriptions to take what is queued has no time left.

@@ -3,30 +3,30 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use crate::delivery::{Gap, TranscriptItem};
-use crate::event::Event;
+use crate::event::{Event, Gap};
+use crate::hub::TranscriptItem;
 
-use super::ledger::Ledger;
-use super::sift::Outcome;
-use super::touched::Touched;
+use super::ack::AckTracker;
+use super::dirty_set::DirtySet;
+use super::predicate::Outcome;
 use super::{Channels, Hub};
 
 /// The hub, locked for publishing. Events are only built when somebody listens.
 pub(crate) struct Publisher<'a> {
     channels: MutexGuard<'a, Channels>,
-    ledger: Option<&'a Ledger>,
+    ack: Option<&'a AckTracker>,
     hub: &'a Hub,
 }
 
 impl Hub {
     /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake), or by the publisher's own.
     pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ledger: self.ledger.get().map(|ledger| &**ledger), hub: self }
+        Publisher { channels: self.lock(), ack: self.ack.get().map(|ack| &**ack), hub: self }
     }
 
     /// Notes what became of an event at the channel of this `index`.
     #[inline]
-    fn note(&self, outcome: &Outcome, index: usize, spent: &mut Touched, has_room: &mut bool) {
+    fn note(&self, outcome: &Outcome, index: usize, spent: &mut DirtySet, has_room: &mut bool) {
         if !outcome.has_room {
             spent.touch(index);
             *has_room = false;
@@ -65,7 +65,7 @@ impl Publisher<'_> {
         if let ([only], [], [], true) = (&mut events[..], &transcript[..], &latest[..], retention.is_empty()) {
             // The usual case: the event goes where it stays, without a stop on the way.
             if only.key().filter.matches(event_type) {
-                let outcome = only.send(self.ledger, build(*position));
+                let outcome = only.send(self.ack, build(*position));
                 self.hub.note(&outcome, 0, spent, has_room);
             }
             return;
@@ -82,11 +82,11 @@ impl Publisher<'_> {
         if retains {
             retention.event(&event);
         }
-        conflations.for_each(|conflation| conflation.publish_noted(self.ledger, event.clone()));
+        conflations.for_each(|conflation| conflation.publish_noted(self.ack, event.clone()));
         let mut send = |index: usize, event| {
             let Some(channel) = events.get_mut(index) else { return };
             touched.touch(index);
-            let outcome = channel.send(self.ledger, event);
+            let outcome = channel.send(self.ack, event);
             self.hub.note(&outcome, index, spent, has_room);
         };
         matching.for_each(|index| send(index, event.clone()));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
 
-use crate::delivery::Gap;
+use crate::event::Gap;
 
 use super::cursor::Cursor;
-use super::finish::Finish;
+use super::finish::DrainSignal;
 use super::gaps::GapReader;
 use super::gate::Gate;
 use super::limits::Weigh;
@@ -31,7 +31,7 @@ pub(crate) struct Reader<T: Clone + Weigh> {
     gaps: GapReader,
     cursor: Arc<Cursor>,
     gate: Arc<Gate>,
-    finish: Arc<Finish>,
+    finish: Arc<DrainSignal>,
     sleep: Sleep,
     /// The publisher waited for this reader, and for no other any more.
     is_last: bool,
@@ -73,7 +73,7 @@ impl Sleep {
 
 /// What comes next in a channel.
 #[derive(Debug)]
-pub(crate) enum Taken<T> {
+pub(crate) enum Received<T> {
     Item(T),
     /// So many were dropped here: the queue was full.
     Lagged(u64),
@@ -90,7 +90,7 @@ impl<T: Clone + Weigh> Reader<T> {
         gaps: GapReader,
         cursor: Arc<Cursor>,
         gate: Arc<Gate>,
-        finish: Arc<Finish>,
+        finish: Arc<DrainSignal>,
     ) -> Self {
         let seat = ring.join(Arc::clone(&cursor));
         let (buffer, sleep) = (VecDeque::new(), Sleep::default());
@@ -133,7 +133,7 @@ impl<T: Clone + Weigh> Reader<T> {
     ///
     /// Nothing is taken unless it is returned.
     #[inline]
-    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Taken<T>> {
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Received<T>> {
         self.poll_take_with(cx, Self::take)
     }
 
@@ -143,8 +143,8 @@ impl<T: Clone + Weigh> Reader<T> {
     pub(crate) fn poll_take_with(
         &mut self,
         cx: &Context<'_>,
-        take: impl FnOnce(&mut Self) -> Option<Taken<T>>,
-    ) -> Poll<Taken<T>> {
+        take: impl FnOnce(&mut Self) -> Option<Received<T>>,
+    ) -> Poll<Received<T>> {
         if !self.buffer.is_empty() {
             return self.taken(take).map_or(Poll::Pending, Poll::Ready);
         }
@@ -161,14 +161,14 @@ impl<T: Clone + Weigh> Reader<T> {
 
     /// What is there without waiting, by a `take` as above. Leaves no waker: what comes later wakes only whoever has
     /// waited before.
-    pub(crate) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Taken<T>>) -> Option<Taken<T>> {
+    pub(crate) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
         // None to be left: one that was left before stays in place.
         self.sleep.waker = None;
         self.taken(take)
     }
 
     #[inline]
-    fn taken(&mut self, take: impl FnOnce(&mut Self) -> Option<Taken<T>>) -> Option<Taken<T>> {
+    fn taken(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
         let taken = take(self);
         if std::mem::take(&mut self.is_last) {
             self.gate.wake();
@@ -182,9 +182,9 @@ impl<T: Clone + Weigh> Reader<T> {
 
     /// What is there. Calls no waker.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<Taken<T>> {
+    pub(crate) fn take(&mut self) -> Option<Received<T>> {
         if self.finish.is_cut() {
-            return Some(Taken::Closed);
+            return Some(Received::Closed);
         }
         match self.buffer.pop_front() {
             Some(item) => Some(self.advance(item)),
@@ -193,13 +193,13 @@ impl<T: Clone + Weigh> Reader<T> {
     }
 
     #[inline]
-    fn advance(&self, item: T) -> Taken<T> {
+    fn advance(&self, item: T) -> Received<T> {
         self.cursor.took();
-        Taken::Item(item)
+        Received::Item(item)
     }
 
     #[inline(never)]
-    fn refill(&mut self) -> Option<Taken<T>> {
+    fn refill(&mut self) -> Option<Received<T>> {
         let gaps = &mut self.gaps;
         let Sleep { waker, epoch, .. } = &mut self.sleep;
         let reading = Reading { seat: self.seat, most: self.batch, buffer: &mut self.buffer, waker, asleep: epoch };
@@ -210,9 +210,9 @@ impl<T: Clone + Weigh> Reader<T> {
             Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
             Found::Lagged(missed) => {
                 self.cursor.lagged(missed);
-                Some(Taken::Lagged(missed))
+                Some(Received::Lagged(missed))
             }
-            Found::Closed => Some(Taken::Closed),
+            Found::Closed => Some(Received::Closed),
             Found::Nothing => None,
         }
     }

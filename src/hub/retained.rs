@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::delivery::{Delivery, Gap};
-use crate::event::Event;
-use crate::filter::Filter;
-use crate::retain::{Keep, MOST_BYTES, MOST_EVENTS, Retain};
+use crate::event::{Delivery, Event, Gap};
+use crate::hub::Filter;
+use crate::hub::retain::{Keep, MOST_BYTES, MOST_EVENTS, Retain};
 
 /// Everything that is kept. Entries are numbered as they come, so that what several rules keep is given once, in order.
 #[derive(Debug, Default)]

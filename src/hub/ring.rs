@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::cursor::Cursor;
 use super::gate::Gate;
-use super::limits::{Held, Limits, Weigh};
-use super::seats::{Seats, Verdict};
+use super::limits::{Held, QueueLimits, Weigh};
+use super::readers::{Readers, Verdict};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
 use super::wakers::Wakers;
@@ -22,7 +22,7 @@ use super::wakers::Wakers;
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
-    limits: Limits,
+    limits: QueueLimits,
     /// How many items more than its capacity it holds before the oldest go: what comes between two turns, and weighs
     /// nothing.
     reserve: usize,
@@ -38,7 +38,7 @@ struct Slots<T> {
     first: u64,
     /// What all items so far weigh.
     weight: u64,
-    seats: Seats,
+    seats: Readers,
     closed: bool,
 }
 
@@ -87,8 +87,8 @@ pub(super) struct Reading<'a, T> {
 }
 
 impl<T: Clone + Weigh> Ring<T> {
-    pub(super) fn new(limits: Limits, reserve: usize, gate: Arc<Gate>) -> Self {
-        let seats = Seats::default();
+    pub(super) fn new(limits: QueueLimits, reserve: usize, gate: Arc<Gate>) -> Self {
+        let seats = Readers::default();
         let slots = Slots { queue: VecDeque::new(), first: 0, weight: 0, seats, closed: false };
         Self { slots: Mutex::new(slots), limits, reserve, epoch: AtomicU64::new(0), gate }
     }
@@ -249,7 +249,7 @@ impl<T: Clone + Weigh> Ring<T> {
         Survey { room, crowded }
     }
 
-    /// See [`Seats::forgive_all_that_move`].
+    /// See [`Readers::forgive_all_that_move`].
     pub(super) fn forgive(&self) {
         self.lock().seats.forgive_all_that_move();
     }
@@ -293,7 +293,7 @@ impl<T: Clone + Weigh> Slots<T> {
         held(&self.queue, self.first, self.weight, next)
     }
 
-    fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, limits: &Limits, reserve: usize) {
+    fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, limits: &QueueLimits, reserve: usize) {
         let left = self.seats.len();
         let capacity = (limits.capacity + reserve) as u64;
         for item in items.drain(..) {

@@ -4,7 +4,7 @@
 
 use tokio::time::Instant;
 
-use super::seats::Verdict;
+use super::readers::Verdict;
 use super::{Channels, Hub};
 
 /// What the publisher has to do before it publishes.

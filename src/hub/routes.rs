@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::filter::Filter;
+use crate::hub::Filter;
 
 /// By the channels' indexes, as of the last [`refresh`](Self::refresh).
 #[derive(Debug, Default)]
@@ -70,8 +70,7 @@ mod tests {
     use super::*;
     use crate::event::Event;
     use crate::hub::tests::take;
-    use crate::hub::{Hub, Limits};
-    use crate::overflow::Overflow;
+    use crate::hub::{Hub, Overflow, QueueLimits};
 
     fn routed(filters: &[Filter]) -> Routes {
         let mut routes = Routes::default();
@@ -110,7 +109,7 @@ mod tests {
     /// How long it takes to publish an event, in nanoseconds; its reader takes it at once, which does not count.
     fn cost(channels: usize, at_once: usize, event_type: impl Fn(usize) -> usize) -> f64 {
         const EVENTS: usize = 2_000_000;
-        let many = Limits::of(256, Overflow::DropOldest);
+        let many = QueueLimits::of(256, Overflow::DropOldest);
         let hub = Hub::new(Arc::default());
         let names: Vec<String> = (0..=channels).map(|number| format!("type.{number}")).collect();
         let mut all: Vec<_> =

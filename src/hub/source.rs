@@ -1,23 +1,22 @@
-//! [`Source`]: where a subscription takes from, whichever queue it has.
+//! [`EventReader`]: where a subscription takes from, whichever queue it has.
 
 use std::task::{Context, Poll};
 
-use crate::delivery::Gap;
-use crate::event::Event;
+use crate::event::{Event, Gap};
 
+use super::ack::AckHandle;
 use super::latest::LatestReader;
-use super::ledger::Account;
-use super::reader::{Reader, Taken};
+use super::reader::{Reader, Received};
 
 /// A reader of a ring that many share, or of a queue of its own.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "most are of the larger kind, and a pointer more would cost each event")]
-pub(crate) enum Source {
+pub(crate) enum EventReader {
     Shared(Reader<Event>),
     Latest(LatestReader),
 }
 
-impl Source {
+impl EventReader {
     /// The next gap that stands before the item at `position`, in a queue that has its gaps beside it.
     #[inline]
     pub(crate) fn next_gap(&mut self, position: u64) -> Option<Gap> {
@@ -68,7 +67,7 @@ impl Source {
         }
     }
 
-    /// What comes next; noted in the account, if there is one. `too_many`: see [`Account::take`].
+    /// What comes next; noted in the account, if there is one. `too_many`: see [`AckHandle::take`].
     ///
     /// # Cancel safety
     ///
@@ -77,9 +76,9 @@ impl Source {
     pub(crate) fn poll_take(
         &mut self,
         cx: &Context<'_>,
-        account: Option<&Account>,
+        account: Option<&AckHandle>,
         too_many: impl Fn(),
-    ) -> Poll<Taken<Event>> {
+    ) -> Poll<Received<Event>> {
         match self {
             Self::Shared(reader) => match account {
                 None => reader.poll_take(cx),
@@ -90,7 +89,7 @@ impl Source {
     }
 
     /// The same, if it is there. Leaves no waker: what comes later wakes only whoever has waited before.
-    pub(crate) fn try_take(&mut self, account: Option<&Account>, too_many: impl Fn()) -> Option<Taken<Event>> {
+    pub(crate) fn try_take(&mut self, account: Option<&AckHandle>, too_many: impl Fn()) -> Option<Received<Event>> {
         match self {
             Self::Shared(reader) => reader.try_take_with(|reader| noted(account, || reader.take(), too_many)),
             Self::Latest(reader) => reader.try_take_with(|reader| noted(account, || reader.take(), too_many)),
@@ -99,10 +98,10 @@ impl Source {
 }
 
 fn noted(
-    account: Option<&Account>,
-    take: impl FnOnce() -> Option<Taken<Event>>,
+    account: Option<&AckHandle>,
+    take: impl FnOnce() -> Option<Received<Event>>,
     too_many: impl FnOnce(),
-) -> Option<Taken<Event>> {
+) -> Option<Received<Event>> {
     match account {
         None => take(),
         Some(account) => account.take(take, too_many),

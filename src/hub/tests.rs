@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::delivery::Gap;
-use crate::overflow::Overflow;
+use crate::event::Gap;
+use crate::hub::Overflow;
 
 /// What loses its oldest.
-pub(super) fn sixteen() -> Limits {
-    Limits::of(16, Overflow::DropOldest)
+pub(super) fn sixteen() -> QueueLimits {
+    QueueLimits::of(16, Overflow::DropOldest)
 }
 
 pub(super) fn publish(hub: &Hub, events: usize) {
@@ -29,7 +29,7 @@ pub(super) fn publish(hub: &Hub, events: usize) {
     hub.wake();
 }
 
-pub(super) fn take(subscribed: &mut Subscribed) -> Poll<Taken<Event>> {
+pub(super) fn take(subscribed: &mut Subscribed) -> Poll<Received<Event>> {
     let Subscribed { source, account, .. } = subscribed;
     let context = Context::from_waker(Waker::noop());
     source.poll_take(&context, account.as_ref(), || {})
@@ -43,8 +43,8 @@ fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
     assert_eq!(hub.lag(), 10);
     publish(&hub, 990);
     assert_eq!(hub.lag(), 16);
-    assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Lagged(984))));
-    assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Item(_))));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Lagged(984))));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Item(_))));
     assert_eq!(hub.lag(), 15);
 }
 
@@ -58,7 +58,7 @@ fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
     publish(&hub, 1);
     let position = subscribed.source.position();
     assert_eq!(subscribed.source.next_gap(position), None);
-    assert!(matches!(take(&mut subscribed), Poll::Ready(Taken::Item(_))));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Item(_))));
     for _ in 0..100 {
         gap();
         publish(&hub, 16);
@@ -69,8 +69,8 @@ fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
         seen += match subscribed.source.next_gap(position) {
             Some(_) => "g",
             None => match take(&mut subscribed) {
-                Poll::Ready(Taken::Item(_)) => "e",
-                Poll::Ready(Taken::Lagged(_)) => "l",
+                Poll::Ready(Received::Item(_)) => "e",
+                Poll::Ready(Received::Lagged(_)) => "l",
                 other => panic!("{other:?}"),
             },
         };
@@ -101,11 +101,11 @@ fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
         publish(&hub, 1);
         hub.close();
         let drops = Arc::new(Drops(Mutex::new(Some(other))));
-        let tally = hub.tally();
-        let mut settling = std::pin::pin!(tally.settle(Instant::now() + Duration::from_secs(3600)));
+        let drain_tracker = hub.drain_tracker();
+        let mut settling = std::pin::pin!(drain_tracker.settle(Instant::now() + Duration::from_secs(3600)));
         let waker = Waker::from(Arc::clone(&drops));
         assert!(settling.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        assert!(matches!(take(&mut reader), Poll::Ready(Taken::Item(_))));
+        assert!(matches!(take(&mut reader), Poll::Ready(Received::Item(_))));
         done.send(drops.0.lock().unwrap().is_none()).unwrap();
     });
     assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(true), "the other one is dropped");
@@ -117,13 +117,13 @@ fn an_account_is_found_whichever_others_are_gone() {
         let hub = Hub::new(Arc::default());
         let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), &sixteen(), true)).collect();
         let mut dropped = all.remove(gone);
-        dropped.account.iter_mut().for_each(Account::retire);
+        dropped.account.iter_mut().for_each(AckHandle::retire);
         drop(dropped);
         hub.prune();
         publish(&hub, 1);
         for subscribed in &mut all {
             assert_eq!(hub.acknowledged(|| "all".into()), None, "somebody has it open");
-            let Poll::Ready(Taken::Item(event)) = take(subscribed) else { panic!("an event") };
+            let Poll::Ready(Received::Item(event)) = take(subscribed) else { panic!("an event") };
             assert!(subscribed.account.as_ref().unwrap().acknowledge(&event));
         }
         assert_eq!(hub.acknowledged(|| "all".into()).as_deref(), Some("all"));

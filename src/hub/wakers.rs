@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use crate::guard::guarded;
+use crate::error::panics::catch;
 
 /// Most often there is one, which needs no memory.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Wakers {
     fn wake_others(&mut self, first: Waker) {
         for waker in std::iter::once(first).chain(self.others.drain(..)) {
             // A waker is the user's, too; the others are called all the same.
-            guarded(|| waker.wake()).ok();
+            catch(|| waker.wake()).ok();
         }
     }
 }

@@ -6,10 +6,9 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::delivery::Delivery;
-use crate::event::Event;
-use crate::item::Item;
+use crate::event::{Delivery, Event};
 use crate::state::CloseReason;
+use crate::subscription::item::Item;
 
 use super::Subscription;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 #[cfg(feature = "http2")]
 use super::Pool;
@@ -15,7 +15,7 @@ use super::proxy::{Protocol, Proxies, Proxy, Proxying};
 use super::tcp::{Tcp, TcpSettings};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::{BoxFuture, Connect, Io, Link};
+use super::{BoxFuture, Connect, HttpConnection, Io};
 
 /// How a client is to reach servers.
 #[derive(Debug, Clone, Default)]
@@ -149,11 +149,11 @@ impl Network {
         self.prior_knowledge || target.is_https()
     }
 
-    async fn link(&self, target: &Target, timeout: Duration) -> Result<Link, Error> {
+    async fn link(&self, target: &Target, timeout: Duration) -> Result<HttpConnection, Error> {
         let route = match self.route(target)? {
             Route::Through(proxy) if self.is_forwarded(target, &proxy) => {
                 let io = Box::pin(self.reach(&proxy, timeout)).await?;
-                return Ok(Link::forwarded(io, proxy));
+                return Ok(HttpConnection::forwarded(io, proxy));
             }
             route => route,
         };
@@ -162,12 +162,12 @@ impl Network {
             return self.pool.link(target, self.dial(route, target, timeout)).await;
         }
         let (io, _) = self.dial(route, target, timeout).await?;
-        Ok(Link::own(io))
+        Ok(HttpConnection::own(io))
     }
 }
 
 impl Connect for Network {
-    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>> {
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
         let (network, target) = (self.clone(), target.clone());
         Box::pin(async move { network.link(&target, timeout).await })
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 use super::MOST_CHOSEN;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use crate::connector::Connector;
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::Connector;
+use crate::transport::target::Target;
 
 use super::{BoxFuture, Io};
 

@@ -3,30 +3,33 @@
 mod body;
 mod coding;
 mod connect;
+mod connector;
 mod cookies;
 mod custom;
 mod exchange;
+mod headers;
 mod http1;
 #[cfg(feature = "http2")]
 mod http2;
+mod keepalive;
 #[cfg(feature = "http2")]
 mod pool;
 mod proxy;
 mod redirect;
-mod request;
+mod redirects;
 mod resolver;
+pub(crate) mod target;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 mod verdict;
 
 use std::error::Error as _;
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
@@ -35,28 +38,34 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
-use crate::redirects::Redirects;
-use crate::response_head::ResponseHead;
-use crate::target::Target;
+use crate::state::ResponseHead;
 
 pub(crate) use self::body::Body;
 pub(crate) use self::coding::{Decoding, take as take_coding};
 pub(crate) use self::connect::{Instead, Network, NetworkSettings};
+pub use self::connector::Connector;
+#[cfg(feature = "tower-service-0-3")]
+pub use self::connector::{ServiceConnector, ServiceIo};
 #[cfg(feature = "cookies")]
 pub(crate) use self::cookies::Jar;
 pub(crate) use self::cookies::{Cookies, cookie, joined as joined_cookies};
 pub(crate) use self::custom::Custom;
 use self::exchange::Exchange;
+use self::headers::Form;
+pub(crate) use self::headers::{
+    LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
+};
 #[cfg(feature = "http2")]
 use self::http2::Lease;
+pub use self::keepalive::TcpKeepalive;
 #[cfg(feature = "http2")]
 pub(crate) use self::pool::Pool;
 pub(crate) use self::proxy::{Proxy, Proxying};
-use self::request::Form;
-pub(crate) use self::request::{
-    LAST_EVENT_ID, basic_authorization, check_method, header, last_event_id_value, may_append, may_insert,
-};
+pub use self::redirects::Redirects;
 pub(crate) use self::resolver::Resolver;
+use self::target::Target;
+#[cfg(feature = "tls")]
+pub use self::tls::TlsVersion;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{Tls, TlsSettings};
 pub(crate) use self::verdict::{MAX_ERROR_BODY, Verdict, refusal, verdict};
@@ -74,7 +83,7 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection on which a request can be sent.
-pub(crate) struct Link {
+pub(crate) struct HttpConnection {
     channel: Channel,
     /// Whoever is asked in the server's stead.
     forward: Option<Arc<Proxy>>,
@@ -87,7 +96,7 @@ enum Channel {
     Shared(Lease),
 }
 
-impl Link {
+impl HttpConnection {
     /// HTTP/1.1 to the server itself.
     pub(crate) fn own(io: Box<dyn Io>) -> Self {
         Self { channel: Channel::Own(io), forward: None }
@@ -142,7 +151,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Makes connections.
 pub(crate) trait Connect: Send + Sync {
     /// `timeout` is the caller's; a connector that has several addresses to try shares it out.
-    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>>;
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>>;
 
     /// Who stands between us and `target`, for messages.
     fn proxy(&self, _target: &Target) -> Option<Arc<Proxy>> {
@@ -257,7 +266,7 @@ fn may_repeat(method: &Method, error: &Error) -> bool {
     method.is_idempotent() || source.is_some_and(hyper::Error::is_canceled)
 }
 
-async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Error> {
+async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<HttpConnection, Error> {
     let connecting = connector.connect(&attempt.target, attempt.connect_timeout);
     timeout(attempt.connect_timeout, connecting).await.map_err(|_| {
         let through = through(connector.proxy(&attempt.target).as_deref());
@@ -267,8 +276,12 @@ async fn connect(connector: &dyn Connect, attempt: &Attempt) -> Result<Link, Err
     })?
 }
 
-async fn send(link: Link, attempt: &Attempt, cookies: &[(String, String)]) -> Result<(Parts, Exchange), Error> {
-    let request = request::build(attempt, cookies, link.form())?;
+async fn send(
+    link: HttpConnection,
+    attempt: &Attempt,
+    cookies: &[(String, String)],
+) -> Result<(Parts, Exchange), Error> {
+    let request = headers::build(attempt, cookies, link.form())?;
     let retire = link.retire();
     let outcome = timeout(attempt.response_timeout, Exchange::begin(link.channel, request)).await.map_err(|_| {
         retire();

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 use super::http2::{Lease, Shared};
-use super::{Io, Link};
+use super::{HttpConnection, Io};
 
 /// So many origins, and those without a connection are forgotten.
 const MOST_IDLE: usize = 64;
@@ -52,19 +52,19 @@ impl Pool {
         &self,
         target: &Target,
         dial: impl Future<Output = Result<(Box<dyn Io>, bool), Error>>,
-    ) -> Result<Link, Error> {
+    ) -> Result<HttpConnection, Error> {
         let origin = self.origin(target);
         if origin.speaks_http1.load(Ordering::Relaxed) {
             return origin.take_in(dial.await?).await;
         }
         if let Some(lease) = origin.lease() {
-            return Ok(Link::shared(lease));
+            return Ok(HttpConnection::shared(lease));
         }
         let (failures_before, _) = origin.failures();
         // Longer than whoever is before has it, unless that is not run any more: its runtime may stand still.
         let alone = timeout(2 * PATIENCE, origin.dialing.lock()).await.ok();
         if let Some(lease) = origin.lease() {
-            return Ok(Link::shared(lease));
+            return Ok(HttpConnection::shared(lease));
         }
         match origin.failures() {
             // This one has waited for a dial that failed: all who did would only fail one after the other.
@@ -95,16 +95,16 @@ impl Pool {
 
 impl Origin {
     /// Takes in a new connection.
-    async fn take_in(&self, (io, speaks_http2): (Box<dyn Io>, bool)) -> Result<Link, Error> {
+    async fn take_in(&self, (io, speaks_http2): (Box<dyn Io>, bool)) -> Result<HttpConnection, Error> {
         self.speaks_http1.store(!speaks_http2, Ordering::Relaxed);
         if !speaks_http2 {
-            return Ok(Link::own(io));
+            return Ok(HttpConnection::own(io));
         }
         let shared = Shared::greet(io).await?;
         let lease = shared.lease();
         self.connections().push(Arc::downgrade(&shared));
         match lease {
-            Some(lease) => Ok(Link::shared(lease)),
+            Some(lease) => Ok(HttpConnection::shared(lease)),
             None => Err(gone()),
         }
     }

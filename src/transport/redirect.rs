@@ -12,10 +12,10 @@ use iri_string::types::{UriAbsoluteString, UriReferenceString};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 use super::Attempt;
-use super::request::{LAST_EVENT_ID, basic_authorization, header};
+use super::headers::{LAST_EVENT_ID, basic_authorization, header};
 
 /// What goes along to another origin: the names of headers that hold nothing to be kept from it. A list of what may,
 /// not of what must not: nobody but the caller knows which headers are secrets.
@@ -151,7 +151,7 @@ mod tests {
 
     use http::{HeaderValue, Response};
 
-    use crate::redirects::Redirects;
+    use crate::transport::Redirects;
 
     use super::*;
 

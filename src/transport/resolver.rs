@@ -1,12 +1,11 @@
 //! [`Resolver`]: the addresses of a name, from the system or from the caller.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::vec;
+use std::{fmt, vec};
 
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;

@@ -12,7 +12,7 @@ use tokio::time::error::Elapsed;
 use tower_service::Service as _;
 
 use crate::error::{Error, ErrorKind};
-use crate::keepalive::TcpKeepalive;
+use crate::transport::TcpKeepalive;
 
 use super::resolver::{Resolver, Unresolved};
 

@@ -19,7 +19,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A decoder of one event stream: [`push`](Self::push) chunks, pull frames until there are none.
 ///
-/// # Limits
+/// # QueueLimits
 ///
 /// A block whose fields, with the line being read, have more than
 /// [`max_event_size`](Self::max_event_size) bytes is skipped in constant memory up to its blank

@@ -11,7 +11,6 @@ mod buffer;
 mod carried;
 mod decoder;
 mod dispatch;
-mod encoder;
 mod field;
 mod frame;
 mod frames;
@@ -23,6 +22,5 @@ mod tests;
 mod whole;
 
 pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
-pub(crate) use self::encoder::encode;
 pub use self::frame::{EventFrame, Frame, OversizedFrame};
 pub use self::frames::Frames;

@@ -6,7 +6,8 @@ use std::convert::Infallible;
 use std::io;
 use std::ops::Add;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
 use fastrand::Rng;
 use sseclient::{

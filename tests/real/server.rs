@@ -1,11 +1,10 @@
 //! The servers, each in a process that ends with the test.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::thread;
+use std::{fs, thread};
 
 /// A server in a process of its own, ended by its id when this is dropped.
 pub(crate) struct Server {

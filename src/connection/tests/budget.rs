@@ -79,9 +79,9 @@ impl AsyncWrite for Wire {
 }
 
 impl Connect for Wire {
-    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Link, Error>> {
+    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
         let io = self.clone();
-        Box::pin(async { Ok(Link::own(Box::new(io))) })
+        Box::pin(async { Ok(HttpConnection::own(Box::new(io))) })
     }
 }
 

@@ -18,7 +18,7 @@ struct Dated {
 }
 
 impl Connect for Dated {
-    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<Link, Error>> {
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
         self.scripted.connect(target, timeout)
     }
 

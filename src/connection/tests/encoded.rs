@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Trickling(Vec<u8>);
 
 impl Connect for Trickling {
-    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<Link, Error>> {
+    fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
         let (client, mut server) = tokio::io::duplex(64 * 1024);
         let body = self.0.clone();
         tokio::spawn(async move {
@@ -27,7 +27,7 @@ impl Connect for Trickling {
             }
             std::future::pending::<()>().await;
         });
-        Box::pin(async { Ok(Link::own(Box::new(client))) })
+        Box::pin(async { Ok(HttpConnection::own(Box::new(client))) })
     }
 }
 

@@ -42,11 +42,11 @@ impl Member {
             None => types.clone(),
         };
         let limits = match random.usize(0..8) {
-            capacity @ 0..3 => Limits::of([2, 4, 1000][capacity], Overflow::DropOldest),
-            3 => Limits { capacity: 1000, bytes: random.u64(1..60), overflow: Overflow::DropOldest },
+            capacity @ 0..3 => QueueLimits::of([2, 4, 1000][capacity], Overflow::DropOldest),
+            3 => QueueLimits { capacity: 1000, bytes: random.u64(1..60), overflow: Overflow::DropOldest },
             // By type, which is longer.
-            4 | 5 => Limits::of(1000, Overflow::conflate_by(|event| format!("type {}", event.event_type()))),
-            _ => Limits::of(1000, Overflow::Conflate),
+            4 | 5 => QueueLimits::of(1000, Overflow::conflate_by(|event| format!("type {}", event.event_type()))),
+            _ => QueueLimits::of(1000, Overflow::Conflate),
         };
         let subscribed = hub.subscribe(filter, &limits, true);
         let newest = limits.conflates().then(BTreeMap::new);
@@ -72,7 +72,7 @@ impl Member {
     }
 
     fn take(&mut self) {
-        if let Poll::Ready(Taken::Item(event)) = take(&mut self.subscribed) {
+        if let Poll::Ready(Received::Item(event)) = take(&mut self.subscribed) {
             self.newest.iter_mut().for_each(|newest| newest.retain(|_, position| *position != event.position()));
             self.taken.push(event);
         }
@@ -175,7 +175,7 @@ fn run(seed: u64) {
                 let Member { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
                 let Subscribed { source, mut account, .. } = subscribed;
                 match random.bool() {
-                    true => account.iter_mut().for_each(Account::retire),
+                    true => account.iter_mut().for_each(AckHandle::retire),
                     false => left.extend(open),
                 }
                 drop((source, account));

@@ -1,23 +1,23 @@
 //! What becomes of the others when users' code panics.
 
 use super::*;
-use crate::hub::limits::Limits;
-use crate::retain::{Keep, Retain};
+use crate::hub::limits::QueueLimits;
+use crate::hub::retain::{Keep, Retain};
 
 fn event(event_type: &str) -> Event {
     Event::builder().event_type(event_type).build().unwrap()
 }
 
 /// Publishes until there is no room; whether readers are waited for then.
-fn fill(hub: &Hub, pace: &mut Pace) -> bool {
+fn fill(hub: &Hub, backpressure: &mut Backpressure) -> bool {
     let context = &mut Context::from_waker(Waker::noop());
-    assert!(pace.poll_room(context, hub).is_ready());
+    assert!(backpressure.poll_ready(context, hub).is_ready());
     while hub.publisher().has_room() {
         hub.publisher().event("message", |position| event("message").at(position));
     }
-    pace.left(false);
+    backpressure.left(false);
     hub.wake();
-    pace.poll_room(context, hub).is_pending()
+    backpressure.poll_ready(context, hub).is_pending()
 }
 
 #[tokio::test(start_paused = true)]
@@ -27,18 +27,18 @@ async fn a_predicate_that_panics_over_a_replay_while_its_queue_is_waited_for_end
         hub.retain(vec![Retain { filter: Filter::from("kept"), keep: Keep::Newest(8) }]);
         hub.publisher().event("kept", |position| event("kept").at(position));
         hub.wake();
-        let pace = Arc::new(Mutex::new(Pace::default()));
-        let (publisher, its_pace) = (Arc::clone(&hub), Arc::clone(&pace));
+        let backpressure = Arc::new(Mutex::new(Backpressure::default()));
+        let (publisher, its_pace) = (Arc::clone(&hub), Arc::clone(&backpressure));
         // While it is asked about what was retained, the connection task fills its queue and waits for it.
         let filter = Filter::all().and(move |event| {
             assert!(event.event_type() != "kept" || !fill(&publisher, &mut its_pace.lock().unwrap()), "a bug");
             true
         });
-        let late = hub.subscribe_late(filter, &Limits::of(4, overflow.clone()), false);
+        let late = hub.subscribe_late(filter, &QueueLimits::of(4, overflow.clone()), false);
         assert!(late.replay.back().is_some_and(Option::is_none), "it has ended");
-        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backpressure = backpressure.lock().unwrap_or_else(PoisonError::into_inner);
         let context = &mut Context::from_waker(Waker::noop());
-        assert!(pace.poll_room(context, &hub).is_ready(), "{overflow:?}: nobody is waited for");
+        assert!(backpressure.poll_ready(context, &hub).is_ready(), "{overflow:?}: nobody is waited for");
     }
 }
 
@@ -46,12 +46,12 @@ async fn a_predicate_that_panics_over_a_replay_while_its_queue_is_waited_for_end
 fn nothing_comes_after_the_end_of_a_conflating_subscription() {
     let hub = Hub::new(Arc::default());
     let filter = Filter::matching(|_| std::panic::resume_unwind(Box::new("a bug")));
-    let mut failed = hub.subscribe(filter, &Limits::of(4, Overflow::Conflate), false);
+    let mut failed = hub.subscribe(filter, &QueueLimits::of(4, Overflow::Conflate), false);
     publish(&hub, 1);
-    assert!(matches!(take(&mut failed), Poll::Ready(Taken::Closed)));
+    assert!(matches!(take(&mut failed), Poll::Ready(Received::Closed)));
     hub.publisher().gap(None, &Gap::reconnected(None));
     hub.wake();
-    assert!(matches!(take(&mut failed), Poll::Ready(Taken::Closed)));
+    assert!(matches!(take(&mut failed), Poll::Ready(Received::Closed)));
 }
 
 struct Panics;
@@ -94,7 +94,7 @@ fn a_predicate_that_panics_when_it_is_dropped_leaves_no_other_reader_asleep_at_t
     });
     let _bad = hub.subscribe(filter, &sixteen(), false);
     let mut sound = [Overflow::Block, Overflow::Conflate].map(|overflow| {
-        let limits = Limits::of(4, overflow);
+        let limits = QueueLimits::of(4, overflow);
         (hub.subscribe(Filter::all(), &limits, false), tokio_test::task::spawn(()))
     });
     for (reader, task) in &mut sound {
@@ -103,6 +103,6 @@ fn a_predicate_that_panics_when_it_is_dropped_leaves_no_other_reader_asleep_at_t
     hub.close();
     for (reader, task) in &mut sound {
         assert!(task.is_woken());
-        assert!(matches!(take(reader), Poll::Ready(Taken::Closed)));
+        assert!(matches!(take(reader), Poll::Ready(Received::Closed)));
     }
 }

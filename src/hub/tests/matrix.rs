@@ -4,7 +4,7 @@
 use tokio::time::{Duration, advance};
 
 use super::*;
-use crate::hub::limits::Limits;
+use crate::hub::limits::QueueLimits;
 
 const EVENTS: u64 = 2_000;
 const CAPACITY: usize = 32;
@@ -39,7 +39,7 @@ struct Seen {
 
 impl Seen {
     fn new(hub: &Hub, capacity: usize, overflow: &Overflow) -> Self {
-        let limits = Limits::of(capacity, overflow.clone());
+        let limits = QueueLimits::of(capacity, overflow.clone());
         let subscribed = hub.subscribe(Filter::all(), &limits, false);
         let conflates = limits.conflates();
         Self { subscribed, events: Vec::new(), missed: 0, next: 0, conflates, at_end: false }
@@ -48,23 +48,23 @@ impl Seen {
     /// Takes one; false if there is nothing.
     fn take(&mut self) -> bool {
         match take(&mut self.subscribed) {
-            Poll::Ready(Taken::Item(event)) => {
+            Poll::Ready(Received::Item(event)) => {
                 let number = event.data().parse().unwrap();
                 assert!(self.conflates || number == self.next, "{number}, not {}: the hole is in its place", self.next);
                 self.events.push(number);
                 self.next = number + 1;
                 true
             }
-            Poll::Ready(Taken::Lagged(missed)) => {
+            Poll::Ready(Received::Lagged(missed)) => {
                 self.missed += missed;
                 self.next += missed;
                 true
             }
-            Poll::Ready(Taken::Closed) => {
+            Poll::Ready(Received::Closed) => {
                 self.at_end = true;
                 false
             }
-            Poll::Ready(Taken::Gap(gap)) => panic!("{gap}"),
+            Poll::Ready(Received::Gap(gap)) => panic!("{gap}"),
             Poll::Pending => false,
         }
     }
@@ -85,17 +85,17 @@ impl Seen {
 }
 
 /// The connection task, without a connection.
-struct Source<'a> {
+struct EventReader<'a> {
     hub: &'a Hub,
-    pace: Pace,
+    backpressure: Backpressure,
     published: u64,
 }
 
-impl Source<'_> {
+impl EventReader<'_> {
     /// One turn; false if it has to wait.
     fn step(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        if self.pace.poll_room(&mut context, self.hub).is_pending() {
+        if self.backpressure.poll_ready(&mut context, self.hub).is_pending() {
             return false;
         }
         let mut publisher = self.hub.publisher();
@@ -108,7 +108,7 @@ impl Source<'_> {
             publisher.event("message", |position| event.at(position));
             self.published += 1;
         }
-        self.pace.left(publisher.has_room());
+        self.backpressure.left(publisher.has_room());
         drop(publisher);
         self.hub.wake();
         true
@@ -134,7 +134,7 @@ async fn run(overflow: &Overflow, mut manner: Manner, subscribers: usize) -> Out
     let hub = Hub::new(Arc::default());
     let mut subjects: Vec<_> = (0..subscribers).map(|_| Seen::new(&hub, CAPACITY, overflow)).collect();
     let mut witnesses: Vec<_> = policies().iter().map(|overflow| Seen::new(&hub, 256, overflow)).collect();
-    let mut source = Source { hub: &hub, pace: Pace::default(), published: 0 };
+    let mut source = EventReader { hub: &hub, backpressure: Backpressure::default(), published: 0 };
     let (mut waited, mut at_a_minute) = (Duration::ZERO, None);
     while source.published < EVENTS {
         // What gives way goes on in the next poll, without any time going by.

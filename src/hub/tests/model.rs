@@ -13,7 +13,7 @@ use self::expected::{Expected, Owed, Waited};
 use self::member::{Flag, Member, flag};
 use super::*;
 use crate::hub::reader::READ_AT_ONCE;
-use crate::retain::Keep;
+use crate::hub::retain::Keep;
 
 const TYPES: usize = 40;
 const PATIENCE: Duration = Duration::from_millis(160);
@@ -39,7 +39,7 @@ struct Rule {
 
 struct Program {
     hub: Hub,
-    pace: Pace,
+    backpressure: Backpressure,
     random: fastrand::Rng,
     members: Vec<Member>,
     rules: Vec<Rule>,
@@ -48,7 +48,7 @@ struct Program {
     waiting: Option<Arc<Flag>>,
     case: String,
     filters: Vec<Filter>,
-    limits: Vec<Limits>,
+    limits: Vec<QueueLimits>,
     /// When it looks who has moved.
     look_at: Option<Instant>,
 }
@@ -70,7 +70,7 @@ impl Program {
         hub.retain(rules.iter().map(|rule| Retain { filter: rule.filter.clone(), keep: rule.keep }).collect());
         Self {
             hub,
-            pace: Pace::default(),
+            backpressure: Backpressure::default(),
             random: random.fork(),
             members: Vec::new(),
             rules,
@@ -217,7 +217,7 @@ impl Program {
             }
         }
         let publisher = self.hub.publisher();
-        self.pace.left(publisher.has_room());
+        self.backpressure.left(publisher.has_room());
         if self.random.bool() {
             publisher.wake();
         } else {
@@ -259,7 +259,7 @@ impl Program {
         for _ in 0..4 {
             let is_waited_for = self.waiting.is_some() && self.judge();
             let (waker, flag) = flag();
-            let polled = self.pace.poll_room(&mut Context::from_waker(&waker), &self.hub);
+            let polled = self.backpressure.poll_ready(&mut Context::from_waker(&waker), &self.hub);
             let is_closed = self.hub.gate.is_closed();
             if is_waited_for {
                 assert!(polled.is_pending() && is_closed, "{}: somebody is full, and not waited for", self.case);
@@ -369,9 +369,9 @@ impl Program {
         self.check_publisher();
         assert!(self.has_room() || self.has_room(), "{case}: nobody is full");
         self.turn();
-        let tally = self.hub.tally();
+        let drain_tracker = self.hub.drain_tracker();
         self.hub.close();
-        assert_eq!(tally.counts(), (0, self.expected().map(|expected| expected.left()).sum()), "{case}: left");
+        assert_eq!(drain_tracker.counts(), (0, self.expected().map(|expected| expected.left()).sum()), "{case}: left");
         for member in &mut self.members {
             assert!(member.asleep.take().is_none_or(|flag| flag.is_raised()), "{case}: it is told of the end");
             member.expected.ended = true;
@@ -399,7 +399,7 @@ fn some_key(event: &Event) -> String {
     }
 }
 
-fn some_limits(random: &mut fastrand::Rng) -> Limits {
+fn some_limits(random: &mut fastrand::Rng) -> QueueLimits {
     let capacity = [1, 2, 3, 8, 17, 64, 100, 256][random.usize(0..8)];
     let bytes = [u64::MAX, u64::MAX, 1, 60, 500][random.usize(0..5)];
     let overflow = match random.usize(0..8) {
@@ -409,7 +409,7 @@ fn some_limits(random: &mut fastrand::Rng) -> Limits {
         6 => Overflow::conflate_by(some_key),
         _ => Overflow::Conflate,
     };
-    Limits { capacity, bytes, overflow }
+    QueueLimits { capacity, bytes, overflow }
 }
 
 #[tokio::test(start_paused = true)]

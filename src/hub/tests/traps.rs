@@ -1,18 +1,18 @@
 //! What went wrong in prototypes.
 
 use super::*;
-use crate::hub::limits::Limits;
+use crate::hub::limits::QueueLimits;
 
 fn numbers(subscribed: &mut Subscribed) -> Vec<u64> {
     let mut seen = Vec::new();
-    while let Poll::Ready(Taken::Item(event)) = take(subscribed) {
+    while let Poll::Ready(Received::Item(event)) = take(subscribed) {
         seen.push(event.position() & 0xff);
     }
     seen
 }
 
-fn lossless(capacity: usize) -> Limits {
-    Limits::of(capacity, Overflow::Block)
+fn lossless(capacity: usize) -> QueueLimits {
+    QueueLimits::of(capacity, Overflow::Block)
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn when_all_but_one_go_while_the_ring_is_not_empty_the_last_gets_each_event_once
         publish(&hub, 3);
         // Each has come to another place, and what it has in its hands goes with it.
         for subscribed in all.iter_mut().take(2) {
-            assert!(matches!(take(subscribed), Poll::Ready(Taken::Item(_))));
+            assert!(matches!(take(subscribed), Poll::Ready(Received::Item(_))));
         }
         publish(&hub, 2);
         let seen_before = if stays < 2 { 1 } else { 0 };
@@ -59,7 +59,7 @@ fn a_waker_that_goes_with_its_task_may_drop_another_subscription_wherever_it_goe
     let (done, is_done) = mpsc::channel();
     // In a thread, so that a deadlock is a failure.
     thread::spawn(move || {
-        for limits in [lossless(16), Limits::of(16, Overflow::Conflate)] {
+        for limits in [lossless(16), QueueLimits::of(16, Overflow::Conflate)] {
             for acknowledging in [false, true] {
                 let hub = Hub::new(Arc::default());
                 let subscribe = || hub.subscribe(Filter::all(), &limits, acknowledging);
@@ -69,7 +69,7 @@ fn a_waker_that_goes_with_its_task_may_drop_another_subscription_wherever_it_goe
                 poll(&mut reader, holding(subscribe()));
                 // It is called, and gone.
                 publish(&hub, 1);
-                assert!(matches!(take(&mut reader), Poll::Ready(Taken::Item(_))));
+                assert!(matches!(take(&mut reader), Poll::Ready(Received::Item(_))));
                 // It goes with its reader.
                 poll(&mut reader, holding(subscribe()));
                 drop(reader);
@@ -78,7 +78,7 @@ fn a_waker_that_goes_with_its_task_may_drop_another_subscription_wherever_it_goe
                 poll(&mut reader, holding(subscribe()));
                 hub.prune();
                 hub.close();
-                assert!(matches!(take(&mut reader), Poll::Ready(Taken::Closed)));
+                assert!(matches!(take(&mut reader), Poll::Ready(Received::Closed)));
             }
         }
         done.send(()).unwrap();
@@ -91,26 +91,26 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
     for capacity in [1, 2, 3, 63] {
         let hub = Hub::new(Arc::default());
         let mut blocking = hub.subscribe(Filter::all(), &lossless(capacity), false);
-        let mut lossy = hub.subscribe(Filter::all(), &Limits::of(capacity, Overflow::DropOldest), false);
-        let mut pace = Pace::default();
+        let mut lossy = hub.subscribe(Filter::all(), &QueueLimits::of(capacity, Overflow::DropOldest), false);
+        let mut backpressure = Backpressure::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _entered = runtime.enter();
         let mut published = 0;
         let context = &mut Context::from_waker(Waker::noop());
-        while pace.poll_room(context, &hub).is_ready() || !hub.gate.is_closed() {
+        while backpressure.poll_ready(context, &hub).is_ready() || !hub.gate.is_closed() {
             while hub.publisher().has_room() {
                 hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
                 published += 1;
             }
-            pace.left(false);
+            backpressure.left(false);
             hub.wake();
         }
         assert_eq!(published, capacity as u64);
         // Somebody who does not ask.
         publish(&hub, 100);
-        assert!(matches!(take(&mut lossy), Poll::Ready(Taken::Lagged(100))));
+        assert!(matches!(take(&mut lossy), Poll::Ready(Received::Lagged(100))));
         assert_eq!(numbers(&mut lossy).len(), capacity);
-        assert!(matches!(take(&mut blocking), Poll::Ready(Taken::Lagged(100))), "and no more than it can hold");
+        assert!(matches!(take(&mut blocking), Poll::Ready(Received::Lagged(100))), "and no more than it can hold");
     }
 }
 
@@ -132,26 +132,26 @@ fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_me
         let hub = Hub::new(Arc::default());
         let subscribe = |number| Some(hub.subscribe(format!("type.{number}").into(), &lossless(4), false));
         let mut all: Vec<_> = (0..1000).map(subscribe).collect();
-        let mut pace = Pace::default();
+        let mut backpressure = Backpressure::default();
         let mut events = 0;
         for round in 0..3 {
-            assert!(pace.poll_room(context, &hub).is_ready(), "{case}, {round}");
+            assert!(backpressure.poll_ready(context, &hub).is_ready(), "{case}, {round}");
             while hub.publisher().has_room() {
                 hub.publisher().event("type.700", |position| Event::builder().build().unwrap().at(position));
                 events += 1;
             }
-            pace.left(false);
+            backpressure.left(false);
             hub.wake();
-            assert!(pace.poll_room(context, &hub).is_pending(), "{case}, {round}: it is full");
+            assert!(backpressure.poll_ready(context, &hub).is_pending(), "{case}, {round}: it is full");
             meanwhile(&hub, &mut all);
-            assert!(pace.poll_room(context, &hub).is_pending(), "{case}, {round}: it still is");
+            assert!(backpressure.poll_ready(context, &hub).is_pending(), "{case}, {round}: it still is");
             assert_eq!(numbers(all[700].as_mut().unwrap()).len(), 4, "{case}, {round}");
         }
         assert_eq!(events, 12, "{case}");
         // All others are as empty as they were, and so have room.
         hub.publisher().event("type.699", |position| Event::builder().build().unwrap().at(position));
         hub.wake();
-        assert!(pace.poll_room(context, &hub).is_ready(), "{case}");
+        assert!(backpressure.poll_ready(context, &hub).is_ready(), "{case}");
         assert_eq!(numbers(all[699].as_mut().unwrap()).len(), 1, "{case}");
     }
 }
@@ -159,16 +159,16 @@ fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_me
 #[test]
 fn a_change_of_state_takes_nothing_from_a_transcript_that_is_full_of_bytes() {
     let hub = Hub::new(Arc::default());
-    let mut transcript = hub.transcript(&Limits { capacity: 16, bytes: 10, overflow: Overflow::default() });
+    let mut transcript = hub.transcript(&QueueLimits { capacity: 16, bytes: 10, overflow: Overflow::default() });
     let event = Event::builder().data("0123456789").build().unwrap();
     hub.publisher().event("message", |position| event.at(position));
     assert!(!hub.publisher().has_room());
     (0..RESERVE).for_each(|_| hub.state(&State::Idle));
     let context = Context::from_waker(Waker::noop());
     let taken = transcript.poll_take(&context);
-    assert!(matches!(taken, Poll::Ready(Taken::Item(TranscriptItem::Event(_)))), "{taken:?}");
+    assert!(matches!(taken, Poll::Ready(Received::Item(TranscriptItem::Event(_)))), "{taken:?}");
     for _ in 0..RESERVE {
-        assert!(matches!(transcript.poll_take(&context), Poll::Ready(Taken::Item(TranscriptItem::State(_)))));
+        assert!(matches!(transcript.poll_take(&context), Poll::Ready(Received::Item(TranscriptItem::State(_)))));
     }
     assert!(transcript.poll_take(&context).is_pending());
 }
@@ -185,7 +185,7 @@ fn a_channel_that_everybody_has_read_holds_nothing() {
     hub.wake();
     assert!(kept.references() > before);
     for subscribed in &mut all {
-        while matches!(take(subscribed), Poll::Ready(Taken::Item(_))) {}
+        while matches!(take(subscribed), Poll::Ready(Received::Item(_))) {}
     }
     assert_eq!(kept.references(), before);
 }
@@ -218,7 +218,7 @@ fn a_poll_that_finds_nothing_after_one_that_took_the_last_is_woken_by_what_comes
 fn a_conflating_queue_whose_keys_panic_harms_nobody() {
     let hub = Hub::new(Arc::default());
     let panics = Overflow::conflate_by(|_| panic!("a bug in a key"));
-    let mut bad = hub.subscribe(Filter::all(), &Limits::of(16, panics), false);
+    let mut bad = hub.subscribe(Filter::all(), &QueueLimits::of(16, panics), false);
     let mut good = hub.subscribe(Filter::all(), &lossless(16), false);
     publish(&hub, 5);
     assert_eq!(numbers(&mut bad), [5], "by type");
@@ -228,7 +228,7 @@ fn a_conflating_queue_whose_keys_panic_harms_nobody() {
 #[test]
 fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be() {
     let hub = Hub::new(Arc::default());
-    let mut latest = hub.subscribe(Filter::all(), &Limits::of(1, Overflow::Conflate), true);
+    let mut latest = hub.subscribe(Filter::all(), &QueueLimits::of(1, Overflow::Conflate), true);
     let send = |event_type: &str| {
         let event = Event::builder().event_type(event_type).build().unwrap();
         hub.publisher().event(event_type, |position| event.at(position));
@@ -238,14 +238,14 @@ fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be
         send("a");
     }
     assert_eq!(hub.acknowledged(|| "all".into()), None);
-    let Poll::Ready(Taken::Item(event)) = take(&mut latest) else { panic!("an event") };
+    let Poll::Ready(Received::Item(event)) = take(&mut latest) else { panic!("an event") };
     assert!(latest.account.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged(|| "all".into()).as_deref(), Some("all"));
     send("a");
     send("b");
     let lagged = take(&mut latest);
-    assert!(matches!(lagged, Poll::Ready(Taken::Lagged(1))), "{lagged:?}");
-    let Poll::Ready(Taken::Item(event)) = take(&mut latest) else { panic!("an event") };
+    assert!(matches!(lagged, Poll::Ready(Received::Lagged(1))), "{lagged:?}");
+    let Poll::Ready(Received::Item(event)) = take(&mut latest) else { panic!("an event") };
     assert!(latest.account.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged(|| "all".into()), None, "what was lost holds the store");
 }
@@ -253,15 +253,15 @@ fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be
 #[test]
 fn what_a_queue_that_is_full_of_bytes_dropped_holds_the_store() {
     let hub = Hub::new(Arc::default());
-    let limits = Limits { capacity: 64, bytes: 10, overflow: Overflow::DropOldest };
+    let limits = QueueLimits { capacity: 64, bytes: 10, overflow: Overflow::DropOldest };
     let mut reader = hub.subscribe(Filter::all(), &limits, true);
     for _ in 0..4 {
         let event = Event::builder().data("0123456789").build().unwrap();
         hub.publisher().event("message", |position| event.at(position));
     }
     hub.wake();
-    assert!(matches!(take(&mut reader), Poll::Ready(Taken::Lagged(3))));
-    let Poll::Ready(Taken::Item(event)) = take(&mut reader) else { panic!("an event") };
+    assert!(matches!(take(&mut reader), Poll::Ready(Received::Lagged(3))));
+    let Poll::Ready(Received::Item(event)) = take(&mut reader) else { panic!("an event") };
     assert!(reader.account.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged(|| "all".into()), None);
 }
@@ -292,7 +292,7 @@ impl Drop for Value {
 #[test]
 fn a_decoded_value_that_goes_with_a_replaced_event_may_drop_the_subscription() {
     let hub = Hub::new(Arc::default());
-    *HELD.lock().unwrap() = Some(hub.subscribe(Filter::all(), &Limits::of(4, Overflow::Conflate), false));
+    *HELD.lock().unwrap() = Some(hub.subscribe(Filter::all(), &QueueLimits::of(4, Overflow::Conflate), false));
     hub.publisher().event("message", |position| {
         let event = Event::builder().data("1").build().unwrap().at(position);
         assert!(event.json::<Value>().is_ok());
@@ -305,23 +305,23 @@ fn a_decoded_value_that_goes_with_a_replaced_event_may_drop_the_subscription() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_was_stuck_and_goes_back_is_waited_for_again_and_whoever_hangs_is_not() {
-    let limits = Limits::of(16, Overflow::Wait { patience: Duration::from_secs(1) });
+    let limits = QueueLimits::of(16, Overflow::Wait { patience: Duration::from_secs(1) });
     let hub = Hub::new(Arc::default());
     let mut slow = hub.subscribe("message".into(), &limits, false);
     let _hangs = hub.subscribe(Filter::all(), &limits, false);
-    let mut pace = Pace::default();
+    let mut backpressure = Backpressure::default();
     publish(&hub, 16);
-    std::future::poll_fn(|cx| pace.poll_room(cx, &hub)).await;
-    assert_eq!(pace.take_given_up(), 2);
+    std::future::poll_fn(|cx| backpressure.poll_ready(cx, &hub)).await;
+    assert_eq!(backpressure.take_given_up(), 2);
     publish(&hub, 100);
-    assert!(matches!(take(&mut slow), Poll::Ready(Taken::Lagged(100))));
+    assert!(matches!(take(&mut slow), Poll::Ready(Received::Lagged(100))));
     hub.restart("0");
     // The next response.
-    let mut pace = Pace::default();
-    let mut room = tokio_test::task::spawn(std::future::poll_fn(|cx| pace.poll_room(cx, &hub)));
+    let mut backpressure = Backpressure::default();
+    let mut room = tokio_test::task::spawn(std::future::poll_fn(|cx| backpressure.poll_ready(cx, &hub)));
     assert!(room.poll().is_pending(), "its queue is full");
     assert_eq!(numbers(&mut slow).len(), 16);
     assert!(room.is_woken());
     room.await;
-    assert_eq!(pace.take_given_up(), 0, "nobody waits for the other");
+    assert_eq!(backpressure.take_given_up(), 0, "nobody waits for the other");
 }

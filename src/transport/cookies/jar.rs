@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http::header::SET_COOKIE;
 use url::{Host, Url};
 
-use crate::target::Target;
+use crate::transport::target::Target;
 
 use super::Cookies;
 

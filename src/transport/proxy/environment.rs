@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper_util::client::proxy::matcher::Matcher;
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 use super::Proxy;
 

@@ -13,9 +13,9 @@ use http::response::Parts;
 use http::{StatusCode, Uri};
 
 use crate::error::{Error, ErrorKind};
-use crate::target::{Target, Userinfo, split_userinfo};
+use crate::transport::target::{Target, Userinfo, split_userinfo};
 
-use super::request::{basic_authorization, header};
+use super::headers::{basic_authorization, header};
 use super::{Body, Exchange, Io, error_body};
 
 use self::environment::Environment;

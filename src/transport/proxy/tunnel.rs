@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, join, split};
 
 use crate::error::{Error, ErrorKind};
-use crate::target::Target;
+use crate::transport::target::Target;
 
 use super::super::Io;
 use super::Proxy;

@@ -3,6 +3,7 @@
 mod failure;
 mod settings;
 mod verifier;
+mod version;
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub use self::version::TlsVersion;
 use crate::error::{Error, ErrorKind};
-use crate::tls_version::TlsVersion;
 
 use super::Io;
 

@@ -10,7 +10,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error as TlsError, RootCertStore};
 
 use crate::error::{Error, ErrorKind};
-use crate::tls_version::TlsVersion;
+use crate::transport::TlsVersion;
 
 /// How PEM marks a key that needs a password (RFC 7468, section 11, and OpenSSL's old way).
 const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];

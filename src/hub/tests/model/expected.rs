@@ -5,12 +5,10 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::number;
-use crate::delivery::Gap;
-use crate::event::Event;
-use crate::filter::Filter;
-use crate::guard::guarded;
-use crate::hub::limits::Limits;
-use crate::overflow::Overflow;
+use crate::error::panics::catch;
+use crate::event::{Event, Gap};
+use crate::hub::limits::QueueLimits;
+use crate::hub::{Filter, Overflow};
 
 /// Of the gaps that stand before one event: what is owed.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -71,7 +69,7 @@ pub(super) struct Waited {
 /// What one subscription is promised.
 pub(super) struct Expected {
     pub(super) types: Filter,
-    pub(super) limits: Limits,
+    pub(super) limits: QueueLimits,
     /// It has a predicate, which turns these down...
     pub(super) modulus: Option<u64>,
     /// ...and panics at this one.
@@ -130,7 +128,7 @@ impl Expected {
             return;
         }
         let key = match &self.limits.overflow {
-            Overflow::ConflateBy(key) => guarded(|| key.of(event)).ok(),
+            Overflow::ConflateBy(key) => catch(|| key.of(event)).ok(),
             _ => None,
         };
         let key = key.unwrap_or_else(|| event.event_type().into());

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::expected::Expected;
 use crate::event::Event;
-use crate::hub::{Subscribed, Taken};
+use crate::hub::{Received, Subscribed};
 
 #[derive(Default)]
 pub(super) struct Flag(AtomicUsize);
@@ -62,14 +62,14 @@ impl Member {
         match taken {
             Poll::Ready(taken) => {
                 match taken {
-                    Taken::Item(event) => {
+                    Received::Item(event) => {
                         expected.took_event(&event, case);
                         expected.moves += 1;
                         open.push(event);
                     }
-                    Taken::Lagged(missed) => expected.took_lag(missed, case),
-                    Taken::Gap(gap) => expected.given.add(&gap),
-                    Taken::Closed => {
+                    Received::Lagged(missed) => expected.took_lag(missed, case),
+                    Received::Gap(gap) => expected.given.add(&gap),
+                    Received::Closed => {
                         assert!(expected.ended, "{case}: it has not ended");
                         expected.took_nothing(case);
                         return false;

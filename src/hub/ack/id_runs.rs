@@ -1,0 +1,128 @@
+//! [`IdRuns`]: which events in a row share their last event ID, so that none of them is safe before all are.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use crate::event::Event;
+
+/// How many are told apart. Beyond that neighbours are taken for one, which only holds the store back longer.
+const MOST: usize = 1024;
+
+/// A server that is asked to go on after an ID sends none of the events that set it. So an ID is not safe as
+/// long as a later event that sets it, too, is open. Events that only inherit it do come again.
+#[derive(Debug, Default)]
+pub(super) struct IdRuns {
+    /// The last event ID of the newest run, which may still grow.
+    id: String,
+    newest: Option<Run>,
+    /// Older ones with several events that set their ID, in order: most servers have none.
+    shared: VecDeque<Run>,
+    /// The newest event so far.
+    seen: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    start: u64,
+    /// The last event that set the ID.
+    last: u64,
+}
+
+impl Run {
+    fn is_shared(&self) -> bool {
+        self.last > self.start
+    }
+}
+
+impl IdRuns {
+    /// An event that somebody has to acknowledge, or may have to. Those that have come before are known.
+    pub(super) fn published(&mut self, event: &Event) {
+        let (position, id) = (event.position(), event.last_event_id());
+        if position <= self.seen {
+            return;
+        }
+        self.seen = position;
+        match &mut self.newest {
+            Some(run) if *self.id == *id => {
+                if event.id().is_some() {
+                    run.last = position;
+                }
+            }
+            _ => {
+                let before = self.newest.replace(Run { start: position, last: position });
+                before.into_iter().filter(Run::is_shared).for_each(|run| self.keep(run));
+                id.clone_into(&mut self.id);
+            }
+        }
+    }
+
+    fn keep(&mut self, run: Run) {
+        let is_full = self.shared.len() == MOST;
+        match self.shared.back_mut() {
+            Some(newest) if is_full => newest.last = run.last,
+            _ => self.shared.push_back(run),
+        }
+    }
+
+    /// Everything before `position` has been acknowledged: up to where IDs are safe. A run that is acknowledged
+    /// in part is not.
+    pub(super) fn safe_before(&self, position: u64) -> u64 {
+        self.run_of(position).filter(|run| position <= run.last).map_or(position, |run| run.start)
+    }
+
+    /// What has to be acknowledged, from `first` on, for the ID of `position` to be as good as one from before
+    /// `first`; `None` if more of it may come.
+    pub(super) fn needed(&self, first: u64, position: u64) -> Option<RangeInclusive<u64>> {
+        match self.run_of(position) {
+            // Not the same ID.
+            Some(run) if first <= run.start => {
+                let may_grow = self.newest.is_some_and(|newest| newest.start == run.start);
+                (!may_grow).then_some(first..=run.last)
+            }
+            _ => Some(first..=position),
+        }
+    }
+
+    /// Everything before `position` has been acknowledged, and its ID taken.
+    pub(super) fn forget_before(&mut self, position: u64) {
+        while self.shared.front().is_some_and(|run| run.last < position) {
+            self.shared.pop_front();
+        }
+    }
+
+    /// The run that an event is in, unless it is in one of its own.
+    fn run_of(&self, position: u64) -> Option<Run> {
+        if let Some(newest) = self.newest.filter(|newest| newest.start <= position) {
+            return Some(newest);
+        }
+        let after = self.shared.partition_point(|run| run.start <= position);
+        self.shared.get(after.checked_sub(1)?).copied().filter(|run| position <= run.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u64, position: u64) -> Event {
+        Event::builder().id(id.to_string()).build().unwrap().at(position)
+    }
+
+    #[test]
+    fn more_runs_than_are_told_apart_hold_back_longer_and_never_too_short() {
+        let mut runs = IdRuns::default();
+        let pairs = 3 * MOST as u64;
+        for pair in 1..=pairs {
+            runs.published(&event(pair, 2 * pair - 1));
+            runs.published(&event(pair, 2 * pair));
+        }
+        assert_eq!(runs.shared.len(), MOST);
+        for pair in 1..=pairs {
+            let safe = runs.safe_before(2 * pair);
+            let told_apart = pair < MOST as u64 || pair == pairs;
+            assert!(safe == 2 * pair - 1 || (!told_apart && safe < 2 * pair - 1), "{pair}: {safe}");
+        }
+        runs.forget_before(u64::MAX);
+        assert!(runs.shared.is_empty());
+    }
+}

@@ -1,0 +1,245 @@
+//! [`FileStore`]: the last event ID in a file that is always whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{Mutex, oneshot};
+
+use crate::resume::ResumeStore;
+
+/// Keeps the last event ID in a file.
+///
+/// Each save writes a new file beside it, makes sure that it is on the disk, and puts it in the place of the
+/// old one, which is kept as `<name>.previous`; so whenever the program is killed, or the machine, there is
+/// a whole file. One that is damaged nevertheless is noticed (the ID stands in it twice), and the previous one is
+/// used: some events come again then, and none is lost. The directory has to exist; on Unix nobody but the owner can
+/// read the file.
+///
+/// A file is for one stream of one running program: two that share one overwrite each other's IDs.
+///
+/// # Errors
+///
+/// Loading fails when neither file can be read or is whole, unless neither exists; saving fails as
+/// writing does: no space, no permission.
+///
+/// # Cancel safety
+///
+/// A save that is given up may still be carried out, in the background; it never overwrites a later one of
+/// the same store, since that waits for it. A disk that hangs holds one thread, however often it is tried.
+#[derive(Debug, Clone)]
+pub struct FileStore {
+    files: Arc<Files>,
+    /// Held by the thread that is at the files.
+    turn: Arc<Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Files {
+    path: PathBuf,
+}
+
+impl FileStore {
+    /// Keeps the ID in the file at `path`. Nothing is touched before the first use.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { files: Arc::new(Files { path: path.into() }), turn: Arc::default() }
+    }
+
+    /// Files block, and a disk that hangs blocks for good. So not in the runtime's blocking pool: the
+    /// names of hosts are resolved there, and the runtime's end waits for all that is in it.
+    async fn off_the_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let files = Arc::clone(&self.files);
+        let (tell, told) = oneshot::channel();
+        thread::Builder::new().name("sseclient-file".into()).spawn(move || {
+            let done = work(&files);
+            // Before whoever asked goes on: the next turn is free then.
+            drop((files, turn));
+            // Nobody may wait for it any more.
+            let _ = tell.send(done);
+        })?;
+        told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that was at the file panicked")))
+    }
+}
+
+impl ResumeStore for FileStore {
+    type Error = io::Error;
+
+    async fn load(&self) -> io::Result<Option<String>> {
+        self.off_the_runtime(Files::load).await
+    }
+
+    async fn save(&self, id: String) -> io::Result<()> {
+        self.off_the_runtime(move |files| {
+            let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", files.path.display()));
+            files.save(&id).map_err(at)
+        })
+        .await
+    }
+}
+
+impl Files {
+    fn load(&self) -> io::Result<Option<String>> {
+        match (read(&self.path), read(&self.beside("previous"))) {
+            (Ok(Some(id)), _) => Ok(Some(id)),
+            // Nothing at all, or a program that was killed between two steps.
+            (Ok(None), previous) => previous,
+            (Err(error), Ok(Some(previous))) => {
+                let path = self.path.display();
+                tracing::warn!(name: "file_damaged", target: "sseclient", %error, %path, "the ID before the last is used");
+                Ok(Some(previous))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn save(&self, id: &str) -> io::Result<()> {
+        // Always the same name: a program that is killed leaves one such file behind, not one each time.
+        let new = self.beside("new");
+        write(&new, id)?;
+        // A damaged file never takes the place of a whole one.
+        if matches!(read(&self.path), Ok(Some(_))) {
+            fs::rename(&self.path, self.beside("previous"))?;
+        }
+        fs::rename(&new, &self.path)?;
+        self.sync_directory()
+    }
+
+    fn beside(&self, extension: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".");
+        name.push(extension);
+        name.into()
+    }
+
+    /// A name is safe only when its directory is. Windows cannot do this, and needs not.
+    fn sync_directory(&self) -> io::Result<()> {
+        if cfg!(unix) {
+            let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Another format would have another first line.
+const FIRST_LINE: &str = "sseclient last event ID, version 1\n";
+
+fn write(path: &Path, id: &str) -> io::Result<()> {
+    if id.contains('\n') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an ID cannot hold a line feed"));
+    }
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(format!("{FIRST_LINE}{id}\n{id}\n").as_bytes())?;
+    file.sync_all()
+}
+
+/// `None` if there is no file.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let twice =
+        text.strip_prefix(FIRST_LINE).and_then(|ids| ids.strip_suffix('\n')).and_then(|ids| ids.split_once('\n'));
+    match twice {
+        Some((id, same)) if id == same => Ok(Some(id.to_owned())),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("sseclient-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    fn saved(path: &Path, ids: &[&str]) -> Files {
+        let files = Files { path: path.to_owned() };
+        ids.iter().for_each(|id| files.save(id).unwrap());
+        files
+    }
+
+    #[test]
+    fn a_file_that_was_torn_anywhere_gives_the_id_before() {
+        let directory = directory("torn");
+        let path = directory.join("id");
+        saved(&path, &["before", "the newest"]);
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            let zeros = vec![0; whole.len() - length];
+            for torn in [whole[..length].to_vec(), [&whole[..length], &zeros].concat()] {
+                fs::write(&path, torn).unwrap();
+                assert_eq!(saved(&path, &[]).load().unwrap().as_deref(), Some("before"), "{length}");
+            }
+        }
+        saved(&path, &["the next"]);
+        assert_eq!(saved(&path, &[]).load().unwrap().as_deref(), Some("the next"));
+        fs::write(&path, "").unwrap();
+        assert_eq!(saved(&path, &[]).load().unwrap().as_deref(), Some("before"), "not the torn one");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_program_killed_between_two_steps_leaves_something_to_load() {
+        let directory = directory("steps");
+        let path = directory.join("id");
+        assert_eq!(saved(&path, &[]).load().unwrap(), None);
+        let files = saved(&path, &["1", ""]);
+        assert_eq!(files.load().unwrap().as_deref(), Some(""));
+        // The old file is out of the way, the new one not yet in its place.
+        fs::rename(&path, files.beside("new")).unwrap();
+        assert_eq!(files.load().unwrap().as_deref(), Some("1"));
+        fs::write(files.beside("previous"), "nonsense").unwrap();
+        assert_eq!(files.load().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn an_id_that_the_format_cannot_hold_is_refused_and_the_one_before_stays() {
+        let directory = directory("line-feed");
+        let files = saved(&directory.join("id"), &["1"]);
+        assert_eq!(files.save("a\nb").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(files.load().unwrap().as_deref(), Some("1"));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// Nobody opens a pipe for writing before somebody reads from it.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_one_thread_and_nothing_that_was_given_up_is_saved_later() {
+        let directory = directory("hangs");
+        let store = FileStore::new(directory.join("id"));
+        let pipe = store.files.beside("new");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for number in 0..20 {
+            let mut given_up = tokio_test::task::spawn(store.save(number.to_string()));
+            assert!(given_up.poll().is_pending());
+        }
+        assert_eq!(Arc::strong_count(&store.files), 2, "one thread is at the files");
+
+        // The disk comes back: the thread goes on, and fails, since a pipe keeps nothing.
+        let reader = File::open(&pipe).unwrap();
+        fs::remove_file(&pipe).unwrap();
+        drop(reader);
+        store.save("the next".into()).await.unwrap();
+        assert_eq!(store.load().await.unwrap().as_deref(), Some("the next"));
+        assert!(!store.files.beside("previous").exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

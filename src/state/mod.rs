@@ -1,0 +1,146 @@
+//! [`State`] and [`CloseReason`]: how a connection stands, and why it ended.
+
+mod response_head;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::Error;
+
+pub use self::response_head::ResponseHead;
+
+/// How a connection stands.
+///
+/// ```text
+/// Idle -> Connecting -> Open -> Waiting -> Connecting …
+///              |          |        |
+///              +----------+--------+---> Closed
+/// ```
+///
+/// A [lazy](crate::StreamBuilder::lazy) stream goes back from any of them to `Idle`.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum State {
+    /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and there is no
+    /// subscription.
+    #[default]
+    Idle,
+    /// Dialling: resume store (the first time) and source of credentials, name, TCP, TLS, request, up to the response
+    /// head.
+    #[non_exhaustive]
+    Connecting {
+        /// Which attempt this is, from 1; counted since the last healthy response.
+        attempt: u32,
+    },
+    /// A response was accepted: events can come.
+    #[non_exhaustive]
+    Open {
+        /// When the response was accepted.
+        since: Instant,
+        /// Which attempt led here.
+        attempt: u32,
+        /// What the server said: final URL, status, version, headers.
+        response: Arc<ResponseHead>,
+    },
+    /// The last attempt failed, or the stream ended; the next begins at `until`.
+    #[non_exhaustive]
+    Waiting {
+        /// The attempt that will follow.
+        attempt: u32,
+        /// How long the wait is in all.
+        delay: Duration,
+        /// When it ends.
+        until: Instant,
+        /// Why there is one.
+        cause: Error,
+    },
+    /// Ended for good.
+    Closed(CloseReason),
+}
+
+impl State {
+    /// Why the connection is closed, if it is.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        match self {
+            Self::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether a response is open.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("idle"),
+            Self::Connecting { attempt } => write!(f, "connecting, attempt {attempt}"),
+            Self::Open { response, .. } => write!(f, "open, {}", response.status()),
+            Self::Waiting { attempt, delay, cause, .. } => {
+                write!(f, "waiting {delay:.1?} for attempt {attempt}: {cause}")
+            }
+            Self::Closed(reason) => write!(f, "closed: {reason}"),
+        }
+    }
+}
+
+/// Why a connection ended for good.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// [`shutdown`](crate::Handle::shutdown) or [`shutdown_with`](crate::Handle::shutdown_with) was called, or what the
+    /// stream was told to [stop with](crate::StreamBuilder::stop_when) has come.
+    Shutdown,
+    /// The server said so: 204 No Content, the standard's way to stop clients.
+    NoContent,
+    /// The server ended the stream, and the policy is not to reconnect
+    /// ([`ReconnectPolicy::never`](crate::ReconnectPolicy::never)).
+    EndOfStream,
+    /// All handles and subscriptions were dropped.
+    Abandoned,
+    /// The last handle was dropped before `connect` was called.
+    NeverConnected,
+    /// A failure that the reconnection policy does not retry.
+    Failed(Error),
+}
+
+impl CloseReason {
+    /// The failure, if the connection closed on one.
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// `Err` if the connection closed on a failure, `Ok` otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The failure, for [`CloseReason::Failed`].
+    pub fn into_result(self) -> Result<(), Error> {
+        match self {
+            Self::Failed(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shutdown => f.write_str("shut down"),
+            Self::NoContent => f.write_str("the server has no more content (204)"),
+            Self::EndOfStream => f.write_str("the server ended the stream"),
+            Self::Abandoned => f.write_str("all handles and subscriptions were dropped"),
+            Self::NeverConnected => f.write_str("all handles were dropped before connect was called"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
