@@ -6,7 +6,7 @@
 
 #![no_main]
 
-#[path = "../../tests/wire/mod.rs"]
+#[path = "../../tests/wire/runs/mod.rs"]
 mod wire;
 
 use bytes::Bytes;

@@ -3,6 +3,14 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod codings;
+#[cfg(feature = "tls")]
+pub mod echo;
+pub mod flood;
+pub mod plain;
+#[cfg(feature = "tls")]
+pub mod site;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

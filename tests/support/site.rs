@@ -1,7 +1,5 @@
 //! https servers on loopback, and the authorities that vouch for them, made anew for each test.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
-
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

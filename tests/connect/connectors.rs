@@ -1,0 +1,218 @@
+//! Other ways to a server than TCP and the system's resolver.
+
+use std::error::Error as _;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Uri;
+use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter, Subscription, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+#[cfg(feature = "tls")]
+use crate::support::echo;
+use crate::support::{OPEN, Server, header, short, within};
+
+async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Error> {
+    within(client.build().stream(url).open(Filter::all())).await
+}
+
+async fn answering() -> Server {
+    Server::start(|_, mut connection| async move {
+        let peer = connection.tcp.peer_addr().unwrap().ip();
+        connection.send(&format!("{OPEN}data: to {peer}\n\n")).await;
+        connection.closed().await;
+    })
+    .await
+}
+
+/// A connection of this process with itself; what was asked for is noted.
+fn inside(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(Uri) -> std::future::Ready<io::Result<DuplexStream>> + use<> {
+    let asked = Arc::clone(asked);
+    move |server: Uri| {
+        asked.lock().unwrap().push(server.to_string());
+        let (client, mut other) = duplex(4096);
+        tokio::spawn(async move {
+            let mut head = [0; 4096];
+            let length = other.read(&mut head).await.unwrap();
+            let host = header(&String::from_utf8_lossy(&head[..length]), "host").unwrap();
+            other.write_all(format!("{OPEN}data: {host} inside\n\n").as_bytes()).await.unwrap();
+            let _ = other.read(&mut head).await;
+        });
+        std::future::ready(Ok(client))
+    }
+}
+
+#[tokio::test]
+async fn a_closure_makes_the_connections_and_is_told_the_server_and_no_secrets() {
+    let asked = Arc::default();
+    for url in ["http://user:secret@server.invalid/path?token=secret", "http://[::1]:8080/"] {
+        let mut events = open(Client::builder().connector(inside(&asked)), url).await.unwrap();
+        let data = short(&mut events).await;
+        assert!(["server.invalid inside", "[::1]:8080 inside"].contains(&&*data), "{data}");
+    }
+    assert_eq!(*asked.lock().unwrap(), ["http://server.invalid:80/", "http://[::1]:8080/"]);
+}
+
+#[tokio::test]
+async fn a_connector_that_fails_is_a_failure_to_connect_and_one_that_hangs_is_bounded() {
+    let failing = |_: Uri| async { Err::<DuplexStream, _>("the line is cut") };
+    let error = open(Client::builder().connector(failing), "http://server.invalid/").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::Connect, false));
+    assert_eq!(error.source().unwrap().to_string(), "the line is cut");
+    let hanging = |_: Uri| std::future::pending::<io::Result<DuplexStream>>();
+    let client = Client::builder().connector(hanging).build();
+    let stream = client.stream("http://server.invalid/").connect_timeout(Duration::from_millis(20));
+    assert_eq!(within(stream.open(Filter::all())).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);
+}
+
+#[tokio::test]
+async fn a_connector_stands_in_place_of_proxies() {
+    let client = Client::builder().connector(inside(&Arc::default())).proxy("http://proxy.invalid").unwrap();
+    assert_eq!(short(&mut open(client, "http://server.invalid/").await.unwrap()).await, "server.invalid inside");
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn tls_is_done_on_top_of_a_connector() {
+    let site = echo::Site::new("server.invalid");
+    let server = site.clone();
+    let connector = move |_: Uri| {
+        let (client, other) = duplex(4096);
+        let server = server.clone();
+        tokio::spawn(async move { server.echo(other).await });
+        std::future::ready(Ok::<_, io::Error>(client))
+    };
+    let client = Client::builder().connector(connector).root_certificates_pem(site.root_pem.as_bytes()).unwrap();
+    let heard = short(&mut open(client, "https://server.invalid/x").await.unwrap()).await;
+    assert!(heard.starts_with("GET /x HTTP/1.1"), "{heard}");
+}
+
+#[cfg(feature = "tower-service-0-3")]
+#[tokio::test]
+async fn a_connector_of_hypers_world_is_one() {
+    use hyper_util::client::legacy::connect::HttpConnector;
+    use sseclient::ServiceConnector;
+
+    let server = answering().await;
+    let client = Client::builder().connector(ServiceConnector::new(HttpConnector::new()));
+    assert_eq!(short(&mut open(client.clone(), &server.url).await.unwrap()).await, "to 127.0.0.1");
+    drop(server);
+    let error = open(client, "http://127.0.0.1:1/").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert!(error.source().is_some());
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::path::PathBuf;
+
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A path that is this test's own, and gone with it.
+    struct Socket(PathBuf);
+
+    impl Socket {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("sseclient-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for Socket {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_asked_for_the_host_in_the_url_and_comes_back() {
+        let socket = Socket::new("plain");
+        let listener = UnixListener::bind(&socket.0).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut unix, _)) = listener.accept().await {
+                let mut head = [0; 4096];
+                let length = unix.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                let (host, id) = (header(&head, "host").unwrap(), header(&head, "last-event-id"));
+                // And hangs up.
+                unix.write_all(format!("{OPEN}id: 7\ndata: {host} {id:?}\n\n").as_bytes()).await.unwrap();
+            }
+        });
+        let client = Client::builder().unix_socket(&socket.0).build();
+        let stream = client.stream("http://docker/v1/events").reconnection_time(Duration::ZERO);
+        let mut events = within(stream.open(Filter::all())).await.unwrap();
+        assert_eq!(short(&mut events).await, "docker None");
+        assert_eq!(short(&mut events).await, "reconnected after Some(\"7\")");
+        assert_eq!(short(&mut events).await, "docker Some(\"7\")");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_there_is_named() {
+        let error = open(Client::builder().unix_socket("/nonexistent/socket"), "http://docker/").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Connect, false));
+        assert!(error.to_string().contains("/nonexistent/socket"), "{error}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test]
+    async fn tls_is_done_over_a_unix_socket() {
+        let (socket, site) = (Socket::new("tls"), echo::Site::new("server.invalid"));
+        let listener = UnixListener::bind(&socket.0).unwrap();
+        let server = site.clone();
+        tokio::spawn(async move {
+            let (unix, _) = listener.accept().await.unwrap();
+            server.echo(unix).await;
+        });
+        let client = Client::builder().root_certificates_pem(site.root_pem.as_bytes()).unwrap();
+        let mut events = open(client.unix_socket(&socket.0), "https://server.invalid/x").await.unwrap();
+        let heard = short(&mut events).await;
+        assert!(heard.starts_with("GET /x HTTP/1.1"), "{heard}");
+    }
+}
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[tokio::test]
+async fn a_resolver_of_the_callers_own_is_asked_for_names_and_not_for_addresses() {
+    let server = answering().await;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let names = Arc::clone(&asked);
+    let lookup = move |name: String| {
+        names.lock().unwrap().push(name);
+        async { Ok::<_, io::Error>(vec![HERE]) }
+    };
+    let client = Client::builder().resolver(lookup);
+    for url in [&*server.url.replace("127.0.0.1", "server.invalid"), &*server.url] {
+        assert_eq!(short(&mut open(client.clone(), url).await.unwrap()).await, "to 127.0.0.1");
+    }
+    assert_eq!(*asked.lock().unwrap(), ["server.invalid"]);
+}
+
+#[tokio::test]
+async fn a_resolver_that_fails_or_knows_nothing_is_a_failure_of_the_name_and_one_that_hangs_is_bounded() {
+    for (answer, says) in [(Err("no line"), "no line"), (Ok(Vec::new()), "knows no address")] {
+        let client = Client::builder().resolver(move |_| std::future::ready(answer.clone()));
+        let error = open(client, "http://server.invalid/").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Dns, false));
+        assert!(error.source().unwrap().to_string().contains(says), "{error:?}");
+    }
+    let client = Client::builder().resolver(|_| std::future::pending::<io::Result<Vec<IpAddr>>>()).build();
+    let stream = client.stream("http://server.invalid/").connect_timeout(Duration::from_millis(20));
+    assert_eq!(within(stream.open(Filter::all())).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);
+}
+
+/// All of 127.0.0.0/8 is this machine there.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn connections_come_from_the_address_that_was_given() {
+    let server = answering().await;
+    let client = Client::builder()
+        .local_address("127.0.0.2".parse().unwrap())
+        .tcp_nodelay(false)
+        .tcp_keepalive(TcpKeepalive::new().probes(5))
+        .happy_eyeballs_timeout(None);
+    assert_eq!(short(&mut open(client, &server.url).await.unwrap()).await, "to 127.0.0.2");
+}

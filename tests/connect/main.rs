@@ -1,0 +1,18 @@
+//! From a request to an open response, and what a user sees of one connection.
+
+mod addresses;
+mod compression;
+mod connection;
+mod connectors;
+mod cookies;
+mod errors;
+mod http2;
+mod proxies;
+mod redirects;
+mod requests;
+mod tls;
+mod tls_identity;
+mod verdicts;
+
+#[path = "../support/mod.rs"]
+mod support;

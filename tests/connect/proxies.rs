@@ -1,0 +1,468 @@
+//! Proxies: each kind, with credentials and without; what goes wrong says that it was the proxy.
+
+mod servers;
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::ready;
+use std::time::Duration;
+
+use http::HeaderMap;
+use servers::{Socks, relay};
+use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter, Subscription};
+use tokio::net::TcpListener;
+
+use crate::support::{self, Connection, OPEN, Server, header, short, stream, within};
+
+/// `Basic` for `user:pa:ss`.
+const BASIC: &str = "Basic dXNlcjpwYTpzcw==";
+
+/// An HTTP proxy that works.
+async fn proxy() -> Server {
+    Server::start(|_, connection: Connection| async move {
+        relay(connection.tcp, &connection.request).await;
+    })
+    .await
+}
+
+/// Where a server of this test listens, under a name that only a proxy knows.
+fn elsewhere(url: &str) -> String {
+    url.replace("127.0.0.1", "server.invalid")
+}
+
+/// Where a proxy of this test listens, with or without credentials and a slash at the end.
+fn at(scheme: &str, userinfo: &str, server: &Server) -> String {
+    server.url.replace("http://", &format!("{scheme}://{userinfo}")).replace("/stream", "")
+}
+
+fn through(url: &str) -> ClientBuilder {
+    Client::builder().proxy(url).unwrap()
+}
+
+async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Error> {
+    within(client.build().stream(url).open(Filter::all())).await
+}
+
+async fn answering(data: &str) -> Server {
+    let answer = format!("{OPEN}data: {data}\n\n");
+    Server::start(move |_, mut connection| {
+        let answer = answer.clone();
+        async move {
+            connection.send(&answer).await;
+            connection.closed().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_http_proxy_is_asked_by_the_whole_url_and_its_credentials_stay_there() {
+    let (server, proxy) = (answering("a").await, proxy().await);
+    let url = elsewhere(&server.url);
+    for (userinfo, authorization) in [("", None), ("user:pa%3Ass@", Some(BASIC.to_owned()))] {
+        let mut events = open(through(&at("http", userinfo, &proxy)), &format!("{url}?q=1")).await.unwrap();
+        assert_eq!(short(&mut events).await, "a");
+        let asked = proxy.requests().pop().unwrap();
+        assert!(asked.starts_with(&format!("GET {url}?q=1 HTTP/1.1\r\n")), "{asked}");
+        assert_eq!(header(&asked, "proxy-authorization"), authorization);
+        assert_eq!(header(&asked, "host").unwrap(), url.split('/').nth(2).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn credentials_for_the_proxy_that_the_caller_set_go_before_those_in_its_url() {
+    let (server, proxy) = (answering("a").await, proxy().await);
+    let client = through(&at("http", "user:pa%3Ass@", &proxy)).build();
+    let stream = client.stream(elsewhere(&server.url)).header("proxy-authorization", "Bearer own");
+    let mut events = within(stream.open(Filter::all())).await.unwrap();
+    assert_eq!(short(&mut events).await, "a");
+    let asked = proxy.requests().pop().unwrap().to_lowercase();
+    let sent: Vec<_> = asked.lines().filter(|line| line.starts_with("proxy-authorization:")).collect();
+    assert_eq!(sent, ["proxy-authorization: bearer own"]);
+}
+
+/// Which may be the server itself.
+#[tokio::test]
+async fn a_proxy_authorization_of_the_callers_own_goes_to_whoever_is_asked_and_is_not_what_opens_a_tunnel() {
+    let server = answering("a").await;
+    let socks = Socks::start(None).await;
+    let ask = async |client: ClientBuilder, url: &str| {
+        let stream = client.build().stream(url).header("proxy-authorization", "Bearer own");
+        within(stream.open(Filter::all())).await
+    };
+    for (client, url) in [
+        (Client::builder().no_proxy(), &*server.url),
+        (through(&format!("socks5://{}", socks.address)), &elsewhere(&server.url)),
+    ] {
+        assert_eq!(short(&mut ask(client, url).await.unwrap()).await, "a");
+        assert_eq!(header(&server.requests().pop().unwrap(), "proxy-authorization").as_deref(), Some("Bearer own"));
+    }
+    if cfg!(feature = "tls") {
+        let proxy = hostile(Hostile::HangsUp).await;
+        ask(through(&at("http", "user:pa%3Ass@", &proxy)), "https://server.invalid/").await.unwrap_err();
+        assert_eq!(proxy.headers("proxy-authorization"), [Some(BASIC.to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
+    let server = answering("a").await;
+    let url = elsewhere(&server.url);
+    let target = url.split('/').nth(2).unwrap();
+    for (scheme, userinfo, credentials) in
+        [("socks5", "", None), ("socks5h", "", None), ("socks5h", "user:pa%3Ass@", Some("user:pa:ss"))]
+    {
+        let proxy = Socks::start(credentials).await;
+        let client = through(&format!("{scheme}://{userinfo}{}", proxy.address));
+        let mut events = open(client, &url).await.unwrap();
+        assert_eq!(short(&mut events).await, "a");
+        let heard: Vec<_> = credentials.into_iter().chain([target]).collect();
+        assert_eq!(proxy.heard(), heard);
+        let request = server.requests().pop().unwrap();
+        assert!(request.starts_with("GET /stream HTTP/1.1\r\n"), "{request}");
+        assert_eq!(header(&request, "proxy-authorization"), None);
+    }
+}
+
+#[tokio::test]
+async fn what_a_socks_proxy_refuses_is_an_error_of_the_proxy() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for (credentials, userinfo, says) in [
+        (Some("user:other"), "user:wrong@", "credentials not accepted"),
+        (Some("user:other"), "", "without credentials"),
+        (None, "", "Connection refused"),
+    ] {
+        let proxy = Socks::start(credentials).await;
+        let client = through(&format!("socks5://{userinfo}{}", proxy.address));
+        let error = open(client, &format!("http://server.invalid:{}/", gone.port())).await.unwrap_err();
+        let shown = format!("{error} {}", error.source().unwrap());
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Proxy, false), "{shown}");
+        assert!(shown.contains(&proxy.address) && shown.to_lowercase().contains(&says.to_lowercase()), "{shown}");
+        assert!(!shown.contains("wrong"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_said_to_be_the_proxy() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for scheme in ["http", "socks5"] {
+        let error =
+            open(through(&format!("{scheme}://user:wrong@{gone}")), "http://server.invalid/").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Proxy, false));
+        assert!(error.to_string().starts_with(&format!("the proxy {gone} cannot be reached")), "{error}");
+        assert_eq!(error.source().unwrap().downcast_ref::<Error>().unwrap().kind(), ErrorKind::Connect);
+    }
+}
+
+const REFUSAL: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\
+                       content-length: 4\r\n\r\nno!\n";
+
+/// A proxy refuses with any status: what it says of itself is not taken for the server's word.
+#[tokio::test]
+async fn a_refusal_that_a_proxy_says_is_its_own_is_tried_again_and_one_that_it_passes_on_is_the_servers() {
+    for (answer, kind, is_final) in [
+        ("403 Forbidden\r\nx-squid-error: ERR_ACCESS_DENIED 0", ErrorKind::Proxy, false),
+        ("502 Bad Gateway\r\nproxy-status: gate; error=connection_refused", ErrorKind::Proxy, false),
+        ("403 Forbidden\r\nproxy-status: gate; received-status=403", ErrorKind::Status, true),
+        ("503 Service Unavailable", ErrorKind::Status, false),
+    ] {
+        let proxy = Server::answering(vec![format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n")]).await;
+        let error = open(through(&at("http", "", &proxy)), "http://server.invalid/").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (kind, is_final), "{answer}");
+        assert_eq!(error.status().unwrap().as_str(), &answer[..3]);
+        assert_eq!(error.to_string().contains("the proxy"), kind == ErrorKind::Proxy, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_407_for_ever_is_tried_again_for_ever_and_no_credentials_of_the_server_are_asked_for() {
+    let proxy = Server::answering(vec![REFUSAL.to_owned()]).await;
+    let client = through(&at("http", "", &proxy)).build();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = std::sync::Arc::clone(&asked);
+    let source = move |reason| {
+        if let sseclient::CredentialsReason::Rejected { .. } = reason {
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        ready(Ok::<_, Infallible>(HeaderMap::new()))
+    };
+    let handle =
+        client.stream("http://server.invalid/").credentials(source).reconnection_time(Duration::ZERO).build().unwrap();
+    let _events = handle.subscribe(Filter::all());
+    handle.connect();
+    support::until("it is asked again", || proxy.requests().len() > 3).await;
+    assert!(handle.stats().failures.get(&ErrorKind::Proxy).is_some_and(|&times| times > 2));
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_407_of_an_http_proxy_says_what_to_do() {
+    let proxy = Server::answering(vec![REFUSAL.to_owned()]).await;
+    for (userinfo, says) in [("", "it wants credentials"), ("user:wrong@", "it does not take the credentials")] {
+        let error = open(through(&at("http", userinfo, &proxy)), "http://server.invalid/").await.unwrap_err();
+        assert_eq!((error.kind(), error.status().unwrap().as_u16()), (ErrorKind::Proxy, 407));
+        assert_eq!(error.body().unwrap(), "no!\n");
+        assert!(error.to_string().contains(says) && error.to_string().contains("407"), "{error}");
+    }
+    // Without a proxy it is the server that says so, whatever it means by that.
+    let error = within(stream(&proxy.url).open(Filter::all())).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::Status, true));
+}
+
+/// A proxy that works against us.
+#[derive(Clone, Copy, Debug)]
+enum Hostile {
+    Silent,
+    HangsUp,
+    EndlessHead,
+    Nonsense,
+    /// What a tunnel is answered, in full.
+    #[cfg(feature = "tls")]
+    Says(&'static str),
+}
+
+async fn hostile(how: Hostile) -> Server {
+    Server::start(move |_, mut connection| async move {
+        match how {
+            Hostile::Silent => connection.closed().await,
+            Hostile::HangsUp => {}
+            Hostile::Nonsense => drop(connection.send("220 ready\r\n\r\n").await),
+            Hostile::EndlessHead => {
+                connection.send("HTTP/1.1 200 OK\r\n").await;
+                let line = format!("x: {}\r\n", "y".repeat(1000));
+                while connection.send(&line).await {}
+            }
+            #[cfg(feature = "tls")]
+            Hostile::Says(text) => {
+                connection.send(text).await;
+                connection.closed().await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_hostile_proxy_is_an_error_in_time_and_in_bounded_memory_for_http() {
+    for (how, kind) in [
+        (Hostile::Silent, ErrorKind::ResponseTimeout),
+        (Hostile::HangsUp, ErrorKind::Proxy),
+        (Hostile::Nonsense, ErrorKind::Proxy),
+        (Hostile::EndlessHead, ErrorKind::Proxy),
+    ] {
+        let proxy = hostile(how).await;
+        let client = through(&at("http", "", &proxy)).build();
+        let stream = client.stream("http://server.invalid/").response_timeout(match how {
+            Hostile::Silent => Duration::from_millis(50),
+            _ => support::LIMIT,
+        });
+        let error = within(stream.open(Filter::all())).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (kind, false), "{how:?}");
+        assert!(error.to_string().contains(&at("the proxy ", "", &proxy).replace("://", "")), "{error}");
+    }
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use super::*;
+    use crate::support::echo::{self, Site};
+
+    /// An https server, and its URL under a name that only a proxy knows.
+    async fn secure(site: &Site) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://server.invalid:{}/", listener.local_addr().unwrap().port());
+        let site = site.clone();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let site = site.clone();
+                tokio::spawn(async move { site.echo(tcp).await });
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn an_https_server_is_reached_through_a_tunnel_which_sees_nothing() {
+        let (site, proxy) = (Site::new("server.invalid"), proxy().await);
+        let url = secure(&site).await;
+        let socks = Socks::start(Some("user:pa:ss")).await;
+        for proxy_url in [at("http", "user:pa%3Ass@", &proxy), format!("socks5://user:pa%3Ass@{}", socks.address)] {
+            let client = through(&proxy_url).root_certificates_pem(site.root_pem.as_bytes()).unwrap();
+            let mut events = open(client, &url).await.unwrap();
+            let heard = short(&mut events).await.to_lowercase();
+            assert!(heard.starts_with("get / http/1.1") && !heard.contains("proxy-authorization"), "{heard}");
+        }
+        let asked = proxy.requests().remove(0);
+        let server = url.split('/').nth(2).unwrap();
+        assert!(asked.starts_with(&format!("CONNECT {server} HTTP/1.1\r\n")), "{asked}");
+        assert_eq!(header(&asked, "host").unwrap(), server);
+        assert_eq!(header(&asked, "proxy-authorization").unwrap(), BASIC);
+        assert_eq!(socks.heard(), ["user:pa:ss", server]);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_may_be_behind_tls_itself() {
+        let site = Site::new("localhost");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = site.acceptor.clone();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let mut tls = acceptor.accept(tcp).await.unwrap();
+                echo::echo(&mut tls).await;
+            }
+        });
+        let client = through(&format!("https://user:pa%3Ass@localhost:{port}"));
+        let client = client.root_certificates_pem(site.root_pem.as_bytes()).unwrap();
+        let mut events = open(client, "http://server.invalid/").await.unwrap();
+        let heard = short(&mut events).await;
+        assert!(heard.starts_with("GET http://server.invalid/ HTTP/1.1"), "{heard}");
+        assert!(heard.contains(BASIC), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_opens_no_tunnel_is_an_error_in_time_and_in_bounded_memory() {
+        for (how, kind, says) in [
+            (Hostile::Silent, ErrorKind::ConnectTimeout, "no connection to server.invalid through the proxy"),
+            (Hostile::HangsUp, ErrorKind::Proxy, "gave no answer"),
+            (Hostile::Nonsense, ErrorKind::Proxy, "gave no answer"),
+            (Hostile::EndlessHead, ErrorKind::Proxy, "gave no answer"),
+            (Hostile::Says(REFUSAL), ErrorKind::Proxy, "refused the tunnel to server.invalid:443: 407 Proxy Auth"),
+            (Hostile::Says("HTTP/1.1 403 No\r\n\r\n"), ErrorKind::Proxy, "server.invalid:443: 403 Forbidden"),
+            (Hostile::Says("HTTP/1.1 502 No\r\ncontent-length: 9\r\n\r\n"), ErrorKind::Proxy, ": 502 Bad Gateway"),
+            (Hostile::Says("HTTP/1.1 200 OK\r\n\r\nHELLO"), ErrorKind::Proxy, "speaks into the tunnel"),
+        ] {
+            let proxy = hostile(how).await;
+            let client = through(&at("http", "", &proxy)).build();
+            let stream = client.stream("https://server.invalid/").connect_timeout(match how {
+                Hostile::Silent => Duration::from_millis(50),
+                _ => support::LIMIT,
+            });
+            let error = within(stream.open(Filter::all())).await.unwrap_err();
+            assert_eq!((error.kind(), error.is_final()), (kind, false), "{how:?} {error:?}");
+            assert!(error.to_string().contains(says), "{error}");
+            let answered = matches!(how, Hostile::Says(text) if !text.contains("200"));
+            assert_eq!(error.status().is_some(), answered, "{how:?}");
+        }
+    }
+}
+
+/// What the server speaks, a proxy need not.
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn a_server_that_is_known_to_speak_http2_is_reached_through_a_tunnel() {
+    let proxy = hostile(Hostile::HangsUp).await;
+    let client = through(&at("http", "", &proxy)).http2_prior_knowledge(true);
+    assert_eq!(open(client, "http://server.invalid/").await.unwrap_err().kind(), ErrorKind::Proxy);
+    assert!(proxy.requests()[0].starts_with("CONNECT server.invalid:80 HTTP/1.1\r\n"));
+}
+
+/// A server of HTTP/2 need not wait for its client's first word (RFC 9113, section 3.4).
+#[cfg(feature = "http2")]
+mod http2 {
+    use bytes::Bytes;
+    use http::Response;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, copy_bidirectional, duplex};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Answers each request with an event, and allows two of them at once.
+    async fn serve(io: DuplexStream) {
+        let mut server = h2::server::Builder::new().max_concurrent_streams(2).handshake(io).await.unwrap();
+        let mut bodies = Vec::new();
+        while let Some(Ok((_, mut answer))) = server.accept().await {
+            let head = Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
+            let mut body = answer.send_response(head, false).unwrap();
+            body.send_data(Bytes::from_static(b"data: a\n\n"), false).unwrap();
+            bodies.push(body);
+        }
+    }
+
+    /// Hears out whoever asks for a way to a server; what says that there is one.
+    async fn asked(scheme: &str, tcp: &mut TcpStream) -> Vec<u8> {
+        let mut request = Vec::new();
+        if scheme == "http" {
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(tcp.read_u8().await.unwrap());
+            }
+            return b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        }
+        tcp.read_exact(&mut [0; 3]).await.unwrap();
+        tcp.write_all(&[5, 0]).await.unwrap();
+        let target = "server.invalid";
+        tcp.read_exact(&mut vec![0; 4 + 1 + target.len() + 2]).await.unwrap();
+        [5, 0, 0, 1, 0, 0, 0, 0, 0, 0].to_vec()
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_first_goes_through_a_proxy_in_one_piece_with_the_proxys_own_word() {
+        for scheme in ["http", "socks5"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = through(&format!("{scheme}://{}", listener.local_addr().unwrap()));
+            tokio::spawn(async move {
+                let mut tcp = listener.accept().await.unwrap().0;
+                let mut words = asked(scheme, &mut tcp).await;
+                let (server, mut near) = duplex(64 * 1024);
+                tokio::spawn(serve(server));
+                near.read_buf(&mut words).await.unwrap();
+                tcp.write_all(&words).await.unwrap();
+                let _ = copy_bidirectional(&mut tcp, &mut near).await;
+            });
+            let client = client.http2_prior_knowledge(true).build();
+            // The second goes on the same connection, since the server has said that it may: there is no other.
+            let mut open = Vec::new();
+            for _ in 0..2 {
+                let stream = client.stream("http://server.invalid/").open(Filter::all());
+                open.push(within(stream).await.unwrap());
+            }
+            for events in &mut open {
+                assert_eq!(short(events).await, "a", "{scheme}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_proxy_is_refused_when_it_is_given() {
+    for url in ["", "ftp://proxy", "http://user:hunter2@pro xy"] {
+        let error = Client::builder().proxy(url).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+/// A process of its own, whose environment is set.
+#[tokio::test]
+async fn the_environment_names_the_proxy_unless_the_client_was_told() {
+    const NAME: &str = "the_environment_names_the_proxy_unless_the_client_was_told";
+    let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
+        let (server, proxy) = (answering("server").await, answering("proxy").await);
+        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env_remove("REQUEST_METHOD")
+            .env("http_proxy", at("http", "", &proxy))
+            .env("https_proxy", "no URL")
+            .env("NO_PROXY", "localhost")
+            .env("SSECLIENT_TEST_URL", &server.url)
+            .output();
+        let output = within(output).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    };
+    let local = url.replace("127.0.0.1", "localhost");
+    for (client, url, expected) in [
+        (Client::builder(), "http://server.invalid/", "proxy"),
+        (Client::builder(), &*url, "proxy"),
+        (Client::builder(), &*local, "server"),
+        (Client::builder().no_proxy(), &*url, "server"),
+    ] {
+        let mut events = open(client, url).await.unwrap();
+        assert_eq!(short(&mut events).await, expected, "{url}");
+    }
+    if cfg!(feature = "tls") {
+        let error = open(Client::builder(), "https://server.invalid/").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::InvalidConfig, true));
+        assert!(error.to_string().contains("https_proxy"), "{error}");
+    }
+}

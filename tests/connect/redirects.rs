@@ -1,0 +1,209 @@
+//! Where redirects lead, and what reaches another origin.
+
+use std::time::Duration;
+
+use sseclient::{Client, ErrorKind, Handle, Redirects, State, StreamBuilder, TranscriptItem};
+
+use crate::support::{OPEN, Server, header, setback, within};
+
+fn moved(status: u16, location: &str) -> String {
+    format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
+}
+
+/// A server that says everything there is.
+async fn stream_server() -> Server {
+    Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\n")]).await
+}
+
+fn stream(url: &str) -> StreamBuilder {
+    Client::new().stream(url).reconnection_time(Duration::from_millis(10))
+}
+
+/// The URL of the response that is open.
+fn open_at(handle: &Handle) -> String {
+    let State::Open { response, .. } = handle.state() else { panic!("not open: {}", handle.state()) };
+    response.url().to_string()
+}
+
+#[tokio::test]
+async fn every_redirect_is_followed_and_each_reconnection_starts_at_the_original_url() {
+    for status in [301, 302, 303, 307, 308] {
+        let end = stream_server().await;
+        let start = Server::answering(vec![moved(status, &end.url)]).await;
+        let handle = stream(&start.url).build().unwrap();
+        let mut transcript = handle.transcript();
+        handle.connect();
+        let mut opened = Vec::new();
+        while opened.len() < 2 {
+            if let Some(TranscriptItem::State(State::Open { response, .. })) = within(transcript.recv()).await {
+                opened.push(response.url().to_string());
+            }
+        }
+        assert_eq!(opened, [&*end.url; 2], "{status}");
+        handle.shutdown().await;
+        assert!(start.requests().len() >= 2, "{status}: the original URL is asked again");
+        assert_eq!(end.headers("last-event-id")[..2], [None, Some("7".to_owned())], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_relative_location_stays_with_the_server_and_its_headers_go_along() {
+    let server = Server::start(|_, mut connection| async move {
+        let path = connection.request.split(' ').nth(1).unwrap().to_owned();
+        let answer = match &*path {
+            "/stream" => moved(302, "a/b?c"),
+            "/a/b?c" => moved(307, "../d#fragment"),
+            "/d" => moved(308, "?e"),
+            "/d?e" => OPEN.to_owned(),
+            _ => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        };
+        connection.send(&answer).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = stream(&server.url).header("x-api-key", "k").bearer_auth("t").build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    assert_eq!(open_at(&handle), server.url.replace("/stream", "/d?e"));
+    assert_eq!(server.headers("x-api-key"), vec![Some("k".to_owned()); 4]);
+    assert_eq!(server.headers("authorization"), vec![Some("Bearer t".to_owned()); 4]);
+}
+
+/// The secrets that a caller can set, in all ways that there are.
+#[tokio::test]
+async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
+    const SECRET: &str = "tr0ub4dor";
+    let with_header = |name: &'static str| move |url: &str| stream(url).header(name, SECRET);
+    type Secret = Box<dyn Fn(&str) -> StreamBuilder>;
+    let kinds: Vec<(&str, Secret)> = vec![
+        ("bearer", Box::new(|url| stream(url).bearer_auth(SECRET))),
+        ("basic", Box::new(|url| stream(url).basic_auth("user", SECRET))),
+        ("userinfo", Box::new(|url| stream(&url.replace("http://", &format!("http://user:{SECRET}@"))))),
+        ("cookie", Box::new(with_header("cookie"))),
+        ("a cookie", Box::new(|url| stream(url).cookie("session", SECRET))),
+        ("custom", Box::new(with_header("x-api-key"))),
+        ("proxy authorization", Box::new(with_header("proxy-authorization"))),
+        ("referer", Box::new(with_header("referer"))),
+        ("host", Box::new(with_header("host"))),
+        ("query", Box::new(|url| stream(url).query("token", SECRET))),
+        (
+            "default headers",
+            Box::new(|url| {
+                let headers = [("x-token".parse().unwrap(), SECRET.parse().unwrap())];
+                Client::builder().default_headers(headers.into_iter().collect()).build().stream(url)
+            }),
+        ),
+        (
+            "credentials",
+            Box::new(|url| {
+                stream(url).credentials(|_| async {
+                    let headers = [("x-token".parse().unwrap(), SECRET.parse().unwrap())];
+                    Ok::<_, sseclient::Error>(headers.into_iter().collect())
+                })
+            }),
+        ),
+    ];
+    for hops in 1..=3 {
+        for (kind, secret) in &kinds {
+            let end = stream_server().await;
+            // Through several origins.
+            let mut servers = vec![Server::answering(vec![moved(302, &end.url)]).await];
+            for _ in 1..hops {
+                let next = &servers.last().unwrap().url;
+                servers.push(Server::answering(vec![moved(307, next)]).await);
+            }
+            let start = servers.pop().unwrap();
+            let handle = secret(&start.url).build().unwrap();
+            handle.connect();
+            within(handle.opened()).await.unwrap();
+            handle.shutdown().await;
+            let basic = "dXNlcjp0cjB1YjRkb3I"; // user:tr0ub4dor
+            let leaks = |request: &String| request.contains(SECRET) || request.contains(basic);
+            assert!(start.requests().iter().any(leaks), "{kind}: sent to its own server");
+            for server in servers.iter().chain([&end]) {
+                assert!(!server.requests().iter().any(leaks), "{kind}, {hops} hops: {:?}", server.requests());
+                assert!(!server.requests().is_empty(), "{kind}, {hops} hops");
+            }
+        }
+    }
+}
+
+/// Who has once been elsewhere may have been sent back by somebody else.
+#[tokio::test]
+async fn what_was_left_behind_is_not_taken_up_again_where_it_came_from() {
+    let elsewhere = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
+    let there = std::sync::Arc::clone(&elsewhere);
+    let start = Server::start(move |_, mut connection| {
+        let there = std::sync::Arc::clone(&there);
+        async move {
+            let again = connection.request.starts_with("GET /again ");
+            let answer = if again { OPEN.to_owned() } else { moved(302, there.get().unwrap()) };
+            connection.send(&answer).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let between = Server::answering(vec![moved(302, &start.url.replace("/stream", "/again"))]).await;
+    elsewhere.set(between.url.clone()).unwrap();
+    let handle = stream(&start.url).bearer_auth("t").header("x-api-key", "k").build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    for name in ["authorization", "x-api-key"] {
+        let sent: Vec<_> = start.headers(name).iter().map(Option::is_some).collect();
+        assert_eq!(sent, [true, false], "{name}");
+        assert_eq!(between.headers(name), [None], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_post_becomes_a_get_or_is_sent_again_as_browsers_do() {
+    for (status, method, body) in
+        [(301, "GET", ""), (302, "GET", ""), (303, "GET", ""), (307, "POST", "question"), (308, "POST", "question")]
+    {
+        let end = stream_server().await;
+        let start = Server::answering(vec![moved(status, &end.url)]).await;
+        let handle = stream(&start.url).body("question").header("content-type", "text/plain").build().unwrap();
+        handle.connect();
+        within(handle.opened()).await.unwrap();
+        handle.shutdown().await;
+        let request = &end.requests()[0];
+        assert!(request.starts_with(method), "{status}: {request}");
+        assert_eq!(request.split("\r\n\r\n").nth(1), Some(body), "{status}");
+        let content_type = header(request, "content-type");
+        assert_eq!(content_type.is_some(), !body.is_empty(), "{status}: {content_type:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_loop_ends_after_twenty_redirects_and_is_tried_again() {
+    let server = Server::answering(vec![moved(302, "/stream")]).await;
+    let handle = stream(&server.url).build().unwrap();
+    let mut states = handle.state_changes();
+    handle.connect();
+    let cause = setback(&mut states).await;
+    assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::TooManyRedirects, false));
+    assert_eq!(server.requests().len(), 21);
+}
+
+#[tokio::test]
+async fn what_is_not_followed_is_final_and_in_the_error_with_its_body() {
+    let end = stream_server().await;
+    for (redirects, location, requests) in [
+        (Redirects::none(), "/there", 1),
+        (Redirects::same_origin(), &*end.url, 1),
+        (Redirects::default(), "ftp://127.0.0.1/", 1),
+        (Redirects::default(), "http://[broken/", 1),
+    ] {
+        let server = Server::answering(vec![moved(302, location)]).await;
+        let handle = stream(&server.url).redirects(redirects).build().unwrap();
+        handle.connect();
+        let reason = within(handle.closed()).await;
+        let error = reason.error().unwrap();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Redirect, true), "{location}");
+        assert_eq!(error.status().unwrap(), 302);
+        assert_eq!(error.headers().unwrap()["location"], location);
+        assert_eq!(&error.body().unwrap()[..], b"there");
+        assert_eq!(server.requests().len(), requests);
+    }
+    assert_eq!(end.requests().len(), 0);
+}

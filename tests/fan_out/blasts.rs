@@ -1,0 +1,322 @@
+//! The fan-out: nothing missed, nothing lost in silence, whoever is slow.
+
+use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
+
+use crate::support::{self, OPEN, Server, until, within};
+
+/// A server that sends `events` numbered events as fast as it can, and then stays silent.
+async fn blast(events: usize) -> Server {
+    Server::start(move |_, mut connection| async move {
+        connection.send(OPEN).await;
+        let mut next = 0;
+        while next < events {
+            let end = events.min(next + 1000);
+            let batch: String = (next..end).map(|number| format!("data: {number}\n\n")).collect();
+            if !connection.send(&batch).await {
+                return;
+            }
+            next = end;
+        }
+        connection.closed().await;
+    })
+    .await
+}
+
+/// Takes deliveries up to the event with this number: how many came, how many were reported missed.
+async fn drain(subscription: &mut Subscription, last: usize) -> (u64, u64) {
+    let (mut came, mut missed, mut next) = (0, 0, 0);
+    loop {
+        match subscription.recv().await.expect("the stream goes on") {
+            Delivery::Event(event) => {
+                let number: u64 = event.data().parse().unwrap();
+                assert_eq!(number, next, "in order, and every hole was announced");
+                came += 1;
+                next += 1;
+                if number as usize == last {
+                    return (came, missed);
+                }
+            }
+            Delivery::Gap(Gap::Lagged { missed: more, .. }) => {
+                missed += more;
+                next += more;
+            }
+            Delivery::Gap(gap) => panic!("{gap:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(&format!("{OPEN}event: a\ndata: first\n\n")).await;
+        connection.closed().await;
+    })
+    .await;
+    let client = Client::new();
+    for round in 0..1000 {
+        let handle = client.stream(&*server.url).build().unwrap();
+        let (mut one, mut other) = (handle.subscribe("a"), handle.subscribe(Filter::all()));
+        handle.connect();
+        for subscription in [&mut one, &mut other] {
+            let Some(Delivery::Event(event)) = within(subscription.recv()).await else { panic!("round {round}") };
+            assert_eq!(event.data(), "first", "round {round}");
+        }
+        within(handle.shutdown()).await;
+    }
+}
+
+const MILLION: usize = 1_000_000;
+
+/// Of so many events, with a queue of the default size, whether the task waits for it for a second or for ever.
+async fn a_healthy_subscriber_loses_nothing(total: usize) {
+    for overflow in [Overflow::default(), Overflow::Block] {
+        let server = blast(total).await;
+        let handle = Client::new().stream(&*server.url).build().unwrap();
+        let mut events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().overflow(overflow));
+        handle.connect();
+        let reading = tokio::spawn(async move { drain(&mut events, total - 1).await });
+        let limit = support::LIMIT * 6 * (total / MILLION) as u32;
+        let (came, missed) = tokio::time::timeout(limit, reading).await.unwrap().unwrap();
+        assert_eq!((came, missed), (total as u64, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_subscriber_loses_nothing_in_a_blast_on_one_thread() {
+    a_healthy_subscriber_loses_nothing(MILLION).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_subscriber_loses_nothing_in_a_blast_on_two_workers() {
+    a_healthy_subscriber_loses_nothing(MILLION).await;
+}
+
+#[tokio::test]
+#[ignore = "ten million events, twice: a minute or two in a debug build"]
+async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_one_thread() {
+    a_healthy_subscriber_loses_nothing(10 * MILLION).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "ten million events, twice: a minute or two in a debug build"]
+async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_two_workers() {
+    a_healthy_subscriber_loses_nothing(10 * MILLION).await;
+}
+
+/// An endless stream, subscribed to and left by 8 threads, 100,000 times together.
+/// What a server that replays sends at once, when a client is back.
+async fn a_burst_after_a_resumption_is_complete() {
+    const REPLAYED: usize = 100_000;
+    let server = Server::start(|number, mut connection| async move {
+        connection.send(&format!("{OPEN}id: 0\ndata: 0\n\n")).await;
+        if number > 0 {
+            let replayed: String = (1..=REPLAYED).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect();
+            connection.send(&replayed).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = support::stream(&server.url).drop_repeats(1).build().unwrap();
+    let block = SubscribeOptions::default().overflow(Overflow::Block);
+    let mut both = [handle.subscribe(Filter::all()), handle.subscribe_with(Filter::all(), block)];
+    handle.connect();
+    let [waits, blocks] = both.each_mut().map(|subscription| async {
+        let mut next = 0;
+        while next <= REPLAYED {
+            match within(subscription.recv()).await.expect("the stream goes on") {
+                Delivery::Event(event) if event.data() == next.to_string() => next += 1,
+                Delivery::Gap(Gap::Reconnected { sent: Some(_), .. }) => assert_eq!(next, 1),
+                other => panic!("{other:?} instead of {next}"),
+            }
+        }
+        subscription.missed()
+    });
+    assert_eq!(tokio::join!(waits, blocks), (0, 0));
+    within(handle.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_healthy_subscriber_loses_nothing_of_what_is_replayed_after_a_resumption_on_one_thread() {
+    a_burst_after_a_resumption_is_complete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_subscriber_loses_nothing_of_what_is_replayed_after_a_resumption_on_two_workers() {
+    a_burst_after_a_resumption_is_complete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_and_goes_during_a_blast_sees_events_in_order_and_nobody_hangs() {
+    const THREADS: usize = 8;
+    const TIMES: usize = 100_000;
+    let server = blast(usize::MAX).await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let mut witness = handle.subscribe(Filter::all());
+    handle.connect();
+    let runtime = tokio::runtime::Handle::current();
+    let coming_and_going: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (handle, runtime) = (handle.clone(), runtime.clone());
+            tokio::task::spawn_blocking(move || {
+                for time in 0..TIMES / THREADS {
+                    let capacity = 1 + (time + thread) % 7;
+                    let overflow = [Overflow::default(), Overflow::DropOldest, Overflow::Block, Overflow::Conflate];
+                    let options = SubscribeOptions::default().capacity(capacity);
+                    let mut events =
+                        handle.subscribe_with(Filter::all(), options.overflow(overflow[time % overflow.len()].clone()));
+                    // Some wait for what comes; all leave something behind.
+                    if time % 16 == 0 {
+                        let delivery = runtime.block_on(within(events.recv()));
+                        assert!(matches!(delivery, Some(Delivery::Event(_) | Delivery::Gap(Gap::Lagged { .. }))));
+                    }
+                }
+            })
+        })
+        .collect();
+    let everybody_is_gone = async {
+        for one in coming_and_going {
+            one.await.unwrap();
+        }
+    };
+    let mut everybody_is_gone = std::pin::pin!(tokio::time::timeout(support::LIMIT * 6, everybody_is_gone));
+    let mut next = 0;
+    loop {
+        tokio::select! {
+            gone = &mut everybody_is_gone => break gone.unwrap(),
+            delivery = witness.recv() => {
+                let Some(Delivery::Event(event)) = delivery else { panic!("{delivery:?}") };
+                assert_eq!(event.data(), next.to_string());
+                next += 1;
+            }
+        }
+    }
+    assert!(next > 0);
+    assert!(matches!(within(handle.shutdown()).await, CloseReason::Shutdown));
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_not_read_costs_others_nothing_and_counts_what_it_missed() {
+    let total = 10_000;
+    let server = blast(total).await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let (mut stuck, mut healthy) = (handle.subscribe(Filter::all()), handle.subscribe(Filter::all()));
+    handle.connect();
+    assert_eq!(within(drain(&mut healthy, total - 1)).await, (total as u64, 0));
+    let (came, missed) = within(drain(&mut stuck, total - 1)).await;
+    assert_eq!(came + missed, total as u64);
+    assert_eq!(came, 256, "the newest, as many as the queue holds");
+    assert_eq!((stuck.missed(), handle.stats().missed), (missed, missed));
+}
+
+#[tokio::test]
+async fn a_subscription_that_catches_up_is_waited_for_again() {
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(OPEN).await;
+        let batch: String = (0..2_000).map(|number| format!("data: {number}\n\n")).collect();
+        connection.send(&batch).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = Client::new().stream(&*server.url).capacity(16).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    let mut other = handle.subscribe("message");
+    handle.connect();
+    // `events` is stuck while `other` takes the first half; then it moves, and loses no more.
+    let half = within(drain(&mut other, 999)).await;
+    assert_eq!(half, (1000, 0));
+    let (came, missed) = within(async { tokio::join!(drain(&mut events, 1_999), drain_rest(&mut other)).0 }).await;
+    assert_eq!(came + missed, 2000);
+    assert!(missed >= 900, "{missed} of the first thousand are gone");
+    assert!(missed <= 1016, "{missed}: nothing was lost after it had caught up");
+}
+
+async fn drain_rest(subscription: &mut Subscription) {
+    let mut next = 1000;
+    while next < 2000 {
+        match subscription.recv().await.unwrap() {
+            Delivery::Event(event) => {
+                assert_eq!(event.data(), next.to_string());
+                next += 1;
+            }
+            Delivery::Gap(gap) => panic!("{gap:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped() {
+    let burst = |from: usize| (from..from + 50).map(|n| format!("data: {n}\n\n")).collect::<String>();
+    let server = Server::answering(vec![
+        format!("{OPEN}id: x\n\n{}", burst(0)),
+        format!("{OPEN}{}", burst(50)),
+        "HTTP/1.1 204 No Content\r\n\r\n".into(),
+    ])
+    .await;
+    let handle =
+        Client::new().stream(&*server.url).capacity(8).reconnection_time(std::time::Duration::ZERO).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    within(handle.closed()).await;
+    assert_eq!(events.recv().await, Some(Delivery::Gap(Gap::lagged(92))));
+    assert_eq!(events.recv().await, Some(Delivery::Gap(Gap::reconnected(Some("x".into())))));
+    for number in 92..100 {
+        let Some(Delivery::Event(event)) = events.recv().await else { panic!("event {number}") };
+        assert_eq!(event.data(), number.to_string());
+    }
+    assert_eq!(events.recv().await, None);
+    assert_eq!(events.missed(), 92);
+}
+
+#[tokio::test]
+async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_what_comes_later() {
+    let (go, wait) = tokio::sync::watch::channel(0);
+    let server = Server::start(move |_, mut connection| {
+        let mut wait = wait.clone();
+        async move {
+            connection.send(OPEN).await;
+            for number in 1..=2 {
+                wait.wait_for(|go| *go >= number).await.unwrap();
+                connection.send(&format!("data: {number}\n\n")).await;
+            }
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let mut early = handle.subscribe("message");
+    handle.connect();
+    go.send_replace(1);
+    assert!(matches!(within(early.recv()).await, Some(Delivery::Event(event)) if event.data() == "1"));
+    let mut late = handle.subscribe(["message", "other"]);
+    drop(early);
+    go.send_replace(2);
+    assert!(matches!(within(late.recv()).await, Some(Delivery::Event(event)) if event.data() == "2"));
+    drop(late);
+    until("still connected", || handle.state().is_open()).await;
+}
+
+#[tokio::test]
+async fn a_loss_that_a_filter_hides_behind_a_later_reconnection_is_still_told_once() {
+    // The second request can carry no ID, the third one does; nothing for the filter comes in between.
+    let server = Server::answering(vec![
+        format!("{OPEN}event: rare\ndata: 1\n\n"),
+        format!("{OPEN}event: other\nid: 5\ndata: x\n\n"),
+        format!("{OPEN}event: rare\nid: 6\ndata: 2\n\n"),
+        format!("{OPEN}event: rare\nid: 7\ndata: 3\n\n"),
+    ])
+    .await;
+    let stream = Client::new().stream(&server.url).reconnection_time(std::time::Duration::from_millis(1));
+    let handle = stream.build().unwrap();
+    let mut rare = handle.subscribe("rare");
+    handle.connect();
+    until("the fourth response", || handle.last_event_id() == "7").await;
+    let mut shown = Vec::new();
+    while shown.last().is_none_or(|last| last != "3") {
+        shown.push(match within(rare.recv()).await.unwrap() {
+            Delivery::Event(event) => event.data().to_owned(),
+            Delivery::Gap(gap) => format!("{}: {gap}", gap.is_loss()),
+        });
+    }
+    let lost = "true: reconnected without an ID: what came in between is lost";
+    assert_eq!(shown, ["1", lost, "2", "false: reconnected, resuming after ID \"6\"", "3"]);
+}

@@ -1,0 +1,11 @@
+//! From one connection to many subscribers.
+
+mod blasts;
+mod filters;
+mod late_joiners;
+mod lazy;
+mod thousand_types;
+mod typed;
+
+#[path = "../support/mod.rs"]
+mod support;

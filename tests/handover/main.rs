@@ -1,0 +1,8 @@
+//! Opening a second response before the first is let go.
+
+mod another_origin;
+mod rotation;
+mod second_response;
+
+#[path = "../support/mod.rs"]
+mod support;

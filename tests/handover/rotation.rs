@@ -1,0 +1,321 @@
+//! Credentials that are changed all the time: tokens that expire, and responses that take over from each other.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sseclient::{Apply, CredentialsReason, Delivery, Filter, Handle, Subscription, Update};
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::support::{Connection, OPEN, Server, header, stream, until, within};
+
+const UNAUTHORIZED: &str =
+    "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
+const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+
+/// How long the server takes a token, from its first use: a slow machine lets none expire on its way.
+const LIFE: Duration = Duration::from_millis(200);
+/// So many tokens expire; the one after them stays good.
+const EXPIRIES: u64 = 10;
+const ROTATIONS: u64 = 100;
+/// The events of 10 ms, at a thousand a second.
+const BATCH: u64 = 10;
+
+/// Events whose data is their ID.
+fn numbered(ids: impl IntoIterator<Item = u64>) -> String {
+    ids.into_iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
+}
+
+/// Where the request wants to go on.
+fn last_event_id(request: &str) -> u64 {
+    header(request, "last-event-id").map_or(0, |id| id.parse().unwrap())
+}
+
+fn token(request: &str) -> u64 {
+    header(request, "authorization").unwrap().strip_prefix("Bearer token-").unwrap().parse().unwrap()
+}
+
+/// Sends the events after `sent` as they come to be, until there will be no more or the client goes.
+async fn tell(connection: &mut Connection, mut sent: u64, mut newest: watch::Receiver<u64>) {
+    while let Ok(until) = newest.wait_for(|newest| *newest > sent).await.map(|newest| *newest) {
+        if !connection.send(&numbered(sent + 1..=until)).await {
+            return;
+        }
+        sent = until;
+    }
+}
+
+/// Makes `events` more each `period`, until dropped.
+async fn produce(newest: &watch::Sender<u64>, period: Duration, events: u64) {
+    let mut pace = interval(period);
+    // A machine that is late catches up: the rate is the scenario.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    loop {
+        pace.tick().await;
+        newest.send_modify(|newest| *newest += events);
+    }
+}
+
+/// The numbers of a subscription's events, as far as `seen` tells, until it ends.
+async fn collect(mut events: Subscription, seen: watch::Sender<u64>) -> (Vec<u64>, usize) {
+    let (mut numbers, mut gaps) = (Vec::new(), 0);
+    while let Some(delivery) = within(events.recv()).await {
+        match delivery {
+            Delivery::Event(event) => numbers.push(event.data().parse().unwrap()),
+            Delivery::Gap(gap) if gap.is_loss() => panic!("{gap}"),
+            Delivery::Gap(_) => gaps += 1,
+        }
+        seen.send_replace(numbers.len() as u64);
+    }
+    (numbers, gaps)
+}
+
+#[track_caller]
+fn assert_each_once_in_order(numbers: &[u64]) {
+    let odd = numbers.iter().zip(1..).position(|(number, expected)| *number != expected);
+    let around = odd.map(|at| &numbers[at.saturating_sub(3)..numbers.len().min(at + 3)]);
+    assert_eq!(around, None, "of {} events", numbers.len());
+}
+
+/// What the token server and the event server know, in numbers. Tokens are numbered from 1.
+#[derive(Default)]
+struct Tokens {
+    /// How often a token was asked for.
+    calls: AtomicU64,
+    issued: AtomicU64,
+    expired: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What a source knows of its token.
+#[derive(Clone, Copy)]
+enum Knows {
+    /// When it expires.
+    Expiry,
+    /// That it was refused.
+    Refusal,
+}
+
+impl Tokens {
+    fn is_good(&self, token: u64) -> bool {
+        let good = token > self.expired.load(SeqCst);
+        self.refused.fetch_add(u64::from(!good), SeqCst);
+        good
+    }
+
+    /// A source that keeps its token for as long as it knows nothing against it.
+    fn source(
+        self: &Arc<Self>,
+        knows: Knows,
+    ) -> impl Fn(CredentialsReason) -> Ready<Result<HeaderMap, Infallible>> + use<> {
+        let tokens = Arc::clone(self);
+        move |reason| {
+            tokens.calls.fetch_add(1, SeqCst);
+            let is_needed = match (knows, reason) {
+                (_, CredentialsReason::First | CredentialsReason::Rejected { .. }) => true,
+                (Knows::Expiry, _) => tokens.issued.load(SeqCst) <= tokens.expired.load(SeqCst),
+                (Knows::Refusal, _) => false,
+            };
+            let token = tokens.issued.fetch_add(u64::from(is_needed), SeqCst) + u64::from(is_needed);
+            ready(Ok(HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer token-{token}").parse().unwrap())])))
+        }
+    }
+}
+
+/// A server that checks tokens, ends a response when its token expires, as all but the last do, and sends 204 when
+/// all is said.
+async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Server {
+    let tokens = Arc::clone(tokens);
+    Server::hearing(move |_, mut connection| {
+        let (tokens, newest) = (Arc::clone(&tokens), newest.clone());
+        async move {
+            let (token, sent) = (token(&connection.request), last_event_id(&connection.request));
+            let all_is_said = newest.has_changed().is_err() && sent == *newest.borrow();
+            if !tokens.is_good(token) {
+                connection.send(UNAUTHORIZED).await;
+            } else if all_is_said {
+                connection.send(NO_CONTENT).await;
+            } else {
+                connection.send(OPEN).await;
+                tokio::select! {
+                    () = tell(&mut connection, sent, newest) => {}
+                    () = sleep(LIFE), if token <= EXPIRIES => tokens.expired.store(token, SeqCst),
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Follows such a server through its expiries. How often its source was asked.
+async fn outlive(subscribers: usize, knows: Knows) -> u64 {
+    let tokens = Arc::<Tokens>::default();
+    let newest = watch::Sender::new(1);
+    let server = strict_server(&tokens, newest.subscribe()).await;
+    let handle = stream(&server.url).credentials(tokens.source(knows)).build().unwrap();
+    let follow = |_| tokio::spawn(collect(handle.subscribe(Filter::all()), watch::Sender::default()));
+    let followers: Vec<_> = (0..subscribers).map(follow).collect();
+    handle.connect();
+    tokio::select! {
+        () = produce(&newest, Duration::from_millis(5), 1) => {}
+        () = until("the last token is accepted", || handle.stats().opens > EXPIRIES) => {}
+    }
+    let last = *newest.borrow();
+    drop(newest);
+    for follower in followers {
+        let (numbers, _) = within(follower).await.unwrap();
+        assert_each_once_in_order(&numbers);
+        assert_eq!(numbers.len() as u64, last);
+    }
+    let Tokens { calls, issued, expired, refused } = &*tokens;
+    let [calls, issued, expired, refused] = [calls, issued, expired, refused].map(|count| count.load(SeqCst));
+    println!("{subscribers} subscribers: {last} events, {expired} expiries, {refused} refusals, {calls} calls");
+    assert_eq!((issued, expired), (EXPIRIES + 1, EXPIRIES), "one token for each expiry, and the first");
+    assert_eq!(refused, if let Knows::Refusal = knows { EXPIRIES } else { 0 });
+    calls
+}
+
+#[tokio::test]
+async fn tokens_that_expire_lose_nobody_and_cost_as_many_calls_however_many_subscribers_there_are() {
+    // Before the first attempt, and before the one that is told to stop.
+    let ends = 2;
+    for (knows, calls) in [(Knows::Expiry, EXPIRIES), (Knows::Refusal, 2 * EXPIRIES)] {
+        let asked = tokio::join!(outlive(1, knows), outlive(20, knows));
+        assert_eq!(asked, (calls + ends, calls + ends));
+    }
+}
+
+/// A server that resumes, and takes so long to answer that the response before sends more meanwhile.
+async fn resuming_server(newest: watch::Receiver<u64>) -> Server {
+    Server::hearing(move |_, mut connection| {
+        let mut newest = newest.clone();
+        async move {
+            let late = *newest.borrow() + BATCH;
+            if newest.wait_for(|newest| *newest > late).await.is_err() {
+                return;
+            }
+            connection.send(OPEN).await;
+            let sent = last_event_id(&connection.request);
+            tell(&mut connection, sent, newest).await;
+        }
+    })
+    .await
+}
+
+/// Changes the token again and again, each time after `pause` events more.
+async fn rotate(handle: &Handle, mut seen: watch::Receiver<u64>, pause: u64) {
+    for token in 1..=ROTATIONS {
+        // From the first on: without an ID to begin after there would be a gap.
+        let next = (*seen.borrow() + pause).max(1);
+        within(seen.wait_for(|seen| *seen >= next)).await.unwrap();
+        let update = handle.update(|request| request.bearer_auth(format!("token-{token}")), Apply::MakeBeforeBreak);
+        within(update).await.unwrap();
+    }
+}
+
+/// Rotates against a server that sends a thousand events a second.
+async fn rotate_under_load(pause: u64) {
+    let newest = watch::Sender::new(1);
+    let server = resuming_server(newest.subscribe()).await;
+    let handle = stream(&server.url).build().unwrap();
+    let seen = watch::Sender::new(0);
+    let follower = tokio::spawn(collect(handle.subscribe(Filter::all()), seen.clone()));
+    handle.connect();
+    tokio::select! {
+        () = produce(&newest, Duration::from_millis(10), BATCH) => {}
+        () = rotate(&handle, seen.subscribe(), pause) => {}
+    }
+    let last = *newest.borrow();
+    within(seen.subscribe().wait_for(|seen| *seen >= last)).await.unwrap();
+    let stats = handle.stats();
+    println!("{last} events, {} repeats, {} responses, {pause} events apart", stats.repeats, stats.opens);
+    assert_eq!((stats.attempts, stats.opens, stats.gaps), (ROTATIONS + 1, ROTATIONS + 1, 0));
+    assert!(stats.repeats > ROTATIONS, "the responses overlap");
+    within(handle.shutdown()).await;
+    let (numbers, gaps) = within(follower).await.unwrap();
+    assert_each_once_in_order(&numbers);
+    assert_eq!((numbers.len() as u64, gaps), (last, 0));
+}
+
+#[tokio::test]
+async fn a_hundred_rotations_at_a_thousand_events_a_second_leave_no_gap_and_no_duplicate() {
+    rotate_under_load(5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_one_right_after_the_other_leave_no_gap_and_no_duplicate() {
+    rotate_under_load(0).await;
+}
+
+/// A server that says what it says to each connection bit by bit, one each time its bell is rung.
+async fn bit_by_bit(says: [Vec<String>; 3]) -> (Server, Arc<[Notify; 3]>) {
+    let bells = Arc::<[Notify; 3]>::default();
+    let (heard, says) = (Arc::clone(&bells), Arc::new(says));
+    let server = Server::start(move |number, mut connection| {
+        let (heard, says) = (Arc::clone(&heard), Arc::clone(&says));
+        async move {
+            for text in &says[number] {
+                heard[number].notified().await;
+                connection.send(text).await;
+            }
+            connection.closed().await;
+        }
+    })
+    .await;
+    (server, bells)
+}
+
+/// Asks for a third response, which will be `third`, in the middle of what the second repeats.
+async fn ask_amid_repeats(third: &str) -> (Server, Arc<[Notify; 3]>, Handle, Subscription, Update) {
+    let open = |ids| format!("{OPEN}{}", numbered(ids));
+    let (first, second) = (vec![open(1..2), numbered(2..4)], vec![open(2..3), numbered(3..5)]);
+    let (server, bells) = bit_by_bit([first, second, vec![third.to_owned()]]).await;
+    let handle = stream(&server.url).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    bells[0].notify_one();
+    assert_eq!(next(&mut events).await, "1");
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    until("the second request comes", || server.requests().len() == 2).await;
+    bells[0].notify_one();
+    assert_eq!((next(&mut events).await, next(&mut events).await), ("2".into(), "3".into()));
+    bells[1].notify_one();
+    within(update).await.unwrap();
+    until("the second response repeats", || handle.stats().repeats == 1).await;
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    until("the third request comes", || server.requests().len() == 3).await;
+    (server, bells, handle, events, update)
+}
+
+async fn next(events: &mut Subscription) -> String {
+    let delivery = within(events.recv()).await.unwrap();
+    delivery.event().expect("an event, not a gap").data().to_owned()
+}
+
+#[tokio::test]
+async fn a_response_that_still_repeats_may_be_replaced_as_well() {
+    let third = format!("{OPEN}{}", numbered(4..6));
+    let (server, bells, _handle, mut events, update) = ask_amid_repeats(&third).await;
+    assert_eq!(header(&server.requests()[2], "last-event-id").as_deref(), Some("3"));
+    bells[1].notify_one();
+    assert_eq!(next(&mut events).await, "4");
+    bells[2].notify_one();
+    within(update).await.unwrap();
+    assert_eq!(next(&mut events).await, "5");
+}
+
+#[tokio::test]
+async fn a_response_goes_on_repeating_unheard_when_the_one_to_replace_it_is_refused() {
+    let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
+    let (_server, bells, _handle, mut events, update) = ask_amid_repeats(refusal).await;
+    bells[2].notify_one();
+    within(update).await.unwrap_err();
+    bells[1].notify_one();
+    assert_eq!(next(&mut events).await, "4");
+}

@@ -1,0 +1,71 @@
+//! A server that invents a million event types makes nobody allocate. Alone in its file, since what the process has
+//! allocated would be other tests' as well.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+
+use sseclient::{Delivery, Filter, Subscription};
+
+use crate::counting::{LIVE, PEAK};
+use crate::support::{OPEN, Server, stream, until, within};
+
+/// Enough for buffers and queues to come to their size.
+const WARM_UP: usize = 20_000;
+const TYPES: usize = 1_000_000;
+
+/// What may be more by chance: chunks under way, a queue that is fuller than it has been.
+const SLACK: isize = 512 * 1024;
+
+async fn take(last: usize, subscription: &mut Subscription) {
+    loop {
+        match within(subscription.recv()).await.expect("the stream goes on") {
+            Delivery::Event(event) if event.data() == last.to_string() => return,
+            Delivery::Event(_) => {}
+            Delivery::Gap(gap) => panic!("{gap}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_invented_event_types_cost_no_memory() {
+    let _alone = crate::counting::ALONE.lock().await;
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(OPEN).await;
+        let mut text = String::new();
+        for number in 1..=TYPES {
+            // Some are long: longer than any that is asked for.
+            let padding = "x".repeat(if number % 1_000 == 0 { 5_000 } else { 0 });
+            write!(text, "event: type.{number}{padding}\ndata: x\n\n").unwrap();
+            if number % 100 == 0 {
+                write!(text, "event: known.{}\ndata: {number}\n\n", number % 10).unwrap();
+                write!(text, "event: end\ndata: {number}\n\n").unwrap();
+                connection.send(&text).await;
+                text.clear();
+            }
+        }
+        connection.closed().await;
+    })
+    .await;
+    let handle = stream(&server.url).build().unwrap();
+    let known = (0..7).map(|number| handle.subscribe(format!("known.{number}")));
+    let others = [Filter::prefix("known."), Filter::prefixes(["type.x", "type.y"]), Filter::matching(|_| false)];
+    let mut subscriptions: Vec<Subscription> = known.chain(others.map(|filter| handle.subscribe(filter))).collect();
+    let mut end = handle.subscribe("end");
+    let readers: Vec<_> = subscriptions
+        .drain(..)
+        .map(|mut one| tokio::spawn(async move { while one.recv().await.is_some() {} }))
+        .collect();
+    handle.connect();
+    take(WARM_UP, &mut end).await;
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    take(TYPES, &mut end).await;
+    let (after, peak) = (LIVE.load(Relaxed) - before, PEAK.load(Relaxed) - before);
+    println!("after {TYPES} types: {after} bytes more than after {WARM_UP}, {peak} at most");
+    assert!(after < SLACK && peak < SLACK, "{after} bytes more, {peak} at most");
+    until("the last turn is counted", || handle.stats().events as usize == TYPES + 2 * TYPES / 100).await;
+    drop((handle, end));
+    for reader in readers {
+        reader.abort();
+    }
+}

@@ -1,0 +1,15 @@
+//! Servers and loads that would cost too much. Memory is counted for the whole process, so one test runs at a time.
+
+mod bombs;
+mod endless_answers;
+mod endless_proxies;
+mod http2_floods;
+mod invented_types;
+mod long_ids;
+mod storms;
+mod waiting;
+
+#[path = "../support/counting.rs"]
+mod counting;
+#[path = "../support/mod.rs"]
+mod support;

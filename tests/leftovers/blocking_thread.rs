@@ -1,0 +1,63 @@
+//! The thread behind a blocking client: one, and gone when it is needed no more. Alone in its file, since the threads of
+//! the process would be other tests' as well.
+
+#![cfg(all(feature = "blocking", target_os = "linux"))]
+
+use std::time::Duration;
+use std::{fs, thread};
+
+use sseclient::blocking::{self, Client};
+use sseclient::{CloseReason, Filter};
+
+use crate::support::plain::{OPEN, Server, until};
+
+/// Threads of blocking clients.
+fn threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    // One that ends meanwhile has no name any more.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names.filter(|name| name.trim_end() == "sseclient").count()
+}
+
+fn open(client: &Client, server: &Server) -> blocking::Subscription {
+    let stream = client.stream(&*server.url).reconnection_time(Duration::from_millis(1));
+    let mut subscription = client.open(stream, Filter::all()).unwrap();
+    assert_eq!(subscription.next().unwrap().unwrap().data(), "x");
+    subscription
+}
+
+#[test]
+fn a_client_has_one_thread_which_ends_with_its_last_stream_wherever_that_is_dropped() {
+    let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
+    assert_eq!(threads(), 0);
+    let client = Client::new().unwrap();
+    let (one, two) = (open(&client, &server), open(&client.clone(), &server));
+    let readers: Vec<_> = (0..8).map(|_| open(&client, &server)).map(|one| thread::spawn(|| one.count())).collect();
+    assert_eq!(threads(), 1, "for ten streams");
+
+    let handle = two.handle();
+    drop((one, two));
+    handle.shutdown();
+    assert!(matches!(client.wait(handle.closed()), CloseReason::Shutdown));
+    assert_eq!(threads(), 1, "others go on, and the client");
+    drop(client);
+    assert_eq!(threads(), 1, "others go on");
+    server.hang_up();
+    until("the thread is gone, though a handle of a closed stream is not", || threads() == 0);
+    readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap(), 0, "a 204 ends it well"));
+    drop(handle);
+
+    let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
+    let subscription = blocking::open(&*server.url).unwrap();
+    assert_eq!(threads(), 1);
+    let handle = subscription.handle();
+    drop(subscription);
+    assert_eq!(threads(), 1, "a handle keeps its stream alive");
+    // Dropped where a runtime could not be.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async move { drop(handle) });
+    until("the thread is gone", || threads() == 0);
+
+    drop(Client::new().unwrap());
+    until("the thread of a client without streams is gone", || threads() == 0);
+}

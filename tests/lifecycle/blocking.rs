@@ -1,0 +1,238 @@
+//! Streams that are read by waiting, against a server on plain threads.
+
+#![cfg(feature = "blocking")]
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sseclient::blocking::{self, Client, RecvTimeoutError, Subscription};
+use sseclient::{
+    CloseReason, Commit, Delivery, Drain, ErrorKind, Filter, Gap, ResumeStore, State, StreamBuilder, SubscribeOptions,
+    TryRecvError,
+};
+
+use crate::support::plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, until};
+
+/// A stream that comes back at once.
+fn stream(client: &Client, server: &Server) -> StreamBuilder {
+    client.stream(&*server.url).reconnection_time(Duration::from_millis(1))
+}
+
+fn open(server: &Server) -> Subscription {
+    let client = Client::new().unwrap();
+    client.open(stream(&client, server), Filter::all()).unwrap()
+}
+
+fn data(events: &mut Subscription, count: usize) -> Vec<String> {
+    events.take(count).map(|event| event.unwrap().data().to_owned()).collect()
+}
+
+#[test]
+fn events_come_one_after_the_other_and_a_clean_end_just_ends() {
+    let server = Server::answering(&[&format!("{OPEN}id: 1\ndata: a\n\n"), &format!("{OPEN}data: b\n\n"), STOP], false);
+    let mut events = open(&server);
+    assert_eq!(data(&mut events, 2), ["a", "b"]);
+    assert!(events.next().is_none() && events.next().is_none());
+    assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
+}
+
+#[test]
+fn a_final_failure_is_the_last_item_once() {
+    let server = Server::answering(&[&format!("{OPEN}data: a\n\n"), NOT_FOUND], false);
+    let mut events = open(&server);
+    let items: Vec<_> = events.by_ref().collect();
+    let [Ok(event), Err(error)] = &items[..] else { panic!("an event and an error: {items:?}") };
+    assert_eq!((event.data(), error.status().unwrap().as_u16()), ("a", 404));
+    assert!(events.next().is_none() && events.recv().is_none());
+    let bad = events.handle().subscribe(Filter::all());
+    assert!(Subscription::from(bad).next().unwrap().is_err(), "who comes late is told, too");
+}
+
+#[test]
+fn a_first_attempt_that_fails_is_the_error_of_open() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(blocking::open(format!("http://{nobody}/")).unwrap_err().kind(), ErrorKind::Connect);
+    let server = Server::answering(&[NOT_FOUND], false);
+    assert_eq!(blocking::open(&*server.url).unwrap_err().kind(), ErrorKind::Status);
+    assert_eq!(blocking::open("no URL").unwrap_err().kind(), ErrorKind::InvalidUrl);
+}
+
+#[test]
+fn what_the_iterator_passes_over_is_counted_and_deliveries_tell_it_at_its_place() {
+    let server = Server::answering(
+        &[&format!("{OPEN}data: a\n\n"), &format!("{OPEN}id: 1\ndata: b\n\n"), &format!("{OPEN}data: c\n\n"), STOP],
+        false,
+    );
+    let client = Client::new().unwrap();
+    let handle = stream(&client, &server).build().unwrap();
+    let [mut bare, mut told] = [(); 2].map(|()| Subscription::from(handle.subscribe(Filter::all())));
+    client.connect(&handle);
+    let short = |delivery: Delivery| match delivery {
+        Delivery::Event(event) => event.data().to_owned(),
+        Delivery::Gap(Gap::Reconnected { sent, .. }) => format!("{sent:?}"),
+        Delivery::Gap(gap) => panic!("{gap}"),
+    };
+    assert_eq!(told.deliveries().map(short).collect::<Vec<_>>(), ["a", "None", "b", "Some(\"1\")", "c"]);
+    assert_eq!(bare.by_ref().map(|event| event.unwrap().data().to_owned()).collect::<String>(), "abc");
+    assert_eq!((bare.losses(), bare.missed()), (1, 0), "the one without an ID");
+    assert_eq!(told.losses(), 0, "none was passed over");
+}
+
+#[test]
+fn a_wait_has_an_end_if_it_is_given_one() {
+    let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
+    let mut events = open(&server);
+    assert!(events.recv_timeout(LIMIT).is_ok());
+    assert_eq!(events.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+    let (begun, time) = (Instant::now(), Duration::from_millis(30));
+    assert_eq!(events.recv_timeout(time), Err(RecvTimeoutError::Timeout));
+    assert!(begun.elapsed() >= time);
+    server.hang_up();
+    assert_eq!(events.recv_timeout(Duration::MAX), Err(RecvTimeoutError::Closed));
+    assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Closed));
+}
+
+#[test]
+fn what_is_there_can_be_taken_in_bulk_or_without_waiting() {
+    let body: String = (0..10).map(|number| format!("data: {number}\n\n")).collect();
+    let server = Server::answering(&[&format!("{OPEN}{body}"), STOP], true);
+    let mut events = open(&server);
+    let mut taken = Vec::new();
+    while taken.len() < 8 {
+        let missing = 8 - taken.len();
+        assert!(events.recv_many(&mut taken, missing) > 0);
+    }
+    until("the rest is queued", || events.queued() == 2);
+    taken.extend(events.try_recv());
+    assert_eq!(events.recv_many(&mut taken, 0), 0);
+    assert_eq!(events.recv_many(&mut taken, 100), 1);
+    let data: String = taken.into_iter().map(|delivery| delivery.event().unwrap().data().to_owned()).collect();
+    assert_eq!(data, "0123456789");
+    assert_eq!(events.try_recv(), Err(TryRecvError::Empty));
+    server.hang_up();
+    assert_eq!(events.recv_many(&mut Vec::new(), 1), 0, "the end");
+    assert_eq!(events.try_recv(), Err(TryRecvError::Closed));
+}
+
+#[test]
+fn a_handle_is_what_it_is_elsewhere_and_what_it_awaits_can_be_waited_for() {
+    let server = Server::answering(&[&format!("{OPEN}data: a\n\nevent: b\ndata: b\n\n")], true);
+    let client = Client::with(sseclient::Client::new()).unwrap();
+    let handle = stream(&client, &server).build().unwrap();
+    let mut a = Subscription::from(handle.subscribe(""));
+    let mut b = Subscription::from(handle.subscribe_with("b", SubscribeOptions::default().name("b")));
+    assert!(matches!(handle.state(), State::Idle));
+    client.connect(&handle);
+    client.connect(&handle);
+    client.wait(handle.opened()).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        for event in b.by_ref() {
+            sender.send(event.unwrap()).unwrap();
+        }
+        b.close_reason()
+    });
+    assert_eq!(receiver.recv_timeout(LIMIT).unwrap().data(), "b");
+    assert_eq!(a.next().unwrap().unwrap().data(), "a");
+    handle.set_header("x", "y").unwrap();
+    assert_eq!(handle.stats().opens, 1);
+    let drained = client.wait(handle.shutdown_with(Drain { deadline: LIMIT }));
+    assert_eq!(drained.dropped, 0);
+    assert!(matches!(reader.join().unwrap(), Some(CloseReason::Shutdown)));
+    assert!(a.next().is_none());
+}
+
+#[test]
+fn a_drain_has_its_deadline_without_a_runtime_around() {
+    let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
+    let client = Client::new().unwrap();
+    let events = client.open(stream(&client, &server), Filter::all()).unwrap();
+    until("the event is there", || events.handle().stats().lag == 1);
+    let drained = client.wait(events.handle().shutdown_with(Drain { deadline: Duration::from_millis(10) }));
+    assert_eq!((drained.delivered, drained.dropped), (0, 1));
+}
+
+#[test]
+fn a_stream_that_is_driven_elsewhere_can_be_read_by_waiting_and_stays_there() {
+    let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let client = Client::new().unwrap();
+    let handle = stream(&client, &server).build().unwrap();
+    let mut events = Subscription::from(handle.subscribe(Filter::all()));
+    runtime.block_on(async { handle.connect() });
+    client.connect(&handle);
+    drop(client);
+    assert_eq!(data(&mut events, 1), ["a"]);
+    assert_eq!(runtime.metrics().num_alive_tasks(), 1, "there");
+    server.hang_up();
+    assert_eq!(data(&mut events, 1), [""; 0]);
+    assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
+}
+
+/// More than the budget that tokio gives a task for one turn, which would never come back here.
+const MANY: usize = 10_000;
+
+fn read_and_drop(url: &str) {
+    let mut events = blocking::open(url).unwrap();
+    assert_eq!(events.by_ref().take(MANY).filter(Result::is_ok).count(), MANY);
+    assert_eq!(events.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+    let client = Client::new().unwrap();
+    let reason = client.wait(events.handle().shutdown());
+    assert!(matches!(reason, CloseReason::Shutdown));
+}
+
+#[test]
+fn on_the_threads_of_a_runtime_everything_works_and_nothing_panics() {
+    let server = Server::answering(&[&format!("{OPEN}{}", "data: x\n\n".repeat(MANY))], true);
+    let multi = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let current = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for runtime in [multi, current] {
+        let url = server.url.clone();
+        runtime.block_on(async {
+            let there = url.clone();
+            tokio::spawn(async move { read_and_drop(&there) }).await.unwrap();
+            let there = url.clone();
+            tokio::task::spawn_blocking(move || read_and_drop(&there)).await.unwrap();
+            read_and_drop(&url);
+        });
+    }
+}
+
+/// A store that saves when it is told to go on.
+#[derive(Clone, Default)]
+struct Slow(Arc<Saving>);
+
+#[derive(Default)]
+struct Saving {
+    go_on: tokio::sync::Notify,
+    saved: Mutex<Option<String>>,
+}
+
+impl ResumeStore for Slow {
+    type Error = Infallible;
+
+    async fn load(&self) -> Result<Option<String>, Infallible> {
+        Ok(None)
+    }
+
+    async fn save(&self, id: String) -> Result<(), Infallible> {
+        self.0.go_on.notified().await;
+        *self.0.saved.lock().unwrap() = Some(id);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_stream_has_to_save_is_saved_after_everybody_has_gone() {
+    let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n")], true);
+    let (client, store) = (Client::new().unwrap(), Slow::default());
+    let stream = stream(&client, &server).resume_store(store.clone(), Commit::Delivery);
+    let mut events = client.open(stream, Filter::all()).unwrap();
+    events.next().unwrap().unwrap();
+    drop((events, client));
+    store.0.go_on.notify_one();
+    until("the ID is saved", || store.0.saved.lock().unwrap().as_deref() == Some("7"));
+}

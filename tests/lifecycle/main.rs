@@ -1,0 +1,8 @@
+//! How a stream starts and ends.
+
+mod blocking;
+mod endings;
+mod shutdown;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,151 @@
+//! Ending a stream with care: draining queues until a deadline, and stopping with something else.
+
+use std::time::Duration;
+
+use sseclient::{Client, CloseReason, Delivery, Drain, Drained, Filter, Handle, Subscription};
+
+use crate::support::{OPEN, Server, until, within};
+
+const EVENTS: u64 = 10;
+const LONG: Duration = Duration::from_secs(15);
+
+/// A stream whose subscriptions have ten events queued, and the server.
+async fn queued<const N: usize>() -> (Server, Handle, [Subscription; N]) {
+    let body: String = (1..=EVENTS).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect();
+    let server = Server::start(move |_, mut connection| {
+        let text = format!("{OPEN}{body}");
+        async move {
+            connection.send(&text).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let handle = Client::new().stream(&server.url).build().unwrap();
+    let subscriptions = std::array::from_fn(|_| handle.subscribe(Filter::all()));
+    handle.connect();
+    until("everything is queued", || handle.last_event_id() == EVENTS.to_string()).await;
+    (server, handle, subscriptions)
+}
+
+async fn take(subscription: &mut Subscription, events: u64) {
+    for _ in 0..events {
+        assert!(matches!(within(subscription.recv()).await, Some(Delivery::Event(_))));
+    }
+}
+
+fn counts(drained: &Drained) -> (u64, u64) {
+    (drained.delivered, drained.dropped)
+}
+
+#[tokio::test]
+async fn subscribers_take_what_is_queued_and_the_drain_ends_with_the_last_of_it() {
+    let (_server, handle, [mut one, mut two]) = queued().await;
+    take(&mut one, 4).await;
+    let draining = handle.shutdown_with(Drain { deadline: LONG });
+    let consumers = async {
+        take(&mut one, EVENTS - 4).await;
+        assert!(within(one.recv()).await.is_none());
+        take(&mut two, EVENTS).await;
+        assert!(within(two.recv()).await.is_none());
+    };
+    let (drained, ()) = within(async { tokio::join!(draining, consumers) }).await;
+    assert_eq!(counts(&drained), (EVENTS - 4 + EVENTS, 0));
+    assert_eq!(drained.last_event_id, "10");
+    assert!(matches!(drained.reason, CloseReason::Shutdown));
+}
+
+#[tokio::test]
+async fn at_the_deadline_what_is_left_is_dropped_and_subscriptions_end() {
+    let (_server, handle, [mut one]) = queued().await;
+    take(&mut one, 3).await;
+    let drained = within(handle.shutdown_with(Drain { deadline: Duration::ZERO })).await;
+    assert_eq!(counts(&drained), (0, EVENTS - 3));
+    assert!(within(one.recv()).await.is_none());
+}
+
+/// The stream's runtime does not run while the drain's clock goes on.
+#[test]
+fn what_is_left_is_counted_also_when_the_deadline_comes_before_the_connection_task_does() {
+    let runtime = || tokio::runtime::Builder::new_current_thread();
+    let streams = runtime().enable_all().build().unwrap();
+    let drains = runtime().enable_time().start_paused(true).build().unwrap();
+    let (_server, handle, [mut one]) = streams.block_on(queued());
+    streams.block_on(take(&mut one, 3));
+    let mut draining = {
+        let _clock = drains.enter();
+        handle.shutdown_with(Drain { deadline: Duration::ZERO })
+    };
+    assert!(drains.block_on(async { tokio::time::timeout(LONG, &mut draining).await }).is_err());
+    streams.block_on(within(handle.closed()));
+    let ending = std::thread::spawn(move || streams.block_on(within(handle.shutdown())));
+    assert_eq!(counts(&drains.block_on(draining)), (0, EVENTS - 3));
+    assert!(drains.block_on(one.recv()).is_none());
+    ending.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_dropped_holds_up_no_drain_and_what_it_left_is_counted() {
+    let (_server, handle, [one, mut two]) = queued().await;
+    let draining = handle.shutdown_with(Drain { deadline: LONG });
+    let consumers = async {
+        drop(one);
+        take(&mut two, EVENTS).await;
+        assert!(within(two.recv()).await.is_none());
+    };
+    let (drained, ()) = within(async { tokio::join!(draining, consumers) }).await;
+    assert_eq!(counts(&drained), (EVENTS, EVENTS));
+}
+
+#[tokio::test]
+async fn a_drain_that_nobody_waits_for_is_a_shutdown() {
+    let (_server, handle, [mut one]) = queued().await;
+    drop(handle.shutdown_with(Drain { deadline: Duration::ZERO }));
+    within(handle.closed()).await;
+    take(&mut one, EVENTS).await;
+    assert!(within(one.recv()).await.is_none());
+}
+
+#[tokio::test]
+async fn of_several_drains_that_are_awaited_the_earliest_deadline_ends_all() {
+    let (_server, handle, [mut one]) = queued().await;
+    take(&mut one, 3).await;
+    let hour = Duration::from_secs(3600);
+    let (patient, hurried) =
+        (handle.shutdown_with(Drain { deadline: hour }), handle.shutdown_with(Drain { deadline: Duration::ZERO }));
+    // Held, and not polled: it is busy with what it took.
+    let (patient, hurried) = within(async { tokio::join!(patient, hurried) }).await;
+    assert_eq!([counts(&patient), counts(&hurried)], [(0, EVENTS - 3); 2]);
+    assert!(within(one.recv()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_shutdown_without_any_time_ends_a_drain_that_was_given_some() {
+    let (_server, handle, [mut one]) = queued().await;
+    take(&mut one, 3).await;
+    let draining = handle.shutdown_with(Drain { deadline: Duration::from_secs(3600) });
+    let (drained, _) = within(async { tokio::join!(draining, handle.shutdown()) }).await;
+    assert_eq!(counts(&drained), (0, EVENTS - 3));
+    assert!(within(one.recv()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_stream_that_never_connected_is_drained_at_once() {
+    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let drained = within(handle.shutdown_with(Drain { deadline: LONG })).await;
+    assert_eq!(counts(&drained), (0, 0));
+}
+
+#[tokio::test]
+async fn a_stream_stops_when_it_is_told_by_something_else() {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = Server::start(|_, mut connection| async move {
+        connection.send(OPEN).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = Client::new().stream(&server.url).stop_when(stopped).build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    stop.send(()).unwrap();
+    assert!(matches!(within(handle.closed()).await, CloseReason::Shutdown));
+}

@@ -1,0 +1,178 @@
+//! What is logged: names, levels and fields are promised in the crate's guide. One test: what a thread's subscriber
+//! sees can depend on other threads.
+
+use std::fmt::{Debug, Write as _};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, ResumeStore, SubscribeOptions};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Instrument as _, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::support::{OPEN, Server, within};
+
+/// Each line in short: level, name, fields, and the span that it is in. A span is a line of its own, too.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+/// ` name=value` for each field.
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() != "message" {
+            write!(self.0, " {}={value:?}", field.name()).unwrap();
+        }
+    }
+}
+
+impl Lines {
+    fn note(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Fields), span: &str) {
+        if metadata.target() == "sseclient" {
+            let mut fields = Fields(String::new());
+            record(&mut fields);
+            let line = format!("{} {}{} in {span}", metadata.level(), metadata.name(), fields.0);
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, span: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let parent = context.span(id).and_then(|span| span.parent()).map_or("-", |parent| parent.name());
+        self.note(span.metadata(), |fields| span.record(fields), parent);
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let span = context.event_span(event).map_or("-", |span| span.name());
+        self.note(event.metadata(), |fields| event.record(fields), span);
+    }
+}
+
+/// A store that is down.
+struct Broken;
+
+impl ResumeStore for Broken {
+    type Error = io::Error;
+
+    async fn load(&self) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    async fn save(&self, _: String) -> io::Result<()> {
+        Err(io::Error::other("no"))
+    }
+}
+
+#[tokio::test]
+async fn what_happens_to_a_stream_is_logged_under_stable_names() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    // Inside another span, which the stream outlives.
+    let stories = async {
+        a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
+        a_subscriber_acknowledges_nothing(&lines).await;
+        a_policy_panics(&lines).await;
+        a_second_response_is_refused(&lines).await;
+    };
+    stories.instrument(tracing::info_span!("somebody's")).await;
+}
+
+async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
+    let many = "data: x\n\n".repeat(1_000);
+    let server = Server::answering(vec![
+        "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        format!("{OPEN}id: a\u{7f}\ndata: x\n\n{many}"),
+        "HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    ])
+    .await;
+    let url = format!("{}?token=secret", server.url.replace("http://", "http://user:secret@"));
+    let stream = Client::new().stream(url).name("prices").reconnection_time(Duration::ZERO);
+    let handle = stream.resume_store(Broken, Commit::Delivery).build().unwrap();
+    let slow = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("slow").capacity(4));
+    let mut slow = slow.into_events();
+    handle.connect();
+    within(handle.closed()).await;
+    while within(slow.recv()).await.is_some() {}
+    within(handle.shutdown()).await;
+    let mut lines = lines.take();
+    let failed = "WARN store_failed error=the ID could not be saved (worth another try) in sseclient";
+    assert!(lines.iter().any(|line| line == failed));
+    // How often, and when, is the store's business.
+    lines.retain(|line| line != failed);
+    assert_eq!(lines, story(&server.url));
+}
+
+fn story(url: &str) -> [String; 11] {
+    let gone = "the server answered 404 Not Found (final)";
+    [
+        format!("INFO sseclient stream=\"prices\" url={url}?… in -"),
+        "DEBUG connecting attempt=1 in sseclient".to_owned(),
+        "INFO waiting attempt=2 delay_ms=0 kind=Status error=the server answered 503 Service Unavailable (worth another \
+         try) in sseclient"
+            .to_owned(),
+        "DEBUG connecting attempt=2 in sseclient".to_owned(),
+        "INFO open attempt=2 status=200 version=HTTP/1.1 in sseclient".to_owned(),
+        "WARN stuck subscriptions=1 in sseclient".to_owned(),
+        "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream (worth another try) in \
+         sseclient"
+            .to_owned(),
+        "WARN left_out what=\"the last event ID\" error=HTTP cannot carry the last event ID (final) in sseclient"
+            .to_owned(),
+        "DEBUG connecting attempt=2 in sseclient".to_owned(),
+        format!("WARN closed reason={gone} kind=Status error={gone} in sseclient"),
+        "WARN lagged stream=\"prices\" subscription=\"slow\" missed=997 in somebody's".to_owned(),
+    ]
+}
+
+async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
+    /// More than are told apart.
+    const MANY: usize = 65_536 + 10;
+    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(MANY))]).await;
+    let stream = Client::new().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());
+    let handle = stream.capacity(MANY).build().unwrap();
+    let options = SubscribeOptions::default().name("hoarder").acknowledging();
+    let mut hoarder = handle.subscribe_with(Filter::all(), options);
+    assert_eq!((handle.name(), handle.monitor().name(), hoarder.name()), ("orders", "orders", "hoarder"));
+    handle.connect();
+    while within(hoarder.recv()).await.is_some() {}
+    within(handle.shutdown()).await;
+    let mut lines = lines.take();
+    lines.retain(|line| line.starts_with("WARN"));
+    let once = "WARN unacknowledged stream=\"orders\" subscription=\"hoarder\" unacknowledged=65536 in somebody's";
+    assert_eq!(lines, [once]);
+}
+
+async fn a_policy_panics(lines: &Lines) {
+    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let policy = ReconnectPolicy::daemon().decide_with(|_| panic!("at a loss"));
+    let handle = Client::new().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    handle.connect();
+    within(handle.closed()).await;
+    let failed = "the connection task panicked: at a loss (final)";
+    let closed = format!("WARN closed reason={failed} kind=TaskFailed error={failed} in sseclient");
+    assert_eq!(lines.take().last(), Some(&closed));
+}
+
+async fn a_second_response_is_refused(lines: &Lines) {
+    let server = Server::start(|number, mut connection| async move {
+        connection.send(if number == 0 { OPEN } else { "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n" }).await;
+        connection.closed().await;
+    })
+    .await;
+    let handle = Client::new().stream(&server.url).build().unwrap();
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    within(handle.update(|request| request.bearer_auth("old"), Apply::MakeBeforeBreak)).await.unwrap_err();
+    let line = "WARN not_replaced kind=Status error=the server answered 403 Forbidden (final) in sseclient";
+    assert_eq!(lines.take().last().map(String::as_str), Some(line));
+    within(handle.shutdown()).await;
+}

@@ -1,0 +1,95 @@
+//! Credentials that come from a source: when it is asked, and what becomes of its failures.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sseclient::{CredentialsReason, ErrorKind};
+
+use crate::support::{OPEN, Server, follow, short, stream, until, within};
+
+/// Gives `token-1`, `token-2`, …, and notes why.
+fn tokens(reasons: &Arc<Mutex<Vec<String>>>) -> impl Fn(CredentialsReason) -> std::future::Ready<Answer> + use<> {
+    let reasons = Arc::clone(reasons);
+    move |reason| {
+        let mut reasons = reasons.lock().unwrap();
+        reasons.push(match reason {
+            CredentialsReason::First => "first".to_owned(),
+            CredentialsReason::Reconnect => "reconnect".to_owned(),
+            CredentialsReason::Rejected { status, challenge, .. } => format!("{status}, {challenge:?}"),
+            other => panic!("{other:?}"),
+        });
+        let token = format!("Bearer token-{}", reasons.len());
+        std::future::ready(Ok(HeaderMap::from_iter([(AUTHORIZATION, token.parse().unwrap())])))
+    }
+}
+
+type Answer = Result<HeaderMap, Infallible>;
+
+#[tokio::test]
+async fn credentials_are_asked_for_before_each_attempt_and_once_more_when_they_were_refused() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let refusal =
+            format!("HTTP/1.1 {status}\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n");
+        let answers = [format!("{OPEN}data: 1\n\n"), refusal.clone(), format!("{OPEN}data: 2\n\n"), refusal];
+        let server = Server::answering(answers.to_vec()).await;
+        let reasons = Arc::default();
+        let (handle, mut events) = follow(stream(&server.url).credentials(tokens(&reasons)));
+        for expected in ["1", "reconnected after None", "2"] {
+            assert_eq!(short(&mut events).await, expected);
+        }
+        // Refused twice in a row: the policy decides, and the default one stops.
+        let reason = within(handle.closed()).await;
+        assert_eq!(reason.error().and_then(|error| error.status()).unwrap().as_str(), &status[..3]);
+        let sent: Vec<String> = server.headers("authorization").into_iter().map(Option::unwrap).collect();
+        assert_eq!(sent, [1, 2, 3, 4, 5].map(|token| format!("Bearer token-{token}")));
+        let rejected = format!("{status}, Some(\"Bearer error=\\\"expired\\\"\")");
+        assert_eq!(*reasons.lock().unwrap(), ["first", "reconnect", &rejected, "reconnect", &rejected]);
+    }
+}
+
+#[tokio::test]
+async fn without_a_source_of_credentials_a_refusal_is_final() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let server = Server::answering(vec![format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")]).await;
+        let (handle, mut events) = follow(stream(&server.url));
+        assert!(within(events.recv()).await.is_none());
+        let reason = within(handle.closed()).await;
+        assert_eq!(reason.error().and_then(|error| error.status()).unwrap().as_str(), &status[..3]);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_source_of_credentials_that_fails_is_asked_again_later() {
+    let server = Server::answering(vec![format!("{OPEN}data: 1\n\n")]).await;
+    let asked = Mutex::new(0);
+    let source = move |_| {
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        std::future::ready(if *asked < 3 { Err("the token server is down") } else { Ok(HeaderMap::new()) })
+    };
+    let (handle, mut events) = follow(stream(&server.url).credentials(source));
+    assert_eq!(short(&mut events).await, "1");
+    assert_eq!(handle.stats().failures[&ErrorKind::Credentials], 2);
+}
+
+#[tokio::test]
+async fn a_source_of_credentials_that_hangs_does_not_hold_up_a_shutdown() {
+    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let alive = Arc::new(());
+    let kept = Arc::clone(&alive);
+    let source = move |_| {
+        let kept = Arc::clone(&kept);
+        async move {
+            let _kept = kept;
+            std::future::pending::<Answer>().await
+        }
+    };
+    let (handle, _events) = follow(stream(&server.url).credentials(source));
+    until("the source is asked", || Arc::strong_count(&alive) == 3).await;
+    within(handle.shutdown()).await;
+    until("its future is dropped", || Arc::strong_count(&alive) < 3).await;
+    assert_eq!(server.requests().len(), 0);
+}

@@ -1,0 +1,233 @@
+//! What the server can do wrong, what it sends then, and how the client may take that.
+
+use std::fmt;
+use std::time::Duration;
+
+use fastrand::Rng;
+use sseclient::ErrorKind;
+
+use super::nature::Nature;
+
+/// The most events in one response.
+const MOST_EVENTS: u64 = 40;
+
+/// The longest that the client heeds a `Retry-After`.
+const LONGEST_RETRY_AFTER: u64 = 3600;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    CleanEnd,
+    Reset,
+    MidEvent,
+    MidCharacter,
+    MidHead,
+    Stall,
+    StallBeforeHead,
+    InternalError,
+    Unavailable,
+    TooManyRequests,
+    Unauthorized,
+    Garbage,
+    Nothing,
+    /// The connection is closed before the request is read.
+    Unread,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::CleanEnd,
+        Self::Reset,
+        Self::MidEvent,
+        Self::MidCharacter,
+        Self::MidHead,
+        Self::Stall,
+        Self::StallBeforeHead,
+        Self::InternalError,
+        Self::Unavailable,
+        Self::TooManyRequests,
+        Self::Unauthorized,
+        Self::Garbage,
+        Self::Nothing,
+        Self::Unread,
+    ];
+
+    /// Each fault once, and what comes of being in a row twice: a refusal after a refusal is final by default.
+    pub(crate) fn deck(random: &mut Rng) -> Vec<Self> {
+        let mut deck = [&Self::ALL[..], &[Self::Unauthorized, Self::CleanEnd, Self::MidEvent]].concat();
+        random.shuffle(&mut deck);
+        deck
+    }
+}
+
+/// How the server leaves a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It says that nothing more comes, and waits for the client to close its end.
+    Close,
+    /// It resets the connection: what the client has not read is lost.
+    Reset,
+    /// It waits for the client to close the connection.
+    Silence,
+}
+
+/// What one connection is answered.
+pub(crate) struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ending: Ending,
+    /// The last number that came to its blank line.
+    pub(crate) complete: u64,
+    /// What the client may take it for, when it asks its policy.
+    pub(crate) kinds: &'static [ErrorKind],
+    pub(crate) status: Option<u16>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// From which number to which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) seed: u64,
+    /// The last number that the client has.
+    pub(crate) resumed: u64,
+    pub(crate) last: u64,
+}
+
+impl Fault {
+    pub(crate) fn answer(self, span: Span, random: &mut Rng) -> Answer {
+        let answer = Answer::before_a_head(span);
+        match self {
+            Self::CleanEnd | Self::MidEvent | Self::MidCharacter | Self::Stall | Self::Reset => self.open(span, random),
+            Self::MidHead => {
+                let head = Framing::any(random).head();
+                Answer { bytes: head[..random.usize(1..head.len())].into(), ..answer }
+            }
+            Self::StallBeforeHead => Answer { ending: Ending::Silence, kinds: &[ErrorKind::ResponseTimeout], ..answer },
+            Self::InternalError => answer.refusing("500 Internal Server Error", None),
+            Self::Unavailable => answer.refusing("503 Service Unavailable", Some(random.u64(..7200))),
+            Self::TooManyRequests => answer.refusing("429 Too Many Requests", Some(random.u64(3600..))),
+            Self::Unauthorized => answer.refusing("401 Unauthorized", None),
+            Self::Garbage => Answer { bytes: garbage(random), ..answer },
+            Self::Nothing => answer,
+            Self::Unread => {
+                let kinds = &[ErrorKind::Protocol, ErrorKind::Connect];
+                Answer { ending: Ending::Reset, kinds, ..answer }
+            }
+        }
+    }
+
+    /// An answer that opens the stream, with some events.
+    fn open(self, span: Span, random: &mut Rng) -> Answer {
+        let framing = Framing::any(random);
+        let mut answer = Answer::before_a_head(span);
+        answer.complete = (span.resumed + random.u64(..=MOST_EVENTS)).min(span.last);
+        let mut body = byte_order_mark(random);
+        for number in span.resumed + 1..=answer.complete {
+            body.extend(Nature::of(span.seed, number).block().text);
+        }
+        let next = Nature::of(span.seed, answer.complete + 1).block();
+        match self {
+            Self::CleanEnd => {}
+            Self::MidCharacter => body.extend(next.up_to_half_a_character(random)),
+            _ => body.extend(next.half(random)),
+        }
+        answer.bytes = framing.response(&body, self == Self::CleanEnd, random);
+        match self {
+            Self::Stall => (answer.ending, answer.kinds) = (Ending::Silence, &[ErrorKind::IdleTimeout]),
+            Self::Reset => (answer.ending, answer.kinds) = (Ending::Reset, &[ErrorKind::Body, ErrorKind::Protocol]),
+            Self::CleanEnd => answer.kinds = &[ErrorKind::EndOfStream],
+            _ => answer.kinds = framing.cut(),
+        }
+        answer
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the bytes: there are thousands, and the seed gives them again.
+        write!(f, "{:?} after {}, due {:?} {:?}", self.ending, self.complete, self.kinds, self.status)
+    }
+}
+
+impl Answer {
+    /// Nothing, which most that goes wrong before a head is complete is taken for.
+    fn before_a_head(span: Span) -> Self {
+        Self {
+            bytes: Vec::new(),
+            ending: Ending::Close,
+            complete: span.resumed,
+            kinds: &[ErrorKind::Protocol],
+            status: None,
+            retry_after: None,
+        }
+    }
+
+    fn refusing(self, status: &str, retry_after: Option<u64>) -> Self {
+        let header = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
+        Self {
+            bytes: format!("HTTP/1.1 {status}\r\n{header}content-length: 5\r\n\r\nsorry").into_bytes(),
+            kinds: &[ErrorKind::Status],
+            status: status[..3].parse().ok(),
+            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER))),
+            ..self
+        }
+    }
+}
+
+/// How HTTP tells where a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Chunked,
+    /// By the end of the connection.
+    Connection,
+}
+
+impl Framing {
+    fn any(random: &mut Rng) -> Self {
+        if random.bool() { Self::Chunked } else { Self::Connection }
+    }
+
+    fn head(self) -> &'static str {
+        match self {
+            Self::Chunked => "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+            Self::Connection => "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        }
+    }
+
+    /// What a body that breaks off is taken for: without chunks HTTP cannot tell that it did.
+    fn cut(self) -> &'static [ErrorKind] {
+        match self {
+            Self::Chunked => &[ErrorKind::Body],
+            Self::Connection => &[ErrorKind::EndOfStream],
+        }
+    }
+
+    fn response(self, mut body: &[u8], is_whole: bool, random: &mut Rng) -> Vec<u8> {
+        let mut bytes = self.head().as_bytes().to_vec();
+        if self == Self::Connection {
+            bytes.extend(body);
+            return bytes;
+        }
+        while !body.is_empty() {
+            let (chunk, rest) = body.split_at(random.usize(1..=body.len().min(2_000)));
+            bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            bytes.extend(chunk);
+            bytes.extend(b"\r\n");
+            body = rest;
+        }
+        if is_whole {
+            bytes.extend(b"0\r\n\r\n");
+        }
+        bytes
+    }
+}
+
+fn byte_order_mark(random: &mut Rng) -> Vec<u8> {
+    if random.u8(..8) == 0 { "\u{feff}".into() } else { Vec::new() }
+}
+
+/// Bytes that are not HTTP, or only begin like it.
+fn garbage(random: &mut Rng) -> Vec<u8> {
+    let beginnings = [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01", b"data: 1\n\n"];
+    let mut bytes = beginnings[random.usize(..beginnings.len())].to_vec();
+    bytes.extend((0..random.usize(..500)).map(|_| random.u8(..)));
+    bytes
+}

@@ -1,0 +1,304 @@
+//! Changing a stream that runs: headers, URL, where to resume, and a second response beside the first.
+
+use std::sync::Arc;
+
+use sseclient::{Apply, Change, Delivery, ErrorKind, Gap, Resume};
+use tokio::sync::Notify;
+
+use crate::support::{Connection, OPEN, Server, follow, header, short, stream, until, within};
+
+/// An event whose data is its ID.
+fn numbered(ids: &[u64]) -> String {
+    ids.iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
+}
+
+/// A server that sends these events to the first connection, those to the second, and stays.
+async fn two_responses(first: &str, second: &str) -> Server {
+    let bodies = [first.to_owned(), second.to_owned()];
+    Server::start(move |number, mut connection| {
+        let body = bodies[number.min(1)].clone();
+        async move {
+            connection.send(&format!("{OPEN}{body}")).await;
+            connection.closed().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_update_changes_headers_and_query_together_and_tells_when_it_has_taken_effect() {
+    let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
+    let (handle, mut events) = follow(stream(&format!("{}?keep=1&old=a&old=b", server.url)).header("x-old", "1"));
+    assert_eq!(short(&mut events).await, "1");
+    let change =
+        |request: Change| request.header("x-new", "2").remove_header("x-old").query("old", "c d").query("new", "e");
+    within(handle.update(change, Apply::Reconnect)).await.unwrap();
+    assert_eq!(short(&mut events).await, "reconnected after Some(\"1\")");
+    assert_eq!(short(&mut events).await, "2");
+    let request = &server.requests()[1];
+    assert!(request.starts_with("GET /stream?keep=1&old=c%20d&new=e HTTP/1.1"), "{request}");
+    assert_eq!(header(request, "x-new").as_deref(), Some("2"));
+    assert_eq!(header(request, "x-old"), None);
+}
+
+#[tokio::test]
+async fn an_update_for_the_next_attempt_leaves_the_open_response_alone() {
+    let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
+    let (handle, mut events) = follow(stream(&server.url));
+    assert_eq!(short(&mut events).await, "1");
+    let update = handle.update(|request| request.header("x-new", "2"), Apply::NextAttempt);
+    assert!(handle.state().is_open());
+    handle.reconnect();
+    within(update).await.unwrap();
+    assert_eq!(server.headers("x-new"), [None, Some("2".into())]);
+}
+
+#[tokio::test]
+async fn a_mistake_in_an_update_changes_nothing() {
+    let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
+    let (handle, mut events) = follow(stream(&server.url));
+    assert_eq!(short(&mut events).await, "1");
+    type Mistake = fn(Change) -> Change;
+    let mistakes: [(Mistake, ErrorKind); 5] = [
+        (|request| request.header("a b", "1"), ErrorKind::InvalidHeader),
+        (|request| request.header("x-new", "1\n2"), ErrorKind::InvalidHeader),
+        (|request| request.header("last-event-id", "1"), ErrorKind::InvalidHeader),
+        (|request| request.url("not a url"), ErrorKind::InvalidUrl),
+        (|request| request.header("x-new", "1").url("ftp://host/"), ErrorKind::Unsupported),
+    ];
+    for (mistake, kind) in mistakes {
+        assert_eq!(within(handle.update(mistake, Apply::Reconnect)).await.unwrap_err().kind(), kind);
+    }
+    handle.reconnect();
+    assert_eq!(short(&mut events).await, "reconnected after Some(\"1\")");
+    assert_eq!(server.headers("x-new"), [None, None]);
+    within(handle.shutdown()).await;
+    let late = within(handle.update(|request| request, Apply::NextAttempt)).await;
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn the_last_event_id_stays_behind_when_the_origin_changes_unless_it_is_said_to_go_along() {
+    for (keep, expected) in [(None, None), (Some(true), Some("1")), (Some(false), None)] {
+        let old = two_responses(&numbered(&[1]), "").await;
+        let new = two_responses(&numbered(&[7]), "").await;
+        let (handle, mut events) = follow(stream(&old.url.replace("http://", "http://user:pass@")));
+        assert_eq!(short(&mut events).await, "1");
+        let url = new.url.clone();
+        let change = move |request: Change| match keep {
+            Some(keep) => request.url(&*url).keep_last_event_id(keep),
+            None => request.url(&*url),
+        };
+        within(handle.update(change, Apply::Reconnect)).await.unwrap();
+        assert_eq!(new.headers("last-event-id"), [expected.map(str::to_owned)], "{keep:?}");
+        assert_eq!(new.headers("authorization"), [None], "what came with the old URL does not go to the new one");
+        assert_eq!(short(&mut events).await, format!("reconnected after {expected:?}"));
+        assert_eq!(short(&mut events).await, "7");
+    }
+}
+
+#[tokio::test]
+async fn a_program_can_go_back_to_what_it_has_committed() {
+    for (resume, sent) in [
+        (Resume::Latest, Some("3")),
+        (Resume::Id("2".into()), Some("2")),
+        (Resume::Id(String::new()), None),
+        (Resume::Fresh, None),
+    ] {
+        let server = two_responses(&numbered(&[1, 2, 3]), "data: x\n\n").await;
+        let (handle, mut events) = follow(stream(&server.url));
+        let mut other = handle.subscribe("message");
+        for expected in ["1", "2", "3"] {
+            assert_eq!(short(&mut events).await, expected);
+        }
+        handle.reconnect_from(resume).unwrap();
+        assert_eq!(short(&mut events).await, format!("reconnected after {sent:?}"));
+        while short(&mut other).await != format!("reconnected after {sent:?}") {}
+        let Delivery::Event(event) = within(events.recv()).await.unwrap() else { panic!("an event") };
+        assert_eq!(event.last_event_id(), sent.unwrap_or_default());
+        assert_eq!(handle.last_event_id(), sent.unwrap_or_default());
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_no_header_can_carry_is_refused_at_the_call() {
+    let server = two_responses("", "").await;
+    let (handle, _events) = follow(stream(&server.url));
+    let refused = handle.reconnect_from(Resume::Id("a\nb".into()));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidHeader);
+}
+
+/// A server whose second response begins when it is told to.
+async fn held_back(first: &'static str, second: String) -> (Server, Arc<Notify>, Arc<Notify>) {
+    let (more, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (go_on, begin) = (Arc::clone(&more), Arc::clone(&answer));
+    let server = Server::start(move |number, mut connection: Connection| {
+        let (go_on, begin, second) = (Arc::clone(&go_on), Arc::clone(&begin), second.clone());
+        async move {
+            if number == 0 {
+                connection.send(&format!("{OPEN}{}", numbered(&[1]))).await;
+                go_on.notified().await;
+                connection.send(first).await;
+            } else {
+                begin.notified().await;
+                connection.send(&second).await;
+            }
+            connection.closed().await;
+        }
+    })
+    .await;
+    (server, more, answer)
+}
+
+#[tokio::test]
+async fn a_second_response_takes_over_without_a_gap_and_without_a_repeat() {
+    let second = format!("{OPEN}{}", numbered(&[2, 3, 4, 5]));
+    let (server, more, answer) = held_back("id: 2\ndata: 2\n\nid: 3\ndata: 3\n\n", second).await;
+    let (handle, mut events) = follow(stream(&server.url));
+    assert_eq!(short(&mut events).await, "1");
+    let update = handle.update(|request| request.bearer_auth("fresh"), Apply::MakeBeforeBreak);
+    until("the second request comes", || server.requests().len() == 2).await;
+    assert!(handle.state().is_open());
+    more.notify_one();
+    for expected in ["2", "3"] {
+        assert_eq!(short(&mut events).await, expected, "the first response is read until the second begins");
+    }
+    answer.notify_one();
+    within(update).await.unwrap();
+    for expected in ["4", "5"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    assert_eq!(server.headers("last-event-id"), [None, Some("1".into())]);
+    let stats = handle.stats();
+    assert_eq!((stats.repeats, stats.gaps, stats.opens), (2, 0, 2));
+}
+
+#[tokio::test]
+async fn a_second_response_that_begins_somewhere_else_is_a_gap() {
+    let second = format!("{OPEN}{}", numbered(&[7, 8]));
+    let (server, more, answer) = held_back("id: 2\ndata: 2\n\n", second).await;
+    let (handle, mut events) = follow(stream(&server.url));
+    assert_eq!(short(&mut events).await, "1");
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    until("the second request comes", || server.requests().len() == 2).await;
+    more.notify_one();
+    assert_eq!(short(&mut events).await, "2");
+    answer.notify_one();
+    within(update).await.unwrap();
+    for expected in ["reconnected after Some(\"1\")", "7", "8"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_second_response_that_is_refused_leaves_the_first_open() {
+    let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let (server, more, answer) = held_back("id: 2\ndata: 2\n\n", refusal).await;
+    let (handle, mut events) = follow(stream(&server.url));
+    assert_eq!(short(&mut events).await, "1");
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    answer.notify_one();
+    assert_eq!(within(update).await.unwrap_err().status().unwrap(), 500);
+    assert!(handle.state().is_open());
+    more.notify_one();
+    assert_eq!(short(&mut events).await, "2");
+}
+
+#[tokio::test]
+async fn a_change_for_the_next_attempt_is_not_over_when_a_second_response_is_refused() {
+    let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
+    let server = Server::start(move |number, mut connection| async move {
+        connection.send(if number == 1 { refusal } else { OPEN }).await;
+        connection.closed().await;
+    })
+    .await;
+    let (handle, _events) = follow(stream(&server.url));
+    within(handle.opened()).await.unwrap();
+    let mut next = tokio_test::task::spawn(handle.update(|request| request.header("x-next", "1"), Apply::NextAttempt));
+    let beside = handle.update(|request| request.header("x-beside", "1"), Apply::MakeBeforeBreak);
+    assert_eq!(within(beside).await.unwrap_err().status().unwrap(), 500);
+    assert!(next.poll().is_pending(), "it goes with the next attempt");
+    handle.reconnect();
+    within(next).await.unwrap();
+    assert_eq!(server.headers("x-next"), [None, Some("1".into()), Some("1".into())]);
+    assert_eq!(server.headers("x-beside"), [None, Some("1".into()), Some("1".into())]);
+}
+
+#[tokio::test]
+async fn the_first_response_may_end_while_the_second_is_on_its_way() {
+    let answer = Arc::new(Notify::new());
+    let begin = Arc::clone(&answer);
+    let server = Server::start(move |number, mut connection| {
+        let begin = Arc::clone(&begin);
+        async move {
+            if number == 0 {
+                connection.send(&format!("{OPEN}{}", numbered(&[1]))).await;
+                begin.notified().await;
+                connection.send(&numbered(&[2])).await;
+                begin.notify_one();
+            } else {
+                begin.notified().await;
+                begin.notified().await;
+                connection.send(&format!("{OPEN}{}", numbered(&[2, 3]))).await;
+                connection.closed().await;
+            }
+        }
+    })
+    .await;
+    let (handle, mut events) = follow(stream(&server.url));
+    assert_eq!(short(&mut events).await, "1");
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    until("the second request comes", || server.requests().len() == 2).await;
+    answer.notify_one();
+    assert_eq!(short(&mut events).await, "2");
+    until("the first response is over", || !handle.state().is_open()).await;
+    answer.notify_one();
+    within(update).await.unwrap();
+    assert_eq!(short(&mut events).await, "3");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn events_that_a_server_repeats_are_dropped_when_asked() {
+    let server = two_responses(&numbered(&[1, 2, 3]), &format!("{}data: x\n\n", numbered(&[2, 3, 4]))).await;
+    let (handle, mut events) = follow(stream(&server.url).drop_repeats(2));
+    for expected in ["1", "2", "3"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    handle.reconnect();
+    for expected in ["reconnected after Some(\"3\")", "4", "x"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    assert_eq!(handle.stats().repeats, 2);
+}
+
+#[tokio::test]
+async fn a_stream_counts_what_it_has_seen() {
+    let server = two_responses("data: 1\n\ndata: 2\n\n: comment\n\n", &format!("data: {}\n\n", "x".repeat(100))).await;
+    let (handle, mut events) = follow(stream(&server.url).max_event_size(50));
+    let mut transcript = handle.transcript();
+    assert_eq!(handle.stats().last_event, None);
+    for expected in ["1", "2"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    handle.reconnect();
+    assert_eq!(short(&mut events).await, "reconnected after None");
+    until("the second body is counted", || handle.stats().oversized == 1).await;
+    let stats = handle.stats();
+    assert_eq!((stats.events, stats.comments, stats.attempts, stats.opens, stats.gaps), (2, 1, 2, 2, 1));
+    assert_eq!((stats.bytes, stats.failures.len()), (9 + 9 + 11 + 108, 0));
+    assert!(stats.last_byte.unwrap() <= stats.last_event.unwrap());
+    while !matches!(within(transcript.recv()).await, Some(sseclient::TranscriptItem::Gap(Gap::Oversized { .. }))) {}
+}
+
+#[tokio::test]
+async fn an_oversized_event_is_counted_also_when_its_turn_brings_nothing_else() {
+    // A queue of four is filled one by one, so each of these is published in a turn of its own.
+    let large = format!("data: {}\n\n", "x".repeat(100));
+    let server = two_responses(&format!("data: 1\n\n{large}{large}{large}data: 2\n\n"), "").await;
+    let (handle, mut events) = follow(stream(&server.url).max_event_size(50).capacity(4));
+    assert_eq!(short(&mut events).await, "1");
+    let Some(Delivery::Gap(Gap::Oversized { .. })) = within(events.recv()).await else { panic!("a gap") };
+    until("the last event is counted", || handle.stats().events == 2).await;
+    assert_eq!(handle.stats().oversized, 3);
+}

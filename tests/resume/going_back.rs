@@ -1,0 +1,138 @@
+//! A program that goes back to what it has committed: everything since comes again, and counts again.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sseclient::{
+    Client, Commit, Delivery, Filter, Gap, Handle, Resume, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
+};
+
+use crate::support::{OPEN, Server, until, within};
+
+fn stream(server: &Server) -> StreamBuilder {
+    Client::new().stream(&server.url).reconnection_time(Duration::from_millis(1))
+}
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Option<String>>>);
+
+impl ResumeStore for Memory {
+    type Error = Infallible;
+
+    async fn load(&self) -> Result<Option<String>, Infallible> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    async fn save(&self, id: String) -> Result<(), Infallible> {
+        *self.0.lock().unwrap() = Some(id);
+        Ok(())
+    }
+}
+
+impl Memory {
+    async fn holds(&self, id: &str) {
+        until(&format!("the store holds {id:?}"), || self.0.lock().unwrap().as_deref() == Some(id)).await;
+    }
+}
+
+fn acknowledging(handle: &Handle) -> Subscription {
+    handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging())
+}
+
+async fn expect(subscription: &mut Subscription, expected: &[&str]) {
+    for expected in expected {
+        match within(subscription.recv()).await {
+            Some(Delivery::Event(event)) => {
+                assert_eq!(event.data(), *expected);
+                subscription.acknowledge(&event);
+            }
+            other => panic!("{other:?}, not {expected}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_goes_back_for_is_no_repeat() {
+    for (resume, sent, again) in
+        [(Resume::Id("2".into()), Some("2"), &["3", "4", "5"][..]), (Resume::Fresh, None, &["1", "2", "3", "4", "5"])]
+    {
+        let server =
+            Server::resuming(|after| (after + 1..=5).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
+        let memory = Memory::default();
+        let stream = stream(&server).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
+        let handle = stream.build().unwrap();
+        let mut events = acknowledging(&handle);
+        handle.connect();
+        expect(&mut events, &["1", "2", "3", "4", "5"]).await;
+        memory.holds("5").await;
+        handle.reconnect_from(resume).unwrap();
+        assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(sent.map(str::to_owned)))));
+        memory.holds(sent.unwrap_or_default()).await;
+        expect(&mut events, again).await;
+        memory.holds("5").await;
+        assert_eq!(handle.stats().repeats, 0);
+        // What comes again after that, is.
+        handle.reconnect_from(Resume::Latest).unwrap();
+        assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("5".into())))));
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_lost_events_which_inherit_their_id_can_go_back_to_it_and_save_again() {
+    const INHERITING: u64 = 60;
+    let server = Server::start(|number, mut connection| async move {
+        let first = if number == 0 { "id: 1\ndata: first\n\n" } else { "" };
+        let inheriting = "data: x\n\n".repeat(INHERITING as usize);
+        let last = if number == 0 { "" } else { "id: 2\ndata: last\n\n" };
+        connection.send(&format!("{OPEN}{first}{inheriting}{last}")).await;
+        connection.closed().await;
+    })
+    .await;
+    let memory = Memory::default();
+    let stream = stream(&server).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
+    let handle = stream.build().unwrap();
+    let mut events = acknowledging(&handle);
+    handle.connect();
+    until("the queue has overflown", || handle.stats().events == 1 + INHERITING).await;
+    assert_eq!(handle.last_event_id(), "1");
+    loop {
+        match within(events.recv()).await {
+            Some(Delivery::Gap(Gap::Lagged { .. })) => handle.reconnect_from(Resume::Id("1".into())).unwrap(),
+            Some(Delivery::Event(event)) => {
+                events.acknowledge(&event);
+                if event.data() == "last" {
+                    break;
+                }
+            }
+            Some(Delivery::Gap(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    memory.holds("2").await;
+}
+
+#[tokio::test]
+async fn from_the_call_on_nothing_that_came_before_can_be_acknowledged() {
+    let server =
+        Server::resuming(|after| (after + 1..=3).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut events = acknowledging(&handle);
+    handle.connect();
+    expect(&mut events, &["1"]).await;
+    let Some(Delivery::Event(second)) = within(events.recv()).await else { panic!("an event") };
+    until("the third is here", || handle.stats().events == 3).await;
+    handle.reconnect_from(Resume::Id("1".into())).unwrap();
+    // The task has not even heard of it.
+    assert!(!events.acknowledge(&second));
+    let Some(Delivery::Event(third)) = within(events.recv()).await else { panic!("an event") };
+    assert!(!events.acknowledge(&third), "it comes again");
+    assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("1".into())))));
+    for id in ["2", "3"] {
+        let Some(Delivery::Event(event)) = within(events.recv()).await else { panic!("an event") };
+        assert_eq!(event.data(), id);
+        assert!(events.acknowledge(&event));
+        memory.holds(id).await;
+    }
+}

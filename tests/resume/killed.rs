@@ -1,0 +1,146 @@
+//! A program that is killed at any moment and started again: the `resume` example, a hundred times.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sseclient::{FileStore, ResumeStore as _};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::support::{OPEN, Server, header, until, within};
+
+const RUNS: usize = 100;
+
+/// Sends numbers without end, after the last event ID.
+async fn endless_numbers() -> Server {
+    Server::start(|_, mut connection| async move {
+        let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0_u64);
+        connection.send(OPEN).await;
+        for first in (after + 1..).step_by(20) {
+            let some: String = (first..first + 20).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect();
+            if !connection.send(&some).await {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+/// The example, next to the test's own binary: `cargo test` builds both.
+fn start(url: &str, file: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join("examples").join(format!("resume{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "run `cargo build --example resume` before `cargo test --test restart`");
+    let mut command = Command::new(program);
+    let mut child = command.arg(url).arg(file).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    (child, BufReader::new(stdout).lines())
+}
+
+/// The number of an event that was processed; none for a line that says something else.
+fn number(line: &str) -> Option<u64> {
+    line.split_once(' ').and_then(|(id, _)| id.parse().ok())
+}
+
+/// Runs the program, kills it after so many lines, and gives what it had processed by then.
+async fn killed_after(lines: usize, url: &str, file: &Path) -> Vec<u64> {
+    let (mut child, mut output) = start(url, file);
+    let mut processed = Vec::new();
+    for _ in 0..lines {
+        let line = within(output.next_line()).await.unwrap().expect("it runs until it is killed");
+        processed.extend(number(&line));
+    }
+    // SIGKILL, where there is such a thing.
+    child.kill().await.unwrap();
+    while let Some(line) = within(output.next_line()).await.unwrap() {
+        processed.extend(number(&line));
+    }
+    processed
+}
+
+#[tokio::test]
+async fn whenever_it_is_killed_each_event_is_processed_at_least_once_and_the_file_can_be_read() {
+    let server = endless_numbers().await;
+    let directory = std::env::temp_dir().join(format!("sseclient-test-{}-restart", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file: PathBuf = directory.join("id");
+    let mut random = fastrand::Rng::with_seed(17);
+    let (mut newest, mut saved_runs, mut before) = (0, 0, None);
+    for run in 0..RUNS {
+        let most = if run % 10 == 9 { 10_000 } else { 1_000 };
+        let processed = killed_after(random.usize(0..most), &server.url, &file).await;
+        let saved = FileStore::new(&file).load().await.expect("the file can always be read");
+        let saved_number = saved.as_ref().map_or(0, |id| id.parse().unwrap());
+        let hole = processed.windows(2).find(|pair| pair[1] > pair[0] + 1);
+        assert_eq!(hole, None, "run {run}");
+        assert!(
+            processed.first().is_none_or(|&first| first <= newest + 1),
+            "run {run} left out what came after {newest}"
+        );
+        newest = processed.into_iter().max().unwrap_or(0).max(newest);
+        assert!(saved_number <= newest, "run {run}: {saved_number} was saved before it was processed");
+        saved_runs += usize::from(saved != before);
+        before = saved;
+    }
+    println!("{newest} events, {saved_runs} of {RUNS} runs saved something");
+    assert!(saved_runs > RUNS / 20, "only {saved_runs} runs saved anything: they show nothing");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// More than a queue, a pipe and the sockets hold: the stream has gone on without whoever does not read.
+const OVERRUN: u64 = 5_000;
+
+/// As large as lines are that a pipe has room for few of.
+const SIZE: usize = 4_000;
+
+#[tokio::test]
+async fn what_a_slow_run_lost_it_goes_back_for_also_when_it_is_too_slow_for_that_as_well() {
+    // By the first connection, and by the newest of those after it.
+    let sent: Arc<[AtomicU64; 2]> = Arc::default();
+    let progress = Arc::clone(&sent);
+    let server = Server::start(move |number, mut connection| {
+        let progress = Arc::clone(&progress);
+        async move {
+            let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0_u64);
+            connection.send(OPEN).await;
+            for id in after + 1.. {
+                if !connection.send(&format!("id: {id}\ndata: {:SIZE$}\n\n", "")).await {
+                    return;
+                }
+                progress[number.min(1)].store(id - after, Ordering::Relaxed);
+            }
+        }
+    })
+    .await;
+    let directory = std::env::temp_dir().join(format!("sseclient-test-{}-slow", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (mut child, mut output) = start(&server.url, &directory.join("id"));
+    let has_overrun = |number: usize| sent[number].load(Ordering::Relaxed) > OVERRUN;
+    until("it is overrun", || has_overrun(0)).await;
+    let mut next = 1;
+    let mut processed = async || loop {
+        let line = within(output.next_line()).await.unwrap().expect("it runs until it is killed");
+        if let Some(number) = number(&line) {
+            return number;
+        }
+    };
+    while processed().await == next {
+        next += 1;
+    }
+    // What is queued lies beyond the hole.
+    until("it is overrun again", || has_overrun(1)).await;
+    let mut is_back = false;
+    while !is_back {
+        is_back = processed().await == next;
+        let asked = server.headers("last-event-id");
+        assert!(asked.iter().skip(1).all(|id| *id == Some((next - 1).to_string())), "{asked:?}");
+    }
+    for number in next + 1..next + 100 {
+        assert_eq!(processed().await, number);
+    }
+    child.kill().await.unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+}

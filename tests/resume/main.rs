@@ -1,0 +1,10 @@
+//! Where a stream goes on: resume stores, last event IDs, acknowledgements.
+
+mod going_back;
+mod killed;
+mod odd_stores;
+mod repeats;
+mod store;
+
+#[path = "../support/mod.rs"]
+mod support;

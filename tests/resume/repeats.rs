@@ -1,0 +1,102 @@
+//! What a server sends again: what is not delivered twice, and where the stream stands afterwards.
+
+use std::sync::Arc;
+
+use sseclient::{Apply, Subscription};
+use tokio::sync::Notify;
+
+use crate::support::{OPEN, Server, follow, short, stream, until, within};
+
+async fn expect(subscription: &mut Subscription, expected: &[&str]) {
+    for expected in expected {
+        assert_eq!(short(subscription).await, *expected);
+    }
+}
+
+/// Events whose data is their ID.
+fn numbered(ids: &[u64]) -> String {
+    ids.iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
+}
+
+/// A server that says to each connection what is in its line, each part when it is told to; the last line is
+/// for all that follow.
+async fn told(lines: Vec<Vec<String>>) -> (Server, Arc<Notify>) {
+    let (lines, go_on) = (Arc::new(lines), Arc::new(Notify::new()));
+    let told = Arc::clone(&go_on);
+    let server = Server::start(move |number, mut connection| {
+        let (lines, told) = (Arc::clone(&lines), Arc::clone(&told));
+        async move {
+            for part in &lines[number.min(lines.len() - 1)] {
+                told.notified().await;
+                connection.send(part).await;
+            }
+            connection.closed().await;
+        }
+    })
+    .await;
+    (server, go_on)
+}
+
+#[tokio::test]
+async fn a_repeat_leaves_the_last_event_id_at_the_newest_event_that_was_delivered() {
+    for repeat in ["id: 3\ndata: 3\n\n", "id: 3\n\n"] {
+        let server = Server::answering(vec![format!("{OPEN}{}{repeat}", numbered(&[1, 2, 3, 4, 5]))]).await;
+        let (_handle, mut events) = follow(stream(&server.url).drop_repeats(10));
+        expect(&mut events, &["1", "2", "3", "4", "5", "reconnected after Some(\"5\")"]).await;
+        assert_eq!(server.headers("last-event-id")[..2], [None, Some("5".into())]);
+    }
+}
+
+#[tokio::test]
+async fn events_that_take_the_last_event_id_away_are_no_repeats_of_each_other() {
+    let server = Server::answering(vec![format!("{OPEN}id\ndata: a\n\nid\ndata: b\n\n")]).await;
+    let (_handle, mut events) = follow(stream(&server.url).drop_repeats(10));
+    expect(&mut events, &["a", "b"]).await;
+}
+
+#[tokio::test]
+async fn what_both_responses_say_of_ids_and_oversized_events_counts_once() {
+    let large = |id| format!("id: {id}\ndata: {}\n\n", "x".repeat(100));
+    let overlap = format!("{}{}{}id: 5\n\n", numbered(&[2]), large(3), numbered(&[4]));
+    let first = vec![format!("{OPEN}{}", numbered(&[1])), overlap.clone()];
+    // The second says where it begins.
+    let second = vec![format!("{OPEN}id: 1\n\n{overlap}id: 2\n\n"), format!("{}{}", large(6), numbered(&[7]))];
+    let (server, go_on) = told(vec![first, second]).await;
+    let (handle, mut events) = follow(stream(&server.url).max_event_size(50));
+    go_on.notify_one();
+    expect(&mut events, &["1"]).await;
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    until("the second request comes", || server.requests().len() == 2).await;
+    go_on.notify_one();
+    expect(&mut events, &["2", "1 oversized, Some(\"3\")", "4"]).await;
+    until("the ID comes", || handle.last_event_id() == "5").await;
+    go_on.notify_one();
+    within(update).await.unwrap();
+    until("the repeats are over", || handle.stats().repeats == 3).await;
+    assert_eq!((handle.last_event_id().as_str(), handle.stats().oversized), ("5", 1));
+    go_on.notify_one();
+    expect(&mut events, &["1 oversized, Some(\"6\")", "7"]).await;
+    assert_eq!(handle.stats().oversized, 2);
+}
+
+#[tokio::test]
+async fn a_gap_that_nothing_followed_does_not_come_after_a_later_one() {
+    let first = vec![format!("{OPEN}{}", numbered(&[1, 2, 3])), numbered(&[4])];
+    // Begins somewhere else, with what is known.
+    let second = vec![format!("{OPEN}{}", numbered(&[2]))];
+    let third = vec![format!("{OPEN}{}", numbered(&[5]))];
+    let (server, go_on) = told(vec![first, second, third]).await;
+    let (handle, mut events) = follow(stream(&server.url).drop_repeats(10));
+    go_on.notify_one();
+    expect(&mut events, &["1", "2", "3"]).await;
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    until("the second request comes", || server.requests().len() == 2).await;
+    go_on.notify_one();
+    expect(&mut events, &["4"]).await;
+    go_on.notify_one();
+    within(update).await.unwrap();
+    until("the repeat is over", || handle.stats().repeats == 1).await;
+    handle.reconnect();
+    go_on.notify_one();
+    expect(&mut events, &["reconnected after Some(\"4\")", "5"]).await;
+}

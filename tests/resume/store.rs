@@ -1,0 +1,412 @@
+//! Resuming across restarts: what a resume store is given, when, and what becomes of a stream whose store fails.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sseclient::{
+    Client, CloseReason, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, Handle, ReconnectPolicy,
+    Resume, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
+};
+use tokio::sync::Semaphore;
+
+use crate::support::{OPEN, Server, until, within};
+
+/// A store that can be looked into, held up, and broken.
+#[derive(Clone, Default)]
+struct Memory(Arc<Inner>);
+
+struct Inner {
+    id: Mutex<Option<String>>,
+    saves: Mutex<u64>,
+    loads: Mutex<u64>,
+    /// How many calls fail yet.
+    failures: Mutex<u64>,
+    /// Each save takes one.
+    permits: Semaphore,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let permits = Semaphore::new(Semaphore::MAX_PERMITS);
+        Self {
+            id: Mutex::default(),
+            saves: Mutex::default(),
+            loads: Mutex::default(),
+            failures: Mutex::default(),
+            permits,
+        }
+    }
+}
+
+impl Memory {
+    fn holding(id: &str) -> Self {
+        let memory = Self::default();
+        *memory.0.id.lock().unwrap() = Some(id.to_owned());
+        memory
+    }
+
+    fn failing(failures: u64) -> Self {
+        let memory = Self::holding("7");
+        *memory.0.failures.lock().unwrap() = failures;
+        memory
+    }
+
+    fn id(&self) -> Option<String> {
+        self.0.id.lock().unwrap().clone()
+    }
+
+    async fn holds(&self, id: &str) {
+        until(&format!("the store holds {id:?}"), || self.id().as_deref() == Some(id)).await;
+    }
+
+    fn fail(&self) -> io::Result<()> {
+        let mut failures = self.0.failures.lock().unwrap();
+        if *failures == 0 {
+            return Ok(());
+        }
+        *failures -= 1;
+        Err(io::Error::other("the disk is on fire"))
+    }
+}
+
+impl ResumeStore for Memory {
+    type Error = io::Error;
+
+    async fn load(&self) -> io::Result<Option<String>> {
+        *self.0.loads.lock().unwrap() += 1;
+        self.fail()?;
+        Ok(self.id())
+    }
+
+    async fn save(&self, id: String) -> io::Result<()> {
+        *self.0.saves.lock().unwrap() += 1;
+        self.fail()?;
+        self.0.permits.acquire().await.unwrap().forget();
+        *self.0.id.lock().unwrap() = Some(id);
+        Ok(())
+    }
+}
+
+/// A server that has events 1 to `last`, of type `even` or `odd`, and sends what follows the last event ID.
+async fn numbers(last: u64) -> Server {
+    Server::resuming(move |after| {
+        let event = |id| format!("event: {}\nid: {id}\ndata: {id}\n\n", if id % 2 == 0 { "even" } else { "odd" });
+        (after + 1..=last).map(event).collect()
+    })
+    .await
+}
+
+fn stream(server: &Server) -> StreamBuilder {
+    Client::new().stream(&server.url).reconnection_time(Duration::from_millis(1))
+}
+
+fn acknowledging(handle: &Handle, filter: impl Into<Filter>) -> Subscription {
+    handle.subscribe_with(filter, SubscribeOptions::default().acknowledging())
+}
+
+async fn event(subscription: &mut Subscription) -> Event {
+    match within(subscription.recv()).await {
+        Some(Delivery::Event(event)) => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn take(subscription: &mut Subscription, events: usize) -> Vec<Event> {
+    let mut taken = Vec::new();
+    while taken.len() < events {
+        taken.push(event(subscription).await);
+    }
+    taken
+}
+
+#[tokio::test]
+async fn the_next_run_goes_on_after_what_was_delivered() {
+    let server = numbers(10).await;
+    let memory = Memory::default();
+    for (sent, first) in [(None, Some("1")), (Some("10"), None)] {
+        let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+        let mut events = handle.subscribe(Filter::all());
+        handle.connect();
+        within(handle.opened()).await.unwrap();
+        if let Some(first) = first {
+            assert_eq!(event(&mut events).await.data(), first);
+        }
+        memory.holds("10").await;
+        within(handle.shutdown()).await;
+        assert_eq!(server.headers("last-event-id").last().unwrap().as_deref(), sent);
+    }
+    assert_eq!(*memory.0.loads.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_the_store_has_goes_before_what_the_program_says_and_nothing_in_it_changes_nothing() {
+    let server = numbers(0).await;
+    for (memory, sent) in
+        [(Memory::holding("5"), Some("5")), (Memory::holding(""), None), (Memory::default(), Some("3"))]
+    {
+        let handle = stream(&server).last_event_id("3").resume_store(memory, Commit::Delivery).build().unwrap();
+        handle.connect();
+        within(handle.opened()).await.unwrap();
+        assert_eq!(server.headers("last-event-id").last().unwrap().as_deref(), sent);
+    }
+}
+
+#[tokio::test]
+async fn the_store_goes_as_far_as_everything_was_acknowledged_in_whatever_order() {
+    let server = numbers(6).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut orders = acknowledging(&handle, Filter::all());
+    handle.connect();
+    let events = take(&mut orders, 5).await;
+    assert!(orders.acknowledge(&events[0]));
+    memory.holds("1").await;
+    assert!(!orders.acknowledge(&events[0]), "twice");
+    for index in [4, 2, 1] {
+        assert!(orders.acknowledge(&events[index]));
+    }
+    memory.holds("3").await;
+    orders.acknowledge(&events[3]);
+    memory.holds("5").await;
+    let last = event(&mut orders).await;
+    within(handle.shutdown()).await;
+    assert_eq!(memory.id().unwrap(), "5");
+    assert!(orders.acknowledge(&last), "but nobody saves it any more");
+}
+
+#[tokio::test]
+async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not() {
+    let server = numbers(9).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let (mut even, mut odd) = (acknowledging(&handle, "even"), acknowledging(&handle, "odd"));
+    let mut reader = handle.subscribe(Filter::all());
+    handle.connect();
+    for event in take(&mut odd, 5).await {
+        odd.acknowledge(&event);
+    }
+    memory.holds("1").await;
+    for (event, safe) in take(&mut even, 4).await.iter().zip(["3", "5", "7", "9"]) {
+        assert!(!reader.acknowledge(event) && !odd.acknowledge(event), "somebody else's");
+        even.acknowledge(event);
+        memory.holds(safe).await;
+    }
+    assert_eq!(event(&mut reader).await.data(), "1");
+}
+
+/// A predicate is asked when the turn is over: what it lets pass comes after the others, and is older.
+#[tokio::test]
+async fn an_id_that_several_events_set_waits_for_all_of_them_beside_a_subscription_with_a_predicate() {
+    let server = Server::start(|_, mut connection| async move {
+        let events = "id: 1\ndata: some\n\nid: 2\ndata: x\n\nid: 2\ndata: y\n\n";
+        connection.send(&format!("{OPEN}{events}")).await;
+        connection.closed().await;
+    })
+    .await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut all = acknowledging(&handle, Filter::all());
+    let mut some = acknowledging(&handle, Filter::all().and(|event: &Event| event.data() == "some"));
+    handle.connect();
+    let first = event(&mut some).await;
+    some.acknowledge(&first);
+    let events = take(&mut all, 3).await;
+    assert!(events[..2].iter().all(|event| all.acknowledge(event)));
+    within(handle.shutdown()).await;
+    assert_eq!(memory.id().as_deref(), Some("1"), "the server sends nothing of 2 again to whoever goes on after it");
+}
+
+#[tokio::test]
+async fn events_that_nobody_has_to_acknowledge_move_the_store_when_nothing_is_open() {
+    let server = numbers(9).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let _other = acknowledging(&handle, "another type");
+    handle.connect();
+    memory.holds("9").await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_dropped_holds_the_store_and_one_that_is_retired_does_not() {
+    for retire in [false, true] {
+        let server = numbers(9).await;
+        let memory = Memory::default();
+        let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+        let (mut all, mut even) = (acknowledging(&handle, Filter::all()), acknowledging(&handle, "even"));
+        handle.connect();
+        let first = event(&mut even).await;
+        even.acknowledge(&first);
+        event(&mut even).await;
+        if retire {
+            even.retire();
+        } else {
+            drop(even);
+        }
+        for event in take(&mut all, 9).await {
+            all.acknowledge(&event);
+        }
+        memory.holds(if retire { "9" } else { "3" }).await;
+        within(handle.shutdown()).await;
+        memory.holds(if retire { "9" } else { "3" }).await;
+    }
+}
+
+#[tokio::test]
+async fn without_an_acknowledging_subscription_nothing_is_saved() {
+    let server = numbers(9).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut reader = handle.subscribe(Filter::all());
+    handle.connect();
+    take(&mut reader, 9).await;
+    within(handle.shutdown()).await;
+    assert_eq!(memory.id(), None);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_acknowledgements_and_saves_them() {
+    let server = numbers(9).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut orders = acknowledging(&handle, Filter::all());
+    handle.connect();
+    until("everything is queued", || handle.last_event_id() == "9").await;
+    let draining = handle.shutdown_with(Drain { deadline: Duration::from_secs(15) });
+    let consumer = async {
+        within(handle.closed()).await;
+        for event in take(&mut orders, 9).await {
+            tokio::task::yield_now().await;
+            orders.acknowledge(&event);
+        }
+    };
+    let (drained, ()) = within(async { tokio::join!(draining, consumer) }).await;
+    assert_eq!((drained.delivered, drained.dropped), (9, 0));
+    assert_eq!(memory.id().as_deref(), Some("9"));
+}
+
+#[tokio::test]
+async fn after_the_server_has_ended_the_stream_acknowledgements_are_still_saved() {
+    let server = Server::answering(vec![
+        format!("{OPEN}id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n"),
+        "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+    ])
+    .await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut orders = acknowledging(&handle, Filter::all());
+    handle.connect();
+    within(handle.closed()).await;
+    for event in take(&mut orders, 2).await {
+        let id = event.last_event_id().to_owned();
+        orders.acknowledge(&event);
+        memory.holds(&id).await;
+    }
+    assert_eq!(within(orders.recv()).await, None);
+    within(handle.shutdown()).await;
+}
+
+#[tokio::test]
+async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
+    let server = Server::answering(vec![format!("{OPEN}id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n")]).await;
+    let memory = Memory::default();
+    let policy = ReconnectPolicy::daemon().decide_with(|failure| panic!("what is {:?}?", failure.error().kind()));
+    let stream = stream(&server).reconnect_policy(policy).resume_store(memory.clone(), Commit::Acknowledgement);
+    let handle = stream.build().unwrap();
+    let mut orders = acknowledging(&handle, Filter::all());
+    handle.connect();
+    let CloseReason::Failed(error) = within(handle.closed()).await else { panic!("a failure") };
+    assert_eq!(error.kind(), ErrorKind::TaskFailed);
+    assert_eq!(error.to_string(), "the connection task panicked: what is EndOfStream? (final)");
+    for event in take(&mut orders, 2).await {
+        assert!(orders.acknowledge(&event));
+    }
+    memory.holds("2").await;
+    assert_eq!(within(orders.recv()).await, None);
+    within(handle.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() {
+    let server = numbers(6).await;
+    let memory = Memory::default();
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut orders = acknowledging(&handle, Filter::all());
+    handle.connect();
+    let old = take(&mut orders, 5).await;
+    orders.acknowledge(&old[0]);
+    memory.holds("1").await;
+    handle.reconnect_from(Resume::Id("2".into())).unwrap();
+    memory.holds("2").await;
+    assert!(!orders.acknowledge(&old[1]), "from before");
+    // Queued from before: no concern any more.
+    let queued = event(&mut orders).await;
+    assert!(!orders.acknowledge(&queued));
+    assert_eq!(within(orders.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("2".into())))));
+    for event in take(&mut orders, 4).await {
+        assert!(orders.acknowledge(&event));
+    }
+    memory.holds("6").await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_say_where_to_begin_costs_a_gap_and_not_the_stream() {
+    let server = numbers(3).await;
+    let memory = Memory::failing(3);
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
+    assert_eq!(event(&mut events).await.data(), "1");
+    assert_eq!(handle.stats().failures[&ErrorKind::Store], 1);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_now_and_then_loses_nothing() {
+    let server = numbers(3).await;
+    let memory = Memory::failing(2);
+    let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    within(handle.opened()).await.unwrap();
+    assert_eq!(server.headers("last-event-id"), [Some("7".into())], "asked again until it answered");
+    *memory.0.failures.lock().unwrap() = 1;
+    handle.reconnect_from(Resume::Fresh).unwrap();
+    assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
+    take(&mut events, 3).await;
+    memory.holds("3").await;
+    assert_eq!(handle.stats().failures[&ErrorKind::Store], 1);
+}
+
+#[tokio::test]
+async fn saves_come_one_at_a_time_and_a_slow_store_is_given_only_the_newest() {
+    let server = numbers(5_000).await;
+    let memory = Memory::default();
+    memory.0.permits.forget_permits(Semaphore::MAX_PERMITS);
+    let handle = stream(&server).capacity(8192).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    take(&mut events, 5_000).await;
+    assert_eq!(*memory.0.saves.lock().unwrap(), 1, "the first is under way");
+    memory.0.permits.add_permits(10);
+    memory.holds("5000").await;
+    assert_eq!(*memory.0.saves.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_file_holds_the_id_for_the_next_run() {
+    let server = numbers(4).await;
+    let path = std::env::temp_dir().join(format!("sseclient-test-{}-file", std::process::id()));
+    for sent in [None, Some("4")] {
+        let handle = stream(&server).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
+        let _events = handle.subscribe(Filter::all());
+        handle.connect();
+        within(handle.opened()).await.unwrap();
+        until("everything came", || handle.last_event_id() == "4").await;
+        within(handle.shutdown()).await;
+        assert_eq!(server.headers("last-event-id").last().unwrap().as_deref(), sent);
+    }
+    for extension in ["", ".previous"] {
+        let _ = std::fs::remove_file(format!("{}{extension}", path.display()));
+    }
+}

@@ -1,0 +1,8 @@
+//! The event stream format: the decoder and the encoder against vectors, properties and an allocator that counts.
+
+mod conformance;
+mod memory;
+mod oversized;
+mod properties;
+mod runs;
+mod vectors;
