@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sseclient::{Client, Delivery, ErrorKind, TlsVersion};
 
-use crate::support::site::{self, Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
+use crate::support::site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
 use crate::support::{self, OPEN, within};
 
 #[tokio::test]
@@ -252,11 +252,12 @@ mod own_configuration {
     use rustls::{ClientConfig, RootCertStore};
 
     use super::*;
+    use crate::support::site::provider;
 
     fn own(root: &Vouched, protocols: &[&[u8]]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(root.certificate.clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(site::provider()).with_protocol_versions(ONLY_12).unwrap();
+        let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(ONLY_12).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Arc::new(config)
