@@ -72,7 +72,7 @@ impl Client {
     ///
     /// Those of [`StreamBuilder::open`].
     pub fn open(&self, stream: StreamBuilder, filter: impl Into<Filter>) -> Result<Subscription, Error> {
-        let (handle, subscription) = stream.begin(filter.into())?;
+        let (handle, subscription) = stream.build_and_subscribe(filter.into())?;
         self.connect(&handle);
         wait(handle.monitor().opened_since(0))?;
         Ok(subscription.into())

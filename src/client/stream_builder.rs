@@ -1,7 +1,4 @@
-//! [`StreamBuilder`]: what one stream is told. Of its settings, here are those of the connection's life.
-
-mod queues;
-mod request_options;
+//! [`StreamBuilder`]: the settings of one stream, in the groups of the documentation.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,134 +6,182 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Uri};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Uri};
 
-use crate::connection::config::Config;
+use crate::connection::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
 use crate::connection::credentials::{Credentials, CredentialsReason};
+use crate::connection::request::Request;
 use crate::connection::{ConnectionGuard, Launch, Shared};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 #[cfg(doc)]
-use crate::error::ErrorKind;
+use crate::event::Gap;
 use crate::handle::Handle;
 use crate::hub::Filter;
+use crate::hub::retain::{Keep, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
+#[cfg(doc)]
+use crate::state::State;
 use crate::subscription::Subscription;
 use crate::transport::target::{self, Target};
-use crate::transport::{self, BoxFuture, Connect};
+use crate::transport::{self, BoxFuture, Connect, Cookies, Redirects};
 
-/// One stream, before it is built.
+#[cfg(doc)]
+use super::ClientBuilder;
+
+/// The settings of one stream, until it is built or opened.
 ///
-/// Setters never fail; what is wrong is reported by [`build`](Self::build), the first mistake first.
+/// ```no_run
+/// # async fn follow() -> Result<(), sseclient::Error> {
+/// use std::time::Duration;
+/// use sseclient::Client;
+///
+/// let stream = Client::new().stream("https://example.com/orders").bearer_auth("…");
+/// let mut orders = stream.idle_timeout(Duration::from_secs(60)).open("order").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A setter never fails. [`build`](Self::build) and [`open`](Self::open) return the first mistake
+/// as an error.
+///
+/// [`open`](Self::open) is the short way: one subscription to a stream that is open. For several
+/// subscriptions, or to subscribe before the first event, [`build`](Self::build) a [`Handle`],
+/// subscribe, and then [`connect`](Handle::connect):
+///
+/// ```no_run
+/// # async fn follow() -> Result<(), sseclient::Error> {
+/// let handle = sseclient::Client::new().stream("https://example.com/stream").build()?;
+/// let orders = handle.subscribe("order");
+/// let alerts = handle.subscribe(["alert", "alarm"]);
+/// handle.connect();
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `build` or `open` is called"]
+#[doc(alias = "EventSource")]
 pub struct StreamBuilder {
     connector: Arc<dyn Connect>,
     config: Result<Config, Error>,
     query: Vec<(String, String)>,
     policy: ReconnectPolicy,
-    /// Set by itself: it holds whatever the policy, and whichever comes first.
+    /// Kept apart from the policy, which it overrides in either order of the calls.
     reconnection_time: Option<Duration>,
     credentials: Option<Credentials>,
-    /// Never locked: a builder is `Sync`, and the caller's future need not be.
+    /// The mutex makes the builder `Sync`, which the caller's future need not be. It is never locked.
     stop: Mutex<Option<BoxFuture<()>>>,
     store: Option<Store>,
 }
 
 impl StreamBuilder {
     pub(crate) fn new(connector: Arc<dyn Connect>, url: Result<Uri, http::Error>) -> Self {
-        let config = url.map_err(target::invalid).and_then(Target::parse).map(Config::new);
-        let policy = ReconnectPolicy::daemon();
-        let stop = Mutex::new(None);
-        let (query, reconnection_time, credentials, store) = (Vec::new(), None, None, None);
-        Self { connector, config, query, policy, reconnection_time, credentials, stop, store }
+        Self {
+            connector,
+            config: url.map_err(target::invalid).and_then(Target::parse).map(Config::new),
+            query: Vec::new(),
+            policy: ReconnectPolicy::daemon(),
+            reconnection_time: None,
+            credentials: None,
+            stop: Mutex::new(None),
+            store: None,
+        }
     }
 
-    /// Where to resume: sent as `Last-Event-ID` with the first request, until the server sets another.
-    /// None by default; the empty ID is none.
-    pub fn last_event_id<'a>(self, id: impl Into<Option<&'a str>>) -> Self {
-        let id = id.into().unwrap_or_default();
-        self.try_set(|config| {
-            transport::last_event_id_value(id)?;
-            id.clone_into(&mut config.last_event_id);
+    /// Takes the headers and the cookie jar of the client.
+    pub(crate) fn client_defaults(self, headers: &HeaderMap, cookies: Option<Arc<dyn Cookies>>) -> Self {
+        self.set_request(|request| {
+            request.cookies = cookies;
+            request.begin_with(headers)
+        })
+    }
+}
+
+/// # Request
+///
+/// By default a stream sends a `GET` with `Accept: text/event-stream` and
+/// `Cache-Control: no-cache`. Values of headers, cookies and the query are treated as secrets: they
+/// never appear in `Debug`, logs or errors.
+impl StreamBuilder {
+    /// Sets the method of every request; `GET` by default, or `POST` with a [`body`](Self::body).
+    ///
+    /// `HEAD` and `CONNECT`, whose responses have no body, are an [`ErrorKind::Unsupported`] when
+    /// the stream is built.
+    pub fn method(self, method: Method) -> Self {
+        self.set_request(|request| {
+            transport::check_method(&method)?;
+            request.set_method(method);
             Ok(())
         })
     }
 
-    /// How long to wait before a lost connection is tried again; 3 s by default, as in browsers. Goes before the time
-    /// of the [`reconnect_policy`](Self::reconnect_policy), whichever is set first, and the server's `retry` replaces
-    /// it. How further waits in a row grow is the policy's: by default they double, up to 60 s, with up to 50 % more by
-    /// chance.
-    pub fn reconnection_time(self, time: Duration) -> Self {
-        Self { reconnection_time: Some(time), ..self }
-    }
-
-    /// When a stream that failed or ended is tried again, and when it is given up;
-    /// [`ReconnectPolicy::daemon`] by default.
-    pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
-        Self { policy, ..self }
-    }
-
-    /// How long name resolution, TCP and TLS may take together; 10 s by default.
+    /// Sets a header of every request, and replaces all values of the same name.
     ///
-    /// A name's addresses of one family, IPv4 or IPv6, have equal shares of it, so that one of three that never answers
-    /// keeps the next waiting for a third of it. The families are tried
-    /// [side by side](crate::ClientBuilder::happy_eyeballs_timeout).
-    pub fn connect_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.connect_timeout = timeout)
+    /// The header `Last-Event-ID` does the same as [`last_event_id`](Self::last_event_id), and must
+    /// be UTF-8. A `Proxy-Authorization` can reach the server itself: see [`ClientBuilder::proxy`].
+    pub fn header<N, V>(self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+        V: TryInto<HeaderValue, Error: Into<http::Error>>,
+    {
+        self.try_set(|config| {
+            let (name, value) = transport::header(name, value)?;
+            // The stream owns this header: it is sent only while there is an ID.
+            if name == transport::LAST_EVENT_ID {
+                let not_utf8 = |error| {
+                    Error::with_source(ErrorKind::InvalidHeader, "the header last-event-id is not UTF-8", error)
+                };
+                return set_last_event_id(config, std::str::from_utf8(value.as_bytes()).map_err(not_utf8)?);
+            }
+            Arc::make_mut(&mut config.request).set(name, value)
+        })
     }
 
-    /// How long the server may take from the request to the response head; 30 s by default. There is
-    /// no limit on the response itself.
-    pub fn response_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.response_timeout = timeout)
+    /// Sets several headers; each name replaces what was set for it before, with all of its values.
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        for name in headers.keys() {
+            let mut values = headers.get_all(name).iter().cloned();
+            if let Some(first) = values.next() {
+                self = self.header(name, first);
+            }
+            for further in values {
+                self = self.set_request(|request| {
+                    let (name, value) = transport::header(name, further)?;
+                    request.add(name, value)
+                });
+            }
+        }
+        self
     }
 
-    /// How long an open stream may be silent; no limit by default. Any byte counts, so a server that sends comments as
-    /// heartbeats can be given little more than the time between two of them. When it has passed, the response is
-    /// dropped with [`ErrorKind::IdleTimeout`] and the stream reconnects. Time in which the task waits for slow
-    /// subscribers does not count. With a time of zero no response lives: leave it unset for none.
-    pub fn idle_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.idle_timeout = Some(timeout))
+    /// Adds a parameter to the URL's query, percent-encoded.
+    pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((key.into(), value.into()));
+        self
     }
 
-    /// The most bytes that one event may have; 16 MiB by default, from 1 byte to 1 GiB. A larger one is
-    /// skipped and reported as [`Gap::Oversized`](crate::Gap::Oversized).
-    pub fn max_event_size(self, bytes: usize) -> Self {
-        self.set(|config| config.max_event_size = bytes.max(1))
+    /// Sends `Authorization: Bearer …` (RFC 6750).
+    pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
+        self.header(AUTHORIZATION, format!("Bearer {token}"))
     }
 
-    /// Connects only while somebody listens: dials when there is a subscription, and `linger` after the last one is
-    /// gone closes the connection ([`State::Idle`](crate::State::Idle)). The next subscription dials again, and the
-    /// stream resumes after its last event ID. Off by default: a stream is open from [`connect`](Handle::connect) on,
-    /// which a lazy one needs as well, once.
-    ///
-    /// Subscriptions count, whatever their options, until they are dropped. Handles, monitors and transcripts do not
-    /// (a transcript shows what happens, and causes nothing), and neither does a resume store, which goes on saving.
-    ///
-    /// It dials as soon as there is one: of several that begin together the later ones may miss the first events, unless
-    /// these are [retained](Self::retain) for them, or they begin before [`connect`](Handle::connect).
-    ///
-    /// What comes while the connection lingers goes by, as on any stream without subscriptions, and moves the last
-    /// event ID. Every response but the first begins with a [`Gap::Reconnected`](crate::Gap::Reconnected), for a new
-    /// subscription, too. With no `linger` at all each subscription by itself costs a connection.
-    ///
-    /// A wait after a failure goes on without subscriptions, and whoever subscribes meanwhile does not cut it short;
-    /// [`Handle::reconnect`] does. Attempts in a row are counted on. What is asked of an idle stream
-    /// ([`set_header`](Handle::set_header), [`update`](Handle::update), [`reconnect_from`](Handle::reconnect_from))
-    /// goes with the next attempt.
-    pub fn lazy(self, linger: Duration) -> Self {
-        self.set(|config| config.linger = Some(linger))
+    /// Sends `Authorization: Basic …` (RFC 7617); a user and password in the URL do the same.
+    pub fn basic_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.header(AUTHORIZATION, transport::basic_authorization(user.as_ref(), password.as_ref()))
     }
 
-    /// Asks `source` for headers before each attempt: credentials that expire. They replace headers of the
-    /// same name and are treated as secrets. `source` is told why it is asked: after a 401 or 403 it is
-    /// asked once more and the attempt is repeated at once; a second refusal in a row is for the
-    /// [`reconnect_policy`](Self::reconnect_policy) to judge, which by default ends the stream.
+    /// Calls `source` for fresh headers before each attempt; for credentials that expire.
     ///
-    /// One call at a time, however many subscribers there are; dropped when the stream is shut down.
-    /// A failure ([`ErrorKind::Credentials`]), and no answer within 30 s
-    /// ([`ErrorKind::CredentialsTimeout`]), are tried again like faults of transport. Called in the
-    /// connection task: a panic in it, or in its future, ends the stream ([`ErrorKind::TaskFailed`]).
+    /// The headers replace those of the same name, and are treated as secrets. `source` learns the
+    /// reason of each call. After a 401 or 403 the stream calls it once more and repeats the
+    /// attempt at once. A second refusal in a row goes to the
+    /// [`reconnect_policy`](Self::reconnect_policy), which by default ends the stream.
+    ///
+    /// There is one call at a time, however many subscribers there are. A shutdown drops its
+    /// future. A failure ([`ErrorKind::Credentials`]), or no answer within 30 s
+    /// ([`ErrorKind::CredentialsTimeout`]), is retried like a transport fault. The connection task
+    /// runs `source` and its future: a panic there ends the stream ([`ErrorKind::TaskFailed`]).
     pub fn credentials<F, Fut, E>(self, source: F) -> Self
     where
         F: Fn(CredentialsReason) -> Fut + Send + Sync + 'static,
@@ -146,27 +191,196 @@ impl StreamBuilder {
         Self { credentials: Some(Credentials::new(source)), ..self }
     }
 
-    /// Shuts the stream down when `stop` is done: `tokio::signal::ctrl_c`, a cancellation token, another
-    /// task's end. Polled by the connection task, from [`connect`](Handle::connect) on.
+    /// Sends a cookie with every request, after the cookies that were set before.
     ///
-    /// As with [`shutdown`](Handle::shutdown), what is queued can still be taken, nobody waits for that, and what is
-    /// acknowledged later is not saved. To give subscribers time, await `stop` yourself, and call
-    /// [`shutdown_with`](Handle::shutdown_with) then.
-    pub fn stop_when<F>(self, stop: F) -> Self
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        Self { stop: Mutex::new(Some(Box::pin(async { drop(stop.await) }))), ..self }
+    /// Those come from earlier calls or from a `Cookie` header. The cookie does not follow a
+    /// redirect to another origin. A name that is not a token, or a value with whitespace, commas,
+    /// semicolons or anything but ASCII, is an [`ErrorKind::InvalidHeader`] when the stream is
+    /// built.
+    pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.set_request(|request| request.add_cookie(name.as_ref(), value.as_ref()))
     }
 
-    /// Where the last event ID is kept for the next run of the program, and when. Asked before the first attempt only,
-    /// up to three times (5 s each, a second apart); what it has goes before [`last_event_id`](Self::last_event_id).
-    /// Saved at most ten times a second, one save at a time, and once more when the stream ends.
+    /// Sends this body with every attempt; none by default.
     ///
-    /// A store that fails, or panics, never stops the stream: it is logged, counted ([`ErrorKind::Store`] in
-    /// [`Stats::failures`](crate::Stats::failures)), and tried again a second later. A stream whose store
-    /// did not say where to begin, or named an ID that no header can carry, tells subscribers so, with a
-    /// [`Gap::Reconnected`](crate::Gap::Reconnected) before the first event.
+    /// Each reconnection sends it again, together with the last event ID, as a server without state
+    /// needs. `Content-Length` is set for you, `Content-Type` is not. A server may answer before it
+    /// has the whole body. The stream then sends the rest while it reads the response, and stops
+    /// both while a subscriber's queue is full.
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        self.set_request(|request| {
+            request.set_body(body.into());
+            Ok(())
+        })
+    }
+
+    /// Sends this value as a JSON body, with its `Content-Type` unless another is set.
+    ///
+    /// A value that cannot be serialized is an [`ErrorKind::InvalidConfig`] when the stream is
+    /// built.
+    #[cfg(feature = "json")]
+    pub fn json(self, body: &(impl serde::Serialize + ?Sized)) -> Self {
+        let body = serde_json::to_vec(body);
+        self.set_request(|request| {
+            let unusable =
+                |error| Error::with_source(ErrorKind::InvalidConfig, "the body cannot be written as JSON", error);
+            request.set_body(body.map_err(unusable)?.into());
+            request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        })
+    }
+
+    /// Sends these form fields as the body, with its `Content-Type` unless another is set.
+    ///
+    /// The fields are percent-encoded. A space becomes `%20`, which servers read like `+`.
+    pub fn form<K, V>(self, fields: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let body = target::form(fields);
+        self.set_request(|request| {
+            request.set_body(body.into());
+            request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+        })
+    }
+
+    /// Sets how far redirects are followed; by default up to 20 in a row, also to other origins.
+    ///
+    /// A redirect to another origin carries only headers that hold no secrets: `Accept`,
+    /// `Accept-Language`, `Accept-Encoding`, `Cache-Control`, `User-Agent`, `Last-Event-ID`, and
+    /// those that describe the body. Headers of your own stay behind.
+    pub fn redirects(self, redirects: Redirects) -> Self {
+        self.set_request(|request| {
+            request.redirects = redirects;
+            Ok(())
+        })
+    }
+
+    /// Asks the server for a compressed stream (`Accept-Encoding`); on by default.
+    ///
+    /// The request names the codings whose features are enabled: `gzip`, `brotli`, `zstd`. An
+    /// `Accept-Encoding` header of your own overrides this. A compressed response is decoded in any
+    /// case, event by event if the server flushes each event.
+    #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+    pub fn compression(self, wanted: bool) -> Self {
+        self.set_request(|request| {
+            request.compression = wanted;
+            Ok(())
+        })
+    }
+}
+
+/// # Reconnection
+///
+/// By default a stream that fails or ends is retried forever, with growing waits.
+impl StreamBuilder {
+    /// Sets the wait before the first retry; 3 s by default, as in browsers.
+    ///
+    /// Overrides the time of the [`reconnect_policy`](Self::reconnect_policy), in either order. The
+    /// server's `retry` field replaces it. The policy decides how further waits in a row grow: by
+    /// default they double, up to 60 s, plus up to 50 % at random.
+    #[doc(alias = "retry")]
+    #[doc(alias = "backoff")]
+    pub fn reconnection_time(self, time: Duration) -> Self {
+        Self { reconnection_time: Some(time), ..self }
+    }
+
+    /// Sets when a stream that failed or ended is retried, and when it is given up.
+    ///
+    /// [`ReconnectPolicy::daemon`] by default.
+    #[doc(alias = "retry")]
+    #[doc(alias = "backoff")]
+    pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
+        Self { policy, ..self }
+    }
+}
+
+/// # Timeouts
+///
+/// There is no limit on the whole response: a stream may last forever.
+impl StreamBuilder {
+    /// Limits name resolution, TCP and TLS together; 10 s by default, enough for a lost packet or two.
+    ///
+    /// The addresses of one family, IPv4 or IPv6, have equal shares of this time, so that one
+    /// address that never answers does not use it up. The families are tried
+    /// [side by side](ClientBuilder::happy_eyeballs_timeout).
+    #[doc(alias = "timeout")]
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.connect_timeout = timeout)
+    }
+
+    /// Limits the time from the request to the response head; 30 s by default.
+    ///
+    /// A server under load answers late, a dead one never.
+    #[doc(alias = "timeout")]
+    pub fn response_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.response_timeout = timeout)
+    }
+
+    /// Limits how long an open stream may be silent; no limit by default.
+    ///
+    /// Many streams are silent for hours, so there is no safe default. Any byte counts: if the
+    /// server sends comments as heartbeats, set a little more than the time between two of them.
+    /// After that much silence the stream drops the response and reconnects
+    /// ([`ErrorKind::IdleTimeout`]). While the connection task waits for slow subscribers the clock
+    /// stands still. With a timeout of zero no response survives.
+    #[doc(alias = "timeout")]
+    #[doc(alias = "heartbeat")]
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.idle_timeout = Some(timeout))
+    }
+}
+
+/// # Limits
+impl StreamBuilder {
+    /// Sets how many events a subscription's queue holds; 256 by default, from 1 to 1,048,576.
+    ///
+    /// A subscription may hold up to 64 more that it has already taken out of the queue. An empty
+    /// queue needs no memory. A full one needs some 24 bytes per event besides the event itself,
+    /// and subscriptions with the same filter and options share it. [`Overflow`] decides what a
+    /// full queue does; [`SubscribeOptions`] has the limit in bytes, and both for one subscription.
+    ///
+    /// [`Overflow`]: crate::Overflow
+    /// [`SubscribeOptions`]: crate::SubscribeOptions
+    #[doc(alias = "lag")]
+    pub fn capacity(self, events: usize) -> Self {
+        self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
+    }
+
+    /// Limits the bytes of one event; 16 MiB by default, from 1 byte to 1 GiB.
+    ///
+    /// A larger event is skipped and reported as a [`Gap::Oversized`]. Its ID still counts, so that
+    /// the server does not send it again after each reconnection.
+    pub fn max_event_size(self, bytes: usize) -> Self {
+        self.set(|config| config.max_event_size = bytes.max(1))
+    }
+}
+
+/// # Resumption
+///
+/// A stream remembers the last event ID that the server sent, and sends it as `Last-Event-ID` when
+/// it reconnects. These settings carry it over a restart, and handle servers that repeat events.
+impl StreamBuilder {
+    /// Sets the ID to resume after, which the first request sends as `Last-Event-ID`.
+    ///
+    /// `None` by default: the server decides where to begin. The empty ID means the same. An ID
+    /// that no header can carry is an [`ErrorKind::InvalidHeader`] when the stream is built.
+    #[doc(alias = "Last-Event-ID")]
+    pub fn last_event_id<'a>(self, id: impl Into<Option<&'a str>>) -> Self {
+        self.try_set(|config| set_last_event_id(config, id.into().unwrap_or_default()))
+    }
+
+    /// Keeps the last event ID in `store` for the next run of the program; not kept by default.
+    ///
+    /// The stream loads it once, before the first attempt: up to three tries of 5 s each, 1 s
+    /// apart. A stored ID overrides [`last_event_id`](Self::last_event_id). `commit` decides when
+    /// an ID may be saved. The stream saves at most ten times a second, one save at a time, and
+    /// once more when it ends.
+    ///
+    /// A store that fails or panics never stops the stream. The failure is logged, counted as
+    /// [`ErrorKind::Store`] in [`Stats::failures`](crate::Stats::failures), and retried after 1 s.
+    /// If the store cannot tell where to begin, or returns an ID that no header can carry, each
+    /// subscription gets a [`Gap::Reconnected`] before its first event.
     ///
     /// # Examples
     ///
@@ -174,25 +388,133 @@ impl StreamBuilder {
     /// use sseclient::{Client, Commit, FileStore};
     ///
     /// let store = FileStore::new("/var/lib/relay/last-event-id");
-    /// let handle = Client::new().stream("http://127.0.0.1/").resume_store(store, Commit::Delivery).build()?;
+    /// let stream = Client::new().stream("http://127.0.0.1/");
+    /// let handle = stream.resume_store(store, Commit::Delivery).build()?;
     /// # Ok::<(), sseclient::Error>(())
     /// ```
+    #[doc(alias = "Last-Event-ID")]
     pub fn resume_store(self, store: impl ResumeStore, commit: Commit) -> Self {
         Self { store: Some(Store::new(store, commit)), ..self }
     }
 
-    /// A name for logs; empty by default.
+    /// Drops events whose own ID is among the last `events` delivered ones; off (0) by default.
+    ///
+    /// For servers that repeat events after a reconnection. **Loses events** if the server gives
+    /// two events one ID: the second is dropped as well. [`Stats::repeats`](crate::Stats::repeats)
+    /// counts the dropped events. Each remembered ID costs some 40 bytes.
+    ///
+    /// Events that the program goes back for ([`Handle::reconnect_from`]) are delivered again, and
+    /// so are those that another origin sends under the same IDs.
+    #[doc(alias = "deduplicate")]
+    pub fn drop_repeats(self, events: usize) -> Self {
+        self.set(|config| config.drop_repeats = events)
+    }
+}
+
+/// # Late subscribers
+///
+/// By default a subscription begins with the next event. A stream can also retain events for
+/// subscribers that come late and ask for a [`replay`](crate::SubscribeOptions::replay). Several
+/// rules add up. The memory belongs to the stream as long as it lives.
+impl StreamBuilder {
+    /// Retains the newest `events` that pass `filter`, from 1 to 1,048,576; none by default.
+    ///
+    /// A rule keeps at most 16 MiB of text, and then fewer events. A filter with a
+    /// [predicate](Filter::and) is an [`ErrorKind::InvalidConfig`] when the stream is built.
+    pub fn retain(self, filter: impl Into<Filter>, events: usize) -> Self {
+        self.retain_by(filter.into(), Keep::Newest(events.clamp(1, MAX_CAPACITY)))
+    }
+
+    /// Retains the newest event that passes `filter`, and all events after it, of any type.
+    ///
+    /// For a snapshot and its changes: the next event that passes `filter` replaces them all.
+    /// Nothing is retained by default. A rule keeps at most 65,536 events and 16 MiB of text. When
+    /// more come, the oldest are dropped, the snapshot first, and a replay has a
+    /// [`Gap::NotRetained`] in their place. A filter with a [predicate](Filter::and) is an
+    /// [`ErrorKind::InvalidConfig`] when the stream is built.
+    pub fn retain_since(self, filter: impl Into<Filter>) -> Self {
+        self.retain_by(filter.into(), Keep::Since)
+    }
+
+    fn retain_by(self, filter: Filter, keep: Keep) -> Self {
+        self.try_set(|config| {
+            if filter.predicate().is_some() {
+                let message = "events are retained by type, so this filter must not have a predicate";
+                return Err(Error::new(ErrorKind::InvalidConfig, message));
+            }
+            config.retain.push(Retain { filter, keep });
+            Ok(())
+        })
+    }
+}
+
+/// # Life cycle
+impl StreamBuilder {
+    /// Names the stream in logs; empty by default.
     pub fn name(self, name: impl Into<String>) -> Self {
         self.set(|config| config.name = name.into())
     }
 
+    /// Connects only while there are subscriptions; off by default.
+    ///
+    /// By default a stream stays open from [`connect`](Handle::connect) on. A lazy stream needs that
+    /// call too, once. It then connects when there is a subscription, and disconnects `linger`
+    /// after the last one is dropped ([`State::Idle`]). The next subscription connects again, and
+    /// the stream resumes after its last event ID. With a `linger` of zero, each subscription that
+    /// is alone costs a connection.
+    ///
+    /// Handles, monitors and transcripts do not count as subscriptions, nor does a resume store,
+    /// which goes on saving.
+    ///
+    /// # What a subscription can miss
+    ///
+    /// - The stream connects as soon as there is one subscription. If several begin together, the
+    ///   later ones may miss the first events, unless these are [retained](Self::retain) or all
+    ///   subscribe before [`connect`](Handle::connect).
+    /// - Events that arrive during `linger` pass by and move the last event ID, as on any stream
+    ///   without subscriptions.
+    /// - Every response but the first begins with a [`Gap::Reconnected`], also for a new
+    ///   subscription.
+    ///
+    /// # While the stream is idle or waits
+    ///
+    /// [`set_header`](Handle::set_header), [`update`](Handle::update) and
+    /// [`reconnect_from`](Handle::reconnect_from) take effect with the next attempt. A wait after a
+    /// failure goes on without subscriptions, and a new subscription does not shorten it;
+    /// [`Handle::reconnect`] does. The count of attempts in a row goes on as well.
+    pub fn lazy(self, linger: Duration) -> Self {
+        self.set(|config| config.linger = Some(linger))
+    }
+
+    /// Shuts the stream down when `stop` completes; never by default.
+    ///
+    /// For `tokio::signal::ctrl_c`, a cancellation token, or the end of another task. The
+    /// connection task polls `stop`, from [`connect`](Handle::connect) on.
+    ///
+    /// This does the same as [`Handle::shutdown`]: queued events can still be taken, but no task
+    /// waits for that, and acknowledgements that come later are not saved. To give subscribers
+    /// time, await `stop` yourself and then call [`Handle::shutdown_with`].
+    pub fn stop_when<F>(self, stop: F) -> Self
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        Self { stop: Mutex::new(Some(Box::pin(async { drop(stop.await) }))), ..self }
+    }
+}
+
+/// # Build
+impl StreamBuilder {
     /// Builds the stream, idle: subscribe, then [`connect`](Handle::connect).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::Unsupported`] (a scheme, or a method), [`ErrorKind::InvalidHeader`]
-    /// (what HTTP cannot carry, and more than 1,024 headers) or [`ErrorKind::InvalidConfig`] (a rule of what to retain
-    /// that has a predicate, or a body that cannot be written as JSON).
+    /// The first mistake in the settings:
+    ///
+    /// - [`ErrorKind::InvalidUrl`].
+    /// - [`ErrorKind::Unsupported`] for a scheme or a method that cannot be used.
+    /// - [`ErrorKind::InvalidHeader`] for a header that HTTP cannot carry, or more than 1,024.
+    /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, or a body
+    ///   that cannot be written as JSON.
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
         let target = config.request.target().clone().with_query(&self.query)?;
@@ -211,8 +533,8 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// Those of [`build`](Self::build), and whatever ended the first attempt, be it a 204 ([`ErrorKind::Closed`]).
-    /// Later ones are retried.
+    /// Those of [`build`](Self::build), and the failure of the first attempt, which is not retried. A
+    /// 204 is an [`ErrorKind::Closed`]. Once the stream is open, failures are retried.
     ///
     /// # Panics
     ///
@@ -222,19 +544,21 @@ impl StreamBuilder {
     ///
     /// Dropping the future closes the stream.
     pub async fn open(self, filter: impl Into<Filter>) -> Result<Subscription, Error> {
-        let (handle, subscription) = self.begin(filter.into())?;
+        let (handle, subscription) = self.build_and_subscribe(filter.into())?;
         handle.connect();
         handle.monitor().opened_since(0).await?;
         Ok(subscription)
     }
 
-    /// What is left of [`open`](Self::open) is to connect, and to wait.
-    pub(crate) fn begin(self, filter: Filter) -> Result<(Handle, Subscription), Error> {
+    /// Does the part of [`open`](Self::open) that needs no runtime: all but to connect and to wait.
+    pub(crate) fn build_and_subscribe(self, filter: Filter) -> Result<(Handle, Subscription), Error> {
         let handle = self.set(|config| config.first_attempt_counts = true).build()?;
         let subscription = handle.subscribe(filter);
         Ok((handle, subscription))
     }
+}
 
+impl StreamBuilder {
     fn set(self, change: impl FnOnce(&mut Config)) -> Self {
         self.try_set(|config| {
             change(config);
@@ -242,13 +566,25 @@ impl StreamBuilder {
         })
     }
 
+    fn set_request(self, change: impl FnOnce(&mut Request) -> Result<(), Error>) -> Self {
+        self.try_set(|config| change(Arc::make_mut(&mut config.request)))
+    }
+
+    /// Changes the configuration, unless an earlier call was a mistake: the first one is reported.
     fn try_set(mut self, change: impl FnOnce(&mut Config) -> Result<(), Error>) -> Self {
-        let changed = self.config.as_mut().map_or(Ok(()), change);
-        if let Err(error) = changed {
-            self.config = Err(error);
+        if let Ok(config) = &mut self.config {
+            if let Err(error) = change(config) {
+                self.config = Err(error);
+            }
         }
         self
     }
+}
+
+fn set_last_event_id(config: &mut Config, id: &str) -> Result<(), Error> {
+    transport::last_event_id_value(id)?;
+    id.clone_into(&mut config.last_event_id);
+    Ok(())
 }
 
 impl fmt::Debug for StreamBuilder {
