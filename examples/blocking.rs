@@ -1,4 +1,6 @@
-//! Without a runtime: `for event in stream`. A server of its own, so that it needs no network.
+//! Reads a stream without a runtime: `cargo run --features blocking --example blocking`.
+//!
+//! It starts a server of its own, so it needs no network.
 
 use std::io::{BufRead, BufReader, Error, Write};
 use std::net::TcpListener;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use sseclient::Filter;
 use sseclient::blocking::Client;
 
-/// Sends three events, twice, and then says that there are no more (204).
+/// Sends three events to each of two connections, then answers 204: there is nothing more.
 fn serve(listener: &TcpListener) -> Result<(), Error> {
     for connection in 0..3 {
         let (tcp, _) = listener.accept()?;

@@ -1,4 +1,4 @@
-//! Asks a chat server once, and prints the tokens as they come:
+//! Asks a chat server a question and prints the tokens as they arrive:
 //! `cargo run --example chat_completion --features json -- [URL [TOKEN]]`.
 
 #[path = "chat_completion/server.rs"]
@@ -22,12 +22,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "stream": true,
         "messages": [{ "role": "user", "content": "What is an event stream?" }],
     });
-    // With a body, it is a POST.
+    // A request with a body is a POST.
     let mut request = Client::new().stream(url).json(&question);
     if let Some(token) = args.next() {
         request = request.bearer_auth(token);
     }
-    // One answer: what is lost of it cannot be resumed, and to ask again is to be billed again.
+    // One response only: a broken answer cannot be resumed, and a second request is billed again.
     let mut answer = request.reconnect_policy(ReconnectPolicy::never()).open("message").await?;
     while let Some(delivery) = answer.recv().await {
         let Delivery::Event(event) = delivery else { return Err("a part of the answer is missing".into()) };
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         print!("{}", part["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
         std::io::stdout().flush()?;
     }
-    // The stream has ended without the mark: why, is known to the subscription.
+    // The stream ended without `[DONE]`. The subscription knows why.
     let reason = answer.close_reason();
     Err(reason.map_or_else(String::new, |reason| reason.to_string()).into())
 }

@@ -1,4 +1,4 @@
-//! What a slow subscriber loses is its own, and it is told: `cargo run --example lag -- [URL]`.
+//! A slow subscriber loses events, alone, and learns how many: `cargo run --example lag -- [URL]`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let handle = Client::new().stream(url).build()?;
     let mut complete = handle.subscribe(Filter::all());
-    // It may lose its oldest, so that nobody ever waits for it; by default the stream would wait while it moves.
+    // It loses its oldest events, so the stream never waits for it. By default the stream would wait.
     let options = SubscribeOptions::default().name("slow").capacity(2).overflow(Overflow::DropOldest);
     let mut slow = handle.subscribe_with(Filter::all(), options);
     handle.connect();

@@ -1,4 +1,4 @@
-//! The newest of each type is enough, and is there for whoever comes late: `cargo run --example latest -- [URL]`.
+//! Keeps the newest event of each type, also for a late subscriber: `cargo run --example latest -- [URL]`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     handle.connect();
 
     for _ in 0..3 {
-        // However much has come meanwhile: one event for each type, never a backlog.
+        // At most one event of each type is queued, no matter how many came meanwhile.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         while let Ok(delivery) = display.try_recv() {
             match delivery {
@@ -29,10 +29,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         println!("--");
     }
-    // The price of a moment ago comes at once, not only when it changes.
+    // A late subscriber gets the retained price at once, without waiting for the next one.
     let mut late = handle.subscribe_with("price", SubscribeOptions::default().replay());
     if let Some(Delivery::Event(price)) = late.recv().await {
-        println!("late, and first of all: {:?}", price.data());
+        println!("late subscriber, first event: {:?}", price.data());
     }
     Ok(handle.shutdown().await.into_result()?)
 }

@@ -1,4 +1,4 @@
-//! Goes on where the last run stopped, however it stopped: `cargo run --example resume -- [URL [FILE]]`.
+//! Goes on where the last run stopped, even if it was killed: `cargo run --example resume -- [URL [FILE]]`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -23,14 +23,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while wanted > 0 {
         match orders.recv().await {
             Some(Delivery::Event(event)) => {
-                println!("{} {:?}", event.last_event_id(), event.data()); // the work: may be done twice, never not at all
-                // False for what was queued when the program went back: that comes again, behind what was lost.
+                println!("{} {:?}", event.last_event_id(), event.data()); // the work: done at least once
+                // False for events that were queued before `reconnect_from`: they come again.
                 if orders.acknowledge(&event) {
                     done = event.last_event_id().to_owned();
                 }
                 wanted -= 1;
             }
-            // Too slow: what the queue dropped, the server still has.
+            // The queue dropped events. The server still has them.
             Some(Delivery::Gap(Gap::Lagged { .. })) => handle.reconnect_from(Resume::Id(done.clone()))?,
             Some(Delivery::Gap(gap)) => println!("{gap}"),
             None => break,

@@ -1,4 +1,4 @@
-//! A token that expires, and no event that is lost for it: `cargo run --example rotate_token -- [URL]`.
+//! Replaces a token before it expires, without losing an event: `cargo run --example rotate_token -- [URL]`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use sseclient::{Apply, Client, CredentialsReason, Delivery, Filter};
 use tokio::time::{Instant, interval_at};
 
-/// A real one asks a token server, and keeps what it gave until it is `Rejected`.
+/// A real source asks a token server, and keeps the token until the reason is `Rejected`.
 async fn token(reason: CredentialsReason) -> Result<HeaderMap, http::Error> {
     println!("a token is needed: {reason:?}");
     let bearer = HeaderValue::from_str(&format!("Bearer {}", std::process::id()))?;
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut expiry, mut wanted) = (interval_at(Instant::now() + second, second), 10);
     while wanted > 0 {
         tokio::select! {
-            // Before it expires: a second response takes over, and only then the first is let go.
+            // A second response with a fresh token takes over, and only then the first one is dropped.
             _ = expiry.tick() => drop(handle.update(|request| request, Apply::MakeBeforeBreak)),
             delivery = events.recv() => match delivery {
                 Some(Delivery::Event(event)) => { println!("{:?}", event.data()); wanted -= 1 }

@@ -1,4 +1,4 @@
-//! Two consumers on one connection: `cargo run --example subscribe -- [URL]`.
+//! Runs two consumers on one connection: `cargo run --example subscribe -- [URL]`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => server::start().await?,
     };
     let handle = Client::new().stream(url).build()?;
-    // Both subscribe before the stream connects: neither can miss the first event.
+    // Both subscribe before the stream connects, so neither can miss the first event.
     let prices = handle.subscribe("price");
     let everything = handle.subscribe(Filter::all());
     handle.connect();
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(handle.shutdown().await.into_result()?)
 }
 
-/// Prints as many events as it was asked for, and gaps as they come.
+/// Prints `wanted` events, and the gaps between them.
 async fn consume(name: &str, mut subscription: Subscription, mut wanted: u32) {
     while wanted > 0 {
         match subscription.recv().await {

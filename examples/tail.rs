@@ -1,10 +1,12 @@
-//! Follows an event stream from a shell: our curl.
+//! Follows an event stream from a shell, as curl would, but reconnects and resumes.
 //!
 //! `cargo run --release --example tail -- [URL] [options]`. Without a URL it starts a small server
-//! inside itself and follows that. `--help` lists the options; `--json` is for programs.
+//! inside itself and follows that. `--help` lists the options, and so does `examples/tail/README.md`;
+//! `--json` is for programs.
 //!
-//! Exit status: 0 after `--max-events`, a 204, an interrupt, or a clean end with `--no-reconnect`; 1 when the connection closed for
-//! good on an error, which goes to standard error in one line; 2 for wrong usage.
+//! Exit status: 0 after `--max-events`, a 204, an interrupt, or a clean end with `--no-reconnect`; 1
+//! when the connection closed for good on an error, which is one line on standard error; 2 for wrong
+//! usage.
 
 #[path = "tail/advice.rs"]
 mod advice;
@@ -32,8 +34,8 @@ use tokio::time::timeout;
 use crate::args::Args;
 use crate::follow::{Failure, follow};
 
-/// How long an interrupted follower may take to say goodbye; it needs longer only when it is stuck
-/// in a write that nobody reads.
+/// How long an interrupted follower may take to print its last line. It needs longer only when a write
+/// blocks because the reader of the output has stopped.
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -48,16 +50,16 @@ fn main() -> ExitCode {
 
 /// Runs the follower on a thread of its own and watches for Ctrl-C on this one.
 ///
-/// The follower's writes block, so that a slow reader slows the stream down instead of losing
-/// events. An interrupt must work then, too.
+/// The follower's writes block, so that a slow reader of the output slows the stream down instead of
+/// losing events. Ctrl-C must work then, too.
 async fn until_done_or_interrupted(args: Args) -> io::Result<Result<(), Failure>> {
     let (stop, stopped) = oneshot::channel();
     let (finished, mut outcome) = oneshot::channel();
     let start_and_wait = async {
-        // First polled after `ctrl_c` is: an interrupt right after the first line is not missed.
+        // Polled after `ctrl_c`, so that an interrupt right after the first line is not missed.
         thread::spawn(move || {
             let result = runtime().map(|runtime| runtime.block_on(follow(args, stopped)));
-            // Nobody waits for the outcome any more when the grace is over.
+            // The receiver is gone when the grace period is over.
             let _ = finished.send(result);
         });
         (&mut outcome).await
@@ -70,7 +72,7 @@ async fn until_done_or_interrupted(args: Args) -> io::Result<Result<(), Failure>
     let result = match result {
         Some(result) => result,
         None => {
-            // A follower that is gone already needs no stopping.
+            // The follower may have ended by itself.
             let _ = stop.send(());
             timeout(GRACE, outcome).await.unwrap_or(Ok(Ok(Ok(()))))
         }
@@ -78,13 +80,13 @@ async fn until_done_or_interrupted(args: Args) -> io::Result<Result<(), Failure>
     result.unwrap_or_else(|_| Err(io::Error::other("the follower panicked")))
 }
 
-/// One thread: between two turns of the connection task everything that it published gets printed.
+/// Returns a runtime of one thread, so that every turn of the connection task is printed before the next.
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
 fn complain(message: &str, exit_status: u8) -> ExitCode {
-    // Standard error may be closed; the exit status still tells.
+    // Standard error may be closed. The exit status still says what happened.
     let _ = writeln!(io::stderr(), "tail: {}", people::one_line(message));
     ExitCode::from(exit_status)
 }

@@ -1,11 +1,11 @@
-//! Several types of event as one enum: `cargo run --features json --example typed`.
+//! Reads several types of event as one enum: `cargo run --features json --example typed`.
 
 #[path = "tail/server.rs"]
 mod server;
 
 use sseclient::{Client, Delivery, Filter};
 
-/// The variant is the event type, and what it holds is the data, which is JSON.
+/// The variant is the event type; its content is the event's data, decoded as JSON.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Report {

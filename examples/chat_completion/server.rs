@@ -1,4 +1,4 @@
-//! A server that answers one question after another as chat servers do: a token in each event, `[DONE]` at the end.
+//! A server that answers as chat servers do: one token in each event, `[DONE]` at the end.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const ANSWER: &str = "A response that does not end: each event is a few lines of text and a blank one.";
 
-/// Its URL.
+/// Starts the server on a free loopback port and returns its URL.
 pub async fn start() -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/v1/chat/completions", listener.local_addr()?);

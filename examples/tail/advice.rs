@@ -1,13 +1,13 @@
-//! What happened, and what to do about it, in one line.
+//! One line for an error: what happened, and what to do about it.
 
 use std::error::Error as StdError;
 
 use sseclient::{CloseReason, Error, ErrorKind};
 
-/// How much of an error response's body is worth a look.
+/// How many characters of a refused response's body are shown.
 const EXCERPT: usize = 120;
 
-/// The error, its causes, the server's own words, and the advice.
+/// Returns the error, its causes, the beginning of the response's body, and advice.
 pub(crate) fn complaint(error: &Error) -> String {
     let mut line = chain(error);
     if let Some(words) = error.body().and_then(|body| excerpt(body)) {
@@ -16,13 +16,13 @@ pub(crate) fn complaint(error: &Error) -> String {
     format!("{line}; {}", advice(error))
 }
 
-/// The error and all its causes, each once.
+/// Returns the error and all its causes, each once.
 pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some libraries repeat their cause in their own text.
+        // Some libraries repeat the cause in their own text.
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
@@ -32,7 +32,7 @@ pub(crate) fn chain(error: &Error) -> String {
     text
 }
 
-/// Why a stream is closed.
+/// Returns why a stream closed, with all causes.
 pub(crate) fn reason(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Failed(error) => chain(error),
@@ -44,12 +44,12 @@ fn advice(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Status => status_advice(error),
         ErrorKind::InvalidUrl => "give a URL like https://example.com/stream",
-        ErrorKind::InvalidHeader => "check what -H, --cookie, --user and --bearer carry",
+        ErrorKind::InvalidHeader => "check the values of -H, --cookie, --user and --bearer",
         ErrorKind::InvalidConfig => "check the options that set up the client",
-        ErrorKind::Unsupported => "use a scheme and features that this build has",
+        ErrorKind::Unsupported => "use another scheme, or build this with the feature that it needs",
         ErrorKind::Redirect => "give the URL that it points to, if you trust it",
         ErrorKind::TooManyRedirects => "look for a loop between the servers",
-        ErrorKind::ContentType => "check the URL: this is not an event stream",
+        ErrorKind::ContentType => "check the URL: the response is not an event stream",
         ErrorKind::ContentEncoding => {
             "have the server send the stream uncompressed, or build this with gzip, brotli and zstd"
         }
@@ -57,7 +57,7 @@ fn advice(error: &Error) -> &'static str {
             "check the certificates, trust the server's issuer with --cacert, or give one of your own with --cert"
         }
         ErrorKind::Roots => "install CA certificates, or give some with --cacert",
-        ErrorKind::Proxy => "check the proxy: -x, or the environment's variables",
+        ErrorKind::Proxy => "check the proxy in -x, or in the environment variables",
         ErrorKind::Dns => "check the host name",
         ErrorKind::IdleTimeout => "check that the server sends heartbeats, or give it more --idle-timeout",
         ErrorKind::Connect | ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {
@@ -73,14 +73,16 @@ fn status_advice(error: &Error) -> &'static str {
         Some(403) => "ask for access, or give other credentials",
         Some(404 | 410) => "check the URL",
         Some(408 | 425 | 429) => "try again later",
-        Some(405 | 406) => "check that the URL is an event stream's",
+        Some(405 | 406) => "check that the URL belongs to an event stream",
         Some(400..=499) => "check the URL and the options",
         _ => "look at the server, then try again",
     }
 }
 
-/// The beginning, on one line, of a body that was written for people, not for browsers. JSON often has its first brace on
-/// a line of its own, and where a long body was cut off may be within a character.
+/// Returns the beginning of a body on one line, unless it is HTML.
+///
+/// All whitespace becomes single spaces, because JSON often has its first brace on a line of its own.
+/// A body that was cut off may end within a character.
 fn excerpt(body: &[u8]) -> Option<String> {
     let text = body.utf8_chunks().next()?.valid();
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");

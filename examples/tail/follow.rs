@@ -1,4 +1,4 @@
-//! From the command line to the last printed line.
+//! Builds the stream that the command line describes, and prints it until it ends.
 
 #[cfg(feature = "tls")]
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::json::Json;
 use crate::people::People;
 use crate::{advice, server};
 
-/// Room for bursts, in transcript items.
+/// How many transcript items may be queued, so that bursts do not stop the stream.
 const CAPACITY: usize = 4096;
 
-/// Follows the stream until it closes, enough was printed, or somebody says stop.
+/// Follows the stream until it closes, enough events are printed, or `stopped` completes.
 pub(crate) async fn follow(args: Args, stopped: oneshot::Receiver<()>) -> Result<(), Failure> {
     let mut printer = Printer::new(args.json);
     let url = match &args.url {
@@ -42,13 +42,13 @@ pub(crate) async fn follow(args: Args, stopped: oneshot::Receiver<()>) -> Result
     }
 }
 
-/// Why nothing more comes, when that is not what was asked for.
+/// Why `tail` ends with a status other than 0.
 pub(crate) enum Failure {
-    /// The command line asks for something that cannot be.
+    /// The command line cannot be used.
     Usage(String),
-    /// The connection closed for good.
+    /// The connection closed for good on an error.
     Closed(Error),
-    /// It closed for good, and no error says why.
+    /// The connection closed for good, without an error.
     Ended(CloseReason),
     /// The embedded server could not start, or the output cannot be written.
     Io(&'static str, io::Error),
@@ -80,15 +80,15 @@ async fn embedded_server(printer: &mut Printer) -> Result<String, Failure> {
     Ok(url)
 }
 
-/// Everything that is wrong before the first dial is wrong on the command line.
+/// Builds the stream. An error before the first dial is an error of the command line.
 fn open(args: &Args, url: String) -> Result<Handle, Failure> {
     let stream = client(args)?.stream(url).capacity(CAPACITY).reconnect_policy(policy(args));
-    let stream = limits(asking(stream, args), args);
+    let stream = limits(request(stream, args), args);
     stream.build().map_err(|error| Failure::Usage(advice::chain(&error)))
 }
 
-/// What the request says.
-fn asking(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
+/// Applies the options that describe the request.
+fn request(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
     if let Some(method) = &args.method {
         stream = stream.method(method.clone());
     }
@@ -123,7 +123,7 @@ fn asking(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
     stream
 }
 
-/// How long, and how much, it may take.
+/// Applies the options that set times and sizes.
 fn limits(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
     if let Some(ms) = args.retry {
         stream = stream.reconnection_time(Duration::from_millis(ms));
@@ -142,7 +142,7 @@ fn limits(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
 
 fn policy(args: &Args) -> ReconnectPolicy {
     let policy = match args {
-        // It goes before whatever else is said about retries.
+        // Overrides all other options about retries.
         Args { no_reconnect: true, .. } => return ReconnectPolicy::never(),
         Args { standard: true, .. } => ReconnectPolicy::standard(),
         _ => ReconnectPolicy::daemon(),
@@ -156,7 +156,7 @@ fn policy(args: &Args) -> ReconnectPolicy {
 fn client(args: &Args) -> Result<Client, Failure> {
     let mut builder = Client::builder();
     if let Some(proxy) = &args.proxy {
-        // Its URL may hold a password.
+        // The error does not contain the URL, which may hold a password.
         builder = builder.proxy(proxy).map_err(|error| Failure::Usage(advice::chain(&error)))?;
     }
     #[cfg(feature = "http2")]
@@ -199,7 +199,7 @@ fn unusable(option: &str, path: &Path, error: &dyn fmt::Display) -> Failure {
     Failure::Usage(format!("cannot use {option} {}: {error}", path.display()))
 }
 
-/// Prints until the transcript ends, or as many events as were asked for.
+/// Prints until the transcript ends or `--max-events` are printed.
 async fn print_all(transcript: &mut Transcript, printer: &mut Printer, args: &Args) -> Result<(), Failure> {
     let mut left = args.max_events;
     let mut end = None;
@@ -232,7 +232,7 @@ fn verdict(reason: CloseReason) -> Result<(), Failure> {
     }
 }
 
-/// A reader that has seen enough (`| head`) is no failure.
+/// Treats a closed output as success: its reader has seen enough (`| head`).
 fn quiet_if_unread(printed: io::Result<()>) -> Result<(), Failure> {
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -242,7 +242,7 @@ fn quiet_if_unread(printed: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// The two ways of printing.
+/// The two output formats.
 enum Printer {
     Json(Json),
     People(People),
@@ -260,7 +260,7 @@ impl Printer {
         }
     }
 
-    /// Says something that is not part of the transcript; programs need not know.
+    /// Prints a note for people that is not part of the transcript. JSON output leaves it out.
     fn note(&mut self, text: &str) {
         if let Self::People(people) = self {
             people.note(text);

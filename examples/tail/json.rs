@@ -1,4 +1,4 @@
-//! For programs: one object per line, in the order of the transcript.
+//! Output for programs: one JSON object per line, in the order of the transcript.
 
 use std::io::{self, Stdout, Write};
 
@@ -64,7 +64,7 @@ fn gap(gap: &Gap) -> Option<Object> {
     }
 }
 
-/// Fields that do not apply are left out; so is the state before all of them, idle.
+/// Leaves out fields that do not apply, and the state `idle`, which comes before all others.
 fn state(state: &State) -> Option<Object> {
     let object = |name: &str| Object::new("state").with("state", name);
     match state {
@@ -102,7 +102,7 @@ fn milliseconds(ms: u128) -> u64 {
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
-/// Keeps its fields in the order in which they came.
+/// A JSON object that keeps its fields in the order in which they were added.
 struct Object(Map<String, Value>);
 
 impl Object {

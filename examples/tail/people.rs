@@ -1,4 +1,4 @@
-//! For people: time, type and data in columns; everything else dimmed, on standard error.
+//! Output for people: time, type and data in columns. All else is dimmed, on standard error.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,21 +10,21 @@ use sseclient::{CloseReason, Event, State, TranscriptItem};
 
 use crate::advice;
 
-/// The type's column starts this wide and grows with longer types, up to a limit.
-const NARROWEST: usize = 8;
-const WIDEST: usize = 24;
+/// The type's column starts this wide and grows with longer types.
+const MIN_TYPE_WIDTH: usize = 8;
+const MAX_TYPE_WIDTH: usize = 24;
 
 /// The width of `HH:MM:SS.mmm`.
 const TIME: usize = 12;
 
 const DIMMED: Style = Style::new().dimmed();
 
-/// Told apart on dark and on light ground; red is for trouble.
+/// Readable on dark and on light backgrounds. Red is left for errors.
 const COLOURS: [AnsiColor; 5] =
     [AnsiColor::Cyan, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::Yellow];
 
 pub(crate) struct People {
-    // Colours on a terminal, none elsewhere or under `NO_COLOR`.
+    // These print colours on a terminal, and none elsewhere or under `NO_COLOR`.
     out: AutoStream<io::Stdout>,
     err: AutoStream<io::Stderr>,
     type_width: usize,
@@ -32,7 +32,7 @@ pub(crate) struct People {
 
 impl People {
     pub(crate) fn new() -> Self {
-        Self { out: anstream::stdout(), err: anstream::stderr(), type_width: NARROWEST }
+        Self { out: anstream::stdout(), err: anstream::stderr(), type_width: MIN_TYPE_WIDTH }
     }
 
     pub(crate) fn print(&mut self, item: &TranscriptItem) -> io::Result<()> {
@@ -50,7 +50,7 @@ impl People {
         Ok(())
     }
 
-    /// One dimmed line on standard error; nobody has to read it.
+    /// Prints one dimmed line on standard error. A failed write is ignored: the line is only a note.
     pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "{DIMMED}{}  {text}{DIMMED:#}", clock());
     }
@@ -58,7 +58,7 @@ impl People {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         let event_type = one_line(event.event_type());
         let length = event_type.chars().count();
-        self.type_width = self.type_width.max(length.min(WIDEST));
+        self.type_width = self.type_width.max(length.min(MAX_TYPE_WIDTH));
         let width = self.type_width;
         let colour = colour(event.event_type());
         let time = clock();
@@ -74,13 +74,13 @@ impl People {
     }
 }
 
-/// One line that is safe to show: line breaks and tabs are escaped, too.
+/// Returns the text on one line that is safe to show: all control characters are escaped.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, |c| c.is_control())
 }
 
-/// A hostile server must not get at the terminal: control characters (C0, DEL, C1) are escaped,
-/// tabs stay.
+/// Escapes control characters (C0, DEL, C1) except tabs, so that a hostile server cannot control the
+/// terminal.
 fn visible(line: &str) -> Cow<'_, str> {
     escape(line, |c| c.is_control() && c != '\t')
 }
@@ -107,7 +107,7 @@ fn describe(state: &State) -> Option<String> {
         State::Waiting { delay, cause, .. } => {
             Some(format!("trying again in {}: {}", seconds(*delay), advice::chain(cause)))
         }
-        // The error has a line of its own, with advice, when the program ends.
+        // `tail` prints the error, with advice, when it ends.
         State::Closed(CloseReason::Failed(_)) => None,
         State::Closed(reason) => Some(format!("closed: {}", advice::reason(reason))),
         _ => None,
@@ -118,13 +118,13 @@ fn seconds(delay: Duration) -> String {
     format!("{:.1} s", delay.as_secs_f64())
 }
 
-/// The same type always gets the same colour.
+/// Returns a colour that depends only on the type.
 fn colour(event_type: &str) -> Style {
     let sum: usize = event_type.bytes().map(usize::from).sum();
     COLOURS[sum % COLOURS.len()].on_default()
 }
 
-/// The time of day, in UTC.
+/// Returns the time of day in UTC.
 fn clock() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = now.as_secs() % 86_400;

@@ -1,5 +1,6 @@
-//! A small event source: several types, ids, comments, a `retry`, and a hang-up every few seconds,
-//! in the middle of an event, so that resumption can be seen at work.
+//! A small server with several event types, IDs, comments and a `retry`.
+//!
+//! It hangs up every few seconds, in the middle of an event, so that resumption can be seen.
 
 use std::io;
 use std::time::Duration;
@@ -8,14 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{interval, timeout};
 
-/// Between two events.
-const PACE: Duration = Duration::from_millis(250);
+/// The time between two events.
+const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Whole events on one connection, before the server hangs up.
+/// How many whole events a connection gets before the server hangs up.
 const EVENTS_PER_CONNECTION: u64 = 12;
 
-/// How large a request head may be, and how long it may take.
-const HEAD_LIMIT: usize = 16 * 1024;
+/// Limits on the request head.
+const MAX_HEAD: usize = 16 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\n\
@@ -23,13 +24,13 @@ const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\n\
     Cache-Control: no-store\r\n\
     Transfer-Encoding: chunked\r\n\r\n";
 
-/// Starts it on a free loopback port, for as long as the runtime lives, and returns its URL.
+/// Starts the server on a free loopback port and returns its URL. It runs as long as the runtime.
 pub(crate) async fn start() -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/", listener.local_addr()?);
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            // A client that leaves is the ordinary end of a connection.
+            // Every connection ends with an error or a hang-up.
             tokio::spawn(async move { drop(serve(socket).await) });
         }
     });
@@ -48,18 +49,18 @@ async fn serve(mut socket: TcpStream) -> io::Result<()> {
 
     let first = resumed.unwrap_or(0).saturating_add(1);
     let end = first.saturating_add(EVENTS_PER_CONNECTION);
-    let mut pace = interval(PACE);
+    let mut ticks = interval(INTERVAL);
     for id in first..end {
-        pace.tick().await;
+        ticks.tick().await;
         chunk(&mut socket, &event(id)).await?;
     }
-    pace.tick().await;
-    // Half an event, then nothing: the client drops it, and gets it whole when it is back.
+    ticks.tick().await;
+    // An event without its blank line. The client drops it and gets the whole event after it resumes.
     let unfinished = event(end);
     chunk(&mut socket, unfinished.trim_end()).await
 }
 
-/// The same id is always the same event.
+/// Returns the event with this ID, always the same one.
 fn event(id: u64) -> String {
     match id % 6 {
         1 => format!("id: {id}\ndata: message number {id}\n\n"),
@@ -73,7 +74,7 @@ fn event(id: u64) -> String {
     }
 }
 
-/// One event, one chunk, one write.
+/// Sends the text as one HTTP chunk, in one write.
 async fn chunk(socket: &mut TcpStream, text: &str) -> io::Result<()> {
     socket.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await
 }
@@ -81,14 +82,14 @@ async fn chunk(socket: &mut TcpStream, text: &str) -> io::Result<()> {
 async fn read_head(socket: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if head.len() > HEAD_LIMIT || socket.read_buf(&mut head).await? == 0 {
+        if head.len() > MAX_HEAD || socket.read_buf(&mut head).await? == 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// An id that this server did not make counts as none.
+/// Returns the last event ID of the request, if this server could have sent it.
 fn last_event_id(head: &str) -> Option<u64> {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
     let mut ids = lines.filter(|(name, _)| name.eq_ignore_ascii_case("last-event-id"));
