@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Uri};
 use crate::connection::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
 use crate::connection::credentials::{Credentials, CredentialsReason};
 use crate::connection::request::Request;
-use crate::connection::{ConnectionGuard, Launch, Shared};
+use crate::connection::{Connection, ConnectionGuard, Launch};
 use crate::error::{Error, ErrorKind};
 #[cfg(doc)]
 use crate::event::Gap;
@@ -526,7 +526,7 @@ impl StreamBuilder {
         let stop = self.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Self { connector, credentials, store, .. } = self;
         let launch = Launch { config, policy, credentials, connector, stop, store };
-        Ok(Handle::new(ConnectionGuard::new(Shared::new(launch))))
+        Ok(Handle::new(ConnectionGuard::new(Connection::new(launch))))
     }
 
     /// Builds the stream, subscribes, connects, and waits until it is open.

@@ -20,34 +20,46 @@ use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::committer::Committer;
-use super::exit::{Ending, Exit, TASK, save_the_rest, task_failed};
+use super::exit::{Ending, Exit, TASK, save_the_rest, store_failed, task_failed};
 use super::mailbox::Asked;
 use super::phase::{self, Dialing, Phase, Progress};
-use super::reading::{Counts, Dedup, Reading, Turn};
+use super::published::FailedHandover;
+use super::reading::{Dedup, ResponseEnd, ResponseReader, TurnReport};
 use super::session::{Input, Session, Step};
-use super::{Launch, Shared, log, timer};
+use super::stats::TurnCounts;
+use super::{Connection, Launch, log, timer};
+
+/// Spawns the connection task if that has not been done, and returns true if it has been done now.
+///
+/// # Panics
+///
+/// Outside a tokio runtime, before anything has changed.
+#[track_caller]
+pub(crate) fn connect(connection: &Arc<Connection>) -> bool {
+    connection.task.spawn(|launch| run(Arc::clone(connection), launch))
+}
 
 /// The task's future: runs until there is a reason to end, which it records at its one exit. The
 /// guard is made here, not at the first poll: a runtime may drop the task before.
-pub(super) fn run(shared: Arc<Shared>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
-    let span = log::span(shared.name(), launch.config.request.target());
-    let mut exit = Exit::of(&shared, span.clone());
+fn run(connection: Arc<Connection>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
+    let span = log::span(connection.name(), launch.config.request.target());
+    let mut exit = Exit::of(&connection, span.clone());
     // Boxed: a future holds what it is given twice, and there may be thousands.
-    let actor = Box::new(Actor::new(shared, *launch));
+    let actor = Box::new(Actor::new(connection, *launch));
     async move {
-        let shared = Arc::clone(exit.shared());
+        let connection = Arc::clone(exit.connection());
         // The actor, and with it the socket, is gone before anybody hears of the end.
         let Ending { reason, committer, until } = actor.run().instrument(span.clone()).await;
         exit.record(reason);
         drop(exit);
         if let Some(committer) = committer {
-            Box::pin(save_the_rest(&shared, committer, until)).instrument(span).await;
+            Box::pin(save_the_rest(&connection, committer, until)).instrument(span).await;
         }
     }
 }
 
-fn poll_keeper(committer: &mut Option<Box<Committer>>, cx: &mut Context<'_>, shared: &Shared) -> Poll<Error> {
-    committer.as_mut().map_or(Poll::Pending, |committer| committer.poll(cx, shared))
+fn poll_keeper(committer: &mut Option<Box<Committer>>, cx: &mut Context<'_>, connection: &Connection) -> Poll<Error> {
+    committer.as_mut().map_or(Poll::Pending, |committer| committer.poll(cx, connection))
 }
 
 /// Pending when nobody lingers.
@@ -65,7 +77,7 @@ async fn done(stop: &mut Option<BoxFuture<()>>) {
 }
 
 struct Actor {
-    shared: Arc<Shared>,
+    connection: Arc<Connection>,
     session: Session,
     connector: Arc<dyn Connect>,
     credentials: Option<Credentials>,
@@ -86,14 +98,14 @@ struct Actor {
 type Flow = ControlFlow<CloseReason>;
 
 impl Actor {
-    fn new(shared: Arc<Shared>, launch: Launch) -> Self {
+    fn new(connection: Arc<Connection>, launch: Launch) -> Self {
         let Launch { config, policy, credentials, connector, stop, store } = launch;
         let random = policy.random();
         let dedup = Dedup::new(config.drop_repeats);
         let session = Session::new(config, policy, credentials.is_some());
         let committer = store.map(|store| Box::new(Committer::new(store)));
         let (until, phase, linger) = (None, Phase::Idle, None);
-        Self { shared, session, connector, credentials, stop, committer, until, phase, linger, dedup, random }
+        Self { connection, session, connector, credentials, stop, committer, until, phase, linger, dedup, random }
     }
 
     async fn run(mut self: Box<Self>) -> Ending {
@@ -109,7 +121,7 @@ impl Actor {
     /// The first step.
     fn start(&mut self) -> Flow {
         // What was asked before `connect` goes with the first attempt, which is a new one anyway.
-        let mut asked = self.shared.mailbox.take();
+        let mut asked = self.connection.mailbox.take();
         (asked.reconnect, asked.replace) = (false, false);
         if let Some(resume) = asked.resume.take() {
             self.session.resume(resume);
@@ -134,28 +146,28 @@ impl Actor {
         if let ControlFlow::Break(reason) = self.start() {
             return reason;
         }
-        let mailbox = Arc::clone(&self.shared.mailbox.signal);
+        let mailbox = Arc::clone(&self.connection.mailbox.signal);
         let mut asked = pin!(mailbox.notified());
         loop {
             if !coop::has_budget_remaining() {
                 // The select gives way at once. And if it was a read that used up the budget, the exchange has
                 // not looked at its socket: nothing but the next poll will make it.
-                self.phase.reading().into_iter().for_each(Reading::unpark);
+                self.phase.reading().into_iter().for_each(ResponseReader::poll_body_again);
             }
             let flow = tokio::select! {
                 // Whoever asks comes before what the server sends: a flood delays no shutdown.
                 biased;
                 () = &mut asked => {
                     asked.set(mailbox.notified());
-                    self.on_asked(self.shared.mailbox.take())
+                    self.on_asked(self.connection.mailbox.take())
                 }
                 () = done(&mut self.stop), if self.stop.is_some() => ControlFlow::Break(CloseReason::Shutdown),
-                failure = poll_fn(|cx| poll_keeper(&mut self.committer, cx, &self.shared)), if self.committer.is_some() => {
-                    self.shared.store_failed(&failure);
+                failure = poll_fn(|cx| poll_keeper(&mut self.committer, cx, &self.connection)), if self.committer.is_some() => {
+                    store_failed(&self.connection, &failure);
                     ControlFlow::Continue(())
                 }
                 progress = poll_fn(|cx| match poll_linger(&mut self.linger, cx) {
-                    Poll::Pending => self.phase.poll(cx, &self.shared, &mut self.dedup),
+                    Poll::Pending => self.phase.poll(cx, &self.connection, &mut self.dedup),
                     over => over,
                 }) => self.on_progress(progress),
             };
@@ -187,7 +199,7 @@ impl Actor {
     /// Looks who listens, on a stream for which that matters.
     fn attend(&mut self) -> Flow {
         if self.session.is_lazy() {
-            let present = self.shared.hub.has_subscribers();
+            let present = self.connection.hub.has_subscribers();
             return self.handle(Input::Demand { present });
         }
         ControlFlow::Continue(())
@@ -202,7 +214,7 @@ impl Actor {
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Dialed(Ok(Dialed::Open { head, body })) => {
                 // Told before the next response is read: a gap has its place before the first event.
-                let flow = match self.dedup.has_seam() {
+                let flow = match self.dedup.has_handover() {
                     true => self.replaced(head),
                     false => self.handle(Input::Accepted(head)),
                 };
@@ -210,7 +222,7 @@ impl Actor {
                 flow
             }
             Progress::Dialed(Err(cause)) => {
-                self.shared.count(|counters| counters.failed(&cause));
+                self.connection.counters.count_failure(&cause);
                 self.ended(cause)
             }
             Progress::Succeeded(Ok(Dialed::Open { head, body })) => {
@@ -220,7 +232,7 @@ impl Actor {
             }
             Progress::Succeeded(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Succeeded(Err(cause)) => {
-                self.shared.count(|counters| counters.failed(&cause));
+                self.connection.counters.count_failure(&cause);
                 self.handle(Input::NotReplaced { cause })
             }
         }
@@ -234,7 +246,7 @@ impl Actor {
                 self.committer.iter_mut().for_each(|committer| committer.loaded(id.clone()));
             }
             Ok(None) => {}
-            Err(error) => self.shared.store_failed(&error),
+            Err(error) => store_failed(&self.connection, &error),
         }
         self.handle(Input::Loaded { lost })
     }
@@ -242,29 +254,28 @@ impl Actor {
     fn read(&mut self, body: Box<Body>) {
         let config = self.session.config();
         let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
-        let reading = Box::new(Reading::new(body, decoder, config.idle_timeout));
+        let reading = Box::new(ResponseReader::new(body, decoder, config.idle_timeout));
         self.phase = Phase::Reading { reading, successor: None };
     }
 
     /// A response takes over from one that was read until now, or nearly.
     fn replaced(&mut self, head: ResponseHead) -> Flow {
-        let gap = self.dedup.join_seam();
+        let gap = self.dedup.take_over();
         self.handle(Input::Replaced { head, gap })
     }
 
-    fn on_turn(&mut self, turn: Turn) -> Flow {
-        if turn.counts != Counts::default() {
+    fn on_turn(&mut self, turn: TurnReport) -> Flow {
+        if turn.counts != TurnCounts::default() {
             let now = Instant::now();
-            self.shared.count_turn(turn.counts, now);
+            self.connection.counters.count_turn(turn.counts, now);
             if turn.counts.bytes > 0 {
                 self.phase.reading().into_iter().for_each(|reading| reading.heard(now));
             }
         }
-        if turn.moved {
-            self.shared.with_last_event_id(|id| {
-                self.session.set_last_event_id(id);
-                self.committer.iter_mut().for_each(|committer| committer.moved(id));
-            });
+        if turn.id_changed {
+            let id = self.connection.published.last_event_id();
+            self.session.set_last_event_id(&id);
+            self.committer.iter_mut().for_each(|committer| committer.moved(&id));
         }
         if let Some(milliseconds) = turn.retry {
             self.session.set_retry(milliseconds);
@@ -272,12 +283,12 @@ impl Actor {
         if turn.delivered {
             self.session.delivered();
         }
-        self.session.brought(turn.first, turn.counts.news());
-        let Some(cause) = turn.end else { return ControlFlow::Continue(()) };
-        self.shared.count(|counters| counters.failed(&cause));
+        self.session.brought(turn.first, turn.counts.new_events());
+        let Some(ResponseEnd { cause, cut_off }) = turn.end else { return ControlFlow::Continue(()) };
+        self.connection.counters.count_failure(&cause);
         match self.phase.take_successor() {
             None => {
-                let cause = self.session.broke_off(cause, turn.cut_off, Instant::now());
+                let cause = self.session.broke_off(cause, cut_off, Instant::now());
                 self.ended(cause)
             }
             Some(successor) => {
@@ -289,7 +300,7 @@ impl Actor {
 
     fn ended(&mut self, cause: Error) -> Flow {
         if cause.kind() == ErrorKind::Poisoned {
-            self.shared.count(|counters| counters.failed(&cause));
+            self.connection.counters.count_failure(&cause);
             log::poisoned(&cause);
         }
         // A date in a header is the one thing that needs the wall clock.
@@ -309,29 +320,29 @@ impl Actor {
         // After the count: whoever waits for an open response finds it counted.
         if let Some(state) = state {
             log::state(&state);
-            self.shared.announce(state);
+            self.connection.announce(state);
         }
         match step {
             Step::Stay => {}
             Step::Begin => return self.begin(),
-            Step::Linger { delay } => self.linger = Some(Box::pin(timer::sleep(now, delay))),
+            Step::Linger { delay } => self.linger = Some(timer::sleep(now, delay)),
             Step::StopLingering => self.linger = None,
             Step::Sleep => self.phase = Phase::Idle,
             Step::Dial { attempt, reason, moved } => {
-                self.dedup.drop_seams();
+                self.dedup.forget_handovers();
                 self.begin_anew(moved);
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
             Step::DialBeside { attempt, reason, sent, elsewhere } => {
                 let dialing = self.dialing(*attempt, reason);
                 if self.phase.dial_beside(dialing) {
-                    self.dedup.open_seam(sent, elsewhere);
+                    self.dedup.begin_handover(sent, elsewhere);
                 }
             }
             Step::KeepReading { cause, change } => {
-                self.dedup.drop_seam();
+                self.dedup.cancel_handover();
                 log::not_replaced(&cause);
-                self.shared.not_replaced(change, cause);
+                self.connection.published.set_failed_handover(FailedHandover { change, cause });
             }
             Step::Wait { delay } => self.phase = phase::waiting(now, delay),
             Step::Read { gap, moved } => {
@@ -341,7 +352,7 @@ impl Actor {
             Step::Close(reason) => return ControlFlow::Break(reason),
         }
         // Last: whoever waits for a change to take effect finds everything else done.
-        self.shared.applied(self.session.applied());
+        self.connection.published.set_applied(self.session.applied());
         ControlFlow::Continue(())
     }
 
@@ -350,30 +361,27 @@ impl Actor {
     fn begin_anew(&mut self, moved: bool) {
         if moved {
             let id = self.session.last_event_id();
-            self.shared.set_last_event_id(id);
-            self.shared.hub.restart(id);
+            self.connection.published.set_last_event_id(&self.connection.hub.publisher(), id);
+            self.connection.hub.restart(id);
             self.committer.iter_mut().for_each(|committer| committer.moved(id));
-            self.dedup.forget();
+            self.dedup.forget_delivered();
         }
     }
 
     fn count_response(&self, after_a_gap: bool) {
-        self.shared.count(|counters| {
-            counters.stats.opens += 1;
-            counters.stats.gaps += u64::from(after_a_gap);
-        });
+        self.connection.counters.count_response(after_a_gap);
     }
 
     /// Tells queues of the gap before an accepted response, if there is one.
     fn publish_gap(&self, gap: Option<Gap>) {
         if let Some(gap) = gap {
-            self.shared.hub.publisher().gap(None, &gap);
-            self.shared.hub.wake();
+            self.connection.hub.publisher().gap(None, &gap);
+            self.connection.hub.wake();
         }
     }
 
     fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {
-        self.shared.count(|counters| counters.stats.attempts += 1);
+        self.connection.counters.count_attempt();
         let connector = Arc::clone(&self.connector);
         let Some(credentials) = &self.credentials else {
             return Box::pin(transport::dial(connector, attempt));

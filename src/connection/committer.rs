@@ -9,7 +9,7 @@ use tokio::time::Sleep;
 use crate::error::Error;
 use crate::resume::{Commit, Store, StoreFuture};
 
-use super::{Shared, log};
+use super::{Connection, log};
 
 /// The rest after a save: a fast stream costs ten writes a second, and a crash repeats a tenth of a second.
 const REST: Duration = Duration::from_millis(100);
@@ -79,11 +79,11 @@ impl Committer {
     }
 
     /// Ready when a save has failed: it will be tried again.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Error> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<Error> {
         loop {
             match &mut self.stage {
                 Stage::Idle => {
-                    if !self.begin(shared) {
+                    if !self.begin(connection) {
                         return Poll::Pending;
                     }
                 }
@@ -105,10 +105,10 @@ impl Committer {
     }
 
     /// Begins a save if there is something to save.
-    fn begin(&mut self, shared: &Shared) -> bool {
-        if self.store.commit == Commit::Acknowledgement && (shared.hub.has_acknowledged() | self.stale) {
+    fn begin(&mut self, connection: &Connection) -> bool {
+        if self.store.commit == Commit::Acknowledgement && (connection.hub.has_acknowledged() | self.stale) {
             self.stale = false;
-            if let Some(id) = shared.acknowledged() {
+            if let Some(id) = connection.acknowledged() {
                 self.want(&id);
             }
         }
@@ -135,12 +135,12 @@ impl Committer {
     }
 
     /// Saves what there is to save, without rest: what is under way, and what came since. The failures.
-    pub(super) async fn flush(&mut self, shared: &Shared) -> Vec<Error> {
+    pub(super) async fn flush(&mut self, connection: &Connection) -> Vec<Error> {
         let mut failures = Vec::new();
         for _save in ["the one under way", "the last"] {
             if !matches!(self.stage, Stage::Saving(..)) {
                 self.stage = Stage::Idle;
-                if !self.begin(shared) {
+                if !self.begin(connection) {
                     break;
                 }
             }

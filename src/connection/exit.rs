@@ -14,7 +14,7 @@ use crate::state::CloseReason;
 
 use super::committer::Committer;
 use super::timer::far_away;
-use super::{Shared, log};
+use super::{Connection, log};
 
 /// How a stream ended.
 pub(super) struct Ending {
@@ -34,18 +34,18 @@ pub(super) fn task_failed(message: impl Into<String>) -> CloseReason {
 
 /// Closes the stream when the task ends, however it does.
 pub(super) struct Exit {
-    shared: Arc<Shared>,
+    connection: Arc<Connection>,
     span: Span,
     reason: Option<CloseReason>,
 }
 
 impl Exit {
-    pub(super) fn of(shared: &Arc<Shared>, span: Span) -> Self {
-        Self { shared: Arc::clone(shared), span, reason: None }
+    pub(super) fn of(connection: &Arc<Connection>, span: Span) -> Self {
+        Self { connection: Arc::clone(connection), span, reason: None }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     pub(super) fn record(&mut self, reason: CloseReason) {
@@ -63,28 +63,34 @@ impl Drop for Exit {
             let end = if std::thread::panicking() { " ended in a panic" } else { "'s runtime was shut down" };
             self.record(task_failed(format!("{TASK}{end}")));
         }
-        self.reason.take().into_iter().for_each(|reason| self.shared.close(reason));
+        self.reason.take().into_iter().for_each(|reason| self.connection.close(reason));
     }
 }
 
 /// Saves what is acknowledged until nothing is open, or the time is over, or somebody shuts down.
-pub(super) async fn save_the_rest(shared: &Shared, mut committer: Box<Committer>, mut until: Option<Instant>) {
-    while committer.waits_for_subscribers() && !shared.hub.is_settled() {
-        let asked = pin!(shared.mailbox.signal.notified());
+pub(super) async fn save_the_rest(connection: &Connection, mut committer: Box<Committer>, mut until: Option<Instant>) {
+    while committer.waits_for_subscribers() && !connection.hub.is_settled() {
+        let asked = pin!(connection.mailbox.signal.notified());
         let over = pin!(tokio::time::sleep_until(until.unwrap_or_else(|| far_away(Instant::now()))));
         tokio::select! {
             () = over => break,
             () = asked => {
-                if let Some(stop) = shared.mailbox.take().stop {
+                if let Some(stop) = connection.mailbox.take().stop {
                     let deadline = stop.deadline().unwrap_or_else(Instant::now);
                     // As in the mailbox: the earliest counts.
                     until = Some(until.map_or(deadline, |until| until.min(deadline)));
                 }
             }
-            failure = poll_fn(|cx| committer.poll(cx, shared)) => shared.store_failed(&failure),
+            failure = poll_fn(|cx| committer.poll(cx, connection)) => store_failed(connection, &failure),
         }
     }
-    for failure in committer.flush(shared).await {
-        shared.store_failed(&failure);
+    for failure in committer.flush(connection).await {
+        store_failed(connection, &failure);
     }
+}
+
+/// Logs and counts that the resume store has failed.
+pub(super) fn store_failed(connection: &Connection, error: &Error) {
+    log::store_failed(error);
+    connection.counters.count_failure(error);
 }

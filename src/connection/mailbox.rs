@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::connection::request::Request;
 use crate::connection::{Apply, Change, Resume};
 use crate::error::Error;
+use crate::state::CloseReason;
 
 /// Shared by handles, which write, and the task, which empties it.
 #[derive(Debug)]
@@ -62,6 +63,15 @@ impl Stop {
             (Self::Drain(one), Self::Drain(two)) => Self::Drain(one.min(two)),
             (Self::Drain(_), Self::Shutdown | Self::Abandoned) => Self::Shutdown,
             (first, _) => first,
+        }
+    }
+}
+
+impl From<Stop> for CloseReason {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Shutdown | Stop::Drain(_) => Self::Shutdown,
+            Stop::Abandoned => Self::Abandoned,
         }
     }
 }

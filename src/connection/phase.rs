@@ -19,8 +19,8 @@ use crate::error::Error;
 use crate::resume::StoreFuture;
 use crate::transport::{BoxFuture, Dialed};
 
-use super::reading::{Dedup, Reading, Turn};
-use super::{Shared, timer};
+use super::reading::{Dedup, ResponseReader, TurnReport};
+use super::{Connection, timer};
 
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
@@ -31,7 +31,7 @@ pub(super) enum Phase {
     Loading(StoreFuture<Option<String>>),
     Dialing(Dialing),
     Reading {
-        reading: Box<Reading>,
+        reading: Box<ResponseReader>,
         /// An attempt whose response will take over from this one.
         successor: Option<Dialing>,
     },
@@ -44,7 +44,7 @@ pub(super) enum Progress {
     Dialed(Result<Dialed, Error>),
     /// The attempt beside the open response has an outcome.
     Succeeded(Result<Dialed, Error>),
-    Turn(Turn),
+    Turn(TurnReport),
     WaitOver,
     /// Nobody has listened for so long.
     LingerOver,
@@ -54,7 +54,7 @@ impl Phase {
     /// # Cancel safety
     ///
     /// Progress is lost only with the phase.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared, dedup: &mut Dedup) -> Poll<Progress> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection, dedup: &mut Dedup) -> Poll<Progress> {
         match self {
             Self::Idle => Poll::Pending,
             Self::Loading(loading) => loading.as_mut().poll(cx).map(Progress::Loaded),
@@ -64,14 +64,14 @@ impl Phase {
                     *successor = None;
                     return Poll::Ready(Progress::Succeeded(dialed));
                 }
-                reading.poll_turn(cx, shared, dedup).map(Progress::Turn)
+                reading.poll_turn(cx, connection, dedup).map(Progress::Turn)
             }
             Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
         }
     }
 
     /// The open response, if it is being read.
-    pub(super) fn reading(&mut self) -> Option<&mut Reading> {
+    pub(super) fn reading(&mut self) -> Option<&mut ResponseReader> {
         match self {
             Self::Reading { reading, .. } => Some(reading),
             Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
@@ -116,5 +116,5 @@ impl Phase {
 
 /// A wait that ends `delay` from `now`.
 pub(super) fn waiting(now: Instant, delay: Duration) -> Phase {
-    Phase::Waiting(Box::pin(timer::sleep(now, delay)))
+    Phase::Waiting(timer::sleep(now, delay))
 }

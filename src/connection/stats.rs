@@ -1,6 +1,7 @@
 //! [`Stats`]: what a stream has seen, in numbers.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,22 +46,87 @@ pub struct Stats {
     pub lag: u64,
 }
 
-/// The same, being counted.
+/// What came in one turn of the connection task.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TurnCounts {
+    pub(super) bytes: u64,
+    pub(super) events: u64,
+    pub(super) comments: u64,
+    pub(super) oversized: u64,
+    /// Events that had been delivered before.
+    pub(super) repeats: u64,
+    pub(super) gaps: u64,
+}
+
+impl TurnCounts {
+    /// Returns the least number of events, oversized ones included, that were no repeats.
+    pub(super) fn new_events(&self) -> u64 {
+        // `oversized` counts only events that were no repeats, `events` counts all.
+        (self.events + self.oversized).saturating_sub(self.repeats)
+    }
+}
+
+/// The counters behind [`Stats`]. The task locks them once a turn, a caller of `stats` at its call.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) stats: Stats,
-    pub(crate) last_event: Option<Instant>,
-    pub(crate) last_byte: Option<Instant>,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    stats: Stats,
+    last_event: Option<Instant>,
+    last_byte: Option<Instant>,
 }
 
 impl Counters {
-    pub(crate) fn failed(&mut self, error: &Error) {
-        *self.stats.failures.entry(error.kind()).or_default() += 1;
+    /// Returns the statistics as of now. `lag` comes from the hub.
+    pub(crate) fn stats(&self, lag: u64) -> Stats {
+        let counted = self.counted();
+        let age = |instant: Option<Instant>| instant.map(|instant| instant.elapsed());
+        let (last_event, last_byte) = (age(counted.last_event), age(counted.last_byte));
+        Stats { last_event, last_byte, lag, ..counted.stats.clone() }
     }
 
-    /// As of now.
-    pub(crate) fn stats(&self, lag: u64) -> Stats {
-        let age = |instant: Option<Instant>| instant.map(|instant| instant.elapsed());
-        Stats { last_event: age(self.last_event), last_byte: age(self.last_byte), lag, ..self.stats.clone() }
+    /// Counts events that a subscription has lost.
+    pub(crate) fn count_missed(&self, missed: u64) {
+        let missed_so_far = &mut self.counted().stats.missed;
+        *missed_so_far = missed_so_far.saturating_add(missed);
+    }
+
+    pub(super) fn count_attempt(&self) {
+        self.counted().stats.attempts += 1;
+    }
+
+    /// Counts an accepted response, and the gap before it if there is one.
+    pub(super) fn count_response(&self, after_a_gap: bool) {
+        let stats = &mut self.counted().stats;
+        stats.opens += 1;
+        stats.gaps += u64::from(after_a_gap);
+    }
+
+    pub(super) fn count_failure(&self, error: &Error) {
+        *self.counted().stats.failures.entry(error.kind()).or_default() += 1;
+    }
+
+    pub(super) fn count_turn(&self, turn: TurnCounts, now: Instant) {
+        let Counted { stats, last_event, last_byte } = &mut *self.counted();
+        stats.bytes += turn.bytes;
+        stats.events += turn.events;
+        stats.comments += turn.comments;
+        stats.oversized += turn.oversized;
+        stats.repeats += turn.repeats;
+        stats.gaps += turn.gaps;
+        if turn.bytes > 0 {
+            *last_byte = Some(now);
+        }
+        if turn.events > 0 {
+            *last_event = Some(now);
+        }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        // Nothing but additions happens under this lock.
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

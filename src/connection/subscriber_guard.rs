@@ -1,30 +1,74 @@
-//! [`SubscriberGuard`]: what a subscription or a transcript holds of its stream.
+//! [`ConnectionGuard`] and [`SubscriberGuard`]: what keeps the connection task alive.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::ConnectionGuard;
+use super::Connection;
+use super::mailbox::Stop;
 
-/// A place at the hub: keeps the connection alive, and tells the hub when it is given up.
+/// Keeps the connection task alive. Held by handles and subscriptions, and by nothing else.
+///
+/// # Drop behavior
+///
+/// The task ends with [`CloseReason::Abandoned`](crate::CloseReason::Abandoned).
+pub(crate) struct ConnectionGuard {
+    connection: Arc<Connection>,
+}
+
+impl ConnectionGuard {
+    pub(crate) fn new(connection: Arc<Connection>) -> Arc<Self> {
+        Arc::new(Self { connection })
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.connection.stop(Stop::Abandoned);
+    }
+}
+
+impl fmt::Debug for ConnectionGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
+}
+
+/// What a subscription or a transcript holds of its stream.
+///
+/// # Drop behavior
+///
+/// The hub forgets channels without readers, and a lazy stream looks for the subscribers that are left.
 pub(crate) struct SubscriberGuard {
-    pub(crate) link: Arc<ConnectionGuard>,
+    guard: Arc<ConnectionGuard>,
 }
 
 impl SubscriberGuard {
-    pub(crate) fn new(link: Arc<ConnectionGuard>) -> Self {
-        Self { link }
+    pub(crate) fn new(guard: Arc<ConnectionGuard>) -> Self {
+        Self { guard }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        self.guard.connection()
+    }
+
+    pub(crate) fn connection_guard(&self) -> &Arc<ConnectionGuard> {
+        &self.guard
     }
 }
 
 impl Drop for SubscriberGuard {
     fn drop(&mut self) {
-        self.link.shared().hub.prune();
-        self.link.shared().demand_changed();
+        self.connection().hub.prune();
+        self.connection().demand_changed();
     }
 }
 
 impl fmt::Debug for SubscriberGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.link.fmt(f)
+        self.guard.fmt(f)
     }
 }

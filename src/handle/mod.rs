@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::connection::config::QUEUE_BYTES;
 use crate::connection::stats::Stats;
-use crate::connection::{Apply, Change, ConnectionGuard, Resume};
+use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -51,8 +51,8 @@ pub struct Handle {
 
 impl Handle {
     pub(crate) fn new(link: Arc<ConnectionGuard>) -> Self {
-        link.shared().add_handle();
-        let monitor = Monitor::new(Arc::clone(link.shared()));
+        link.connection().add_handle();
+        let monitor = Monitor::new(Arc::clone(link.connection()));
         Self { link, monitor }
     }
 
@@ -72,7 +72,7 @@ impl Handle {
     /// The same. Whether this was the first time.
     #[track_caller]
     pub(crate) fn launch(&self) -> bool {
-        self.link.shared().connect()
+        connection::connect(self.link.connection())
     }
 
     /// A queue of the events that pass `filter`, from now on. Before [`connect`](Self::connect) the
@@ -85,7 +85,7 @@ impl Handle {
     /// what was retained before. Subscriptions with different options live side by side, also on one filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
         let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging, replays } = options;
-        let shared = self.link.shared();
+        let shared = self.link.connection();
         let capacity = capacity.unwrap_or_else(|| shared.capacity());
         let limits = QueueLimits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
         let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
@@ -139,7 +139,7 @@ impl Handle {
 
     /// Everything that happens from now on, in order: for recorders.
     pub fn transcript(&self) -> Transcript {
-        let shared = self.link.shared();
+        let shared = self.link.connection();
         let limits = QueueLimits { capacity: shared.capacity(), bytes: QUEUE_BYTES, overflow: Overflow::default() };
         Transcript::new(shared.hub.transcript(&limits), Arc::clone(&self.link))
     }
@@ -223,7 +223,7 @@ impl Handle {
         if let Resume::Id(id) = &resume {
             transport::last_event_id_value(id)?;
         }
-        let shared = self.link.shared();
+        let shared = self.link.connection();
         // In this order: the task ends it when it goes back.
         if resume != Resume::Latest {
             shared.hub.leave();
@@ -236,7 +236,7 @@ impl Handle {
         if let Some(reason) = self.close_reason() {
             return Err(closed(Some(&reason)));
         }
-        self.link.shared().mailbox.change(change.checked()?, apply)
+        self.link.connection().mailbox.change(change.checked()?, apply)
     }
 
     /// Asks for a new response: ends a wait, or drops the open response, and dials at once. An attempt
@@ -244,12 +244,12 @@ impl Handle {
     /// succession are one. Without effect before [`connect`](Self::connect), on a closed stream, and on a
     /// [lazy](crate::StreamBuilder::lazy) one that is idle.
     pub fn reconnect(&self) {
-        self.link.shared().mailbox.reconnect();
+        self.link.connection().mailbox.reconnect();
     }
 
     /// The stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
     pub fn name(&self) -> &str {
-        self.link.shared().name()
+        self.link.connection().name()
     }
 
     /// How the connection stands.
@@ -293,7 +293,7 @@ impl Handle {
     /// be behind it: to resume after what you have processed, keep
     /// [`Event::last_event_id`](crate::Event::last_event_id) of the last event you did.
     pub fn last_event_id(&self) -> String {
-        self.link.shared().last_event_id()
+        self.link.connection().last_event_id()
     }
 
     /// What the stream has seen, in numbers.
@@ -311,7 +311,7 @@ impl Handle {
     /// still be taken, unless a [drain](Self::shutdown_with) is being awaited: its time is over then. A resume store is given what may be saved by then; what is acknowledged later, is not
     /// saved: [`shutdown_with`](Self::shutdown_with) waits for that.
     pub fn shutdown(&self) -> Shutdown {
-        self.link.shared().shutdown();
+        self.link.connection().shutdown();
         Shutdown { ended: Box::pin(self.monitor().ended()) }
     }
 }
@@ -327,7 +327,7 @@ impl Handle {
     ///
     /// The future may be dropped: see [`Draining`].
     pub fn shutdown_with(&self, drain: Drain) -> Draining {
-        let shared = Arc::clone(self.link.shared());
+        let shared = Arc::clone(self.link.connection());
         let now = Instant::now();
         let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
         let drain_tracker = shared.hub.drain_tracker();
@@ -351,7 +351,7 @@ const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 impl<T> Subscription<T> {
     /// Returns a handle of the stream.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.guard().link))
+        Handle::new(Arc::clone(self.guard().connection_guard()))
     }
 }
 
@@ -363,7 +363,7 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.link.shared().remove_handle();
+        self.link.connection().remove_handle();
     }
 }
 

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::connection::stats::Stats;
-use crate::connection::{Shared, Standing};
+use crate::connection::{Connection, Status};
 use crate::error::{Error, ErrorKind};
 use crate::state::{CloseReason, State};
 
@@ -21,23 +21,23 @@ use crate::state::{CloseReason, State};
 /// A monitor keeps nothing alive: whoever awaits a state does not hold the stream open.
 #[derive(Clone)]
 pub struct Monitor {
-    shared: Arc<Shared>,
+    shared: Arc<Connection>,
 }
 
 impl Monitor {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Connection>) -> Self {
         Self { shared }
     }
 
     /// How the connection stands.
     pub fn state(&self) -> State {
-        self.shared.state()
+        self.shared.published.state()
     }
 
     /// The states from now on, beginning with the present one. For those who come late: of changes
     /// in quick succession only the last is seen. A [`Transcript`](crate::Transcript) shows them all.
     pub fn state_changes(&self) -> StateChanges {
-        StateChanges { standings: Some(WatchStream::new(self.shared.standings())) }
+        StateChanges { standings: Some(WatchStream::new(self.shared.published.watch())) }
     }
 
     /// What the stream has seen, in numbers.
@@ -48,14 +48,14 @@ impl Monitor {
     /// Waits until a change has taken effect. `beside`: it was to do so beside the open response; it alone
     /// has failed when an attempt there has. Other changes go with the next attempt then.
     pub(crate) async fn applied(&self, change: u64, beside: bool) -> Result<(), Error> {
-        let failure = |standing: &Standing| {
-            let failed = standing.not_replaced.as_ref().filter(|(last, _)| beside && *last >= change);
-            failed.map(|(_, cause)| cause.clone())
+        let failure = |standing: &Status| {
+            let failed = standing.failed_handover.as_ref().filter(|failed| beside && failed.change >= change);
+            failed.map(|failed| failed.cause.clone())
         };
-        let over = |standing: &Standing| {
+        let over = |standing: &Status| {
             standing.applied >= change || failure(standing).is_some() || standing.state.close_reason().is_some()
         };
-        match self.shared.standings().wait_for(over).await {
+        match self.shared.published.watch().wait_for(over).await {
             Ok(standing) if standing.applied >= change => Ok(()),
             Ok(standing) => match (failure(&standing), standing.state.close_reason()) {
                 (Some(cause), None) => Err(cause),
@@ -82,14 +82,14 @@ impl Monitor {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn opened(&self) -> Result<(), Error> {
-        let accepted = self.shared.standings().borrow().accepted;
+        let accepted = self.shared.published.watch().borrow().accepted;
         self.opened_since(accepted).await
     }
 
     /// The same, also if the connection was open for a moment since `accepted` responses had been.
     pub(crate) async fn opened_since(&self, accepted: u64) -> Result<(), Error> {
-        let over = |standing: &Standing| standing.opened_since(accepted) || standing.state.close_reason().is_some();
-        match self.shared.standings().wait_for(over).await {
+        let over = |standing: &Status| standing.opened_since(accepted) || standing.state.close_reason().is_some();
+        match self.shared.published.watch().wait_for(over).await {
             Ok(standing) if standing.opened_since(accepted) => Ok(()),
             Ok(standing) => Err(closed(standing.state.close_reason())),
             // Cannot happen: the sender lives as long as `self`.
@@ -103,7 +103,7 @@ impl Monitor {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn closed(&self) -> CloseReason {
-        let mut standings = self.shared.standings();
+        let mut standings = self.shared.published.watch();
         let closed = standings.wait_for(|standing| standing.state.close_reason().is_some()).await;
         // The sender lives as long as `self`, so there always is one.
         closed.ok().and_then(|standing| standing.state.close_reason().cloned()).unwrap_or(CloseReason::Abandoned)
@@ -142,7 +142,7 @@ pub(crate) fn closed(reason: Option<&CloseReason>) -> Error {
 #[derive(Debug)]
 #[must_use = "states are shown to whoever asks for them"]
 pub struct StateChanges {
-    standings: Option<WatchStream<Standing>>,
+    standings: Option<WatchStream<Status>>,
 }
 
 impl StateChanges {

@@ -202,7 +202,7 @@ impl<T> Subscription<T> {
     pub fn close_reason(&self) -> Option<CloseReason> {
         let failure = self.failure.as_ref().and_then(|failure| failure.get());
         let own = failure.map(|error| CloseReason::Failed(error.clone()));
-        own.or_else(|| self.guard.link.shared().close_reason())
+        own.or_else(|| self.guard.connection().close_reason())
     }
 
     pub(crate) fn guard(&self) -> &SubscriberGuard {
@@ -234,15 +234,15 @@ impl<T> Subscription<T> {
     pub(crate) fn log_if_missing(&self, gap: &Gap) {
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
-            let (stream, subscription) = (self.guard.link.shared().name(), self.name.as_str());
+            let (stream, subscription) = (self.guard.connection().name(), self.name.as_str());
             tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
         }
     }
 
     fn lagged(&mut self, missed: u64) -> Gap {
         self.missed += missed;
-        let shared = self.guard.link.shared();
-        shared.count_missed(missed);
+        let shared = self.guard.connection();
+        shared.counters.count_missed(missed);
         let stream = shared.name();
         let subscription = self.name.as_str();
         tracing::warn!(name: "lagged", target: "sseclient", stream, subscription, missed, "the oldest events are lost");
@@ -316,7 +316,7 @@ impl<T> Subscription<T> {
 /// A subscription has taken more than can be told apart, and acknowledged none of it.
 #[cold]
 fn unacknowledged(guard: &SubscriberGuard, subscription: &str) {
-    let (stream, unacknowledged) = (guard.link.shared().name(), MAX_UNACKNOWLEDGED);
+    let (stream, unacknowledged) = (guard.connection().name(), MAX_UNACKNOWLEDGED);
     tracing::warn!(
         name: "unacknowledged",
         target: "sseclient",

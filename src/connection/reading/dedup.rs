@@ -1,142 +1,161 @@
-//! [`Dedup`]: which events have been delivered already, and are not delivered again.
+//! [`Dedup`]: drops events that have been delivered before.
+//!
+//! There are two reasons to look: the caller has asked for it (`drop_repeats`: an event is a repeat if its ID is among
+//! the last so many), or a second response has taken over from a first ([`Handover`]). Most streams have neither, and
+//! then no event is looked at.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 
 use crate::event::Gap;
 
-use super::handover::{Admission, Handover, IdHash};
+use super::handover::{Admission, Handover, IdHash, Overlap};
 
-/// Outlives responses: what a new one repeats came with an old one.
+/// What has been delivered, as far as it may come again.
+///
+/// Outlives responses: a new one repeats what came with an old one.
 #[derive(Debug, Default)]
 pub(in crate::connection) struct Dedup {
-    // Boxed: streams are many, and most of them need none of this.
-    repeats: Option<Box<Repeats>>,
-    /// What comes while a second response is on its way.
+    // Boxed: a process may have many streams, and most of them need none of this.
+    /// What the caller has asked for.
+    repeats: Option<Box<RecentIds>>,
+    /// Records what the open response delivers while a second one is on its way.
     handover: Option<Box<Handover>>,
-    /// Where the open response goes on, as long as it repeats. Not the same: a third may be asked for meanwhile.
-    joining: Option<Box<Handover>>,
-    /// Found where an event was dropped as a repeat: goes before the next that is delivered.
+    /// Compares the open response with the one before. A third response may be on its way at the same time.
+    overlap: Option<Box<Overlap>>,
+    /// The gap that belonged before an event that was dropped. It goes before the next one that is not.
     owed: Option<Box<Gap>>,
-    /// The last event ID is not the newest delivered event's, or not that event's alone: a response that begins after
-    /// it may repeat events. Holds for all responses that are asked to follow on.
-    unnamed: bool,
+    /// The last event ID is not the newest delivered event's, or not that event's alone, so that a response which
+    /// begins after it may repeat events.
+    id_is_ambiguous: bool,
 }
 
 impl Dedup {
     /// Drops events whose own ID is among the last `repeats` that were delivered.
     pub(in crate::connection) fn new(repeats: usize) -> Self {
-        Self { repeats: (repeats > 0).then(|| Box::new(Repeats::new(repeats))), ..Self::default() }
+        Self { repeats: (repeats > 0).then(|| Box::new(RecentIds::new(repeats))), ..Self::default() }
     }
 
-    /// A second response is asked to begin after `sent`, while the first is still read: from here on it is
-    /// noted what comes. `elsewhere`: its IDs mean nothing to the second.
-    pub(in crate::connection) fn open_seam(&mut self, sent: Option<String>, elsewhere: bool) {
-        self.handover = Some(Box::new(Handover::new(sent, !self.unnamed, elsewhere)));
+    /// Begins to record what is delivered: a second response is asked to begin after `sent`.
+    ///
+    /// `other_origin`: the IDs of the open response mean nothing to the second.
+    pub(in crate::connection) fn begin_handover(&mut self, sent: Option<String>, other_origin: bool) {
+        self.handover = Some(Box::new(Handover::new(sent, !self.id_is_ambiguous, other_origin)));
     }
 
-    /// The second response takes over. The gap, if it is clear that it does not follow on.
-    pub(in crate::connection) fn join_seam(&mut self) -> Option<Gap> {
-        let mut handover = self.handover.take()?;
-        // It is asked to follow on what was delivered, and is judged by that.
+    /// Lets the second response take over. Returns the gap if it is clear that it does not follow on.
+    pub(in crate::connection) fn take_over(&mut self) -> Option<Gap> {
+        let handover = self.handover.take()?;
+        // The second response is asked to follow what was delivered, and is judged by that.
         self.owed = None;
-        let gap = handover.join();
-        self.joining = gap.is_none().then_some(handover);
-        gap
+        match handover.take_over() {
+            Ok(overlap) => {
+                self.overlap = Some(Box::new(overlap));
+                None
+            }
+            Err(gap) => {
+                self.overlap = None;
+                Some(gap)
+            }
+        }
     }
 
-    /// Whether a second response is on its way.
-    pub(in crate::connection) fn has_seam(&self) -> bool {
+    pub(in crate::connection) fn has_handover(&self) -> bool {
         self.handover.is_some()
     }
 
-    /// There will be no second response. The open one may still repeat.
-    pub(in crate::connection) fn drop_seam(&mut self) {
+    /// Stops recording: there will be no second response. The open one may still repeat.
+    pub(in crate::connection) fn cancel_handover(&mut self) {
         self.handover = None;
     }
 
-    /// The next response will be an ordinary one, which begins with a gap of its own.
-    pub(in crate::connection) fn drop_seams(&mut self) {
-        (self.handover, self.joining, self.owed, self.unnamed) = (None, None, None, false);
+    /// Forgets all handovers: the next response is an ordinary one, which begins with a gap of its own.
+    pub(in crate::connection) fn forget_handovers(&mut self) {
+        (self.handover, self.overlap, self.owed) = (None, None, None);
+        self.id_is_ambiguous = false;
     }
 
-    /// What was delivered so far is wanted again, or its IDs mean nothing any more.
-    pub(in crate::connection) fn forget(&mut self) {
+    /// Forgets what was delivered: it is wanted again, or its IDs mean nothing any more.
+    pub(in crate::connection) fn forget_delivered(&mut self) {
         self.owed = None;
-        self.repeats.iter_mut().for_each(|repeats| repeats.clear());
+        if let Some(repeats) = &mut self.repeats {
+            repeats.clear();
+        }
     }
 
-    /// Whether the last event ID is that of the newest event that was delivered, and of no other.
-    pub(in crate::connection) fn set_named(&mut self, named: bool) {
-        self.unnamed = !named;
+    /// Notes whether the last event ID is that of the newest delivered event, and of no other.
+    pub(in crate::connection) fn set_id_names_newest(&mut self, names_newest: bool) {
+        self.id_is_ambiguous = !names_newest;
     }
 
-    /// Whether events have to be shown to [`pass`](Self::pass) at all: most streams ask for nothing.
+    /// Returns true if no event has to be shown to [`admit`](Self::admit).
     #[inline]
-    pub(in crate::connection) fn is_open(&self) -> bool {
-        self.repeats.is_none() && self.handover.is_none() && self.joining.is_none()
+    pub(in crate::connection) fn admits_all(&self) -> bool {
+        self.repeats.is_none() && self.handover.is_none() && self.overlap.is_none()
     }
 
-    /// What becomes of the next event, which sets `id`.
-    pub(in crate::connection) fn pass(&mut self, id: Option<&str>) -> Admission {
-        // The empty ID is none: it says that there is none from here on.
+    /// Decides about the next event, which sets `id`.
+    pub(in crate::connection) fn admit(&mut self, id: Option<&str>) -> Admission {
+        // By the standard an empty ID says that there is none from here on.
         let id = id.filter(|id| !id.is_empty());
-        let mut passage = Admission::Deliver;
-        if let Some(joining) = &mut self.joining {
-            passage = joining.pass(id);
-            if joining.is_over() {
-                self.joining = None;
+        let mut admission = Admission::Deliver;
+        if let Some(overlap) = &mut self.overlap {
+            admission = overlap.admit(id);
+            if admission != Admission::Drop {
+                self.overlap = None;
             }
         }
-        if let (Some(repeats), true) = (&mut self.repeats, passage != Admission::Drop) {
-            let dropped = id.is_some_and(|id| !repeats.insert(id));
-            passage = self.settle(passage, dropped);
+        if admission != Admission::Drop && self.repeats.is_some() {
+            admission = self.admit_unless_recent(admission, id);
         }
-        if let (Some(handover), true) = (&mut self.handover, passage != Admission::Drop) {
-            handover.note(id);
+        if admission != Admission::Drop {
+            if let Some(handover) = &mut self.handover {
+                handover.record(id);
+            }
         }
-        passage
+        admission
     }
 
-    /// Whether a block without data sets the last event ID, to `id`: not if that is one of before.
-    pub(in crate::connection) fn pass_id(&mut self, id: &str) -> bool {
-        let joins = self.joining.as_ref().is_some_and(|joining| joining.knows(id));
-        if joins || self.repeats.as_ref().is_some_and(|repeats| repeats.knows(id)) {
+    /// Decides whether a block without data sets the last event ID to `id`. An ID of before does not.
+    pub(in crate::connection) fn admits_id(&mut self, id: &str) -> bool {
+        let overlaps = self.overlap.as_ref().is_some_and(|overlap| overlap.knows(id));
+        if overlaps || self.repeats.as_ref().is_some_and(|repeats| repeats.contains(id)) {
             return false;
         }
         if let Some(handover) = &mut self.handover {
-            handover.note_mark(id);
+            handover.record_id_block(id);
         }
         true
     }
 
-    /// A gap that belongs before a repeat goes before the next event that is none.
-    fn settle(&mut self, passage: Admission, dropped: bool) -> Admission {
-        match (passage, dropped) {
-            (Admission::DeliverAfter(gap), true) => {
+    /// Drops the event if its ID is a recent one. Keeps the gap that goes before the next one that is not dropped.
+    fn admit_unless_recent(&mut self, admission: Admission, id: Option<&str>) -> Admission {
+        let repeats = self.repeats.as_mut();
+        let is_repeat = repeats.zip(id).is_some_and(|(repeats, id)| !repeats.insert(id));
+        match admission {
+            Admission::DeliverAfter(gap) if is_repeat => {
                 self.owed = Some(Box::new(gap));
                 Admission::Drop
             }
-            (_, true) => Admission::Drop,
-            (Admission::Deliver, false) => {
-                self.owed.take().map_or(Admission::Deliver, |gap| Admission::DeliverAfter(*gap))
-            }
-            (passage, false) => passage,
+            _ if is_repeat => Admission::Drop,
+            Admission::Deliver => self.owed.take().map_or(Admission::Deliver, |gap| Admission::DeliverAfter(*gap)),
+            after_a_gap => after_a_gap,
         }
     }
 }
 
-/// The IDs of the last events that were delivered.
+/// The IDs of the last events that were delivered, up to a number of them.
 #[derive(Debug)]
-struct Repeats {
-    most: usize,
+struct RecentIds {
+    max: usize,
     order: VecDeque<IdHash>,
     ids: HashSet<IdHash>,
+    hasher: RandomState,
 }
 
-impl Repeats {
-    fn new(most: usize) -> Self {
-        Self { most, order: VecDeque::new(), ids: HashSet::new() }
+impl RecentIds {
+    fn new(max: usize) -> Self {
+        Self { max, order: VecDeque::new(), ids: HashSet::new(), hasher: RandomState::new() }
     }
 
     fn clear(&mut self) {
@@ -144,27 +163,23 @@ impl Repeats {
         self.ids.clear();
     }
 
-    fn knows(&self, id: &str) -> bool {
-        self.ids.contains(&self.key(id))
+    fn contains(&self, id: &str) -> bool {
+        self.ids.contains(&self.hasher.hash_one(id))
     }
 
-    /// False if it is among them already.
+    /// Adds an ID, in place of the oldest if there are too many. Returns false if it is there already.
     fn insert(&mut self, id: &str) -> bool {
-        let key = self.key(id);
-        if !self.ids.insert(key) {
+        let id = self.hasher.hash_one(id);
+        if !self.ids.insert(id) {
             return false;
         }
-        self.order.push_back(key);
-        if self.order.len() > self.most {
+        self.order.push_back(id);
+        if self.order.len() > self.max {
             if let Some(oldest) = self.order.pop_front() {
                 self.ids.remove(&oldest);
             }
         }
         true
-    }
-
-    fn key(&self, id: &str) -> IdHash {
-        self.ids.hasher().hash_one(id)
     }
 }
 
@@ -175,8 +190,8 @@ mod tests {
     /// `-` is an event without an ID.
     fn pass(dedup: &mut Dedup, ids: &str) -> String {
         let passed = ids.split(' ').filter(|id| !id.is_empty()).map(|id| {
-            let passage = dedup.pass((id != "-").then_some(id));
-            match passage {
+            let admission = dedup.admit((id != "-").then_some(id));
+            match admission {
                 Admission::Deliver => id.to_owned(),
                 Admission::DeliverAfter(_) => format!("gap {id}"),
                 Admission::Drop => String::new(),
@@ -186,63 +201,63 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_not_repeated_while_its_id_is_among_the_last() {
+    fn an_event_is_dropped_while_its_id_is_recent() {
         let mut dedup = Dedup::new(3);
         assert_eq!(pass(&mut dedup, "1 2 3 1 3 - - 4 1 2"), "1 2 3 - - 4 1 2");
-        assert!(Dedup::new(0).is_open());
+        assert!(Dedup::new(0).admits_all());
     }
 
     #[test]
-    fn a_response_goes_on_repeating_what_it_repeats_when_a_third_is_asked_for() {
+    fn repeats_are_dropped_while_a_third_response_is_on_its_way() {
         for refused in [false, true] {
             let mut dedup = Dedup::new(0);
-            dedup.open_seam(Some("0".into()), false);
+            dedup.begin_handover(Some("0".into()), false);
             assert_eq!(pass(&mut dedup, "1 2 3"), "1 2 3");
-            assert_eq!(dedup.join_seam(), None);
+            assert_eq!(dedup.take_over(), None);
             assert_eq!(pass(&mut dedup, "1"), "");
-            dedup.open_seam(Some("3".into()), false);
+            dedup.begin_handover(Some("3".into()), false);
             assert_eq!(pass(&mut dedup, "2"), "");
             if refused {
-                dedup.drop_seam();
+                dedup.cancel_handover();
                 assert_eq!(pass(&mut dedup, "3 4 5"), "4 5");
             } else {
                 assert_eq!(pass(&mut dedup, "3 4"), "4");
-                assert_eq!(dedup.join_seam(), None);
+                assert_eq!(dedup.take_over(), None);
                 assert_eq!(pass(&mut dedup, "4 5"), "5");
             }
-            assert!(dedup.is_open());
+            assert!(dedup.admits_all());
         }
     }
 
     #[test]
-    fn a_second_response_that_begins_somewhere_else_with_what_is_known_owes_the_gap_to_what_is_not() {
+    fn a_gap_before_a_dropped_event_goes_before_the_next_delivered_one() {
         let mut dedup = Dedup::new(8);
         assert_eq!(pass(&mut dedup, "1 2 3"), "1 2 3");
-        dedup.open_seam(Some("3".into()), false);
+        dedup.begin_handover(Some("3".into()), false);
         assert_eq!(pass(&mut dedup, "4"), "4");
-        assert_eq!(dedup.join_seam(), None);
+        assert_eq!(dedup.take_over(), None);
         assert_eq!(pass(&mut dedup, "2 9 10"), "gap 9 10");
     }
 
     #[test]
-    fn a_third_response_that_goes_on_behind_what_the_second_has_turned_back_from_has_a_gap() {
+    fn a_third_response_that_skips_what_the_second_repeated_has_a_gap() {
         let mut dedup = Dedup::new(0);
         // The last event ID is that of an event that came twice.
-        dedup.set_named(false);
-        dedup.open_seam(Some("0".into()), false);
+        dedup.set_id_names_newest(false);
+        dedup.begin_handover(Some("0".into()), false);
         assert_eq!(pass(&mut dedup, "1 2 3"), "1 2 3");
-        assert_eq!(dedup.join_seam(), None);
-        dedup.open_seam(Some("3".into()), false);
+        assert_eq!(dedup.take_over(), None);
+        dedup.begin_handover(Some("3".into()), false);
         assert_eq!(pass(&mut dedup, "0"), "gap 0");
-        assert_eq!(dedup.join_seam(), None);
+        assert_eq!(dedup.take_over(), None);
         assert_eq!(pass(&mut dedup, "4 5"), "gap 4 5");
     }
 
     #[test]
-    fn without_an_id_to_begin_after_nothing_says_where_a_second_response_begins() {
+    fn without_an_id_a_second_response_begins_with_a_gap() {
         let mut dedup = Dedup::new(0);
-        dedup.open_seam(None, false);
-        assert_eq!(dedup.join_seam(), Some(Gap::Reconnected { sent: None }));
-        assert!(dedup.is_open());
+        dedup.begin_handover(None, false);
+        assert_eq!(dedup.take_over(), Some(Gap::Reconnected { sent: None }));
+        assert!(dedup.admits_all());
     }
 }

@@ -1,15 +1,18 @@
-//! [`Handover`]: where a second response goes on from what the first delivered.
+//! [`Handover`] and [`Overlap`]: how a second response goes on from what the first delivered.
 //!
-//! What the second says first is dropped as long as it is certain that the first has said it. Both say the same
-//! stream in the same order, so that is known of
+//! While the second response is on its way, [`Handover`] records what the first delivers. When the second takes over,
+//! [`Overlap`] drops its first events as long as it is certain that they are repeats. Both responses carry the same
+//! stream in the same order, so an event is certainly a repeat if
 //!
-//! - an event whose own ID is the one sent (some servers begin with it), or came once since the request, as long as
-//!   these come in the order in which they came: each is a place, and no place is passed twice;
-//! - an event without an ID of its own behind such a place and before the newest one, as many as came there.
+//! - its own ID is the one that was sent (some servers begin with it), or came exactly once since the request, and
+//!   the second response passes these IDs in the order in which the first did, none of them twice;
+//! - it has no ID of its own, and follows such an ID, other than the newest, by no more places than events without an
+//!   ID did in the first response.
 //!
-//! An ID that came more than once is as good as none. With the first event that is not known all is over: it is
-//! delivered, and whatever comes after it. It follows on if the place before it is the newest, and nothing without
-//! a place came after that. If not, a gap goes before it: the second may begin somewhere else, or repeat.
+//! An ID that came more than once is treated as none. The first event that is not certainly a repeat ends the overlap:
+//! it is delivered, and so is all that follows. If the event before it was the newest with an ID, and nothing without
+//! an ID came after that, the second response follows on. Otherwise a gap goes before it: the second response may have
+//! skipped events, or may repeat some.
 
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -17,157 +20,160 @@ use std::hash::BuildHasher;
 
 use crate::event::Gap;
 
-/// What is kept of an ID: how long it is, is the server's choice. Hashed with a random key, so that nobody
-/// can choose two that are taken for one, and by chance that does not happen.
+/// A keyed hash of an event's ID, kept instead of the ID, whose length is the server's choice. The key is random, so a
+/// server cannot construct two IDs that collide.
 pub(in crate::connection) type IdHash = u64;
 
-/// How many IDs are kept while a second response is being opened: one round trip's worth of a busy stream.
-const SEAM_IDS: usize = 4096;
+/// The most IDs that are recorded while a second response is on its way: one round trip's worth of a busy stream.
+const MAX_HANDOVER_IDS: usize = 4096;
 
 /// What becomes of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::connection) enum Admission {
     Deliver,
-    /// It does not follow on what was delivered last.
+    /// Deliver it after this gap: it does not follow on what was delivered last.
     DeliverAfter(Gap),
     Drop,
 }
 
+/// What the first response delivers while the second is on its way.
 #[derive(Debug)]
 pub(in crate::connection) struct Handover {
+    /// The last event ID that the second request carries.
     sent: Option<String>,
-    /// IDs of the first response mean nothing to the second.
-    elsewhere: bool,
-    keys: RandomState,
-    /// The ID sent, and those that came since in the order in which they came.
+    /// The IDs of the first response mean nothing to the second.
+    other_origin: bool,
+    hasher: RandomState,
+    /// The ID sent, then the IDs that came since, in order.
     delivered: VecDeque<Landmark>,
-    /// IDs of blocks without data. Servers need not repeat them, so they have no place among the others.
-    marks: HashSet<IdHash>,
-    joining: Option<Joining>,
+    /// IDs of blocks without data. Servers need not repeat these, so they have no place among the others.
+    id_blocks: HashSet<IdHash>,
 }
 
+/// An event with an ID, and the events without one that follow it.
 #[derive(Debug)]
 struct Landmark {
-    /// None if it is not known which event it names.
+    /// `None` if it is not known which event has this ID.
     id: Option<IdHash>,
-    /// How many events without a place of their own came after it.
-    bare: u64,
-}
-
-/// How far the second response has come through what the first delivered.
-#[derive(Debug)]
-struct Joining {
-    /// Where each ID stands, unless it came more than once.
-    places: HashMap<IdHash, Option<usize>>,
-    /// How many events without a place come after each.
-    bare: Vec<u64>,
-    /// The last place that was repeated.
-    at: Option<usize>,
-    /// Events without a place that are still to be repeated here.
-    left: u64,
-    over: bool,
+    without_id: u64,
 }
 
 impl Handover {
-    /// `named`: whether the ID sent is that of the newest event that was delivered, and of no other.
-    pub(in crate::connection) fn new(sent: Option<String>, named: bool, elsewhere: bool) -> Self {
-        let keys = RandomState::new();
-        let id = sent.as_ref().filter(|_| named).map(|id| keys.hash_one(&**id));
-        // Unless it names the newest, something may have come after it.
-        let delivered = VecDeque::from([Landmark { id, bare: u64::from(id.is_none()) }]);
-        Self { sent, elsewhere, keys, delivered, marks: HashSet::new(), joining: None }
+    /// `names_newest`: the ID sent is that of the newest delivered event, and of no other.
+    pub(in crate::connection) fn new(sent: Option<String>, names_newest: bool, other_origin: bool) -> Self {
+        let hasher = RandomState::new();
+        let id = sent.as_ref().filter(|_| names_newest).map(|id| hasher.hash_one(&**id));
+        // Unless the ID names the newest event, something may have come after it.
+        let delivered = VecDeque::from([Landmark { id, without_id: u64::from(id.is_none()) }]);
+        Self { sent, other_origin, hasher, delivered, id_blocks: HashSet::new() }
     }
 
-    pub(in crate::connection) fn is_over(&self) -> bool {
-        self.joining.as_ref().is_some_and(|joining| joining.over)
-    }
-
-    /// An event was delivered while the second response was on its way.
-    pub(in crate::connection) fn note(&mut self, id: Option<&str>) {
+    /// Records an event that the first response delivered.
+    pub(in crate::connection) fn record(&mut self, id: Option<&str>) {
         match (id, self.delivered.back_mut()) {
-            (None, Some(place)) => place.bare += 1,
-            (id, _) => self.delivered.push_back(Landmark { id: id.map(|id| self.keys.hash_one(id)), bare: 0 }),
+            (None, Some(landmark)) => landmark.without_id += 1,
+            (id, _) => {
+                let id = id.map(|id| self.hasher.hash_one(id));
+                self.delivered.push_back(Landmark { id, without_id: 0 });
+            }
         }
-        if self.delivered.len() > SEAM_IDS {
+        if self.delivered.len() > MAX_HANDOVER_IDS {
             self.delivered.pop_front();
         }
     }
 
-    /// One too many is only not recognised.
-    pub(in crate::connection) fn note_mark(&mut self, id: &str) {
-        if self.marks.len() < SEAM_IDS {
-            self.marks.insert(self.keys.hash_one(id));
+    /// Records the ID of a block without data. An ID over the limit is only not recognised.
+    pub(in crate::connection) fn record_id_block(&mut self, id: &str) {
+        if self.id_blocks.len() < MAX_HANDOVER_IDS {
+            self.id_blocks.insert(self.hasher.hash_one(id));
         }
     }
 
-    /// The second response begins. The gap if it cannot be compared with the first.
-    pub(in crate::connection) fn join(&mut self) -> Option<Gap> {
-        let nothing_to_find = self.sent.is_none() && self.delivered.iter().all(|place| place.id.is_none());
-        if self.elsewhere || nothing_to_find {
-            return Some(self.gap());
+    /// Begins to compare: the second response takes over.
+    ///
+    /// # Errors
+    ///
+    /// The gap before the second response if it cannot be compared with the first.
+    pub(in crate::connection) fn take_over(self) -> Result<Overlap, Gap> {
+        let has_no_landmark = self.sent.is_none() && self.delivered.iter().all(|landmark| landmark.id.is_none());
+        if self.other_origin || has_no_landmark {
+            return Err(Gap::Reconnected { sent: self.sent });
         }
-        self.joining = Some(Joining::new(&self.delivered));
-        self.delivered = VecDeque::new();
-        None
-    }
-
-    fn gap(&self) -> Gap {
-        Gap::Reconnected { sent: self.sent.clone() }
-    }
-
-    /// Whether the first response came to this ID, or began with it.
-    pub(in crate::connection) fn knows(&self, id: &str) -> bool {
-        let key = self.keys.hash_one(id);
-        let came = self.joining.as_ref().is_some_and(|joining| joining.places.contains_key(&key));
-        came || self.marks.contains(&key) || self.sent.as_deref() == Some(id)
-    }
-
-    /// What becomes of an event of the second response.
-    pub(in crate::connection) fn pass(&mut self, id: Option<&str>) -> Admission {
-        let id = id.map(|id| self.keys.hash_one(id));
-        let Some(joining) = &mut self.joining else { return Admission::Deliver };
-        if joining.repeats(id) {
-            return Admission::Drop;
-        }
-        joining.over = true;
-        if joining.is_complete() { Admission::Deliver } else { Admission::DeliverAfter(self.gap()) }
+        Ok(Overlap::new(self))
     }
 }
 
-impl Joining {
-    fn new(delivered: &VecDeque<Landmark>) -> Self {
+/// How far the second response has come through what the first delivered.
+#[derive(Debug)]
+pub(in crate::connection) struct Overlap {
+    sent: Option<String>,
+    hasher: RandomState,
+    id_blocks: HashSet<IdHash>,
+    /// The place of each ID; `None` for one that came more than once.
+    places: HashMap<IdHash, Option<usize>>,
+    /// How many events without a place of their own follow each place.
+    without_place: Vec<u64>,
+    /// The last place that was repeated.
+    at: Option<usize>,
+    /// How many events without a place are still to be repeated here.
+    left: u64,
+}
+
+impl Overlap {
+    fn new(handover: Handover) -> Self {
+        let Handover { sent, hasher, delivered, id_blocks, .. } = handover;
         let mut places = HashMap::new();
-        for id in delivered.iter().filter_map(|place| place.id) {
+        for id in delivered.iter().filter_map(|landmark| landmark.id) {
             match places.entry(id) {
                 Entry::Vacant(entry) => drop(entry.insert(Some(0))),
                 Entry::Occupied(mut entry) => drop(entry.insert(None)),
             }
         }
-        let mut bare = Vec::new();
-        for place in delivered {
-            let own = place.id.and_then(|id| places.get_mut(&id)).and_then(Option::as_mut);
-            match (own, bare.last_mut()) {
-                (None, Some(before)) => *before += 1 + place.bare,
-                (own, _) => {
-                    own.into_iter().for_each(|at| *at = bare.len());
-                    bare.push(place.bare);
+        let mut without_place: Vec<u64> = Vec::new();
+        for landmark in delivered {
+            let place = landmark.id.and_then(|id| places.get_mut(&id)).and_then(Option::as_mut);
+            match (place, without_place.last_mut()) {
+                (None, Some(before)) => *before += 1 + landmark.without_id,
+                (place, _) => {
+                    if let Some(place) = place {
+                        *place = without_place.len();
+                    }
+                    without_place.push(landmark.without_id);
                 }
             }
         }
-        Self { places, bare, at: None, left: 0, over: false }
+        Self { sent, hasher, id_blocks, places, without_place, at: None, left: 0 }
     }
 
-    /// Whether it is certain that an event repeats one that was delivered. Goes on to its place.
-    fn repeats(&mut self, id: Option<IdHash>) -> bool {
-        let place = id.and_then(|id| self.places.get(&id).copied());
-        match place.unwrap_or_default() {
-            // No place is before the first.
-            Some(at) if Some(at) > self.at => {
-                (self.at, self.left) = (Some(at), self.bare.get(at).copied().unwrap_or_default());
+    /// Returns true if the first response came to this ID, or began after it.
+    pub(in crate::connection) fn knows(&self, id: &str) -> bool {
+        let hash = self.hasher.hash_one(id);
+        self.places.contains_key(&hash) || self.id_blocks.contains(&hash) || self.sent.as_deref() == Some(id)
+    }
+
+    /// Decides about an event of the second response. With the first one that is not dropped the overlap is over.
+    pub(in crate::connection) fn admit(&mut self, id: Option<&str>) -> Admission {
+        if self.is_repeat(id.map(|id| self.hasher.hash_one(id))) {
+            Admission::Drop
+        } else if self.is_complete() {
+            Admission::Deliver
+        } else {
+            Admission::DeliverAfter(Gap::Reconnected { sent: self.sent.clone() })
+        }
+    }
+
+    /// Returns true if it is certain that an event is a repeat, and moves on to its place.
+    fn is_repeat(&mut self, id: Option<IdHash>) -> bool {
+        let known = id.and_then(|id| self.places.get(&id).copied());
+        let may_lack_a_place = id.is_none() || known.is_some();
+        match known.flatten() {
+            Some(place) if self.at.is_none_or(|at| place > at) => {
+                self.at = Some(place);
+                self.left = self.without_place.get(place).copied().unwrap_or_default();
                 true
             }
-            // Behind the newest place it may as well be new.
-            None if (id.is_none() || place.is_some()) && self.left > 0 && !self.is_at_newest() => {
+            // Behind the newest place the event may as well be new.
+            None if may_lack_a_place && self.left > 0 && !self.is_at_newest() => {
                 self.left -= 1;
                 true
             }
@@ -176,13 +182,13 @@ impl Joining {
     }
 
     fn is_at_newest(&self) -> bool {
-        // A response begins right behind the ID sent, unless it says that itself.
-        self.at.unwrap_or_default() + 1 == self.bare.len()
+        // Unless it begins with the ID sent, a response begins right behind it.
+        self.at.unwrap_or_default() + 1 == self.without_place.len()
     }
 
-    /// Whether everything that was delivered has been repeated, and it is certain that what comes next is new.
+    /// Returns true if all that was delivered has been repeated, so that what comes next is certainly new.
     fn is_complete(&self) -> bool {
-        self.is_at_newest() && self.bare.last() == Some(&0)
+        self.is_at_newest() && self.without_place.last() == Some(&0)
     }
 }
 
@@ -190,22 +196,25 @@ impl Joining {
 mod tests {
     use super::*;
 
-    /// `-` is an event without an ID. What is delivered.
+    /// Returns what is delivered of the second response. `-` is an event without an ID.
     fn join(sent: (&str, bool), first: &str, second: &str) -> String {
-        let mut handover = Handover::new((!sent.0.is_empty()).then(|| sent.0.into()), sent.1, false);
-        let ids = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        ids(first).iter().for_each(|id| handover.note((id != "-").then_some(id)));
-        assert_eq!(handover.join(), None);
-        let pass = |id: String| {
-            let passage =
-                if handover.is_over() { Admission::Deliver } else { handover.pass((id != "-").then_some(&id)) };
-            match passage {
-                Admission::Deliver => Some(id),
-                Admission::DeliverAfter(_) => Some(format!("gap {id}")),
-                Admission::Drop => None,
+        let (id, names_newest) = sent;
+        let mut handover = Handover::new((!id.is_empty()).then(|| id.into()), names_newest, false);
+        for id in first.split_whitespace() {
+            handover.record((id != "-").then_some(id));
+        }
+        let mut overlap = Some(handover.take_over().unwrap());
+        let mut delivered = Vec::new();
+        for id in second.split_whitespace() {
+            let admission = overlap.as_mut().map(|overlap| overlap.admit((id != "-").then_some(id)));
+            match admission {
+                Some(Admission::Drop) => continue,
+                Some(Admission::DeliverAfter(_)) => delivered.push(format!("gap {id}")),
+                Some(Admission::Deliver) | None => delivered.push(id.to_owned()),
             }
-        };
-        ids(second).into_iter().filter_map(pass).collect::<Vec<_>>().join(" ")
+            overlap = None;
+        }
+        delivered.join(" ")
     }
 
     #[track_caller]
@@ -234,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_response_that_does_not_come_to_where_the_first_was_left_has_a_gap() {
+    fn a_second_response_that_begins_elsewhere_has_a_gap() {
         assert_joins(
             ("0", true),
             &[
@@ -250,12 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_first_event_that_is_not_known_is_delivered() {
+    fn all_that_follows_the_first_new_event_is_delivered() {
         assert_joins(("0", true), &[("1 2", "2 3 2", "3 2"), ("1 2", "2 2 2", "2 2"), ("", "0 0", "0")]);
     }
 
     #[test]
-    fn an_event_without_an_id_is_a_repeat_only_between_places() {
+    fn an_event_without_an_id_is_a_repeat_only_between_known_ids() {
         assert_joins(
             ("0", true),
             &[
@@ -275,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_came_more_than_once_is_as_good_as_none() {
+    fn an_id_that_came_more_than_once_is_treated_as_none() {
         assert_joins(
             ("0", true),
             &[
@@ -290,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn events_behind_the_id_sent_may_come_again_if_it_does_not_name_the_newest() {
+    fn an_ambiguous_id_leads_to_a_gap() {
         assert_joins(
             ("0", false),
             &[("", "1", "gap 1"), ("", "- 1", "gap - 1"), ("", "0 1", "gap 0 1"), ("1", "1 2", "2")],
@@ -298,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_id_to_send_it_goes_on_among_the_ids_that_came_since_or_there_is_a_gap() {
+    fn without_an_id_sent_the_ids_that_came_since_are_compared() {
         assert_joins(
             ("", true),
             &[
@@ -311,22 +320,23 @@ mod tests {
                 ("1 2 3", "1 5", "gap 5"),
             ],
         );
-        for (elsewhere, first) in [(false, None), (false, Some("")), (true, Some("1"))] {
-            let mut handover = Handover::new(None, true, elsewhere);
-            first.into_iter().for_each(|id| handover.note((!id.is_empty()).then_some(id)));
-            assert!(handover.join().is_some(), "nothing can be found");
-            assert_eq!(handover.pass(Some("1")), Admission::Deliver);
+        for (other_origin, first) in [(false, None), (false, Some("")), (true, Some("1"))] {
+            let mut handover = Handover::new(None, true, other_origin);
+            if let Some(id) = first {
+                handover.record((!id.is_empty()).then_some(id));
+            }
+            assert!(handover.take_over().is_err(), "nothing can be found");
         }
     }
 
     #[test]
-    fn the_ids_of_a_seam_are_bounded_and_what_was_forgotten_is_a_gap() {
+    fn recorded_ids_are_bounded_and_a_forgotten_one_makes_a_gap() {
         let mut handover = Handover::new(Some("0".into()), true, false);
-        for number in 0..2 * SEAM_IDS {
-            handover.note(Some(&number.to_string()));
+        for number in 0..2 * MAX_HANDOVER_IDS {
+            handover.record(Some(&number.to_string()));
         }
-        assert_eq!(handover.delivered.len(), SEAM_IDS);
-        assert_eq!(handover.join(), None);
-        assert!(matches!(handover.pass(Some("0")), Admission::DeliverAfter(_)));
+        assert_eq!(handover.delivered.len(), MAX_HANDOVER_IDS);
+        let mut overlap = handover.take_over().unwrap();
+        assert!(matches!(overlap.admit(Some("0")), Admission::DeliverAfter(_)));
     }
 }

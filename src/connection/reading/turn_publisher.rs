@@ -1,0 +1,176 @@
+//! [`TurnPublisher`]: publishes the frames of one turn, under one lock of the hub.
+
+use crate::connection::Connection;
+use crate::connection::published::Published;
+use crate::connection::session::fingerprint;
+use crate::event::Gap;
+use crate::hub::Publisher;
+use crate::transport::MOST_CHOSEN;
+use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
+
+use super::TurnReport;
+use super::dedup::Dedup;
+use super::handover::Admission;
+
+/// The longest event type or ID that a gap carries. Gaps take no room in queues, so they must be small.
+const MAX_GAP_TEXT: usize = MOST_CHOSEN;
+
+/// The way of frames from the decoder to the hub.
+///
+/// An event and its last event ID become visible together, because both are published under the lock that
+/// this holds. Without deduplication the decoder knows the last event ID at the end of the turn; with it the ID
+/// is published after each event, because an event that is dropped must leave no ID behind.
+pub(super) struct TurnPublisher<'a> {
+    publisher: Publisher<'a>,
+    published: &'a Published,
+    dedup: &'a mut Dedup,
+    report: &'a mut TurnReport,
+    /// The response has brought an event that was no repeat.
+    has_begun: bool,
+    /// Each event has to be looked at: for its fingerprint, or by the deduplication.
+    inspects: bool,
+    /// Events have set an ID that is to be taken from the decoder at the end.
+    id_is_due: bool,
+    /// Whether the newest event has the last event ID, and no event before it; `None` if no event came.
+    id_names_newest: Option<bool>,
+}
+
+impl<'a> TurnPublisher<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        dedup: &'a mut Dedup,
+        report: &'a mut TurnReport,
+        has_begun: bool,
+    ) -> Self {
+        Self {
+            publisher: connection.hub.publisher(),
+            published: &connection.published,
+            inspects: !has_begun || !dedup.admits_all(),
+            dedup,
+            report,
+            has_begun,
+            id_is_due: false,
+            id_names_newest: None,
+        }
+    }
+
+    /// Returns true if the queues have room for one more event.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.publisher.has_room()
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    #[inline]
+    pub(super) fn publish(&mut self, frame: Frame<'_>) {
+        match frame {
+            Frame::Event(event) if !self.inspects => {
+                self.report.delivered = true;
+                self.report.counts.events += 1;
+                self.id_names_newest = Some(event.sets_new_id());
+                self.id_is_due |= event.id().is_some();
+                self.publisher.event(event.event_type(), |position| event.event_at(position));
+            }
+            Frame::Event(event) => self.inspect(event),
+            Frame::Comment(comment) => {
+                self.report.counts.comments += 1;
+                self.publisher.comment(comment);
+            }
+            other => self.publish_rare(other),
+        }
+    }
+
+    /// Publishes the last event ID. Then lets go of the hub, and wakes the readers if `wake` is set.
+    pub(super) fn finish(mut self, decoder: &Decoder, wake: bool) {
+        if self.id_is_due {
+            self.set_last_event_id(decoder.current_last_event_id());
+        }
+        if let Some(names) = self.id_names_newest {
+            self.dedup.set_id_names_newest(names);
+        }
+        if wake {
+            self.publisher.wake();
+        }
+    }
+
+    /// Publishes an event unless it has been delivered before.
+    #[cold]
+    fn inspect(&mut self, event: EventFrame<'_>) {
+        self.report.delivered = true;
+        self.report.counts.events += 1;
+        if self.admit(event.id()) {
+            self.publisher.event(event.event_type(), |position| event.event_at(position));
+            self.set_id_of_event(event.id(), event.sets_new_id());
+            if !self.has_begun {
+                self.has_begun = true;
+                self.report.first = Some(fingerprint(event));
+            }
+        }
+        self.inspects = !self.has_begun || !self.dedup.admits_all();
+    }
+
+    /// Publishes what is neither an event nor a comment.
+    #[cold]
+    fn publish_rare(&mut self, frame: Frame<'_>) {
+        match frame {
+            Frame::Retry(milliseconds) => self.report.retry = Some(milliseconds),
+            Frame::Oversized(event) => self.publish_oversized(&event),
+            Frame::Id(id) if self.dedup.admits_id(id) => self.set_id_alone(id),
+            Frame::Id(_) | Frame::Event(_) | Frame::Comment(_) => {}
+        }
+    }
+
+    fn publish_oversized(&mut self, event: &OversizedFrame<'_>) {
+        if self.admit(event.id()) {
+            self.report.counts.oversized += 1;
+            let short = |text: &str| (text.len() <= MAX_GAP_TEXT).then(|| text.to_owned());
+            let gap = Gap::oversized(event.event_type().and_then(short), event.id().and_then(short), event.size());
+            self.publisher.gap(event.event_type(), &gap);
+            self.set_id_of_event(event.id(), event.sets_new_id());
+        }
+    }
+
+    /// Returns true if the event that sets `id` is to be published. Publishes the gap before it, if there is one.
+    fn admit(&mut self, id: Option<&str>) -> bool {
+        match self.dedup.admit(id) {
+            Admission::Drop => {
+                self.report.counts.repeats += 1;
+                return false;
+            }
+            Admission::DeliverAfter(gap) => {
+                self.report.counts.gaps += 1;
+                self.publisher.gap(None, &gap);
+            }
+            Admission::Deliver => {}
+        }
+        true
+    }
+
+    /// Takes the ID that a published event set.
+    fn set_id_of_event(&mut self, id: Option<&str>, is_new: bool) {
+        self.id_names_newest = Some(is_new);
+        if let Some(id) = id {
+            self.set_last_event_id(id);
+        }
+    }
+
+    /// Takes the ID that a block without data set.
+    fn set_id_alone(&mut self, id: &str) {
+        let changes = self.set_last_event_id(id);
+        if self.id_is_due {
+            // An event before it in this turn may have had this ID, too. A gap too many is better than one too few.
+            self.id_names_newest = Some(false);
+        } else if changes {
+            self.id_names_newest = Some(true);
+        }
+    }
+
+    fn set_last_event_id(&mut self, id: &str) -> bool {
+        let changes = self.published.set_last_event_id(&self.publisher, id);
+        self.report.id_changed |= changes;
+        changes
+    }
+}
