@@ -6,10 +6,10 @@ mod vectors;
 use std::path::Path;
 use std::{fs, io};
 
-/// Longer inputs only slow the fuzzer down.
-const LONGEST: usize = 2_000;
+/// Longer vectors would only slow the fuzzer down.
+const MAX_LENGTH: usize = 2_000;
 
-/// What to put in front of a stream: settings, limit, chunks. See `Plan` in the target.
+/// The bytes in front of a stream: settings, limit, chunks. See `Plan` in the target.
 const PLANS: [[u8; 4]; 3] = [[1, 0, 0, 0], [3, 9, 0, 0], [0, 0, 3, 5]];
 
 fn main() -> io::Result<()> {
@@ -20,7 +20,7 @@ fn main() -> io::Result<()> {
     for file in ["parser.jsonl", "parser_resume.jsonl"] {
         for vector in vectors::load_path(&root.join("../tests/conformance").join(file)) {
             let stream = vector.input();
-            for (number, plan) in PLANS.iter().enumerate().filter(|_| stream.len() <= LONGEST) {
+            for (number, plan) in PLANS.iter().enumerate().filter(|_| stream.len() <= MAX_LENGTH) {
                 fs::write(corpus.join(format!("{}-{number}", vector.name)), [plan, stream.as_ref()].concat())?;
                 count += 1;
             }

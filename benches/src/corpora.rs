@@ -1,17 +1,17 @@
-//! The nine inputs. Each is made of text that looks like what servers send, and is the same at every run.
+//! The nine inputs. Each looks like what servers send, and is the same in every run.
 
 use std::fmt::Write;
 
 use bytes::Bytes;
 
-/// An input, made on demand.
+/// An input that is generated on demand.
 #[derive(Clone, Copy)]
 pub struct Corpus {
     pub name: &'static str,
     block: fn(&mut Text),
 }
 
-/// All of them, in the order of the tables.
+/// All corpora, in the order of the tables.
 pub const ALL: [Corpus; 9] = [
     Corpus { name: "llm", block: llm },
     Corpus { name: "anthropic", block: anthropic },
@@ -25,17 +25,17 @@ pub const ALL: [Corpus; 9] = [
 ];
 
 impl Corpus {
-    /// The one of this name.
+    /// Returns the corpus with this name.
     pub fn named(name: &str) -> Self {
         *ALL.iter().find(|corpus| corpus.name == name).unwrap_or_else(|| panic!("there is no corpus {name}"))
     }
 
-    /// Whole blocks, until there are at least `size` bytes.
+    /// Returns whole blocks of at least `size` bytes in all.
     pub fn render(&self, size: usize) -> Bytes {
         self.blocks(size).concat().into()
     }
 
-    /// The same, block by block.
+    /// Returns the same blocks one by one.
     pub fn blocks(&self, size: usize) -> Vec<Vec<u8>> {
         let mut text = Text { out: String::new(), random: SEED };
         let (mut blocks, mut total) = (Vec::new(), 0);
@@ -49,14 +49,14 @@ impl Corpus {
     }
 }
 
-/// Cuts an input into chunks that share its memory, as hyper's do.
+/// Cuts an input into chunks that share its memory, as chunks from hyper do.
 pub fn chunks(input: &Bytes, size: usize) -> Vec<Bytes> {
     (0..input.len()).step_by(size).map(|at| input.slice(at..input.len().min(at + size))).collect()
 }
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A block in the making, and the generator its variety comes from (xorshift64).
+/// Text under construction, and the random generator that varies it (xorshift64).
 struct Text {
     out: String,
     random: u64,
@@ -78,7 +78,7 @@ impl Text {
         self.out.write_fmt(arguments).expect("a String takes everything");
     }
 
-    /// `length` bytes of words.
+    /// Appends `length` bytes of words.
     fn prose(&mut self, length: usize) {
         let end = self.out.len() + length;
         while self.out.len() < end {
@@ -105,18 +105,18 @@ const WORDS: [&str; 24] = [
     "connection",
     "and",
     "reads",
-    "whatever",
+    "everyone",
     "comes",
     "next",
     "in",
     "order",
     "until",
-    "somebody",
+    "somewhat",
     "says",
     "stop",
 ];
 
-/// One token of a chat completion, OpenAI's shape: 225 bytes or so.
+/// Appends one token of a chat completion in OpenAI's shape: about 225 bytes.
 fn llm(text: &mut Text) {
     let word = text.word();
     text.push(format_args!(
@@ -126,13 +126,13 @@ fn llm(text: &mut Text) {
     ));
 }
 
-/// The same with CRLF.
+/// Appends the same event as [`llm`], with CRLF.
 fn crlf(text: &mut Text) {
     llm(text);
     text.out = text.out.replace('\n', "\r\n");
 }
 
-/// One token, Anthropic's shape, with an event type: 125 bytes or so.
+/// Appends one token in Anthropic's shape, with an event type: about 125 bytes.
 fn anthropic(text: &mut Text) {
     let word = text.word();
     text.push(format_args!(
@@ -141,7 +141,7 @@ fn anthropic(text: &mut Text) {
     ));
 }
 
-/// An edit, Wikimedia's shape, with a type, a long id, and a few letters outside ASCII: 1.4 KB or so.
+/// Appends an edit in Wikimedia's shape, with a type, a long ID, and a few letters outside ASCII: about 1.4 KB.
 fn wikimedia(text: &mut Text) {
     let (offset, page) = (text.below(1_000_000), text.below(90_000_000));
     text.push(format_args!(
@@ -162,20 +162,20 @@ fn wikimedia(text: &mut Text) {
     ));
 }
 
-/// A number: 13 bytes.
+/// Appends a number: 13 bytes.
 fn ticks(text: &mut Text) {
     let number = 10_000 + text.below(90_000);
     text.push(format_args!("data: {number}\n\n"));
 }
 
-/// One line of 64 KiB.
+/// Appends one line of 64 KiB.
 fn big(text: &mut Text) {
     text.push(format_args!("data: "));
     text.prose(64 << 10);
     text.push(format_args!("\n\n"));
 }
 
-/// Twenty lines of 60 bytes.
+/// Appends twenty lines of 60 bytes.
 fn multiline(text: &mut Text) {
     for _ in 0..20 {
         text.push(format_args!("data: "));
@@ -185,12 +185,12 @@ fn multiline(text: &mut Text) {
     text.push(format_args!("\n"));
 }
 
-/// A comment: 9 bytes, and no event.
+/// Appends a comment: 9 bytes, no event.
 fn heartbeat(text: &mut Text) {
     text.push(format_args!(": alive\n\n"));
 }
 
-/// Chinese text: 510 bytes or so.
+/// Appends Chinese text: about 510 bytes.
 fn utf8_heavy(text: &mut Text) {
     const CHARACTERS: [char; 20] = [
         '服', '务', '器', '发', '送', '事', '件', '的', '流', '，', '客', '户', '端', '持', '续', '监', '听', '连',

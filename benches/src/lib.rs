@@ -1,6 +1,6 @@
-//! What the benchmark programs share: the inputs, the contenders, the clocks and the tables.
+//! Code that the benchmark programs share: inputs, contenders, clocks and tables.
 //!
-//! `README.md` says how to run them and what came out.
+//! `README.md` says how to run them, and has the results.
 
 pub mod args;
 pub mod contenders;

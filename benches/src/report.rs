@@ -2,12 +2,12 @@
 
 use std::fmt::Display;
 
-/// The middle value; the lower of two.
+/// Returns the median; of two middle values the lower one.
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50.0)
 }
 
-/// The value below which `percent` of the values lie.
+/// Returns the value below which `percent` of the values lie.
 pub fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -15,17 +15,17 @@ pub fn percentile(values: &[f64], percent: f64) -> f64 {
     sorted.get((last as f64 * percent / 100.0) as usize).copied().unwrap_or(f64::NAN)
 }
 
-/// The smallest value.
+/// Returns the smallest value.
 pub fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// The mean of ratios.
+/// Returns the geometric mean of ratios.
 pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// Prints the head of a table; the first column has no title.
+/// Prints the head of a table. The first column has no title.
 pub fn head(columns: impl IntoIterator<Item = impl Display>) {
     let columns: Vec<String> = columns.into_iter().map(|column| column.to_string()).collect();
     println!("| | {} |", columns.join(" | "));
@@ -38,12 +38,12 @@ pub fn row(title: &str, cells: impl IntoIterator<Item = impl Display>) {
     println!("| {title} | {} |", cells.join(" | "));
 }
 
-/// How a ratio stands to its bar: `1.43x ok`, or `1.02x MISSED (1.2x)`.
+/// Formats a ratio and its bar: `1.43x ok`, or `1.02x MISSED (1.2x)`.
 pub fn at_least(ratio: f64, bar: f64) -> String {
     verdict(ratio, bar, ratio >= bar)
 }
 
-/// The same where less is better.
+/// Formats a ratio and its bar where less is better.
 pub fn at_most(ratio: f64, bar: f64) -> String {
     verdict(ratio, bar, ratio <= bar)
 }

@@ -1,4 +1,4 @@
-//! What each parser asks of the allocator, per event. The bar for ours: at most one allocation.
+//! How much each parser allocates per event. The bar for ours: at most one allocation.
 //!
 //! `allocations [--mib 2] [--contender NAME]…`
 
@@ -11,7 +11,7 @@ use sseclient_benches::contenders::{self, Contender, Input, Side};
 use sseclient_benches::corpora::{self, chunks};
 use sseclient_benches::report::{head, row};
 
-/// Ours, per event.
+/// The bar for ours: allocations per event.
 const BAR: f64 = 1.0;
 
 #[global_allocator]
@@ -21,32 +21,32 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 static REALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, with a tally.
+/// The system's allocator, which counts.
 struct Counting;
 
-// SAFETY: every call is passed on as it came.
+// SAFETY: every call is passed on unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Relaxed);
         BYTES.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         REALLOCATIONS.fetch_add(1, Relaxed);
         BYTES.fetch_add(size.saturating_sub(layout.size()), Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// What one run did.
+/// The allocations of one run.
 #[derive(Clone, Copy)]
 struct Tally {
     events: usize,
@@ -83,7 +83,7 @@ fn main() {
     );
 }
 
-/// A run over twice the corpus less a run over the corpus: what is left are events, not buffers that grow.
+/// Counts a run over twice the corpus, less a run over the corpus, so that the growth of buffers cancels out.
 fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
     let twice = Bytes::from([&input[..], &input[..]].concat());
     let (short, long) = (tally(parser, input, chunk), tally(parser, &twice, chunk));
@@ -103,7 +103,7 @@ fn tally(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
     Tally { events, calls: after[0] - before[0], reallocations: after[1] - before[1], bytes: after[2] - before[2] }
 }
 
-/// To two decimals: a buffer that grows once more is not an allocation per event.
+/// Formats with two decimals: one more growth of a buffer is not an allocation per event.
 fn per_event(tally: &Tally) -> f64 {
     let calls = (tally.calls + tally.reallocations) as f64;
     (100.0 * calls / tally.events.max(1) as f64).round() / 100.0

@@ -1,4 +1,4 @@
-//! One measurement of one client, in a process of its own. `e2e` starts it and reads what it prints.
+//! One measurement of one client, in a process of its own. `e2e` starts it and reads its output.
 //!
 //! - `client blast --count N`: prints the items seen, their bytes, and the nanoseconds it took;
 //! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
@@ -50,7 +50,7 @@ fn main() {
     }
 }
 
-/// A drain counts HTTP chunks to the end of the body; everybody else must have seen `expected` events, and all of them.
+/// Measures a blast. A drain counts HTTP chunks to the end of the body; all other clients must see `expected` events.
 fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
     let start = Instant::now();
     let drains = contender.starts_with("hyper");
@@ -86,7 +86,7 @@ fn latency(runtime: &Runtime, contender: String, url: String, expected: usize) {
     }
 }
 
-/// The number in `data: 123`, or in `123`.
+/// Returns the number in `data: 123` or in `123`.
 fn digits(data: &[u8]) -> u64 {
     data.iter().filter(|byte| byte.is_ascii_digit()).fold(0, |sum, byte| 10 * sum + u64::from(byte - b'0'))
 }
@@ -105,7 +105,7 @@ impl Subscriber for Counter {
     }
 }
 
-/// Every subscriber must have seen `expected` events, and the same ones.
+/// Measures a fan-out. Each subscriber must see `expected` events, and the same bytes.
 fn fanout(runtime: &Runtime, contender: String, url: String, expected: usize, subscribers: usize) {
     let start = Instant::now();
     let counters = (0..subscribers).map(|_| Counter { events: 0, bytes: 0, expected }).collect();
@@ -118,7 +118,7 @@ fn fanout(runtime: &Runtime, contender: String, url: String, expected: usize, su
     println!("{bytes} {}", took.as_nanos());
 }
 
-/// How many have not seen it yet, and how long it took the last.
+/// How many subscribers have not seen an event yet, and how long it took to the last of them.
 struct Pending {
     subscribers: AtomicUsize,
     delay: OnceLock<Duration>,
@@ -147,18 +147,18 @@ fn last(runtime: &Runtime, contender: String, url: String, expected: usize, subs
     let watchers = (0..subscribers).map(|_| Watcher { seen: 0, events: Arc::clone(&events) }).collect();
     run_as_task(runtime, async move { fan_out(&contender, &url, watchers).await });
     for event in events.iter() {
-        println!("{}", event.delay.get().expect("nobody missed one").as_nanos());
+        println!("{}", event.delay.get().expect("no subscriber missed one").as_nanos());
     }
 }
 
 fn idle(runtime: &Runtime, contender: &str, url: &str, connections: u32, events: usize) {
     raise_open_files();
     runtime.block_on(async {
-        // The code and the one-off tables come into memory first.
+        // Loads the code and the tables that are made once before the measurement.
         open_idle(contender, url, 10, events).await;
         let before = resident();
         open_idle(contender, url, connections, events).await;
-        // Who has read the last event may still have to let go of it.
+        // A reader of the last event may still hold it.
         sleep(Duration::from_millis(500)).await;
         println!("{}", resident().saturating_sub(before) / connections as usize);
     });
@@ -172,14 +172,14 @@ fn soaked(runtime: &Runtime, url: &str, streams: usize, events: usize, every: us
         let per_stream = || resident().saturating_sub(before) / streams;
         let (at_start, cpu) = (per_stream(), process_cpu());
         let sent = drive(url, events, every).await;
-        // What was sent last may still be under way.
+        // The last events may still be on their way.
         sleep(Duration::from_secs(1)).await;
         let cpu = (process_cpu() - cpu).as_micros();
         println!("{at_start} {} {cpu} {sent} {}", per_stream(), opened.received());
     });
 }
 
-/// As a task, not under `block_on`: that is where an application's readers are, on either runtime.
+/// Runs `work` as a task, not under `block_on`, because that is where the readers of an application run.
 fn run_as_task<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
     runtime.block_on(runtime.spawn(work)).expect("no panic")
 }

@@ -1,9 +1,9 @@
-//! End to end over loopback: every client in turn, several rounds, against a bare hyper drain.
+//! End-to-end benchmarks over loopback: all clients in turn, in several rounds, against a bare hyper drain.
 //!
 //! `e2e [blast|fanout|latency|last|idle] [--rounds 7] [--contender NAME]… [--runtime ct|mt]… [--corpus llm|ticks]…
 //! [--framing event|16k]… [--subscribers N]…`; without a mode, all of these.
 //!
-//! `e2e soak [--streams 10000] [--seconds 300]` alone measures no contender but ours, once.
+//! `e2e soak [--streams 10000] [--seconds 300]` measures only our client, once.
 
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::processes::Server;

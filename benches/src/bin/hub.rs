@@ -1,4 +1,4 @@
-//! The fan-out without a network: our hub beside tokio's broadcast channel, gated so that nobody loses anything.
+//! The fan-out without a network: our hub beside tokio's broadcast channel, with a gate so that no event is lost.
 //!
 //! `hub [--rounds 7] [--deliveries 2000000] [--subscribers N]… [--batch N]…`
 

@@ -1,4 +1,4 @@
-//! Parser throughput: all contenders in one process, interleaved, against the bars.
+//! Throughput of parsers: all contenders in one process, interleaved, against the bars.
 //!
 //! `parsers [--mib 16] [--rounds 9] [--corpus NAME]… [--chunk BYTES]… [--contender NAME]…`
 
@@ -11,19 +11,19 @@ use sseclient_benches::corpora::{self, Corpus, chunks};
 use sseclient_benches::measure::thread_cpu;
 use sseclient_benches::report::{at_least, geometric_mean, head, least, median, row};
 
-/// A TCP segment, hyper's usual read, a large read.
+/// The sizes of a TCP segment, of hyper's usual read, and of a large read.
 const CHUNK_SIZES: [usize; 3] = [1448, 16_384, 65_536];
 
-/// Against the best peer, on each corpus and chunking.
+/// The bar by the best other parser, on each corpus and chunking.
 const BAR: f64 = 1.2;
-/// On ticks, which are one short copy and one allocation for everybody.
+/// The bar on ticks, which cost every parser one short copy and one allocation.
 const BAR_TICKS: f64 = 1.1;
-/// Over all corpora and chunkings.
+/// The bar for the mean of all corpora and chunkings.
 const BAR_MEAN: f64 = 1.5;
-/// Against sse-stream, where comments are to be skipped.
+/// The bar by sse-stream where comments are skipped.
 const BAR_SKIPPING: f64 = 1.0;
 
-/// MB/s in each round, per contender.
+/// MB/s per contender and round.
 type Rates = HashMap<&'static str, Vec<f64>>;
 
 fn main() {
@@ -58,7 +58,7 @@ fn main() {
     }
 }
 
-/// Runs everybody `rounds` times, a different one first each time; the first round only warms up.
+/// Runs all contenders `rounds` times, a different one first each time. The first round only warms up.
 fn measure(input: &Bytes, size: usize, rounds: usize, contenders: &[Contender]) -> Rates {
     let mut rates = Rates::new();
     for round in 0..=rounds {
@@ -77,7 +77,7 @@ fn measure(input: &Bytes, size: usize, rounds: usize, contenders: &[Contender]) 
     rates
 }
 
-/// Everybody must see the events that we see: nobody is fast by losing some.
+/// Checks that all parsers count the same events: a parser must not be fast by losing some.
 fn check_counts(corpus: &str, input: &Bytes, size: usize, contenders: &[Contender]) {
     let count = |contender: &Contender| (contender.run)(Input { whole: input.clone(), chunks: chunks(input, size) });
     let parsers: Vec<_> = contenders.iter().filter(|contender| contender.side != Side::Limit).collect();
@@ -92,7 +92,7 @@ fn cell(rates: &[f64]) -> String {
     format!("{:.0} ({:.0})", median(rates), least(rates))
 }
 
-/// Ours by the best peer: a row per chunk size.
+/// Prints our rate by the best other parser's: a row per chunk size.
 fn print_verdicts(corpora: &[(Corpus, Bytes)], measured: &[(usize, Vec<Rates>)]) {
     println!(
         "\n### Ours / best peer, median of the rounds' ratios (bars: {BAR}x, ticks {BAR_TICKS}x, geometric mean {BAR_MEAN}x)\n"
@@ -112,7 +112,7 @@ fn print_verdicts(corpora: &[(Corpus, Bytes)], measured: &[(usize, Vec<Rates>)])
     println!("\nGeometric mean of all: {}", at_least(geometric_mean(&all), BAR_MEAN));
 }
 
-/// What to print, and the ratio that goes into the mean.
+/// Returns the text of a cell, and the ratio that goes into the mean.
 fn verdict(corpus: &str, rates: &Rates) -> (String, f64) {
     if corpus == "heartbeats" {
         let wanted = paired(rates, OURS_WITH_COMMENTS, SSE_CORE);
@@ -130,8 +130,8 @@ fn verdict(corpus: &str, rates: &Rates) -> (String, f64) {
     (format!("{} ({by})", at_least(ratio, bar)), ratio)
 }
 
-/// Median over the rounds of our rate by the peer's in the same round: a machine that changes its
-/// pace between rounds changes both.
+/// Returns the median over the rounds of our rate by the other parser's in the same round. A machine
+/// that changes its speed between rounds changes both.
 fn paired(rates: &Rates, ours: &str, peer: &str) -> f64 {
     let ratios: Vec<f64> = rates[ours].iter().zip(&rates[peer]).map(|(ours, peer)| ours / peer).collect();
     median(&ratios)

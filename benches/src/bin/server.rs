@@ -1,13 +1,13 @@
 //! The server of the end-to-end benchmarks: threads, blocking sockets, bodies rendered at the start.
 //!
-//! It prints its port, that of the same behind TLS, and the file of its certificate, and serves until its standard input ends:
+//! It prints its port, its port for TLS, and the file of its certificate, and serves until its standard input ends:
 //!
-//! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, so many times over, as fast as the client reads;
-//! - `/events/CORPUS/EVENTS`: so many events, each in an HTTP chunk of its own;
-//! - `/latency/EVENTS/MILLISECONDS`: an event each so often, its data the time at which it was written;
-//! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: so many events of about that size first;
-//! - `/soak`: a stream that gets what is driven; `/soak/drive/EVENTS/MICROSECONDS`: gives an event each so often to the
-//!   next of them, its data how many that one had before, and answers with how many it has sent.
+//! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, UNITS times, as fast as the client reads;
+//! - `/events/CORPUS/EVENTS`: EVENTS events, each in an HTTP chunk of its own;
+//! - `/latency/EVENTS/MILLISECONDS`: an event each MILLISECONDS, whose data is the time at which it was written;
+//! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: EVENTS events of about BYTES bytes first;
+//! - `/soak`: a stream that waits for events; `/soak/drive/EVENTS/MICROSECONDS`: sends an event each MICROSECONDS to the
+//!   next such stream, whose data counts that stream's events, and answers with the number of events sent.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -26,13 +26,13 @@ use sseclient_benches::measure::{monotonic, raise_open_files};
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// By corpus and framing.
+/// Units by corpus and framing.
 type Units = HashMap<String, Unit>;
 
-/// What all connections share.
+/// State that all connections share.
 struct Shared {
     units: Units,
-    /// In the order in which they came.
+    /// In the order in which they were opened.
     soaked: Mutex<Vec<TcpStream>>,
 }
 
@@ -49,7 +49,7 @@ fn main() -> io::Result<()> {
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let shared = Arc::clone(&shared);
-            // A client that has seen enough hangs up: no error of ours.
+            // A client that has seen enough hangs up, which is not an error.
             thread::spawn(move || serve(socket, &shared).ok());
         }
     });
@@ -72,7 +72,7 @@ fn tls(certified: CertifiedKey<KeyPair>) -> io::Result<Arc<ServerConfig>> {
     builder.with_single_cert(vec![certified.cert.der().clone()], key).map(Arc::new).map_err(io::Error::other)
 }
 
-/// Behind TLS there is `/idle` alone.
+/// Serves over TLS: `/idle` only.
 fn stay(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -110,7 +110,7 @@ fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
             fall_silent(socket)
         }
         ["", "soak"] => {
-            shared.soaked.lock().expect("nobody panics with it").push(socket);
+            shared.soaked.lock().expect("no panic while it is held").push(socket);
             Ok(())
         }
         ["", "soak", "drive", events, every] => {
@@ -128,7 +128,7 @@ fn blast(socket: &mut TcpStream, unit: &Unit, times: usize) -> io::Result<()> {
     socket.write_all(LAST_CHUNK)
 }
 
-/// As many events of `unit` as are wanted, from its start again and again.
+/// Sends events of `unit`, repeated from its start.
 fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
     for _ in 0..events / unit.events {
         socket.write_all(&unit.bytes)?;
@@ -137,12 +137,13 @@ fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
     socket.write_all(LAST_CHUNK)
 }
 
-/// Open for as long as the client is there: many thousands of those that have gone would use up the descriptors.
+/// Keeps a connection open as long as its client. Thousands of connections that clients have left would use up the
+/// descriptors.
 fn fall_silent(mut socket: impl Read) -> io::Result<()> {
     io::copy(&mut socket, &mut io::sink()).map(drop)
 }
 
-/// Each event in an HTTP chunk of its own.
+/// Sends each event in an HTTP chunk of its own.
 fn burst(events: usize, bytes: usize) -> Vec<u8> {
     let block = format!("data: {}\n\n", "x".repeat(bytes));
     let mut body = Vec::new();
@@ -150,7 +151,7 @@ fn burst(events: usize, bytes: usize) -> Vec<u8> {
     body
 }
 
-/// Events whose data is the time, on an even grid.
+/// Sends events whose data is the time, at even intervals.
 fn tick(socket: &mut TcpStream, events: usize, every: Duration) -> io::Result<()> {
     for _ in grid(every).take(events) {
         write_event(socket, monotonic().as_nanos())?;
@@ -158,14 +159,14 @@ fn tick(socket: &mut TcpStream, events: usize, every: Duration) -> io::Result<()
     socket.write_all(LAST_CHUNK)
 }
 
-/// Gives each stream that was opened until now its turn.
+/// Sends events to the streams that are open now, in turn.
 fn drive(shared: &Shared, events: usize, every: Duration) -> io::Result<usize> {
-    let mut streams = std::mem::take(&mut *shared.soaked.lock().expect("nobody panics with it"));
+    let mut streams = std::mem::take(&mut *shared.soaked.lock().expect("no panic while it is held"));
     let count = streams.len();
     for (at, ()) in (0..events).zip(grid(every)) {
         write_event(&mut streams[at % count], (at / count) as u128)?;
     }
-    shared.soaked.lock().expect("nobody panics with it").extend(streams);
+    shared.soaked.lock().expect("no panic while it is held").extend(streams);
     Ok(events)
 }
 
@@ -175,13 +176,13 @@ fn write_event(socket: &mut TcpStream, data: u128) -> io::Result<()> {
     socket.write_all(&chunk)
 }
 
-/// Returns when the next one is due.
+/// Returns an iterator that yields once each `every`, by sleeping.
 fn grid(every: Duration) -> impl Iterator<Item = ()> {
     let start = monotonic();
     (1..).map(move |tick| thread::sleep((start + every * tick).saturating_sub(monotonic())))
 }
 
-/// Reads a request's head; only its path matters.
+/// Reads a request's head and returns its path.
 fn read_path(socket: &mut impl Read) -> io::Result<String> {
     let mut request = Vec::new();
     let mut byte = [0];

@@ -1,7 +1,7 @@
-//! eventsource-client, whose parser is private: its public client over a transport in memory.
+//! eventsource-client. Its parser is private, so its public client runs over a transport in memory.
 //!
-//! So the figure holds the cost of the whole client, which is small beside its parser's. Reconnection
-//! is off: the end of the chunks is the end of the stream.
+//! The figure includes the whole client, which costs little beside its parser. Reconnection is off, so
+//! the end of the chunks is the end of the stream.
 
 use std::future::ready;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ pub fn run(input: Input) -> usize {
     count(client.stream(), |item| matches!(item, Ok(SSE::Event(_))))
 }
 
-/// Answers the one request with the chunks.
+/// A transport that answers the one request with the chunks.
 #[derive(Clone)]
 struct InMemory {
     chunks: Arc<Mutex<Vec<Bytes>>>,
@@ -31,7 +31,7 @@ struct InMemory {
 
 impl HttpTransport for InMemory {
     fn request(&self, _: Request<Option<Bytes>>) -> ResponseFuture {
-        let chunks = std::mem::take(&mut *self.chunks.lock().expect("nobody panics with it"));
+        let chunks = std::mem::take(&mut *self.chunks.lock().expect("no panic while it is held"));
         let body: ByteStream = Box::pin(stream::iter(chunks.into_iter().map(Ok)));
         Box::pin(ready(Ok(Response::new(body))))
     }

@@ -1,4 +1,4 @@
-//! What no parser can beat: finding the line ends, validating the text, owning the data.
+//! Lower bounds for parsers: finding the line ends, validating the text, owning the data.
 //!
 //! The floors know that the input is well formed and in one piece.
 
@@ -7,27 +7,27 @@ use std::sync::Arc;
 
 use super::Input;
 
-/// Each LF, found and looked at.
+/// Finds each LF.
 pub fn memchr_lines(input: Input) -> usize {
     input.chunks.iter().map(|chunk| memchr::memchr_iter(b'\n', chunk).map(black_box).count()).sum()
 }
 
-/// Each LF or CR, found and looked at.
+/// Finds each LF or CR.
 pub fn memchr2_lines(input: Input) -> usize {
     input.chunks.iter().map(|chunk| memchr::memchr2_iter(b'\n', b'\r', chunk).map(black_box).count()).sum()
 }
 
-/// The text validated, with no regard for lines.
+/// Validates the text without splitting lines.
 pub fn utf8(input: Input) -> usize {
     simdutf8::basic::from_utf8(&input.whole).map_or(0, str::len)
 }
 
-/// Lines, validation, and a `String` per event.
+/// Splits lines, validates, and makes a `String` per event.
 pub fn floor_string(input: Input) -> usize {
     floor(&input.whole, |data| drop(black_box(String::from(data))))
 }
 
-/// Lines, validation, and an `Arc<str>` per event.
+/// Splits lines, validates, and makes an `Arc<str>` per event.
 pub fn floor_arc(input: Input) -> usize {
     floor(&input.whole, |data| drop(black_box(Arc::<str>::from(data))))
 }

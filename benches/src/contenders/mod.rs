@@ -1,7 +1,7 @@
-//! The parsers that are compared, each behind one function: chunks in, number of events out.
+//! The parsers to compare, each behind one function from chunks to a number of events.
 //!
-//! Every event is owned (it could be sent to another thread), shown to the optimiser, and dropped
-//! right after it was counted. The chunks are clones of one buffer's slices, made before the clock starts.
+//! Every event is owned (it could be sent to another thread), kept from the optimiser, and dropped as
+//! soon as it is counted. The chunks are slices of one buffer, cloned before the clock starts.
 
 mod eventsource_client;
 mod limits;
@@ -16,19 +16,19 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-/// What a contender is handed, and consumes.
+/// The input that a contender consumes.
 pub struct Input {
-    /// The corpus in one piece: only for the limits, which know that it is.
+    /// The corpus in one piece, for the limits.
     pub whole: Bytes,
     pub chunks: Vec<Bytes>,
 }
 
-/// On which side somebody stands.
+/// The role of a contender.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Ours,
     Peer,
-    /// Not a parser: what the machine could do at best. Its count is not of events.
+    /// Not a parser, but a limit of the machine. Its count is not a number of events.
     Limit,
 }
 
@@ -40,16 +40,16 @@ pub struct Contender {
     pub run: fn(Input) -> usize,
 }
 
-/// Our decoder as it is by default.
+/// The name of our decoder with its defaults.
 pub const OURS: &str = "sseclient";
-/// Our decoder when somebody wants the comments as well.
+/// The name of our decoder with comments wanted.
 pub const OURS_WITH_COMMENTS: &str = "sseclient, comments wanted";
-/// The best peer on heartbeats among those that look at comments at all.
+/// The fastest other parser on heartbeats that reads comments.
 pub const SSE_CORE: &str = "sse-core 0.2.3";
-/// The best peer on heartbeats.
+/// The fastest other parser on heartbeats.
 pub const SSE_STREAM: &str = "sse-stream 0.3.0";
 
-/// Everybody, in the order of the tables.
+/// All contenders, in the order of the tables.
 pub const ALL: &[Contender] = &[
     limit("limit: memchr(\\n) each", limits::memchr_lines),
     limit("limit: memchr2(\\n,\\r) each", limits::memchr2_lines),
@@ -74,12 +74,12 @@ const fn peer(name: &'static str, run: fn(Input) -> usize) -> Contender {
     Contender { name, side: Side::Peer, run }
 }
 
-/// The chunks as the stream of bytes that most peers want.
+/// Returns the chunks as the stream of bytes that most parsers take.
 fn byte_stream(input: Input) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::iter(input.chunks.into_iter().map(Ok))
 }
 
-/// Polls a stream in place to its end, with no executor, and counts the items that are events.
+/// Polls a stream to its end, without an executor, and counts the items that are events.
 fn count<S: Stream>(stream: S, is_event: fn(&S::Item) -> bool) -> usize {
     let mut stream = pin!(stream);
     let mut context = Context::from_waker(Waker::noop());

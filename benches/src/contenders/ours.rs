@@ -1,4 +1,4 @@
-//! Our decoder, to owned events: what a subscriber keeps.
+//! Our decoder, up to owned events, as a subscriber gets them.
 
 use std::hint::black_box;
 
@@ -6,12 +6,12 @@ use sseclient::wire::{Decoder, Frame};
 
 use super::Input;
 
-/// As it is by default: comments are skipped unread.
+/// Runs the decoder with its defaults: comments are skipped.
 pub fn events(input: Input) -> usize {
     drain(Decoder::new(), input)
 }
 
-/// With somebody who reads the comments.
+/// Runs the decoder with comments wanted.
 pub fn with_comments(input: Input) -> usize {
     drain(Decoder::new().comments(true), input)
 }

@@ -1,4 +1,4 @@
-//! The peers with a public parser.
+//! Other crates with a public parser.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use sse_stream::SseByteStream;
 
 use super::{Input, byte_stream, count};
 
-/// Push and pull; `Cow`, `String` and `Option<Arc<str>>` per event.
+/// Push and pull. `Cow`, `String` and `Option<Arc<str>>` per event.
 pub fn sse_core(input: Input) -> usize {
     let mut decoder = SseDecoder::new();
     let mut events = 0;
@@ -22,7 +22,7 @@ pub fn sse_core(input: Input) -> usize {
     events
 }
 
-/// A stream of raw blocks, three `Option<String>` each: those without data are no events.
+/// A stream of raw blocks, three `Option<String>` each. Blocks without data are not events.
 pub fn sse_stream(input: Input) -> usize {
     count(SseByteStream::new(byte_stream(input)), |item| matches!(item, Ok(block) if block.data.is_some()))
 }
@@ -32,12 +32,12 @@ pub fn sseer(input: Input) -> usize {
     count(sseer::EventStream::new(byte_stream(input)), Result::is_ok)
 }
 
-/// A stream of three `String` per event.
+/// A stream. Three `String` per event.
 pub fn eventsource_stream(input: Input) -> usize {
     count(byte_stream(input).eventsource(), Result::is_ok)
 }
 
-/// Push and pull; three `String` per event.
+/// Push and pull. Three `String` per event.
 pub fn sse_parse(input: Input) -> usize {
     let mut parser = SseParser::new();
     let mut events = 0;

@@ -1,4 +1,4 @@
-//! As much as the server can send: CPU per event.
+//! CPU per event while the server sends as fast as it can.
 
 use crate::args::Args;
 use crate::report::{at_most, head, row};
@@ -8,20 +8,20 @@ use super::processes::{Measurement, Server};
 use super::rounds::{self, Rounds, Values};
 use super::{CONTENDERS, EVENTSOURCE_CLIENT, HYPER, OURS, REQWEST_EVENTSOURCE, RUNTIMES};
 
-/// By the bare drain, on one thread and on two workers; only for one HTTP chunk per event, since
-/// with large chunks the drain does next to nothing.
+/// The bars by the bare drain, on one thread and on two workers. They hold for one HTTP chunk per event
+/// only, because with large chunks the drain does almost nothing.
 const BAR: [(&str, f64); 2] = [("ct", 0.75), ("mt", 0.9)];
-/// By clients that have no fan-out.
+/// The bar by other clients, which have no fan-out.
 const BAR_PEERS: f64 = 1.0;
 
-/// What is sent, and to which kind of runtime.
+/// The corpus, framing and runtime of a table.
 struct Case {
     runtime: &'static str,
     corpus: &'static str,
     framing: (&'static str, Framing),
 }
 
-/// Every runtime, corpus and framing that is wanted.
+/// Measures each wanted runtime, corpus and framing.
 pub fn run(args: &Args, server: &Server) {
     for runtime in RUNTIMES {
         for corpus in ["llm", "ticks"] {
@@ -59,7 +59,7 @@ impl Case {
         self.print_verdict(&cpu);
     }
 
-    /// Enough for half a second or so.
+    /// Returns how many units take about half a second.
     fn units(&self) -> usize {
         match (self.corpus, self.framing.1) {
             ("llm", Framing::Event) => 20,
@@ -80,7 +80,7 @@ impl Case {
     }
 }
 
-/// All parsers must have handed out the same amount of data, not just as many events.
+/// Checks that all parsers yielded the same amount of data, not just as many events.
 fn check_bytes(rounds: &Rounds) {
     let parsers = rounds.clients.iter().zip(&rounds.ran).filter(|(client, _)| !client.starts_with("hyper"));
     let bytes: Vec<f64> = parsers.flat_map(|(_, ran)| ran.iter().map(|ran| ran.numbers[1])).collect();

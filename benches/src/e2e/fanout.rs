@@ -9,28 +9,28 @@ use super::{BY_HAND, BY_HAND_NOTIFY, BY_HAND_YIELD, OURS, RUNTIMES};
 
 const CONTENDERS: [&str; 3] = [BY_HAND_YIELD, BY_HAND_NOTIFY, OURS];
 
-/// By the better one by hand, and with how many subscribers it is asked.
+/// The bar by the better client by hand, and the numbers of subscribers for which it holds.
 const BAR: f64 = 1.5;
 const BAR_UP_TO: usize = 10;
 
-/// How many subscribers, and how many events make half a second or so for them: of `llm`, and of `ticks`.
+/// Numbers of subscribers, each with the number of events of `llm` and of `ticks` that take about half a second.
 const SIZES: [(usize, usize, usize); 4] =
     [(1, 1_000_000, 1_500_000), (10, 500_000, 500_000), (100, 100_000, 100_000), (1000, 10_000, 10_000)];
 
-/// Two tables.
+/// The runtime and corpus of two tables.
 struct Case {
     runtime: &'static str,
     corpus: &'static str,
 }
 
-/// A line of both.
+/// A row of both tables.
 struct Measured {
     subscribers: usize,
     deliveries: f64,
     rounds: Rounds,
 }
 
-/// Every runtime and corpus that is wanted.
+/// Measures each wanted runtime and corpus.
 pub fn run(args: &Args, server: &Server) {
     for runtime in RUNTIMES.into_iter().filter(|name| args.wants("runtime", name)) {
         for corpus in ["llm", "ticks"].into_iter().filter(|name| args.wants("corpus", name)) {
@@ -84,7 +84,7 @@ impl Measured {
     }
 }
 
-/// All subscribers of all contenders must have seen the same amount of data, not just as many events.
+/// Checks that all subscribers of all contenders saw the same amount of data, not just as many events.
 fn check_bytes(rounds: &Rounds) {
     let bytes: Vec<f64> = rounds.ran.iter().flatten().map(|ran| ran.numbers[0]).collect();
     assert!(bytes.windows(2).all(|pair| pair[0] == pair[1]), "contenders disagree about the data: {bytes:?}");

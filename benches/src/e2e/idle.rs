@@ -1,4 +1,4 @@
-//! A thousand connections on which nothing happens, or nothing more: memory.
+//! Memory of a thousand connections that are silent, or silent after a burst.
 
 use crate::args::Args;
 use crate::report::{at_most, head, row};
@@ -9,14 +9,14 @@ use super::{HYPER, OURS};
 
 const CONNECTIONS: usize = 1000;
 
-/// How much each of them gets, and how large, before it falls silent.
+/// How many events of which size each connection gets before it falls silent.
 const BURST: (usize, usize) = (300, 200);
 
-/// What is held against ours.
+/// The bar for our client.
 enum Bar {
-    /// KiB of resident memory per connection.
+    /// In KiB of resident memory per connection.
     Kib(f64),
-    /// The drain's share.
+    /// In parts of the drain's memory.
     ByDrain(f64),
 }
 
@@ -24,12 +24,12 @@ enum Bar {
 struct Case {
     title: &'static str,
     url: String,
-    /// What each connection's reader takes before the silence.
+    /// How many events each connection's reader takes before the silence.
     events: usize,
     bar: Bar,
 }
 
-/// Ours, and the bare drain; on two workers.
+/// Measures our client and the bare drain, on two workers.
 pub fn run(args: &Args, server: &Server) {
     let (events, bytes) = BURST;
     let after_burst = server.url(&format!("/idle/{events}/{bytes}"));

@@ -1,4 +1,4 @@
-//! One event per ten milliseconds: from the server's write to the last of a thousand subscribers.
+//! Latency from the server's write to the last of a thousand subscribers, at one event per ten milliseconds.
 
 use crate::args::Args;
 use crate::report::{head, percentile, row};
@@ -7,13 +7,13 @@ use super::processes::{Measurement, Server};
 use super::rounds::{self, Rounds};
 use super::{BY_HAND_NOTIFY, OURS, RUNTIMES};
 
-/// How long a run is, and how much of its start is not looked at.
+/// How many events a run has, and how many at its start are ignored.
 const EVENTS: usize = 250;
 const WARM_UP: usize = 50;
 
 const EVERY_MILLISECONDS: usize = 10;
 
-/// Every runtime that is wanted. By hand in one way only: an empty channel needs no gate.
+/// Measures each wanted runtime. There is one client by hand only, because an empty channel needs no gate.
 pub fn run(args: &Args, server: &Server) {
     let url = server.url(&format!("/latency/{EVENTS}/{EVERY_MILLISECONDS}"));
     let subscribers = args.get("subscribers", 1000);

@@ -1,4 +1,4 @@
-//! One event per millisecond: from the server's write to the subscriber.
+//! Latency from the server's write to the subscriber, at one event per millisecond.
 
 use crate::args::Args;
 use crate::report::{at_most, head, percentile, row};
@@ -7,15 +7,16 @@ use super::processes::{Measurement, Server};
 use super::rounds::{self, Rounds};
 use super::{CONTENDERS, HYPER, OURS, RUNTIMES};
 
-/// p50 and p99 by those of the bare drain.
+/// The bar for p50 and p99, in parts of the bare drain's.
 const BAR: f64 = 1.3;
 
-/// How long a run is, and how much of its start is not looked at.
+/// How many events a run has, and how many at its start are ignored.
 const EVENTS: usize = 1000;
 const WARM_UP: usize = 200;
 
-/// Every runtime that is wanted. What is printed are medians over the rounds of each round's
-/// percentile: one round that met a busy machine moves a pooled p99, but not that.
+/// Measures each wanted runtime, and prints the median over the rounds of each round's percentile.
+///
+/// One round on a busy machine would move a pooled p99, but not this.
 pub fn run(args: &Args, server: &Server) {
     let url = server.url(&format!("/latency/{EVENTS}/1"));
     for runtime in RUNTIMES.into_iter().filter(|runtime| args.wants("runtime", runtime)) {

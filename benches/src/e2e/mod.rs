@@ -1,4 +1,4 @@
-//! End to end over loopback: a server process, and a fresh client process per measurement.
+//! End to end over loopback: one server process, and a fresh client process per measurement.
 
 pub mod blast;
 pub mod body;
@@ -13,13 +13,13 @@ pub mod soak;
 
 use std::ops::ControlFlow;
 
-/// What a client does with each event's data; it may have seen enough.
+/// A client's callback: it takes each event's data and says whether it has seen enough.
 pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send);
 
 /// The clients, by the names that the command line takes.
 ///
-/// The first is the measure of the others: a hyper body read to its end, its connection spawned, as
-/// reqwest and hyper-util's client do it. It knows nothing of events.
+/// The others are compared with the first: it reads a hyper body to its end, with the connection in a
+/// spawned task, as reqwest and hyper-util's client do. It knows nothing of events.
 pub const CONTENDERS: [&str; 5] = [HYPER, HYPER_SAME_TASK, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS];
 pub const HYPER: &str = "hyper-spawned";
 pub const HYPER_SAME_TASK: &str = "hyper-same-task";
@@ -27,11 +27,11 @@ pub const EVENTSOURCE_CLIENT: &str = "eventsource-client";
 pub const REQWEST_EVENTSOURCE: &str = "reqwest-eventsource";
 pub const OURS: &str = "sseclient";
 
-/// `eventsource-client` and a broadcast channel of tokio's behind it, as one writes that by hand; in two ways, by what
-/// keeps the reader of the stream from overrunning its subscribers.
+/// `eventsource-client` in front of tokio's broadcast channel, as written by hand. The two differ in how the reader of
+/// the stream waits for its subscribers.
 pub const BY_HAND: [&str; 2] = [BY_HAND_YIELD, BY_HAND_NOTIFY];
 pub const BY_HAND_YIELD: &str = "by-hand-yield";
 pub const BY_HAND_NOTIFY: &str = "by-hand-notify";
 
-/// The runtimes: tokio's current-thread one, and the multi-threaded one with two workers.
+/// tokio's current-thread runtime, and the multi-threaded one with two workers.
 pub const RUNTIMES: [&str; 2] = ["ct", "mt"];

@@ -1,4 +1,4 @@
-//! Starting the server and the clients, and what a client tells its parent.
+//! Starts the server and the clients, and reads what a client prints.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use crate::measure::children_cpu;
 
-/// The server's process, which ends with this value, or when this process ends.
+/// The server's process. It ends when this value is dropped or this process ends.
 pub struct Server {
     child: Child,
     port: u16,
     tls_port: u16,
-    /// The file of its certificate, in PEM.
+    /// The path of its certificate, in PEM.
     certificate: String,
 }
 
 impl Server {
-    /// Starts one, on a free loopback port.
+    /// Starts a server on a free loopback port.
     pub fn start() -> Self {
         let mut child = Command::new(sibling("server"))
-            // It ends when its standard input does, that is, with us, whatever happens.
+            // The server ends when its standard input does: with this process, even if that is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -38,7 +38,7 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// The same over TLS; a client that opens it trusts the certificate in the file after the `#`.
+    /// Returns the URL over TLS. The part after the `#` is the file of the certificate to trust.
     pub fn tls_url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}#{}", self.tls_port, self.certificate)
     }
@@ -47,26 +47,26 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Nothing to be done about a server that cannot be waited for.
+        // There is nothing to do about a server that cannot be waited for.
         let _ = self.child.wait();
     }
 }
 
-/// What a client process cost, and the numbers that it printed.
+/// The CPU time of a client process, and the numbers that it printed.
 pub struct Ran {
     pub cpu: Duration,
     pub numbers: Vec<f64>,
 }
 
-/// Which client does what, as the `client` program takes it.
+/// The arguments of one run of the `client` program.
 pub struct Measurement<'a> {
     pub mode: &'a str,
     pub contender: &'a str,
     pub url: &'a str,
     pub runtime: &'a str,
-    /// Events or connections.
+    /// The number of events or connections.
     pub count: usize,
-    /// What else the mode takes.
+    /// Further arguments of the mode.
     pub options: &'a [(&'a str, usize)],
 }
 
@@ -75,7 +75,7 @@ impl Measurement<'_> {
     ///
     /// # Panics
     ///
-    /// When it fails: a measurement that missed events is none.
+    /// Panics if the client fails: a run that misses events measures nothing.
     pub fn run(&self) -> Ran {
         let before = children_cpu();
         let options = self.options.iter().flat_map(|(key, value)| [format!("--{key}"), value.to_string()]);

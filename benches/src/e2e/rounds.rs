@@ -1,25 +1,25 @@
-//! Taking turns, and comparing what came out round by round.
+//! Runs clients in turn, and compares their results round by round.
 
 use crate::args::Args;
 use crate::report::median;
 
 use super::processes::Ran;
 
-/// What each client's processes did: a row per client, a column per round.
+/// The results of each client's processes: a row per client, a column per round.
 pub struct Rounds {
     pub clients: Vec<&'static str>,
     pub ran: Vec<Vec<Ran>>,
 }
 
-/// One number per round, of each client.
+/// One number per client and round.
 pub struct Values<'a> {
     clients: &'a [&'static str],
     rows: Vec<Vec<f64>>,
 }
 
 impl Rounds {
-    /// Runs each client that is wanted once per round, a different one first each time. The first
-    /// round only warms up.
+    /// Runs each wanted client once per round, a different one first in each round. The first round
+    /// only warms up.
     pub fn run(args: &Args, clients: &[&'static str], run: impl Fn(&str) -> Ran) -> Self {
         let wanted = clients.iter().copied().filter(|client| args.wants("contender", client));
         let clients: Vec<&'static str> = wanted.collect();
@@ -42,13 +42,13 @@ impl Rounds {
     }
 }
 
-/// How many rounds there are.
+/// Returns the number of rounds.
 pub fn count(args: &Args) -> usize {
     args.get("rounds", 7)
 }
 
 impl Values<'_> {
-    /// One client's, if it took part.
+    /// Returns the values of one client, if it took part.
     pub fn of(&self, client: &str) -> Option<&[f64]> {
         let at = self.clients.iter().position(|name| *name == client)?;
         Some(&self.rows[at])
@@ -58,12 +58,12 @@ impl Values<'_> {
         self.of(client).map_or(f64::NAN, median)
     }
 
-    /// Median over the rounds of one client's value by another's in the same round.
+    /// Returns the median over the rounds of one client's value by another's in the same round.
     pub fn ratio(&self, one: &str, other: &str) -> Option<f64> {
         self.ratio_to_most(one, &[other])
     }
 
-    /// The same by the largest that one of the others has in that round.
+    /// Returns the median over the rounds of one client's value by the largest of the others in the same round.
     pub fn ratio_to_most(&self, one: &str, others: &[&str]) -> Option<f64> {
         let others: Vec<&[f64]> = others.iter().filter_map(|other| self.of(other)).collect();
         let most = |round: usize| others.iter().map(|values| values[round]).reduce(f64::max);

@@ -1,4 +1,4 @@
-//! Ten thousand open streams in one process for some minutes, a hundred events per second over all of them.
+//! Ten thousand open streams in one process for some minutes, with a hundred events per second in all.
 
 use crate::args::Args;
 use crate::report::{head, row};
@@ -8,11 +8,11 @@ use super::processes::{Measurement, Server};
 
 const EVENTS_PER_SECOND: usize = 100;
 
-/// Once, our client alone, on two workers.
+/// Measures our client once, on two workers.
 ///
 /// # Panics
 ///
-/// When an event is lost, or comes twice or out of order.
+/// Panics if an event is lost, repeated, or out of order.
 pub fn run(args: &Args, server: &Server) {
     let (streams, seconds) = (args.get("streams", 10_000), args.get("seconds", 300));
     let options = [("events", seconds * EVENTS_PER_SECOND), ("every", 1_000_000 / EVENTS_PER_SECOND)];

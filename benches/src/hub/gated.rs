@@ -1,4 +1,4 @@
-//! tokio's broadcast channel, which drops what a receiver is too slow for, behind a gate that never lets it.
+//! tokio's broadcast channel behind a gate, so that it never overwrites an event that a receiver has not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,20 +11,20 @@ use super::CAPACITY;
 
 const HALF: usize = CAPACITY / 2;
 
-/// How the publisher knows that there is room.
+/// How the publisher learns that there is room.
 pub(super) trait Gate: Send + Sync + 'static {
     fn new(subscribers: usize) -> Self;
-    /// How far the slowest is behind.
+    /// Returns how far the slowest receiver is behind.
     fn behind(&self, sender: &Sender<Event>, sent: u64) -> usize;
-    /// A subscriber has taken one: the `taken`th.
+    /// Notes that a subscriber has taken its `taken`th event.
     fn took(&self, number: usize, taken: u64);
-    /// Whether this subscriber is half a queue behind, or less.
+    /// Returns true if this subscriber is at most half a queue behind.
     fn is_drained(&self, receiver: &Receiver<Event>) -> bool {
         receiver.len() <= HALF
     }
 }
 
-/// Each subscriber says how far it has come.
+/// A gate to which each subscriber reports its position.
 pub(super) struct Acknowledged {
     taken: Vec<AtomicU64>,
 }
@@ -44,7 +44,7 @@ impl Gate for Acknowledged {
     }
 }
 
-/// The channel is asked how much it holds for the slowest.
+/// A gate that asks the channel how much it holds for the slowest receiver.
 pub(super) struct Length;
 
 impl Gate for Length {
@@ -59,14 +59,14 @@ impl Gate for Length {
     fn took(&self, _: usize, _: u64) {}
 }
 
-/// Where the publisher waits.
+/// The gate, and where the publisher waits for room.
 struct Shared<G> {
     gate: G,
     is_waiting: AtomicBool,
     drained: Notify,
 }
 
-/// How many events all subscribers have seen together.
+/// Returns how many events all subscribers have seen together.
 pub(super) async fn run<G: Gate>(subscribers: usize, batch: usize, events: Arc<[Event]>) -> usize {
     let (sender, first) = channel(CAPACITY);
     let shared =
@@ -96,7 +96,7 @@ async fn read<G: Gate>(number: usize, mut receiver: Receiver<Event>, shared: Arc
 
 async fn publish<G: Gate>(sender: Sender<Event>, shared: Arc<Shared<G>>, batch: usize, events: Arc<[Event]>) {
     let mut sent = 0;
-    // What is known to fit, so that the slowest is looked for only when the queue may be full.
+    // The number of events that certainly fit, so that the gate is asked only when the queue may be full.
     let mut room = CAPACITY;
     for batch in events.chunks(batch) {
         if room < batch.len() {
@@ -113,7 +113,7 @@ async fn publish<G: Gate>(sender: Sender<Event>, shared: Arc<Shared<G>>, batch: 
         room -= batch.len();
         sent += batch.len() as u64;
         for event in batch {
-            // Somebody is there until the end.
+            // The receivers stay until the end.
             let _ = sender.send(event.clone());
         }
     }

@@ -34,7 +34,7 @@ fn cell(subscribers: usize, batch: usize, rounds: usize, deliveries: usize) {
     let events = events((deliveries / subscribers).div_ceil(batch) * batch);
     let mut rates = [const { Vec::new() }; CONTENDERS.len()];
     let mut ratios = Vec::new();
-    // The first only warms up.
+    // The first round only warms up.
     for round in 0..=rounds {
         let mut round_rates = [0.0; CONTENDERS.len()];
         for turn in 0..CONTENDERS.len() {
@@ -53,7 +53,7 @@ fn cell(subscribers: usize, batch: usize, rounds: usize, deliveries: usize) {
     report::row(&format!("{subscribers} subscribers"), [batch.to_string()].into_iter().chain(medians).chain([verdict]));
 }
 
-/// Distinct, and made before any clock runs.
+/// Returns distinct events, made before any clock runs.
 fn events(number: usize) -> Vec<Event> {
     let event = |number: usize| Event::builder().data(number.to_string()).build().expect("a valid event");
     (0..number).map(event).collect()

@@ -1,4 +1,4 @@
-//! Our hub, with queues that are waited for.
+//! Our hub, with subscribers that the publisher waits for.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use sseclient::{Event, Overflow};
 
 use super::CAPACITY;
 
-/// How many events all subscribers have seen together.
+/// Returns how many events all subscribers have seen together.
 pub(super) async fn run(subscribers: usize, batch: usize, events: Arc<[Event]>) -> usize {
     let mut publisher = Publisher::new();
     let readers: Vec<_> = (0..subscribers)

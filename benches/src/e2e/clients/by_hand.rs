@@ -1,8 +1,8 @@
-//! `eventsource-client` before `tokio::sync::broadcast`: the fan-out that one writes without a library for it.
+//! `eventsource-client` in front of `tokio::sync::broadcast`: fan-out as written without a library for it.
 //!
-//! The channel never waits: it overwrites what is not read yet. So its one sender looks after every half of the capacity
-//! whether the slowest receiver has no more than the other half to read (looking costs a lock for each of the steps of
-//! a binary search, which is why it does not look for each event).
+//! The channel never waits: it overwrites events that are not read yet. So the sender checks, after each half of the
+//! capacity, that the slowest receiver has no more than the other half to read. A check costs a lock for each step of a
+//! binary search, which is too much for each event.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ const HALF: usize = CAPACITY / 2;
 /// How the sender waits for its receivers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
-    /// Gives way to all other tasks, and looks again.
+    /// Yields to all other tasks, then checks again.
     Yield,
-    /// Until one of them says that it has read another half.
+    /// Sleeps until a receiver notifies that it has read another half.
     Notify,
 }
 
-/// One task that reads the stream, and one per subscriber.
+/// Runs one task that reads the stream, and one per subscriber.
 pub async fn fan_out<S: Subscriber>(url: &str, gate: Gate, subscribers: Vec<S>) -> Vec<S> {
     let (sender, first) = broadcast::channel(CAPACITY);
     let read_half = Arc::new(Notify::new());
@@ -43,14 +43,14 @@ pub async fn fan_out<S: Subscriber>(url: &str, gate: Gate, subscribers: Vec<S>) 
 async fn publish(url: String, sender: Sender<Arc<Event>>, read_half: Option<Arc<Notify>>) {
     let transport = HyperTransport::builder().build_http().expect("a plain HTTP transport");
     let client = ClientBuilder::for_url(&url)
-        .expect("the orchestrator's URL")
+        .expect("the URL from e2e")
         .reconnect(ReconnectOptions::reconnect(false).build())
         .build_with_transport(transport);
     let mut stream = client.stream();
     let mut sent = 0;
     while let Some(Ok(item)) = stream.next().await {
         let SSE::Event(event) = item else { continue };
-        // An error means that all have gone, having seen enough.
+        // An error means that all receivers have seen enough and gone.
         if sender.send(Arc::new(event)).is_err() {
             break;
         }

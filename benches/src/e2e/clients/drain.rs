@@ -1,4 +1,4 @@
-//! hyper with no parser behind it: what its users start from. The sink is given HTTP chunks.
+//! hyper without a parser. The sink gets HTTP chunks.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -20,7 +20,7 @@ use super::{Reader, Sink};
 
 type Conn = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
 
-/// The usual way: the connection is a task of its own.
+/// Spawns the connection as a task of its own, which is the usual way.
 pub async fn spawned(url: &str, sink: Sink<'_>) {
     let (sender, connection) = connect(url).await;
     tokio::spawn(connection);
@@ -34,7 +34,7 @@ pub async fn spawned(url: &str, sink: Sink<'_>) {
     }
 }
 
-/// The connection is polled beside the body, by the task that reads it.
+/// Polls the connection beside the body, in the task that reads it.
 pub async fn same_task(url: &str, sink: Sink<'_>) {
     let (sender, connection) = connect(url).await;
     let mut connection = pin!(connection);
@@ -47,7 +47,7 @@ pub async fn same_task(url: &str, sink: Sink<'_>) {
     let mut open = true;
     loop {
         let frame = poll_fn(|context| {
-            // Polling the connection is what fills the body; a finished one must not be polled again.
+            // Polling the connection fills the body. A finished connection must not be polled again.
             open = open && connection.as_mut().poll(context).is_pending();
             Pin::new(&mut body).poll_frame(context)
         })
@@ -61,7 +61,7 @@ pub async fn same_task(url: &str, sink: Sink<'_>) {
     }
 }
 
-/// A reader and a connection task per stream.
+/// Opens streams with a reader and a connection task each.
 pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
     if let Some((url, certificate)) = url.split_once('#') {
         return open_idle_tls(url, certificate, readers).await;
@@ -74,7 +74,7 @@ pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
     }
 }
 
-/// Counts events by their two lines, which an HTTP chunk may tear apart.
+/// Counts events by their line ends, because an HTTP chunk may cut an event.
 async fn read(mut body: Incoming, mut reader: Reader) {
     let mut lines = 0;
     reader.took(0);
@@ -86,7 +86,7 @@ async fn read(mut body: Incoming, mut reader: Reader) {
     }
 }
 
-/// The same over TLS, with one configuration for all.
+/// Opens silent streams over TLS, with one configuration for all.
 async fn open_idle_tls(url: &str, certificate: &str, readers: impl Iterator<Item = Reader>) {
     let mut roots = RootCertStore::empty();
     let pem = std::fs::read(certificate).expect("the server has written it");
@@ -112,17 +112,17 @@ async fn connect(url: &str) -> (SendRequest<Empty<Bytes>>, Conn) {
 }
 
 async fn tcp(url: &str) -> TcpStream {
-    let uri: Uri = url.parse().expect("the orchestrator's URL");
-    let address = uri.authority().expect("the orchestrator's URL").as_str();
+    let uri: Uri = url.parse().expect("the URL from e2e");
+    let address = uri.authority().expect("the URL from e2e").as_str();
     let socket = TcpStream::connect(address).await.expect("the server listens");
     socket.set_nodelay(true).expect("a live socket");
     socket
 }
 
 async fn request(mut sender: SendRequest<Empty<Bytes>>, url: &str) -> Incoming {
-    let uri: Uri = url.parse().expect("the orchestrator's URL");
+    let uri: Uri = url.parse().expect("the URL from e2e");
     let request = Request::get(uri.path())
-        .header("host", uri.authority().expect("the orchestrator's URL").as_str())
+        .header("host", uri.authority().expect("the URL from e2e").as_str())
         .header("accept", "text/event-stream")
         .body(Empty::new())
         .expect("a valid request");

@@ -1,4 +1,4 @@
-//! Many subscribers of one stream, each to all of its events, each a task of its own.
+//! Many subscribers of one stream, each to all events, each in a task of its own.
 
 use sseclient::{Client, Filter, Subscription};
 
@@ -7,11 +7,11 @@ use super::by_hand::{self, Gate};
 use super::ours;
 use super::subscriber::{Subscriber, join};
 
-/// Gives every event at `url` to every subscriber, and hands them back once all have seen enough.
+/// Gives every event at `url` to every subscriber, and returns the subscribers once all have seen enough.
 ///
 /// # Panics
 ///
-/// When one missed an event that the contender can tell of.
+/// Panics if the contender reports that a subscriber missed an event.
 pub async fn fan_out<S: Subscriber>(contender: &str, url: &str, subscribers: Vec<S>) -> Vec<S> {
     match contender {
         OURS => by_our_client(url, subscribers).await,
@@ -22,7 +22,7 @@ pub async fn fan_out<S: Subscriber>(contender: &str, url: &str, subscribers: Vec
 }
 
 async fn by_our_client<S: Subscriber>(url: &str, subscribers: Vec<S>) -> Vec<S> {
-    let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
+    let handle = Client::new().stream(url).build().expect("the URL from e2e");
     let follow = |subscriber| tokio::spawn(follow(handle.subscribe(Filter::all()), subscriber));
     let tasks = subscribers.into_iter().map(follow).collect();
     handle.connect();

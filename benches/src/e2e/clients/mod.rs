@@ -1,4 +1,4 @@
-//! The clients. Each opens a URL and gives the data of every event to a sink, until that has seen enough.
+//! The clients. Each opens a URL and gives the data of every event to a sink until the sink has seen enough.
 
 mod by_hand;
 mod drain;
@@ -26,8 +26,8 @@ pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
     }
 }
 
-/// Opens `count` streams that fall silent after so many events, returns when every reader has taken those.
-/// They stay open until the runtime ends.
+/// Opens `count` streams that fall silent after some events, and returns when every reader has taken them. The streams
+/// stay open until the runtime ends.
 pub async fn open_idle(contender: &str, url: &str, count: u32, events: usize) {
     let ready = Arc::new(Semaphore::new(0));
     let readers = (0..count).map(|_| Reader { left: events, ready: Some(Arc::clone(&ready)) });
@@ -39,15 +39,15 @@ pub async fn open_idle(contender: &str, url: &str, count: u32, events: usize) {
     let _all = ready.acquire_many(count).await.expect("no reader fails");
 }
 
-/// What one of them still waits for.
+/// How many events one reader still waits for.
 struct Reader {
     left: usize,
-    /// Gets a permit once that is nothing.
+    /// Gets a permit when no event is left.
     ready: Option<Arc<Semaphore>>,
 }
 
 impl Reader {
-    /// So many more; none, before the first.
+    /// Notes `events` more; zero before the first.
     fn took(&mut self, events: usize) {
         self.left = self.left.checked_sub(events).expect("no more than the server sends");
         if self.left == 0
@@ -58,7 +58,7 @@ impl Reader {
     }
 }
 
-/// One that ends too early must not be waited for.
+/// Fails the measurement if a reader ends too early, which would otherwise wait forever.
 impl Drop for Reader {
     fn drop(&mut self) {
         if let Some(ready) = &self.ready {

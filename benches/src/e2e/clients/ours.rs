@@ -1,12 +1,12 @@
-//! Our client as a daemon uses it: through the connection task and a broadcast channel.
+//! Our client as a daemon uses it: through the connection task and a subscription.
 
 use sseclient::{Client, Delivery, Event, Filter, Subscription};
 
 use super::{Reader, Sink};
 
-/// One subscriber to everything. Any gap ends the measurement: it counts only when nothing was missed.
+/// Reads with one subscriber to everything. A gap fails the measurement, which counts only if no event was missed.
 pub async fn consume(url: &str, sink: Sink<'_>) {
-    let handle = Client::new().stream(url).build().expect("the orchestrator's URL");
+    let handle = Client::new().stream(url).build().expect("the URL from e2e");
     let mut subscription = handle.subscribe(Filter::all());
     handle.connect();
     while let Some(event) = next(&mut subscription).await {
@@ -19,7 +19,7 @@ pub async fn consume(url: &str, sink: Sink<'_>) {
 
 /// # Panics
 ///
-/// At a gap.
+/// Panics at a gap.
 pub async fn next(subscription: &mut Subscription) -> Option<Event> {
     match subscription.recv().await? {
         Delivery::Event(event) => Some(event),
@@ -27,7 +27,7 @@ pub async fn next(subscription: &mut Subscription) -> Option<Event> {
     }
 }
 
-/// One `Client`; a handle and a reading task per stream.
+/// Opens streams with one `Client`, and a handle and a reading task per stream.
 pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
     let client = match url.split_once('#') {
         Some((_, certificate)) => {
@@ -37,7 +37,7 @@ pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
         None => Client::new(),
     };
     for mut reader in readers {
-        let handle = client.stream(url).build().expect("the orchestrator's URL");
+        let handle = client.stream(url).build().expect("the URL from e2e");
         let mut subscription = handle.subscribe(Filter::all());
         handle.connect();
         handle.opened().await.expect("the server answers");

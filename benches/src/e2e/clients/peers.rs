@@ -1,4 +1,4 @@
-//! The peers that are whole clients, as their own examples use them.
+//! Other crates that are whole clients, used as in their own examples.
 
 use eventsource_client::{Client, ClientBuilder, ReconnectOptions, SSE};
 use futures_util::StreamExt;
@@ -10,7 +10,7 @@ use super::Sink;
 pub async fn eventsource_client(url: &str, sink: Sink<'_>) {
     let transport = HyperTransport::builder().build_http().expect("a plain HTTP transport");
     let client = ClientBuilder::for_url(url)
-        .expect("the orchestrator's URL")
+        .expect("the URL from e2e")
         .reconnect(ReconnectOptions::reconnect(false).build())
         .build_with_transport(transport);
     let mut stream = client.stream();

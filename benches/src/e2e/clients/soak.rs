@@ -1,4 +1,4 @@
-//! Thousands of streams of our client in one process, few events over all of them.
+//! Thousands of streams of our client in one process, with few events in all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,19 +10,19 @@ use tokio::task::JoinHandle;
 
 use super::ours;
 
-/// The streams, and what they have received, in one sum.
+/// The streams, and the number of events that they have received together.
 pub struct Streams {
     readers: Vec<JoinHandle<()>>,
     received: Arc<AtomicUsize>,
 }
 
 impl Streams {
-    /// Opens `count` of them at `url`, one after the other; a handle and a reading task each.
+    /// Opens `count` streams at `url`, one after the other, with a handle and a reading task each.
     pub async fn open(url: &str, count: usize) -> Self {
         let mut streams = Self { readers: Vec::with_capacity(count), received: Arc::default() };
         let client = Client::new();
         for _ in 0..count {
-            let handle = client.stream(url).build().expect("the orchestrator's URL");
+            let handle = client.stream(url).build().expect("the URL from e2e");
             let subscription = handle.subscribe(Filter::all());
             handle.connect();
             handle.opened().await.expect("the server answers");
@@ -31,11 +31,11 @@ impl Streams {
         streams
     }
 
-    /// How many events have come.
+    /// Returns how many events have come.
     ///
     /// # Panics
     ///
-    /// When one was lost, or came twice or out of order, or when a stream has ended.
+    /// Panics if an event was lost, repeated or out of order, or if a stream has ended.
     pub fn received(&self) -> usize {
         let ended = self.readers.iter().filter(|reader| reader.is_finished()).count();
         assert!(ended == 0, "{ended} readers have failed");
@@ -43,7 +43,7 @@ impl Streams {
     }
 }
 
-/// To each stream the server sends 0, 1, 2 …
+/// Reads one stream, on which the server sends 0, 1, 2 …
 async fn read(mut subscription: Subscription, received: Arc<AtomicUsize>) {
     for expected in 0_usize.. {
         let event = ours::next(&mut subscription).await.expect("the stream stays open");
@@ -52,8 +52,8 @@ async fn read(mut subscription: Subscription, received: Arc<AtomicUsize>) {
     }
 }
 
-/// Makes the server send `events` over the streams at `url`, one each so many microseconds; returns how many it has
-/// sent by its own account.
+/// Makes the server send `events` over the streams at `url`, one each `every` microseconds. Returns how many events
+/// the server says it has sent.
 pub async fn drive(url: &str, events: usize, every: usize) -> usize {
     let address = url.trim_start_matches("http://").split('/').next().expect("an address");
     let mut socket = TcpStream::connect(address).await.expect("the server listens");

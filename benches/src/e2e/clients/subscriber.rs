@@ -1,15 +1,15 @@
-//! One of many who get every event, whoever hands it to them.
+//! One of many subscribers that get every event, for all contenders.
 
 use std::ops::ControlFlow;
 
 use tokio::task::JoinHandle;
 
-/// What one of them does with an event's data; it may have seen enough.
+/// A subscriber: it takes each event's data and says whether it has seen enough.
 pub trait Subscriber: Send + 'static {
     fn see(&mut self, data: &[u8]) -> ControlFlow<()>;
 }
 
-/// What the tasks return, in their order.
+/// Returns the results of the tasks, in their order.
 pub(super) async fn join<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     let mut returned = Vec::with_capacity(tasks.len());
     for task in tasks {
