@@ -82,7 +82,7 @@ impl Client {
     /// runtime. A stream that was connected before stays where it is.
     pub fn connect(&self, handle: &Handle) {
         let _entered = self.worker.enter();
-        if handle.launch() {
+        if handle.spawn_task() {
             self.worker.keep(handle.monitor());
         }
     }

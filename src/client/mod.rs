@@ -92,8 +92,7 @@ where
 ///
 /// Streams do not need their client. They go on after it is dropped.
 #[derive(Clone)]
-#[doc(alias = "EventSource")]
-#[doc(alias = "SSE")]
+#[doc(alias("EventSource", "SSE"))]
 pub struct Client {
     connector: Arc<dyn Connect>,
     cookies: Option<Arc<dyn Cookies>>,

@@ -22,8 +22,6 @@ use crate::hub::Filter;
 use crate::hub::retain::{Keep, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
-#[cfg(doc)]
-use crate::state::State;
 use crate::subscription::Subscription;
 use crate::transport::target::{self, Target};
 use crate::transport::{self, BoxFuture, Connect, Cookies, Redirects};
@@ -91,9 +89,9 @@ impl StreamBuilder {
 
     /// Takes the headers and the cookie jar of the client.
     pub(crate) fn client_defaults(self, headers: &HeaderMap, cookies: Option<Arc<dyn Cookies>>) -> Self {
-        self.set_request(|request| {
-            request.cookies = cookies;
-            request.begin_with(headers)
+        self.try_set(|config| {
+            request(config).cookies = cookies;
+            request(config).begin_with(headers)
         })
     }
 }
@@ -109,9 +107,9 @@ impl StreamBuilder {
     /// `HEAD` and `CONNECT`, whose responses have no body, are an [`ErrorKind::Unsupported`] when
     /// the stream is built.
     pub fn method(self, method: Method) -> Self {
-        self.set_request(|request| {
+        self.try_set(|config| {
             transport::check_method(&method)?;
-            request.set_method(method);
+            request(config).set_method(method);
             Ok(())
         })
     }
@@ -134,7 +132,7 @@ impl StreamBuilder {
                 };
                 return set_last_event_id(config, std::str::from_utf8(value.as_bytes()).map_err(not_utf8)?);
             }
-            Arc::make_mut(&mut config.request).set(name, value)
+            request(config).set(name, value)
         })
     }
 
@@ -146,9 +144,9 @@ impl StreamBuilder {
                 self = self.header(name, first);
             }
             for further in values {
-                self = self.set_request(|request| {
+                self = self.try_set(|config| {
                     let (name, value) = transport::header(name, further)?;
-                    request.add(name, value)
+                    request(config).add(name, value)
                 });
             }
         }
@@ -198,7 +196,7 @@ impl StreamBuilder {
     /// semicolons or anything but ASCII, is an [`ErrorKind::InvalidHeader`] when the stream is
     /// built.
     pub fn cookie(self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.set_request(|request| request.add_cookie(name.as_ref(), value.as_ref()))
+        self.try_set(|config| request(config).add_cookie(name.as_ref(), value.as_ref()))
     }
 
     /// Sends this body with every attempt; none by default.
@@ -208,10 +206,7 @@ impl StreamBuilder {
     /// has the whole body. The stream then sends the rest while it reads the response, and stops
     /// both while a subscriber's queue is full.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
-        self.set_request(|request| {
-            request.set_body(body.into());
-            Ok(())
-        })
+        self.set(|config| request(config).set_body(body.into()))
     }
 
     /// Sends this value as a JSON body, with its `Content-Type` unless another is set.
@@ -221,9 +216,10 @@ impl StreamBuilder {
     #[cfg(feature = "json")]
     pub fn json(self, body: &(impl serde::Serialize + ?Sized)) -> Self {
         let body = serde_json::to_vec(body);
-        self.set_request(|request| {
+        self.try_set(|config| {
             let unusable =
                 |error| Error::with_source(ErrorKind::InvalidConfig, "the body cannot be written as JSON", error);
+            let request = request(config);
             request.set_body(body.map_err(unusable)?.into());
             request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         })
@@ -238,7 +234,8 @@ impl StreamBuilder {
         V: AsRef<str>,
     {
         let body = target::form(fields);
-        self.set_request(|request| {
+        self.try_set(|config| {
+            let request = request(config);
             request.set_body(body.into());
             request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
         })
@@ -250,10 +247,7 @@ impl StreamBuilder {
     /// `Accept-Language`, `Accept-Encoding`, `Cache-Control`, `User-Agent`, `Last-Event-ID`, and
     /// those that describe the body. Headers of your own stay behind.
     pub fn redirects(self, redirects: Redirects) -> Self {
-        self.set_request(|request| {
-            request.redirects = redirects;
-            Ok(())
-        })
+        self.set(|config| request(config).redirects = redirects)
     }
 
     /// Asks the server for a compressed stream (`Accept-Encoding`); on by default.
@@ -263,10 +257,7 @@ impl StreamBuilder {
     /// case, event by event if the server flushes each event.
     #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
     pub fn compression(self, wanted: bool) -> Self {
-        self.set_request(|request| {
-            request.compression = wanted;
-            Ok(())
-        })
+        self.set(|config| request(config).compression = wanted)
     }
 }
 
@@ -279,8 +270,7 @@ impl StreamBuilder {
     /// Overrides the time of the [`reconnect_policy`](Self::reconnect_policy), in either order. The
     /// server's `retry` field replaces it. The policy decides how further waits in a row grow: by
     /// default they double, up to 60 s, plus up to 50 % at random.
-    #[doc(alias = "retry")]
-    #[doc(alias = "backoff")]
+    #[doc(alias("retry", "backoff"))]
     pub fn reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: Some(time), ..self }
     }
@@ -288,8 +278,7 @@ impl StreamBuilder {
     /// Sets when a stream that failed or ended is retried, and when it is given up.
     ///
     /// [`ReconnectPolicy::daemon`] by default.
-    #[doc(alias = "retry")]
-    #[doc(alias = "backoff")]
+    #[doc(alias("retry", "backoff"))]
     pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
         Self { policy, ..self }
     }
@@ -324,8 +313,7 @@ impl StreamBuilder {
     /// After that much silence the stream drops the response and reconnects
     /// ([`ErrorKind::IdleTimeout`]). While the connection task waits for slow subscribers the clock
     /// stands still. With a timeout of zero no response survives.
-    #[doc(alias = "timeout")]
-    #[doc(alias = "heartbeat")]
+    #[doc(alias("timeout", "heartbeat"))]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.idle_timeout = Some(timeout))
     }
@@ -459,7 +447,7 @@ impl StreamBuilder {
     ///
     /// By default a stream stays open from [`connect`](Handle::connect) on. A lazy stream needs that
     /// call too, once. It then connects when there is a subscription, and disconnects `linger`
-    /// after the last one is dropped ([`State::Idle`]). The next subscription connects again, and
+    /// after the last one is dropped ([`State::Idle`](crate::State::Idle)). The next subscription connects again, and
     /// the stream resumes after its last event ID. With a `linger` of zero, each subscription that
     /// is alone costs a connection.
     ///
@@ -518,7 +506,7 @@ impl StreamBuilder {
     pub fn build(self) -> Result<Handle, Error> {
         let mut config = self.config?;
         let target = config.request.target().clone().with_query(&self.query)?;
-        Arc::make_mut(&mut config.request).go_to(target);
+        request(&mut config).go_to(target);
         let policy = match self.reconnection_time {
             Some(time) => self.policy.reconnection_time(time),
             None => self.policy,
@@ -566,10 +554,6 @@ impl StreamBuilder {
         })
     }
 
-    fn set_request(self, change: impl FnOnce(&mut Request) -> Result<(), Error>) -> Self {
-        self.try_set(|config| change(Arc::make_mut(&mut config.request)))
-    }
-
     /// Changes the configuration, unless an earlier call was a mistake: the first one is reported.
     fn try_set(mut self, change: impl FnOnce(&mut Config) -> Result<(), Error>) -> Self {
         if let Ok(config) = &mut self.config {
@@ -579,6 +563,10 @@ impl StreamBuilder {
         }
         self
     }
+}
+
+fn request(config: &mut Config) -> &mut Request {
+    Arc::make_mut(&mut config.request)
 }
 
 fn set_last_event_id(config: &mut Config, id: &str) -> Result<(), Error> {

@@ -1,4 +1,11 @@
-//! [`Handle`]: subscribe, connect, change, watch, shut down.
+//! [`Handle`]: steers one stream. Subscribe, connect, change the request, observe, shut down.
+//!
+//! A handle is thin. It signals the connection task through the mailbox and the hub, and never
+//! waits for it; only the futures that it returns do. Decisions belong to the session, not here.
+//!
+//! - [`monitor`] is the read-only half. A new getter goes there; [`Handle`] delegates to it.
+//! - [`update`] and [`shutdown`] are the futures that tell the outcome of a call.
+//! - [`transcript`] is the ordered view for recorders.
 
 mod monitor;
 mod shutdown;
@@ -6,14 +13,9 @@ mod transcript;
 mod update;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use tokio::time::Instant;
 
 use crate::connection::config::QUEUE_BYTES;
 use crate::connection::stats::Stats;
@@ -21,6 +23,8 @@ use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
+#[cfg(doc)]
+use crate::event::{Event, Gap};
 use crate::hub::{Filter, Hub, Overflow, QueueLimits};
 use crate::state::{CloseReason, State};
 #[cfg(feature = "json")]
@@ -28,80 +32,106 @@ use crate::subscription::Decoded;
 use crate::subscription::{SubscribeOptions, Subscription};
 use crate::transport;
 
-use self::monitor::closed;
+use self::monitor::closed_error;
 pub use self::monitor::{Monitor, StateChanges};
-pub use self::shutdown::{Drain, Drained, Draining};
+pub use self::shutdown::{Drain, Drained, Draining, Shutdown};
 pub use self::transcript::Transcript;
 pub use self::update::Update;
 
-/// One stream, to be held by any number of callers. Cheap to clone.
+/// The control of one stream, which any number of callers can hold and clone.
 ///
-/// All that it asks of the connection task is signalled at the call, never blocks, and is answered
-/// in any phase: dialling, reading, waiting.
+/// ```no_run
+/// # async fn run() -> Result<(), sseclient::Error> {
+/// let handle = sseclient::Client::new().stream("https://example.com/stream").build()?;
+/// let mut orders = handle.subscribe("order");
+/// handle.connect();
+/// while let Some(delivery) = orders.recv().await {
+///     println!("{delivery:?}");
+/// }
+/// println!("{:?}", handle.close_reason());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A handle is made by [`StreamBuilder::build`](crate::StreamBuilder::build). Its methods that are
+/// not `async` never block. They signal the connection task at the call, and the task reacts in any
+/// phase: while it connects, reads or waits.
 ///
 /// # Drop behavior
 ///
-/// Handles and subscriptions keep the connection alive; when the last of them is dropped the
-/// connection is closed, in whatever phase it is. The last handle dropped before any
-/// [`connect`](Self::connect) closes its subscriptions with [`CloseReason::NeverConnected`].
+/// Handles and subscriptions keep the connection alive. When the last of them is dropped, the
+/// connection task closes the connection and ends, in any phase. If the last handle is dropped
+/// before [`connect`](Self::connect), its subscriptions end with [`CloseReason::NeverConnected`].
 pub struct Handle {
-    link: Arc<ConnectionGuard>,
+    guard: Arc<ConnectionGuard>,
     monitor: Monitor,
 }
 
+/// # Connect and subscribe
 impl Handle {
-    pub(crate) fn new(link: Arc<ConnectionGuard>) -> Self {
-        link.connection().add_handle();
-        let monitor = Monitor::new(Arc::clone(link.connection()));
-        Self { link, monitor }
+    pub(crate) fn new(guard: Arc<ConnectionGuard>) -> Self {
+        guard.connection().add_handle();
+        let monitor = Monitor::new(Arc::clone(guard.connection()));
+        Self { guard, monitor }
     }
 
-    /// Spawns the connection task on the current runtime. Later calls do nothing, also once the
-    /// stream is closed. A [lazy](crate::StreamBuilder::lazy) stream dials when there is a subscription.
+    /// Spawns the connection task on the current runtime, which connects at once.
+    ///
+    /// Later calls do nothing, also after the stream was closed. A
+    /// [lazy](crate::StreamBuilder::lazy) stream connects when there is a subscription.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable. The runtime needs its drivers for IO and
-    /// time (`enable_all`): without one the task panics, which ends the stream
-    /// ([`ErrorKind::TaskFailed`](crate::ErrorKind)).
+    /// Outside a tokio runtime, like `tokio::spawn`. The handle stays usable. The runtime needs IO
+    /// and time (`enable_all`). Without one of them the task panics, which ends the stream with
+    /// [`ErrorKind::TaskFailed`].
     #[track_caller]
     pub fn connect(&self) {
-        self.launch();
+        self.spawn_task();
     }
 
-    /// The same. Whether this was the first time.
+    /// Spawns the connection task; returns false if an earlier call did, or the stream is closed.
     #[track_caller]
-    pub(crate) fn launch(&self) -> bool {
-        connection::connect(self.link.connection())
+    pub(crate) fn spawn_task(&self) -> bool {
+        connection::connect(self.guard.connection())
     }
 
-    /// A queue of the events that pass `filter`, from now on. Before [`connect`](Self::connect) the
-    /// first event cannot be missed; on a closed stream the queue ends at once.
+    /// Returns a queue of the events that pass `filter`, from now on.
+    ///
+    /// A subscription made before [`connect`](Self::connect) misses no event. On a closed stream it
+    /// ends at once.
     pub fn subscribe(&self, filter: impl Into<Filter>) -> Subscription {
         self.subscribe_with(filter, SubscribeOptions::default())
     }
 
-    /// As [`subscribe`](Self::subscribe), with a name, another queue, another way of being slow, acknowledgements, or
-    /// what was retained before. Subscriptions with different options live side by side, also on one filter.
+    /// Returns a queue of the events that pass `filter`, with options of its own.
+    ///
+    /// Options are a name, the queue's size, the overflow policy, acknowledgement and replay.
+    /// Subscriptions with different options do not disturb each other, also on the same filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
         let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging, replays } = options;
-        let shared = self.link.connection();
-        let capacity = capacity.unwrap_or_else(|| shared.capacity());
+        let connection = self.guard.connection();
+        let capacity = capacity.unwrap_or_else(|| connection.capacity());
         let limits = QueueLimits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
         let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
-        let subscribed = subscribe(&shared.hub, filter.into(), &limits, acknowledging);
-        shared.demand_changed();
-        Subscription::new(subscribed, name, Arc::clone(&self.link))
+        let subscribed = subscribe(&connection.hub, filter.into(), &limits, acknowledging);
+        connection.demand_changed();
+        Subscription::new(subscribed, name, Arc::clone(&self.guard))
     }
 
-    /// As [`subscribe`](Self::subscribe), with the data of each event decoded as JSON when it is taken.
+    /// Returns a queue of the events that pass `filter`, with their data decoded as JSON.
     ///
-    /// An event that cannot be decoded is an item that says why, never the end. An **enum** is for several types of
-    /// event, in wire order: its variant is the event type ([`Event::json`](crate::Event::json) has the rules). Each
-    /// event is decoded once for each type `T`, in the task of whoever takes it first, however many subscriptions share
-    /// it; the others get the same value, and wait if it is being decoded just then. Decoding that panics does so in
-    /// the call that takes the event, which is gone then for this subscription. For other options:
+    /// An event that cannot be decoded is an item that holds the error; it never ends the stream.
+    /// An **enum** takes several types of events in wire order: the event type is the variant
+    /// ([`Event::json`] has the rules). For other options use
     /// [`subscribe_with`](Self::subscribe_with) and [`decode_as`](Subscription::decode_as).
+    ///
+    /// An event is decoded once for each type `T`, in the task that takes it first. Other
+    /// subscriptions get the same value, and wait while that task decodes.
+    ///
+    /// # Panics
+    ///
+    /// Taking an event panics if its decoding does. The subscription does not see that event again.
     ///
     /// # Examples
     ///
@@ -137,21 +167,26 @@ impl Handle {
         self.subscribe(filter).decode_as()
     }
 
-    /// Everything that happens from now on, in order: for recorders.
+    /// Returns everything that happens from now on, in order; for recorders.
     pub fn transcript(&self) -> Transcript {
-        let shared = self.link.connection();
-        let limits = QueueLimits { capacity: shared.capacity(), bytes: QUEUE_BYTES, overflow: Overflow::default() };
-        Transcript::new(shared.hub.transcript(&limits), Arc::clone(&self.link))
+        let connection = self.guard.connection();
+        let limits = QueueLimits { capacity: connection.capacity(), bytes: QUEUE_BYTES, overflow: Overflow::default() };
+        Transcript::new(connection.hub.transcript(&limits), Arc::clone(&self.guard))
     }
+}
 
-    /// Sets a header, from the next attempt on; the open response is left alone (see
-    /// [`reconnect`](Self::reconnect)). The value is treated as a secret.
+/// # Change the request
+impl Handle {
+    /// Sets a header, from the next attempt on, and replaces all values of the same name.
+    ///
+    /// The open response stays: to replace it, call [`reconnect`](Self::reconnect) as well, or use
+    /// [`update`](Self::update). The value is treated as a secret.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidHeader`] for what HTTP cannot carry, for `Last-Event-ID`, which the stream
-    /// owns, and for more than 1,024 headers in all; [`ErrorKind::Closed`] or the failure when the stream is
-    /// closed.
+    /// - [`ErrorKind::InvalidHeader`] for a header that HTTP cannot carry, for `Last-Event-ID`,
+    ///   which the stream owns, and for more than 1,024 headers in all.
+    /// - [`ErrorKind::Closed`], or the stream's failure, if the stream is closed.
     pub fn set_header<N, V>(&self, name: N, value: V) -> Result<(), Error>
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -164,7 +199,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// As [`set_header`](Self::set_header).
+    /// - [`ErrorKind::InvalidHeader`] for a name that HTTP cannot carry, and for `Last-Event-ID`.
+    /// - [`ErrorKind::Closed`], or the stream's failure, if the stream is closed.
     pub fn remove_header<N>(&self, name: N) -> Result<(), Error>
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -172,16 +208,21 @@ impl Handle {
         self.change(Change::default().remove_header(name), Apply::NextAttempt).map(drop)
     }
 
-    /// Changes headers, URL and query together; several changes add up, in the order of the calls. The change is
-    /// asked for at the call; the future tells when it has taken effect, that is, when the response to a request with
-    /// it was accepted. With [`Apply::NextAttempt`] that may be months.
+    /// Changes headers, URL and query together.
+    ///
+    /// The change is requested at the call. Several changes add up in the order of the calls. The
+    /// returned future completes when the server has accepted a request with the change. With
+    /// [`Apply::NextAttempt`] that can take months.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidHeader`], [`ErrorKind::InvalidUrl`] or [`ErrorKind::Unsupported`] for what HTTP
-    /// cannot carry: more than 1,024 headers in all, or a URL over 64 KiB, too (then nothing is changed); the failure
-    /// or [`ErrorKind::Closed`] when the stream is closed, and with [`Apply::MakeBeforeBreak`] whatever ended the
-    /// attempt; the open response stays then.
+    /// The future returns:
+    ///
+    /// - [`ErrorKind::InvalidHeader`], [`ErrorKind::InvalidUrl`] or [`ErrorKind::Unsupported`] for
+    ///   a change that HTTP cannot carry, more than 1,024 headers, or a URL over 64 KiB. Then
+    ///   nothing is changed.
+    /// - The failure of the attempt, with [`Apply::MakeBeforeBreak`]. Then the open response stays.
+    /// - [`ErrorKind::Closed`], or the stream's failure, if the stream is closed.
     ///
     /// # Cancel safety
     ///
@@ -198,66 +239,76 @@ impl Handle {
     /// # }
     /// ```
     pub fn update(&self, change: impl FnOnce(Change) -> Change, apply: Apply) -> Update {
-        match self.change(change(Change::default()), apply) {
-            Ok(number) => Update::new(self.monitor(), number, apply),
-            Err(error) => Update::refused(error),
-        }
+        Update::new(self.monitor(), self.change(change(Change::default()), apply), apply)
     }
 
-    /// Asks for a new response that begins somewhere else: after what a program has committed, say. Like
-    /// [`reconnect`](Self::reconnect) otherwise, but an attempt that is under way will not do. Every queue
-    /// has a [`Gap::Reconnected`](crate::Gap::Reconnected) where the new response begins; what was queued
-    /// before stays, and comes again behind that gap. From the call on it cannot be
-    /// [acknowledged](Subscription::acknowledge) any more, which tells it from what is new: only the ID of an event that
-    /// could be is one to go back to the next time. Each call dials at once: whoever may call this over and over, has to
-    /// backpressure it.
+    /// Requests a new response: drops the open one, or ends a wait, and connects at once.
+    ///
+    /// Events on their way in the open response come again if the server resumes. An attempt that
+    /// is under way counts as the new response, unless a header was changed after it began. Several
+    /// calls in quick succession cause one reconnection. Does nothing before
+    /// [`connect`](Self::connect), on a closed stream, and on an idle
+    /// [lazy](crate::StreamBuilder::lazy) one.
+    pub fn reconnect(&self) {
+        self.guard.connection().mailbox.reconnect();
+    }
+
+    /// Requests a new response that begins elsewhere: after the last event that a program has
+    /// committed, for example.
+    ///
+    /// Each call connects at once, and replaces an attempt that is under way: a program that calls
+    /// this in a loop must pace itself. Each queue has a [`Gap::Reconnected`] where the new response
+    /// begins. Events queued before that gap stay, and come again after it. After this call,
+    /// [`acknowledge`](Subscription::acknowledge) returns false for events that were already queued.
+    /// To go back again, use only the ID of an event for which it returned true.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidHeader`] for an ID that no header can carry or that is over 8,000 bytes;
-    /// [`ErrorKind::Closed`] or the failure when the stream is closed.
+    /// - [`ErrorKind::InvalidHeader`] for an ID that no header can carry, or over 8,000 bytes.
+    /// - [`ErrorKind::Closed`], or the stream's failure, if the stream is closed.
+    #[doc(alias = "Last-Event-ID")]
     pub fn reconnect_from(&self, resume: Resume) -> Result<(), Error> {
-        if let Some(reason) = self.close_reason() {
-            return Err(closed(Some(&reason)));
-        }
+        self.check_not_closed()?;
         if let Resume::Id(id) = &resume {
             transport::last_event_id_value(id)?;
         }
-        let shared = self.link.connection();
-        // In this order: the task ends it when it goes back.
+        let connection = self.guard.connection();
+        // The hub first: acknowledgements stop counting before the task can publish the new response.
         if resume != Resume::Latest {
-            shared.hub.leave();
+            connection.hub.leave();
         }
-        shared.mailbox.resume(resume);
+        connection.mailbox.resume(resume);
         Ok(())
     }
 
     fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
-        if let Some(reason) = self.close_reason() {
-            return Err(closed(Some(&reason)));
-        }
-        self.link.connection().mailbox.change(change.checked()?, apply)
+        self.check_not_closed()?;
+        self.guard.connection().mailbox.change(change.checked()?, apply)
     }
 
-    /// Asks for a new response: ends a wait, or drops the open response, and dials at once. An attempt
-    /// that is under way will do, unless a header was changed after it began. Calls in quick
-    /// succession are one. Without effect before [`connect`](Self::connect), on a closed stream, and on a
-    /// [lazy](crate::StreamBuilder::lazy) one that is idle.
-    pub fn reconnect(&self) {
-        self.link.connection().mailbox.reconnect();
+    fn check_not_closed(&self) -> Result<(), Error> {
+        self.close_reason().map_or(Ok(()), |reason| Err(closed_error(reason)))
+    }
+}
+
+/// # Observe
+impl Handle {
+    /// Returns the read-only half, which keeps nothing alive.
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
     }
 
-    /// The stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
+    /// Returns the stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
     pub fn name(&self) -> &str {
-        self.link.connection().name()
+        self.monitor.name()
     }
 
-    /// How the connection stands.
+    /// Returns the present state of the connection.
     pub fn state(&self) -> State {
         self.monitor.state()
     }
 
-    /// The states from now on: see [`Monitor::state_changes`].
+    /// Returns the states from now on: see [`Monitor::state_changes`].
     pub fn state_changes(&self) -> StateChanges {
         self.monitor.state_changes()
     }
@@ -266,7 +317,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the stream closed for good instead: the failure, or [`ErrorKind::Closed`].
+    /// If the stream closes for good instead: its failure, or [`ErrorKind::Closed`].
     ///
     /// # Cancel safety
     ///
@@ -275,7 +326,7 @@ impl Handle {
         self.monitor.opened().await
     }
 
-    /// Waits until the connection is closed for good, and says why.
+    /// Waits until the connection is closed for good, and returns the reason.
     ///
     /// # Cancel safety
     ///
@@ -284,70 +335,70 @@ impl Handle {
         self.monitor.closed().await
     }
 
-    /// Why the connection closed; `None` while it has not.
+    /// Returns why the connection closed, or `None` while it has not closed for good.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.monitor.close_reason()
     }
 
-    /// The last event ID, as of the last block that was published; empty if there is none. Queues may
-    /// be behind it: to resume after what you have processed, keep
-    /// [`Event::last_event_id`](crate::Event::last_event_id) of the last event you did.
-    pub fn last_event_id(&self) -> String {
-        self.link.connection().last_event_id()
-    }
-
-    /// What the stream has seen, in numbers.
+    /// Returns counters of the stream: events, bytes, attempts, failures, lag.
+    #[doc(alias("lag", "metrics"))]
     pub fn stats(&self) -> Stats {
         self.monitor.stats()
     }
 
-    /// The watching half, which keeps nothing alive.
-    pub fn monitor(&self) -> Monitor {
-        self.monitor.clone()
-    }
-
-    /// Closes the connection for good. Signalled at the call; await the result to know that the
-    /// socket is closed and the task has ended. Nothing more is published, and what was queued can
-    /// still be taken, unless a [drain](Self::shutdown_with) is being awaited: its time is over then. A resume store is given what may be saved by then; what is acknowledged later, is not
-    /// saved: [`shutdown_with`](Self::shutdown_with) waits for that.
-    pub fn shutdown(&self) -> Shutdown {
-        self.link.connection().shutdown();
-        Shutdown { ended: Box::pin(self.monitor().ended()) }
+    /// Returns the last event ID of the events that were published; empty if there is none.
+    ///
+    /// Subscribers may be behind it. To resume after the last event that you have processed, keep
+    /// that event's [`Event::last_event_id`] instead.
+    #[doc(alias = "Last-Event-ID")]
+    pub fn last_event_id(&self) -> String {
+        self.guard.connection().last_event_id()
     }
 }
 
+/// # Shut down
 impl Handle {
-    /// Closes the connection for good, like [`shutdown`](Self::shutdown), and gives subscribers until a
-    /// deadline to take what is queued, or [replayed](SubscribeOptions::replay), and to acknowledge it. Nothing more is
-    /// read from the server. When the deadline has passed, what is left is dropped and subscriptions end. The resume
-    /// store, if there is one, has been given the last event ID when the future is done; that may take 10 s more. Of
-    /// several shutdowns the earliest deadline counts; `shutdown` is one without any time.
+    /// Closes the connection for good, at once.
+    ///
+    /// The shutdown is signalled at the call. Await the result to know that the socket is closed
+    /// and the task has ended. No more events are published. Queued events can still be taken,
+    /// unless a [drain](Self::shutdown_with) is awaited, whose deadline ends now. A resume store
+    /// saves the acknowledgements made so far, and no later ones:
+    /// [`shutdown_with`](Self::shutdown_with) waits for those.
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(self.guard.connection(), self.monitor())
+    }
+
+    /// Closes the connection for good, and gives subscribers time to finish.
+    ///
+    /// The stream reads nothing more from the server. Until the deadline subscribers can take the
+    /// events that are queued or [replayed](SubscribeOptions::replay), and acknowledge them.
+    ///
+    /// **Loses events** that are left at the deadline: they are dropped and counted, and the
+    /// subscriptions end. Of several shutdowns the earliest deadline wins, and
+    /// [`shutdown`](Self::shutdown) is one without any time. When the future completes, the resume
+    /// store has saved the last event ID; that can take 10 s after the deadline.
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped: see [`Draining`].
+    /// The future may be dropped: the shutdown goes on without its deadline (see [`Draining`]).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn stop(handle: sseclient::Handle) {
+    /// let deadline = std::time::Duration::from_secs(5);
+    /// let drained = handle.shutdown_with(sseclient::Drain { deadline }).await;
+    /// println!("{} events taken, {} lost", drained.delivered, drained.dropped);
+    /// # }
+    /// ```
     pub fn shutdown_with(&self, drain: Drain) -> Draining {
-        let shared = Arc::clone(self.link.connection());
-        let now = Instant::now();
-        let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
-        let drain_tracker = shared.hub.drain_tracker();
-        shared.drain(deadline);
-        let ended = self.monitor().ended();
-        let outcome = async move {
-            drain_tracker.settle(deadline).await;
-            let reason = ended.await;
-            // After the end: at a deadline that comes before the close it is not known yet what is left.
-            let (delivered, dropped) = drain_tracker.counts();
-            Drained { delivered, dropped, last_event_id: shared.last_event_id(), reason }
-        };
-        Draining { outcome: Box::pin(outcome) }
+        Draining::new(Arc::clone(self.guard.connection()), self.monitor(), drain)
     }
 }
 
-/// What no clock can hold is far enough away.
-const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
-
-/// Here, since a handle is above a subscription.
+/// # The stream
+// This block is here because a handle is above a subscription.
 impl<T> Subscription<T> {
     /// Returns a handle of the stream.
     pub fn handle(&self) -> Handle {
@@ -357,42 +408,18 @@ impl<T> Subscription<T> {
 
 impl Clone for Handle {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.link))
+        Self::new(Arc::clone(&self.guard))
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.link.connection().remove_handle();
+        self.guard.connection().remove_handle();
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.link).finish()
-    }
-}
-
-/// The end of a stream that is being shut down: see [`Handle::shutdown`]. Gives the reason it closed
-/// for, which is another if the stream was closed already.
-///
-/// # Drop behavior
-///
-/// The shutdown goes on; it was signalled when it was called.
-pub struct Shutdown {
-    ended: Pin<Box<dyn Future<Output = CloseReason> + Send + Sync>>,
-}
-
-impl Future for Shutdown {
-    type Output = CloseReason;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        self.ended.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for Shutdown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shutdown").finish_non_exhaustive()
+        f.debug_tuple("Handle").field(&self.guard).finish()
     }
 }

@@ -1,10 +1,11 @@
-//! [`Monitor`] and [`StateChanges`]: watching a stream without keeping it alive.
+//! [`Monitor`] and [`StateChanges`]: watch a stream without keeping it alive.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use tokio_stream::wrappers::WatchStream;
@@ -14,139 +15,158 @@ use crate::connection::{Connection, Status};
 use crate::error::{Error, ErrorKind};
 use crate::state::{CloseReason, State};
 
-/// The watching half of a [`Handle`](crate::Handle).
+/// The read-only half of a [`Handle`](crate::Handle), which keeps nothing alive.
+///
+/// ```no_run
+/// # async fn watch(handle: sseclient::Handle) {
+/// let monitor = handle.monitor();
+/// tokio::spawn(async move {
+///     let reason = monitor.closed().await;
+///     eprintln!("the stream has ended: {reason}");
+/// });
+/// # }
+/// ```
+///
+/// A monitor is cheap to clone. For health checks, metrics and tasks that react to the state.
 ///
 /// # Drop behavior
 ///
-/// A monitor keeps nothing alive: whoever awaits a state does not hold the stream open.
+/// Nothing depends on a monitor. The stream closes when its last handle and subscription are
+/// dropped, also while a task awaits a monitor.
 #[derive(Clone)]
 pub struct Monitor {
-    shared: Arc<Connection>,
+    connection: Arc<Connection>,
 }
 
 impl Monitor {
-    pub(crate) fn new(shared: Arc<Connection>) -> Self {
-        Self { shared }
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
     }
 
-    /// How the connection stands.
-    pub fn state(&self) -> State {
-        self.shared.published.state()
-    }
-
-    /// The states from now on, beginning with the present one. For those who come late: of changes
-    /// in quick succession only the last is seen. A [`Transcript`](crate::Transcript) shows them all.
-    pub fn state_changes(&self) -> StateChanges {
-        StateChanges { standings: Some(WatchStream::new(self.shared.published.watch())) }
-    }
-
-    /// What the stream has seen, in numbers.
-    pub fn stats(&self) -> Stats {
-        self.shared.stats()
-    }
-
-    /// Waits until a change has taken effect. `beside`: it was to do so beside the open response; it alone
-    /// has failed when an attempt there has. Other changes go with the next attempt then.
-    pub(crate) async fn applied(&self, change: u64, beside: bool) -> Result<(), Error> {
-        let failure = |standing: &Status| {
-            let failed = standing.failed_handover.as_ref().filter(|failed| beside && failed.change >= change);
-            failed.map(|failed| failed.cause.clone())
-        };
-        let over = |standing: &Status| {
-            standing.applied >= change || failure(standing).is_some() || standing.state.close_reason().is_some()
-        };
-        match self.shared.published.watch().wait_for(over).await {
-            Ok(standing) if standing.applied >= change => Ok(()),
-            Ok(standing) => match (failure(&standing), standing.state.close_reason()) {
-                (Some(cause), None) => Err(cause),
-                (_, reason) => Err(closed(reason)),
-            },
-            // Cannot happen: the sender lives as long as `self`.
-            Err(_) => Err(closed(None)),
-        }
-    }
-
-    /// The stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
+    /// Returns the stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
     pub fn name(&self) -> &str {
-        self.shared.name()
+        self.connection.name()
     }
 
-    /// Waits until the connection is open, or has been for a moment since the future was first polled.
-    /// Faults that are tried again are waited through, for as long as it takes.
+    /// Returns the present state of the connection.
+    pub fn state(&self) -> State {
+        self.connection.published.state()
+    }
+
+    /// Returns the states from now on, beginning with the present one.
+    ///
+    /// **Skips states:** of several changes in quick succession a slow reader sees only the last. A
+    /// [`Transcript`](crate::Transcript) shows them all.
+    pub fn state_changes(&self) -> StateChanges {
+        StateChanges { statuses: Some(WatchStream::new(self.connection.published.watch())) }
+    }
+
+    /// Returns why the connection closed, or `None` while it has not closed for good.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.connection.close_reason()
+    }
+
+    /// Returns counters of the stream: events, bytes, attempts, failures, lag.
+    #[doc(alias("lag", "metrics"))]
+    pub fn stats(&self) -> Stats {
+        self.connection.stats()
+    }
+
+    /// Waits until the connection is open, or was open since the future was first polled.
+    ///
+    /// Waits through failures that are retried, however long that takes.
     ///
     /// # Errors
     ///
-    /// When the stream closed for good instead: the failure, or [`ErrorKind::Closed`].
+    /// If the stream closes for good instead: its failure, or [`ErrorKind::Closed`].
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn opened(&self) -> Result<(), Error> {
-        let accepted = self.shared.published.watch().borrow().accepted;
+        let accepted = self.connection.published.watch().borrow().accepted;
         self.opened_since(accepted).await
     }
 
-    /// The same, also if the connection was open for a moment since `accepted` responses had been.
+    /// Waits until the connection is open, or was open after its first `accepted` responses.
     pub(crate) async fn opened_since(&self, accepted: u64) -> Result<(), Error> {
-        let over = |standing: &Status| standing.opened_since(accepted) || standing.state.close_reason().is_some();
-        match self.shared.published.watch().wait_for(over).await {
-            Ok(standing) if standing.opened_since(accepted) => Ok(()),
-            Ok(standing) => Err(closed(standing.state.close_reason())),
-            // Cannot happen: the sender lives as long as `self`.
-            Err(_) => Err(closed(None)),
-        }
+        let opened = self.outcome(|status| status.opened_since(accepted).then_some(()));
+        opened.await.map_err(closed_error)
     }
 
-    /// Waits until the connection is closed for good, and says why.
+    /// Waits until a change of the request has taken effect.
+    ///
+    /// `make_before_break`: the change fails together with the handover that was to bring it.
+    /// Other changes then wait for the next attempt.
+    pub(crate) async fn applied(&self, change: u64, make_before_break: bool) -> Result<(), Error> {
+        let applied = self.outcome(|status| {
+            if status.applied >= change {
+                return Some(Ok(()));
+            }
+            // A close is the better reason, which `outcome` returns.
+            let is_closed = status.state.close_reason().is_some();
+            let failed = status.failed_handover.as_ref().filter(|_| make_before_break && !is_closed);
+            failed.filter(|failed| failed.change >= change).map(|failed| Err(failed.cause.clone()))
+        });
+        applied.await.unwrap_or_else(|reason| Err(closed_error(reason)))
+    }
+
+    /// Waits until the connection is closed for good, and returns the reason.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn closed(&self) -> CloseReason {
-        let mut standings = self.shared.published.watch();
-        let closed = standings.wait_for(|standing| standing.state.close_reason().is_some()).await;
-        // The sender lives as long as `self`, so there always is one.
-        closed.ok().and_then(|standing| standing.state.close_reason().cloned()).unwrap_or(CloseReason::Abandoned)
-    }
-
-    /// The same, and the task is gone as well.
-    pub(crate) async fn ended(self) -> CloseReason {
-        let reason = self.closed().await;
-        self.shared.task_ended().await;
+        let Err(reason) = self.outcome(|_| None::<Infallible>).await;
         reason
     }
 
-    /// Why the connection closed; `None` while it has not.
-    pub fn close_reason(&self) -> Option<CloseReason> {
-        self.shared.close_reason()
+    /// Waits until the connection is closed for good and its task has ended.
+    pub(crate) async fn ended(self) -> CloseReason {
+        let reason = self.closed().await;
+        self.connection.task_ended().await;
+        reason
+    }
+
+    /// Waits until `find` returns an outcome, or else until the connection is closed for good.
+    async fn outcome<T>(&self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
+        let mut outcome = None;
+        let mut statuses = self.connection.published.watch();
+        let is_over = |status: &Status| {
+            outcome = find(status);
+            outcome.is_some() || status.state.close_reason().is_some()
+        };
+        let reason = statuses.wait_for(is_over).await.ok().and_then(|last| last.state.close_reason().cloned());
+        // There is a reason: the sender lives as long as `self`.
+        outcome.ok_or_else(|| reason.unwrap_or(CloseReason::Abandoned))
     }
 }
 
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Monitor").field(&self.shared).finish()
+        f.debug_tuple("Monitor").field(&self.connection).finish()
     }
 }
 
-/// The error of a call that the end of the stream has overtaken.
-pub(crate) fn closed(reason: Option<&CloseReason>) -> Error {
+/// Returns the error of a call that came too late, or was overtaken by the end of the stream.
+pub(super) fn closed_error(reason: CloseReason) -> Error {
     match reason {
-        Some(CloseReason::Failed(error)) => error.clone(),
-        Some(reason) => Error::new(ErrorKind::Closed, format!("the stream is closed: {reason}")),
-        None => Error::new(ErrorKind::Closed, "the stream is closed"),
+        CloseReason::Failed(error) => error,
+        reason => Error::new(ErrorKind::Closed, format!("the stream is closed: {reason}")),
     }
 }
 
-/// The states of a stream as they change: see [`Monitor::state_changes`]. Ends after
-/// [`State::Closed`]. Keeps nothing alive.
+/// The states of a stream as they change: see [`Monitor::state_changes`].
+///
+/// Ends after [`State::Closed`]. Keeps nothing alive.
 #[derive(Debug)]
-#[must_use = "states are shown to whoever asks for them"]
+#[must_use = "state changes are only seen by a caller that takes them"]
 pub struct StateChanges {
-    standings: Option<WatchStream<Status>>,
+    statuses: Option<WatchStream<Status>>,
 }
 
 impl StateChanges {
-    /// The next state; `None` after [`State::Closed`].
+    /// Waits for the next state; `None` after [`State::Closed`].
     ///
     /// # Cancel safety
     ///
@@ -160,10 +180,10 @@ impl Stream for StateChanges {
     type Item = State;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<State>> {
-        let Some(standings) = &mut self.standings else { return Poll::Ready(None) };
-        let state = std::task::ready!(Pin::new(standings).poll_next(cx)).map(|standing| standing.state);
+        let Some(statuses) = &mut self.statuses else { return Poll::Ready(None) };
+        let state = ready!(Pin::new(statuses).poll_next(cx)).map(|status| status.state);
         if state.as_ref().is_none_or(|state| state.close_reason().is_some()) {
-            self.standings = None;
+            self.statuses = None;
         }
         Poll::Ready(state)
     }

@@ -1,45 +1,94 @@
-//! [`Drain`], [`Draining`] and [`Drained`]: a shutdown that lets subscribers finish.
+//! [`Shutdown`], and [`Draining`] with its parts: the two ways to close a stream.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::connection::Connection;
 use crate::state::CloseReason;
 
-/// How long subscribers may take to empty their queues: see
-/// [`Handle::shutdown_with`](crate::Handle::shutdown_with).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "written as a literal; another way to drain would be another type")]
-pub struct Drain {
-    /// Counted from the call. What is queued then is dropped, and subscriptions end.
-    pub deadline: Duration,
-}
+use super::Monitor;
 
-/// A stream that is being drained. Keeps nothing alive.
+/// The end of a stream that is shutting down: see [`Handle::shutdown`](crate::Handle::shutdown).
+///
+/// Completes when the socket is closed and the connection task has ended, with the reason the
+/// stream closed for. That is another reason than the shutdown if the stream was closed already.
 ///
 /// # Drop behavior
 ///
-/// The shutdown goes on, but the deadline is gone: subscribers empty their queues in their own time.
-#[must_use = "dropped, it has no deadline any more"]
-pub struct Draining {
-    pub(crate) outcome: Pin<Box<dyn Future<Output = Drained> + Send + Sync>>,
+/// The shutdown goes on: it was signalled at the call.
+pub struct Shutdown {
+    ended: Pin<Box<dyn Future<Output = CloseReason> + Send + Sync>>,
 }
 
-/// What became of a stream that was drained.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Drained {
-    /// How many events subscribers have taken since the call.
-    pub delivered: u64,
-    /// How many were still queued at the deadline, or when their subscription was dropped after the call.
-    pub dropped: u64,
-    /// The last event ID: empty if there is none.
-    pub last_event_id: String,
-    /// Why the stream closed: another reason if it had been closed already.
-    pub reason: CloseReason,
+impl Shutdown {
+    pub(super) fn new(connection: &Connection, monitor: Monitor) -> Self {
+        connection.shutdown();
+        Self { ended: Box::pin(monitor.ended()) }
+    }
 }
+
+impl Future for Shutdown {
+    type Output = CloseReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.ended.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").finish_non_exhaustive()
+    }
+}
+
+/// The time that subscribers have to empty their queues.
+///
+/// See [`Handle::shutdown_with`](crate::Handle::shutdown_with).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written as a literal; another way to drain would be another type")]
+pub struct Drain {
+    /// Counted from the call. Events that are queued after it are dropped, and subscriptions end.
+    pub deadline: Duration,
+}
+
+/// A stream that is draining: see [`Handle::shutdown_with`](crate::Handle::shutdown_with).
+///
+/// Keeps nothing alive.
+///
+/// # Drop behavior
+///
+/// The shutdown goes on without its deadline: nothing cuts subscribers off any more, and they empty
+/// their queues in their own time.
+#[must_use = "the deadline holds only while this future is awaited"]
+pub struct Draining {
+    outcome: Pin<Box<dyn Future<Output = Drained> + Send + Sync>>,
+}
+
+impl Draining {
+    pub(super) fn new(connection: Arc<Connection>, monitor: Monitor, drain: Drain) -> Self {
+        let now = Instant::now();
+        let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
+        let drain_tracker = connection.hub.drain_tracker();
+        connection.drain(deadline);
+        let outcome = async move {
+            drain_tracker.settle(deadline).await;
+            let reason = monitor.ended().await;
+            // Only after the end: a deadline can pass before the hub is closed, and until then more events may come.
+            let (delivered, dropped) = drain_tracker.counts();
+            Drained { delivered, dropped, last_event_id: connection.last_event_id(), reason }
+        };
+        Self { outcome: Box::pin(outcome) }
+    }
+}
+
+/// The deadline, from now, in place of one that the clock cannot represent.
+const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Future for Draining {
     type Output = Drained;
@@ -53,4 +102,19 @@ impl fmt::Debug for Draining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Draining").finish_non_exhaustive()
     }
+}
+
+/// The result of a drain: see [`Handle::shutdown_with`](crate::Handle::shutdown_with).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Events that subscribers took after the call.
+    pub delivered: u64,
+    /// Events that were lost: still queued at the deadline, or when their subscription was dropped
+    /// after the call.
+    pub dropped: u64,
+    /// The last event ID; empty if there is none.
+    pub last_event_id: String,
+    /// The reason the stream closed for: not the shutdown if it was closed already.
+    pub reason: CloseReason,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use tokio::task::coop;
@@ -13,33 +13,38 @@ use crate::connection::{ConnectionGuard, SubscriberGuard};
 use crate::event::Gap;
 use crate::hub::{Reader, Received, TranscriptItem};
 
-/// Everything that happens to a stream, in order: events of all types, comments, gaps, states.
+/// Everything that happens to a stream, in order: events of all types, comments, gaps and states.
 ///
-/// For recorders. Its queue holds as many items as the stream's [`capacity`](crate::StreamBuilder::capacity) says, and
-/// 16 MiB. Like a subscription, one that does not keep up holds up the stream until it moves, and loses its
-/// oldest items when it takes none for 1 s ([`Overflow::Wait`](crate::Overflow::Wait)), or when the stream changes its
-/// state more often meanwhile than it has room for, which is some 60 items over its capacity. The [`Gap::Lagged`] at
-/// that place counts items of all kinds. It starts with what
-/// happens after it was made; make it before `connect` to miss nothing. It ends with
-/// [`State::Closed`](crate::State::Closed).
+/// Made by [`Handle::transcript`](crate::Handle::transcript), for recorders. It begins with what
+/// happens after it was made; make it before [`connect`](crate::Handle::connect) to miss nothing.
+/// It ends with [`State::Closed`](crate::State::Closed).
+///
+/// # Falling behind
+///
+/// The queue holds as many items as the stream's [`capacity`](crate::StreamBuilder::capacity), and
+/// 16 MiB. As with a subscription, the connection task stops reading while the queue is full, and a
+/// transcript from which nothing is taken for 1 s loses its oldest items
+/// ([`Overflow::Wait`](crate::Overflow::Wait)). States come also while the task does not read: some
+/// 60 of them fit beyond the capacity before the oldest items are lost. [`Gap::Lagged`] counts the
+/// lost items of all kinds, at the place of the hole.
 ///
 /// # Drop behavior
 ///
-/// Like a subscription, a transcript keeps the connection alive, and comments being built. A
-/// [lazy](crate::StreamBuilder::lazy) stream is not opened for it.
+/// Like a subscription, a transcript keeps the connection alive. While there is one, comments are
+/// decoded as well. A [lazy](crate::StreamBuilder::lazy) stream does not connect for it.
 #[must_use = "a transcript that is dropped shows nothing"]
 pub struct Transcript {
-    // Dropped in this order: the reader leaves the channel before the guard looks who is left.
+    // Field order is drop order: the reader leaves the hub before the guard counts the readers.
     reader: Reader<TranscriptItem>,
     guard: SubscriberGuard,
 }
 
 impl Transcript {
-    pub(crate) fn new(reader: Reader<TranscriptItem>, link: Arc<ConnectionGuard>) -> Self {
-        Self { reader, guard: SubscriberGuard::new(link) }
+    pub(super) fn new(reader: Reader<TranscriptItem>, guard: Arc<ConnectionGuard>) -> Self {
+        Self { reader, guard: SubscriberGuard::new(guard) }
     }
 
-    /// The next item; `None` when the stream is closed and everything was taken.
+    /// Waits for the next item; `None` when the stream is closed and everything was taken.
     ///
     /// # Cancel safety
     ///
@@ -49,10 +54,10 @@ impl Transcript {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
-        let budget = std::task::ready!(coop::poll_proceed(cx));
-        let taken = std::task::ready!(self.reader.poll_take(cx));
+        let budget = ready!(coop::poll_proceed(cx));
+        let received = ready!(self.reader.poll_take(cx));
         budget.made_progress();
-        Poll::Ready(match taken {
+        Poll::Ready(match received {
             Received::Item(item) => Some(item),
             Received::Lagged(missed) => Some(TranscriptItem::Gap(Gap::Lagged { missed })),
             Received::Gap(gap) => Some(TranscriptItem::Gap(gap)),

@@ -1,4 +1,4 @@
-//! [`Update`]: the outcome of a change that was asked for.
+//! [`Update`]: the outcome of [`Handle::update`](crate::Handle::update).
 
 use std::fmt;
 use std::future::Future;
@@ -7,26 +7,26 @@ use std::task::{Context, Poll};
 
 use crate::connection::Apply;
 use crate::error::Error;
-use crate::handle::Monitor;
 
-/// A change on its way: see [`Handle::update`](crate::Handle::update). Keeps nothing alive.
+use super::Monitor;
+
+/// A change of the request on its way: see [`Handle::update`](crate::Handle::update).
+///
+/// Completes when the server has accepted a request that carries the change. Keeps nothing alive.
 ///
 /// # Drop behavior
 ///
-/// The change goes on; it was asked for at the call.
-#[must_use = "whether the change could be made at all is said here only"]
+/// The change goes on: [`Handle::update`](crate::Handle::update) requested it at the call.
+#[must_use = "only this future reports that the change was refused"]
 pub struct Update {
     outcome: Pin<Box<dyn Future<Output = Result<(), Error>> + Send + Sync>>,
 }
 
 impl Update {
-    pub(crate) fn new(monitor: Monitor, change: u64, apply: Apply) -> Self {
-        let beside = apply == Apply::MakeBeforeBreak;
-        Self { outcome: Box::pin(async move { monitor.applied(change, beside).await }) }
-    }
-
-    pub(crate) fn refused(error: Error) -> Self {
-        Self { outcome: Box::pin(std::future::ready(Err(error))) }
+    /// Follows the change with this number, or reports why it was refused.
+    pub(super) fn new(monitor: Monitor, change: Result<u64, Error>, apply: Apply) -> Self {
+        let make_before_break = apply == Apply::MakeBeforeBreak;
+        Self { outcome: Box::pin(async move { monitor.applied(change?, make_before_break).await }) }
     }
 }
 
