@@ -54,7 +54,7 @@ struct Layout {
     id: Span,
     /// What an earlier block set. Shared: a long ID on a stream of small events costs its length once.
     inherited: Option<std::sync::Arc<str>>,
-    retry: Retry,
+    retry: RetryTime,
     /// Which event of which stream it is; 0 for one that came with none.
     position: u64,
     #[cfg(feature = "json")]
@@ -63,24 +63,24 @@ struct Layout {
 
 /// Milliseconds, if there are any: in eight bytes, since each event has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retry(u64);
+pub(crate) struct RetryTime(u64);
 
-impl Retry {
+impl RetryTime {
     /// Not the greatest, which stands for all that is greater still. Half a billion years, and one ms more
     /// for who asks for just this.
-    const NONE: u64 = u64::MAX - 1;
+    pub(crate) const NONE: Self = Self(u64::MAX - 1);
 
     #[inline]
     pub(crate) fn new(milliseconds: Option<u64>) -> Self {
         match milliseconds {
-            None => Self(Self::NONE),
-            Some(Self::NONE) => Self(u64::MAX),
+            None => Self::NONE,
+            Some(milliseconds) if Self(milliseconds) == Self::NONE => Self(u64::MAX),
             Some(milliseconds) => Self(milliseconds),
         }
     }
 
-    fn get(self) -> Option<u64> {
-        (self.0 != Self::NONE).then_some(self.0)
+    pub(crate) fn get(self) -> Option<u64> {
+        (self != Self::NONE).then_some(self.0)
     }
 }
 
@@ -93,6 +93,8 @@ pub(crate) struct Span(u64);
 pub(crate) const MAX_TEXT: usize = u32::MAX as usize;
 
 impl Span {
+    pub(crate) const EMPTY: Self = Self(0);
+
     /// No range: it ends before it starts.
     pub(crate) const NONE: Self = Self(1 << 32);
 
@@ -136,7 +138,7 @@ impl Event {
         event_type: Span,
         id: Span,
         inherited: Option<std::sync::Arc<str>>,
-        retry: Retry,
+        retry: RetryTime,
         position: u64,
     ) -> Self {
         let layout = Layout {
@@ -324,7 +326,7 @@ impl EventBuilder {
             return invalid("an event cannot hold more than 4 GiB");
         }
         let id = if self.id.is_some() { Span::new(id) } else { Span::NONE };
-        let retry = Retry::new(self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)));
+        let retry = RetryTime::new(self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)));
         Ok(Event::from_parts(&text, Span::new(data), Span::new(event_type), id, None, retry, 0))
     }
 }

@@ -1,10 +1,11 @@
 //! [`Decoder`]: chunks in, frames out.
 
 use bytes::{Bytes, BytesMut};
+use simdutf8::basic::from_utf8;
 
 use super::block_reader::BlockReader;
 use super::frame::Frame;
-use super::frames::Frames;
+use super::frames::{self, Frames};
 use super::joined::Joined;
 use super::lines::{self, Lines};
 
@@ -13,7 +14,7 @@ pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::event::MAX_EVENT_SIZE;
 
 /// The most that the limit can be: invalid text can triple when it is replaced, and has to fit an
 /// event all the same.
-const LARGEST_MAX_EVENT_SIZE: usize = 1024 * 1024 * 1024;
+const MAX_MAX_EVENT_SIZE: usize = 1024 * 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -84,14 +85,14 @@ impl Decoder {
     /// default ([`DEFAULT_MAX_EVENT_SIZE`]), at most 1 GiB.
     #[must_use]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
-        self.reader.block.set_limit(bytes.min(LARGEST_MAX_EVENT_SIZE));
+        self.reader.assembler.set_limit(bytes.min(MAX_MAX_EVENT_SIZE));
         self
     }
 
     /// The last event ID that the stream resumes from; events that set none inherit it.
     #[must_use]
     pub fn last_event_id(mut self, id: &str) -> Self {
-        self.reader.carried.commit(id);
+        self.reader.last_event_id.commit(id);
         self
     }
 
@@ -105,12 +106,12 @@ impl Decoder {
 
     /// As [`comments`](Self::comments), from the next line on.
     pub fn set_comments(&mut self, wanted: bool) {
-        self.reader.comments = wanted;
+        self.reader.assembler.set_comments(wanted);
     }
 
     /// The last event ID: that of the last block that set one and came to its blank line.
     pub fn current_last_event_id(&self) -> &str {
-        self.reader.carried.last_event_id()
+        self.reader.last_event_id.as_str()
     }
 
     /// Takes the next bytes of the stream, cut anywhere.
@@ -121,7 +122,7 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        self.leave_chunk();
+        self.reader.take_back();
         let (chunk, after_cr) = if self.is_unread() { self.with_rest(&chunk) } else { (chunk, self.after_cr) };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
         if start < chunk.len() {
@@ -142,19 +143,20 @@ impl Decoder {
     /// The next frame, or `None` when more bytes are needed.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         self.reader.take_back();
-        let step = loop {
-            let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
-            if let Some(step) = self.reader.advance(&mut self.lines, bytes) {
-                break step;
-            }
-            let more = self.joined.end(self.lines.position(), &self.bytes, &self.chunk, &mut self.reader);
-            self.lines = Lines::from(more.unwrap_or(0));
-            if more.is_none() {
-                self.chunk = Bytes::new();
-                return None;
-            }
+        let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
+        let mut step = self.reader.advance(&mut self.lines, bytes);
+        if step.is_none() {
+            let position = self.lines.position();
+            let (next, position) =
+                frames::advance_in_chunk(position, bytes, &self.chunk, &mut self.joined, &mut self.reader);
+            (step, self.lines) = (next, Lines::from(position));
+        }
+        let Some(step) = step else {
+            self.let_go();
+            return None;
         };
-        Some(self.reader.lend(step, if self.joined.is_read() { &self.bytes } else { &self.chunk }))
+        let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
+        Some(self.reader.lend(step, bytes, |line| from_utf8(&bytes[line.range()]).ok()))
     }
 
     /// The frames of what has been pushed: those that [`next_frame`](Self::next_frame) gives, up to twice as fast
@@ -186,7 +188,6 @@ impl Decoder {
     /// Lets go of a chunk that has been read to its end.
     pub(crate) fn let_go(&mut self) {
         if !self.is_unread() {
-            self.leave_chunk();
             self.joined.skip();
             self.chunk = Bytes::new();
             self.lines = Lines::default();
@@ -204,18 +205,9 @@ impl Decoder {
         if self.joined.is_read() { (&self.bytes, &self.chunk[self.joined.goes_on()..]) } else { (&self.chunk, &[]) }
     }
 
-    /// Whoever read to the end of a chunk may not have asked for more: what began there is taken in before it goes.
-    fn leave_chunk(&mut self) {
-        if self.reader.is_in_chunk() {
-            self.reader.take_back();
-            let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
-            self.reader.leave(bytes.len(), bytes);
-        }
-    }
-
     /// Whether a block has begun and not come to its blank line. A comment is no part of one.
     pub(crate) fn is_in_block(&self) -> bool {
-        self.joined.is_in_block() || self.reader.is_in_block()
+        self.joined.is_in_block() || self.reader.assembler.is_in_block()
     }
 
     /// The stream has ended: what is unfinished is dropped, as the standard asks. The decoder is as
@@ -226,7 +218,7 @@ impl Decoder {
         self.bytes = Vec::new();
         self.joined.reset();
         self.lines = Lines::default();
-        self.reader.reset();
+        self.reader.assembler.reset();
         self.mark = Some(0);
         self.after_cr = false;
     }
@@ -257,7 +249,7 @@ impl Decoder {
         }
         // Not a mark after all: what looked like one is the beginning of the first line.
         self.mark = None;
-        self.reader.begin_with(&BYTE_ORDER_MARK[..seen]);
+        self.reader.assembler.feed(&BYTE_ORDER_MARK[..seen]);
         0
     }
 }

@@ -1,82 +1,97 @@
-//! Dispatching (HTML standard, section 9.2.6): from a finished block to the frame that is lent.
+//! Dispatch (HTML, section 9.2.6): from a finished block to the frame that is lent.
 
 use simdutf8::basic::from_utf8;
 
 use crate::event::Span;
 
-use super::block::{Block, Gathered};
-use super::carried::Carried;
 use super::frame::{EventFrame, Frame, OversizedFrame, Values};
+use super::last_event_id::LastEventIdBuffer;
 
-/// A block that lies whole in the chunk, with its `text`.
+/// A finished block: its values in one piece of bytes, and what did not fit.
+pub(super) struct DispatchedBlock<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) values: Values,
+    pub(super) has_data: bool,
+    /// The length of the data, with what did not fit.
+    pub(super) data_size: u64,
+    pub(super) is_oversized: bool,
+    /// The type itself did not fit.
+    pub(super) is_type_cut: bool,
+}
+
+/// Lends a block that is UTF-8.
 #[inline]
-pub(super) fn whole<'a>(text: &'a str, values: &'a Values, carried: &'a mut Carried) -> Frame<'a> {
+pub(super) fn event<'a>(text: &'a str, values: &'a Values, last_event_id: &'a mut LastEventIdBuffer) -> EventFrame<'a> {
     if let Some(id) = values.id.some() {
-        carried.commit(&text[id.range()]);
+        last_event_id.commit(&text[id.range()]);
     }
-    Frame::Event(EventFrame { text, values: Some(values), carried })
+    EventFrame { text, values: Some(values), last_event_id }
 }
 
-/// A block that was read line by line. Its ID becomes the last event ID, whatever becomes of the rest.
-///
-/// `replaced` is for text that is not UTF-8, `values` for where its values stand.
-pub(super) fn block<'a>(
-    chunk: &'a [u8],
-    block: &'a mut Block,
-    carried: &'a mut Carried,
-    replaced: &'a mut String,
-    values: &'a mut Values,
-) -> Frame<'a> {
-    let has_data = block.has_data();
-    let (oversized, type_cut) = (block.oversized, block.type_cut);
-    let (size, retry, limit) = (block.data_size, block.retry, block.limit());
-    let Gathered { bytes, mut data, mut event_type, mut id } = block.gather(chunk);
-    let mut fits = !oversized;
-    let text: &str = match from_utf8(bytes) {
-        Ok(text) => text,
-        Err(_) => {
-            replaced.clear();
-            event_type = replace(&bytes[event_type.range()], replaced);
-            id = id.map(|id| replace(&bytes[id.range()], replaced));
-            let data_bytes = &bytes[data.range()];
-            fits &= replaced.len() + replaced_len(data_bytes) <= limit;
-            data = if fits { replace(data_bytes, replaced) } else { Span::default() };
-            replaced
+impl<'a> DispatchedBlock<'a> {
+    /// A block with data that fits.
+    pub(super) fn whole(bytes: &'a [u8], values: Values) -> Self {
+        let data_size = values.data.range().len() as u64;
+        Self { bytes, values, has_data: true, data_size, is_oversized: false, is_type_cut: false }
+    }
+
+    /// Lends the block. Its ID becomes the last event ID, even if its data is dropped.
+    ///
+    /// `values` and `replaced` are memory for what is lent.
+    pub(super) fn dispatch(
+        mut self,
+        limit: usize,
+        values: &'a mut Values,
+        last_event_id: &'a mut LastEventIdBuffer,
+        replaced: &'a mut String,
+    ) -> Frame<'a> {
+        let text = match from_utf8(self.bytes) {
+            Ok(text) => text,
+            Err(_) => self.replace(limit, replaced),
+        };
+        *values = self.values;
+        let event = event(text, values, last_event_id);
+        if !self.has_data {
+            Frame::Id(event.last_event_id())
+        } else if self.is_oversized {
+            let event_type = if self.is_type_cut { None } else { Some(event.event_type()) };
+            let (id, is_new_id) = (event.id(), event.sets_new_id());
+            Frame::Oversized(OversizedFrame { event_type, id, is_new_id, size: self.data_size })
+        } else {
+            Frame::Event(event)
         }
-    };
-    if let Some(id) = id {
-        carried.commit(&text[id.range()]);
     }
-    carried.retry = retry;
-    *values = Values { data, event_type, id: id.unwrap_or(Span::NONE) };
-    let event = EventFrame { text, values: Some(values), carried };
-    if !has_data {
-        Frame::Id(event.last_event_id())
-    } else if fits {
-        Frame::Event(event)
-    } else {
-        let event_type = (!type_cut).then(|| event.event_type());
-        // Each data line counts its line end, and the last is no part of the data.
-        let (id, is_new_id) = (event.id(), event.sets_new_id());
-        Frame::Oversized(OversizedFrame { event_type, id, is_new_id, size: size.saturating_sub(1) })
+
+    /// Puts the values into `replaced`, with replacement characters. The block is oversized if its data does not fit
+    /// any more then.
+    fn replace<'r>(&mut self, limit: usize, replaced: &'r mut String) -> &'r str {
+        replaced.clear();
+        let Values { data, event_type, id, .. } = &mut self.values;
+        *event_type = append_replaced(&self.bytes[event_type.range()], replaced);
+        if id.some().is_some() {
+            *id = append_replaced(&self.bytes[id.range()], replaced);
+        }
+        let data_bytes = &self.bytes[data.range()];
+        self.is_oversized |= replaced.len() + replaced_len(data_bytes) > limit;
+        *data = if self.is_oversized { Span::default() } else { append_replaced(data_bytes, replaced) };
+        replaced
     }
 }
 
-/// A comment, with U+FFFD for what is not UTF-8.
-#[inline]
+/// Lends a comment.
 pub(super) fn comment<'a>(comment: &'a [u8], replaced: &'a mut String) -> Frame<'a> {
     Frame::Comment(match from_utf8(comment) {
         Ok(text) => text,
         Err(_) => {
             replaced.clear();
-            replace(comment, replaced);
+            append_replaced(comment, replaced);
             replaced
         }
     })
 }
 
 /// Appends `bytes` to `text`, with U+FFFD for each maximal part that is not UTF-8.
-fn replace(bytes: &[u8], text: &mut String) -> Span {
+fn append_replaced(bytes: &[u8], text: &mut String) -> Span {
     let start = text.len();
     for part in bytes.utf8_chunks() {
         text.push_str(part.valid());
@@ -87,7 +102,9 @@ fn replace(bytes: &[u8], text: &mut String) -> Span {
     Span::new(start..text.len())
 }
 
+/// Returns how many bytes [`append_replaced`] would append.
 fn replaced_len(bytes: &[u8]) -> usize {
-    let invalid = |part: &[u8]| if part.is_empty() { 0 } else { char::REPLACEMENT_CHARACTER.len_utf8() };
-    bytes.utf8_chunks().map(|part| part.valid().len() + invalid(part.invalid())).sum()
+    let replacements = bytes.utf8_chunks().filter(|part| !part.invalid().is_empty()).count();
+    let valid: usize = bytes.utf8_chunks().map(|part| part.valid().len()).sum();
+    valid + replacements * char::REPLACEMENT_CHARACTER.len_utf8()
 }

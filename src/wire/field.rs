@@ -1,7 +1,7 @@
-//! What a line means: its field, by name, and where its value begins.
+//! [`split`]: from a line to its field and the start of its value.
 
-/// The fields of the standard (HTML section 9.2.6, "process the field"). An enum right after the
-/// parse, so that no field can be mistaken for a marker of ours.
+/// The fields of the standard (HTML, section 9.2.6, "process the field").
+// An enum, not the name: no field that a server sends can be mistaken for a marker of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Data,
@@ -14,70 +14,65 @@ pub(super) enum Field {
     Unknown,
 }
 
-/// The longest field name that means anything: a longer one is unknown, whatever follows.
-pub(super) const LONGEST_NAME: usize = 5;
+/// The number of bytes at the start of a line that always suffice for [`split`]: the longest name,
+/// its colon, and the byte after it, which may be a space.
+pub(super) const MAX_HEAD: usize = "retry:".len() + 1;
 
-/// Names are compared as bytes: case-sensitive, untrimmed.
-pub(super) fn from_name(name: &[u8]) -> Field {
-    match name {
+/// Splits a line without its terminator into its field and the offset of its value.
+///
+/// Names are compared as bytes: case-sensitive, untrimmed. A line without a colon is a field with an
+/// empty value. One space after the colon is not part of the value, but a comment keeps its own.
+#[inline]
+pub(super) fn split(line: &[u8]) -> (Field, usize) {
+    let (field, value) = match line {
+        [b'd', b'a', b't', b'a', b':', ..] => (Field::Data, 5),
+        [b'e', b'v', b'e', b'n', b't', b':', ..] => (Field::EventType, 6),
+        [b'i', b'd', b':', ..] => (Field::Id, 3),
+        [b'r', b'e', b't', b'r', b'y', b':', ..] => (Field::Retry, 6),
+        [b':', ..] => return (Field::Comment, 1),
+        _ => return (without_colon(line), line.len()),
+    };
+    (field, value + usize::from(line.get(value) == Some(&b' ')))
+}
+
+fn without_colon(line: &[u8]) -> Field {
+    match line {
         b"data" => Field::Data,
         b"event" => Field::EventType,
         b"id" => Field::Id,
         b"retry" => Field::Retry,
-        b"" => Field::Comment,
         _ => Field::Unknown,
     }
 }
 
-/// Splits a line without its terminator into its field and the offset of the value. A line without
-/// a colon is a field with an empty value; one space after the colon is not part of the value, but
-/// a comment keeps its own.
-#[inline]
-pub(super) fn split(line: &[u8]) -> (Field, usize) {
-    if let Some(rest) = line.strip_prefix(b"data:") {
-        return (Field::Data, 5 + usize::from(rest.first() == Some(&b' ')));
-    }
-    let head = &line[..line.len().min(LONGEST_NAME + 1)];
-    match head.iter().position(|&byte| byte == b':') {
-        Some(0) => (Field::Comment, 1),
-        Some(colon) => {
-            let space = line.get(colon + 1) == Some(&b' ');
-            (from_name(&line[..colon]), colon + 1 + usize::from(space))
-        }
-        None if line.len() <= LONGEST_NAME => (from_name(line), line.len()),
-        None => (Field::Unknown, line.len()),
-    }
+/// Returns whether [`split`] gives the same answer for `head` and for every longer line that begins
+/// with it.
+pub(super) fn is_decided(head: &[u8]) -> bool {
+    head.len() >= MAX_HEAD || head.split_last().is_some_and(|(_, name)| name.contains(&b':'))
 }
 
-/// The value of a `retry` field, which may come in pieces: ASCII digits only, at least one
-/// (`str::parse` would take `+5`). Saturates, since a wrapped value would be a wrong one.
+/// The value of a `retry` field, which may come in pieces: ASCII digits only, at least one.
+// Not `str::parse`, which accepts `+5`. A number that is too large saturates: wrapped it would be wrong.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Retry {
+pub(super) struct RetryDigits {
     number: u64,
-    digits: bool,
-    other: bool,
+    has_digits: bool,
+    has_others: bool,
 }
 
-impl Retry {
+impl RetryDigits {
     pub(super) fn feed(&mut self, piece: &[u8]) {
         for &byte in piece {
-            match byte {
-                b'0'..=b'9' => {
-                    self.digits = true;
-                    self.number = self.number.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-                }
-                _ => self.other = true,
+            if byte.is_ascii_digit() {
+                self.has_digits = true;
+                self.number = self.number.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+            } else {
+                self.has_others = true;
             }
         }
     }
 
     pub(super) fn value(self) -> Option<u64> {
-        (self.digits && !self.other).then_some(self.number)
+        (self.has_digits && !self.has_others).then_some(self.number)
     }
-}
-
-pub(super) fn retry(value: &[u8]) -> Option<u64> {
-    let mut retry = Retry::default();
-    retry.feed(value);
-    retry.value()
 }

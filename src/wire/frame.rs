@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{DEFAULT_EVENT_TYPE, Event, Retry, Span};
+use crate::event::{DEFAULT_EVENT_TYPE, Event, RetryTime, Span};
 
-use super::carried::Carried;
+use super::last_event_id::LastEventIdBuffer;
 
 /// Something that the event stream said. Lent from the decoder's memory.
 #[derive(Debug)]
@@ -30,17 +30,29 @@ pub struct EventFrame<'a> {
     pub(super) text: &'a str,
     /// Where in the text its values stand; `None` if all of it is data, and there is nothing else.
     pub(super) values: Option<&'a Values>,
-    pub(super) carried: &'a Carried,
+    pub(super) last_event_id: &'a LastEventIdBuffer,
 }
 
 /// Where the values of an event stand in its text.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Values {
     pub(super) data: Span,
     /// Empty for the default type.
     pub(super) event_type: Span,
-    /// Or [`Span::NONE`].
+    /// [`Span::NONE`] if the block sets none.
     pub(super) id: Span,
+    pub(super) retry: RetryTime,
+}
+
+impl Values {
+    pub(super) const EMPTY: Self =
+        Self { data: Span::EMPTY, event_type: Span::EMPTY, id: Span::NONE, retry: RetryTime::NONE };
+
+    /// The values of a block whose text is all data.
+    #[inline]
+    pub(super) fn data_only(length: usize) -> Self {
+        Self { data: Span::new(0..length), ..Self::EMPTY }
+    }
 }
 
 impl<'a> EventFrame<'a> {
@@ -64,17 +76,17 @@ impl<'a> EventFrame<'a> {
 
     /// Whether the block sets an ID, and another than the one before.
     pub(crate) fn sets_new_id(&self) -> bool {
-        self.id().is_some() && self.carried.has_changed()
+        self.id().is_some() && self.last_event_id.has_changed()
     }
 
     /// The last event ID, with this block's counted in.
     pub fn last_event_id(&self) -> &'a str {
-        self.carried.last_event_id()
+        self.last_event_id.as_str()
     }
 
     /// The reconnection time that this block set.
     pub fn retry(&self) -> Option<Duration> {
-        self.carried.retry.map(Duration::from_millis)
+        self.values?.retry.get().map(Duration::from_millis)
     }
 
     /// The event, owned: one allocation, of its own text's size.
@@ -86,10 +98,9 @@ impl<'a> EventFrame<'a> {
     /// The same, as the one at this position of a stream.
     #[inline]
     pub(crate) fn event_at(&self, position: u64) -> Event {
-        let retry = Retry::new(self.carried.retry);
-        let whole = Values { data: Span::new(0..self.text.len()), event_type: Span::default(), id: Span::NONE };
-        let Values { data, event_type, id } = *self.values.unwrap_or(&whole);
-        let inherited = if id == Span::NONE { self.carried.inherited() } else { None };
+        let data_only = Values::data_only(self.text.len());
+        let Values { data, event_type, id, retry } = *self.values.unwrap_or(&data_only);
+        let inherited = if id == Span::NONE { self.last_event_id.inherited() } else { None };
         Event::from_parts(self.text, data, event_type, id, inherited, retry, position)
     }
 }

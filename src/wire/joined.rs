@@ -4,10 +4,10 @@
 //! larger than that, this is all of the chunk. So blocks that two packets share are read like all others. Larger
 //! ones, and those that more chunks share, go the long way, piece by piece.
 
-use super::block_reader::BlockReader;
+use super::assembler::Assembler;
 
 /// The most bytes of a block that are kept to be joined.
-const MOST_KEPT: usize = 4 * 1024;
+pub(super) const MAX_KEPT: usize = 4 * 1024;
 
 /// How much of a chunk is put after what was kept: more than a packet has, so that reading goes on in one piece.
 const HEAD: usize = 2 * 1024;
@@ -69,33 +69,33 @@ impl Joined {
         position: usize,
         bytes: &[u8],
         chunk: &[u8],
-        reader: &mut BlockReader,
+        assembler: &mut Assembler,
     ) -> Option<usize> {
-        reader.trim();
         if !self.is_read() {
-            self.keep_rest(position, chunk, reader);
+            self.keep_rest(position, chunk, assembler);
             return None;
         }
         let kept = std::mem::take(&mut self.kept);
         // A block that has come this far without an end is not small, or comes in small pieces.
-        let begun_before = position < kept || !reader.is_idle();
+        let begun_before = position < kept || !assembler.is_idle();
         let more = self.goes_on < chunk.len();
         match (begun_before, more) {
-            (true, _) => reader.take_in(position, bytes),
+            (true, _) => assembler.take_in(&bytes[position..]),
             (false, true) => return Some(self.goes_on - (bytes.len() - position)),
-            (false, false) => self.keep_rest(position, bytes, reader),
+            (false, false) => self.keep_rest(position, bytes, assembler),
         }
         more.then_some(self.goes_on)
     }
 
     /// Keeps what is unfinished, or has the reader take it in.
     #[inline]
-    fn keep_rest(&mut self, position: usize, bytes: &[u8], reader: &mut BlockReader) {
-        let rest = &bytes[position.min(bytes.len())..];
-        if rest.len() <= MOST_KEPT && reader.is_idle() {
+    fn keep_rest(&mut self, position: usize, bytes: &[u8], assembler: &mut Assembler) {
+        let rest = &bytes[position..];
+        if rest.len() <= MAX_KEPT && assembler.is_idle() {
             self.next.extend_from_slice(rest);
         } else {
-            reader.take_in(position, bytes);
+            // Lines that have ended have been taken in: see `whole`.
+            assembler.feed(rest);
         }
     }
 

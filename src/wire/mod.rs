@@ -1,22 +1,15 @@
-//! The event stream format (HTML standard, section 9.2.5 and 9.2.6), without IO.
-//!
-//! A [`Decoder`] is pushed chunks of bytes and pulled for [`Frame`]s; [`Event::encode`] is the way
-//! back. Nothing here knows of HTTP, of a clock or of a runtime.
-//!
-//! [`Event::encode`]: crate::Event::encode
+//! The event stream format.
 
-mod block;
+mod assembler;
 mod block_reader;
-mod buffer;
-mod carried;
 mod decoder;
 mod dispatch;
 mod field;
 mod frame;
 mod frames;
 mod joined;
+mod last_event_id;
 mod lines;
-mod partial;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -24,3 +17,6 @@ mod whole;
 pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
 pub use self::frame::{EventFrame, Frame, OversizedFrame};
 pub use self::frames::Frames;
+
+/// Buffers that have grown larger than this are given back after the event that needed them.
+const MAX_RETAINED: usize = 128 * 1024;

@@ -1,82 +1,107 @@
-//! Blocks that lie whole in one chunk, with at most one line each of data, type and ID: most of them.
+//! The fast path through the grammar: blocks that lie whole in one piece of bytes, with at most one line each of data,
+//! type and ID.
 //!
-//! Read in one go, without touching the state of a block in progress. What turns out to be out of the
-//! ordinary (more lines, another field, the end of the chunk, too many bytes) is read again the long way,
-//! which gives the same result for ordinary blocks, too: that is tested.
+//! Most blocks of most streams are like that. Nothing is copied and no state is kept. A block of another kind (more
+//! lines, another field, too many bytes, an ID with a NUL) is read again by the [`Assembler`](super::assembler).
 
-use crate::event::Span;
+use crate::event::{RetryTime, Span};
 
-use super::buffer::SMALL;
+use super::assembler::MAX_COUNTED_ONCE;
+use super::field::{self, Field};
 use super::frame::Values;
+use super::joined::MAX_KEPT;
 use super::lines::{Line, Lines};
 
-/// A block that was read to its blank line.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WholeBlock {
-    /// Where it stands in the chunk, from the first value to the last.
-    pub(super) around: Line,
-    /// Where the values stand in there.
-    pub(super) values: Values,
-}
-
-/// What became of a block.
-pub(super) enum Outcome {
-    Whole(WholeBlock),
-    /// Not of the ordinary kind.
+/// The outcome of the fast path.
+pub(super) enum Whole {
+    /// A block that is one line of data; its value.
+    DataOnly(Line),
+    /// A block; the lines from its first value to the last.
+    Block(Line),
+    /// The block is of another kind.
     Other,
-    /// No other line ends in the chunk; so far it was ordinary.
+    /// The bytes end within the block.
     Cut,
 }
 
-/// The fields of a block so far, those that have not come as [`Span::NONE`].
-// No options and no pairs: what is one word each stays in registers.
+/// The fields of a block so far; [`Span::NONE`] for those that have not come.
+// One word each, no options: so they stay in registers.
 struct Fields {
     /// All lines.
     around: Line,
-    /// Where the first value begins in there.
+    /// The offset of the first value in there.
     lead: usize,
     data: Span,
     event_type: Span,
     id: Span,
 }
 
-/// Reads a block whose `first` line, which is not empty, was popped from `lines` just now. `lines` are past
-/// its blank line if it was whole; otherwise they have gone somewhere, and the block has to be read again.
-#[inline]
-pub(super) fn read(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Outcome {
+/// Reads a block whose `first` line, which is not empty, was popped from `lines` just now.
+///
+/// If the block is whole, `lines` are past its blank line and `values` are set; otherwise `lines` are somewhere within.
+#[inline(always)]
+pub(super) fn read(lines: &mut Lines, first: Line, bytes: &[u8], limit: usize, values: &mut Values) -> Whole {
+    if let Some(data) = read_data_only(lines, first, bytes, limit) {
+        return Whole::DataOnly(data);
+    }
     let mut fields = Fields { around: first, lead: 0, data: Span::NONE, event_type: Span::NONE, id: Span::NONE };
     let mut line = first;
     loop {
-        if !fields.add(line, chunk) {
-            return Outcome::Other;
+        if !fields.add(line, bytes) {
+            return Whole::Other;
         }
-        match lines.next(chunk) {
-            None => return Outcome::Cut,
-            Some(blank) if blank.is_empty() => {
-                return fields.whole(chunk, limit).map_or(Outcome::Other, Outcome::Whole);
-            }
+        match lines.next(bytes) {
+            // What is too large to be joined is taken in line by line.
+            None if bytes.len() - first.start > MAX_KEPT => return Whole::Other,
+            None => return Whole::Cut,
+            Some(blank) if blank.is_empty() => break,
             Some(next) => line = next,
         }
     }
+    match fields.finish(bytes, limit, values) {
+        Some(around) => Whole::Block(around),
+        None => Whole::Other,
+    }
+}
+
+/// Reads a block that is one line of data, and returns its value. Otherwise `lines` stay where they are.
+#[inline(always)]
+fn read_data_only(lines: &mut Lines, first: Line, bytes: &[u8], limit: usize) -> Option<Line> {
+    if !matches!(&bytes[lines.position()..], [b'\n', ..] | [b'\r', b'\n', ..]) {
+        return None;
+    }
+    let (Field::Data, value) = field::split(&bytes[first.range()]) else { return None };
+    let data = Line { start: first.start + value, end: first.end };
+    if data.len() > limit {
+        return None;
+    }
+    lines.next(bytes);
+    Some(data)
 }
 
 impl Fields {
-    /// Takes a line that is not empty. False if it makes the block one of another kind.
-    #[inline]
-    fn add(&mut self, line: Line, chunk: &[u8]) -> bool {
+    /// Takes a line that is not empty. Returns false if the block is of another kind because of it.
+    #[inline(always)]
+    fn add(&mut self, line: Line, bytes: &[u8]) -> bool {
+        let (field, value) = field::split(&bytes[line.range()]);
+        let start = line.start + value - self.around.start;
+        let span = Span::new(start..line.end - self.around.start);
+        if self.lead == 0 {
+            self.lead = start;
+        }
         let is_first;
-        match &chunk[line.range()] {
-            [b'd', b'a', b't', b'a', b':', ..] => {
+        match field {
+            Field::Data => {
                 is_first = self.data == Span::NONE;
-                self.data = self.span(chunk, line, 5);
+                self.data = span;
             }
-            [b'e', b'v', b'e', b'n', b't', b':', ..] => {
+            Field::EventType => {
                 is_first = self.event_type == Span::NONE;
-                self.event_type = self.span(chunk, line, 6);
+                self.event_type = span;
             }
-            [b'i', b'd', b':', ..] => {
+            Field::Id => {
                 is_first = self.id == Span::NONE;
-                self.id = self.span(chunk, line, 3);
+                self.id = span;
             }
             _ => return false,
         }
@@ -84,58 +109,25 @@ impl Fields {
         is_first
     }
 
-    /// Where the value of a line stands, whose name and colon have that length.
-    #[inline]
-    fn span(&mut self, chunk: &[u8], line: Line, name: usize) -> Span {
-        let value = value(chunk, line, name);
-        if self.lead == 0 {
-            self.lead = value.start - self.around.start;
-        }
-        Span::new(value.start - self.around.start..value.end - self.around.start)
-    }
-
-    /// The block, after its blank line, if it is within the limit, by the simplest of counts, and has an ID that
-    /// counts.
-    #[inline]
-    fn whole(self, chunk: &[u8], limit: usize) -> Option<WholeBlock> {
+    /// Sets the values of a block that has ended, and returns where they stand, from the first to the last. `None` if
+    /// the block has no data, may be over the limit, or has an ID that does not count.
+    #[inline(always)]
+    fn finish(self, bytes: &[u8], limit: usize, values: &mut Values) -> Option<Line> {
         let Self { around, lead, data, event_type, id } = self;
-        // What counts twice is for the long way to count.
-        let small = |value: Span| value.some().is_none_or(|value| value.range().len() <= SMALL);
-        let id_counts = || id.some().is_none_or(|id| memchr::memchr(0, &chunk[around.range()][id.range()]).is_none());
+        let is_small = |value: Span| value.some().is_none_or(|value| value.range().len() <= MAX_COUNTED_ONCE);
+        let has_nul = |id: Span| memchr::memchr(0, &bytes[around.range()][id.range()]).is_some();
         let data = data.some()?;
-        let ordinary = around.len() <= limit && small(event_type) && small(id) && id_counts();
-        let nearer = |value: Span| value.some().map(|value| value.nearer(lead));
-        ordinary.then_some(WholeBlock {
-            around: Line { start: around.start + lead, end: around.end },
-            values: Values {
-                data: data.nearer(lead),
-                event_type: nearer(event_type).unwrap_or_default(),
-                id: nearer(id).unwrap_or(Span::NONE),
-            },
-        })
+        // All lines count here, with their names: what is near the limit is for the assembler to count.
+        if around.len() > limit || !is_small(event_type) || !is_small(id) || id.some().is_some_and(has_nul) {
+            return None;
+        }
+        let from_lead = |value: Span| value.some().map(|value| value.nearer(lead));
+        *values = Values {
+            data: data.nearer(lead),
+            event_type: from_lead(event_type).unwrap_or_default(),
+            id: from_lead(id).unwrap_or(Span::NONE),
+            retry: RetryTime::NONE,
+        };
+        Some(Line { start: around.start + lead, end: around.end })
     }
-}
-
-/// The value of a block that is one line of data and nothing else: what most blocks are. `lines` are
-/// past its blank line then, and untouched otherwise.
-#[inline]
-pub(super) fn read_data_only(lines: &mut Lines, first: Line, chunk: &[u8], limit: usize) -> Option<Line> {
-    let ends = matches!(&chunk[lines.position()..], [b'\n', ..] | [b'\r', b'\n', ..]);
-    if !ends || !chunk[first.range()].starts_with(b"data:") {
-        return None;
-    }
-    let data = value(chunk, first, 5);
-    if data.len() > limit {
-        return None;
-    }
-    lines.next(chunk);
-    Some(data)
-}
-
-/// What follows the colon of a line, without the one space that does not count.
-#[inline]
-fn value(chunk: &[u8], line: Line, name: usize) -> Line {
-    let start = line.start + name;
-    let space = start < line.end && chunk[start] == b' ';
-    Line { start: start + usize::from(space), end: line.end }
 }

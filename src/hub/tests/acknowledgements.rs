@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Retry, Span};
+use crate::event::{RetryTime, Span};
 
 use super::*;
 
@@ -132,7 +132,8 @@ impl Said {
         let inherited = id.is_none().then(|| self.last_event_id.as_str().into());
         hub.publisher().event(event_type, |position| {
             let id_span = id.unwrap_or(Span::NONE);
-            let event = Event::from_parts(&text, data, event_type_span, id_span, inherited, Retry::new(None), position);
+            let event =
+                Event::from_parts(&text, data, event_type_span, id_span, inherited, RetryTime::new(None), position);
             if id.is_some() {
                 self.set_by.insert(self.last_event_id.clone(), position);
             }

@@ -1,0 +1,413 @@
+//! [`Assembler`]: the general path through the grammar, line by line and piece by piece.
+//!
+//! It accepts any block, cut anywhere, and copies each value into a buffer of its own, so that the chunk can go. The
+//! buffers together never exceed the limit. [`whole`](super::whole) reads most blocks faster; both paths give the same
+//! result, which `tests/wire_properties.rs` proves.
+
+use crate::event::{RetryTime, Span};
+
+use super::MAX_RETAINED;
+use super::dispatch::DispatchedBlock;
+use super::field::{self, Field, MAX_HEAD, RetryDigits};
+use super::frame::Values;
+use super::lines::Lines;
+
+/// The part of a type or an ID that counts once. What is longer counts twice, because it is copied behind the data
+/// when the event is put together. So the limit holds for memory, and ordinary events count as what they are.
+pub(super) const MAX_COUNTED_ONCE: usize = 4 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Assembler {
+    /// The most bytes that the values and the line being read may have together.
+    limit: usize,
+    wants_comments: bool,
+    phase: Phase,
+    stage: Stage,
+    /// The head of a line until its field is known; then the value of a type, an ID or a comment.
+    line: Vec<u8>,
+    digits: RetryDigits,
+    data: Vec<u8>,
+    /// Bytes of data in all, with those that were dropped, and one more for each line.
+    data_size: u64,
+    event_type: Vec<u8>,
+    id: Vec<u8>,
+    has_id: bool,
+    retry: Option<u64>,
+    /// The block is over the limit: its data is dropped, a type and an ID that fit are still taken.
+    is_oversized: bool,
+    /// The type itself did not fit.
+    is_type_cut: bool,
+}
+
+/// Something to lend.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Assembled {
+    /// A block; see [`Assembler::block`].
+    Block,
+    Retry(u64),
+    /// A comment; see [`Assembler::comment`].
+    Comment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of a block has come.
+    Idle,
+    /// A block has begun.
+    InBlock,
+    /// The block is complete and its frame is lent.
+    Lent,
+}
+
+/// The part of the line that comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    LineStart,
+    /// More bytes of a head that is too short to tell the field.
+    Head,
+    Value(Field),
+    /// The rest of a value that is not kept.
+    Skipped(Field),
+}
+
+impl Assembler {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            wants_comments: false,
+            phase: Phase::Idle,
+            stage: Stage::LineStart,
+            line: Vec::new(),
+            digits: RetryDigits::default(),
+            data: Vec::new(),
+            data_size: 0,
+            event_type: Vec::new(),
+            id: Vec::new(),
+            has_id: false,
+            retry: None,
+            is_oversized: false,
+            is_type_cut: false,
+        }
+    }
+
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    #[inline]
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(super) fn set_comments(&mut self, wanted: bool) {
+        self.wants_comments = wanted;
+    }
+
+    #[inline]
+    pub(super) fn wants_comments(&self) -> bool {
+        self.wants_comments
+    }
+
+    /// Returns whether nothing of a block has been taken in.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
+    #[inline]
+    pub(super) fn is_lent(&self) -> bool {
+        self.phase == Phase::Lent
+    }
+
+    /// Returns whether a block has begun that would be lost if the stream ended here.
+    pub(super) fn is_in_block(&self) -> bool {
+        let in_field = match self.stage {
+            Stage::LineStart => false,
+            Stage::Head => self.line.first() != Some(&b':'),
+            Stage::Value(field) | Stage::Skipped(field) => field != Field::Comment,
+        };
+        in_field || self.data_size > 0 || self.has_id
+    }
+
+    fn is_in_line(&self) -> bool {
+        self.stage != Stage::LineStart
+    }
+
+    /// Makes it as new, for the next block. Buffers keep a modest capacity.
+    pub(super) fn reset(&mut self) {
+        self.phase = Phase::Idle;
+        self.stage = Stage::LineStart;
+        self.data_size = 0;
+        self.has_id = false;
+        self.retry = None;
+        self.is_oversized = false;
+        self.is_type_cut = false;
+        for buffer in [&mut self.line, &mut self.data, &mut self.event_type, &mut self.id] {
+            buffer.clear();
+            if buffer.capacity() > MAX_RETAINED {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Reads lines from `position` on, up to something to lend, the end of the block, or the end of the last line.
+    /// Returns the position that it came to.
+    #[inline(never)]
+    pub(super) fn read(&mut self, position: usize, bytes: &[u8]) -> (Option<Assembled>, usize) {
+        let mut lines = Lines::from(position);
+        if self.is_in_line() && !lines.seek(bytes) {
+            return (None, position);
+        }
+        self.phase = Phase::InBlock;
+        while let Some(line) = lines.next(bytes) {
+            if line.is_empty() && !self.is_in_line() {
+                return (self.end_block(), lines.position());
+            }
+            if let Some(step) = self.line(&bytes[line.range()]) {
+                return (Some(step), lines.position());
+            }
+        }
+        (None, lines.position())
+    }
+
+    /// Takes in `bytes`, which hold no blank line and nothing else to lend.
+    #[inline(never)]
+    pub(super) fn take_in(&mut self, bytes: &[u8]) {
+        let (step, position) = self.read(0, bytes);
+        debug_assert!(step.is_none(), "only a block without an end is taken in");
+        self.feed(&bytes[position..]);
+    }
+
+    /// Takes a line, or the rest of one, up to its terminator.
+    #[inline]
+    fn line(&mut self, line: &[u8]) -> Option<Assembled> {
+        if self.is_in_line() {
+            self.feed(line);
+        } else {
+            let (field, value) = field::split(line);
+            let value = &line[value..];
+            if field == Field::Data {
+                self.data_line(value);
+                return None;
+            }
+            self.begin_value(field);
+            self.value(value);
+        }
+        self.end_line()
+    }
+
+    /// Takes a piece of a line.
+    pub(super) fn feed(&mut self, mut piece: &[u8]) {
+        if piece.is_empty() {
+            return;
+        }
+        self.phase = Phase::InBlock;
+        if self.stage == Stage::LineStart {
+            self.line.clear();
+            self.stage = Stage::Head;
+        }
+        if self.stage == Stage::Head {
+            let known = self.line.len();
+            self.line.extend_from_slice(&piece[..piece.len().min(MAX_HEAD - known)]);
+            if !field::is_decided(&self.line) {
+                return;
+            }
+            let (field, value) = field::split(&self.line);
+            piece = &piece[value - known..];
+            self.begin_value(field);
+        }
+        self.value(piece);
+    }
+
+    fn begin_value(&mut self, field: Field) {
+        self.line.clear();
+        self.stage = match field {
+            Field::Unknown => Stage::Skipped(field),
+            Field::Comment if !self.wants_comments => Stage::Skipped(field),
+            _ => Stage::Value(field),
+        };
+        match field {
+            Field::Data => self.begin_data(),
+            Field::Retry => self.digits = RetryDigits::default(),
+            _ => {}
+        }
+    }
+
+    /// Takes a piece of a value.
+    fn value(&mut self, piece: &[u8]) {
+        let Stage::Value(field) = self.stage else { return };
+        let length = self.line.len() + piece.len();
+        let fits = match field {
+            Field::Data => return self.extend_data(piece),
+            Field::Retry => return self.digits.feed(piece),
+            Field::EventType | Field::Id => self.admit(counted(length)),
+            Field::Comment | Field::Unknown => self.held() + length <= self.limit,
+        };
+        if fits {
+            let room = self.limit - self.held();
+            append(&mut self.line, piece, room);
+        } else {
+            self.line = Vec::new();
+            self.stage = Stage::Skipped(field);
+        }
+    }
+
+    /// Processes the field of a line that has ended.
+    fn end_line(&mut self) -> Option<Assembled> {
+        if self.stage == Stage::Head {
+            // The line is its own head: the value is empty.
+            self.begin_value(field::split(&self.line).0);
+        }
+        match std::mem::replace(&mut self.stage, Stage::LineStart) {
+            Stage::Value(Field::EventType) => {
+                exchange(&mut self.event_type, &mut self.line);
+                self.is_type_cut = false;
+            }
+            Stage::Skipped(Field::EventType) => {
+                self.event_type.clear();
+                self.is_type_cut = true;
+            }
+            // The standard ignores an ID with a NUL.
+            Stage::Value(Field::Id) if memchr::memchr(0, &self.line).is_none() => {
+                exchange(&mut self.id, &mut self.line);
+                self.has_id = true;
+            }
+            Stage::Value(Field::Retry) => {
+                let milliseconds = self.digits.value()?;
+                self.retry = Some(milliseconds);
+                return Some(Assembled::Retry(milliseconds));
+            }
+            Stage::Value(Field::Comment) => return Some(Assembled::Comment),
+            _ => {}
+        }
+        None
+    }
+
+    /// Takes a whole line of data.
+    #[inline]
+    fn data_line(&mut self, value: &[u8]) {
+        let more = value.len() + 1;
+        if self.data.is_empty() || more > self.data.capacity() - self.data.len() || self.held() + more > self.limit {
+            self.begin_data();
+            self.extend_data(value);
+            return;
+        }
+        self.data_size += more as u64;
+        self.data.push(b'\n');
+        self.data.extend_from_slice(value);
+    }
+
+    /// Begins another line of data.
+    #[inline]
+    fn begin_data(&mut self) {
+        self.data_size += 1;
+        let is_first = self.data_size == 1;
+        if !is_first && self.admit(1) && !self.is_oversized {
+            self.append_data(b"\n");
+        }
+    }
+
+    /// Takes a piece of a line of data.
+    #[inline]
+    fn extend_data(&mut self, piece: &[u8]) {
+        self.data_size += piece.len() as u64;
+        if self.admit(piece.len()) && !self.is_oversized {
+            self.append_data(piece);
+        }
+    }
+
+    #[inline]
+    fn append_data(&mut self, piece: &[u8]) {
+        if piece.len() > self.data.capacity() - self.data.len() {
+            let room = self.limit - self.held() + self.data.len();
+            append(&mut self.data, piece, room);
+        } else {
+            self.data.extend_from_slice(piece);
+        }
+    }
+
+    /// Ends the block at its blank line, and lends it if it has data or an ID.
+    fn end_block(&mut self) -> Option<Assembled> {
+        if self.data_size > 0 || self.has_id {
+            self.phase = Phase::Lent;
+            return Some(Assembled::Block);
+        }
+        self.reset();
+        None
+    }
+
+    /// Returns how many bytes of the limit the values take.
+    #[inline]
+    fn held(&self) -> usize {
+        self.data.len() + counted(self.event_type.len()) + counted(self.id.len())
+    }
+
+    /// Returns whether `more` bytes fit. If not, the block is oversized from now on, its data is dropped, and the
+    /// answer is whether they fit then.
+    #[inline]
+    fn admit(&mut self, more: usize) -> bool {
+        self.held() + more <= self.limit || self.admit_oversized(more)
+    }
+
+    #[cold]
+    fn admit_oversized(&mut self, more: usize) -> bool {
+        self.is_oversized = true;
+        self.data = Vec::new();
+        self.held() + more <= self.limit
+    }
+
+    /// Returns the text of the comment that was finished last.
+    pub(super) fn comment(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// Returns the finished block.
+    pub(super) fn block(&mut self) -> DispatchedBlock<'_> {
+        let text = &mut self.data;
+        let data = Span::new(0..text.len());
+        let event_type = if self.event_type.is_empty() { Span::default() } else { separate(text, &self.event_type) };
+        let id = if self.has_id { separate(text, &self.id) } else { Span::NONE };
+        DispatchedBlock {
+            bytes: text,
+            values: Values { data, event_type, id, retry: RetryTime::new(self.retry) },
+            has_data: self.data_size > 0,
+            // The last line end is no part of the data.
+            data_size: self.data_size.saturating_sub(1),
+            is_oversized: self.is_oversized,
+            is_type_cut: self.is_type_cut,
+        }
+    }
+}
+
+/// Returns what a type or an ID of this length counts against the limit.
+#[inline]
+fn counted(length: usize) -> usize {
+    length + length.saturating_sub(MAX_COUNTED_ONCE)
+}
+
+/// Moves a value into its buffer. Neither buffer keeps memory that does not count against the limit.
+fn exchange(buffer: &mut Vec<u8>, value: &mut Vec<u8>) {
+    std::mem::swap(buffer, value);
+    buffer.shrink_to(MAX_COUNTED_ONCE);
+    value.clear();
+    value.shrink_to(MAX_COUNTED_ONCE);
+}
+
+/// Appends a value on a line of its own: two values that each end within a character must not form one together.
+fn separate(text: &mut Vec<u8>, value: &[u8]) -> Span {
+    text.reserve_exact(value.len() + 1);
+    text.push(b'\n');
+    let start = text.len();
+    text.extend_from_slice(value);
+    Span::new(start..text.len())
+}
+
+/// Appends `piece`. The buffer grows by doubling, but never past `room`, in which the caller knows the piece to fit.
+fn append(buffer: &mut Vec<u8>, piece: &[u8], room: usize) {
+    let needed = buffer.len() + piece.len();
+    if needed > buffer.capacity() {
+        let capacity = needed.max((buffer.capacity() * 2).min(room));
+        buffer.reserve_exact(capacity - buffer.len());
+    }
+    buffer.extend_from_slice(piece);
+}
