@@ -50,6 +50,18 @@
 //! | bytes | [`wire::Decoder`], which does no IO |
 //! | no async runtime | module `blocking` (feature `blocking`), whose streams are iterators |
 //!
+//! # Subscribers
+//!
+//! | a subscriber that wants | uses |
+//! |---|---|
+//! | one type of event, several, all | `"update"`, `["put", "delete"]`, [`Filter::all`] |
+//! | types with one prefix; events that a predicate accepts | [`Filter::prefix`]; [`Filter::and`], [`Filter::matching`] |
+//! | values instead of text (feature `json`) | `Handle::subscribe_as`, `Subscription::decode_as` |
+//! | another queue, another overflow policy | [`Handle::subscribe_with`] and [`SubscribeOptions`] |
+//! | events from before the subscription | [`StreamBuilder::retain`], [`StreamBuilder::retain_since`] and [`SubscribeOptions::replay`] |
+//! | many events at once, without waiting | [`Subscription::recv_many`], [`Subscription::try_recv`] |
+//! | everything in one order, states and comments too | [`Handle::transcript`] |
+//!
 //! # Guide
 //!
 //! | page | answers |
