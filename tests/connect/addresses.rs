@@ -154,7 +154,7 @@ async fn a_server_or_proxy_none_of_whose_addresses_answers_is_a_connect_timeout(
 
 /// An address is given to be the only one that is seen.
 #[tokio::test]
-async fn no_server_is_reached_from_another_family_than_that_of_the_local_address() {
+async fn only_servers_in_the_family_of_the_local_address_are_reached() {
     let server = server().await;
     for alone in [None, Some(Duration::from_millis(300))] {
         let client = direct().local_address(address("127.0.0.5")).happy_eyeballs_timeout(alone);

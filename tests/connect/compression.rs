@@ -85,7 +85,7 @@ async fn an_event_is_delivered_before_the_next_one_is_sent() {
 }
 
 #[tokio::test]
-async fn servers_are_asked_for_what_this_build_decodes_unless_the_caller_says_otherwise() {
+async fn requests_accept_the_codings_of_this_build_unless_the_caller_objects() {
     let server = Server::answering(vec![OPEN.to_owned()]).await;
     let all = CODINGS.iter().map(|coding| coding.name).collect::<Vec<_>>().join(", ");
     let own = |stream: sseclient::StreamBuilder| stream.header("accept-encoding", "br;q=0.1");
@@ -194,8 +194,9 @@ async fn gzip_has_an_older_name() {
     }
 }
 
+/// The error says what is wrong with the body.
 #[tokio::test]
-async fn a_body_that_is_corrupt_or_cut_off_is_worth_another_try_and_says_why_after_its_good_events() {
+async fn a_corrupt_or_truncated_body_is_retried_after_its_good_events() {
     for coding in CODINGS {
         let mut encoder = (coding.encoder)();
         let good = encoder.flush("data: good\n\n");

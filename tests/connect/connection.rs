@@ -59,7 +59,7 @@ async fn two_subscribers_of_one_connection_each_get_their_types_in_wire_order() 
 }
 
 #[tokio::test]
-async fn a_lost_connection_resumes_from_the_last_id_and_says_so_at_the_seam() {
+async fn a_lost_connection_resumes_after_the_last_id_and_reports_a_gap() {
     let server = Server::answering(vec![
         opened_with("id: 1\ndata: a\n\ndata: b\n\nid: 9\ndata: cut o"),
         opened_with("data: c\n\n"),
@@ -156,7 +156,7 @@ async fn every_http_framing_is_a_stream() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_response_is_tried_again() {
+async fn an_answer_that_is_no_http_response_is_retried() {
     let huge = format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "x".repeat(1_000_000));
     for (name, answer, kind) in [
         ("nothing", "", ErrorKind::Protocol),
@@ -205,8 +205,9 @@ async fn the_end_of_a_body_is_told_from_its_breaking_off() {
     }
 }
 
+/// Only subscribers to its type get the gap.
 #[tokio::test]
-async fn an_oversized_event_is_skipped_its_id_taken_and_only_those_it_concerns_are_told() {
+async fn an_oversized_event_is_skipped_but_its_id_counts() {
     let huge = format!("id: 2\nevent: big\ndata: {}\n\n", "x".repeat(5_000));
     let body = format!("id: 1\ndata: a\n\n{huge}event: small\ndata: b\n\n");
     let server = Server::answering(vec![opened_with(&body), opened_with("data: c\n\n")]).await;
@@ -220,7 +221,7 @@ async fn an_oversized_event_is_skipped_its_id_taken_and_only_those_it_concerns_a
 }
 
 #[tokio::test]
-async fn an_oversized_event_of_unknown_type_concerns_everybody() {
+async fn an_oversized_event_of_unknown_type_is_a_gap_for_all_subscribers() {
     let body = format!("event: {}\ndata: x\n\nevent: small\ndata: b\n\n", "t".repeat(2_000));
     let server = Server::answering(vec![opened_with(&body)]).await;
     let handle = Client::new().stream(&*server.url).max_event_size(1_000).build().unwrap();
@@ -234,7 +235,7 @@ async fn an_oversized_event_of_unknown_type_concerns_everybody() {
 
 /// Gaps take no room in a queue: a server must not fill memory with what they tell.
 #[tokio::test]
-async fn a_gap_tells_of_a_type_and_an_id_as_long_as_an_id_that_is_sent_which_servers_take() {
+async fn a_gap_can_hold_a_type_and_an_id_as_long_as_servers_accept() {
     for (length, told) in [(8_000, true), (8_001, false)] {
         let (event_type, id) = ("t".repeat(length), "7".repeat(length));
         let body = format!("event: {event_type}\nid: {id}\ndata: {}\n\n", "x".repeat(100_000));
@@ -265,7 +266,7 @@ async fn bare_events_hide_gaps_and_count_what_lagged() {
 }
 
 #[tokio::test]
-async fn a_changed_header_goes_with_the_next_attempt_and_reconnect_dials_at_once() {
+async fn a_changed_header_is_in_the_next_attempt_and_reconnect_dials_at_once() {
     let server = Server::start(|_, mut connection| async move {
         connection.send(&opened_with("id: 1\ndata: hello\n\n")).await;
         connection.closed().await;
@@ -298,8 +299,9 @@ async fn a_header_set_before_connect_goes_with_the_first_attempt() {
     assert_eq!(server.headers("x-key")[0], Some("1".into()));
 }
 
+/// The stream sets `Last-Event-ID` itself.
 #[tokio::test]
-async fn headers_in_bulk_keep_their_values_and_leave_the_last_event_id_to_the_stream() {
+async fn headers_in_bulk_keep_their_values_but_not_the_last_event_id() {
     let server = Server::answering(vec![opened_with("id: 2\ndata: a\n\n"), opened_with("data: b\n\n")]).await;
     let mut headers = http::HeaderMap::new();
     headers.append("cookie", "a=1".parse().unwrap());

@@ -56,7 +56,7 @@ async fn a_closure_makes_the_connections_and_is_told_the_server_and_no_secrets()
 }
 
 #[tokio::test]
-async fn a_connector_that_fails_is_a_failure_to_connect_and_one_that_hangs_is_bounded() {
+async fn a_failing_connector_is_a_connect_error_and_a_hanging_one_times_out() {
     let failing = |_: Uri| async { Err::<DuplexStream, _>("the line is cut") };
     let error = open(Client::builder().connector(failing), "http://server.invalid/").await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::Connect, false));
@@ -192,7 +192,7 @@ async fn a_resolver_of_the_callers_own_is_asked_for_names_and_not_for_addresses(
 }
 
 #[tokio::test]
-async fn a_resolver_that_fails_or_knows_nothing_is_a_failure_of_the_name_and_one_that_hangs_is_bounded() {
+async fn a_failing_or_empty_resolver_is_a_dns_error_and_a_hanging_one_times_out() {
     for (answer, says) in [(Err("no line"), "no line"), (Ok(Vec::new()), "knows no address")] {
         let client = Client::builder().resolver(move |_| std::future::ready(answer.clone()));
         let error = open(client, "http://server.invalid/").await.unwrap_err();

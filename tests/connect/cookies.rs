@@ -6,7 +6,7 @@ use crate::support::{self, OPEN, Server, stream, within};
 
 /// What no cookie can be.
 #[test]
-fn a_cookie_that_servers_would_read_as_another_is_a_typed_error_without_its_value() {
+fn an_ambiguous_cookie_is_a_typed_error_that_hides_its_value() {
     for (name, value) in [
         ("", "s3cret"),
         ("a b", "s3cret"),
@@ -99,7 +99,7 @@ mod jar {
     }
 
     #[tokio::test]
-    async fn what_a_response_sets_goes_with_the_next_request_whatever_the_response() {
+    async fn a_cookie_of_any_response_is_in_the_next_request() {
         for answer in [OPEN, "HTTP/1.1 503 Later\r\ncontent-length: 0\r\n\r\n"] {
             let server = Server::answering(vec![
                 setting(answer, &["route=a; Path=/", "other=1; Path=/elsewhere"]),

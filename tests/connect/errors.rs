@@ -59,7 +59,7 @@ fn what_http_cannot_carry_is_refused_when_it_is_set() {
 }
 
 #[test]
-fn more_headers_than_anybody_takes_are_an_error_and_no_panic() {
+fn too_many_headers_are_an_error_and_no_panic() {
     let mut builder = Client::new().stream("http://127.0.0.1:9/");
     let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
     let mut map = http::HeaderMap::new();
@@ -92,7 +92,7 @@ fn an_event_that_the_format_cannot_carry_is_refused() {
 }
 
 #[tokio::test]
-async fn a_failed_first_attempt_says_who_failed_and_that_it_is_worth_another_try() {
+async fn a_failed_first_attempt_says_who_failed_and_that_a_retry_may_help() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (url, kind, says) in [
         (format!("http://{free}/"), ErrorKind::Connect, "refused"),

@@ -161,7 +161,7 @@ async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
 /// A request whose header begins or ends with whitespace is malformed (RFC 9113, section 8.2.1): some servers refuse it,
 /// again and again.
 #[tokio::test]
-async fn an_id_goes_without_the_whitespace_around_it_and_one_of_nothing_else_not_at_all() {
+async fn an_id_is_sent_without_its_outer_whitespace_and_a_blank_one_is_not() {
     for (id, sent) in [("5 ", Some("5")), (" \t5 6\t", Some("5 6")), (" ", None)] {
         let server = Server::start(100, move |mut asked| async move {
             let mut body = asked.open();
@@ -188,7 +188,7 @@ async fn an_id_goes_without_the_whitespace_around_it_and_one_of_nothing_else_not
 
 /// Waiting for it to say what it has said would be over the connect timeout, each time.
 #[tokio::test]
-async fn a_server_of_one_stream_at_a_time_is_reached_within_a_short_connect_timeout() {
+async fn a_server_of_one_stream_at_a_time_is_reached_within_the_connect_timeout() {
     let server = one_at_a_time(1).await;
     let handle = stream(&client(), &server.url).connect_timeout(Duration::from_millis(900)).build().unwrap();
     handle.connect();
@@ -241,8 +241,9 @@ async fn a_server_behind_tls_chooses_http_2_and_its_streams_share_a_connection()
     }
 }
 
+/// The driver task ends with the connection.
 #[tokio::test]
-async fn a_place_that_is_free_again_is_taken_and_the_last_stream_ends_the_connection_and_its_task() {
+async fn a_freed_place_is_reused_and_the_last_stream_ends_the_connection() {
     let server = one_at_a_time(2).await;
     let client = client();
     let mut streams = open_streams(&client, &server.url, 2).await;
@@ -266,7 +267,7 @@ async fn a_place_that_is_free_again_is_taken_and_the_last_stream_ends_the_connec
 }
 
 #[tokio::test]
-async fn a_stream_that_is_reset_or_ended_comes_back_by_itself_on_the_same_connection() {
+async fn a_stream_that_is_reset_or_ended_reopens_on_the_same_connection() {
     let requests = Arc::new(AtomicUsize::new(0));
     let server = Server::start(100, move |mut asked| {
         let number = requests.fetch_add(1, Ordering::SeqCst);
@@ -336,7 +337,7 @@ async fn say_goodbye(tcp: TcpStream, told: tokio::sync::oneshot::Receiver<()>) {
 }
 
 #[tokio::test]
-async fn when_a_shared_connection_dies_all_its_streams_come_back_each_after_its_own_last_id() {
+async fn streams_of_a_dead_shared_connection_each_resume_after_their_own_id() {
     let server = one_at_a_time(100).await;
     let client = client();
     let mut streams = open_streams(&client, &server.url, 10).await;
@@ -375,7 +376,7 @@ async fn what_must_not_be_done_twice_is_not_sent_again_unless_it_was_never_sent(
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_dropped_cancels_its_request_and_the_others_go_on() {
+async fn a_dropped_subscription_cancels_its_request_and_others_continue() {
     let (cancelled, mut resets) = tokio::sync::mpsc::unbounded_channel();
     let (go_on, told) = tokio::sync::watch::channel(());
     let server = Server::start(100, move |mut asked| {

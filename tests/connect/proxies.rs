@@ -70,7 +70,7 @@ async fn an_http_proxy_is_asked_by_the_whole_url_and_its_credentials_stay_there(
 }
 
 #[tokio::test]
-async fn credentials_for_the_proxy_that_the_caller_set_go_before_those_in_its_url() {
+async fn proxy_credentials_that_the_caller_sets_override_those_in_the_url() {
     let (server, proxy) = (answering("a").await, proxy().await);
     let client = through(&at("http", "user:pa%3Ass@", &proxy)).build();
     let stream = client.stream(elsewhere(&server.url)).header("proxy-authorization", "Bearer own");
@@ -82,8 +82,9 @@ async fn credentials_for_the_proxy_that_the_caller_set_go_before_those_in_its_ur
 }
 
 /// Which may be the server itself.
+/// It reaches the server or proxy that gets the request, and it does not open a tunnel.
 #[tokio::test]
-async fn a_proxy_authorization_of_the_callers_own_goes_to_whoever_is_asked_and_is_not_what_opens_a_tunnel() {
+async fn the_callers_own_proxy_authorization_goes_with_the_request_only() {
     let server = answering("a").await;
     let socks = Socks::start(None).await;
     let ask = async |client: ClientBuilder, url: &str| {
@@ -159,7 +160,7 @@ const REFUSAL: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authe
 
 /// A proxy refuses with any status: what it says of itself is not taken for the server's word.
 #[tokio::test]
-async fn a_refusal_that_a_proxy_says_is_its_own_is_tried_again_and_one_that_it_passes_on_is_the_servers() {
+async fn a_proxys_own_refusal_is_retried_and_a_forwarded_one_is_the_servers() {
     for (answer, kind, is_final) in [
         ("403 Forbidden\r\nx-squid-error: ERR_ACCESS_DENIED 0", ErrorKind::Proxy, false),
         ("502 Bad Gateway\r\nproxy-status: gate; error=connection_refused", ErrorKind::Proxy, false),
@@ -175,7 +176,7 @@ async fn a_refusal_that_a_proxy_says_is_its_own_is_tried_again_and_one_that_it_p
 }
 
 #[tokio::test]
-async fn a_407_for_ever_is_tried_again_for_ever_and_no_credentials_of_the_server_are_asked_for() {
+async fn an_endless_407_is_retried_without_asking_for_server_credentials() {
     let proxy = Server::answering(vec![REFUSAL.to_owned()]).await;
     let client = through(&at("http", "", &proxy)).build();
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -395,8 +396,9 @@ mod http2 {
         [5, 0, 0, 1, 0, 0, 0, 0, 0, 0].to_vec()
     }
 
+    /// A proxy may send both in one packet.
     #[tokio::test]
-    async fn what_a_server_says_first_goes_through_a_proxy_in_one_piece_with_the_proxys_own_word() {
+    async fn server_bytes_behind_the_proxys_own_response_are_not_lost() {
         for scheme in ["http", "socks5"] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = through(&format!("{scheme}://{}", listener.local_addr().unwrap()));

@@ -26,7 +26,7 @@ fn open_at(handle: &Handle) -> String {
 }
 
 #[tokio::test]
-async fn every_redirect_is_followed_and_each_reconnection_starts_at_the_original_url() {
+async fn redirects_are_followed_and_reconnections_start_at_the_original_url() {
     for status in [301, 302, 303, 307, 308] {
         let end = stream_server().await;
         let start = Server::answering(vec![moved(status, &end.url)]).await;

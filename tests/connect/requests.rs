@@ -63,7 +63,7 @@ async fn a_method_and_a_body_are_sent_again_with_each_attempt() {
 }
 
 #[tokio::test]
-async fn a_method_whose_response_has_no_body_is_an_error_when_the_stream_is_built() {
+async fn a_method_without_a_response_body_is_an_error_at_build() {
     for method in [Method::HEAD, Method::CONNECT] {
         let error = stream("http://127.0.0.1/").method(method).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -115,7 +115,7 @@ async fn the_crate_names_itself_unless_the_caller_does() {
 }
 
 #[tokio::test]
-async fn every_stream_of_a_client_begins_with_its_headers_and_may_replace_or_remove_them() {
+async fn streams_start_with_the_clients_headers_and_may_change_them() {
     let headers = |pairs: &[(&'static str, &'static str)]| {
         let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         pairs.fold(HeaderMap::new(), |mut headers, (name, value): (HeaderName, _)| {
@@ -156,7 +156,7 @@ async fn every_stream_of_a_client_begins_with_its_headers_and_may_replace_or_rem
 }
 
 #[test]
-fn headers_that_no_stream_of_a_client_can_begin_with_are_an_error_when_one_is_built() {
+fn default_headers_that_no_stream_can_have_are_an_error_at_build() {
     let mut many = HeaderMap::new();
     for _ in 0..1024 {
         many.append("x-many", "1".parse().unwrap());
@@ -210,8 +210,9 @@ async fn a_subscription_to_one_response_cancels_the_request_when_it_is_dropped()
 }
 
 /// Larger than what the sockets hold: the answer comes while the client still sends.
+/// The rest of the body follows.
 #[tokio::test]
-async fn events_arrive_before_the_whole_body_was_sent_and_the_rest_of_it_follows() {
+async fn events_arrive_before_the_whole_request_body_was_sent() {
     const QUESTION: usize = 32 << 20;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -84,7 +84,7 @@ async fn a_self_signed_certificate_can_be_given_as_its_own_root() {
 }
 
 #[tokio::test]
-async fn the_switch_for_invalid_certificates_takes_any_of_them_and_off_takes_none() {
+async fn accepting_invalid_certificates_accepts_all_and_the_default_none() {
     let authority = Authority::new("dangerous");
     let other = Authority::new("others than dangerous").pem();
     for (shown, versions, agreed) in [
@@ -102,8 +102,9 @@ async fn the_switch_for_invalid_certificates_takes_any_of_them_and_off_takes_non
     }
 }
 
+/// Also with `danger_accept_invalid_certificates`.
 #[tokio::test]
-async fn a_server_without_the_key_to_its_certificate_is_refused_even_with_the_dangerous_switch() {
+async fn a_server_without_its_certificates_key_is_always_refused() {
     let authority = Authority::new("replayed");
     for versions in [ONLY_12, ONLY_13] {
         let mut stolen = authority.vouch("localhost");
@@ -116,7 +117,7 @@ async fn a_server_without_the_key_to_its_certificate_is_refused_even_with_the_da
 }
 
 #[tokio::test]
-async fn versions_below_the_minimum_are_refused_with_a_hint_and_others_are_spoken() {
+async fn tls_versions_below_the_minimum_are_refused_with_a_hint() {
     let authority = Authority::new("versions");
     let shown = authority.vouch("localhost");
     for (versions, minimum, expected) in [
@@ -161,7 +162,7 @@ async fn what_a_server_says_instead_of_a_greeting_is_in_the_message() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_the_greeting_is_given_up_after_the_connect_timeout() {
+async fn a_server_that_never_answers_the_handshake_hits_the_connect_timeout() {
     let server = support::Server::answering(vec![OPEN.to_owned()]).await;
     let url = server.url.replace("http://127.0.0.1", "https://localhost");
     // The server waits for the end of a request that never comes, and so do we.
@@ -264,7 +265,7 @@ mod own_configuration {
     }
 
     #[tokio::test]
-    async fn it_takes_the_place_of_all_else_and_gets_our_protocols_only_if_it_has_none() {
+    async fn a_callers_configuration_replaces_ours_and_keeps_its_protocols() {
         let alone = Vouched::by_itself("localhost", false);
         let url = serve(config(&alone, BOTH, None)).await;
         let other = Authority::new("own").pem();

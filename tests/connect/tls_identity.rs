@@ -34,8 +34,9 @@ fn rsa_pair() -> KeyPair {
     KeyPair::try_from(&*pkcs8).unwrap()
 }
 
+/// For every format in which a private key can be written.
 #[tokio::test]
-async fn a_server_that_asks_gets_the_clients_certificate_whatever_its_key_is_written_in() {
+async fn a_server_that_asks_gets_the_clients_certificate() {
     let authority = Authority::new("mutual");
     let client = authority.vouch("client.example");
     let sec1 = pem("EC PRIVATE KEY", &client.key.secret_der()[SEC1_AT..]);

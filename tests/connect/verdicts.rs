@@ -66,7 +66,7 @@ async fn no_content_stops_for_good_and_is_no_error() {
 }
 
 #[tokio::test]
-async fn an_open_stream_needs_the_right_type_whatever_else_it_says() {
+async fn an_open_stream_needs_the_right_content_type() {
     for (headers, says) in [
         ("", "no content-type"),
         ("content-type: text/html\r\n", "\"text/html\""),

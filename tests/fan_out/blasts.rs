@@ -135,18 +135,20 @@ async fn a_burst_after_a_resumption_is_complete() {
     within(handle.shutdown()).await;
 }
 
+/// The server replays the events after a resumption.
 #[tokio::test]
-async fn a_healthy_subscriber_loses_nothing_of_what_is_replayed_after_a_resumption_on_one_thread() {
+async fn a_healthy_subscriber_gets_all_of_a_replay_on_one_thread() {
     a_burst_after_a_resumption_is_complete().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_healthy_subscriber_loses_nothing_of_what_is_replayed_after_a_resumption_on_two_workers() {
+async fn a_healthy_subscriber_gets_all_of_a_replay_on_two_workers() {
     a_burst_after_a_resumption_is_complete().await;
 }
 
+/// None of them hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_comes_and_goes_during_a_blast_sees_events_in_order_and_nobody_hangs() {
+async fn subscribers_that_come_and_go_in_a_blast_see_events_in_order() {
     const THREADS: usize = 8;
     const TIMES: usize = 100_000;
     let server = blast(usize::MAX).await;
@@ -195,7 +197,7 @@ async fn whoever_comes_and_goes_during_a_blast_sees_events_in_order_and_nobody_h
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_not_read_costs_others_nothing_and_counts_what_it_missed() {
+async fn an_unread_subscription_costs_others_nothing_and_counts_its_losses() {
     let total = 10_000;
     let server = blast(total).await;
     let handle = Client::new().stream(&*server.url).build().unwrap();
@@ -268,7 +270,7 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
 }
 
 #[tokio::test]
-async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_what_comes_later() {
+async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_later_events() {
     let (go, wait) = tokio::sync::watch::channel(0);
     let server = Server::start(move |_, mut connection| {
         let mut wait = wait.clone();
@@ -295,8 +297,9 @@ async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_what_comes_late
     until("still connected", || handle.state().is_open()).await;
 }
 
+/// The filter lets no event through between the loss and the reconnection.
 #[tokio::test]
-async fn a_loss_that_a_filter_hides_behind_a_later_reconnection_is_still_told_once() {
+async fn a_loss_before_a_later_reconnection_is_still_reported_once() {
     // The second request can carry no ID, the third one does; nothing for the filter comes in between.
     let server = Server::answering(vec![
         format!("{OPEN}event: rare\ndata: 1\n\n"),

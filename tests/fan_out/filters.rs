@@ -103,8 +103,9 @@ async fn a_predicate_is_not_asked_about_gaps_and_they_stand_where_they_were() {
     assert!(matches!(first, Some(Delivery::Gap(Gap::Reconnected { .. }))), "not the row that was too large: {first:?}");
 }
 
+/// Events that were already queued are still delivered.
 #[tokio::test]
-async fn a_predicate_that_panics_ends_its_own_subscription_after_what_was_queued_and_nobody_elses() {
+async fn a_panicking_predicate_ends_only_its_own_subscription() {
     let first = events(&[("row", "1"), ("row", "bad"), ("row", "2")]);
     let (server, go_on) = saying(&[first, events(&[("row", "end")])]).await;
     let handle = stream(&server.url).build().unwrap();
@@ -146,7 +147,7 @@ impl Drop for Bomb {
 }
 
 #[tokio::test]
-async fn a_panic_that_carries_another_harms_nobody_else_either() {
+async fn a_panic_whose_payload_panics_harms_no_other_subscriber() {
     let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "2")]), events(&[("row", "end")])]).await;
     let handle = stream(&server.url).build().unwrap();
     let mut picky = handle.subscribe(Filter::matching(|_| std::panic::panic_any(Bomb)));
@@ -182,7 +183,7 @@ async fn subscriptions_with_the_same_predicate_ask_it_each_for_itself() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_what_a_subscription_still_has_whose_predicate_panicked() {
+async fn a_drain_waits_for_the_queue_of_a_subscription_whose_predicate_panicked() {
     let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "2"), ("row", "bad")])]).await;
     let handle = stream(&server.url).build().unwrap();
     let mut rows = handle.subscribe(Filter::matching(|event| event.data().parse::<u32>().unwrap() > 0));

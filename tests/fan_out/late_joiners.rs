@@ -126,8 +126,9 @@ async fn outgrow(tell: &mpsc::UnboundedSender<Option<String>>, early: &mut Subsc
     assert_eq!(take(early, "z1").await, "z1");
 }
 
+/// Until the next snapshot.
 #[tokio::test]
-async fn changes_that_outgrow_what_is_retained_are_said_to_be_missing_until_the_next_snapshot() {
+async fn changes_beyond_the_retained_size_are_reported_as_missing() {
     let (server, tell) = told().await;
     let handle = stream(&server).retain_since("s").build().unwrap();
     let mut early = handle.subscribe("z");
@@ -200,7 +201,7 @@ async fn joining_amid_a_blast_misses_nothing_and_gets_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_predicate_is_asked_about_what_was_retained_and_ends_its_own_subscription_when_it_panics() {
+async fn a_predicate_filters_the_replay_and_its_panic_ends_its_subscription() {
     let (server, tell) = told().await;
     let handle = stream(&server).retain(Filter::all(), 9).build().unwrap();
     let mut early = handle.subscribe("z");
@@ -239,7 +240,7 @@ fn what_is_retained_cannot_be_chosen_by_a_predicate() {
 
 /// Under `Block` a queue that nobody can take from any more would stop the stream for all.
 #[tokio::test]
-async fn a_subscription_that_ended_in_its_replay_holds_up_nobody_and_is_asked_no_more() {
+async fn a_subscription_that_ended_in_its_replay_delays_no_other() {
     let (server, tell) = told().await;
     let handle = stream(&server).retain(Filter::all(), 9).build().unwrap();
     let mut early = handle.subscribe("z");

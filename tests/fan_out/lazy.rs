@@ -62,7 +62,7 @@ async fn the_connection_is_closed_when_the_last_has_left_and_the_next_resumes() 
 }
 
 #[tokio::test]
-async fn a_change_that_is_asked_of_an_idle_stream_takes_effect_when_somebody_listens() {
+async fn a_change_of_an_idle_stream_takes_effect_with_the_next_subscriber() {
     let (server, _leaves) = server().await;
     let handle = stream(&server.url).lazy(Duration::ZERO).build().unwrap();
     handle.connect();
@@ -102,8 +102,9 @@ impl ResumeStore for Noting {
     }
 }
 
+/// The first subscriber makes the stream load it.
 #[tokio::test]
-async fn a_resume_store_is_asked_once_when_somebody_listens_and_goes_on_saving_while_the_stream_is_idle() {
+async fn a_resume_store_is_loaded_once_and_saves_while_the_stream_is_idle() {
     let (server, _leaves) = server().await;
     let store = Noting::default();
     let stream = stream(&server.url).lazy(Duration::ZERO).resume_store(store.clone(), Commit::Acknowledgement);
@@ -126,7 +127,7 @@ async fn a_resume_store_is_asked_once_when_somebody_listens_and_goes_on_saving_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscriptions_that_come_and_go_from_many_tasks_leave_the_stream_as_it_should_be() {
+async fn subscriptions_may_come_and_go_from_many_tasks() {
     let (server, _leaves) = server().await;
     let handle = stream(&server.url).lazy(Duration::ZERO).build().unwrap();
     handle.connect();

@@ -141,8 +141,9 @@ impl<'de> Deserialize<'de> for Shared {
     }
 }
 
+/// Whether their filters are the same or not.
 #[tokio::test]
-async fn subscriptions_that_decode_as_the_same_type_share_one_value_whatever_their_filters() {
+async fn subscriptions_of_one_type_share_each_decoded_value() {
     let body: String = (0..100).map(|number| format!("event: n\ndata: {number}\n\n")).collect();
     let server = Server::start(move |_, mut connection| {
         let body = body.clone();
@@ -182,7 +183,7 @@ impl<'de> Deserialize<'de> for Brittle {
 }
 
 #[tokio::test]
-async fn a_type_that_panics_does_so_where_the_event_is_taken_and_harms_nobody_else() {
+async fn a_panicking_decoder_panics_in_recv_and_harms_no_other_subscriber() {
     let server = Server::start(|_, mut connection| async move {
         connection.send(&format!("{OPEN}data: 0\n\ndata: 1\n\ndata: 2\n\n")).await;
         connection.closed().await;
@@ -208,8 +209,9 @@ async fn a_type_that_panics_does_so_where_the_event_is_taken_and_harms_nobody_el
     handle.shutdown().await;
 }
 
+/// Gaps keep their places.
 #[tokio::test]
-async fn what_cannot_be_decoded_is_an_item_between_the_others_and_gaps_stand_where_they_were() {
+async fn an_undecodable_event_is_an_item_between_the_others() {
     let first = "event: put\nid: 1\ndata: {\"key\":\"a\",\"value\":1}\n\nevent: put\nid: 2\ndata: oops\n\nevent: delete\nid: 3\ndata: \"a\"\n\n";
     let server = Server::start(move |number, mut connection| async move {
         connection.send(&format!("{OPEN}{}", if number == 0 { first } else { "event: clear\ndata\n\n" })).await;

@@ -65,7 +65,7 @@ fn to(server: &Server) -> impl FnOnce(Change) -> Change + use<> {
 }
 
 #[tokio::test]
-async fn an_origin_that_refuses_to_take_over_is_not_told_of_the_ids_of_the_old_one_later() {
+async fn an_origin_that_refused_the_handover_never_learns_the_old_ids() {
     let (old, more) = old_origin().await;
     let (new, answer) = new_origin(vec![UNAVAILABLE.to_owned(), format!("{OPEN}data: x\n\n")]).await;
     let (handle, mut events) = follow(stream(&old.url));
@@ -81,7 +81,7 @@ async fn an_origin_that_refuses_to_take_over_is_not_told_of_the_ids_of_the_old_o
 }
 
 #[tokio::test]
-async fn an_origin_that_takes_over_begins_without_what_the_old_one_sent_meanwhile() {
+async fn a_new_origin_starts_without_the_ids_that_the_old_one_sent_meanwhile() {
     let (old, more) = old_origin().await;
     let (new, answer) = new_origin(vec![format!("{OPEN}data: x\n\n")]).await;
     let (handle, mut events) = follow(stream(&old.url));
@@ -100,7 +100,7 @@ async fn an_origin_that_takes_over_begins_without_what_the_old_one_sent_meanwhil
 }
 
 #[tokio::test]
-async fn an_origin_that_wants_fresh_credentials_is_asked_again_without_the_ids_of_the_old_one() {
+async fn a_retry_with_fresh_credentials_hides_the_old_origins_ids() {
     let (old, more) = old_origin().await;
     let (new, answer) = new_origin(vec![UNAUTHORIZED.to_owned(), format!("{OPEN}data: x\n\n")]).await;
     let credentials = |_| std::future::ready(Ok::<_, Infallible>(HeaderMap::new()));
@@ -117,7 +117,7 @@ async fn an_origin_that_wants_fresh_credentials_is_asked_again_without_the_ids_o
 }
 
 #[tokio::test]
-async fn an_origin_keeps_its_own_ids_when_something_else_was_changed_before_it_took_over() {
+async fn an_origin_keeps_its_own_ids_when_a_change_preceded_the_handover() {
     let (old, _) = old_origin().await;
     let (new, answer) = new_origin(vec![format!("{OPEN}id: 7\ndata: 7\n\n")]).await;
     let (handle, mut events) = follow(stream(&old.url));

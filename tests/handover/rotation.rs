@@ -181,8 +181,9 @@ async fn outlive(subscribers: usize, knows: Knows) -> u64 {
     calls
 }
 
+/// The number of calls for a token does not depend on the number of subscribers.
 #[tokio::test]
-async fn tokens_that_expire_lose_nobody_and_cost_as_many_calls_however_many_subscribers_there_are() {
+async fn expiring_tokens_lose_no_events() {
     // Before the first attempt, and before the one that is told to stop.
     let ends = 2;
     for (knows, calls) in [(Knows::Expiry, EXPIRIES), (Knows::Refusal, 2 * EXPIRIES)] {
@@ -243,8 +244,9 @@ async fn rotate_under_load(pause: u64) {
     assert_eq!((numbers.len() as u64, gaps), (last, 0));
 }
 
+/// The server sends a thousand events a second.
 #[tokio::test]
-async fn a_hundred_rotations_at_a_thousand_events_a_second_leave_no_gap_and_no_duplicate() {
+async fn a_hundred_rotations_under_load_leave_no_gap_and_no_duplicate() {
     rotate_under_load(5).await;
 }
 
@@ -311,7 +313,7 @@ async fn a_response_that_still_repeats_may_be_replaced_as_well() {
 }
 
 #[tokio::test]
-async fn a_response_goes_on_repeating_unheard_when_the_one_to_replace_it_is_refused() {
+async fn repeats_are_still_dropped_after_a_second_response_is_refused() {
     let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
     let (_server, bells, _handle, mut events, update) = ask_amid_repeats(refusal).await;
     bells[2].notify_one();

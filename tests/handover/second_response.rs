@@ -127,7 +127,7 @@ async fn ids_that_are_not_unique_hide_nothing() {
 }
 
 #[tokio::test]
-async fn before_any_id_has_come_a_second_response_is_compared_with_what_came_meanwhile() {
+async fn without_any_id_a_second_response_is_compared_with_recent_events() {
     assert_take_over(&[
         ("", "1 2", "1 2 3", "3"),
         ("", "1 2", "2 3", "3"),

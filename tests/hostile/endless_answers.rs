@@ -45,7 +45,7 @@ async fn a_head_without_end_is_a_transient_error_in_bounded_memory() {
 
 /// Each is read and forgotten, so there is only the time.
 #[tokio::test]
-async fn interim_responses_without_end_are_given_up_when_the_answer_is_late_in_bounded_memory() {
+async fn endless_interim_responses_run_into_the_timeout_in_bounded_memory() {
     let _alone = counting::ALONE.lock().await;
     let hint = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n";
     let (error, _, memory) = answered_without_end("", hint, Duration::from_millis(200)).await;
@@ -55,7 +55,7 @@ async fn interim_responses_without_end_are_given_up_when_the_answer_is_late_in_b
 
 /// With as many redirects as are followed, in a circle.
 #[tokio::test]
-async fn bodies_without_end_of_redirects_and_refusals_are_left_unread_but_for_their_beginning() {
+async fn endless_bodies_of_redirects_and_refusals_are_read_only_at_the_start() {
     let _alone = counting::ALONE.lock().await;
     let chunked = "transfer-encoding: chunked\r\n\r\n";
     let long = "x".repeat(100 * 1024);

@@ -71,7 +71,7 @@ async fn an_http_proxy_that_forwards_without_end_costs_bounded_memory() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn a_proxy_that_answers_a_request_for_a_tunnel_without_end_costs_bounded_memory() {
+async fn a_proxy_that_answers_connect_without_end_costs_bounded_memory() {
     let _alone = counting::ALONE.lock().await;
     let huge = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(MIB));
     for (start, part, kind, says) in [
@@ -97,7 +97,7 @@ async fn a_proxy_that_answers_a_request_for_a_tunnel_without_end_costs_bounded_m
 }
 
 #[tokio::test]
-async fn a_407_for_ever_with_bodies_without_end_costs_no_more_at_the_hundredth_time_than_at_the_first() {
+async fn a_hundred_endless_407_responses_cost_no_more_than_one() {
     let _alone = counting::ALONE.lock().await;
     let flood = Flood::start(Script::http("HTTP/1.1 407 No\r\n\r\n", "no end ")).await;
     let schemes = if cfg!(feature = "tls") { &["http", "https"][..] } else { &["http"] };

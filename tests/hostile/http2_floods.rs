@@ -107,7 +107,7 @@ async fn a_head_that_never_ends_fails_the_attempt_in_bounded_memory() {
 }
 
 #[tokio::test]
-async fn frames_that_say_nothing_are_an_error_and_not_for_ever_in_bounded_memory() {
+async fn endless_empty_frames_are_an_error_in_bounded_memory() {
     let _alone = counting::ALONE.lock().await;
     let padded = |length: u8| [&[length][..], &vec![0; length.into()]].concat();
     for (name, part) in [
@@ -124,7 +124,7 @@ async fn frames_that_say_nothing_are_an_error_and_not_for_ever_in_bounded_memory
 
 /// Each of these must be answered, which nobody reads.
 #[tokio::test]
-async fn questions_without_end_in_place_of_a_response_run_into_its_timeout_in_bounded_memory() {
+async fn endless_pings_run_into_the_response_timeout_in_bounded_memory() {
     let _alone = counting::ALONE.lock().await;
     for (name, part) in [
         ("pings", frame(PING, 0, 0, &[7; 8])),
@@ -144,7 +144,7 @@ async fn questions_without_end_in_place_of_a_response_run_into_its_timeout_in_bo
 
 /// No more than silence.
 #[tokio::test]
-async fn frames_without_end_that_are_no_data_do_not_keep_an_open_stream_from_its_idle_timeout() {
+async fn endless_frames_without_data_do_not_prevent_the_idle_timeout() {
     let _alone = counting::ALONE.lock().await;
     for (name, part) in [
         ("pings", frame(PING, 0, 0, &[7; 8])),
@@ -159,7 +159,7 @@ async fn frames_without_end_that_are_no_data_do_not_keep_an_open_stream_from_its
 
 /// Nor is any of it copied meanwhile.
 #[tokio::test]
-async fn a_server_that_never_grants_a_window_for_the_body_runs_into_the_response_timeout() {
+async fn a_server_that_never_grants_a_window_runs_into_the_response_timeout() {
     let _alone = counting::ALONE.lock().await;
     let question = Bytes::from(vec![b'?'; 16 * MIB]);
     // SETTINGS_INITIAL_WINDOW_SIZE: none at all, and as much as there can be, though no more than the connection has.

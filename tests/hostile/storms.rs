@@ -119,7 +119,7 @@ fn histogram(what: &str, times: &[Duration], start: Duration, length: Duration) 
 }
 
 #[tokio::test]
-async fn a_thousand_streams_whose_server_dies_and_comes_back_spread_their_attempts() {
+async fn a_thousand_streams_spread_their_attempts_after_their_server_dies() {
     let _alone = crate::counting::ALONE.lock().await;
     allow_descriptors();
     let (mortal, decisions) = (Arc::<Mortal>::default(), Decisions::default());
@@ -229,7 +229,7 @@ async fn pester(handle: Handle, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handle_never_makes_two_attempts_at_once_whoever_asks_for_one_meanwhile() {
+async fn a_handle_never_makes_two_attempts_at_once() {
     let _alone = crate::counting::ALONE.lock().await;
     let (server, turnstile) = turnstile().await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO);
@@ -248,7 +248,7 @@ async fn a_handle_never_makes_two_attempts_at_once_whoever_asks_for_one_meanwhil
 }
 
 #[tokio::test]
-async fn a_thousand_silent_streams_that_watch_for_silence_wake_nobody() {
+async fn a_thousand_silent_streams_with_idle_timeouts_cause_no_wakeups() {
     let _alone = crate::counting::ALONE.lock().await;
     allow_descriptors();
     let server = Server::hearing(|_, mut connection| async move {

@@ -26,8 +26,9 @@ fn open(client: &Client, server: &Server) -> blocking::Subscription {
     subscription
 }
 
+/// It does not matter where the last stream is dropped.
 #[test]
-fn a_client_has_one_thread_which_ends_with_its_last_stream_wherever_that_is_dropped() {
+fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
     assert_eq!(threads(), 0);
     let client = Client::new().unwrap();

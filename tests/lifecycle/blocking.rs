@@ -61,7 +61,7 @@ fn a_first_attempt_that_fails_is_the_error_of_open() {
 }
 
 #[test]
-fn what_the_iterator_passes_over_is_counted_and_deliveries_tell_it_at_its_place() {
+fn the_iterator_counts_gaps_and_deliveries_shows_them_in_order() {
     let server = Server::answering(
         &[&format!("{OPEN}data: a\n\n"), &format!("{OPEN}id: 1\ndata: b\n\n"), &format!("{OPEN}data: c\n\n"), STOP],
         false,
@@ -118,7 +118,7 @@ fn what_is_there_can_be_taken_in_bulk_or_without_waiting() {
 }
 
 #[test]
-fn a_handle_is_what_it_is_elsewhere_and_what_it_awaits_can_be_waited_for() {
+fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\nevent: b\ndata: b\n\n")], true);
     let client = Client::with(sseclient::Client::new()).unwrap();
     let handle = stream(&client, &server).build().unwrap();
@@ -156,7 +156,7 @@ fn a_drain_has_its_deadline_without_a_runtime_around() {
 }
 
 #[test]
-fn a_stream_that_is_driven_elsewhere_can_be_read_by_waiting_and_stays_there() {
+fn a_stream_of_another_runtime_can_be_read_by_blocking() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let client = Client::new().unwrap();
@@ -226,7 +226,7 @@ impl ResumeStore for Slow {
 }
 
 #[test]
-fn what_a_stream_has_to_save_is_saved_after_everybody_has_gone() {
+fn a_stream_saves_its_id_after_all_handles_are_gone() {
     let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n")], true);
     let (client, store) = (Client::new().unwrap(), Slow::default());
     let stream = stream(&client, &server).resume_store(store.clone(), Commit::Delivery);

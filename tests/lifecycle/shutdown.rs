@@ -64,8 +64,9 @@ async fn at_the_deadline_what_is_left_is_dropped_and_subscriptions_end() {
 }
 
 /// The stream's runtime does not run while the drain's clock goes on.
+/// The deadline passes before the connection task runs.
 #[test]
-fn what_is_left_is_counted_also_when_the_deadline_comes_before_the_connection_task_does() {
+fn a_drain_counts_the_rest_even_if_the_connection_task_is_late() {
     let runtime = || tokio::runtime::Builder::new_current_thread();
     let streams = runtime().enable_all().build().unwrap();
     let drains = runtime().enable_time().start_paused(true).build().unwrap();
@@ -84,7 +85,7 @@ fn what_is_left_is_counted_also_when_the_deadline_comes_before_the_connection_ta
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_dropped_holds_up_no_drain_and_what_it_left_is_counted() {
+async fn a_dropped_subscription_delays_no_drain_and_its_rest_is_counted() {
     let (_server, handle, [one, mut two]) = queued().await;
     let draining = handle.shutdown_with(Drain { deadline: LONG });
     let consumers = async {
@@ -97,7 +98,7 @@ async fn a_subscription_that_is_dropped_holds_up_no_drain_and_what_it_left_is_co
 }
 
 #[tokio::test]
-async fn a_drain_that_nobody_waits_for_is_a_shutdown() {
+async fn a_drain_that_is_not_awaited_is_a_shutdown() {
     let (_server, handle, [mut one]) = queued().await;
     drop(handle.shutdown_with(Drain { deadline: Duration::ZERO }));
     within(handle.closed()).await;

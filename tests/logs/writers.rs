@@ -53,7 +53,7 @@ fn left_behind(panics: bool) -> Monitor {
 }
 
 #[test]
-fn a_log_writer_that_panics_keeps_nobody_from_hearing_of_the_end() {
+fn a_panicking_log_writer_does_not_hide_the_end_of_the_stream() {
     tracing::subscriber::set_global_default(Breaks).unwrap();
     for (panics, says) in [(false, "runtime was shut down"), (true, "ended in a panic")] {
         let Some(CloseReason::Failed(error)) = left_behind(panics).close_reason() else { panic!("it has ended") };

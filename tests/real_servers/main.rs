@@ -117,7 +117,7 @@ async fn every_event_of_better_sse_arrives_once_and_in_order_across_two_cuts() {
 #[cfg(feature = "http2")]
 #[tokio::test]
 #[ignore = "needs node and better-sse; run by .ci/run"]
-async fn every_event_of_a_server_that_speaks_http_2_alone_and_in_clear_arrives_once_and_in_order() {
+async fn every_event_of_a_cleartext_http2_server_arrives_once_and_in_order() {
     let server = Server::better_sse("2");
     let client = Client::builder().http2_prior_knowledge(true).build();
     let version = every_event_arrives_once_and_in_order_across_two_cuts(Peer {
@@ -132,7 +132,7 @@ async fn every_event_of_a_server_that_speaks_http_2_alone_and_in_clear_arrives_o
 
 #[tokio::test]
 #[ignore = "needs node and better-sse; run by .ci/run"]
-async fn every_event_of_better_sse_arrives_over_tls_in_the_newest_version_of_http_that_both_speak() {
+async fn every_event_of_better_sse_arrives_over_tls_with_the_newest_http() {
     let server = Server::better_sse_over_tls();
     let (address, certificate) = server.over_tls.clone().expect("it has one");
     let version = over_tls(server.publish, address, &certificate).await;
@@ -156,7 +156,7 @@ async fn every_event_of_axum_arrives_once_and_in_order_across_two_cuts() {
 
 #[tokio::test]
 #[ignore = "needs squid and node; run by .ci/run"]
-async fn every_event_arrives_through_squid_which_forwards_requests_to_those_it_knows() {
+async fn every_event_arrives_through_squid_with_credentials() {
     let (server, squid) = (Server::node(), Proxy::squid());
     let client = Client::builder().proxy(squid.url("http")).expect("a proxy").build();
     let peer =
@@ -219,7 +219,7 @@ async fn every_event_arrives_in_a_tunnel_that_is_cut_on_the_way_to_squid() {
 #[cfg(feature = "cookies")]
 #[tokio::test]
 #[ignore = "needs haproxy and node; run by .ci/run"]
-async fn a_cookie_leads_every_reconnection_back_to_the_same_server_behind_haproxy() {
+async fn a_cookie_leads_every_reconnection_to_the_same_server_behind_haproxy() {
     let servers = [Server::node(), Server::node()];
     let haproxy = Proxy::haproxy(servers.each_ref().map(|server| server.subscribe));
     let peer = Peer {

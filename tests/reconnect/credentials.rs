@@ -28,7 +28,7 @@ fn tokens(reasons: &Arc<Mutex<Vec<String>>>) -> impl Fn(CredentialsReason) -> st
 type Answer = Result<HeaderMap, Infallible>;
 
 #[tokio::test]
-async fn credentials_are_asked_for_before_each_attempt_and_once_more_when_they_were_refused() {
+async fn credentials_are_fetched_for_each_attempt_and_again_after_a_refusal() {
     for status in ["401 Unauthorized", "403 Forbidden"] {
         let refusal =
             format!("HTTP/1.1 {status}\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n");

@@ -26,7 +26,7 @@ async fn two_responses(first: &str, second: &str) -> Server {
 }
 
 #[tokio::test]
-async fn an_update_changes_headers_and_query_together_and_tells_when_it_has_taken_effect() {
+async fn an_update_changes_headers_and_query_together_and_resolves_when_applied() {
     let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
     let (handle, mut events) = follow(stream(&format!("{}?keep=1&old=a&old=b", server.url)).header("x-old", "1"));
     assert_eq!(short(&mut events).await, "1");
@@ -78,7 +78,7 @@ async fn a_mistake_in_an_update_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_last_event_id_stays_behind_when_the_origin_changes_unless_it_is_said_to_go_along() {
+async fn a_new_origin_gets_no_last_event_id_unless_the_caller_says_so() {
     for (keep, expected) in [(None, None), (Some(true), Some("1")), (Some(false), None)] {
         let old = two_responses(&numbered(&[1]), "").await;
         let new = two_responses(&numbered(&[7]), "").await;
@@ -205,7 +205,7 @@ async fn a_second_response_that_is_refused_leaves_the_first_open() {
 }
 
 #[tokio::test]
-async fn a_change_for_the_next_attempt_is_not_over_when_a_second_response_is_refused() {
+async fn a_refused_second_response_leaves_a_change_for_the_next_attempt_pending() {
     let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
     let server = Server::start(move |number, mut connection| async move {
         connection.send(if number == 1 { refusal } else { OPEN }).await;

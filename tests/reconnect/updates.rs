@@ -35,8 +35,9 @@ fn last(server: &Server, name: &str) -> Option<String> {
     server.requests().last().and_then(|request| header(request, name))
 }
 
+/// Also if the URL was never dialled.
 #[tokio::test]
-async fn what_came_out_of_a_url_goes_nowhere_else_also_when_the_url_was_never_dialled() {
+async fn credentials_in_a_url_go_to_no_other_origin() {
     let (old, new) = (server(1).await, server(2).await);
     for at_once in [false, true] {
         let handle = opened(stream(&old.url)).await;
@@ -52,7 +53,7 @@ async fn what_came_out_of_a_url_goes_nowhere_else_also_when_the_url_was_never_di
 }
 
 #[tokio::test]
-async fn authorization_that_was_set_by_hand_stays_whatever_urls_come_and_go() {
+async fn authorization_that_the_caller_set_stays_across_url_changes() {
     type Step = fn(Change, &str) -> Change;
     let bearer: Step = |request, _| request.bearer_auth("mine");
     let remove: Step = |request, _| request.remove_header("authorization");
@@ -127,7 +128,7 @@ async fn what_is_said_of_the_last_event_id_holds_until_something_else_is_said() 
 }
 
 #[tokio::test]
-async fn a_change_that_does_not_fit_the_request_is_refused_at_the_call_and_changes_nothing() {
+async fn a_change_that_does_not_fit_fails_at_the_call_and_changes_nothing() {
     let server = server(1).await;
     let handle = opened(stream(&server.url).query("a", "x".repeat(40_000))).await;
     let wide = |request: Change| request.header("x-wide", "1").query("b", "x".repeat(40_000));

@@ -79,7 +79,7 @@ async fn what_a_program_goes_back_for_is_no_repeat() {
 }
 
 #[tokio::test]
-async fn a_program_that_lost_events_which_inherit_their_id_can_go_back_to_it_and_save_again() {
+async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
     const INHERITING: u64 = 60;
     let server = Server::start(|number, mut connection| async move {
         let first = if number == 0 { "id: 1\ndata: first\n\n" } else { "" };

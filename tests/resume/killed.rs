@@ -61,8 +61,9 @@ async fn killed_after(lines: usize, url: &str, file: &Path) -> Vec<u64> {
     processed
 }
 
+/// The file of the store is readable after each kill.
 #[tokio::test]
-async fn whenever_it_is_killed_each_event_is_processed_at_least_once_and_the_file_can_be_read() {
+async fn a_program_killed_at_any_moment_processes_each_event_at_least_once() {
     let server = endless_numbers().await;
     let directory = std::env::temp_dir().join(format!("sseclient-test-{}-restart", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
@@ -96,8 +97,9 @@ const OVERRUN: u64 = 5_000;
 /// As large as lines are that a pipe has room for few of.
 const SIZE: usize = 4_000;
 
+/// Also if it is too slow for the events that come again.
 #[tokio::test]
-async fn what_a_slow_run_lost_it_goes_back_for_also_when_it_is_too_slow_for_that_as_well() {
+async fn a_slow_run_goes_back_for_what_it_lost() {
     // By the first connection, and by the newest of those after it.
     let sent: Arc<[AtomicU64; 2]> = Arc::default();
     let progress = Arc::clone(&sent);

@@ -96,7 +96,7 @@ async fn an_event_of_another_stream_cannot_be_acknowledged() {
 }
 
 #[tokio::test]
-async fn an_id_that_several_events_set_is_saved_when_all_of_them_are_acknowledged() {
+async fn an_id_of_several_events_is_saved_when_all_of_them_are_acknowledged() {
     // The server repeats the ID, also after an event that sets none.
     let server = server("id: 4\ndata: z\n\nid: 5\ndata: a\n\ndata: b\n\nid: 5\ndata: c\n\nid: 6\ndata: d\n\n").await;
     let store = Memory::default();
@@ -124,7 +124,7 @@ async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
 }
 
 #[tokio::test]
-async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_no_word_of_it_is_sent() {
+async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
     let server = server("data: x\n\n").await;
     for id in ["a\u{1}b".to_owned(), "x".repeat(8_001)] {
         let handle = stream(&server).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
@@ -196,8 +196,9 @@ async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
     store.holds("7").await;
 }
 
+/// It does not matter which of them has begun.
 #[tokio::test]
-async fn of_several_shutdowns_the_earliest_deadline_counts_whether_the_first_has_begun_or_not() {
+async fn the_earliest_deadline_of_several_shutdowns_wins() {
     let server = server("id: 5\ndata: a\n\n").await;
     let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(24 * 3600));
     for has_begun in [false, true] {

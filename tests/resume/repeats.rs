@@ -38,7 +38,7 @@ async fn told(lines: Vec<Vec<String>>) -> (Server, Arc<Notify>) {
 }
 
 #[tokio::test]
-async fn a_repeat_leaves_the_last_event_id_at_the_newest_event_that_was_delivered() {
+async fn a_repeat_leaves_the_last_event_id_at_the_newest_delivered_event() {
     for repeat in ["id: 3\ndata: 3\n\n", "id: 3\n\n"] {
         let server = Server::answering(vec![format!("{OPEN}{}{repeat}", numbered(&[1, 2, 3, 4, 5]))]).await;
         let (_handle, mut events) = follow(stream(&server.url).drop_repeats(10));

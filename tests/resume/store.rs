@@ -140,7 +140,7 @@ async fn the_next_run_goes_on_after_what_was_delivered() {
 }
 
 #[tokio::test]
-async fn what_the_store_has_goes_before_what_the_program_says_and_nothing_in_it_changes_nothing() {
+async fn a_stored_id_overrides_the_programs_and_an_empty_store_does_not() {
     let server = numbers(0).await;
     for (memory, sent) in
         [(Memory::holding("5"), Some("5")), (Memory::holding(""), None), (Memory::default(), Some("3"))]
@@ -152,8 +152,9 @@ async fn what_the_store_has_goes_before_what_the_program_says_and_nothing_in_it_
     }
 }
 
+/// The order of the acknowledgements does not matter.
 #[tokio::test]
-async fn the_store_goes_as_far_as_everything_was_acknowledged_in_whatever_order() {
+async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
     let server = numbers(6).await;
     let memory = Memory::default();
     let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
@@ -197,7 +198,7 @@ async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not(
 
 /// A predicate is asked when the turn is over: what it lets pass comes after the others, and is older.
 #[tokio::test]
-async fn an_id_that_several_events_set_waits_for_all_of_them_beside_a_subscription_with_a_predicate() {
+async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
     let server = Server::start(|_, mut connection| async move {
         let events = "id: 1\ndata: some\n\nid: 2\ndata: x\n\nid: 2\ndata: y\n\n";
         connection.send(&format!("{OPEN}{events}")).await;
@@ -217,8 +218,9 @@ async fn an_id_that_several_events_set_waits_for_all_of_them_beside_a_subscripti
     assert_eq!(memory.id().as_deref(), Some("1"), "the server sends nothing of 2 again to whoever goes on after it");
 }
 
+/// When no other event is unacknowledged.
 #[tokio::test]
-async fn events_that_nobody_has_to_acknowledge_move_the_store_when_nothing_is_open() {
+async fn events_without_an_acknowledging_subscriber_move_the_store() {
     let server = numbers(9).await;
     let memory = Memory::default();
     let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
@@ -228,7 +230,7 @@ async fn events_that_nobody_has_to_acknowledge_move_the_store_when_nothing_is_op
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_dropped_holds_the_store_and_one_that_is_retired_does_not() {
+async fn a_dropped_subscription_holds_the_store_and_a_retired_one_does_not() {
     for retire in [false, true] {
         let server = numbers(9).await;
         let memory = Memory::default();
@@ -350,7 +352,7 @@ async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() 
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_say_where_to_begin_costs_a_gap_and_not_the_stream() {
+async fn a_store_that_fails_to_load_costs_a_gap_and_not_the_stream() {
     let server = numbers(3).await;
     let memory = Memory::failing(3);
     let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();

@@ -153,7 +153,7 @@ fn a_204_is_a_clean_end() {
 }
 
 #[test]
-fn one_response_is_followed_without_reconnection_and_its_clean_end_is_a_success() {
+fn without_reconnection_the_clean_end_of_the_response_is_a_success() {
     for beside in [&[][..], &["--max-retries", "3"], &["--retry", "1"], &["--standard"]] {
         let args = [&["--json", "--no-reconnect"], beside].concat();
         let (_server, tail) = answered_once(&args, "data: x\n\n");
@@ -195,7 +195,7 @@ fn a_404_is_one_line_that_says_what_to_do() {
 }
 
 #[test]
-fn the_words_of_a_server_are_one_line_however_many_they_are_and_wherever_they_are_cut_off() {
+fn an_error_body_of_any_length_is_printed_on_one_line() {
     let json = "{\n  \"error\": \"no such model\"\n}\n";
     // At 8 KiB, which is in the middle of a letter.
     let long = format!("x{}", "é".repeat(5000));
@@ -287,7 +287,7 @@ fn an_interrupt_hangs_up_and_ends_well() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_works_while_nobody_reads_the_output() {
+fn an_interrupt_works_while_the_output_is_not_read() {
     let server = Server::start();
     let mut child = Running::start(&[&server.url, "--json"]);
     let mut connection = server.accept_and_open();
@@ -559,7 +559,7 @@ fn only_the_given_certificates_are_trusted() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn a_client_certificate_is_shown_and_with_insecure_nothing_is_asked_of_the_servers() {
+fn a_client_certificate_is_sent_and_insecure_accepts_any_server() {
     let authority = tls::Authority::new("a_client_certificate_is_shown");
     let url = authority.serve_its_own("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: secret\n\n");
     let (certificate, key) = authority.identity();

@@ -70,7 +70,7 @@ fn the_type_of_an_oversized_event_is_known_wherever_it_stands() {
 }
 
 #[test]
-fn a_type_that_is_itself_too_long_is_cut_and_does_not_leak_into_the_next_block() {
+fn a_type_that_is_too_long_is_cut_and_does_not_leak_into_the_next_block() {
     let input = "event: 0123456789\nid: 1\ndata: a\n\ndata: b\n\n";
     gives(8, input, &[oversized(None, Some("1"), 1), event("message", "b", None, "1")], "1");
 }
@@ -86,7 +86,7 @@ fn data_at_the_limit_is_delivered_and_one_byte_more_is_not() {
 
 /// They are copied once more than data is: what is over 4 KiB of them counts twice, however it comes.
 #[test]
-fn a_long_type_or_id_counts_twice_whatever_the_chunks() {
+fn a_long_type_or_id_counts_twice_for_any_chunks() {
     for (limit, fits) in [(20_904, true), (20_903, false)] {
         for field in ["event", "id"] {
             let (long, data) = ("x".repeat(10_000), "y".repeat(5_000));
