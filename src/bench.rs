@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::hub::{Backpressure, EventReader, Filter, Hub, Overflow, QueueLimits, Received};
-use crate::subscription::coop_budget::Allowance;
+use crate::subscription::coop_budget::CoopBudget;
 
 /// Publishes, and waits for room.
 pub struct Publisher {
@@ -24,7 +24,7 @@ impl Publisher {
     pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> Reader {
         let limits = QueueLimits { capacity, bytes: u64::MAX, overflow };
         let source = self.hub.subscribe(Filter::all(), &limits, false).source;
-        Reader { source, allowance: Allowance::default() }
+        Reader { source, budget: CoopBudget::default() }
     }
 
     /// Publishes these together, or as many at a time as there is room for.
@@ -65,16 +65,16 @@ impl fmt::Debug for Publisher {
 pub struct Reader {
     source: EventReader,
     /// As a subscription has it.
-    allowance: Allowance,
+    budget: CoopBudget,
 }
 
 impl Reader {
     /// The next event; `None` at the end, or where something was lost.
     pub async fn recv(&mut self) -> Option<Event> {
         poll_fn(|cx| {
-            let price = std::task::ready!(self.allowance.poll(cx));
+            let unit = std::task::ready!(self.budget.poll(cx));
             let taken = std::task::ready!(self.source.poll_take(cx, None, || {}));
-            self.allowance.pay(price);
+            self.budget.spend(unit);
             std::task::Poll::Ready(match taken {
                 Received::Item(event) => Some(event),
                 Received::Lagged(_) | Received::Gap(_) | Received::Closed => None,

@@ -1,10 +1,12 @@
-//! [`Client`]: streams that a thread in the background drives.
+//! [`Client`]: streams that a background thread drives.
 
 use http::Uri;
 
 use crate::client;
 use crate::client::StreamBuilder;
 use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::handle::Handle;
 use crate::hub::Filter;
 
@@ -12,17 +14,19 @@ use super::subscription::Subscription;
 use super::wait::wait;
 use super::worker::Worker;
 
-/// What many streams share, for programs without a runtime: a [`Client`](client::Client), and the one thread that drives
-/// all of its streams. Cheap to clone; clones share the thread.
+/// A [`Client`](client::Client) for programs without a runtime, with one thread for all its streams.
 ///
-/// Whatever runs on that thread (predicates of filters, a source of credentials, a resume store) must not wait for one
-/// of its streams: it would wait for itself.
+/// Cheap to clone; clones share the thread.
+///
+/// **Can deadlock:** code of yours that runs on that thread (predicates of filters, a source of
+/// credentials, a resume store) must not wait for one of the client's streams.
 ///
 /// # Drop behavior
 ///
-/// Streams go on without the client. The thread ends by itself after the last clone and the last stream: those that are
-/// shut down, closed for good, or whose handles and subscriptions are all gone. Nothing waits for it, so the client
-/// may be dropped anywhere, on threads of a runtime, too.
+/// Streams go on without the client. The thread ends by itself after the last clone is dropped and
+/// the last stream has ended: by a shutdown, for good, or because its handles and subscriptions are
+/// dropped. The drop does not wait for the thread, so a client may be dropped anywhere, also on the
+/// threads of a runtime.
 #[derive(Debug, Clone)]
 pub struct Client {
     client: client::Client,
@@ -30,21 +34,22 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with the defaults.
+    /// Returns a client with the default settings.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Thread`](crate::ErrorKind::Thread) when the system has no thread, or no descriptors, to give.
+    /// [`ErrorKind::Thread`] if the system has no thread or no descriptors left.
     pub fn new() -> Result<Self, Error> {
         Self::with(client::Client::new())
     }
 
-    /// A client with settings, those of a [`ClientBuilder`](crate::ClientBuilder). Other streams of that client are
-    /// driven where they are.
+    /// Returns a client with the settings of this [`Client`](client::Client).
+    ///
+    /// Streams made by that client itself stay on their own runtime.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// [`ErrorKind::Thread`] if the system has no thread or no descriptors left.
     ///
     /// # Examples
     ///
@@ -54,11 +59,13 @@ impl Client {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn with(client: client::Client) -> Result<Self, Error> {
-        Ok(Self { client, worker: Worker::begin()? })
+        Ok(Self { client, worker: Worker::start()? })
     }
 
-    /// Begins a stream of the events at `url`, to be given to [`open`](Self::open), or built and
-    /// [`connect`](Self::connect)ed. What is wrong with the URL is reported then.
+    /// Begins to build a stream of the events at `url`.
+    ///
+    /// Give the result to [`open`](Self::open), or build it and [`connect`](Self::connect) the
+    /// handle. Both report an invalid URL; this method cannot fail.
     pub fn stream<U>(&self, url: U) -> StreamBuilder
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
@@ -66,7 +73,7 @@ impl Client {
         self.client.stream(url)
     }
 
-    /// Builds the stream, subscribes, connects, and waits until it is open.
+    /// Builds the stream, subscribes, connects, and blocks until it is open.
     ///
     /// # Errors
     ///
@@ -78,18 +85,21 @@ impl Client {
         Ok(subscription.into())
     }
 
-    /// Spawns the connection task of a stream on this client's thread: what [`Handle::connect`] does where there is a
-    /// runtime. A stream that was connected before stays where it is.
+    /// Spawns the connection task of a stream on this client's thread.
+    ///
+    /// [`Handle::connect`] for programs without a runtime. A stream that was connected before stays
+    /// where it is.
     pub fn connect(&self, handle: &Handle) {
         let _entered = self.worker.enter();
         if handle.spawn_task() {
-            self.worker.keep(handle.monitor());
+            self.worker.keep_alive_for(handle.monitor());
         }
     }
 
-    /// Waits for a future, such as those of a [`Handle`]: `client.wait(handle.shutdown())`. Its timers are driven by
-    /// this client's thread. A stream that the future itself connects ends with the client; give streams to
-    /// [`open`](Self::open) or [`connect`](Self::connect).
+    /// Blocks until a future completes: one of a [`Handle`], for example.
+    ///
+    /// This client's thread drives its timers. A stream that the future itself connects ends with
+    /// the client; use [`open`](Self::open) or [`connect`](Self::connect) for streams.
     ///
     /// # Examples
     ///

@@ -1,20 +1,4 @@
-//! For programs without a runtime: streams that are read by waiting.
-//!
-//! A [`Client`] has one thread in the background, which drives all of its streams. What is built is the same as
-//! elsewhere in this crate: [`StreamBuilder`](crate::StreamBuilder), [`Handle`](crate::Handle), whose methods do not
-//! wait unless they say so, and subscriptions; a [`Subscription`] of this module waits for what comes by putting its
-//! thread to sleep. What else is to be awaited ([`Handle::shutdown_with`](crate::Handle::shutdown_with), say) is
-//! given to [`Client::wait`].
-//!
-//! # Within a runtime
-//!
-//! All of this works on a thread that drives a tokio runtime, too, and never panics there. But it blocks that thread,
-//! and with it whatever else it drives, or has been handed to drive: if that is the server in question, or the
-//! connection task of a stream that was given to that runtime ([`Handle::connect`](crate::Handle::connect)) rather than
-//! to a client of this module ([`Client::connect`]), for ever, however many threads the runtime has. There the rest of
-//! this crate is better.
-//!
-//! # Examples
+//! The client for programs without a runtime, whose calls block.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), sseclient::Error> {
@@ -25,7 +9,23 @@
 //! # }
 //! ```
 //!
-//! With settings, two queues of one stream, and losses told:
+//! A [`Client`] has one background thread that drives all of its streams. The rest is the same as
+//! in the asynchronous part: a [`StreamBuilder`](crate::StreamBuilder) makes a stream, and a
+//! [`Handle`](crate::Handle) steers it with methods that do not wait. A [`Subscription`] of this
+//! module parks the calling thread until an event comes. [`Client::wait`] waits for any other
+//! future, such as [`Handle::shutdown_with`](crate::Handle::shutdown_with).
+//!
+//! # Within a runtime
+//!
+//! These calls never panic on a thread that drives a tokio runtime, but **they block that thread**,
+//! with all tasks that are on it or queued for it. If one of those tasks is the server, or the
+//! connection task of a stream that was connected with
+//! [`Handle::connect`](crate::Handle::connect) instead of [`Client::connect`], the call blocks
+//! forever, however many threads the runtime has. Use the asynchronous types there.
+//!
+//! # Examples
+//!
+//! Settings, two queues of one stream, and gaps:
 //!
 //! ```no_run
 //! use sseclient::{Delivery, blocking};
@@ -60,12 +60,15 @@ use crate::hub::Filter;
 pub use self::client::Client;
 pub use self::subscription::{Deliveries, RecvTimeoutError, Subscription};
 
-/// Follows the stream at `url`: all events, with the defaults, once it is open. For scripts: a [`Client`] of its own,
-/// with its thread, is begun for it, and is gone with it.
+/// Opens the stream at `url` with the default settings, and subscribes to all of its events.
+///
+/// Blocks until the stream is open. The short form for scripts: it starts a [`Client`] and its
+/// thread for this stream alone, which end with the stream.
 ///
 /// # Errors
 ///
-/// Those of [`open`](crate::open()), and [`ErrorKind::Thread`](crate::ErrorKind::Thread) when no thread could be begun.
+/// Those of [`open`](crate::open()), and [`ErrorKind::Thread`](crate::ErrorKind::Thread) if the
+/// thread cannot start.
 pub fn open<U>(url: U) -> Result<Subscription, Error>
 where
     U: TryInto<Uri, Error: Into<http::Error>>,

@@ -1,59 +1,67 @@
-//! [`Subscription`]: a queue of events that is waited for.
+//! [`Subscription`]: a queue of events that blocks its reader.
 
 use std::fmt;
 use std::iter::FusedIterator;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::event::{Delivery, Event, Gap};
+#[cfg(doc)]
+use crate::event::Gap;
+use crate::event::{Delivery, Event};
 use crate::handle::Handle;
 use crate::state::CloseReason;
 use crate::subscription::{self, TryRecvError};
 
 use super::wait::{wait, wait_for};
 
-/// The events of one filter, in wire order: a [`Subscription`](subscription::Subscription) whose holder waits.
+/// The events that pass one filter, in wire order, for a thread that waits for them.
 ///
-/// # Losses
+/// A blocking [`Subscription`](subscription::Subscription): that type describes what happens to a
+/// subscriber that falls behind.
 ///
-/// As an iterator it yields events, and says nothing where some are missing: that is only counted
-/// ([`missed`](Self::missed), [`losses`](Self::losses)) and logged as a warning. [`deliveries`](Self::deliveries),
-/// [`recv`](Self::recv) and its kin tell of each gap at its place; all of them take from the same queue. What happens
-/// to a subscriber that is too slow is said [there](subscription::Subscription).
+/// # Loss
+///
+/// The iterator yields events only. Where events are missing, it counts
+/// ([`missed`](Self::missed), [`losses`](Self::losses)) and logs a warning.
+/// [`deliveries`](Self::deliveries), [`recv`](Self::recv) and its variants yield each gap in its
+/// place. All of them take from the same queue.
 ///
 /// # The end
 ///
-/// When the connection is closed for good and what was queued has been taken, the iterator yields the failure it was
-/// closed for, once; after any other end (a 204, a shutdown) it just ends. Faults that are tried again are none of its
-/// business.
+/// The iterator ends when the connection is closed for good and all queued events have been taken.
+/// If the stream failed, the last item is the error; after any other end (a 204, a shutdown) there
+/// is none. Failures that are retried are not reported here.
 ///
 /// # Drop behavior
 ///
-/// As of any subscription: it keeps the connection alive, which is closed when all handles and subscriptions of the
-/// stream are gone.
+/// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
+/// dropped, the connection closes.
 #[derive(Debug)]
 #[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription {
     inner: subscription::Subscription,
-    /// Notices of loss that the iterator has passed over.
     losses: u64,
-    /// The iterator has yielded the failure, or there was none.
-    told: bool,
+    /// The iterator has ended: it has yielded the failure, if there was one.
+    has_ended: bool,
 }
 
 impl Subscription {
-    /// Waits for the next event or gap. `None` when the connection is closed for good (or the
-    /// [filter](crate::Filter::and) has panicked) and everything that was queued has been taken;
-    /// [`close_reason`](Self::close_reason) says why.
+    /// Blocks until there is an event or gap; `None` when the subscription has ended.
+    ///
+    /// See [`Subscription::recv`](subscription::Subscription::recv).
     pub fn recv(&mut self) -> Option<Delivery> {
         wait(self.inner.recv())
     }
 
-    /// Waits for the next event or gap, but no longer than this; without any time it takes what is there already.
+    /// Blocks until there is an event or gap, at most for `limit`.
+    ///
+    /// With a limit of zero it takes only what is already queued.
     ///
     /// # Errors
     ///
-    /// [`RecvTimeoutError::Timeout`] when nothing has come by then, [`RecvTimeoutError::Closed`] when nothing will.
+    /// [`RecvTimeoutError::Timeout`] if nothing came in time, [`RecvTimeoutError::Closed`] if the
+    /// subscription has ended.
+    #[doc(alias = "timeout")]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Delivery, RecvTimeoutError> {
         match wait_for(limit, self.inner.recv()) {
             Some(Some(delivery)) => Ok(delivery),
@@ -62,77 +70,77 @@ impl Subscription {
         }
     }
 
-    /// Waits for a delivery, and takes it and what else is there, up to `limit`, to the end of `buffer`. How many those
-    /// were: none only if `limit` is 0, or if the connection is closed for good and everything was taken.
+    /// Blocks until there is a delivery, and appends it to `buffer` with up to `limit - 1` more.
+    ///
+    /// Returns how many it appended. That is 0 only if the subscription has ended, or if `limit`
+    /// is 0.
     pub fn recv_many(&mut self, buffer: &mut Vec<Delivery>, limit: usize) -> usize {
         wait(self.inner.recv_many(buffer, limit))
     }
 
-    /// The next event or gap, if there is one.
+    /// Takes the next event or gap if one is queued; never blocks.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] when nothing is queued, [`TryRecvError::Closed`] when nothing will be.
+    /// [`TryRecvError::Empty`] if nothing is queued, [`TryRecvError::Closed`] if the subscription
+    /// has ended.
     pub fn try_recv(&mut self) -> Result<Delivery, TryRecvError> {
         self.inner.try_recv()
     }
 
-    /// How many events can be taken without waiting: see [`Subscription::queued`](subscription::Subscription::queued).
-    pub fn queued(&self) -> usize {
-        self.inner.queued()
-    }
-
-    /// Events and gaps, until the connection is closed for good.
+    /// Returns an iterator over events and gaps, which ends with the subscription.
     pub fn deliveries(&mut self) -> Deliveries<'_> {
         Deliveries { subscription: self }
     }
 
-    /// How many events that matched were lost because this subscription was too slow.
+    /// Returns how many events can be taken without blocking.
+    ///
+    /// See [`Subscription::queued`](subscription::Subscription::queued).
+    #[doc(alias = "lag")]
+    pub fn queued(&self) -> usize {
+        self.inner.queued()
+    }
+
+    /// Returns how many events that pass the filter were lost because this subscription was slow.
+    #[doc(alias = "lag")]
     pub fn missed(&self) -> u64 {
         self.inner.missed()
     }
 
-    /// How often the iterator has passed over a gap in which events were lost ([`Gap::is_loss`]), for whatever reason.
+    /// Returns how many gaps with lost events ([`Gap::is_loss`]) the iterator has skipped.
     pub fn losses(&self) -> u64 {
         self.losses
     }
 
+    /// Returns why the subscription ended; `None` before.
+    ///
     /// See [`Subscription::close_reason`](subscription::Subscription::close_reason).
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.inner.close_reason()
     }
 
-    /// A handle of the stream.
+    /// Returns a handle of the stream.
     pub fn handle(&self) -> Handle {
         self.inner.handle()
     }
 
+    /// Marks an event as processed.
+    ///
     /// See [`Subscription::acknowledge`](subscription::Subscription::acknowledge).
     pub fn acknowledge(&self, event: &Event) -> bool {
         self.inner.acknowledge(event)
     }
 
-    /// The subscription that is awaited: for [`retire`](subscription::Subscription::retire), say.
+    /// Returns the asynchronous subscription, to [`retire`](subscription::Subscription::retire) it,
+    /// for example.
     pub fn into_inner(self) -> subscription::Subscription {
         self.inner
-    }
-
-    fn pass_over(&mut self, gap: &Gap) {
-        self.losses += u64::from(gap.is_loss());
-        self.inner.log_if_missing(gap);
-    }
-
-    /// The last item, once.
-    fn failure(&mut self) -> Option<Error> {
-        let first = !std::mem::replace(&mut self.told, true);
-        let reason = self.close_reason().filter(|_| first)?;
-        reason.error().cloned()
     }
 }
 
 impl From<subscription::Subscription> for Subscription {
     fn from(inner: subscription::Subscription) -> Self {
-        Self { inner, losses: 0, told: false }
+        Self { inner, losses: 0, has_ended: false }
     }
 }
 
@@ -140,19 +148,25 @@ impl Iterator for Subscription {
     type Item = Result<Event, Error>;
 
     fn next(&mut self) -> Option<Result<Event, Error>> {
-        loop {
-            match self.recv() {
-                Some(Delivery::Event(event)) => return Some(Ok(event)),
-                Some(Delivery::Gap(gap)) => self.pass_over(&gap),
-                None => return self.failure().map(Err),
+        while let Some(delivery) = self.recv() {
+            match delivery {
+                Delivery::Event(event) => return Some(Ok(event)),
+                Delivery::Gap(gap) => {
+                    self.losses += u64::from(gap.is_loss());
+                    self.inner.log_loss(&gap);
+                }
             }
         }
+        if std::mem::replace(&mut self.has_ended, true) {
+            return None;
+        }
+        self.close_reason().and_then(|reason| reason.error().cloned()).map(Err)
     }
 }
 
 impl FusedIterator for Subscription {}
 
-/// The events of a subscription, and the gaps between them: see [`Subscription::deliveries`].
+/// An iterator over events and the gaps between them: see [`Subscription::deliveries`].
 #[derive(Debug)]
 #[must_use = "an iterator takes nothing by itself"]
 pub struct Deliveries<'a> {
@@ -169,13 +183,13 @@ impl Iterator for Deliveries<'_> {
 
 impl FusedIterator for Deliveries<'_> {}
 
-/// Why [`Subscription::recv_timeout`] gave nothing.
+/// The reason why [`Subscription::recv_timeout`] returned nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing else that a queue without a next item can be")]
+#[expect(clippy::exhaustive_enums, reason = "a wait without a result either timed out or has nothing to wait for")]
 pub enum RecvTimeoutError {
-    /// Nothing has come in that time.
+    /// Nothing came in time.
     Timeout,
-    /// Nothing will come: the connection is closed for good, and everything that was queued has been taken.
+    /// The subscription has ended: the connection is closed for good, and all events were taken.
     Closed,
 }
 

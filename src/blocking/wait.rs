@@ -1,5 +1,8 @@
-//! Waits for a future by putting the thread to sleep. Not by tokio's `block_on`, which panics on the threads of a runtime.
+//! Waits for a future by parking the thread.
+//!
+//! tokio's `block_on` does not do, because it panics on the threads of a runtime.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -8,49 +11,51 @@ use std::time::{Duration, Instant};
 
 use tokio::task::coop;
 
-/// Unparks a thread: that is remembered if it is not parked yet, so no wake-up is lost.
-struct Sleeper(Thread);
+/// Unparks a thread. A call before the thread parks is not lost: the next `park` returns at once.
+struct Unparker(Thread);
 
-impl Wake for Sleeper {
+impl Wake for Unparker {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
-/// For as long as it takes.
+/// Waits as long as it takes.
 pub(super) fn wait<F: Future>(future: F) -> F::Output {
-    // The budget of a task that this is called in would never come back while it waits.
-    let mut future = pin!(coop::unconstrained(future));
-    let waker = Waker::from(Arc::new(Sleeper(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        // Wakes by chance, too.
+    let park = || {
         thread::park();
-    }
+        Ok::<(), Infallible>(())
+    };
+    let Ok(output) = poll_and_park(future, park);
+    output
 }
 
-/// For so long; it is polled once in any case. `None` if it is not ready by then.
+/// Waits up to `limit`, and polls the future at least once. `None` if it is not ready by then.
 pub(super) fn wait_for<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    // What no clock can hold is for ever.
+    // A deadline that the clock cannot represent never comes.
     let Some(deadline) = Instant::now().checked_add(limit) else { return Some(wait(future)) };
+    let park = || match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(()),
+        left => {
+            thread::park_timeout(left);
+            Ok(())
+        }
+    };
+    poll_and_park(future, park).ok()
+}
+
+/// Polls the future until it is ready. In between it calls `park`, which may wake up by chance, and
+/// may fail to give up.
+fn poll_and_park<F: Future, E>(future: F, park: impl Fn() -> Result<(), E>) -> Result<F::Output, E> {
+    // The caller may be a task, whose coop budget would not come back while its thread is parked.
     let mut future = pin!(coop::unconstrained(future));
-    let waker = Waker::from(Arc::new(Sleeper(thread::current())));
+    let waker = Waker::from(Arc::new(Unparker(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return Some(output);
+            return Ok(output);
         }
-        match deadline.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => return None,
-            left => thread::park_timeout(left),
-        }
+        park()?;
     }
 }
 
@@ -59,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wake_up_that_comes_before_the_thread_sleeps_is_not_lost() {
+    fn a_wake_up_before_the_thread_parks_is_not_lost() {
         let mut polls = 0;
         let ready = wait(std::future::poll_fn(|context| {
             polls += 1;
@@ -70,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_ready_is_given_up_and_what_is_ready_is_taken_without_any_time() {
+    fn a_wait_gives_up_at_its_limit_and_takes_a_ready_output_without_time() {
         assert_eq!(wait_for(Duration::from_millis(1), std::future::pending::<()>()), None);
         assert_eq!(wait_for(Duration::ZERO, std::future::ready(1)), Some(1));
         assert_eq!(wait_for(Duration::MAX, std::future::ready(1)), Some(1));

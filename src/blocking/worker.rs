@@ -10,42 +10,48 @@ use tokio::sync::mpsc as leases;
 use crate::error::{Error, ErrorKind};
 use crate::handle::Monitor;
 
-/// What the thread is called.
-const NAME: &str = "sseclient";
+const THREAD_NAME: &str = "sseclient";
 
-/// How many more threads there may be for what can only be done by waiting: names that the system resolves, files, the
-/// platform's certificates.
-const HELPERS: usize = 4;
+/// Threads for calls that block: name resolution by the system, files, the platform's certificates.
+const MAX_BLOCKING_THREADS: usize = 4;
 
-/// Keeps a thread alive that drives a runtime. The runtime belongs to the thread, which ends by itself after the last
-/// worker and the last stream: so there is nothing to be dropped elsewhere that could block, or panic for that reason.
+/// Keeps a thread alive that drives a runtime.
+///
+/// The thread owns the runtime, and ends after the last worker and the last stream. So a worker can
+/// be dropped anywhere: dropping a runtime blocks, and panics on the threads of another one.
 #[derive(Clone)]
 pub(super) struct Worker {
     runtime: runtime::Handle,
-    /// Nothing is ever sent: the thread waits for the last to be gone.
+    /// Carries no messages: the thread ends when the last sender is dropped.
     lease: leases::Sender<Infallible>,
 }
 
 impl Worker {
-    pub(super) fn begin() -> Result<Self, Error> {
-        let failed = |error| Error::with_source(ErrorKind::Thread, "no thread for streams could be begun", error);
-        let (begun, has_begun) = mpsc::sync_channel(1);
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Thread`] if the system has no thread or no descriptors left.
+    pub(super) fn start() -> Result<Self, Error> {
+        let message = "the thread that drives the streams could not start";
+        let failed = |error| Error::with_source(ErrorKind::Thread, message, error);
+        let (started, has_started) = mpsc::sync_channel(1);
         let (lease, leases) = leases::channel(1);
-        // Not joined: it ends when it is needed no more, and the last who needs it may be running on it.
-        let thread = thread::Builder::new().name(NAME.into()).spawn(move || run(&begun, leases));
+        // Never joined: the last stream may drop the last lease on this very thread.
+        let thread = thread::Builder::new().name(THREAD_NAME.into()).spawn(move || run(&started, leases));
         thread.map_err(failed)?;
-        let gone = |_| Err(io::Error::other("the thread has ended"));
-        let runtime = has_begun.recv().unwrap_or_else(gone).map_err(failed)?;
+        let ended = |_| Err(io::Error::other("the thread has ended"));
+        let runtime = has_started.recv().unwrap_or_else(ended).map_err(failed)?;
         Ok(Self { runtime, lease })
     }
 
-    /// Until the guard is dropped, what this thread spawns goes to the worker's, and timers are the worker's.
+    /// Makes the calling thread spawn tasks and timers on the worker's, until the guard is dropped.
     pub(super) fn enter(&self) -> EnterGuard<'_> {
         self.runtime.enter()
     }
 
-    /// Drives what is spawned there until this stream has ended.
-    pub(super) fn keep(&self, stream: Monitor) {
+    /// Keeps the thread alive until this stream has ended.
+    pub(super) fn keep_alive_for(&self, stream: Monitor) {
         let lease = self.lease.clone();
         self.runtime.spawn(async move {
             stream.ended().await;
@@ -60,22 +66,22 @@ impl fmt::Debug for Worker {
     }
 }
 
-fn run(begun: &mpsc::SyncSender<io::Result<runtime::Handle>>, mut leases: leases::Receiver<Infallible>) {
+fn run(started: &mpsc::SyncSender<io::Result<runtime::Handle>>, mut leases: leases::Receiver<Infallible>) {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = begun.send(Err(error));
+            // `start` waits for this, so the send cannot fail.
+            let _ = started.send(Err(error));
             return;
         }
     };
-    // Whoever asked waits for this.
-    let _ = begun.send(Ok(runtime.handle().clone()));
+    let _ = started.send(Ok(runtime.handle().clone()));
     let _: Option<Infallible> = runtime.block_on(leases.recv());
-    // All streams have ended. What a helper still waits for (a name server, say), nobody does.
+    // All streams have ended, so no task needs a blocking call that is still running.
     runtime.shutdown_background();
 }
 
 fn runtime() -> io::Result<Runtime> {
     let mut builder = runtime::Builder::new_current_thread();
-    builder.enable_all().thread_name(NAME).max_blocking_threads(HELPERS).build()
+    builder.enable_all().thread_name(THREAD_NAME).max_blocking_threads(MAX_BLOCKING_THREADS).build()
 }

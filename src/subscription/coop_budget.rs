@@ -1,42 +1,48 @@
-//! [`Allowance`]: what a consumer is charged of tokio's cooperative budget.
+//! [`CoopBudget`]: charges a subscriber's events to tokio's cooperative budget.
+//!
+//! A task that always finds an event would never let others run. tokio therefore gives a task 128
+//! units each time it is polled, and a leaf future that finds no unit left returns `Pending`.
 
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::{self, RestoreOnPending};
 
-/// So many events for one unit of the 128 that a task has each time it is polled.
+/// Events for one unit of the budget.
 ///
-/// A task that has used up its budget does not sleep, but goes to the end of the line, and to have it taken up from there
-/// tokio wakes another thread: every 128 events that is a quarter of what they cost, and just when half a queue has been
-/// read. With eight, whoever is behind by a whole queue catches up in one go, and a task that never waits for anything
-/// else still lets others run every 1,024 events.
-const EVENTS: u8 = 8;
+/// A task without budget goes to the end of the run queue, and tokio wakes another thread to take
+/// it from there. At one unit per event that is a quarter of an event's cost, just when half a queue
+/// has been read. At eight events per unit a reader that is a whole queue behind catches up in one
+/// go, and a task that never waits for anything else still lets others run every 1,024 events.
+const EVENTS_PER_UNIT: u8 = 8;
 
-/// Counts what has been taken for the unit that was paid last.
+/// The part of a unit that is already paid for.
 #[derive(Debug, Default)]
-pub(crate) struct Allowance {
-    left: u8,
+pub(crate) struct CoopBudget {
+    events_left: u8,
 }
 
-/// What one more event costs. Given back if it is dropped.
-pub(crate) struct Price(Option<RestoreOnPending>);
+/// A unit of the budget for the next event, or `None` if the last unit still covers it.
+///
+/// Dropping it unspent gives the unit back.
+pub(crate) type Unit = Option<RestoreOnPending>;
 
-impl Allowance {
-    /// Pending when the task has to let others run first: then it is woken again.
+impl CoopBudget {
+    /// Reserves the budget for one event.
+    ///
+    /// Pending if the task must let others run first: tokio then wakes it again.
     #[inline]
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Price> {
-        let unit = if self.left == 0 { Some(ready!(coop::poll_proceed(cx))) } else { None };
-        Poll::Ready(Price(unit))
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Unit> {
+        Poll::Ready(if self.events_left == 0 { Some(ready!(coop::poll_proceed(cx))) } else { None })
     }
 
-    /// The event was there.
+    /// Spends what [`poll`](Self::poll) reserved, once there was an event.
     #[inline]
-    pub(crate) fn pay(&mut self, price: Price) {
-        match price.0 {
-            None => self.left -= 1,
+    pub(crate) fn spend(&mut self, unit: Unit) {
+        match unit {
+            None => self.events_left -= 1,
             Some(unit) => {
                 unit.made_progress();
-                self.left = EVENTS - 1;
+                self.events_left = EVENTS_PER_UNIT - 1;
             }
         }
     }
@@ -49,24 +55,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_for_which_there_is_always_something_lets_others_run_and_what_is_not_there_costs_nothing() {
+    async fn a_busy_reader_lets_other_tasks_run_and_pays_only_for_events() {
         let task = tokio::spawn(async {
-            let (mut allowance, mut taken) = (Allowance::default(), 0);
+            let (mut budget, mut taken) = (CoopBudget::default(), 0);
             for _turn in 0..2 {
                 poll_fn(|cx| {
-                    (0..10_000).for_each(|_| assert!(allowance.poll(cx).is_ready()));
-                    while let Poll::Ready(price) = allowance.poll(cx) {
-                        allowance.pay(price);
+                    (0..10_000).for_each(|_| assert!(budget.poll(cx).is_ready()));
+                    while let Poll::Ready(unit) = budget.poll(cx) {
+                        budget.spend(unit);
                         taken += 1;
                     }
                     Poll::Ready(())
                 })
                 .await;
-                // Its waker has been called: it goes on after the others.
+                // tokio has already called its waker: it goes on after the other tasks.
                 tokio::task::yield_now().await;
             }
             taken
         });
-        assert_eq!(task.await.unwrap(), 2 * 128 * u32::from(EVENTS));
+        assert_eq!(task.await.unwrap(), 2 * 128 * u32::from(EVENTS_PER_UNIT));
     }
 }

@@ -1,4 +1,4 @@
-//! [`Decoded`]: an event, and what its data stands for.
+//! [`Decoded`]: an event with the value of its data.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,48 +7,52 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::subscription::item::Item;
 
-/// An event whose data has been decoded as JSON, or why it could not be: see
-/// [`Handle::subscribe_as`](crate::Handle::subscribe_as).
+use super::Item;
+
+/// An event with the value that its data decodes to, or the error.
 ///
-/// An event that cannot be decoded is an item like any other, never the end of the stream.
+/// [`Handle::subscribe_as`](crate::Handle::subscribe_as) yields it. An event that cannot be decoded
+/// is an item too; it never ends the stream.
 pub struct Decoded<T> {
     event: Event,
     value: Result<Arc<T>, Error>,
 }
 
 impl<T> Decoded<T> {
-    /// The event as it came.
+    /// Returns the event as it came.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// What it stands for.
+    /// Returns the decoded value.
     ///
     /// # Errors
     ///
-    /// As [`Event::json`].
+    /// Those of [`Event::json`].
     pub fn value(&self) -> Result<&T, &Error> {
         self.value.as_deref()
     }
 
-    /// What it stands for, to be kept: all subscriptions that decode the event as this type have the same.
+    /// Returns the decoded value, to keep it.
+    ///
+    /// All subscriptions that decode the event as this type share the value.
     ///
     /// # Errors
     ///
-    /// As [`Event::json`].
+    /// Those of [`Event::json`].
     pub fn into_value(self) -> Result<Arc<T>, Error> {
         self.value
     }
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Item for Decoded<T> {
-    fn of(event: Event) -> Self {
+    fn from_event(event: Event) -> Self {
         Self { value: event.json(), event }
     }
 }
 
+// Not derived: `T` need not be `Clone`.
 impl<T> Clone for Decoded<T> {
     fn clone(&self) -> Self {
         Self { event: self.event.clone(), value: self.value.clone() }

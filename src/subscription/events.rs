@@ -1,18 +1,19 @@
-//! [`Events`]: a subscription for those who do not ask about gaps.
+//! [`Events`]: a subscription without its gaps.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
 use crate::event::{Delivery, Event};
 use crate::state::CloseReason;
-use crate::subscription::item::Item;
 
-use super::Subscription;
+use super::{Item, Subscription};
 
 /// The events of a [`Subscription`], without the gaps: see [`Subscription::into_events`].
+///
+/// Loss is only counted and logged.
 #[derive(Debug)]
 #[must_use = "a subscription that is dropped gets no events"]
 pub struct Events<T = Event> {
@@ -20,7 +21,7 @@ pub struct Events<T = Event> {
 }
 
 impl<T: Item> Events<T> {
-    /// The next event; `None` when the connection is closed for good, or the filter has panicked.
+    /// Waits for the next event; `None` when the subscription has ended.
     ///
     /// # Cancel safety
     ///
@@ -29,32 +30,35 @@ impl<T: Item> Events<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// How many events that matched were lost because this subscription was too slow.
+    /// Returns how many events were lost because this subscription was slow.
+    ///
+    /// See [`Subscription::missed`].
+    #[doc(alias = "lag")]
     pub fn missed(&self) -> u64 {
         self.subscription.missed()
     }
 
-    /// See [`Subscription::close_reason`].
+    /// Returns why the subscription ended: see [`Subscription::close_reason`].
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.subscription.close_reason()
     }
 
-    /// See [`Subscription::acknowledge`].
+    /// Marks an event as processed: see [`Subscription::acknowledge`].
     pub fn acknowledge(&self, event: &Event) -> bool {
         self.subscription.acknowledge(event)
     }
 
-    /// The subscription, which tells of gaps again: to [`retire`](Subscription::retire) it, say.
+    /// Returns the subscription with its gaps, to [`retire`](Subscription::retire) it, for example.
     pub fn into_inner(self) -> Subscription<T> {
         self.subscription
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
-            match std::task::ready!(self.subscription.poll_recv(cx)) {
+            match ready!(self.subscription.poll_recv(cx)) {
                 None => return Poll::Ready(None),
                 Some(Delivery::Event(event)) => return Poll::Ready(Some(event)),
-                Some(Delivery::Gap(gap)) => self.subscription.log_if_missing(&gap),
+                Some(Delivery::Gap(gap)) => self.subscription.log_loss(&gap),
             }
         }
     }

@@ -1,10 +1,16 @@
-//! [`Subscription`]: one consumer's queue of events and gaps.
+//! [`Subscription`]: one subscriber's queue of events and gaps.
+//!
+//! The hub owns the queue; a subscription is its reading end. It adds what only a subscriber needs:
+//! the guard that keeps the connection alive, tokio's [coop budget](coop_budget), the count of
+//! missed events, and the conversion of each event into an [`Item`].
+//!
+//! - [`events`] is the variant without gaps, [`decoded`] the one with JSON values.
+//! - [`options`] is what [`Handle::subscribe_with`](crate::Handle::subscribe_with) takes.
 
 pub(crate) mod coop_budget;
 #[cfg(feature = "json")]
 mod decoded;
 mod events;
-mod item;
 mod options;
 
 use std::collections::VecDeque;
@@ -13,7 +19,7 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
@@ -21,79 +27,132 @@ use crate::connection::{ConnectionGuard, SubscriberGuard};
 use crate::event::{Delivery, Event, Gap};
 use crate::hub::{AckHandle, EventReader, MAX_UNACKNOWLEDGED, PredicateFailure, Received, Subscribed};
 use crate::state::CloseReason;
-use crate::subscription::coop_budget::Allowance;
-use crate::subscription::item::Item;
 
+use self::coop_budget::CoopBudget;
 #[cfg(feature = "json")]
 pub use self::decoded::Decoded;
 pub use self::events::Events;
 pub use self::options::SubscribeOptions;
 
-/// The events of one filter, in wire order, with a notice wherever some may be missing.
+/// The events that pass one filter, in wire order, with a [`Gap`] wherever some may be missing.
+///
+/// ```no_run
+/// # async fn follow(handle: sseclient::Handle) {
+/// use sseclient::Delivery;
+///
+/// let mut orders = handle.subscribe("order");
+/// while let Some(delivery) = orders.recv().await {
+///     match delivery {
+///         Delivery::Event(order) => println!("{}", order.data()),
+///         Delivery::Gap(gap) if gap.is_loss() => eprintln!("fetch the orders anew: {gap}"),
+///         Delivery::Gap(_) => {} // the stream has resumed
+///     }
+/// }
+/// println!("{:?}", orders.close_reason());
+/// # }
+/// ```
 ///
 /// # Falling behind
 ///
-/// The queue is bounded, in events ([`capacity`](crate::StreamBuilder::capacity), 256 by default) and in bytes
-/// ([`queue_bytes`](crate::SubscribeOptions::queue_bytes)). What happens when it is full is the subscription's choice
-/// ([`Overflow`](crate::Overflow)). By default the connection task then stops reading, so that a subscriber which
-/// keeps moving loses nothing, however slow it is; one that takes nothing for 1 s loses its oldest events, until it has
-/// caught up. It gets [`Gap::Lagged`] with their exact number, at the place of the hole. A subscription that is
-/// never read costs the others that second, once, and no event.
+/// The queue is bounded in events ([`capacity`](crate::StreamBuilder::capacity), 256 by default)
+/// and in bytes ([`queue_bytes`](SubscribeOptions::queue_bytes), 16 MiB by default). An
+/// [`Overflow`](crate::Overflow) policy decides what a full queue does. By default the connection
+/// task stops reading while the queue is full, so a slow subscriber loses nothing as long as it
+/// takes events. A subscriber that takes no event for 1 s loses its oldest events until it has
+/// caught up. A [`Gap::Lagged`] with their exact number stands in their place. A subscription that
+/// is never read holds up the others for that second, once, and costs them no event.
+///
+/// # The end
+///
+/// The queue ends (`None`) only when the connection is closed for good and all queued events have
+/// been taken, or when a predicate in the filter panics. [`close_reason`](Self::close_reason) tells
+/// which. Failures that are retried do not end it.
 ///
 /// # Drop behavior
 ///
-/// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
-/// gone, the connection is closed.
+/// A subscription keeps the connection alive, and queued events are lost with it. When all handles
+/// and subscriptions of a stream are dropped, the connection closes.
 #[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription<T = Event> {
-    /// What was retained, to be taken first. `None` where its filter has panicked: then nothing follows.
+    /// Retained events, which are taken first. `None` marks where the filter's predicate panicked:
+    /// the subscription ends there.
     replay: VecDeque<Option<Delivery>>,
-    // Dropped in this order: the reader leaves the channel before the guard looks who is left.
-    source: EventReader,
-    /// If what is taken has to be acknowledged.
-    account: Option<AckHandle>,
-    /// If its filter may end it.
-    failure: Option<PredicateFailure>,
+    // Field order is drop order: the reader leaves the hub before the guard counts the readers.
+    reader: EventReader,
+    /// Present if events must be acknowledged.
+    ack: Option<AckHandle>,
+    /// Present if the filter has a predicate, whose panic ends this subscription alone.
+    predicate_failure: Option<PredicateFailure>,
     name: String,
-    /// Received from this position, but a gap that stands before it came to light meanwhile.
+    /// A delivery taken from this position, before a gap was logged that stands in front of it.
     held_back: Option<(u64, Delivery)>,
     missed: u64,
-    allowance: Allowance,
+    budget: CoopBudget,
     guard: SubscriberGuard,
     item: PhantomData<fn() -> T>,
 }
 
+/// A type that a subscription yields in place of each event.
+///
+/// Public in a private module, so that only this crate implements it.
+#[expect(unnameable_types, reason = "this crate alone decides what a queue can yield")]
+pub trait Item: Sized {
+    fn from_event(event: Event) -> Self;
+}
+
+impl Item for Event {
+    #[inline]
+    fn from_event(event: Self) -> Self {
+        event
+    }
+}
+
 impl Subscription {
-    pub(crate) fn new(subscribed: Subscribed, name: String, link: Arc<ConnectionGuard>) -> Self {
-        let Subscribed { source, account, failure, replay } = subscribed;
+    pub(crate) fn new(subscribed: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
         Self {
-            replay,
-            source,
-            account,
-            failure,
+            replay: subscribed.replay,
+            reader: subscribed.source,
+            ack: subscribed.account,
+            predicate_failure: subscribed.failure,
             name,
             held_back: None,
             missed: 0,
-            allowance: Allowance::default(),
-            guard: SubscriberGuard::new(link),
+            budget: CoopBudget::default(),
+            guard: SubscriberGuard::new(guard),
             item: PhantomData,
         }
     }
 
-    /// This subscription, with each event decoded as JSON when it is taken: see [`Handle::subscribe_as`](crate::Handle::subscribe_as).
+    /// Decodes the data of each event as JSON when it is taken.
+    ///
+    /// [`Handle::subscribe_as`](crate::Handle::subscribe_as) has the rules and an example.
     #[cfg(feature = "json")]
     pub fn decode_as<T>(self) -> Subscription<Decoded<T>>
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        let Self { replay, source, account, failure, name, held_back, missed, allowance, guard, item: _ } = self;
-        Subscription { replay, source, account, failure, name, held_back, missed, allowance, guard, item: PhantomData }
+        Subscription {
+            replay: self.replay,
+            reader: self.reader,
+            ack: self.ack,
+            predicate_failure: self.predicate_failure,
+            name: self.name,
+            held_back: self.held_back,
+            missed: self.missed,
+            budget: self.budget,
+            guard: self.guard,
+            item: PhantomData,
+        }
     }
 }
 
+/// # Receive
 impl<T: Item> Subscription<T> {
-    /// The next event or gap. `None` when the connection is closed for good (or the [filter](crate::Filter::and) has
-    /// panicked) and everything that was queued has been taken; [`close_reason`](Self::close_reason) says why.
+    /// Waits for the next event or gap; `None` when the subscription has ended.
+    ///
+    /// It ends when the connection is closed for good and all queued events have been taken, or
+    /// when a [predicate](crate::Filter::and) in its filter panics.
+    /// [`close_reason`](Self::close_reason) tells which.
     ///
     /// # Cancel safety
     ///
@@ -102,12 +161,14 @@ impl<T: Item> Subscription<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Waits for a delivery, and takes it and what else is there, up to `limit`, to the end of `buffer`. How many those
-    /// were: none only if `limit` is 0, or if the connection is closed for good and everything was taken.
+    /// Waits for a delivery and appends it to `buffer`, with up to `limit - 1` more that are queued.
+    ///
+    /// Returns how many it appended. That is 0 only if the subscription has ended, or if `limit`
+    /// is 0.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost if the future is dropped: it takes nothing before it is done.
+    /// Nothing is lost if the future is dropped: it takes nothing before it completes.
     ///
     /// # Examples
     ///
@@ -117,139 +178,132 @@ impl<T: Item> Subscription<T> {
     /// let mut batch = Vec::new();
     /// while rows.recv_many(&mut batch, 1000).await > 0 {
     ///     for delivery in batch.drain(..) {
-    ///         println!("{delivery:?}"); // into one transaction, say
+    ///         println!("{delivery:?}"); // insert it in one transaction, for example
     ///     }
     /// }
     /// # }
     /// ```
     pub async fn recv_many(&mut self, buffer: &mut Vec<Delivery<T>>, limit: usize) -> usize {
-        poll_fn(|cx| self.poll_recv_many(cx, buffer, limit)).await
+        if limit == 0 {
+            return 0;
+        }
+        let Some(first) = self.recv().await else { return 0 };
+        let before = buffer.len();
+        buffer.push(first);
+        buffer.extend(std::iter::from_fn(|| self.try_recv().ok()).take(limit - 1));
+        buffer.len() - before
     }
 
-    /// The next event or gap, if there is one.
+    /// Takes the next event or gap if one is queued; never waits.
+    ///
+    /// It does not disturb a task that waits in [`recv`](Self::recv) meanwhile: that is still woken.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] when nothing is queued, [`TryRecvError::Closed`] when the connection is closed for good
-    /// and everything that was queued has been taken.
-    ///
-    /// # Cancel safety
-    ///
-    /// Does not wait. Whoever waits for the next delivery meanwhile is still woken.
+    /// [`TryRecvError::Empty`] if nothing is queued, [`TryRecvError::Closed`] if the subscription
+    /// has ended.
     pub fn try_recv(&mut self) -> Result<Delivery<T>, TryRecvError> {
         match self.next_delivery(None) {
-            Poll::Ready(Some(delivery)) => Ok(delivery.map(T::of)),
+            Poll::Ready(Some(delivery)) => Ok(delivery.map(T::from_event)),
             Poll::Ready(None) => Err(TryRecvError::Closed),
             Poll::Pending => Err(TryRecvError::Empty),
         }
     }
 
-    /// A stream of bare events. What is lost is counted by [`missed`](Events::missed) and logged as a
-    /// warning; a reconnection that resumes is not mentioned.
+    /// Turns the subscription into a stream of bare events, without gaps.
+    ///
+    /// **Loss is only counted and logged:** [`missed`](Events::missed) counts events that were lost
+    /// in the queue, and each gap that is a loss is logged as a warning.
     pub fn into_events(self) -> Events<T> {
         Events { subscription: self }
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
-        let price = std::task::ready!(self.allowance.poll(cx));
-        let delivery = self.next_delivery(Some(cx));
-        if delivery.is_ready() {
-            self.allowance.pay(price);
-        }
-        delivery.map(|delivery| delivery.map(|delivery| delivery.map(T::of)))
-    }
-
-    fn poll_recv_many(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<Delivery<T>>, limit: usize) -> Poll<usize> {
-        if limit == 0 {
-            return Poll::Ready(0);
-        }
-        let Some(first) = std::task::ready!(self.poll_recv(cx)) else { return Poll::Ready(0) };
-        buffer.push(first);
-        let more = std::iter::from_fn(|| self.try_recv().ok()).take(limit - 1);
-        let before = buffer.len();
-        buffer.extend(more);
-        Poll::Ready(buffer.len() - before + 1)
+        let unit = ready!(self.budget.poll(cx));
+        let delivery = ready!(self.next_delivery(Some(cx)));
+        self.budget.spend(unit);
+        Poll::Ready(delivery.map(|delivery| delivery.map(T::from_event)))
     }
 }
 
+/// # Observe
 impl<T> Subscription<T> {
-    /// How many events can be taken without waiting: at most the queue's capacity, 64 in the subscription's own
-    /// hands, and what is [replayed](crate::SubscribeOptions::replay). Gaps are not counted.
-    ///
-    /// # Cancel safety
-    ///
-    /// Does not wait, and takes nothing.
-    pub fn queued(&self) -> usize {
-        let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
-        let replayed =
-            if self.source.is_cut() { 0 } else { self.replay.iter().flatten().filter(|one| one.is_event()).count() };
-        replayed + usize::try_from(self.source.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
-    }
-
-    /// How many events that matched were lost because this subscription was too slow. An event that was
-    /// [conflated](crate::Overflow::Conflate) is not lost, but replaced.
-    pub fn missed(&self) -> u64 {
-        self.missed
-    }
-
-    /// Its name, as [options](crate::SubscribeOptions::name) gave it; empty without one.
+    /// Returns the name from its [options](SubscribeOptions::name); empty without one.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Why the connection closed, or why this subscription alone has: a predicate in its filter panicked
-    /// ([`Filter::and`](crate::Filter::and)). `None` while neither has.
+    /// Returns how many events can be taken without waiting; gaps are not counted.
+    ///
+    /// At most the queue's capacity, 64 that the subscription has already taken out of the queue,
+    /// and the [replayed](SubscribeOptions::replay) events.
+    #[doc(alias = "lag")]
+    pub fn queued(&self) -> usize {
+        let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
+        let replayed =
+            if self.reader.is_cut() { 0 } else { self.replay.iter().flatten().filter(|one| one.is_event()).count() };
+        replayed + usize::try_from(self.reader.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
+    }
+
+    /// Returns how many events that pass the filter were lost because this subscription was slow.
+    ///
+    /// An event that was [conflated](crate::Overflow::Conflate) is not lost: a newer one replaced
+    /// it.
+    #[doc(alias = "lag")]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Returns why the connection closed, or why this subscription alone ended; `None` before.
+    ///
+    /// A subscription ends alone if a predicate in its filter panics
+    /// ([`Filter::and`](crate::Filter::and)).
     pub fn close_reason(&self) -> Option<CloseReason> {
-        let failure = self.failure.as_ref().and_then(|failure| failure.get());
-        let own = failure.map(|error| CloseReason::Failed(error.clone()));
-        own.or_else(|| self.guard.connection().close_reason())
+        let failure = self.predicate_failure.as_ref().and_then(|failure| failure.get());
+        let own_reason = failure.map(|error| CloseReason::Failed(error.clone()));
+        own_reason.or_else(|| self.guard.connection().close_reason())
     }
 
     pub(crate) fn guard(&self) -> &SubscriberGuard {
         &self.guard
     }
+}
 
-    /// Says that an event has been processed, for a subscription that is
-    /// [`acknowledging`](crate::SubscribeOptions::acknowledging): in any order, each for itself. False if there
-    /// was nothing to acknowledge: the event was acknowledged before, did not come from here, or came before
-    /// the program went [back](crate::Handle::reconnect_from), or while it was about to; or the subscription is not
-    /// acknowledging.
+/// # Acknowledge
+impl<T> Subscription<T> {
+    /// Marks an event as processed, on an [`acknowledging`](SubscribeOptions::acknowledging)
+    /// subscription.
     ///
-    /// An event that is never acknowledged holds the resume store where it is. So does one that this queue dropped
-    /// ([`Gap::Lagged`]) or that was taken when 65,536 others were open; neither can be acknowledged: to get
-    /// them, go back. What was over the size limit ([`Gap::Oversized`]) holds nothing: it would not come
-    /// next time either.
+    /// Events can be acknowledged in any order. An event that is never acknowledged keeps the resume
+    /// store from saving any later ID. So does an event that this queue dropped ([`Gap::Lagged`]),
+    /// or that was taken while 65,536 others were open. Those cannot be acknowledged: to get them
+    /// again, [go back](crate::Handle::reconnect_from). An event over the size limit
+    /// ([`Gap::Oversized`]) does not hold the store, since it would not come the next time either.
+    ///
+    /// Returns false if there was nothing to acknowledge:
+    ///
+    /// - the event was acknowledged before, or another subscription received it;
+    /// - it was queued before, or while, the program [went back](crate::Handle::reconnect_from);
+    /// - the subscription is not acknowledging.
     pub fn acknowledge(&self, event: &Event) -> bool {
-        self.account.as_ref().is_some_and(|account| account.acknowledge(event))
+        self.ack.as_ref().is_some_and(|ack| ack.acknowledge(event))
     }
 
-    /// Drops the subscription, and lets the resume store go on past what it did not acknowledge or take. A
-    /// subscription that is only dropped holds the store there until the program has started again, or has gone
-    /// [back](crate::Handle::reconnect_from): nothing else says that those events were processed.
+    /// Drops the subscription, and no longer holds the resume store for its events.
+    ///
+    /// **Gives up** events that it did not take or acknowledge: the store may save IDs after them. A
+    /// subscription that is only dropped goes on holding the store, because nothing says that those
+    /// events were processed, until the program restarts or
+    /// [goes back](crate::Handle::reconnect_from).
     pub fn retire(mut self) {
-        self.account.iter_mut().for_each(AckHandle::retire);
-    }
-
-    /// For those who pass a gap over.
-    pub(crate) fn log_if_missing(&self, gap: &Gap) {
-        let has_been_logged = matches!(gap, Gap::Lagged { .. });
-        if gap.is_loss() && !has_been_logged {
-            let (stream, subscription) = (self.guard.connection().name(), self.name.as_str());
-            tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "events are missing");
+        if let Some(ack) = &mut self.ack {
+            ack.retire();
         }
     }
+}
 
-    fn lagged(&mut self, missed: u64) -> Gap {
-        self.missed += missed;
-        let shared = self.guard.connection();
-        shared.counters.count_missed(missed);
-        let stream = shared.name();
-        let subscription = self.name.as_str();
-        tracing::warn!(name: "lagged", target: "sseclient", stream, subscription, missed, "the oldest events are lost");
-        Gap::Lagged { missed }
-    }
-
-    /// The next delivery. Without a context no waker is left for it.
+impl<T> Subscription<T> {
+    /// Returns the next delivery. Without a context it leaves no waker.
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
         if !self.replay.is_empty() {
@@ -258,23 +312,23 @@ impl<T> Subscription<T> {
         if self.held_back.is_some() {
             return Poll::Ready(self.next_held_back());
         }
-        let position = self.source.position();
-        if let Some(gap) = self.source.next_gap(position) {
+        let position = self.reader.position();
+        if let Some(gap) = self.reader.next_gap(position) {
             return Poll::Ready(Some(Delivery::Gap(gap)));
         }
-        let (account, too_many) = (self.account.as_ref(), || unacknowledged(&self.guard, &self.name));
-        let taken = match cx {
-            Some(cx) => self.source.poll_take(cx, account, too_many),
-            None => self.source.try_take(account, too_many).map_or(Poll::Pending, Poll::Ready),
+        let (ack, too_many) = (self.ack.as_ref(), || log_unacknowledged(&self.guard, &self.name));
+        let received = match cx {
+            Some(cx) => self.reader.poll_take(cx, ack, too_many),
+            None => self.reader.try_take(ack, too_many).map_or(Poll::Pending, Poll::Ready),
         };
-        // A gap may have been logged after the look above, and before what was taken was published.
-        match (self.source.next_gap(position), taken) {
+        // A gap may have been logged after the look above, and before the event was published.
+        match (self.reader.next_gap(position), received) {
             (None, Poll::Ready(Received::Item(event))) => Poll::Ready(Some(Delivery::Event(event))),
-            (None, Poll::Ready(taken)) => Poll::Ready(self.delivery(taken)),
+            (None, Poll::Ready(received)) => Poll::Ready(self.delivery(received)),
             (None, Poll::Pending) => Poll::Pending,
-            (Some(gap), taken) => {
-                if let Poll::Ready(taken) = taken {
-                    self.held_back = self.delivery(taken).map(|delivery| (position, delivery));
+            (Some(gap), received) => {
+                if let Poll::Ready(received) = received {
+                    self.held_back = self.delivery(received).map(|delivery| (position, delivery));
                 }
                 Poll::Ready(Some(Delivery::Gap(gap)))
             }
@@ -283,13 +337,13 @@ impl<T> Subscription<T> {
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
-        if self.source.is_cut() {
+        if self.reader.is_cut() {
             return None;
         }
         let delivery = self.replay.front_mut()?.take()?;
         self.replay.pop_front();
         if delivery.is_event() {
-            self.source.took_beside();
+            self.reader.took_beside();
         }
         if self.replay.is_empty() {
             self.replay = VecDeque::new();
@@ -299,31 +353,54 @@ impl<T> Subscription<T> {
 
     #[cold]
     fn next_held_back(&mut self) -> Option<Delivery> {
-        let gap = self.held_back.as_ref().and_then(|(position, _)| self.source.next_gap(*position));
+        let gap = self.held_back.as_ref().and_then(|(position, _)| self.reader.next_gap(*position));
         gap.map(Delivery::Gap).or_else(|| self.held_back.take().map(|(_, delivery)| delivery))
     }
 
-    fn delivery(&mut self, taken: Received<Event>) -> Option<Delivery> {
-        match taken {
+    fn delivery(&mut self, received: Received<Event>) -> Option<Delivery> {
+        match received {
             Received::Item(event) => Some(Delivery::Event(event)),
             Received::Lagged(missed) => Some(Delivery::Gap(self.lagged(missed))),
             Received::Gap(gap) => Some(Delivery::Gap(gap)),
             Received::Closed => None,
         }
     }
+
+    fn lagged(&mut self, missed: u64) -> Gap {
+        self.missed += missed;
+        let (connection, subscription) = (self.guard.connection(), self.name.as_str());
+        connection.counters.count_missed(missed);
+        tracing::warn!(
+            name: "lagged",
+            target: "sseclient",
+            stream = connection.name(),
+            subscription,
+            missed,
+            "lagged: a slow subscription lost its oldest events; read faster, or set a larger capacity"
+        );
+        Gap::Lagged { missed }
+    }
+
+    /// Logs a gap that the caller does not pass on, if events were lost in it.
+    pub(crate) fn log_loss(&self, gap: &Gap) {
+        let has_been_logged = matches!(gap, Gap::Lagged { .. });
+        if gap.is_loss() && !has_been_logged {
+            let (stream, subscription) = (self.guard.connection().name(), self.name.as_str());
+            tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "missing: events were lost");
+        }
+    }
 }
 
-/// A subscription has taken more than can be told apart, and acknowledged none of it.
 #[cold]
-fn unacknowledged(guard: &SubscriberGuard, subscription: &str) {
-    let (stream, unacknowledged) = (guard.connection().name(), MAX_UNACKNOWLEDGED);
+fn log_unacknowledged(guard: &SubscriberGuard, subscription: &str) {
     tracing::warn!(
         name: "unacknowledged",
         target: "sseclient",
-        stream,
+        stream = guard.connection().name(),
         subscription,
-        unacknowledged,
-        "nothing newer is saved"
+        unacknowledged = MAX_UNACKNOWLEDGED,
+        "unacknowledged: too many events are open, so the resume store saves nothing newer; \
+         acknowledge them, then reconnect from the last one"
     );
 }
 
@@ -343,13 +420,13 @@ impl<T> fmt::Debug for Subscription<T> {
     }
 }
 
-/// Why [`Subscription::try_recv`] gave nothing.
+/// The reason why [`Subscription::try_recv`] returned nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing else that a queue without a next item can be")]
+#[expect(clippy::exhaustive_enums, reason = "a queue without a next item is either empty or closed")]
 pub enum TryRecvError {
     /// Nothing is queued now.
     Empty,
-    /// Nothing is queued, and nothing will come: the connection is closed for good, or the filter has panicked.
+    /// The subscription has ended: the connection is closed for good, or a predicate panicked.
     Closed,
 }
 

@@ -3,8 +3,9 @@
 use crate::connection::config::{MAX_CAPACITY, MIN_CAPACITY};
 use crate::hub::Overflow;
 
-/// For [`Handle::subscribe_with`](crate::Handle::subscribe_with); the default is what
-/// [`Handle::subscribe`](crate::Handle::subscribe) does.
+/// The options of [`Handle::subscribe_with`](crate::Handle::subscribe_with).
+///
+/// The default is what [`Handle::subscribe`](crate::Handle::subscribe) uses.
 ///
 /// # Examples
 ///
@@ -12,9 +13,11 @@ use crate::hub::Overflow;
 /// use sseclient::{Client, Overflow, SubscribeOptions};
 ///
 /// let handle = Client::new().stream("http://127.0.0.1/").build()?;
-/// let orders = handle.subscribe_with("order", SubscribeOptions::default().name("billing").acknowledging());
-/// // For a display: it may miss some, and must never hold up the billing.
-/// let shown = handle.subscribe_with("order", SubscribeOptions::default().overflow(Overflow::DropOldest));
+/// let billing = SubscribeOptions::default().name("billing").acknowledging();
+/// let orders = handle.subscribe_with("order", billing);
+/// // A display may miss some orders, and must never hold up the billing.
+/// let display = SubscribeOptions::default().overflow(Overflow::DropOldest);
+/// let shown = handle.subscribe_with("order", display);
 /// # Ok::<(), sseclient::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,39 +32,49 @@ pub struct SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    /// A name for logs; empty by default.
+    /// Names the subscription in logs; empty by default.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
-    /// What happens when its queue is full; [`Overflow::Wait`] for 1 s by default.
+    /// Sets what happens when the queue is full; by default [`Overflow::Wait`] for 1 s.
+    #[doc(alias = "lag")]
     pub fn overflow(self, overflow: Overflow) -> Self {
         Self { overflow, ..self }
     }
 
-    /// How many events its queue holds: from 1 to 1,048,576; the stream's
-    /// [`capacity`](crate::StreamBuilder::capacity) by default. Up to 64 more may be in the subscription's hands.
+    /// Sets how many events the queue holds, from 1 to 1,048,576.
+    ///
+    /// By default the stream's [`capacity`](crate::StreamBuilder::capacity), which is 256. The
+    /// subscription may hold up to 64 more that it has already taken out of the queue.
+    #[doc(alias = "lag")]
     pub fn capacity(self, events: usize) -> Self {
         Self { capacity: Some(events.clamp(MIN_CAPACITY, MAX_CAPACITY)), ..self }
     }
 
-    /// How many bytes of text (types, data and IDs) its queue holds; 16 MiB by default. One event always fits: a queue
-    /// is full with the event that takes it there, however large that is.
+    /// Sets how many bytes of text the queue holds (types, data and IDs); 16 MiB by default.
+    ///
+    /// One event always fits: the event that reaches the limit is still queued, however large.
     pub fn queue_bytes(self, bytes: u64) -> Self {
         Self { queue_bytes: Some(bytes.max(1)), ..self }
     }
 
-    /// Each event that this subscription takes is to be acknowledged
-    /// ([`Subscription::acknowledge`](crate::Subscription::acknowledge)) when it has been processed. A resume store
-    /// with [`Commit::Acknowledgement`](crate::Commit::Acknowledgement) goes no further than that.
+    /// Requires that each event is [acknowledged](crate::Subscription::acknowledge) when it has
+    /// been processed; off by default.
+    ///
+    /// A resume store with [`Commit::Acknowledgement`](crate::Commit::Acknowledgement) saves no
+    /// event ID past an event that is not acknowledged.
     pub fn acknowledging(self) -> Self {
         Self { acknowledging: true, ..self }
     }
 
-    /// What the stream has retained ([`retain`](crate::StreamBuilder::retain),
-    /// [`retain_since`](crate::StreamBuilder::retain_since)) and the filter passes comes first, in the order of the
-    /// stream, with the gaps between; then what is published from now on, with nothing missing and nothing twice. It
-    /// takes no room in the queue, nothing of it is conflated, and it need not be acknowledged.
+    /// Begins with the events that the stream has retained and the filter passes; off by default.
+    ///
+    /// They come first, in the order of the stream, with the gaps between them. The events that are
+    /// published from now on follow: none is missing and none comes twice. Replayed events take no
+    /// room in the queue, are not conflated, and need no acknowledgement. See
+    /// [`StreamBuilder::retain`](crate::StreamBuilder::retain) and
+    /// [`retain_since`](crate::StreamBuilder::retain_since).
     pub fn replay(self) -> Self {
         Self { replays: true, ..self }
     }
