@@ -91,6 +91,7 @@ impl Client {
     /// where it is.
     pub fn connect(&self, handle: &Handle) {
         let _entered = self.worker.enter();
+        // A stream that runs elsewhere needs no lease on this thread.
         if handle.spawn_task() {
             self.worker.keep_alive_for(handle.monitor());
         }
@@ -113,6 +114,7 @@ impl Client {
     /// # }
     /// ```
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        // For tokio's timers, which panic outside a runtime.
         let _entered = self.worker.enter();
         wait(future)
     }

@@ -355,6 +355,7 @@ impl ClientBuilder {
     /// let client = sseclient::Client::builder().default_headers(headers).build();
     /// ```
     pub fn default_headers(mut self, mut headers: HeaderMap) -> Self {
+        // `Debug` of a sensitive value does not print it, and HTTP/2 does not index it.
         headers.values_mut().for_each(|value| value.set_sensitive(true));
         self.headers = headers;
         self
@@ -376,6 +377,7 @@ impl ClientBuilder {
         let connector = connector.http2_prior_knowledge(self.http2_prior_knowledge);
         Client {
             connector: Arc::new(connector),
+            // Made here and not in the setter: clones of a builder must not share a jar.
             #[cfg(feature = "cookies")]
             cookies: self.cookies.then(|| Arc::new(Jar::default()) as _),
             #[cfg(not(feature = "cookies"))]

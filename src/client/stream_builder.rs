@@ -139,6 +139,7 @@ impl StreamBuilder {
     /// Sets several headers; each name replaces what was set for it before, with all of its values.
     pub fn headers(mut self, headers: HeaderMap) -> Self {
         for name in headers.keys() {
+            // The first value replaces what was set, the others join it.
             let mut values = headers.get_all(name).iter().cloned();
             if let Some(first) = values.next() {
                 self = self.header(name, first);
@@ -486,6 +487,7 @@ impl StreamBuilder {
     where
         F: Future<Output: Send> + Send + 'static,
     {
+        // The output is dropped in the task: its drop is the caller's code.
         Self { stop: Mutex::new(Some(Box::pin(async { drop(stop.await) }))), ..self }
     }
 }
@@ -534,6 +536,7 @@ impl StreamBuilder {
     pub async fn open(self, filter: impl Into<Filter>) -> Result<Subscription, Error> {
         let (handle, subscription) = self.build_and_subscribe(filter.into())?;
         handle.connect();
+        // Since 0: a response that opened and broke before this first look counts, too.
         handle.monitor().opened_since(0).await?;
         Ok(subscription)
     }
@@ -541,6 +544,7 @@ impl StreamBuilder {
     /// Does the part of [`open`](Self::open) that needs no runtime: all but to connect and to wait.
     pub(crate) fn build_and_subscribe(self, filter: Filter) -> Result<(Handle, Subscription), Error> {
         let handle = self.set(|config| config.first_attempt_counts = true).build()?;
+        // Before `connect`, so that it cannot miss the first event.
         let subscription = handle.subscribe(filter);
         Ok((handle, subscription))
     }

@@ -84,6 +84,7 @@ impl Monitor {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn opened(&self) -> Result<(), Error> {
+        // A watch skips states. The count also shows a response that opened and broke in between.
         let accepted = self.connection.published.watch().borrow().accepted;
         self.opened_since(accepted).await
     }
@@ -182,6 +183,7 @@ impl Stream for StateChanges {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<State>> {
         let Some(statuses) = &mut self.statuses else { return Poll::Ready(None) };
         let state = ready!(Pin::new(statuses).poll_next(cx)).map(|status| status.state);
+        // The watch itself does not end here: its sender lives as long as any handle or monitor.
         if state.as_ref().is_none_or(|state| state.close_reason().is_some()) {
             self.statuses = None;
         }

@@ -74,6 +74,7 @@ impl Draining {
     pub(super) fn new(connection: Arc<Connection>, monitor: Monitor, drain: Drain) -> Self {
         let now = Instant::now();
         let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
+        // Before the signal: events that are taken from now on count as delivered.
         let drain_tracker = connection.hub.drain_tracker();
         connection.drain(deadline);
         let outcome = async move {

@@ -54,6 +54,7 @@ impl Transcript {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
+        // A whole unit per item: a recorder is not the hot path that `CoopBudget` is made for.
         let budget = ready!(coop::poll_proceed(cx));
         let received = ready!(self.reader.poll_take(cx));
         budget.made_progress();

@@ -56,6 +56,7 @@ impl SubscribeOptions {
     ///
     /// One event always fits: the event that reaches the limit is still queued, however large.
     pub fn queue_bytes(self, bytes: u64) -> Self {
+        // With 0 the queue would be full while it is empty.
         Self { queue_bytes: Some(bytes.max(1)), ..self }
     }
 
