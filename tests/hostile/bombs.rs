@@ -22,28 +22,29 @@ fn bomb(coding: &Coding) -> Vec<u8> {
     body
 }
 
-#[tokio::test]
-async fn a_bomb_is_an_oversized_event_in_bounded_memory_and_the_stream_goes_on() {
-    let _alone = counting::ALONE.lock().await;
-    for coding in CODINGS {
-        let body: Arc<[u8]> = [coding.open().into_bytes(), bomb(coding)].concat().into();
-        assert!(body.len() < MIB / 8, "{}: {} bytes", coding.name, body.len());
-        let server = Server::start(move |_, mut connection| {
-            let body = Arc::clone(&body);
-            async move {
-                connection.tcp.write_all(&body).await.unwrap();
-                connection.closed().await;
-            }
-        })
-        .await;
-        let following = async {
-            let (handle, mut subscription) = follow(stream(&server.url).max_event_size(64 * 1024));
-            assert_eq!(short(&mut subscription).await, "1 oversized, Some(\"1\")", "{}", coding.name);
-            assert_eq!(short(&mut subscription).await, "small", "{}", coding.name);
-            handle
-        };
-        let (handle, most) = counting::most(following).await;
-        assert!(most < MIB as isize, "{}: {most} bytes", coding.name);
-        handle.shutdown().await;
-    }
+#[test]
+fn a_bomb_is_an_oversized_event_in_bounded_memory_and_the_stream_goes_on() {
+    counting::alone(async {
+        for coding in CODINGS {
+            let body: Arc<[u8]> = [coding.open().into_bytes(), bomb(coding)].concat().into();
+            assert!(body.len() < MIB / 8, "{}: {} bytes", coding.name, body.len());
+            let server = Server::start(move |_, mut connection| {
+                let body = Arc::clone(&body);
+                async move {
+                    connection.tcp.write_all(&body).await.unwrap();
+                    connection.closed().await;
+                }
+            })
+            .await;
+            let following = async {
+                let (handle, mut subscription) = follow(stream(&server.url).max_event_size(64 * 1024));
+                assert_eq!(short(&mut subscription).await, "1 oversized, Some(\"1\")", "{}", coding.name);
+                assert_eq!(short(&mut subscription).await, "small", "{}", coding.name);
+                handle
+            };
+            let (handle, most) = counting::most(following).await;
+            assert!(most < MIB as isize, "{}: {most} bytes", coding.name);
+            handle.shutdown().await;
+        }
+    });
 }

@@ -23,116 +23,132 @@ async fn answered_without_end(start: &str, part: &str, patience: Duration) -> (E
     (opened.unwrap_err(), server.finish().await, memory)
 }
 
-#[tokio::test]
-async fn a_head_without_end_is_a_transient_error_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    let patience = Duration::from_secs(30);
-    for (start, part) in [
-        ("HTTP/1.1 200 OK\r\n", "x-header: a value like any other\r\n"),
-        ("HTTP/1.1 200 OK\r\nx-header: ", "a"),
-        ("HTTP/1.1 200 OK\r\n", "a"),
-        ("HTTP/1.1 200 ", "a"),
-        ("HTTP/1.1 103 Early Hints\r\n", "x-header: a value like any other\r\n"),
-    ] {
-        let (error, written, memory) = answered_without_end(start, part, patience).await;
-        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Protocol, false), "{start}{part}: {error}");
-        assert!(error.source().is_some(), "{start}{part}");
-        // What the sockets hold comes on top of what was read.
-        assert!(written < 16 * MIB, "{start}{part}: {written} bytes were sent");
-        assert!(memory < MIB as isize, "{start}{part}: {memory} bytes of memory");
-    }
+#[test]
+fn a_head_without_end_is_a_transient_error_in_bounded_memory() {
+    counting::alone(async {
+        let patience = Duration::from_secs(30);
+        for (start, part) in [
+            ("HTTP/1.1 200 OK\r\n", "x-header: a value like any other\r\n"),
+            ("HTTP/1.1 200 OK\r\nx-header: ", "a"),
+            ("HTTP/1.1 200 OK\r\n", "a"),
+            ("HTTP/1.1 200 ", "a"),
+            ("HTTP/1.1 103 Early Hints\r\n", "x-header: a value like any other\r\n"),
+        ] {
+            let (error, written, memory) = answered_without_end(start, part, patience).await;
+            assert_eq!((error.kind(), error.is_final()), (ErrorKind::Protocol, false), "{start}{part}: {error}");
+            assert!(error.source().is_some(), "{start}{part}");
+            // What the sockets hold comes on top of what was read.
+            assert!(written < 16 * MIB, "{start}{part}: {written} bytes were sent");
+            assert!(memory < MIB as isize, "{start}{part}: {memory} bytes of memory");
+        }
+    });
 }
 
 /// Each is read and forgotten, so there is only the time.
-#[tokio::test]
-async fn endless_interim_responses_run_into_the_timeout_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n";
-    let (error, _, memory) = answered_without_end("", hint, Duration::from_millis(200)).await;
-    assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{error}");
-    assert!(memory < MIB as isize, "{memory} bytes of memory");
+#[test]
+fn endless_interim_responses_run_into_the_timeout_in_bounded_memory() {
+    counting::alone(async {
+        let hint = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n";
+        let (error, _, memory) = answered_without_end("", hint, Duration::from_millis(200)).await;
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{error}");
+        assert!(memory < MIB as isize, "{memory} bytes of memory");
+    });
 }
 
 /// With as many redirects as are followed, in a circle.
-#[tokio::test]
-async fn endless_bodies_of_redirects_and_refusals_are_read_only_at_the_start() {
-    let _alone = counting::ALONE.lock().await;
-    let chunked = "transfer-encoding: chunked\r\n\r\n";
-    let long = "x".repeat(100 * 1024);
-    for (head, part, kind, connections) in [
-        ("302 Found\r\nlocation: /stream\r\n\r\n".to_owned(), "no end ", ErrorKind::TooManyRedirects, 21),
-        (format!("307 Found\r\nlocation: /stream\r\n{chunked}"), "7\r\nno end \r\n", ErrorKind::TooManyRedirects, 21),
-        (format!("302 Found\r\nlocation: /stream?{long}\r\n\r\n"), "no end ", ErrorKind::Redirect, 1),
-        (format!("302 Found\r\nlocation: /stream\r\nx: {long}\r\n\r\n"), "no end ", ErrorKind::TooManyRedirects, 21),
-        ("503 Later\r\n\r\n".to_owned(), "no end ", ErrorKind::Status, 1),
-        (format!("404 Never\r\n{chunked}"), "7\r\nno end \r\n", ErrorKind::Status, 1),
-        ("200 Fine\r\ncontent-type: text/html\r\n\r\n".to_owned(), "no end ", ErrorKind::ContentType, 1),
-    ] {
-        let (error, written, memory) =
-            answered_without_end(&format!("HTTP/1.1 {head}"), part, Duration::from_secs(30)).await;
-        let name = &head[..head.len().min(60)];
-        assert_eq!(error.kind(), kind, "{name}: {error}");
-        assert_eq!(error.body().unwrap(), &"no end ".repeat(8 * 1024)[..8 * 1024], "{name}");
-        // For each connection what its sockets hold, as above.
-        assert!(written < connections * 16 * MIB, "{name}: {written} bytes were sent");
-        assert!(memory < MIB as isize, "{name}: {memory} bytes of memory");
-    }
-}
-
-#[tokio::test]
-async fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
-    let _alone = counting::ALONE.lock().await;
-    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(1000);
-    let server = Server::answering(vec![format!("{hints}{OPEN}data: x\n\n")]).await;
-    let (handle, mut subscription) = follow(stream(&server.url));
-    assert_eq!(short(&mut subscription).await, "x");
-    handle.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    let chunks: Arc<str> = "1\r\na\r\n".repeat(1000).into();
-    let server = Server::start(move |_, mut connection| {
-        let chunks = Arc::clone(&chunks);
-        async move {
-            connection.send(&format!("{CHUNKED}6\r\ndata: \r\n")).await;
-            for _ in 0..1000 {
-                connection.send(&chunks).await;
-            }
-            connection.send("2\r\n\n\n\r\n").await;
-            connection.closed().await;
+#[test]
+fn endless_bodies_of_redirects_and_refusals_are_read_only_at_the_start() {
+    counting::alone(async {
+        let chunked = "transfer-encoding: chunked\r\n\r\n";
+        let long = "x".repeat(100 * 1024);
+        for (head, part, kind, connections) in [
+            ("302 Found\r\nlocation: /stream\r\n\r\n".to_owned(), "no end ", ErrorKind::TooManyRedirects, 21),
+            (
+                format!("307 Found\r\nlocation: /stream\r\n{chunked}"),
+                "7\r\nno end \r\n",
+                ErrorKind::TooManyRedirects,
+                21,
+            ),
+            (format!("302 Found\r\nlocation: /stream?{long}\r\n\r\n"), "no end ", ErrorKind::Redirect, 1),
+            (
+                format!("302 Found\r\nlocation: /stream\r\nx: {long}\r\n\r\n"),
+                "no end ",
+                ErrorKind::TooManyRedirects,
+                21,
+            ),
+            ("503 Later\r\n\r\n".to_owned(), "no end ", ErrorKind::Status, 1),
+            (format!("404 Never\r\n{chunked}"), "7\r\nno end \r\n", ErrorKind::Status, 1),
+            ("200 Fine\r\ncontent-type: text/html\r\n\r\n".to_owned(), "no end ", ErrorKind::ContentType, 1),
+        ] {
+            let (error, written, memory) =
+                answered_without_end(&format!("HTTP/1.1 {head}"), part, Duration::from_secs(30)).await;
+            let name = &head[..head.len().min(60)];
+            assert_eq!(error.kind(), kind, "{name}: {error}");
+            assert_eq!(error.body().unwrap(), &"no end ".repeat(8 * 1024)[..8 * 1024], "{name}");
+            // For each connection what its sockets hold, as above.
+            assert!(written < connections * 16 * MIB, "{name}: {written} bytes were sent");
+            assert!(memory < MIB as isize, "{name}: {memory} bytes of memory");
         }
-    })
-    .await;
-    let following = async {
+    });
+}
+
+#[test]
+fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
+    counting::alone(async {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(1000);
+        let server = Server::answering(vec![format!("{hints}{OPEN}data: x\n\n")]).await;
         let (handle, mut subscription) = follow(stream(&server.url));
-        assert_eq!(short(&mut subscription).await.len(), 1_000_000);
-        handle
-    };
-    let (handle, memory) = counting::most(following).await;
-    // The event, where it was put together, and what it grew from.
-    assert!(memory < 8 * MIB as isize, "{memory} bytes of memory");
-    handle.shutdown().await;
+        assert_eq!(short(&mut subscription).await, "x");
+        handle.shutdown().await;
+    });
+}
+
+#[test]
+fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
+    counting::alone(async {
+        let chunks: Arc<str> = "1\r\na\r\n".repeat(1000).into();
+        let server = Server::start(move |_, mut connection| {
+            let chunks = Arc::clone(&chunks);
+            async move {
+                connection.send(&format!("{CHUNKED}6\r\ndata: \r\n")).await;
+                for _ in 0..1000 {
+                    connection.send(&chunks).await;
+                }
+                connection.send("2\r\n\n\n\r\n").await;
+                connection.closed().await;
+            }
+        })
+        .await;
+        let following = async {
+            let (handle, mut subscription) = follow(stream(&server.url));
+            assert_eq!(short(&mut subscription).await.len(), 1_000_000);
+            handle
+        };
+        let (handle, memory) = counting::most(following).await;
+        // The event, where it was put together, and what it grew from.
+        assert!(memory < 8 * MIB as isize, "{memory} bytes of memory");
+        handle.shutdown().await;
+    });
 }
 
 /// hyper takes 16 KiB of them in a body, however long that is; here, a line before a chunk has at most 4 KiB.
-#[tokio::test]
-async fn a_server_with_an_extension_on_each_chunk_is_read_like_any_other() {
-    let _alone = counting::ALONE.lock().await;
-    let server = Server::start(|_, mut connection| async move {
-        connection.send(CHUNKED).await;
-        for id in 1..=5000 {
-            let event = format!("id: {id}\ndata: {id}\n\n");
-            connection.send(&format!("{:x};name=56789\r\n{event}\r\n", event.len())).await;
+#[test]
+fn a_server_with_an_extension_on_each_chunk_is_read_like_any_other() {
+    counting::alone(async {
+        let server = Server::start(|_, mut connection| async move {
+            connection.send(CHUNKED).await;
+            for id in 1..=5000 {
+                let event = format!("id: {id}\ndata: {id}\n\n");
+                connection.send(&format!("{:x};name=56789\r\n{event}\r\n", event.len())).await;
+            }
+            connection.closed().await;
+        })
+        .await;
+        let (handle, mut subscription) = follow(stream(&server.url));
+        for next in 1..=5000 {
+            assert_eq!(short(&mut subscription).await, next.to_string());
         }
-        connection.closed().await;
-    })
-    .await;
-    let (handle, mut subscription) = follow(stream(&server.url));
-    for next in 1..=5000 {
-        assert_eq!(short(&mut subscription).await, next.to_string());
-    }
-    assert!(handle.stats().failures.is_empty());
-    handle.shutdown().await;
+        assert!(handle.stats().failures.is_empty());
+        handle.shutdown().await;
+    });
 }

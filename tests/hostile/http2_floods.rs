@@ -79,118 +79,129 @@ async fn given_up(name: &str, server: Flood, more: impl FnOnce(StreamBuilder) ->
 }
 
 /// Parts of a head without an end (CVE-2024-27316), of any size; and a few bytes that stand for many.
-#[tokio::test]
-async fn a_head_that_never_ends_fails_the_attempt_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    let field = literal("a", "b");
-    // Put into the table for headers, and then only pointed at: 4 KiB each time.
-    let long = "v".repeat(3900);
-    let indexed = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d], long.as_bytes()].concat();
-    let head = |more: &[u8]| frame(HEADERS, 0, 1, &[&[0x88], more].concat());
-    for (name, start, part) in [
-        ("small parts", head(&[]), frame(CONTINUATION, 0, 1, &field)),
-        ("large parts", head(&[]), frame(CONTINUATION, 0, 1, &field.repeat(16384 / field.len()))),
-        ("empty parts", head(&[]), frame(CONTINUATION, 0, 1, &[])),
-        ("pointers", head(&indexed), frame(CONTINUATION, 0, 1, &[0xbe; 1000])),
-        ("a name without end", head(&[0x10, 0x7f, 0xff, 0xff, 0xff, 0x7f]), frame(CONTINUATION, 0, 1, &[b'a'; 1000])),
-        (
-            "parts of a trailer",
-            [open(), frame(HEADERS, END_STREAM, 1, &field)].concat(),
-            frame(CONTINUATION, 0, 1, &field),
-        ),
-    ] {
-        let server = flood(&[], start, part).await;
-        let error = given_up(name, server, |stream| stream).await;
-        let kind = if name == "parts of a trailer" { ErrorKind::Body } else { ErrorKind::Protocol };
-        assert_eq!((error.kind(), error.is_final()), (kind, false), "{name}: {error}");
-    }
+#[test]
+fn a_head_that_never_ends_fails_the_attempt_in_bounded_memory() {
+    counting::alone(async {
+        let field = literal("a", "b");
+        // Put into the table for headers, and then only pointed at: 4 KiB each time.
+        let long = "v".repeat(3900);
+        let indexed = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d], long.as_bytes()].concat();
+        let head = |more: &[u8]| frame(HEADERS, 0, 1, &[&[0x88], more].concat());
+        for (name, start, part) in [
+            ("small parts", head(&[]), frame(CONTINUATION, 0, 1, &field)),
+            ("large parts", head(&[]), frame(CONTINUATION, 0, 1, &field.repeat(16384 / field.len()))),
+            ("empty parts", head(&[]), frame(CONTINUATION, 0, 1, &[])),
+            ("pointers", head(&indexed), frame(CONTINUATION, 0, 1, &[0xbe; 1000])),
+            (
+                "a name without end",
+                head(&[0x10, 0x7f, 0xff, 0xff, 0xff, 0x7f]),
+                frame(CONTINUATION, 0, 1, &[b'a'; 1000]),
+            ),
+            (
+                "parts of a trailer",
+                [open(), frame(HEADERS, END_STREAM, 1, &field)].concat(),
+                frame(CONTINUATION, 0, 1, &field),
+            ),
+        ] {
+            let server = flood(&[], start, part).await;
+            let error = given_up(name, server, |stream| stream).await;
+            let kind = if name == "parts of a trailer" { ErrorKind::Body } else { ErrorKind::Protocol };
+            assert_eq!((error.kind(), error.is_final()), (kind, false), "{name}: {error}");
+        }
+    });
 }
 
-#[tokio::test]
-async fn endless_empty_frames_are_an_error_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    let padded = |length: u8| [&[length][..], &vec![0; length.into()]].concat();
-    for (name, part) in [
-        ("empty frames", frame(DATA, 0, 1, &[])),
-        ("padding", frame(DATA, PADDED, 1, &padded(255))),
-        ("promises", frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2, 0x82])),
-        ("resets", frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])),
-    ] {
-        let server = flood(&[], open(), part).await;
-        let error = given_up(name, server, |stream| stream).await;
-        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{name}: {error}");
-    }
+#[test]
+fn endless_empty_frames_are_an_error_in_bounded_memory() {
+    counting::alone(async {
+        let padded = |length: u8| [&[length][..], &vec![0; length.into()]].concat();
+        for (name, part) in [
+            ("empty frames", frame(DATA, 0, 1, &[])),
+            ("padding", frame(DATA, PADDED, 1, &padded(255))),
+            ("promises", frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2, 0x82])),
+            ("resets", frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])),
+        ] {
+            let server = flood(&[], open(), part).await;
+            let error = given_up(name, server, |stream| stream).await;
+            assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{name}: {error}");
+        }
+    });
 }
 
 /// Each of these must be answered, which nobody reads.
-#[tokio::test]
-async fn endless_pings_run_into_the_response_timeout_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    for (name, part) in [
-        ("pings", frame(PING, 0, 0, &[7; 8])),
-        ("settings", frame(SETTINGS, 0, 0, &[])),
-        (
-            "other settings",
-            [frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]), frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0])].concat(),
-        ),
-        ("frames of no type", frame(0x77, 0, 1, &[7; 100])),
-        ("nothing", Vec::new()),
-    ] {
-        let server = flood(&[], Vec::new(), part).await;
-        let error = given_up(name, server, |stream| stream.response_timeout(Duration::from_millis(300))).await;
-        assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{name}: {error}");
-    }
+#[test]
+fn endless_pings_run_into_the_response_timeout_in_bounded_memory() {
+    counting::alone(async {
+        for (name, part) in [
+            ("pings", frame(PING, 0, 0, &[7; 8])),
+            ("settings", frame(SETTINGS, 0, 0, &[])),
+            (
+                "other settings",
+                [frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]), frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0])].concat(),
+            ),
+            ("frames of no type", frame(0x77, 0, 1, &[7; 100])),
+            ("nothing", Vec::new()),
+        ] {
+            let server = flood(&[], Vec::new(), part).await;
+            let error = given_up(name, server, |stream| stream.response_timeout(Duration::from_millis(300))).await;
+            assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{name}: {error}");
+        }
+    });
 }
 
 /// No more than silence.
-#[tokio::test]
-async fn endless_frames_without_data_do_not_prevent_the_idle_timeout() {
-    let _alone = counting::ALONE.lock().await;
-    for (name, part) in [
-        ("pings", frame(PING, 0, 0, &[7; 8])),
-        ("windows", frame(WINDOW_UPDATE, 0, 1, &[0, 1, 0, 0])),
-        ("frames of no type", frame(0x77, 0, 1, &[7; 100])),
-    ] {
-        let server = flood(&[], open(), part).await;
-        let error = given_up(name, server, |stream| stream.idle_timeout(Duration::from_millis(300))).await;
-        assert_eq!((error.kind(), error.is_final()), (ErrorKind::IdleTimeout, false), "{name}: {error}");
-    }
+#[test]
+fn endless_frames_without_data_do_not_prevent_the_idle_timeout() {
+    counting::alone(async {
+        for (name, part) in [
+            ("pings", frame(PING, 0, 0, &[7; 8])),
+            ("windows", frame(WINDOW_UPDATE, 0, 1, &[0, 1, 0, 0])),
+            ("frames of no type", frame(0x77, 0, 1, &[7; 100])),
+        ] {
+            let server = flood(&[], open(), part).await;
+            let error = given_up(name, server, |stream| stream.idle_timeout(Duration::from_millis(300))).await;
+            assert_eq!((error.kind(), error.is_final()), (ErrorKind::IdleTimeout, false), "{name}: {error}");
+        }
+    });
 }
 
 /// Nor is any of it copied meanwhile.
-#[tokio::test]
-async fn a_server_that_never_grants_a_window_runs_into_the_response_timeout() {
-    let _alone = counting::ALONE.lock().await;
-    let question = Bytes::from(vec![b'?'; 16 * MIB]);
-    // SETTINGS_INITIAL_WINDOW_SIZE: none at all, and as much as there can be, though no more than the connection has.
-    for (name, window) in [("none", [0, 4, 0, 0, 0, 0]), ("the connection's", [0, 4, 0x7f, 0xff, 0xff, 0xff])] {
-        let server = flood(&window, Vec::new(), Vec::new()).await;
-        let asking = |stream: StreamBuilder| stream.body(question.clone()).response_timeout(Duration::from_millis(300));
-        let error = given_up(name, server, asking).await;
-        assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{error}");
-    }
+#[test]
+fn a_server_that_never_grants_a_window_runs_into_the_response_timeout() {
+    counting::alone(async {
+        let question = Bytes::from(vec![b'?'; 16 * MIB]);
+        // SETTINGS_INITIAL_WINDOW_SIZE: none at all, and as much as there can be, though no more than the connection has.
+        for (name, window) in [("none", [0, 4, 0, 0, 0, 0]), ("the connection's", [0, 4, 0x7f, 0xff, 0xff, 0xff])] {
+            let server = flood(&window, Vec::new(), Vec::new()).await;
+            let asking =
+                |stream: StreamBuilder| stream.body(question.clone()).response_timeout(Duration::from_millis(300));
+            let error = given_up(name, server, asking).await;
+            assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false), "{error}");
+        }
+    });
 }
 
 /// Windows are for those who keep to them. The task pauses for a subscriber that takes nothing, and meanwhile nobody
 /// grants more.
-#[tokio::test]
-async fn a_server_that_sends_more_than_it_may_is_cut_off_in_bounded_memory() {
-    let _alone = counting::ALONE.lock().await;
-    let event = format!("data: {}\n\n", "x".repeat(1000));
-    let server = flood(&[], open(), frame(DATA, 0, 1, event.as_bytes())).await;
-    let stuck = async {
-        let client = Client::builder().http2_prior_knowledge(true).no_proxy().build();
-        let handle = client.stream(format!("http://{}/", server.address)).capacity(4).build().unwrap();
-        let _events = handle.subscribe(Filter::all());
-        let mut states = handle.state_changes();
-        handle.connect();
-        let cause = setback(&mut states).await;
-        within(handle.shutdown()).await;
-        cause
-    };
-    let (error, memory) = counting::most(stuck).await;
-    server.finish().await;
-    assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{error}");
-    // A stream's window more.
-    assert!(memory < 2 * MOST_MEMORY, "{memory} bytes of memory");
+#[test]
+fn a_server_that_sends_more_than_it_may_is_cut_off_in_bounded_memory() {
+    counting::alone(async {
+        let event = format!("data: {}\n\n", "x".repeat(1000));
+        let server = flood(&[], open(), frame(DATA, 0, 1, event.as_bytes())).await;
+        let stuck = async {
+            let client = Client::builder().http2_prior_knowledge(true).no_proxy().build();
+            let handle = client.stream(format!("http://{}/", server.address)).capacity(4).build().unwrap();
+            let _events = handle.subscribe(Filter::all());
+            let mut states = handle.state_changes();
+            handle.connect();
+            let cause = setback(&mut states).await;
+            within(handle.shutdown()).await;
+            cause
+        };
+        let (error, memory) = counting::most(stuck).await;
+        server.finish().await;
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{error}");
+        // A stream's window more.
+        assert!(memory < 2 * MOST_MEMORY, "{memory} bytes of memory");
+    });
 }

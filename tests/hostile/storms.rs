@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::counting;
 use crate::support::{Connection, OPEN, Server, header, until, within};
 
 const CROWD: usize = 1000;
@@ -118,39 +119,40 @@ fn histogram(what: &str, times: &[Duration], start: Duration, length: Duration) 
     tenths
 }
 
-#[tokio::test]
-async fn a_thousand_streams_spread_their_attempts_after_their_server_dies() {
-    let _alone = crate::counting::ALONE.lock().await;
-    allow_descriptors();
-    let (mortal, decisions) = (Arc::<Mortal>::default(), Decisions::default());
-    let shared = Arc::clone(&mortal);
-    let server = Server::hearing(move |_, connection| {
-        Arc::clone(&shared).serve(shared.refuses(sender(&connection.request)), connection)
-    })
-    .await;
-    let handles = crowd(CROWD, &server.url, &noting(&decisions), |stream| stream);
-    handles.iter().for_each(Handle::connect);
-    mortal.has_opened(CROWD).await;
-    // What went wrong while the crowd came together does not count.
-    decisions.lock().unwrap().clear();
-    mortal.died.send_replace(Some(Instant::now()));
-    mortal.has_opened(2 * CROWD).await;
-    let mut earliest = Duration::ZERO;
-    for round in 0..2 {
-        let base = BASE * 2_u32.pow(round);
-        let decided = |(retries, delay): &(u32, Duration)| (*retries == round).then_some(*delay);
-        let delays: Vec<_> = decisions.lock().unwrap().iter().filter_map(decided).collect();
-        assert_eq!(delays.len(), CROWD, "each decides once a round");
-        let tenths = histogram("decided to wait", &delays, base, base / 2);
-        // Seven standard deviations below what is to be expected, and ten above.
-        assert!(tenths.iter().all(|count| (CROWD * 3 / 100..=CROWD / 5).contains(count)), "{tenths:?}");
-        // How late an attempt comes is up to the machine; that none comes early is not.
-        let arrivals = mortal.arrivals(round as usize);
-        let (start, latest) = (earliest + base, *arrivals.iter().max().unwrap());
-        histogram("came after the end", &arrivals, start, latest.saturating_sub(start));
-        assert!(arrivals.iter().all(|arrival| *arrival >= start), "nobody comes early");
-        earliest = start;
-    }
+#[test]
+fn a_thousand_streams_spread_their_attempts_after_their_server_dies() {
+    counting::alone(async {
+        allow_descriptors();
+        let (mortal, decisions) = (Arc::<Mortal>::default(), Decisions::default());
+        let shared = Arc::clone(&mortal);
+        let server = Server::hearing(move |_, connection| {
+            Arc::clone(&shared).serve(shared.refuses(sender(&connection.request)), connection)
+        })
+        .await;
+        let handles = crowd(CROWD, &server.url, &noting(&decisions), |stream| stream);
+        handles.iter().for_each(Handle::connect);
+        mortal.has_opened(CROWD).await;
+        // What went wrong while the crowd came together does not count.
+        decisions.lock().unwrap().clear();
+        mortal.died.send_replace(Some(Instant::now()));
+        mortal.has_opened(2 * CROWD).await;
+        let mut earliest = Duration::ZERO;
+        for round in 0..2 {
+            let base = BASE * 2_u32.pow(round);
+            let decided = |(retries, delay): &(u32, Duration)| (*retries == round).then_some(*delay);
+            let delays: Vec<_> = decisions.lock().unwrap().iter().filter_map(decided).collect();
+            assert_eq!(delays.len(), CROWD, "each decides once a round");
+            let tenths = histogram("decided to wait", &delays, base, base / 2);
+            // Seven standard deviations below what is to be expected, and ten above.
+            assert!(tenths.iter().all(|count| (CROWD * 3 / 100..=CROWD / 5).contains(count)), "{tenths:?}");
+            // How late an attempt comes is up to the machine; that none comes early is not.
+            let arrivals = mortal.arrivals(round as usize);
+            let (start, latest) = (earliest + base, *arrivals.iter().max().unwrap());
+            histogram("came after the end", &arrivals, start, latest.saturating_sub(start));
+            assert!(arrivals.iter().all(|arrival| *arrival >= start), "nobody comes early");
+            earliest = start;
+        }
+    });
 }
 
 /// A server that answers a handle only when the client has closed the connection before.
@@ -228,47 +230,49 @@ async fn pester(handle: Handle, seed: u64) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handle_never_makes_two_attempts_at_once() {
-    let _alone = crate::counting::ALONE.lock().await;
-    let (server, turnstile) = turnstile().await;
-    let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO);
-    let handles = crowd(8, &server.url, &policy, |stream| stream.response_timeout(Duration::from_millis(100)));
-    handles.iter().for_each(Handle::connect);
-    let tasks = (0..32).map(|seed| tokio::spawn(pester(handles[seed % 8].clone(), seed as u64)));
-    for task in tasks.collect::<Vec<_>>() {
-        within(task).await.unwrap();
-    }
-    // Whoever has not let go by now is not going to.
-    until("everybody has passed", || turnstile.waiting.load(SeqCst) == 0).await;
-    let (requests, beside) = (turnstile.requests.load(SeqCst), turnstile.beside.load(SeqCst));
-    println!("{requests} requests of 8 handles, {beside} beside the one before");
-    assert_eq!(beside, 0);
-    assert!(requests > 100, "{requests} requests are no storm");
+#[test]
+fn a_handle_never_makes_two_attempts_at_once() {
+    counting::alone_on_two_workers(async {
+        let (server, turnstile) = turnstile().await;
+        let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO);
+        let handles = crowd(8, &server.url, &policy, |stream| stream.response_timeout(Duration::from_millis(100)));
+        handles.iter().for_each(Handle::connect);
+        let tasks = (0..32).map(|seed| tokio::spawn(pester(handles[seed % 8].clone(), seed as u64)));
+        for task in tasks.collect::<Vec<_>>() {
+            within(task).await.unwrap();
+        }
+        // Whoever has not let go by now is not going to.
+        until("everybody has passed", || turnstile.waiting.load(SeqCst) == 0).await;
+        let (requests, beside) = (turnstile.requests.load(SeqCst), turnstile.beside.load(SeqCst));
+        println!("{requests} requests of 8 handles, {beside} beside the one before");
+        assert_eq!(beside, 0);
+        assert!(requests > 100, "{requests} requests are no storm");
+    });
 }
 
-#[tokio::test]
-async fn a_thousand_silent_streams_with_idle_timeouts_cause_no_wakeups() {
-    let _alone = crate::counting::ALONE.lock().await;
-    allow_descriptors();
-    let server = Server::hearing(|_, mut connection| async move {
-        connection.send(OPEN).await;
-        connection.closed().await;
-    })
-    .await;
-    let hour = |stream: StreamBuilder| stream.idle_timeout(Duration::from_secs(3600));
-    let handles = crowd(CROWD, &server.url, &ReconnectPolicy::daemon(), hour);
-    for handle in &handles {
-        handle.connect();
-        within(handle.opened()).await.unwrap();
-    }
-    let runtime = tokio::runtime::Handle::current().metrics();
-    let before = runtime.worker_park_count(0);
-    // The one deliberate wait: that nothing happens can only be seen by letting time pass. The runtime,
-    // and the server in it, rests between any two of its wake-ups.
-    sleep(Duration::from_secs(2)).await;
-    let woken = runtime.worker_park_count(0) - before;
-    println!("{CROWD} open streams were woken {woken} times in 2 s");
-    assert!(woken < 20, "{woken} times");
-    assert!(handles.iter().all(|handle| handle.state().is_open()));
+#[test]
+fn a_thousand_silent_streams_with_idle_timeouts_cause_no_wakeups() {
+    counting::alone(async {
+        allow_descriptors();
+        let server = Server::hearing(|_, mut connection| async move {
+            connection.send(OPEN).await;
+            connection.closed().await;
+        })
+        .await;
+        let hour = |stream: StreamBuilder| stream.idle_timeout(Duration::from_secs(3600));
+        let handles = crowd(CROWD, &server.url, &ReconnectPolicy::daemon(), hour);
+        for handle in &handles {
+            handle.connect();
+            within(handle.opened()).await.unwrap();
+        }
+        let runtime = tokio::runtime::Handle::current().metrics();
+        let before = runtime.worker_park_count(0);
+        // The one deliberate wait: that nothing happens can only be seen by letting time pass. The runtime,
+        // and the server in it, rests between any two of its wake-ups.
+        sleep(Duration::from_secs(2)).await;
+        let woken = runtime.worker_park_count(0) - before;
+        println!("{CROWD} open streams were woken {woken} times in 2 s");
+        assert!(woken < 20, "{woken} times");
+        assert!(handles.iter().all(|handle| handle.state().is_open()));
+    });
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sseclient::{Client, Delivery, Filter, Overflow, SubscribeOptions};
 
-use crate::counting::{LIVE, PEAK};
+use crate::counting::{self, LIVE, PEAK};
 use crate::support::{OPEN, Server, until, within};
 
 /// Some 100 MiB.
@@ -15,37 +15,38 @@ const CAPACITY: usize = 16;
 /// A turn, what hyper reads ahead, the server's own batch, and half as much again.
 const SLACK: isize = 2 * 1024 * 1024;
 
-#[tokio::test]
-async fn memory_is_flat_while_a_queue_is_full_and_while_it_is_emptied_slowly() {
-    let _alone = crate::counting::ALONE.lock().await;
-    let server = Server::start(move |_, mut connection| async move {
-        connection.send(OPEN).await;
-        let event = format!("data: {}\n\n", "x".repeat(1024));
-        for _ in 0..EVENTS / 100 {
-            connection.send(&event.repeat(100)).await;
+#[test]
+fn memory_is_flat_while_a_queue_is_full_and_while_it_is_emptied_slowly() {
+    counting::alone(async {
+        let server = Server::start(move |_, mut connection| async move {
+            connection.send(OPEN).await;
+            let event = format!("data: {}\n\n", "x".repeat(1024));
+            for _ in 0..EVENTS / 100 {
+                connection.send(&event.repeat(100)).await;
+            }
+            connection.closed().await;
+        })
+        .await;
+        let handle = Client::new().stream(&*server.url).build().unwrap();
+        let options = SubscribeOptions::default().capacity(CAPACITY).overflow(Overflow::Block);
+        let mut full = handle.subscribe_with(Filter::all(), options);
+        handle.connect();
+        until("the queue is full", || handle.stats().events == CAPACITY as u64).await;
+        let before = LIVE.load(Relaxed);
+        PEAK.store(before, Relaxed);
+        for value in 0..10_000 {
+            handle.set_header("x-value", value.to_string()).unwrap();
+            drop(handle.subscribe("message"));
+            assert!(handle.state().is_open());
+            tokio::task::yield_now().await;
         }
-        connection.closed().await;
-    })
-    .await;
-    let handle = Client::new().stream(&*server.url).build().unwrap();
-    let options = SubscribeOptions::default().capacity(CAPACITY).overflow(Overflow::Block);
-    let mut full = handle.subscribe_with(Filter::all(), options);
-    handle.connect();
-    until("the queue is full", || handle.stats().events == CAPACITY as u64).await;
-    let before = LIVE.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    for value in 0..10_000 {
-        handle.set_header("x-value", value.to_string()).unwrap();
-        drop(handle.subscribe("message"));
-        assert!(handle.state().is_open());
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(handle.stats().events, CAPACITY as u64, "nothing is read meanwhile");
-    let waited = PEAK.load(Relaxed) - before;
-    for _ in 0..EVENTS {
-        assert!(matches!(within(full.recv()).await, Some(Delivery::Event(_))));
-    }
-    let emptied = PEAK.load(Relaxed) - before;
-    println!("at most {waited} bytes more while it waited, {emptied} in all");
-    assert!(waited < SLACK && emptied < SLACK, "{waited}, {emptied}");
+        assert_eq!(handle.stats().events, CAPACITY as u64, "nothing is read meanwhile");
+        let waited = PEAK.load(Relaxed) - before;
+        for _ in 0..EVENTS {
+            assert!(matches!(within(full.recv()).await, Some(Delivery::Event(_))));
+        }
+        let emptied = PEAK.load(Relaxed) - before;
+        println!("at most {waited} bytes more while it waited, {emptied} in all");
+        assert!(waited < SLACK && emptied < SLACK, "{waited}, {emptied}");
+    });
 }

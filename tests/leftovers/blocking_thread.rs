@@ -9,6 +9,7 @@ use std::{fs, thread};
 use sseclient::blocking::{self, Client};
 use sseclient::{CloseReason, Filter};
 
+use crate::counting;
 use crate::support::plain::{OPEN, Server, until};
 
 /// Threads of blocking clients.
@@ -29,6 +30,7 @@ fn open(client: &Client, server: &Server) -> blocking::Subscription {
 /// It does not matter where the last stream is dropped.
 #[test]
 fn a_client_has_one_thread_that_ends_with_its_last_stream() {
+    let _alone = counting::lock();
     let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
     assert_eq!(threads(), 0);
     let client = Client::new().unwrap();

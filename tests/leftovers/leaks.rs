@@ -10,7 +10,7 @@ use std::time::Duration;
 use sseclient::{Client, Decision, Delivery, Filter, Gap, Handle, ReconnectPolicy, Subscription};
 use tokio::sync::Notify;
 
-use crate::counting::LIVE;
+use crate::counting::{self, LIVE};
 use crate::support::{Connection, OPEN, Server, until, within};
 
 /// Enough for buffers, queues and tables to come to their size.
@@ -80,24 +80,26 @@ async fn rest(handle: &Handle, events: &mut Subscription) -> usize {
     }
 }
 
-#[tokio::test]
-async fn ten_thousand_reconnections_leave_nothing_behind() {
-    let go_on = Arc::new(Notify::new());
-    let server = fickle_server(&go_on).await;
-    let policy = ReconnectPolicy::daemon().decide_with(|_| Decision::RetryAfter(Duration::ZERO));
-    let handle = Client::new().stream(&*server.url).reconnect_policy(policy).build().unwrap();
-    let mut events = handle.subscribe(Filter::all());
-    handle.connect();
-    rest(&handle, &mut events).await;
-    // The server, the connection, and the task of the response that rests.
-    until("the last response's task is gone", || Possessions::count().tasks == 3).await;
-    let before = Possessions::count();
-    go_on.notify_one();
-    assert_eq!(rest(&handle, &mut events).await, RECONNECTIONS);
-    until("the last response's task is gone", || Possessions::count().tasks == before.tasks).await;
-    let after = Possessions::count();
-    println!("after {WARM_UP}: {before:?}; after {RECONNECTIONS} more: {after:?}");
-    assert_eq!(after.descriptors, before.descriptors);
-    assert!((after.bytes - before.bytes).abs() <= SLACK, "{} bytes more", after.bytes - before.bytes);
-    assert_eq!(handle.stats().opens as usize, WARM_UP + RECONNECTIONS + 1);
+#[test]
+fn ten_thousand_reconnections_leave_nothing_behind() {
+    counting::alone(async {
+        let go_on = Arc::new(Notify::new());
+        let server = fickle_server(&go_on).await;
+        let policy = ReconnectPolicy::daemon().decide_with(|_| Decision::RetryAfter(Duration::ZERO));
+        let handle = Client::new().stream(&*server.url).reconnect_policy(policy).build().unwrap();
+        let mut events = handle.subscribe(Filter::all());
+        handle.connect();
+        rest(&handle, &mut events).await;
+        // The server, the connection, and the task of the response that rests.
+        until("the last response's task is gone", || Possessions::count().tasks == 3).await;
+        let before = Possessions::count();
+        go_on.notify_one();
+        assert_eq!(rest(&handle, &mut events).await, RECONNECTIONS);
+        until("the last response's task is gone", || Possessions::count().tasks == before.tasks).await;
+        let after = Possessions::count();
+        println!("after {WARM_UP}: {before:?}; after {RECONNECTIONS} more: {after:?}");
+        assert_eq!(after.descriptors, before.descriptors);
+        assert!((after.bytes - before.bytes).abs() <= SLACK, "{} bytes more", after.bytes - before.bytes);
+        assert_eq!(handle.stats().opens as usize, WARM_UP + RECONNECTIONS + 1);
+    });
 }
