@@ -1,4 +1,7 @@
 //! The connection task: one loop, one `select!`, one exit.
+//!
+//! The actor decides nothing. It hands what happens to the [`Session`], and carries out the [`Step`] that comes back.
+//! No handler awaits, so handles are answered in any phase.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -11,22 +14,20 @@ use tokio::time::{Instant, Sleep};
 use tracing::Instrument as _;
 
 use crate::connection::credentials::{Credentials, CredentialsReason};
+use crate::error::Error;
 use crate::error::panics::catch_future;
-use crate::error::{Error, ErrorKind};
 use crate::event::Gap;
 use crate::reconnect;
-use crate::state::{CloseReason, ResponseHead};
+use crate::state::CloseReason;
 use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::committer::Committer;
 use super::exit::{Ending, Exit, TASK, save_the_rest, store_failed, task_failed};
-use super::mailbox::Asked;
-use super::phase::{self, Dialing, Phase, Progress};
+use super::phase::{Dialing, Phase, Progress};
 use super::published::FailedHandover;
 use super::reading::{Dedup, ResponseEnd, ResponseReader, TurnReport};
-use super::session::{Input, Session, Step};
-use super::stats::TurnCounts;
+use super::session::{Action, Input, Notice, Session, Sources, Step};
 use super::{Connection, Launch, log, timer};
 
 /// Spawns the connection task if that has not been done, and returns true if it has been done now.
@@ -39,16 +40,17 @@ pub(crate) fn connect(connection: &Arc<Connection>) -> bool {
     connection.task.spawn(|launch| run(Arc::clone(connection), launch))
 }
 
-/// The task's future: runs until there is a reason to end, which it records at its one exit. The
-/// guard is made here, not at the first poll: a runtime may drop the task before.
+/// Returns the task's future, which runs until there is a reason to end, and records that at its one exit.
+///
+/// The exit is made here, not at the first poll: a runtime may drop the task before that.
 fn run(connection: Arc<Connection>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
     let span = log::span(connection.name(), launch.config.request.target());
     let mut exit = Exit::of(&connection, span.clone());
-    // Boxed: a future holds what it is given twice, and there may be thousands.
+    // Boxed, because an async block holds what it captures twice, and a process may have thousands of streams.
     let actor = Box::new(Actor::new(connection, *launch));
     async move {
         let connection = Arc::clone(exit.connection());
-        // The actor, and with it the socket, is gone before anybody hears of the end.
+        // The actor, and with it the socket, is gone before the end is published.
         let Ending { reason, committer, until } = actor.run().instrument(span.clone()).await;
         exit.record(reason);
         drop(exit);
@@ -58,88 +60,54 @@ fn run(connection: Arc<Connection>, launch: Box<Launch>) -> impl Future<Output =
     }
 }
 
-fn poll_keeper(committer: &mut Option<Box<Committer>>, cx: &mut Context<'_>, connection: &Connection) -> Poll<Error> {
-    committer.as_mut().map_or(Poll::Pending, |committer| committer.poll(cx, connection))
-}
-
-/// Pending when nobody lingers.
-fn poll_linger(linger: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<Progress> {
-    let Some(sleep) = linger else { return Poll::Pending };
-    std::task::ready!(sleep.as_mut().poll(cx));
-    *linger = None;
-    Poll::Ready(Progress::LingerOver)
-}
-
-async fn done(stop: &mut Option<BoxFuture<()>>) {
-    if let Some(stop) = stop {
-        stop.await;
-    }
-}
+/// Goes on, or ends for this reason.
+type Flow = ControlFlow<CloseReason>;
 
 struct Actor {
     connection: Arc<Connection>,
     session: Session,
     connector: Arc<dyn Connect>,
     credentials: Option<Credentials>,
-    /// The caller's: done when the stream is to be shut down.
+    /// The caller's future: when it completes, the stream shuts down.
     stop: Option<BoxFuture<()>>,
     committer: Option<Box<Committer>>,
-    /// How long subscribers may take to finish, once somebody has shut down.
+    /// After a shutdown: until when subscribers may acknowledge.
     until: Option<Instant>,
     phase: Phase,
-    /// Nobody listens any more: how long the connection stays, in whatever phase.
+    /// On a lazy stream without subscribers: how long the connection stays, in any phase.
     linger: Option<Pin<Box<Sleep>>>,
     dedup: Dedup,
     /// Spreads the waits.
     random: fastrand::Rng,
 }
 
-/// Whether to go on, or why not.
-type Flow = ControlFlow<CloseReason>;
-
 impl Actor {
     fn new(connection: Arc<Connection>, launch: Launch) -> Self {
         let Launch { config, policy, credentials, connector, stop, store } = launch;
-        let random = policy.random();
-        let dedup = Dedup::new(config.drop_repeats);
-        let session = Session::new(config, policy, credentials.is_some());
-        let committer = store.map(|store| Box::new(Committer::new(store)));
-        let (until, phase, linger) = (None, Phase::Idle, None);
-        Self { connection, session, connector, credentials, stop, committer, until, phase, linger, dedup, random }
+        let sources = Sources { credentials: credentials.is_some(), store: store.is_some() };
+        Self {
+            connection,
+            random: policy.random(),
+            dedup: Dedup::new(config.drop_repeats),
+            session: Session::new(config, policy, sources),
+            connector,
+            credentials,
+            stop,
+            committer: store.map(|store| Box::new(Committer::new(store))),
+            until: None,
+            phase: Phase::Idle,
+            linger: None,
+        }
     }
 
     async fn run(mut self: Box<Self>) -> Ending {
         // A panic, of a policy's closure say, is an end like others: what was acknowledged by then is still saved.
-        let reason =
-            catch_future(pin!(self.follow())).await.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
+        let followed = catch_future(pin!(self.follow())).await;
+        let reason = followed.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
         if matches!(reason, CloseReason::Shutdown) {
             self.until.get_or_insert_with(Instant::now);
         }
         Ending { reason, committer: self.committer.take(), until: self.until }
-    }
-
-    /// The first step.
-    fn start(&mut self) -> Flow {
-        // What was asked before `connect` goes with the first attempt, which is a new one anyway.
-        let mut asked = self.connection.mailbox.take();
-        (asked.reconnect, asked.replace) = (false, false);
-        if let Some(resume) = asked.resume.take() {
-            self.session.resume(resume);
-        }
-        self.on_asked(asked)?;
-        // A lazy stream begins when somebody listens, which may have been just now.
-        if self.session.is_lazy() { ControlFlow::Continue(()) } else { self.begin() }
-    }
-
-    /// Dials; before the first attempt the resume store is asked.
-    fn begin(&mut self) -> Flow {
-        match &self.committer {
-            Some(committer) if !self.session.has_dialed() => {
-                self.phase = Phase::Loading(committer.load());
-                self.handle(Input::Load)
-            }
-            _ => self.handle(Input::Dial),
-        }
     }
 
     async fn follow(&mut self) -> CloseReason {
@@ -150,26 +118,20 @@ impl Actor {
         let mut asked = pin!(mailbox.notified());
         loop {
             if !coop::has_budget_remaining() {
-                // The select gives way at once. And if it was a read that used up the budget, the exchange has
-                // not looked at its socket: nothing but the next poll will make it.
-                self.phase.reading().into_iter().for_each(ResponseReader::poll_body_again);
+                // The select will return at once. If reading used up the budget, the body has not registered for its
+                // socket: only the next poll makes it.
+                if let Some(reader) = self.phase.reader() {
+                    reader.poll_body_again();
+                }
             }
             let flow = tokio::select! {
-                // Whoever asks comes before what the server sends: a flood delays no shutdown.
+                // Handles come before the server: a flood of events delays no shutdown.
                 biased;
                 () = &mut asked => {
                     asked.set(mailbox.notified());
-                    self.on_asked(self.connection.mailbox.take())
+                    self.on_asked()
                 }
-                () = done(&mut self.stop), if self.stop.is_some() => ControlFlow::Break(CloseReason::Shutdown),
-                failure = poll_fn(|cx| poll_keeper(&mut self.committer, cx, &self.connection)), if self.committer.is_some() => {
-                    store_failed(&self.connection, &failure);
-                    ControlFlow::Continue(())
-                }
-                progress = poll_fn(|cx| match poll_linger(&mut self.linger, cx) {
-                    Poll::Pending => self.phase.poll(cx, &self.connection, &mut self.dedup),
-                    over => over,
-                }) => self.on_progress(progress),
+                progress = poll_fn(|cx| self.poll_progress(cx)) => self.on_progress(progress),
             };
             if let ControlFlow::Break(reason) = flow {
                 return reason;
@@ -177,202 +139,219 @@ impl Actor {
         }
     }
 
-    fn on_asked(&mut self, asked: Asked) -> Flow {
+    /// Goes on with whatever does not come from handles.
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Progress> {
+        if let Some(stop) = &mut self.stop {
+            if stop.as_mut().poll(cx).is_ready() {
+                self.stop = None;
+                return Poll::Ready(Progress::Stopped);
+            }
+        }
+        if let Some(committer) = &mut self.committer {
+            if let Poll::Ready(failure) = committer.poll(cx, &self.connection) {
+                return Poll::Ready(Progress::SaveFailed(failure));
+            }
+        }
+        if let Some(linger) = &mut self.linger {
+            if linger.as_mut().poll(cx).is_ready() {
+                self.linger = None;
+                return Poll::Ready(Progress::LingerOver);
+            }
+        }
+        self.phase.poll(cx, &self.connection, &mut self.dedup)
+    }
+
+    /// Takes what was asked before `connect`, then connects.
+    fn start(&mut self) -> Flow {
+        self.take_asked()?;
+        self.handle(Input::Connect)?;
+        self.look_for_subscribers()
+    }
+
+    fn on_asked(&mut self) -> Flow {
+        self.take_asked()?;
+        self.look_for_subscribers()
+    }
+
+    fn take_asked(&mut self) -> Flow {
+        let asked = self.connection.mailbox.take();
         if let Some(stop) = asked.stop {
             self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
         }
-        let goes_back = asked.resume.is_some();
-        // In this order: who went back after a change has taken back what it said of the ID.
-        asked.resume.into_iter().for_each(|resume| self.session.resume(resume));
-        self.session.change(asked.request, asked.leave_id, asked.changes);
-        if self.phase.is_loading() {
-            // The first attempt carries whatever is asked before it.
-        } else if goes_back || asked.reconnect || (asked.replace && !self.phase.is_reading()) {
-            self.handle(Input::Reconnect { dialing: self.phase.is_dialing() })?;
-        } else if asked.replace {
-            self.handle(Input::Replace)?;
-        }
-        self.attend()
+        self.handle(Input::Asked(asked))
     }
 
-    /// Looks who listens, on a stream for which that matters.
-    fn attend(&mut self) -> Flow {
-        if self.session.is_lazy() {
-            let present = self.connection.hub.has_subscribers();
-            return self.handle(Input::Demand { present });
+    fn look_for_subscribers(&mut self) -> Flow {
+        if !self.session.is_lazy() {
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
+        let present = self.connection.hub.has_subscribers();
+        self.handle(Input::Demand { present })
     }
 
     fn on_progress(&mut self, progress: Progress) -> Flow {
         match progress {
             Progress::Loaded(loaded) => self.on_loaded(loaded),
-            Progress::WaitOver => self.handle(Input::Dial),
-            Progress::LingerOver => self.handle(Input::LingerOver { waiting: self.phase.is_waiting() }),
-            Progress::Turn(turn) => self.on_turn(turn),
+            Progress::Stopped => ControlFlow::Break(CloseReason::Shutdown),
+            Progress::SaveFailed(failure) => {
+                store_failed(&self.connection, &failure);
+                ControlFlow::Continue(())
+            }
+            Progress::WaitOver => self.handle(Input::WaitOver),
+            Progress::LingerOver => self.handle(Input::LingerOver),
+            Progress::Turn(report) => self.on_turn(report),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Dialed(Ok(Dialed::Open { head, body })) => {
-                // Told before the next response is read: a gap has its place before the first event.
-                let flow = match self.dedup.has_handover() {
-                    true => self.replaced(head),
-                    false => self.handle(Input::Accepted(head)),
-                };
+                // Before the response is read: a gap has its place before the first event.
+                self.handle(Input::Accepted(head))?;
                 self.read(body);
-                flow
+                ControlFlow::Continue(())
             }
-            Progress::Dialed(Err(cause)) => {
-                self.connection.counters.count_failure(&cause);
-                self.ended(cause)
-            }
-            Progress::Succeeded(Ok(Dialed::Open { head, body })) => {
-                let flow = self.replaced(head);
-                self.read(body);
-                flow
-            }
-            Progress::Succeeded(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
-            Progress::Succeeded(Err(cause)) => {
-                self.connection.counters.count_failure(&cause);
-                self.handle(Input::NotReplaced { cause })
-            }
+            Progress::Dialed(Err(cause)) => self.on_failed(cause),
         }
     }
 
     fn on_loaded(&mut self, loaded: Result<Option<String>, Error>) -> Flow {
-        let lost = loaded.is_err();
-        match loaded {
-            Ok(Some(id)) => {
-                self.session.restore(&id);
-                self.committer.iter_mut().for_each(|committer| committer.loaded(id.clone()));
-            }
-            Ok(None) => {}
-            Err(error) => store_failed(&self.connection, &error),
+        match (&loaded, &mut self.committer) {
+            (Ok(Some(id)), Some(committer)) => committer.loaded(id.clone()),
+            (Ok(_), _) => {}
+            (Err(error), _) => store_failed(&self.connection, error),
         }
-        self.handle(Input::Loaded { lost })
+        self.handle(Input::Loaded(loaded))
     }
 
-    fn read(&mut self, body: Box<Body>) {
-        let config = self.session.config();
-        let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
-        let reading = Box::new(ResponseReader::new(body, decoder, config.idle_timeout));
-        self.phase = Phase::Reading { reading, successor: None };
-    }
-
-    /// A response takes over from one that was read until now, or nearly.
-    fn replaced(&mut self, head: ResponseHead) -> Flow {
-        let gap = self.dedup.take_over();
-        self.handle(Input::Replaced { head, gap })
-    }
-
-    fn on_turn(&mut self, turn: TurnReport) -> Flow {
-        if turn.counts != TurnCounts::default() {
-            let now = Instant::now();
-            self.connection.counters.count_turn(turn.counts, now);
-            if turn.counts.bytes > 0 {
-                self.phase.reading().into_iter().for_each(|reading| reading.heard(now));
-            }
-        }
-        if turn.id_changed {
-            let id = self.connection.published.last_event_id();
-            self.session.set_last_event_id(&id);
-            self.committer.iter_mut().for_each(|committer| committer.moved(&id));
-        }
-        if let Some(milliseconds) = turn.retry {
-            self.session.set_retry(milliseconds);
-        }
-        if turn.delivered {
-            self.session.delivered();
-        }
-        self.session.brought(turn.first, turn.counts.new_events());
-        let Some(ResponseEnd { cause, cut_off }) = turn.end else { return ControlFlow::Continue(()) };
+    fn on_failed(&mut self, cause: Error) -> Flow {
         self.connection.counters.count_failure(&cause);
-        match self.phase.take_successor() {
-            None => {
-                let cause = self.session.broke_off(cause, cut_off, Instant::now());
-                self.ended(cause)
-            }
-            Some(successor) => {
-                self.phase = Phase::Dialing(successor);
-                self.handle(Input::Outlived)
-            }
-        }
-    }
-
-    fn ended(&mut self, cause: Error) -> Flow {
-        if cause.kind() == ErrorKind::Poisoned {
-            self.connection.counters.count_failure(&cause);
-            log::poisoned(&cause);
-        }
-        // A date in a header is the one thing that needs the wall clock.
+        // A date in `Retry-After` is the one thing that needs the wall clock.
         let headers = cause.headers();
         let retry_after = headers.and_then(|headers| reconnect::retry_after(headers, self.connector.wall_clock()));
         let random = self.random.f64();
-        self.handle(Input::Ended { cause, retry_after, random })
+        self.handle(Input::Failed { cause, retry_after, random })
     }
 
-    /// Asks the session what to do, does it, and tells everybody how the connection stands.
-    fn handle(&mut self, input: Input) -> Flow {
+    fn on_turn(&mut self, report: TurnReport) -> Flow {
+        let TurnReport { delivered, first, id_changed, retry, counts, end } = report;
+        // The one look at the clock in a turn.
         let now = Instant::now();
-        let (step, state) = self.session.handle(input, now);
-        if let Step::Read { gap, .. } = &step {
-            self.count_response(gap.is_some());
+        self.connection.counters.count_turn(counts, now);
+        if counts.bytes > 0 {
+            if let Some(reader) = self.phase.reader() {
+                reader.heard(now);
+            }
         }
-        // After the count: whoever waits for an open response finds it counted.
+        if id_changed {
+            if let Some(committer) = &mut self.committer {
+                committer.id_changed();
+            }
+        }
+        let published = id_changed.then(|| self.connection.published.last_event_id());
+        let last_event_id = published.as_deref().map(String::as_str);
+        let new_events = counts.new_events();
+        let step = self.session.handle(Input::Turn { last_event_id, retry, delivered, first, new_events }, now);
+        drop(published);
+        self.carry_out(step, now)?;
+        match end {
+            Some(end) => self.on_ended(end, now),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn on_ended(&mut self, end: ResponseEnd, now: Instant) -> Flow {
+        let ResponseEnd { cause, cut_off } = end;
+        self.connection.counters.count_failure(&cause);
+        let random = self.random.f64();
+        let step = self.session.handle(Input::Ended { cause, cut_off, random }, now);
+        self.carry_out(step, now)
+    }
+
+    fn handle(&mut self, input: Input<'_>) -> Flow {
+        let now = Instant::now();
+        let step = self.session.handle(input, now);
+        self.carry_out(step, now)
+    }
+
+    fn carry_out(&mut self, step: Step, now: Instant) -> Flow {
+        let Step { notice, state, restarts, action } = step;
+        if let Some(notice) = notice {
+            self.notify(&notice);
+        }
+        // Counted before the state is published: a caller of `opened` finds the response in the statistics.
+        let gap = self.count_response(&action);
         if let Some(state) = state {
             log::state(&state);
             self.connection.announce(state);
         }
-        match step {
-            Step::Stay => {}
-            Step::Begin => return self.begin(),
-            Step::Linger { delay } => self.linger = Some(timer::sleep(now, delay)),
-            Step::StopLingering => self.linger = None,
-            Step::Sleep => self.phase = Phase::Idle,
-            Step::Dial { attempt, reason, moved } => {
+        if restarts {
+            self.restart();
+        }
+        match action {
+            Action::Stay => {}
+            Action::Load => {
+                self.phase = self.committer.as_ref().map_or(Phase::Idle, |store| Phase::Loading(store.load()))
+            }
+            Action::Dial { attempt, reason } => {
                 self.dedup.forget_handovers();
-                self.begin_anew(moved);
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
-            Step::DialBeside { attempt, reason, sent, elsewhere } => {
+            Action::BeginHandover { attempt, reason, sent, other_origin } => {
+                self.dedup.begin_handover(sent, other_origin);
                 let dialing = self.dialing(*attempt, reason);
-                if self.phase.dial_beside(dialing) {
-                    self.dedup.begin_handover(sent, elsewhere);
-                }
+                self.phase.begin_handover(dialing);
             }
-            Step::KeepReading { cause, change } => {
+            Action::ContinueHandover => self.phase.continue_handover(),
+            Action::CancelHandover { cause, change } => {
                 self.dedup.cancel_handover();
                 log::not_replaced(&cause);
                 self.connection.published.set_failed_handover(FailedHandover { change, cause });
             }
-            Step::Wait { delay } => self.phase = phase::waiting(now, delay),
-            Step::Read { gap, moved } => {
-                self.begin_anew(moved);
+            Action::Read { change, .. } | Action::TakeOver { change } => {
                 self.publish_gap(gap);
+                // Last: a caller who waits for a change finds everything else done.
+                self.connection.published.set_applied(change);
             }
-            Step::Close(reason) => return ControlFlow::Break(reason),
+            Action::Wait { delay } => self.phase = Phase::Waiting(timer::sleep(now, delay)),
+            Action::Linger { delay } => self.linger = Some(timer::sleep(now, delay)),
+            Action::StopLingering => self.linger = None,
+            Action::Sleep => self.phase = Phase::Idle,
+            Action::Close(reason) => return ControlFlow::Break(reason),
         }
-        // Last: whoever waits for a change to take effect finds everything else done.
-        self.connection.published.set_applied(self.session.applied());
         ControlFlow::Continue(())
     }
 
-    /// If the stream has `moved`, tells whatever else knows where it stands: also if the ID is the one that it had,
-    /// since events that inherit it come again then.
-    fn begin_anew(&mut self, moved: bool) {
-        if moved {
-            let id = self.session.last_event_id();
-            self.connection.published.set_last_event_id(&self.connection.hub.publisher(), id);
-            self.connection.hub.restart(id);
-            self.committer.iter_mut().for_each(|committer| committer.moved(id));
-            self.dedup.forget_delivered();
+    fn notify(&self, notice: &Notice) {
+        match notice {
+            Notice::IdLeftOut(error) => log::left_out("the last event ID", error),
+            Notice::Poisoned(error) => {
+                self.connection.counters.count_failure(error);
+                log::poisoned(error);
+            }
         }
     }
 
-    fn count_response(&self, after_a_gap: bool) {
-        self.connection.counters.count_response(after_a_gap);
+    /// Counts an accepted response, and returns the gap before it. Does nothing for other actions.
+    fn count_response(&mut self, action: &Action) -> Option<Gap> {
+        let gap = match action {
+            Action::Read { gap, .. } => gap.clone(),
+            Action::TakeOver { .. } => self.dedup.take_over(),
+            _ => return None,
+        };
+        self.connection.counters.count_response(gap.is_some());
+        gap
     }
 
-    /// Tells queues of the gap before an accepted response, if there is one.
+    /// Publishes that the stream goes on after the session's last event ID. Needed even if that is the one published
+    /// last: events that inherit it come again.
+    fn restart(&mut self) {
+        let id = self.session.last_event_id();
+        self.connection.published.set_last_event_id(&self.connection.hub.publisher(), id);
+        self.connection.hub.restart(id);
+        if let Some(committer) = &mut self.committer {
+            committer.id_changed();
+        }
+        self.dedup.forget_delivered();
+    }
+
     fn publish_gap(&self, gap: Option<Gap>) {
         if let Some(gap) = gap {
             self.connection.hub.publisher().gap(None, &gap);
@@ -391,5 +370,13 @@ impl Actor {
             attempt.headers = asking.await?;
             transport::dial(connector, attempt).await
         })
+    }
+
+    fn read(&mut self, body: Box<Body>) {
+        let config = self.session.config();
+        // Seeded, as Blink does it: or the first event without an ID would wipe the resume point.
+        let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
+        let reader = Box::new(ResponseReader::new(body, decoder, config.idle_timeout));
+        self.phase = Phase::Reading { reader, handover: None };
     }
 }

@@ -54,8 +54,6 @@ pub enum Apply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resume {
-    /// After the newest event that was published, or where the program has gone back to since.
-    Latest,
     /// After the event with this ID: one that was committed, say.
     Id(String),
     /// Wherever the server begins when it is sent no ID.

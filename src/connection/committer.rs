@@ -1,7 +1,11 @@
-//! [`Committer`]: saves the last event ID, one save at a time, and never in the stream's way.
+//! [`Committer`]: saves the last event ID in the caller's resume store, one save at a time.
+//!
+//! It must never hold up the stream: the actor polls it beside the phase, and a store that fails or hangs costs
+//! nothing but repeats after a crash. It keeps no ID of its own but the one that is being saved. What is to be saved
+//! next, it asks when it is ready: the published last event ID, or the hub's acknowledged one.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Sleep;
@@ -11,46 +15,46 @@ use crate::resume::{Commit, Store, StoreFuture};
 
 use super::{Connection, log};
 
-/// The rest after a save: a fast stream costs ten writes a second, and a crash repeats a tenth of a second.
-const REST: Duration = Duration::from_millis(100);
+/// The pause after a save. A fast stream costs ten writes a second, and a crash repeats a tenth of a second.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// The rest after a save that failed.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The pause after a save or a load that failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// How often the ID is asked for before a stream begins without it.
-const LOADS: u32 = 3;
+/// How often the store is asked for the ID before the stream begins without it.
+const MAX_LOADS: u32 = 3;
 
 pub(super) struct Committer {
     store: Store,
-    /// What the store holds, as far as is known.
+    /// What the store holds, if that is known.
     saved: Option<String>,
-    /// What it is to hold.
-    wanted: Option<String>,
-    /// The stream has gone on since it was last asked what is safe.
-    stale: bool,
-    stage: Stage,
+    /// The ID of the save that failed. An acknowledged one is not given a second time.
+    unsaved: Option<String>,
+    /// There may be another ID to save.
+    is_stale: bool,
+    work: Work,
 }
 
-enum Stage {
-    Idle,
+enum Work {
+    None,
     Saving(String, StoreFuture<()>),
-    Resting(Pin<Box<Sleep>>),
+    Pausing(Pin<Box<Sleep>>),
 }
 
 impl Committer {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, saved: None, wanted: None, stale: false, stage: Stage::Idle }
+        Self { store, saved: None, unsaved: None, is_stale: false, work: Work::None }
     }
 
-    /// Asks for the ID that an earlier run saved.
+    /// Asks the store for the ID that an earlier run saved, up to three times.
     pub(super) fn load(&self) -> StoreFuture<Option<String>> {
         let store = self.store.clone();
         Box::pin(async move {
             let mut loaded = store.load().await;
-            for _ in 1..LOADS {
+            for _ in 1..MAX_LOADS {
                 let Err(error) = &loaded else { break };
                 log::store_failed(error);
-                tokio::time::sleep(REST_AFTER_FAILURE).await;
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                 loaded = store.load().await;
             }
             loaded
@@ -61,94 +65,95 @@ impl Committer {
         self.saved = Some(id);
     }
 
-    /// The stream's last event ID is another now.
-    pub(super) fn moved(&mut self, id: &str) {
-        match self.store.commit {
-            Commit::Delivery => self.want(id),
-            Commit::Acknowledgement => self.stale = true,
-        }
+    /// Notes that the published last event ID has changed.
+    pub(super) fn id_changed(&mut self) {
+        self.is_stale = true;
     }
 
-    /// Whether what subscribers do after the end of the stream still counts.
+    /// Returns true if acknowledgements count, even after the end of the stream.
     pub(super) fn waits_for_subscribers(&self) -> bool {
         self.store.commit == Commit::Acknowledgement
     }
 
-    fn want(&mut self, id: &str) {
-        id.clone_into(self.wanted.get_or_insert_default());
-    }
-
-    /// Ready when a save has failed: it will be tried again.
+    /// Goes on saving. Ready with the failure of a save, which is tried again later.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<Error> {
         loop {
-            match &mut self.stage {
-                Stage::Idle => {
-                    if !self.begin(connection) {
+            match &mut self.work {
+                Work::None => {
+                    if !self.begin_save(connection) {
                         return Poll::Pending;
                     }
                 }
-                Stage::Saving(_, saving) => {
-                    let saved = std::task::ready!(saving.as_mut().poll(cx));
-                    let failure = self.ended(saved);
-                    let rest = if failure.is_some() { REST_AFTER_FAILURE } else { REST };
-                    self.stage = Stage::Resting(Box::pin(tokio::time::sleep(rest)));
+                Work::Saving(_, saving) => {
+                    let saved = ready!(saving.as_mut().poll(cx));
+                    let failure = self.end_save(saved);
+                    let pause = if failure.is_some() { PAUSE_AFTER_FAILURE } else { PAUSE };
+                    self.work = Work::Pausing(Box::pin(tokio::time::sleep(pause)));
                     if let Some(failure) = failure {
                         return Poll::Ready(failure);
                     }
                 }
-                Stage::Resting(rest) => {
-                    std::task::ready!(rest.as_mut().poll(cx));
-                    self.stage = Stage::Idle;
+                Work::Pausing(pause) => {
+                    ready!(pause.as_mut().poll(cx));
+                    self.work = Work::None;
                 }
             }
         }
     }
 
-    /// Begins a save if there is something to save.
-    fn begin(&mut self, connection: &Connection) -> bool {
-        if self.store.commit == Commit::Acknowledgement && (connection.hub.has_acknowledged() | self.stale) {
-            self.stale = false;
-            if let Some(id) = connection.acknowledged() {
-                self.want(&id);
+    /// Saves what there is to save, without a pause: the save under way, and a last one. Returns the failures.
+    pub(super) async fn flush(&mut self, connection: &Connection) -> Vec<Error> {
+        let mut failures = Vec::new();
+        for _save in ["the one under way", "the last"] {
+            if !matches!(self.work, Work::Saving(..)) {
+                self.work = Work::None;
+                if !self.begin_save(connection) {
+                    break;
+                }
+            }
+            if let Work::Saving(_, saving) = &mut self.work {
+                let saved = saving.await;
+                failures.extend(self.end_save(saved));
             }
         }
-        let Some(id) = self.wanted.take().filter(|id| self.saved.as_ref() != Some(id)) else { return false };
-        self.stage = Stage::Saving(id.clone(), self.store.save(id));
+        failures
+    }
+
+    /// Begins a save if there is something to save.
+    fn begin_save(&mut self, connection: &Connection) -> bool {
+        let newest = self.newest(connection).or_else(|| self.unsaved.take());
+        let Some(id) = newest.filter(|id| self.saved.as_ref() != Some(id)) else { return false };
+        self.unsaved = None;
+        self.work = Work::Saving(id.clone(), self.store.save(id));
         true
     }
 
-    /// A save has come to its end. The failure, if it has failed.
-    fn ended(&mut self, saved: Result<(), Error>) -> Option<Error> {
-        let Stage::Saving(id, _) = std::mem::replace(&mut self.stage, Stage::Idle) else { return None };
+    /// Returns the ID that the store should hold, if it may be another than at the last call.
+    fn newest(&mut self, connection: &Connection) -> Option<String> {
+        let is_stale = std::mem::take(&mut self.is_stale);
+        match self.store.commit {
+            Commit::Delivery => is_stale.then(|| connection.published.last_event_id().clone()),
+            Commit::Acknowledgement => {
+                let may_have_moved = connection.hub.has_acknowledged() || is_stale;
+                may_have_moved.then(|| connection.acknowledged()).flatten().map(|id| (*id).to_owned())
+            }
+        }
+    }
+
+    /// Notes how a save has ended, and returns its failure.
+    fn end_save(&mut self, saved: Result<(), Error>) -> Option<Error> {
+        let Work::Saving(id, _) = std::mem::replace(&mut self.work, Work::None) else { return None };
         match saved {
             Ok(()) => {
                 self.saved = Some(id);
                 None
             }
             Err(error) => {
-                // What the store holds is not known; something newer comes instead.
+                // It is not known what the store holds. The next save takes this ID, or a newer one.
                 self.saved = None;
-                self.wanted.get_or_insert(id);
+                self.unsaved = Some(id);
                 Some(error)
             }
         }
-    }
-
-    /// Saves what there is to save, without rest: what is under way, and what came since. The failures.
-    pub(super) async fn flush(&mut self, connection: &Connection) -> Vec<Error> {
-        let mut failures = Vec::new();
-        for _save in ["the one under way", "the last"] {
-            if !matches!(self.stage, Stage::Saving(..)) {
-                self.stage = Stage::Idle;
-                if !self.begin(connection) {
-                    break;
-                }
-            }
-            if let Stage::Saving(_, saving) = &mut self.stage {
-                let saved = saving.await;
-                failures.extend(self.ended(saved));
-            }
-        }
-        failures
     }
 }

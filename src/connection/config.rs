@@ -11,8 +11,11 @@ use crate::hub::retain::Retain;
 use crate::transport::Attempt;
 use crate::transport::target::Target;
 
-/// What the server's `retry` is clamped to: less is a tight loop, more is a stream that seems dead.
-pub(crate) const SERVER_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5 * 60));
+/// The server's `retry` is clamped to at least this: less would be a tight loop.
+pub(crate) const MIN_SERVER_RETRY: Duration = Duration::from_millis(100);
+
+/// The server's `retry` is clamped to at most this: with more, a stream would seem dead.
+pub(crate) const MAX_SERVER_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// Name, TCP and TLS together: long enough for a lost SYN or two.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

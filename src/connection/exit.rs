@@ -1,5 +1,4 @@
-//! How a stream ends: [`Exit`], the one way out; and what is left to do then: subscribers may acknowledge what they still
-//! have.
+//! [`Exit`]: the one way out of a stream; and what is saved after the end.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -20,19 +19,19 @@ use super::{Connection, log};
 pub(super) struct Ending {
     pub(super) reason: CloseReason,
     pub(super) committer: Option<Box<Committer>>,
-    /// How long subscribers may take; as long as they like, if nobody said.
+    /// Until when subscribers may acknowledge; without a limit if there was no shutdown.
     pub(super) until: Option<Instant>,
 }
 
-/// As messages call it.
+/// The task's name in messages.
 pub(super) const TASK: &str = "the connection task";
 
-/// The task has come to an end that nobody asked for.
+/// Returns the reason for an end that neither the caller nor the server wanted.
 pub(super) fn task_failed(message: impl Into<String>) -> CloseReason {
     CloseReason::Failed(Error::new(ErrorKind::TaskFailed, message))
 }
 
-/// Closes the stream when the task ends, however it does.
+/// Closes the stream when it is dropped, however the task ends.
 pub(super) struct Exit {
     connection: Arc<Connection>,
     span: Span,
@@ -48,8 +47,9 @@ impl Exit {
         &self.connection
     }
 
+    /// Logs the reason, and keeps it for the end.
     pub(super) fn record(&mut self, reason: CloseReason) {
-        // Whatever writes the log keeps nobody from hearing of the end.
+        // A log writer that panics must not keep the end from being published.
         catch(|| self.span.in_scope(|| log::closed(&reason))).ok();
         self.reason = Some(reason);
     }
@@ -58,16 +58,18 @@ impl Exit {
 impl Drop for Exit {
     fn drop(&mut self) {
         if self.reason.is_none() {
-            // The task's future was dropped: by a runtime that was shut down, or in a panic, of the task after its
-            // last word or of whoever owns the runtime.
+            // The task's future was dropped, by a runtime that was shut down or by a panic.
             let end = if std::thread::panicking() { " ended in a panic" } else { "'s runtime was shut down" };
             self.record(task_failed(format!("{TASK}{end}")));
         }
-        self.reason.take().into_iter().for_each(|reason| self.connection.close(reason));
+        if let Some(reason) = self.reason.take() {
+            self.connection.close(reason);
+        }
     }
 }
 
-/// Saves what is acknowledged until nothing is open, or the time is over, or somebody shuts down.
+/// Saves what subscribers acknowledge after the end of the stream: until they have acknowledged all of it, or `until`,
+/// or a shutdown.
 pub(super) async fn save_the_rest(connection: &Connection, mut committer: Box<Committer>, mut until: Option<Instant>) {
     while committer.waits_for_subscribers() && !connection.hub.is_settled() {
         let asked = pin!(connection.mailbox.signal.notified());
@@ -77,7 +79,7 @@ pub(super) async fn save_the_rest(connection: &Connection, mut committer: Box<Co
             () = asked => {
                 if let Some(stop) = connection.mailbox.take().stop {
                     let deadline = stop.deadline().unwrap_or_else(Instant::now);
-                    // As in the mailbox: the earliest counts.
+                    // Of several shutdowns the earliest deadline counts.
                     until = Some(until.map_or(deadline, |until| until.min(deadline)));
                 }
             }

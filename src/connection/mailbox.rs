@@ -1,8 +1,8 @@
 //! [`Mailbox`]: what handles ask of the connection task.
 //!
-//! A call is synchronous and does not fail because the task is busy, so this is no queue of commands but the
-//! sum of what is asked, in the order of the calls: the request as the changes so far have made it, where to
-//! begin, whether to reconnect. It is no larger than one request.
+//! A call is synchronous, and must not fail because the task is busy. So this is no queue of commands but the sum of
+//! what was asked, in the order of the calls: the request with all changes in it, where to resume, whether to dial.
+//! It is no larger than one request, however many calls are made.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,38 +18,47 @@ use crate::state::CloseReason;
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     asked: Mutex<Asked>,
-    /// One permit: the task looks once after any number of calls.
+    /// Wakes the task. It holds one permit: the task looks once after any number of calls.
     pub(crate) signal: Arc<Notify>,
 }
 
-/// Everything asked since the task last looked.
+/// What was asked since the task last looked.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) stop: Option<Stop>,
-    /// With all changes in it.
+    /// The request, with all changes in it.
     pub(crate) request: Arc<Request>,
     /// How many changes there have been in all.
     pub(crate) changes: u64,
+    /// Where the next response begins. Asks for a new response as well.
     pub(crate) resume: Option<Resume>,
-    /// Whether the last event ID stays behind, `resume` or not; `None` if no change says so.
+    /// Whether the last event ID stays behind; `None` if no change says so.
     pub(crate) leave_id: Option<bool>,
-    pub(crate) reconnect: bool,
-    /// A new response, while the open one is still read.
-    pub(crate) replace: bool,
+    pub(crate) response: NewResponse,
+}
+
+/// Whether a new response is asked for, and how. The greatest of several counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum NewResponse {
+    NotAsked,
+    /// The open response is read until the new one takes over.
+    Handover,
+    /// The open response is dropped.
+    Reconnect,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Somebody called `shutdown`.
+    /// `shutdown` was called.
     Shutdown,
-    /// Somebody called `shutdown_with`: subscribers may take their time until then.
+    /// `shutdown_with` was called: subscribers may acknowledge until then.
     Drain(Instant),
-    /// Nobody is left who could listen or ask.
+    /// All handles and subscriptions are gone.
     Abandoned,
 }
 
 impl Stop {
-    /// Until when subscribers may acknowledge what they have; at once, if nobody said.
+    /// Returns until when subscribers may acknowledge what they have, if that is to be waited for.
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Drain(deadline) => Some(deadline),
@@ -57,7 +66,7 @@ impl Stop {
         }
     }
 
-    /// Both: the first reason counts, and the earliest end.
+    /// Merges two stops: the first reason counts, and the earliest deadline.
     fn and(self, later: Self) -> Self {
         match (self, later) {
             (Self::Drain(one), Self::Drain(two)) => Self::Drain(one.min(two)),
@@ -77,18 +86,19 @@ impl From<Stop> for CloseReason {
 }
 
 impl Asked {
-    fn nothing(request: Arc<Request>, changes: u64) -> Self {
-        Self { stop: None, request, changes, resume: None, leave_id: None, reconnect: false, replace: false }
+    pub(crate) fn nothing(request: Arc<Request>, changes: u64) -> Self {
+        let response = NewResponse::NotAsked;
+        Self { stop: None, request, changes, resume: None, leave_id: None, response }
     }
 }
 
 impl Mailbox {
-    /// For a stream that was built with this request.
+    /// Makes an empty mailbox for a stream that was built with this request.
     pub(crate) fn new(request: Arc<Request>) -> Self {
         Self { asked: Mutex::new(Asked::nothing(request, 0)), signal: Arc::default() }
     }
 
-    /// Who is in a greater hurry is heeded, whoever came first.
+    /// Asks the task to end.
     pub(crate) fn stop(&self, stop: Stop) {
         let mut asked = self.asked();
         asked.stop = Some(asked.stop.map_or(stop, |first| first.and(stop)));
@@ -96,42 +106,45 @@ impl Mailbox {
         self.signal.notify_one();
     }
 
-    /// The number of this change.
+    /// Asks for a change of the request, and returns its number.
     ///
     /// # Errors
     ///
-    /// When no request can be changed like this; nothing is asked then.
+    /// When the request cannot be changed like this. Nothing is asked then.
     pub(crate) fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
+        let response = match apply {
+            Apply::NextAttempt => NewResponse::NotAsked,
+            Apply::MakeBeforeBreak => NewResponse::Handover,
+            Apply::Reconnect => NewResponse::Reconnect,
+        };
         let mut asked = self.asked();
         let leave_id = change.leaves_id(&asked.request);
         asked.request = Arc::new(change.applied_to(&asked.request)?);
         asked.leave_id = leave_id.or(asked.leave_id);
         asked.changes += 1;
-        asked.reconnect |= apply == Apply::Reconnect;
-        asked.replace |= apply == Apply::MakeBeforeBreak;
+        asked.response = asked.response.max(response);
         let changes = asked.changes;
         drop(asked);
         self.signal.notify_one();
         Ok(changes)
     }
 
+    /// Asks for a new response that begins somewhere else.
     pub(crate) fn resume(&self, resume: Resume) {
         let mut asked = self.asked();
         asked.leave_id = None;
-        // The latest is where the program has gone back to, until something else comes.
-        if resume != Resume::Latest || asked.resume.is_none() {
-            asked.resume = Some(resume);
-        }
+        asked.resume = Some(resume);
         drop(asked);
         self.signal.notify_one();
     }
 
+    /// Asks for a new response.
     pub(crate) fn reconnect(&self) {
-        self.asked().reconnect = true;
+        self.asked().response = NewResponse::Reconnect;
         self.signal.notify_one();
     }
 
-    /// What was asked; nothing is, afterwards.
+    /// Takes what was asked, and leaves nothing.
     pub(crate) fn take(&self) -> Asked {
         let mut asked = self.asked();
         let nothing = Asked::nothing(Arc::clone(&asked.request), asked.changes);
@@ -139,7 +152,7 @@ impl Mailbox {
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
-        // Nothing panics while it is held; if something did, what was asked still stands.
+        // No code that can panic leaves it half changed: what was asked stands.
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! [`Phase`]: what the connection task is doing, with everything that belongs to it.
+//! [`Phase`]: what the connection task is doing, with the futures and timers that belong to it.
 //!
 //! ```text
 //! Idle -> Loading -> Dialing -> Reading -> Waiting -> Dialing …
@@ -6,51 +6,57 @@
 //!   +--------+----------+------------+
 //! ```
 //!
-//! Futures and timers live in their phase and are polled in place; nothing is created per turn.
+//! Futures live in their phase and are polled in place: no turn of the task creates any. A phase decides nothing. The
+//! session does, and the actor then sets the phase.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::error::Error;
 use crate::resume::StoreFuture;
 use crate::transport::{BoxFuture, Dialed};
 
+use super::Connection;
 use super::reading::{Dedup, ResponseReader, TurnReport};
-use super::{Connection, timer};
 
+/// An attempt under way.
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
 pub(super) enum Phase {
-    /// Nothing has been asked for yet, or nobody listens to a stream that is open only then.
+    /// `connect` has just been called, or a lazy stream has no subscriber.
     Idle,
     /// The resume store is asked where to begin.
     Loading(StoreFuture<Option<String>>),
     Dialing(Dialing),
     Reading {
-        reading: Box<ResponseReader>,
-        /// An attempt whose response will take over from this one.
-        successor: Option<Dialing>,
+        reader: Box<ResponseReader>,
+        /// The attempt of a handover: its response will take over.
+        handover: Option<Dialing>,
     },
     Waiting(Pin<Box<Sleep>>),
 }
 
-/// How a phase came along.
+/// What the task has come to: in its phase, or beside it.
 pub(super) enum Progress {
     Loaded(Result<Option<String>, Error>),
+    /// An attempt has an outcome, be it that of a handover.
     Dialed(Result<Dialed, Error>),
-    /// The attempt beside the open response has an outcome.
-    Succeeded(Result<Dialed, Error>),
     Turn(TurnReport),
     WaitOver,
-    /// Nobody has listened for so long.
+    /// A lazy stream has had no subscriber for as long as it lingers.
     LingerOver,
+    /// The caller's future for the end of the stream has completed.
+    Stopped,
+    /// The resume store could not save the last event ID. This will be tried again.
+    SaveFailed(Error),
 }
 
 impl Phase {
+    /// Goes on with the phase. Ready when the session has something to decide, or after a turn of reading.
+    ///
     /// # Cancel safety
     ///
     /// Progress is lost only with the phase.
@@ -59,62 +65,37 @@ impl Phase {
             Self::Idle => Poll::Pending,
             Self::Loading(loading) => loading.as_mut().poll(cx).map(Progress::Loaded),
             Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
-            Self::Reading { reading, successor } => {
-                if let Some(Poll::Ready(dialed)) = successor.as_mut().map(|dialing| dialing.as_mut().poll(cx)) {
-                    *successor = None;
-                    return Poll::Ready(Progress::Succeeded(dialed));
+            Self::Reading { reader, handover } => {
+                if let Some(dialing) = handover {
+                    if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
+                        *handover = None;
+                        return Poll::Ready(Progress::Dialed(dialed));
+                    }
                 }
-                reading.poll_turn(cx, connection, dedup).map(Progress::Turn)
+                reader.poll_turn(cx, connection, dedup).map(Progress::Turn)
             }
             Self::Waiting(sleep) => sleep.as_mut().poll(cx).map(|()| Progress::WaitOver),
         }
     }
 
-    /// The open response, if it is being read.
-    pub(super) fn reading(&mut self) -> Option<&mut ResponseReader> {
-        match self {
-            Self::Reading { reading, .. } => Some(reading),
-            Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
+    /// Returns the open response, if there is one.
+    pub(super) fn reader(&mut self) -> Option<&mut ResponseReader> {
+        if let Self::Reading { reader, .. } = self { Some(reader) } else { None }
+    }
+
+    /// Dials while the open response is read, in place of another such attempt.
+    pub(super) fn begin_handover(&mut self, dialing: Dialing) {
+        if let Self::Reading { handover, .. } = self {
+            *handover = Some(dialing);
         }
     }
 
-    pub(super) fn is_loading(&self) -> bool {
-        matches!(self, Self::Loading(_))
-    }
-
-    pub(super) fn is_dialing(&self) -> bool {
-        matches!(self, Self::Dialing(_))
-    }
-
-    pub(super) fn is_reading(&self) -> bool {
-        matches!(self, Self::Reading { .. })
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        matches!(self, Self::Waiting(_))
-    }
-
-    /// Puts an attempt beside the open response, in place of another. False if no response is open.
-    pub(super) fn dial_beside(&mut self, dialing: Dialing) -> bool {
-        match self {
-            Self::Reading { successor, .. } => {
-                *successor = Some(dialing);
-                true
+    /// Drops the open response, and goes on with the attempt of the handover.
+    pub(super) fn continue_handover(&mut self) {
+        if let Self::Reading { handover, .. } = self {
+            if let Some(dialing) = handover.take() {
+                *self = Self::Dialing(dialing);
             }
-            Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => false,
         }
     }
-
-    /// The attempt beside the open response, if there is one.
-    pub(super) fn take_successor(&mut self) -> Option<Dialing> {
-        match self {
-            Self::Reading { successor, .. } => successor.take(),
-            Self::Idle | Self::Loading(_) | Self::Dialing(_) | Self::Waiting(_) => None,
-        }
-    }
-}
-
-/// A wait that ends `delay` from `now`.
-pub(super) fn waiting(now: Instant, delay: Duration) -> Phase {
-    Phase::Waiting(timer::sleep(now, delay))
 }

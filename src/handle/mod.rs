@@ -274,9 +274,7 @@ impl Handle {
         }
         let connection = self.guard.connection();
         // The hub first: acknowledgements stop counting before the task can publish the new response.
-        if resume != Resume::Latest {
-            connection.hub.leave();
-        }
+        connection.hub.leave();
         connection.mailbox.resume(resume);
         Ok(())
     }

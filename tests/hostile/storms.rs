@@ -220,7 +220,7 @@ async fn pester(handle: Handle, seed: u64) {
             0 => handle.reconnect(),
             1 => handle.set_header("x-noise", number).unwrap(),
             2 => drop(handle.update(|request| request.header("x-noise", number), Apply::Reconnect)),
-            3 => handle.reconnect_from(Resume::Latest).unwrap(),
+            3 => handle.reconnect_from(Resume::Id("1".into())).unwrap(),
             _ => handle.reconnect_from(Resume::Fresh).unwrap(),
         }
         if random.bool() {

@@ -73,7 +73,7 @@ async fn what_a_program_goes_back_for_is_no_repeat() {
         memory.holds("5").await;
         assert_eq!(handle.stats().repeats, 0);
         // What comes again after that, is.
-        handle.reconnect_from(Resume::Latest).unwrap();
+        handle.reconnect();
         assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("5".into())))));
     }
 }

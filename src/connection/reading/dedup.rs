@@ -60,10 +60,6 @@ impl Dedup {
         }
     }
 
-    pub(in crate::connection) fn has_handover(&self) -> bool {
-        self.handover.is_some()
-    }
-
     /// Stops recording: there will be no second response. The open one may still repeat.
     pub(in crate::connection) fn cancel_handover(&mut self) {
         self.handover = None;

@@ -1,179 +1,226 @@
-//! [`Session`]: every decision of a connection. No IO, no clock, no randomness.
+//! [`Session`]: every decision of a connection. Pure: no IO, no clock, no randomness, no logs.
 //!
-//! The one owner of last event ID ([`ResumePoint`]), reconnection time and back-off, and of the request that attempts carry.
-//! Told what happened, as an [`Input`], it answers what to do, as a [`Step`].
+//! The session is the one owner of the last event ID ([`ResumePoint`]), the request, the reconnection time and the
+//! back-off. [`Session::handle`] is the only method that changes it: the actor says what has happened, as an
+//! [`Input`], and gets what to do, as a [`Step`]. The other methods read.
+//!
+//! The actor begins with `Asked` (what handles asked for before `connect`), then `Connect`, and on a lazy stream
+//! `Demand`. From then on it hands in what happens, in the order in which it happens:
+//!
+//! | input | when | steps that may follow |
+//! |---|---|---|
+//! | `Asked` | handles have asked for something; in any phase | `Dial`, `BeginHandover`, `Sleep` |
+//! | `Demand` | after each `Asked`, on a lazy stream | `Load`, `Dial`, `Linger`, `StopLingering` |
+//! | `LingerOver` | the time of a `Linger` is over | `Sleep` |
+//! | `Loaded` | after `Load` | `Dial` |
+//! | `Accepted` | after `Dial` or `BeginHandover` | `Read`, `TakeOver` |
+//! | `NoContent` | after `Dial` or `BeginHandover` | `Close` |
+//! | `Failed` | after `Dial` or `BeginHandover` | `Wait`, `Close`, `Dial`, `BeginHandover`, `CancelHandover` |
+//! | `Turn` | after each turn of reading | none |
+//! | `Ended` | after the last `Turn` of a response | `Wait`, `Close`, `ContinueHandover` |
+//! | `WaitOver` | after `Wait` | `Dial`, `Sleep` |
+//!
+//! Each input may also lead to `Stay`. The actor carries out the parts of a step in this order: notice, state, restart,
+//! action. After `Close` there is no further input.
 
+mod back_off;
 mod demand;
-mod opened;
-mod poison;
+mod health;
 mod resume_point;
 mod step;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::connection::Resume;
-use crate::connection::config::{Config, SERVER_RETRY};
+use crate::connection::config::Config;
 use crate::connection::credentials::CredentialsReason;
+use crate::connection::mailbox::{Asked, NewResponse};
 use crate::connection::request::Request;
+use crate::connection::timer;
 use crate::error::{Error, ErrorKind};
 use crate::event::Gap;
-use crate::reconnect::{Decision, Failure, ReconnectPolicy};
+use crate::reconnect::{Decision, ReconnectPolicy};
 use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::{self, Attempt};
 
-use self::demand::Demand;
-use self::opened::Opened;
-use self::poison::Poison;
-pub(super) use self::poison::{Fingerprint, fingerprint};
+use self::back_off::BackOff;
+use self::demand::{Demand, DemandChange};
+use self::health::{Breakage, Health, Poison};
+pub(super) use self::health::{Fingerprint, fingerprint};
 use self::resume_point::ResumePoint;
-pub(super) use self::step::{Input, Step};
-use super::timer;
+pub(super) use self::step::{Action, Input, Notice, Step};
 
-pub(crate) struct Session {
+/// The decisions of one connection: see the [module](self).
+pub(super) struct Session {
     config: Config,
-    place: ResumePoint,
-    policy: ReconnectPolicy,
-    reconnection_time: Duration,
-    /// Waits in a row since the last healthy response.
-    waits: u32,
-    /// When the first failure of this row was.
-    failing_since: Option<Instant>,
-    /// Responses accepted so far: from the second on, subscribers are told.
-    accepted: u64,
-    /// Something was changed after the attempt under way was made.
-    outdated: bool,
-    /// How many changes have been taken, are in the attempt under way, and in a response.
-    changes: Changes,
-    /// There is a source of fresh credentials.
-    has_credentials: bool,
-    /// It has been asked because of a refusal, and no response has come since.
-    asked_again: bool,
+    activity: Activity,
+    resume_point: ResumePoint,
+    back_off: BackOff,
+    poison: Poison,
+    demand: Demand,
+    credentials: FreshCredentials,
+    /// A resume store is asked where to begin, before the first attempt.
+    has_store: bool,
     /// Attempts so far.
     attempts: u64,
-    demand: Demand,
-    open: Option<Opened>,
-    poison: Poison,
+    /// Responses accepted so far.
+    accepted: u64,
+    changes: Changes,
+    /// Another request or resume point was asked for after the attempt under way was made.
+    is_outdated: bool,
+}
+
+/// What the connection task is doing, as far as decisions depend on it.
+#[derive(Debug)]
+enum Activity {
+    /// Nothing: `connect` has not been called, or a lazy stream has no subscriber.
+    Idle,
+    /// The resume store is asked where to begin.
+    Loading,
+    Connecting,
+    Open(Health),
+    /// A second attempt is under way while the first response is read, or after that has ended (`None`).
+    HandingOver(Option<Health>),
+    Waiting,
+}
+
+/// Whether the source of credentials can be asked again after a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FreshCredentials {
+    NoSource,
+    Available,
+    /// They were refused as well. They are available again for the next attempt.
+    Used,
 }
 
 /// The numbers of the last changes that have come this far.
 #[derive(Debug, Default, Clone, Copy)]
 struct Changes {
+    /// Part of the request.
     taken: u64,
+    /// Carried by the attempt under way, or by the open response's request.
     dialed: u64,
-    applied: u64,
+}
+
+/// What the actor asks on the session's behalf.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Sources {
+    pub(super) credentials: bool,
+    pub(super) store: bool,
 }
 
 impl Session {
-    pub(crate) fn new(config: Config, policy: ReconnectPolicy, has_credentials: bool) -> Self {
+    pub(super) fn new(config: Config, policy: ReconnectPolicy, sources: Sources) -> Self {
+        let credentials = if sources.credentials { FreshCredentials::Available } else { FreshCredentials::NoSource };
         Self {
-            demand: Demand::new(config.linger),
-            place: ResumePoint::new(config.last_event_id.clone()),
-            reconnection_time: policy.initial_reconnection_time(),
-            config,
-            policy,
-            waits: 0,
-            failing_since: None,
-            accepted: 0,
-            outdated: false,
-            changes: Changes::default(),
-            has_credentials,
-            asked_again: false,
-            attempts: 0,
-            open: None,
+            activity: Activity::Idle,
+            resume_point: ResumePoint::new(config.last_event_id.clone()),
+            back_off: BackOff::new(policy),
             poison: Poison::default(),
+            demand: Demand::new(config.linger),
+            credentials,
+            has_store: sources.store,
+            attempts: 0,
+            accepted: 0,
+            changes: Changes::default(),
+            is_outdated: false,
+            config,
         }
     }
 
-    pub(crate) fn config(&self) -> &Config {
+    pub(super) fn config(&self) -> &Config {
         &self.config
     }
 
-    pub(crate) fn last_event_id(&self) -> &str {
-        self.place.last_event_id()
+    pub(super) fn last_event_id(&self) -> &str {
+        self.resume_point.last_event_id()
     }
 
-    /// Takes an input; answers what to do and how the connection stands then, if that has changed.
-    pub(crate) fn handle(&mut self, input: Input, now: Instant) -> (Step, Option<State>) {
+    /// Returns true if the stream is open only while there are subscribers.
+    pub(super) fn is_lazy(&self) -> bool {
+        self.demand.is_lazy()
+    }
+
+    /// Decides what to do about an input.
+    pub(super) fn handle(&mut self, input: Input<'_>, now: Instant) -> Step {
         match input {
-            Input::Demand { present } => (self.demand.turn(present), None),
-            Input::LingerOver { waiting } => {
-                self.drop_response(now);
-                self.demand.leave(waiting)
+            Input::Connect if self.demand.is_absent() => Step::stay(),
+            Input::Connect => self.begin(),
+            Input::Asked(asked) => self.on_asked(asked, now),
+            Input::Demand { present } => self.on_demand(present),
+            Input::LingerOver => self.on_linger_over(now),
+            Input::Loaded(loaded) => {
+                self.resume_point.load(loaded);
+                // `Load` has announced the attempt.
+                Step { state: None, ..self.dial() }
             }
-            Input::Dial | Input::Reconnect { .. } if self.demand.is_away() => self.demand.end_wait(),
-            Input::Load => (Step::Stay, Some(State::Connecting { attempt: self.attempt() })),
-            Input::Loaded { lost } => {
-                if lost {
-                    self.place.lose();
-                }
-                (self.dial().0, None)
-            }
-            Input::Dial => self.dial(),
-            Input::Reconnect { dialing: true } if !self.outdated => (Step::Stay, None),
-            Input::Reconnect { .. } => {
-                self.drop_response(now);
-                // Also if it had broken off before.
-                self.poison.forget();
-                self.dial()
-            }
-            Input::Replace => (self.dial_beside(), None),
-            Input::Replaced { head, gap } => self.replace(head, gap, now),
-            Input::NotReplaced { cause } => (self.not_replaced(cause), None),
-            Input::Outlived => {
-                self.drop_response(now);
-                (Step::Stay, Some(State::Connecting { attempt: self.attempt() }))
-            }
+            Input::WaitOver if self.demand.is_absent() => self.sleep(),
+            Input::WaitOver => self.dial(),
             Input::Accepted(head) => self.accept(head, now),
-            Input::NoContent => close(CloseReason::NoContent),
-            Input::Ended { cause, retry_after, random } => self.ended(cause, retry_after, random, now),
+            Input::NoContent => Step::close(CloseReason::NoContent),
+            Input::Failed { cause, retry_after, random } => self.on_failed(cause, retry_after, random, now),
+            Input::Turn { last_event_id, retry, delivered, first, new_events } => {
+                if let Some(id) = last_event_id {
+                    self.resume_point.advance(id);
+                }
+                if let Some(milliseconds) = retry {
+                    self.back_off.set_server_retry(milliseconds);
+                }
+                if let Activity::Open(health) | Activity::HandingOver(Some(health)) = &mut self.activity {
+                    health.note(delivered, first, new_events);
+                }
+                Step::stay()
+            }
+            Input::Ended { cause, cut_off, random } => self.on_ended(cause, cut_off, random, now),
         }
     }
 
-    /// What the resume store says.
-    pub(crate) fn restore(&mut self, id: &str) {
-        self.place.restore(id);
+    /// Begins, or begins again after a lazy stream was idle.
+    fn begin(&mut self) -> Step {
+        if self.has_store && self.attempts == 0 {
+            self.activity = Activity::Loading;
+            return Step { state: Some(self.connecting()), ..Step::from(Action::Load) };
+        }
+        self.dial()
     }
 
-    /// The last event ID, as of the last block that came to its blank line.
-    pub(crate) fn set_last_event_id(&mut self, id: &str) {
-        self.place.advance(id);
-    }
-
-    /// The open response delivered an event: the server is well.
-    pub(crate) fn delivered(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.deliver();
+    fn on_asked(&mut self, asked: Asked, now: Instant) -> Step {
+        let mut response = asked.response;
+        // Resume before change: a `reconnect_from` after a change has revoked what that said of the ID.
+        if let Some(resume) = asked.resume {
+            self.resume_from(resume);
+            response = NewResponse::Reconnect;
+        }
+        self.change(asked.request, asked.leave_id, asked.changes);
+        match (response, &self.activity) {
+            // The first attempt carries what is asked before it.
+            (NewResponse::NotAsked, _) | (_, Activity::Idle | Activity::Loading) => Step::stay(),
+            (NewResponse::Handover, Activity::Open(_) | Activity::HandingOver(Some(_))) => {
+                self.reset_credentials();
+                self.begin_handover(CredentialsReason::Reconnect)
+            }
+            (NewResponse::Handover | NewResponse::Reconnect, _) => self.reconnect(now),
         }
     }
 
-    /// The open response brought so many `events` that are no repeats; `first`: the first of all, if it is among
-    /// them.
-    pub(crate) fn brought(&mut self, first: Option<Fingerprint>, events: u64) {
-        if let Some(open) = &mut self.open {
-            open.brought(first, events);
-        }
+    fn resume_from(&mut self, resume: Resume) {
+        self.is_outdated = true;
+        self.poison.forget();
+        self.resume_point.choose(resume);
     }
 
-    /// The server's reconnection time, in milliseconds. Outlives the response.
-    pub(crate) fn set_retry(&mut self, milliseconds: u64) {
-        let (shortest, longest) = SERVER_RETRY;
-        self.reconnection_time = Duration::from_millis(milliseconds).clamp(shortest, longest);
-    }
-
-    /// The request from the next attempt on. `leave_id`: whether the last event ID stays behind then, if that
-    /// was said. `number`: up to which change this is.
-    pub(crate) fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
+    /// Takes the request for the next attempt, which includes all changes up to `number`.
+    fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
         if number == self.changes.taken {
             return;
         }
         self.changes.taken = number;
-        self.outdated = true;
+        self.is_outdated = true;
         if let Some(leave) = leave_id {
-            self.place.leave(leave, number);
+            self.resume_point.leave_behind(leave, number);
         }
         if request.target().uri() != self.config.request.target().uri() {
             self.poison.forget();
@@ -181,185 +228,216 @@ impl Session {
         self.config.request = request;
     }
 
-    /// Where the next response begins. The attempt under way, if there is one, will not do.
-    pub(crate) fn resume(&mut self, resume: Resume) {
-        self.outdated = true;
-        if self.place.resume(resume) {
-            self.poison.forget();
+    fn reconnect(&mut self, now: Instant) -> Step {
+        if self.demand.is_absent() {
+            return self.sleep();
+        }
+        let is_connecting = matches!(self.activity, Activity::Connecting | Activity::HandingOver(None));
+        if is_connecting && !self.is_outdated {
+            return Step::stay();
+        }
+        self.drop_response(now);
+        // Also if the response has ended before.
+        self.poison.forget();
+        self.dial()
+    }
+
+    fn on_demand(&mut self, present: bool) -> Step {
+        match self.demand.update(present) {
+            // A wait after a failure goes on without subscribers, or each new one would cut it short.
+            DemandChange::Came if matches!(self.activity, Activity::Idle) => self.begin(),
+            DemandChange::Came | DemandChange::None => Step::stay(),
+            DemandChange::CameBack => Action::StopLingering.into(),
+            DemandChange::Left { linger } => Action::Linger { delay: linger }.into(),
         }
     }
 
-    /// The number of the last change that an accepted response's request carried.
-    pub(crate) fn applied(&self) -> u64 {
-        self.changes.applied
+    fn on_linger_over(&mut self, now: Instant) -> Step {
+        self.demand.leave();
+        if let Activity::Waiting = self.activity {
+            return Step::stay();
+        }
+        self.drop_response(now);
+        self.activity = Activity::Idle;
+        Step { state: Some(State::Idle), ..Step::from(Action::Sleep) }
     }
 
-    /// Whether it matters who listens.
-    pub(crate) fn is_lazy(&self) -> bool {
-        self.demand.matters()
+    /// Ends a wait without an attempt, because there is no subscriber.
+    fn sleep(&mut self) -> Step {
+        let Activity::Waiting = self.activity else { return Step::stay() };
+        self.activity = Activity::Idle;
+        Step { state: Some(State::Idle), ..Step::from(Action::Sleep) }
     }
 
-    /// Whether there has been an attempt.
-    pub(crate) fn has_dialed(&self) -> bool {
-        self.attempts > 0
+    fn dial(&mut self) -> Step {
+        self.reset_credentials();
+        let is_first = self.attempts == 0;
+        self.dial_because(if is_first { CredentialsReason::First } else { CredentialsReason::Reconnect })
     }
 
-    fn dial(&mut self) -> (Step, Option<State>) {
-        self.asked_again = false;
-        let reason = if self.attempts == 0 { CredentialsReason::First } else { CredentialsReason::Reconnect };
-        self.dial_because(reason)
+    fn dial_because(&mut self, reason: CredentialsReason) -> Step {
+        let (attempt, notice) = self.next_attempt();
+        self.activity = Activity::Connecting;
+        // No response is read any more that could bring another ID.
+        self.resume_point.forget_if_left_behind(self.changes.dialed);
+        Step {
+            notice,
+            state: Some(self.connecting()),
+            restarts: self.resume_point.take_moved(),
+            action: Action::Dial { attempt, reason },
+        }
     }
 
-    fn dial_because(&mut self, reason: CredentialsReason) -> (Step, Option<State>) {
-        let attempt = Box::new(self.next_attempt());
-        // Nothing is read any more that could bring another ID.
-        self.place.forget_if_left(self.changes.dialed);
-        let step = Step::Dial { attempt, reason, moved: self.place.take_moved() };
-        (step, Some(State::Connecting { attempt: self.attempt() }))
+    fn begin_handover(&mut self, reason: CredentialsReason) -> Step {
+        let (attempt, notice) = self.next_attempt();
+        self.activity = Activity::HandingOver(self.take_health());
+        let (sent, other_origin) = (self.resume_point.sent(), self.resume_point.is_left_behind());
+        Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, other_origin }) }
     }
 
-    fn dial_beside(&mut self) -> Step {
-        self.asked_again = false;
-        self.dial_beside_because(CredentialsReason::Reconnect)
-    }
-
-    fn dial_beside_because(&mut self, reason: CredentialsReason) -> Step {
-        let attempt = Box::new(self.next_attempt());
-        Step::DialBeside { attempt, reason, sent: self.place.sent(), elsewhere: self.place.is_left_behind() }
-    }
-
-    fn next_attempt(&mut self) -> Attempt {
-        self.outdated = false;
+    fn next_attempt(&mut self) -> (Box<Attempt>, Option<Notice>) {
+        self.is_outdated = false;
         self.attempts += 1;
         self.changes.dialed = self.changes.taken;
-        let headers = self.headers();
-        self.config.attempt(headers)
-    }
-
-    /// Once for each attempt: a refusal of fresh credentials is for the policy to judge.
-    fn refused(&mut self, cause: &Error) -> Option<CredentialsReason> {
-        let reason = CredentialsReason::rejected(cause).filter(|_| self.has_credentials && !self.asked_again)?;
-        self.asked_again = true;
-        Some(reason)
-    }
-
-    fn not_replaced(&mut self, cause: Error) -> Step {
-        match self.refused(&cause) {
-            Some(reason) => self.dial_beside_because(reason),
-            None => {
-                // The change goes with the next attempt.
-                self.outdated = true;
-                Step::KeepReading { cause, change: self.changes.dialed }
-            }
-        }
-    }
-
-    fn replace(&mut self, head: ResponseHead, gap: Option<Gap>, now: Instant) -> (Step, Option<State>) {
-        self.drop_response(now);
-        // Not before: until now the response before was read, whose IDs these are.
-        self.place.forget_if_left(self.changes.dialed);
-        let (_, state) = self.accept(head, now);
-        (Step::Read { gap, moved: self.place.take_moved() }, state)
-    }
-
-    /// The caller's headers, and the last event ID if there is one that HTTP can carry.
-    fn headers(&mut self) -> HeaderMap {
         let mut headers = self.config.request.headers();
-        if let Some(id) = self.place.send() {
-            headers.insert(transport::LAST_EVENT_ID, id);
+        let mut notice = None;
+        match self.resume_point.send() {
+            Ok(Some(id)) => drop(headers.insert(transport::LAST_EVENT_ID, id)),
+            Ok(None) => {}
+            // Never fatal: the ID is the server's choice. The gap will say that none was sent.
+            Err(error) => notice = Some(Notice::IdLeftOut(error)),
         }
-        headers
+        (Box::new(self.config.attempt(headers)), notice)
     }
 
-    fn accept(&mut self, head: ResponseHead, now: Instant) -> (Step, Option<State>) {
-        self.open = Some(Opened::new(now, self.last_event_id().to_owned()));
+    fn accept(&mut self, head: ResponseHead, now: Instant) -> Step {
+        let takes_over = matches!(self.activity, Activity::HandingOver(_));
+        if takes_over {
+            self.drop_response(now);
+            // Not before: until now the first response was read, whose IDs these are.
+            self.resume_point.forget_if_left_behind(self.changes.dialed);
+        }
+        self.activity = Activity::Open(Health::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
-        self.asked_again = false;
-        self.changes.applied = self.changes.dialed;
-        let is_seam = self.place.take_lost() || self.accepted > 1;
-        let gap = is_seam.then(|| Gap::Reconnected { sent: self.place.sent() });
-        let (attempt, response) = (self.attempt(), Arc::new(head));
-        (Step::Read { gap, moved: false }, Some(State::Open { since: now, attempt, response }))
-    }
-
-    fn ended(
-        &mut self,
-        cause: Error,
-        retry_after: Option<Duration>,
-        random: f64,
-        now: Instant,
-    ) -> (Step, Option<State>) {
-        if let Some(reason) = self.refused(&cause) {
-            return self.dial_because(reason);
-        }
-        let open_for = self.end_response(now);
-        let failing_since = *self.failing_since.get_or_insert(now);
-        let failure = Failure {
-            error: &cause,
-            retries: self.waits,
-            reconnection_time: self.reconnection_time,
-            retry_after,
-            open_for,
-            failing_for: now.saturating_duration_since(failing_since),
-            suggestion: Decision::Stop,
-        };
-        let first_failed = self.config.first_attempt_counts && self.accepted == 0;
-        match self.policy.decide(failure, random) {
-            Decision::RetryAfter(delay) if !first_failed => self.wait(cause, delay, now),
-            Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.policy.is_for_one_response() => {
-                close(CloseReason::EndOfStream)
-            }
-            _ => close(CloseReason::Failed(cause)),
+        self.reset_credentials();
+        let is_after_a_gap = self.resume_point.take_lost() || self.accepted > 1;
+        let gap = is_after_a_gap.then(|| Gap::Reconnected { sent: self.resume_point.sent() });
+        let change = self.changes.dialed;
+        Step {
+            notice: None,
+            state: Some(State::Open { since: now, attempt: self.back_off.attempt(), response: Arc::new(head) }),
+            restarts: self.resume_point.take_moved(),
+            action: if takes_over { Action::TakeOver { change } } else { Action::Read { gap, change } },
         }
     }
 
-    fn wait(&mut self, cause: Error, delay: Duration, now: Instant) -> (Step, Option<State>) {
-        self.waits = self.waits.saturating_add(1);
-        // A caller may set any reconnection time: what no clock can hold is far enough away.
-        let until = timer::after(now, delay);
-        (Step::Wait { delay }, Some(State::Waiting { attempt: self.attempt(), delay, until, cause }))
+    fn on_failed(&mut self, cause: Error, retry_after: Option<Duration>, random: f64, now: Instant) -> Step {
+        let is_reading = matches!(self.activity, Activity::HandingOver(Some(_)));
+        match self.ask_for_credentials(&cause) {
+            Some(reason) if is_reading => self.begin_handover(reason),
+            Some(reason) => self.dial_because(reason),
+            None if is_reading => self.cancel_handover(cause),
+            None => self.wait_or_close(cause, retry_after, None, random, now),
+        }
     }
 
-    /// The open response broke off; `cut_off`: within a block. The cause, or that the stream is poisoned.
-    pub(crate) fn broke_off(&mut self, cause: Error, cut_off: bool, now: Instant) -> Error {
-        let Some(open) = &self.open else { return cause };
-        if self.outdated {
-            // What is asked for next is something else.
+    /// Stays with the first response. The changes go with the next attempt.
+    fn cancel_handover(&mut self, cause: Error) -> Step {
+        if let Some(health) = self.take_health() {
+            self.activity = Activity::Open(health);
+        }
+        self.is_outdated = true;
+        Action::CancelHandover { cause, change: self.changes.dialed }.into()
+    }
+
+    fn on_ended(&mut self, cause: Error, cut_off: bool, random: f64, now: Instant) -> Step {
+        if let Activity::HandingOver(_) = self.activity {
+            self.drop_response(now);
+            self.activity = Activity::HandingOver(None);
+            return Step { state: Some(self.connecting()), ..Step::from(Action::ContinueHandover) };
+        }
+        let Some(health) = self.take_health() else { return Step::stay() };
+        let cause = self.judge(cause, cut_off, &health, now);
+        let notice = (cause.kind() == ErrorKind::Poisoned).then(|| Notice::Poisoned(cause.clone()));
+        let open_for = health.open_for(now);
+        self.back_off.response_ended(health.has_delivered(), open_for);
+        Step { notice, ..self.wait_or_close(cause, None, Some(open_for), random, now) }
+    }
+
+    /// Returns the cause of an end, or that the stream is poisoned.
+    fn judge(&mut self, cause: Error, cut_off: bool, health: &Health, now: Instant) -> Error {
+        if self.is_outdated {
+            // The next attempt asks for something else.
             self.poison.forget();
             return cause;
         }
-        // The silence that ended it does not make it a healthy one: few idle timeouts are shorter than that takes.
+        // The silence that ended a response does not make it a healthy one: most idle timeouts are longer than
+        // that takes.
         let silence = self.config.idle_timeout.filter(|_| cause.kind() == ErrorKind::IdleTimeout);
-        let lively_for = open.open_for(now).saturating_sub(silence.unwrap_or_default());
-        let short = !self.policy.was_healthy(false, lively_for);
-        self.poison.judge(cause, &open.broken(cut_off, short, self.place.last_event_id()))
+        let lively_for = health.open_for(now).saturating_sub(silence.unwrap_or_default());
+        let is_short = !self.back_off.was_healthy(false, lively_for);
+        let last_event_id = self.resume_point.last_event_id();
+        self.poison.judge(cause, &Breakage { health, last_event_id, cut_off, is_short })
     }
 
-    /// The open response, if there is one, is ended by something else than a failure.
+    fn wait_or_close(
+        &mut self,
+        cause: Error,
+        retry_after: Option<Duration>,
+        open_for: Option<Duration>,
+        random: f64,
+        now: Instant,
+    ) -> Step {
+        let first_failed = self.config.first_attempt_counts && self.accepted == 0;
+        match self.back_off.decide(&cause, retry_after, open_for, random, now) {
+            Decision::RetryAfter(delay) if !first_failed => {
+                self.activity = Activity::Waiting;
+                self.back_off.count_wait();
+                let (attempt, until) = (self.back_off.attempt(), timer::after(now, delay));
+                let state = State::Waiting { attempt, delay, until, cause };
+                Step { state: Some(state), ..Step::from(Action::Wait { delay }) }
+            }
+            Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.back_off.is_for_one_response() => {
+                Step::close(CloseReason::EndOfStream)
+            }
+            Decision::RetryAfter(_) | Decision::Stop => Step::close(CloseReason::Failed(cause)),
+        }
+    }
+
+    /// Ends the open response, if there is one, for another reason than a failure.
     fn drop_response(&mut self, now: Instant) {
-        if self.end_response(now).is_some() {
+        if let Some(health) = self.take_health() {
+            self.back_off.response_ended(health.has_delivered(), health.open_for(now));
             self.poison.forget();
         }
     }
 
-    /// The open response, if there was one, is over: a healthy one ends the row of waits. How long it
-    /// was open.
-    fn end_response(&mut self, now: Instant) -> Option<Duration> {
-        let open = self.open.take()?;
-        let open_for = open.open_for(now);
-        if self.policy.was_healthy(open.has_delivered(), open_for) {
-            self.waits = 0;
-            self.failing_since = None;
+    /// Takes what is known of the open response. The caller has to set another activity.
+    fn take_health(&mut self) -> Option<Health> {
+        match std::mem::replace(&mut self.activity, Activity::Idle) {
+            Activity::Open(health) => Some(health),
+            Activity::HandingOver(health) => health,
+            other => {
+                self.activity = other;
+                None
+            }
         }
-        Some(open_for)
     }
 
-    fn attempt(&self) -> u32 {
-        self.waits.saturating_add(1)
+    /// Returns the reason to ask for fresh credentials, once for each attempt. The policy judges a second refusal.
+    fn ask_for_credentials(&mut self, cause: &Error) -> Option<CredentialsReason> {
+        let reason = CredentialsReason::rejected(cause).filter(|_| self.credentials == FreshCredentials::Available)?;
+        self.credentials = FreshCredentials::Used;
+        Some(reason)
     }
-}
 
-fn close(reason: CloseReason) -> (Step, Option<State>) {
-    // The actor announces the end itself, at its one exit.
-    (Step::Close(reason), None)
+    fn reset_credentials(&mut self) {
+        if self.credentials == FreshCredentials::Used {
+            self.credentials = FreshCredentials::Available;
+        }
+    }
+
+    fn connecting(&self) -> State {
+        State::Connecting { attempt: self.back_off.attempt() }
+    }
 }

@@ -1,122 +1,155 @@
-//! [`ResumePoint`]: where in the event stream the next response goes on, and whether anybody has to be told.
+//! [`ResumePoint`]: where in the event stream the next response begins.
 //!
-//! Usually after the last event ID; a caller, a resume store or a change of the request may say otherwise.
+//! Usually that is after the last event ID. A caller, a resume store, or a change of the request may say otherwise.
 
 use http::HeaderValue;
 
 use crate::connection::Resume;
+use crate::error::Error;
 use crate::transport;
 
-use crate::connection::log;
-
-pub(crate) struct ResumePoint {
+/// The last event ID, and what becomes of it.
+pub(super) struct ResumePoint {
     last_event_id: String,
-    /// A caller has said where to begin.
-    chosen: bool,
-    /// The resume store did not say where to begin: subscribers are told with the first response.
-    lost: bool,
-    /// The stream goes on somewhere else than where it ended, and the actor has not been told yet.
-    moved: bool,
-    /// What the attempt under way carries as last event ID.
-    sent: Option<String>,
-    /// The number of the change with which the last event ID was left behind, until it has been forgotten.
-    left_since: Option<u64>,
-    /// The last event ID did not go along with the attempt under way.
-    left_behind: bool,
+    beginning: Beginning,
+    /// What the last attempt carried as last event ID.
+    sent: SentId,
+    /// The change from which on attempts leave the last event ID behind. It is kept as long as the first response of a
+    /// handover is read.
+    left_behind_since: Option<u64>,
+    /// The stream goes on somewhere else than where it ended, and the actor does not know yet.
+    has_moved: bool,
+}
+
+/// Who has said where the stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// The configuration, or the resume store.
+    Settled,
+    /// A caller. The resume store no longer counts.
+    Chosen,
+    /// The resume store should have, but could not. The first response has a gap before it.
+    Lost,
+}
+
+/// What an attempt carries as last event ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SentId {
+    Nothing,
+    Id(String),
+    /// Nothing, because the ID means nothing where the request goes.
+    LeftBehind,
 }
 
 impl ResumePoint {
-    pub(crate) fn new(last_event_id: String) -> Self {
+    pub(super) fn new(last_event_id: String) -> Self {
         Self {
             last_event_id,
-            chosen: false,
-            lost: false,
-            moved: false,
-            sent: None,
-            left_since: None,
-            left_behind: false,
+            beginning: Beginning::Settled,
+            sent: SentId::Nothing,
+            left_behind_since: None,
+            has_moved: false,
         }
     }
 
-    pub(crate) fn last_event_id(&self) -> &str {
+    pub(super) fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    pub(crate) fn advance(&mut self, id: &str) {
+    /// Moves on to the ID of the last block that was read.
+    pub(super) fn advance(&mut self, id: &str) {
         id.clone_into(&mut self.last_event_id);
     }
 
-    /// What the resume store says, unless a caller has said something else since. An ID that no header can
-    /// carry says nothing to the server.
-    pub(crate) fn restore(&mut self, id: &str) {
-        if !self.chosen {
-            self.advance(id);
-            self.moved = true;
-            self.lost = transport::last_event_id_value(id).is_err();
+    /// Takes what the resume store says, unless a caller has chosen a place since.
+    pub(super) fn load(&mut self, loaded: Result<Option<String>, Error>) {
+        if self.beginning == Beginning::Chosen {
+            return;
+        }
+        match loaded {
+            Ok(Some(id)) => {
+                // An ID that no header can carry says nothing to the server.
+                if transport::last_event_id_value(&id).is_err() {
+                    self.beginning = Beginning::Lost;
+                }
+                self.last_event_id = id;
+                self.has_moved = true;
+            }
+            Ok(None) => {}
+            Err(_) => self.beginning = Beginning::Lost,
         }
     }
 
-    /// The resume store has failed.
-    pub(crate) fn lose(&mut self) {
-        self.lost |= !self.chosen;
-    }
-
-    /// Whether that is another place than the latest.
-    pub(crate) fn resume(&mut self, resume: Resume) -> bool {
-        self.left_since = None;
+    /// Takes the place that a caller has chosen.
+    pub(super) fn choose(&mut self, resume: Resume) {
         match resume {
-            Resume::Latest => return false,
             Resume::Id(id) => self.last_event_id = id,
             Resume::Fresh => self.last_event_id.clear(),
         }
-        (self.chosen, self.moved) = (true, true);
-        true
+        if self.beginning == Beginning::Settled {
+            self.beginning = Beginning::Chosen;
+        }
+        self.left_behind_since = None;
+        self.has_moved = true;
     }
 
-    /// Whether the last event ID stays behind from the change with this number on.
-    pub(crate) fn leave(&mut self, leave: bool, change: u64) {
-        self.left_since = leave.then_some(change);
+    /// Decides whether the last event ID stays behind, from the change with this number on.
+    pub(super) fn leave_behind(&mut self, leave: bool, change: u64) {
+        self.left_behind_since = leave.then_some(change);
     }
 
-    /// What a new attempt carries as last event ID, if there is one that HTTP can carry.
-    pub(crate) fn send(&mut self) -> Option<HeaderValue> {
-        self.left_behind = self.left_since.is_some();
-        let id = if self.left_behind { "" } else { &self.last_event_id };
-        let value = transport::last_event_id_value(id).unwrap_or_else(|error| {
-            // Never fatal: the ID is the server's choice. The gap will say that none was sent.
-            log::left_out("the last event ID", &error);
-            None
-        });
-        self.sent = value.as_ref().map(|_| self.last_event_id.clone());
-        value
+    /// Returns the value that a new attempt carries, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP cannot carry the ID. The attempt goes without it.
+    pub(super) fn send(&mut self) -> Result<Option<HeaderValue>, Error> {
+        if self.left_behind_since.is_some() {
+            self.sent = SentId::LeftBehind;
+            return Ok(None);
+        }
+        self.sent = SentId::Nothing;
+        let value = transport::last_event_id_value(&self.last_event_id)?;
+        if value.is_some() {
+            self.sent = SentId::Id(self.last_event_id.clone());
+        }
+        Ok(value)
     }
 
-    pub(crate) fn sent(&self) -> Option<String> {
-        self.sent.clone()
-    }
-
-    pub(crate) fn is_left_behind(&self) -> bool {
-        self.left_behind
-    }
-
-    /// Nothing is read any more from where the last event ID came: if it was left behind, it means nothing where
-    /// the next response comes from. `dialed`: the last change that the attempt under way carries.
-    pub(crate) fn forget_if_left(&mut self, dialed: u64) {
-        if self.left_behind {
-            self.last_event_id.clear();
-            // What was asked for after the attempt was made, is still to come.
-            self.left_since = self.left_since.filter(|&since| since > dialed);
-            self.moved = true;
+    /// Returns the ID that the last attempt carried.
+    pub(super) fn sent(&self) -> Option<String> {
+        match &self.sent {
+            SentId::Id(id) => Some(id.clone()),
+            SentId::Nothing | SentId::LeftBehind => None,
         }
     }
 
-    /// Whether the stream goes on somewhere else: true once.
-    pub(crate) fn take_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved)
+    pub(super) fn is_left_behind(&self) -> bool {
+        self.sent == SentId::LeftBehind
     }
 
-    /// Whether nobody knows where it should have begun: true once.
-    pub(crate) fn take_lost(&mut self) -> bool {
-        std::mem::take(&mut self.lost)
+    /// Forgets the last event ID if the attempt under way left it behind. To be called when no response is read any
+    /// more that could bring another. `dialed`: the last change that the attempt carries.
+    pub(super) fn forget_if_left_behind(&mut self, dialed: u64) {
+        if self.is_left_behind() {
+            self.last_event_id.clear();
+            // A change that came after the attempt was made counts for the next one.
+            self.left_behind_since = self.left_behind_since.filter(|&since| since > dialed);
+            self.has_moved = true;
+        }
+    }
+
+    /// Returns true, once, after the stream has moved to another place than where it ended.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
+    }
+
+    /// Returns true, once, if the resume store could not say where to begin.
+    pub(super) fn take_lost(&mut self) -> bool {
+        let is_lost = self.beginning == Beginning::Lost;
+        if is_lost {
+            self.beginning = Beginning::Settled;
+        }
+        is_lost
     }
 }

@@ -1,92 +1,148 @@
-//! [`Input`] and [`Step`]: what the actor tells the session, and what it is told to do.
+//! [`Input`] and [`Step`]: what the actor tells the session, and what it has to do then.
 
 use std::time::Duration;
 
 use crate::connection::credentials::CredentialsReason;
+use crate::connection::mailbox::Asked;
 use crate::error::Error;
 use crate::event::Gap;
-use crate::state::{CloseReason, ResponseHead};
+use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::Attempt;
 
-/// What happened.
-pub(crate) enum Input {
-    /// A stream for which that matters has somebody who listens now, or nobody.
+use super::health::Fingerprint;
+
+/// What has happened.
+#[derive(Debug)]
+pub(crate) enum Input<'a> {
+    /// `connect` was called.
+    Connect,
+    /// Handles have asked for something. The session does not look at `stop`.
+    Asked(Asked),
+    /// A lazy stream has subscribers now, or has none.
     Demand { present: bool },
-    /// Nobody has come back in time. `waiting`: the phase is a wait.
-    LingerOver { waiting: bool },
-    /// `connect` was called, and the resume store is asked where to begin.
-    Load,
-    /// It has answered. `lost`: it could not say where.
-    Loaded { lost: bool },
-    /// `connect` was called, or the wait is over.
-    Dial,
-    /// A response was accepted.
+    /// A lazy stream has had no subscriber for as long as it lingers.
+    LingerOver,
+    /// The resume store has said where to begin.
+    Loaded(Result<Option<String>, Error>),
+    /// The wait before the next attempt is over.
+    WaitOver,
+    /// The attempt under way has led to an open response.
     Accepted(ResponseHead),
-    /// The server answered 204.
+    /// The server has answered 204.
     NoContent,
-    /// An attempt or an open response ended.
-    Ended {
+    /// The attempt under way has failed.
+    Failed {
         cause: Error,
         /// What the refused response asked for.
         retry_after: Option<Duration>,
         /// In `0.0..1.0`: spreads the wait.
         random: f64,
     },
-    /// A caller wants a new response. `dialing`: an attempt is under way.
-    Reconnect { dialing: bool },
-    /// A caller wants a new response beside the open one.
-    Replace,
-    /// The response beside the open one was accepted. `gap`: it does not follow on.
-    Replaced { head: ResponseHead, gap: Option<Gap> },
-    /// There is no response beside the open one.
-    NotReplaced { cause: Error },
-    /// The open response ended while the attempt beside it is under way.
-    Outlived,
+    /// The open response was read, and its events were published.
+    Turn {
+        /// The last event ID, if it has changed: that of the last block that came to its blank line.
+        last_event_id: Option<&'a str>,
+        /// The server's reconnection time, in milliseconds.
+        retry: Option<u64>,
+        /// An event came, repeat or not.
+        delivered: bool,
+        /// The response's first event that was no repeat, if it came in this turn.
+        first: Option<Fingerprint>,
+        /// Events that were no repeats.
+        new_events: u64,
+    },
+    /// The open response has ended, `cut_off` within a block.
+    Ended {
+        cause: Error,
+        cut_off: bool,
+        /// In `0.0..1.0`: spreads the wait.
+        random: f64,
+    },
 }
 
-/// What to do.
+/// What to do about an input. The actor carries out the parts in the order of the fields.
 #[derive(Debug)]
-pub(crate) enum Step {
+#[must_use = "a decision has no effect until the actor carries it out"]
+pub(crate) struct Step {
+    pub(crate) notice: Option<Notice>,
+    /// The state of the connection, if it has changed. `Close` has none: the exit announces the end.
+    pub(crate) state: Option<State>,
+    /// The stream goes on after the session's last event ID, and what was delivered before may be delivered again:
+    /// publish the ID, restart the hub, and forget repeats. Set even if the ID is the one published last.
+    pub(crate) restarts: bool,
+    pub(crate) action: Action,
+}
+
+/// What is to be logged.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// The request goes without the last event ID, which HTTP cannot carry.
+    IdLeftOut(Error),
+    /// The stream breaks off at the same place again and again.
+    Poisoned(Error),
+}
+
+/// What to do with the connection.
+#[derive(Debug)]
+pub(crate) enum Action {
     /// Go on as before.
     Stay,
-    /// Begin, or begin again: the first attempt is preceded by a look into the resume store, if there is one.
-    Begin,
-    /// Go on as before for so long: nobody listens.
-    Linger {
-        delay: Duration,
-    },
-    /// Go on as before: somebody listens again.
-    StopLingering,
-    /// Drop whatever is open or under way, until somebody listens.
-    Sleep,
-    /// Dial. `moved`: the stream goes on after another last event ID than the newest that was published, or
-    /// after that once more: what came since is no concern any more.
-    Dial {
+    /// Ask the resume store where to begin.
+    Load,
+    /// Dial, in place of what is open or under way.
+    Dial { attempt: Box<Attempt>, reason: CredentialsReason },
+    /// Dial while the open response is read, in place of another such attempt.
+    BeginHandover {
         attempt: Box<Attempt>,
         reason: CredentialsReason,
-        moved: bool,
-    },
-    /// Dial beside the open response. `sent`: the last event ID that goes along. `elsewhere`: the IDs of the open response
-    /// mean nothing there.
-    DialBeside {
-        attempt: Box<Attempt>,
-        reason: CredentialsReason,
+        /// The last event ID that the request carries.
         sent: Option<String>,
-        elsewhere: bool,
+        /// The IDs of the open response mean nothing where the request goes.
+        other_origin: bool,
     },
-    /// Stay with the open response, since the attempt beside it failed.
-    KeepReading {
+    /// The open response has ended. Go on with the attempt of the handover.
+    ContinueHandover,
+    /// The attempt of the handover has failed. Stay with the open response.
+    CancelHandover {
         cause: Error,
-        /// The last change that it carried.
+        /// The last change that the attempt carried.
         change: u64,
     },
-    /// Read the response; tell subscribers of the gap before it, if there is one. `moved`: as above.
+    /// Read the accepted response, after this gap.
     Read {
         gap: Option<Gap>,
-        moved: bool,
+        /// The last change that its request carried.
+        change: u64,
     },
-    Wait {
-        delay: Duration,
+    /// Read the accepted response, which takes over from the open one. Deduplication knows whether there is a gap.
+    TakeOver {
+        /// The last change that its request carried.
+        change: u64,
     },
+    /// Wait before the next attempt.
+    Wait { delay: Duration },
+    /// Go on as before for so long, though there is no subscriber.
+    Linger { delay: Duration },
+    /// Go on as before: there are subscribers again.
+    StopLingering,
+    /// Drop what is open or under way, until there is a subscriber.
+    Sleep,
+    /// End for good.
     Close(CloseReason),
+}
+
+impl Step {
+    pub(super) fn stay() -> Self {
+        Action::Stay.into()
+    }
+
+    pub(super) fn close(reason: CloseReason) -> Self {
+        Action::Close(reason).into()
+    }
+}
+
+impl From<Action> for Step {
+    fn from(action: Action) -> Self {
+        Self { notice: None, state: None, restarts: false, action }
+    }
 }

@@ -1,0 +1,79 @@
+//! [`BackOff`]: how long to wait before the next attempt, by the caller's policy.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connection::config::{MAX_SERVER_RETRY, MIN_SERVER_RETRY};
+use crate::error::Error;
+use crate::reconnect::{Decision, Failure, ReconnectPolicy};
+
+/// The reconnection time, and the failures since the last healthy response.
+pub(super) struct BackOff {
+    policy: ReconnectPolicy,
+    /// The policy's, until the server sends another. Outlives the response that sent it.
+    reconnection_time: Duration,
+    /// Waits since the last healthy response.
+    waits: u32,
+    /// When the first failure since then was.
+    failing_since: Option<Instant>,
+}
+
+impl BackOff {
+    pub(super) fn new(policy: ReconnectPolicy) -> Self {
+        let reconnection_time = policy.initial_reconnection_time();
+        Self { policy, reconnection_time, waits: 0, failing_since: None }
+    }
+
+    /// Returns the number of the attempt under way, or of the next, counted from the last healthy response.
+    pub(super) fn attempt(&self) -> u32 {
+        self.waits.saturating_add(1)
+    }
+
+    pub(super) fn is_for_one_response(&self) -> bool {
+        self.policy.is_for_one_response()
+    }
+
+    pub(super) fn was_healthy(&self, has_delivered: bool, open_for: Duration) -> bool {
+        self.policy.was_healthy(has_delivered, open_for)
+    }
+
+    /// Takes the server's reconnection time, within bounds.
+    pub(super) fn set_server_retry(&mut self, milliseconds: u64) {
+        self.reconnection_time = Duration::from_millis(milliseconds).clamp(MIN_SERVER_RETRY, MAX_SERVER_RETRY);
+    }
+
+    /// Starts anew if the response that has ended was healthy.
+    pub(super) fn response_ended(&mut self, has_delivered: bool, open_for: Duration) {
+        if self.was_healthy(has_delivered, open_for) {
+            self.waits = 0;
+            self.failing_since = None;
+        }
+    }
+
+    /// Asks the policy about a failure. `open_for`: how long the response was open, if there was one.
+    pub(super) fn decide(
+        &mut self,
+        error: &Error,
+        retry_after: Option<Duration>,
+        open_for: Option<Duration>,
+        random: f64,
+        now: Instant,
+    ) -> Decision {
+        let failing_since = *self.failing_since.get_or_insert(now);
+        let failure = Failure {
+            error,
+            retries: self.waits,
+            reconnection_time: self.reconnection_time,
+            retry_after,
+            open_for,
+            failing_for: now.saturating_duration_since(failing_since),
+            suggestion: Decision::Stop,
+        };
+        self.policy.decide(failure, random)
+    }
+
+    pub(super) fn count_wait(&mut self) {
+        self.waits = self.waits.saturating_add(1);
+    }
+}

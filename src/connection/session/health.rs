@@ -1,0 +1,142 @@
+//! [`Health`]: how the open response does; and [`Poison`]: whether responses break off at the same place each time.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind};
+use crate::wire::EventFrame;
+
+/// A hash of an event. Two events with the same hash are taken for one, which a server can only use to poison itself.
+pub(in crate::connection) type Fingerprint = u64;
+
+pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
+    let mut hasher = DefaultHasher::new();
+    (event.event_type(), event.data(), event.id()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What the session knows of the open response.
+#[derive(Debug)]
+pub(super) struct Health {
+    since: Instant,
+    has_delivered: bool,
+    /// The last event ID when it was opened.
+    id_before: String,
+    /// Its first event that was no repeat.
+    first: Option<Fingerprint>,
+    /// Its events that were no repeats.
+    new_events: u64,
+}
+
+impl Health {
+    pub(super) fn new(since: Instant, id_before: String) -> Self {
+        Self { since, has_delivered: false, id_before, first: None, new_events: 0 }
+    }
+
+    /// Notes what one turn brought.
+    pub(super) fn note(&mut self, delivered: bool, first: Option<Fingerprint>, new_events: u64) {
+        self.has_delivered |= delivered;
+        self.first = self.first.or(first);
+        self.new_events += new_events;
+    }
+
+    /// Returns true if it has delivered an event: the server is well.
+    pub(super) fn has_delivered(&self) -> bool {
+        self.has_delivered
+    }
+
+    pub(super) fn open_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+}
+
+/// How a response broke off.
+pub(super) struct Breakage<'a> {
+    pub(super) health: &'a Health,
+    /// The last event ID at its end.
+    pub(super) last_event_id: &'a str,
+    /// It ended within a block.
+    pub(super) cut_off: bool,
+    /// It was not open for as long as a healthy one, apart from the silence that ended it.
+    pub(super) is_short: bool,
+}
+
+impl Breakage<'_> {
+    /// Returns true if the same event may break the next response, too.
+    fn is_suspicious(&self, kind: ErrorKind) -> bool {
+        let before = &self.health.id_before;
+        let has_events = self.health.new_events > 0;
+        // Without an ID nothing says how far a response got, if it delivered anything.
+        let at_same_place = before == self.last_event_id && !(before.is_empty() && has_events);
+        // A server may end a response between two blocks at any time, and be silent for any time; a proxy may cut
+        // what it takes for idle. No event is to blame for that.
+        let is_ordinary = matches!(kind, ErrorKind::EndOfStream | ErrorKind::IdleTimeout);
+        self.is_short && at_same_place && (self.cut_off || (has_events && !is_ordinary))
+    }
+}
+
+/// Consecutive identical breaks after which a stream counts as poisoned.
+const MAX_SAME_BREAKS: u32 = 5;
+
+/// The responses in a row that broke off in the same way, and got no further than the one before.
+#[derive(Debug, Default)]
+pub(super) struct Poison {
+    breaks: Option<SameBreaks>,
+}
+
+#[derive(Debug)]
+struct SameBreaks {
+    kind: ErrorKind,
+    last_event_id: String,
+    /// The first event after the ID, if a response came that far.
+    first: Option<Fingerprint>,
+    /// The most events that one of them had.
+    most_events: u64,
+    count: u32,
+}
+
+impl Poison {
+    /// Begins the count anew: the next response has nothing to do with those before.
+    pub(super) fn forget(&mut self) {
+        self.breaks = None;
+    }
+
+    /// Returns the cause of a break, or that the stream is poisoned.
+    pub(super) fn judge(&mut self, cause: Error, breakage: &Breakage<'_>) -> Error {
+        let kind = cause.kind();
+        if !breakage.is_suspicious(kind) {
+            self.forget();
+            return cause;
+        }
+        let Health { first, new_events, .. } = *breakage.health;
+        match &mut self.breaks {
+            Some(breaks) if breaks.go_on(kind, breakage) => {
+                breaks.first = breaks.first.or(first);
+                breaks.most_events = breaks.most_events.max(new_events);
+                breaks.count = breaks.count.saturating_add(1);
+            }
+            breaks => {
+                let last_event_id = breakage.last_event_id.to_owned();
+                *breaks = Some(SameBreaks { kind, last_event_id, first, most_events: new_events, count: 1 });
+            }
+        }
+        let count = self.breaks.as_ref().map_or(0, |breaks| breaks.count);
+        if count < MAX_SAME_BREAKS {
+            return cause;
+        }
+        let message = format!("the stream broke off {count} times in a row after the ID {:?}", breakage.last_event_id);
+        Error::with_source(ErrorKind::Poisoned, message, cause)
+    }
+}
+
+impl SameBreaks {
+    /// Returns true if a response broke off like those before, and no further on.
+    fn go_on(&self, kind: ErrorKind, breakage: &Breakage<'_>) -> bool {
+        // Events without an ID come again after a reconnection, unless they are others.
+        let begins_otherwise = self.first.zip(breakage.health.first).is_some_and(|(one, other)| one != other);
+        let got_further = breakage.health.new_events > self.most_events;
+        kind == self.kind && breakage.last_event_id == self.last_event_id && !begins_otherwise && !got_further
+    }
+}
