@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{Delivery, Gap};
-use crate::transport::{self, Decoding, MAX_ERROR_BODY, Verdict, refusal, verdict};
+use crate::transport::{self, Decoding, MAX_ERROR_BODY, ResponseVerdict, judge, refusal};
 use crate::wire::{Decoder, Frame};
 
 /// The events of one response that you have already: an LLM's answer, a request made with reqwest.
@@ -85,10 +85,10 @@ where
         let (mut head, body) = response.into_parts();
         let decoding = transport::take_coding(&mut head.headers);
         let body = Encoded { body: Box::pin(body), decoding };
-        let kind = match verdict(head.status, &head.headers) {
-            Verdict::Accept => return Ok(Self::decoding(body)),
-            Verdict::Stop => ErrorKind::Status,
-            Verdict::Refuse(kind) => kind,
+        let kind = match judge(head.status, &head.headers) {
+            ResponseVerdict::Accept => return Ok(Self::decoding(body)),
+            ResponseVerdict::Stop => ErrorKind::Status,
+            ResponseVerdict::Refuse(kind) => kind,
         };
         let body = body.beginning().await;
         Err(refusal(kind, head.status, head.headers, body))

@@ -15,7 +15,10 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 #[cfg(feature = "cookies")]
 use crate::transport::Jar;
-use crate::transport::{Connector, Custom, Instead, Network, NetworkSettings, Proxy, Proxying, Resolver, TcpKeepalive};
+use crate::transport::{
+    BoxedConnector, Connector, Network, NetworkSettings, ProxyChoice, ProxyServer, Resolver, TcpKeepalive,
+    TcpReplacement,
+};
 #[cfg(feature = "tls")]
 use crate::transport::{Tls, TlsSettings, TlsVersion};
 
@@ -205,13 +208,13 @@ impl ClientBuilder {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn proxy(mut self, url: impl AsRef<str>) -> Result<Self, Error> {
-        self.network.proxying = Proxying::Always(Arc::new(Proxy::parse(url.as_ref())?));
+        self.network.proxy = Some(ProxyChoice::Always(Arc::new(ProxyServer::parse(url.as_ref())?)));
         Ok(self)
     }
 
     /// Reaches all servers directly, and ignores the proxies of the environment.
     pub fn no_proxy(mut self) -> Self {
-        self.network.proxying = Proxying::Never;
+        self.network.proxy = Some(ProxyChoice::Never);
         self
     }
 }
@@ -226,7 +229,7 @@ impl ClientBuilder {
     /// socket. This replaces an earlier [`connector`](Self::connector).
     #[cfg(unix)]
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
-        self.network.instead = Some(Instead::Unix(path.into().into()));
+        self.network.tcp_replacement = Some(TcpReplacement::UnixSocket(path.into().into()));
         self
     }
 
@@ -234,7 +237,7 @@ impl ClientBuilder {
     ///
     /// This replaces an earlier `unix_socket`.
     pub fn connector(mut self, connector: impl Connector) -> Self {
-        self.network.instead = Some(Instead::Custom(Custom::new(connector)));
+        self.network.tcp_replacement = Some(TcpReplacement::Connector(BoxedConnector::new(connector)));
         self
     }
 
@@ -260,7 +263,7 @@ impl ClientBuilder {
         Fut: Future<Output = Result<Vec<IpAddr>, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.network.tcp.resolver = Resolver::given(lookup);
+        self.network.tcp.resolver = Resolver::custom(lookup);
         self
     }
 

@@ -77,7 +77,7 @@ impl StreamBuilder {
     pub(crate) fn new(connector: Arc<dyn Connect>, url: Result<Uri, http::Error>) -> Self {
         Self {
             connector,
-            config: url.map_err(target::invalid).and_then(Target::parse).map(Config::new),
+            config: url.map_err(target::invalid_url).and_then(Target::parse).map(Config::new),
             query: Vec::new(),
             policy: ReconnectPolicy::daemon(),
             reconnection_time: None,

@@ -365,9 +365,9 @@ impl Actor {
         let Some(credentials) = &self.credentials else {
             return Box::pin(transport::dial(connector, attempt));
         };
-        let asking = credentials.ask(reason, std::mem::take(&mut attempt.headers), transport::LAST_EVENT_ID);
+        let asking = credentials.ask(reason, std::mem::take(&mut attempt.request.headers), transport::LAST_EVENT_ID);
         Box::pin(async move {
-            attempt.headers = asking.await?;
+            attempt.request.headers = asking.await?;
             transport::dial(connector, attempt).await
         })
     }

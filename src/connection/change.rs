@@ -98,7 +98,7 @@ impl Change {
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
-        match url.try_into().map_err(Into::into).map_err(target::invalid).and_then(Target::parse) {
+        match url.try_into().map_err(Into::into).map_err(target::invalid_url).and_then(Target::parse) {
             Err(error) => self.refuse(error),
             Ok(target) => {
                 self.target = Some(target);

@@ -8,8 +8,8 @@ use http::HeaderMap;
 use crate::connection::request::Request;
 use crate::event::MAX_EVENT_SIZE;
 use crate::hub::retain::Retain;
-use crate::transport::Attempt;
 use crate::transport::target::Target;
+use crate::transport::{Attempt, HttpRequest};
 
 /// The server's `retry` is clamped to at least this: less would be a tight loop.
 pub(crate) const MIN_SERVER_RETRY: Duration = Duration::from_millis(100);
@@ -84,11 +84,13 @@ impl Config {
     pub(crate) fn attempt(&self, headers: HeaderMap) -> Attempt {
         let request = &self.request;
         Attempt {
-            method: request.method(),
-            target: request.target().clone(),
-            headers,
-            body: request.body(),
-            compression: request.compression,
+            request: HttpRequest {
+                method: request.method(),
+                target: request.target().clone(),
+                headers,
+                body: request.body(),
+                compression: request.compression,
+            },
             cookies: request.cookies.clone(),
             redirects: request.redirects,
             connect_timeout: self.connect_timeout,

@@ -115,7 +115,7 @@ impl Request {
     pub(crate) fn add_cookie(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let cookie = transport::cookie(name, value)?;
         // What consists of header values is one.
-        let cookies = transport::joined_cookies(&self.headers, cookie.as_bytes()).unwrap_or(cookie);
+        let cookies = transport::join_cookies(&self.headers, cookie.as_bytes()).unwrap_or(cookie);
         self.set(COOKIE, cookies)
     }
 

@@ -69,7 +69,7 @@ impl Connect for Scripted {
 fn served(heard: Heard, lines: Vec<(Duration, &'static str)>) -> BoxFuture<Result<HttpConnection, Error>> {
     let (client, server) = tokio::io::duplex(64 * 1024);
     tokio::spawn(talk(server, heard, lines));
-    Box::pin(async { Ok(HttpConnection::own(Box::new(client))) })
+    Box::pin(async { Ok(HttpConnection::Http1(Box::new(client))) })
 }
 
 async fn talk(mut server: DuplexStream, heard: Heard, lines: Vec<(Duration, &str)>) {

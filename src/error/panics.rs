@@ -1,4 +1,5 @@
-//! Users' code, called where a panic of it must harm nobody else.
+//! Calls the caller's code and turns its panics into values, so that they harm no other stream or
+//! subscriber.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -6,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// What a panic carries.
+/// The payload of a panic.
 type Payload = dyn Any + Send;
 
-/// A user's code has panicked.
+/// A panic that was caught.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Panicked {
     text: Option<String>,
@@ -21,7 +22,7 @@ impl Panicked {
         Self { text: text.or_else(|| payload.downcast_ref::<String>().cloned()) }
     }
 
-    /// That it was `who`, and in which words.
+    /// Returns the text of the panic, with `who` as the code that panicked.
     pub(crate) fn message(&self, who: &str) -> String {
         match &self.text {
             Some(text) => format!("{who} panicked: {text}"),
@@ -30,7 +31,8 @@ impl Panicked {
     }
 }
 
-/// What `call` returns, unless it panics. What it left half done then is the user's own.
+/// Returns the result of `call`, or its panic. State that the call left half changed is the
+/// caller's own.
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
         let panicked = Panicked::of(&*payload);
@@ -39,12 +41,12 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// Drops what may be a user's, or hold it.
+/// Drops a value whose `Drop` may be the caller's code.
 pub(crate) fn drop_catching<T>(held: T) {
     catch(|| drop(held)).ok();
 }
 
-/// The same for a future, which is not polled again after a panic.
+/// Returns the output of a future, or its panic, after which it is not polled again.
 pub(crate) async fn catch_future<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch(|| future.as_mut().poll(cx)) {
@@ -54,18 +56,18 @@ pub(crate) async fn catch_future<T>(future: impl Future<Output = T>) -> Result<T
     .await
 }
 
-/// How often what comes out of dropping what a panic carried is dropped in its turn.
-const DISPOSALS: usize = 8;
+/// Maximum number of payloads that are dropped, when dropping each panics with another one.
+const MAX_DISPOSALS: usize = 8;
 
-/// What a panic carries is the user's, too, and may panic when it is dropped.
+/// Drops a payload, which is the caller's, too, and may panic in its `Drop`.
 fn dispose(mut payload: Box<Payload>) {
-    for _ in 0..DISPOSALS {
+    for _ in 0..MAX_DISPOSALS {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             Ok(()) => return,
             Err(another) => payload = another,
         }
     }
-    // It may go on like that for ever; somebody who does such things may leak.
+    // This could go on for ever, so the last payload leaks.
     #[expect(clippy::mem_forget, reason = "it must not be dropped")]
     std::mem::forget(payload);
 }
@@ -77,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Panics when it is dropped, with another like it.
+    /// Panics in its `Drop`, with another one like it.
     struct Bomb;
 
     impl Drop for Bomb {
@@ -86,7 +88,7 @@ mod tests {
         }
     }
 
-    /// Panics when it is dropped, with another like it or, at last, with something that does not.
+    /// Panics in its `Drop`, with another one like it; the last one with a plain text.
     struct Matryoshka(Arc<()>, u32);
 
     impl Drop for Matryoshka {
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_in_its_words_if_it_has_any() {
+    fn a_panic_keeps_its_text_if_it_has_one() {
         let calls: [(fn(), &str); 3] = [
             (|| panic!("plain"), "it panicked: plain"),
             (|| panic!("made of {}", "parts"), "it panicked: made of parts"),
@@ -112,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn what_panics_a_few_times_when_it_is_dropped_leaks_nothing() {
+    fn a_payload_that_panics_a_few_times_in_drop_leaks_nothing() {
         let held = Arc::new(());
         assert!(catch(|| panic_any(Matryoshka(Arc::clone(&held), 5))).is_err());
         assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[test]
-    fn a_panic_that_carries_another_goes_no_further() {
+    fn a_panic_in_the_drop_of_a_payload_is_caught_too() {
         assert_eq!(catch(|| panic_any(Bomb)), Err::<(), _>(Panicked { text: None }));
     }
 }

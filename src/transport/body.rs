@@ -1,33 +1,85 @@
-//! [`Body`]: what a response says, without its content coding.
+//! [`Body`]: the body of a response, read piece by piece, without its content coding.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use tokio::time::timeout;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 use super::coding::{self, Decoding};
-use super::exchange::Exchange;
+use super::http1::Http1Body;
+#[cfg(feature = "http2")]
+use super::http2::Http2Body;
 
-/// The body of an open response. Dropping it closes the connection.
+/// Maximum length of a refused response's body that is kept: enough for any message to people.
+pub(crate) const MAX_ERROR_BODY: usize = 8 * 1024;
+
+/// How long the body of a refused response may take. The error holds the bytes that came in time.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The body of an open response.
+///
+/// # Drop behavior
+///
+/// Dropping it closes the connection, or resets its stream on a shared one.
 pub(crate) struct Body {
-    exchange: Exchange,
+    raw: RawBody,
     decoding: Option<Box<Decoding>>,
 }
 
+/// A body as the connection carries it, still encoded.
+pub(super) enum RawBody {
+    Http1(Http1Body),
+    #[cfg(feature = "http2")]
+    Http2(Http2Body),
+}
+
+impl RawBody {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
+            Self::Http1(body) => body.poll_data(cx).map(|data| {
+                data.map(|data| {
+                    data.map_err(|error| Error::with_source(ErrorKind::Body, "the stream broke off", error))
+                })
+            }),
+            #[cfg(feature = "http2")]
+            Self::Http2(body) => body.poll_data(cx),
+        }
+    }
+}
+
 impl Body {
-    /// The body of a response with these headers. A coding that is decoded here is taken out of them.
-    pub(super) fn new(exchange: Exchange, headers: &mut HeaderMap) -> Self {
-        Self { exchange, decoding: coding::take(headers) }
+    /// Returns the body of a response with these headers. If this build decodes its content
+    /// coding, that is removed from the headers.
+    pub(super) fn new(raw: RawBody, headers: &mut HeaderMap) -> Self {
+        Self { raw, decoding: coding::take_coding(headers) }
     }
 
-    /// The next bytes of the body; `None` at its end.
+    /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        let Self { exchange, decoding } = self;
+        let Self { raw, decoding } = self;
         match decoding {
-            None => exchange.poll_data(cx),
-            Some(decoding) => decoding.poll_data(cx, |cx| exchange.poll_data(cx)),
+            None => raw.poll_data(cx),
+            Some(decoding) => decoding.poll_data(cx, |cx| raw.poll_data(cx)),
         }
+    }
+
+    /// Reads the beginning of a refused response's body, bounded in size and time. Returns the
+    /// bytes that came if the body fails.
+    pub(super) async fn read_beginning(mut self) -> Bytes {
+        let mut beginning = BytesMut::new();
+        let read = async {
+            while beginning.len() < MAX_ERROR_BODY {
+                let Some(Ok(data)) = poll_fn(|cx| self.poll_data(cx)).await else { break };
+                beginning.extend_from_slice(&data[..data.len().min(MAX_ERROR_BODY - beginning.len())]);
+            }
+        };
+        // After the timeout, the bytes so far are the answer.
+        let _ = timeout(ERROR_BODY_TIMEOUT, read).await;
+        beginning.freeze()
     }
 }

@@ -1,15 +1,41 @@
-//! [`Connector`]: a caller's own way to a server.
+//! [`Connector`]: the caller's own way to a server, and [`Io`], the byte stream that any way makes.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A way to servers of your own, in place of TCP: a tunnel, a pipe to a process, an end of a test.
+use crate::error::{Error, ErrorKind};
+use crate::transport::target::Target;
+
+/// A boxed future that may move between threads.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A byte stream to a server: TCP, TLS, or the caller's own.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A byte stream to a server, and the version of HTTP that it carries.
+pub(super) struct NegotiatedIo {
+    pub(super) io: Box<dyn Io>,
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "only HTTP/2 is negotiated"))]
+    pub(super) speaks_http2: bool,
+}
+
+pub(super) fn boxed(io: impl Io + 'static) -> Box<dyn Io> {
+    Box::new(io)
+}
+
+/// A way to servers of your own that replaces TCP: a tunnel, a pipe to a process, a test's duplex.
 ///
-/// It makes a byte stream; TLS, for https, and HTTP are done on top of it. Given to a client by
-/// [`ClientBuilder::connector`](crate::ClientBuilder::connector). Functions and closures are connectors:
+/// A connector makes a byte stream. The client runs TLS (for https) and HTTP over it. Set one with
+/// [`ClientBuilder::connector`](crate::ClientBuilder::connector). Functions and closures are
+/// connectors:
 ///
 /// ```
 /// use http::Uri;
@@ -23,18 +49,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// # Cancel safety
 ///
-/// The future is dropped when the connect timeout is over, or the stream is shut down.
+/// The client drops the future when the connect timeout expires or the stream is shut down.
 pub trait Connector: Send + Sync + 'static {
-    /// A connection.
+    /// The byte stream that a connection is.
     type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
-    /// Why there is none.
+    /// Why a connection could not be made.
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
-    /// Connects to a server: scheme, host and port, which are always there; no path, no query, no credentials.
+    /// Connects to a server.
+    ///
+    /// `server` always has a scheme, a host and a port. It never has a path, a query or
+    /// credentials.
     ///
     /// # Errors
     ///
-    /// Any is an [`ErrorKind::Connect`](crate::ErrorKind::Connect) of the attempt, with this one as its source.
+    /// Any error fails the attempt with [`ErrorKind::Connect`](crate::ErrorKind::Connect), with
+    /// this one as its source. The attempt is retried by default.
     fn connect(&self, server: Uri) -> impl Future<Output = Result<Self::Io, Self::Error>> + Send;
 }
 
@@ -53,89 +83,33 @@ where
     }
 }
 
-#[cfg(feature = "tower-service-0-3")]
-mod service {
-    use std::future::poll_fn;
-    use std::io::{IoSlice, Result as IoResult};
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
+type ConnectResult = Result<Box<dyn Io>, Box<dyn StdError + Send + Sync>>;
 
-    use hyper::rt::{Read, Write};
-    use hyper_util::rt::TokioIo;
-    use tokio::io::ReadBuf;
-    use tower_service::Service;
+/// A caller's [`Connector`] with its type erased.
+#[derive(Clone)]
+pub(crate) struct BoxedConnector(Arc<dyn Fn(Uri) -> BoxFuture<ConnectResult> + Send + Sync>);
 
-    use super::{AsyncRead, AsyncWrite, Connector, Future, StdError, Uri};
-
-    /// A connector of hyper's world, any `tower_service::Service<Uri>`, as a [`Connector`].
-    ///
-    /// The service is cloned for each connection, and makes what hyper 1 reads and writes.
-    #[derive(Debug, Clone)]
-    pub struct ServiceConnector<S>(S);
-
-    impl<S> ServiceConnector<S> {
-        /// Connects through `service`.
-        pub fn new(service: S) -> Self {
-            Self(service)
-        }
+impl BoxedConnector {
+    pub(crate) fn new(connector: impl Connector) -> Self {
+        let connector = Arc::new(connector);
+        Self(Arc::new(move |server| {
+            let connector = Arc::clone(&connector);
+            Box::pin(async move { connector.connect(server).await.map(boxed).map_err(Into::into) })
+        }))
     }
 
-    impl<S> Connector for ServiceConnector<S>
-    where
-        S: Service<Uri> + Clone + Send + Sync + 'static,
-        S::Response: Read + Write + Send + Unpin + 'static,
-        S::Error: Into<Box<dyn StdError + Send + Sync>> + Send,
-        S::Future: Send,
-    {
-        type Io = ServiceIo<S::Response>;
-        type Error = S::Error;
-
-        fn connect(&self, server: Uri) -> impl Future<Output = Result<Self::Io, S::Error>> + Send {
-            let mut service = self.0.clone();
-            async move {
-                poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(server).await.map(|io| ServiceIo(TokioIo::new(io)))
-            }
-        }
-    }
-
-    /// What a [`ServiceConnector`] makes.
-    // Keeps hyper-util, which is not yet 1.0, out of the public face.
-    #[derive(Debug)]
-    pub struct ServiceIo<T>(TokioIo<T>);
-
-    impl<T: Read + Unpin> AsyncRead for ServiceIo<T> {
-        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<IoResult<()>> {
-            Pin::new(&mut self.0).poll_read(cx, buf)
-        }
-    }
-
-    impl<T: Write + Unpin> AsyncWrite for ServiceIo<T> {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<IoResult<usize>> {
-            Pin::new(&mut self.0).poll_write(cx, buf)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
-            Pin::new(&mut self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
-            Pin::new(&mut self.0).poll_shutdown(cx)
-        }
-
-        fn is_write_vectored(&self) -> bool {
-            self.0.is_write_vectored()
-        }
-
-        fn poll_write_vectored(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bufs: &[IoSlice<'_>],
-        ) -> Poll<IoResult<usize>> {
-            Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-        }
+    pub(super) async fn connect(&self, target: &Target) -> Result<Box<dyn Io>, Error> {
+        let failed = |error: Box<dyn StdError + Send + Sync>| {
+            let message = format!("the client's connector did not reach {}", target.authority());
+            Error::with_source(ErrorKind::Connect, message, error)
+        };
+        let server = target.server_uri().map_err(|error| failed(error.into()))?;
+        (self.0)(server).await.map_err(failed)
     }
 }
 
-#[cfg(feature = "tower-service-0-3")]
-pub use self::service::{ServiceConnector, ServiceIo};
+impl fmt::Debug for BoxedConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoxedConnector")
+    }
+}

@@ -1,193 +1,227 @@
-//! [`Lease`]: a stream's share of an HTTP/2 connection (RFC 9113), and the one task that drives it.
+//! [`Http2Connection`]: an HTTP/2 connection (RFC 9113) that streams share, and the one task that
+//! drives it.
 //!
-//! Every stream of a client to one origin is a request on the same connection, up to the server's limit. The
-//! connection ends with the last lease. One stream that is not read must not stop the others: each has a window of
-//! its own, and the connection's is as large as all of theirs together.
+//! Every stream of a client to one origin is a request on the same connection, up to the server's
+//! limit. Each holds a [`StreamLease`]; the connection ends with the last one. A stream that is not
+//! read does not stop the others: each has a window of its own, and the connection's window is as
+//! large as all of them together.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream as _;
 use futures_util::stream::FuturesUnordered;
-use http::{Request, Response};
+use http::Request;
+use http::response::Parts;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
 
-use super::{BoxFuture, Io};
+use super::connector::{BoxFuture, Io};
 
-/// How much of a stream may come that nobody has read yet.
+/// Maximum number of bytes that the server may send on a stream before the client has read them.
 const STREAM_WINDOW: u32 = 128 * 1024;
 
-/// The most streams on one connection, whatever the server allows: so its window is all of theirs, and bounded.
-const MOST_STREAMS: usize = 256;
+/// Maximum number of streams on one connection, even if the server allows more. It bounds the
+/// connection's window.
+const MAX_STREAMS: usize = 256;
 
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 
-/// How large the head of a response may be once it is unpacked, and a frame: hyper's own defaults. Named, since with the
-/// windows they are what a server can make us keep.
-const MOST_HEAD: u32 = 16 * 1024;
-const MOST_FRAME: u32 = 16 * 1024;
+/// Maximum size of an unpacked response head, and of a frame. These are hyper's defaults; they are
+/// named because, with the windows, they bound the memory that a server can make the client use.
+const MAX_HEAD: u32 = 16 * 1024;
+const MAX_FRAME: u32 = 16 * 1024;
 
-/// Stands for the server's limit until it has said so: more than any, so that a limit of one is told from none.
-const UNSETTLED: usize = usize::MAX - 1;
+/// Maximum number of frames without data in a row. More keep the client busy for nothing.
+const MAX_EMPTY_FRAMES: usize = 1000;
 
-/// How long the server may take to say how many streams it allows, before it is taken for one.
-const SETTLING_TIME: Duration = Duration::from_secs(1);
+/// The server's limit on streams until the server has sent it. It is larger than any real limit.
+const UNKNOWN_LIMIT: usize = usize::MAX - 1;
 
-/// A connection that went dead without a word is noticed after so much silence, and so much time for the answer to a
-/// PING: all its streams depend on it.
+/// How long the server may take to send its limit on streams, before the limit is taken to be one.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A dead connection is noticed after `PING_INTERVAL` of silence and `PING_TIMEOUT` without an
+/// answer to a PING. All its streams depend on it.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Driven = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>, Spawned>;
-
-/// One connection, held by its leases.
-pub(super) struct Shared {
+/// A connection, held by its leases.
+///
+/// # Drop behavior
+///
+/// The driver task is aborted, which closes the socket at once.
+pub(super) struct Http2Connection {
     sender: SendRequest<Full<Bytes>>,
-    limit: Arc<Limit>,
+    /// How many streams the server allows at once.
+    limit: watch::Receiver<usize>,
     leases: AtomicUsize,
-    /// Nobody else is to come: requests have gone without an answer.
+    /// No further streams are to use the connection: requests on it went without an answer.
     retired: AtomicBool,
     driver: JoinHandle<()>,
 }
 
-/// A stream's share: one request may be sent on it.
-pub(crate) struct Lease {
-    shared: Arc<Shared>,
-    /// The connection has been there before.
-    reused: bool,
-}
-
-impl Shared {
-    /// Greets the server, and waits for it to say how many streams it allows.
-    pub(super) async fn greet(io: Box<dyn Io>) -> Result<Arc<Self>, Error> {
-        let spawned = Spawned::default();
-        let greeting = Builder::new(spawned.clone())
+impl Http2Connection {
+    /// Performs the handshake, and waits until the server has sent its limit on streams.
+    pub(super) async fn handshake(io: Box<dyn Io>) -> Result<Arc<Self>, Error> {
+        let spawned = SpawnedFutures::default();
+        let handshake = Builder::new(spawned.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(MOST_HEAD)
-            .max_frame_size(MOST_FRAME)
-            .initial_max_send_streams(UNSETTLED)
+            .max_header_list_size(MAX_HEAD)
+            .max_frame_size(MAX_FRAME)
+            .initial_max_send_streams(UNKNOWN_LIMIT)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(io));
-        let (sender, connection) = greeting.await.map_err(|error| {
-            Error::with_source(ErrorKind::Protocol, "the connection broke before HTTP/2 could be spoken", error)
+        let (sender, connection) = handshake.await.map_err(|error| {
+            Error::with_source(ErrorKind::Protocol, "the connection broke during the HTTP/2 handshake", error)
         })?;
-        let limit = Arc::new(Limit { streams: AtomicUsize::new(UNSETTLED), changed: Notify::new() });
-        let driver = Driver {
-            connection: Some(connection),
-            spawned,
-            futures: FuturesUnordered::new(),
-            limit: Arc::clone(&limit),
+        let (limit, mut known_limit) = watch::channel(UNKNOWN_LIMIT);
+        let futures = FuturesUnordered::new();
+        let driver = tokio::spawn(Driver { connection: Some(connection), spawned, futures, limit });
+        let connection = Self {
+            sender,
+            limit: known_limit.clone(),
+            leases: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            driver,
         };
-        let (leases, retired, driver) = (AtomicUsize::new(0), AtomicBool::new(false), tokio::spawn(driver));
-        let shared = Self { sender, limit, leases, retired, driver };
-        // A server that has not said so by then may be one that allows a single stream.
-        let _ = timeout(SETTLING_TIME, shared.limit.is_known()).await;
-        Ok(Arc::new(shared))
+        // A server that sends no settings in time may be one that allows a single stream.
+        let _ = timeout(SETTINGS_TIMEOUT, known_limit.wait_for(|&limit| limit != UNKNOWN_LIMIT)).await;
+        Ok(Arc::new(connection))
     }
 
-    /// A share of this connection, if it lives and has one left.
-    pub(super) fn lease(self: &Arc<Self>) -> Option<Lease> {
+    /// Returns a lease of one stream, if the connection lives and has one left.
+    pub(super) fn lease(self: &Arc<Self>) -> Option<StreamLease> {
         if !self.is_alive() || self.retired.load(Ordering::Relaxed) {
             return None;
         }
-        let limit = match self.limit.streams.load(Ordering::Relaxed) {
-            UNSETTLED => 1,
-            streams => streams.min(MOST_STREAMS),
+        let limit = match *self.limit.borrow() {
+            UNKNOWN_LIMIT => 1,
+            limit => limit.min(MAX_STREAMS),
         };
-        let taken = self
+        let before = self
             .leases
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |leases| (leases < limit).then_some(leases + 1));
-        taken.ok().map(|before| Lease { shared: Arc::clone(self), reused: before > 0 })
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |leases| (leases < limit).then_some(leases + 1))
+            .ok()?;
+        Some(StreamLease { connection: Arc::clone(self), is_reused: before > 0 })
     }
 
     pub(super) fn is_alive(&self) -> bool {
         !self.sender.is_closed()
     }
 
-    /// Leaves the connection to those that have a share of it. Whoever gives no answer on this one may well give one
-    /// on another, as with HTTP/1.1, where each attempt has its own.
+    /// Keeps further streams off this connection; those that it has stay. The server may well
+    /// answer on a new connection, as it may with HTTP/1.1, where each attempt makes one.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Shared {
+impl Drop for Http2Connection {
     fn drop(&mut self) {
-        // Nobody is left to read: the socket closes now, not when the server has answered a farewell.
+        // No stream is left: the socket closes now, not when the server has answered a GOAWAY.
         self.driver.abort();
     }
 }
 
-impl Lease {
-    /// Whether the connection may have died unnoticed since it was made.
+/// A stream's share of a connection: one request may be sent on it.
+pub(crate) struct StreamLease {
+    connection: Arc<Http2Connection>,
+    is_reused: bool,
+}
+
+impl StreamLease {
+    /// Returns true if the connection had other streams before, so that it may have died unnoticed.
     pub(super) fn is_reused(&self) -> bool {
-        self.reused
+        self.is_reused
     }
 
-    pub(super) fn connection(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
+    pub(super) fn connection(&self) -> Arc<Http2Connection> {
+        Arc::clone(&self.connection)
     }
 
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        self.shared.sender.clone().send_request(request).await
+    /// Sends the request and waits for the response head.
+    pub(super) async fn send(self, request: Request<Full<Bytes>>) -> hyper::Result<(Parts, Http2Body)> {
+        let response = self.connection.sender.clone().send_request(request).await?;
+        let (head, incoming) = response.into_parts();
+        Ok((head, Http2Body { incoming, _lease: self, empty_frames: 0 }))
     }
 }
 
-impl Drop for Lease {
+impl Drop for StreamLease {
     fn drop(&mut self) {
-        self.shared.leases.fetch_sub(1, Ordering::AcqRel);
+        self.connection.leases.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// How many streams the server allows at once.
-struct Limit {
-    streams: AtomicUsize,
-    changed: Notify,
+/// The body of a response on a shared connection. Dropping it resets the stream.
+pub(super) struct Http2Body {
+    incoming: Incoming,
+    _lease: StreamLease,
+    /// Frames without data in a row.
+    empty_frames: usize,
 }
 
-impl Limit {
-    fn set(&self, streams: usize) {
-        if self.streams.swap(streams, Ordering::Relaxed) != streams {
-            self.changed.notify_waiters();
-        }
-    }
-
-    async fn is_known(&self) {
+impl Http2Body {
+    /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let changed = self.changed.notified();
-            if self.streams.load(Ordering::Relaxed) != UNSETTLED {
-                return;
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) if data.is_empty() => {
+                    self.empty_frames += 1;
+                    if self.empty_frames > MAX_EMPTY_FRAMES {
+                        let message = "the server sends HTTP/2 frames without data, and nothing else";
+                        return Poll::Ready(Some(Err(Error::new(ErrorKind::Body, message))));
+                    }
+                }
+                Some(Ok(Ok(data))) => {
+                    self.empty_frames = 0;
+                    return Poll::Ready(Some(Ok(data)));
+                }
+                // Trailers: the body ends after them.
+                Some(Ok(Err(_))) => {}
+                Some(Err(error)) => {
+                    let error = Error::with_source(ErrorKind::Body, "the stream broke off", error);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => return Poll::Ready(None),
             }
-            changed.await;
         }
     }
 }
 
-/// All that there is to do for a connection, in one task: hyper wants to spawn a future for each request.
+type HyperConnection = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>, SpawnedFutures>;
+
+/// Does all the work of a connection in one task. hyper would spawn a task per request.
 struct Driver {
-    /// `None` once it takes no more requests; those that are open go on.
-    connection: Option<Driven>,
-    spawned: Spawned,
+    /// `None` once it accepts no more requests; the open ones go on.
+    connection: Option<HyperConnection>,
+    spawned: SpawnedFutures,
     futures: FuturesUnordered<BoxFuture<()>>,
-    limit: Arc<Limit>,
+    limit: watch::Sender<usize>,
+}
+
+impl Driver {
+    fn set_limit(&self, streams: usize) {
+        self.limit.send_if_modified(|limit| std::mem::replace(limit, streams) != streams);
+    }
 }
 
 impl Future for Driver {
@@ -197,14 +231,14 @@ impl Future for Driver {
         let this = &mut *self;
         if this.connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
             this.connection = None;
-            // Who waits to be told how many it allows, is told.
-            this.limit.set(0);
+            // Ends the wait for the server's limit.
+            this.set_limit(0);
         }
         loop {
             this.futures.extend(this.spawned.take());
             let polled = Pin::new(&mut this.futures).poll_next(cx);
             if let Some(connection) = &this.connection {
-                this.limit.set(connection.current_max_send_streams());
+                this.set_limit(connection.current_max_send_streams());
             }
             match polled {
                 Poll::Ready(Some(())) => {}
@@ -216,13 +250,13 @@ impl Future for Driver {
     }
 }
 
-/// Where hyper puts what it wants to have polled. It does so while it is polled by the [`Driver`] itself.
+/// The futures that hyper wants to spawn. It adds them while the [`Driver`] polls it.
 #[derive(Clone, Default)]
-struct Spawned {
+struct SpawnedFutures {
     futures: Arc<Mutex<Vec<BoxFuture<()>>>>,
 }
 
-impl Spawned {
+impl SpawnedFutures {
     fn take(&self) -> Vec<BoxFuture<()>> {
         std::mem::take(&mut *self.futures.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -232,7 +266,7 @@ impl Spawned {
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawned {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for SpawnedFutures {
     fn execute(&self, future: F) {
         self.futures.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(future));
     }

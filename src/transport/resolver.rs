@@ -1,54 +1,92 @@
-//! [`Resolver`]: the addresses of a name, from the system or from the caller.
+//! [`Resolver`]: looks up the addresses of a host name, with the system's resolver or the caller's.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::{fmt, vec};
+use std::vec;
 
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
-use super::BoxFuture;
+use super::connector::BoxFuture;
 
-/// With errors that can be told from those of connecting.
+type Addresses = Result<vec::IntoIter<SocketAddr>, Unresolved>;
+
+/// A resolver as hyper's connector calls it. Its error is [`Unresolved`], which tells a failed
+/// lookup from a failed connection.
 #[derive(Clone)]
-pub(crate) enum Resolver {
-    System(GaiResolver),
-    Given(Arc<Lookup>),
+pub(crate) struct Resolver {
+    lookup: Arc<dyn Fn(Name) -> BoxFuture<Addresses> + Send + Sync>,
 }
 
-type Lookup = dyn Fn(String) -> BoxFuture<Result<Vec<IpAddr>, Unresolved>> + Send + Sync;
-
 impl Resolver {
-    /// The caller's.
-    pub(crate) fn given<F, Fut, E>(lookup: F) -> Self
+    /// Looks names up with the system's resolver, on the runtime's blocking pool.
+    fn system() -> Self {
+        Self {
+            lookup: Arc::new(|name| {
+                let looking_up = GaiResolver::new().call(name);
+                Box::pin(async {
+                    let addresses = looking_up.await.map_err(|error| Unresolved(error.to_string()))?;
+                    Ok(addresses.collect::<Vec<_>>().into_iter())
+                })
+            }),
+        }
+    }
+
+    /// Looks names up with the caller's function.
+    pub(crate) fn custom<F, Fut, E>(lookup: F) -> Self
     where
         F: Fn(String) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<IpAddr>, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        Self::Given(Arc::new(move |name| {
-            let looking = lookup(name);
-            Box::pin(async { looking.await.map_err(|error| Unresolved(error.into().to_string())) })
-        }))
+        Self {
+            lookup: Arc::new(move |name| {
+                let looking_up = lookup(name.as_str().to_owned());
+                Box::pin(async {
+                    let addresses = looking_up.await.map_err(|error| Unresolved(error.into().to_string()))?;
+                    if addresses.is_empty() {
+                        return Err(Unresolved("the client's resolver knows no address of it".to_owned()));
+                    }
+                    // hyper's connector sets the port.
+                    let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+                    Ok(addresses.collect::<Vec<_>>().into_iter())
+                })
+            }),
+        }
     }
 }
 
 impl Default for Resolver {
     fn default() -> Self {
-        Self::System(GaiResolver::new())
+        Self::system()
     }
 }
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if let Self::System(_) = self { "System" } else { "Given" })
+        f.write_str("Resolver")
     }
 }
 
-/// A name that has no address.
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Unresolved;
+    type Future = BoxFuture<Addresses>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        (self.lookup)(name)
+    }
+}
+
+/// The error of a name that has no address.
 #[derive(Debug)]
 pub(crate) struct Unresolved(pub(super) String);
 
@@ -59,37 +97,3 @@ impl fmt::Display for Unresolved {
 }
 
 impl StdError for Unresolved {}
-
-impl Service<Name> for Resolver {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = Unresolved;
-    type Future = BoxFuture<Result<Self::Response, Unresolved>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        // Both always are.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        match self {
-            Self::System(system) => {
-                let looking = system.call(name);
-                Box::pin(async {
-                    let addresses = looking.await.map_err(|error| Unresolved(error.to_string()))?;
-                    Ok(addresses.collect::<Vec<_>>().into_iter())
-                })
-            }
-            Self::Given(lookup) => {
-                let looking = lookup(name.as_str().to_owned());
-                Box::pin(async {
-                    let addresses = looking.await?;
-                    if addresses.is_empty() {
-                        return Err(Unresolved("the client's resolver knows no address of it".to_owned()));
-                    }
-                    // The port is set by whoever asked.
-                    Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect::<Vec<_>>().into_iter())
-                })
-            }
-        }
-    }
-}

@@ -1,4 +1,4 @@
-//! [`Target`]: the URL of a stream, parsed once, with its secrets out of sight.
+//! [`Target`]: the URL of a stream, parsed once. It keeps credentials and query out of sight.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str,
 
 use crate::error::{Error, ErrorKind};
 
-/// What stays as it is in a query: RFC 3986's unreserved characters.
+/// Everything but RFC 3986's unreserved characters is encoded in a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Form fields, or the parameters of a query, percent-encoded.
+/// Encodes form fields, or query parameters, with percent-encoding.
 pub(crate) fn form<K: AsRef<str>, V: AsRef<str>>(fields: impl IntoIterator<Item = (K, V)>) -> String {
     let mut form = String::new();
     for (key, value) in fields {
@@ -27,7 +27,7 @@ pub(crate) fn form<K: AsRef<str>, V: AsRef<str>>(fields: impl IntoIterator<Item 
     form
 }
 
-/// Where a stream is. `Debug` and `Display` show neither userinfo nor query.
+/// The URL of a stream. `Debug` and `Display` show neither userinfo nor query.
 #[derive(Clone)]
 pub(crate) struct Target {
     /// Without userinfo.
@@ -36,6 +36,7 @@ pub(crate) struct Target {
     userinfo: Option<Userinfo>,
 }
 
+/// The user and the password of a URL, decoded.
 #[derive(Clone)]
 pub(crate) struct Userinfo {
     pub(crate) user: String,
@@ -43,23 +44,16 @@ pub(crate) struct Userinfo {
 }
 
 impl Target {
+    /// Checks a URL and takes its userinfo out.
+    ///
     /// # Errors
     ///
-    /// `InvalidUrl` without a host, or with a port that is none; `Unsupported` for a scheme other than http and https, or for
-    /// https in a build without TLS.
+    /// `InvalidUrl` without a host or with an invalid port. `Unsupported` for a scheme other than
+    /// http and https, or for https in a build without TLS. No error repeats a part of the URL
+    /// that may be a password.
     pub(crate) fn parse(uri: Uri) -> Result<Self, Error> {
         let mut parts = uri.into_parts();
-        let Some(scheme) = parts.scheme.clone() else {
-            return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a scheme: http:// or https://"));
-        };
-        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            let message =
-                format!("the scheme {scheme:?} is not supported: use http or https", scheme = scheme.as_str());
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        if scheme == Scheme::HTTPS && !cfg!(feature = "tls") {
-            return Err(Error::new(ErrorKind::Unsupported, "https needs this crate's feature \"tls\""));
-        }
+        check_scheme(parts.scheme.as_ref())?;
         let given = parts.authority.take();
         let (userinfo, authority) = split_userinfo(given.as_ref().map_or("", Authority::as_str));
         let authority = authority.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
@@ -69,68 +63,65 @@ impl Target {
         check_port(&authority)?;
         parts.authority = Some(authority.clone());
         if let Some(path) = &parts.path_and_query {
-            // `http://host?query` has an empty path, which a request cannot have, and what is not ASCII is no part of a
-            // URI (RFC 3986, section 2).
+            // `http://host?query` has an empty path, which a request cannot have. Characters
+            // outside of ASCII are no part of a URI (RFC 3986, section 2).
             let root = if path.as_str().starts_with('/') { "" } else { "/" };
             let path = format!("{root}{}", utf8_percent_encode(path.as_str(), CONTROLS)).parse::<PathAndQuery>();
-            parts.path_and_query = Some(path.map_err(|error| invalid(error.into()))?);
+            parts.path_and_query = Some(path.map_err(|error| invalid_url(error.into()))?);
         }
-        let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
+        let uri = Uri::from_parts(parts).map_err(|error| invalid_url(error.into()))?;
         Ok(Self { uri, authority, userinfo })
     }
 
-    /// The same place with these query parameters added, percent-encoded.
+    /// Returns this URL with the query parameters appended.
     pub(crate) fn with_query(self, parameters: &[(String, String)]) -> Result<Self, Error> {
-        if parameters.is_empty() {
-            return Ok(self);
-        }
-        let mut path = self.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
-        path.push(if self.uri.query().is_some() { '&' } else { '?' });
-        path.push_str(&form(parameters.iter().map(|(key, value)| (key, value))));
-        let mut parts = self.uri.into_parts();
-        let invalid =
-            |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
-        parts.path_and_query = Some(path.parse::<PathAndQuery>().map_err(|error| invalid(error.into()))?);
-        let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
-        Ok(Self { uri, ..self })
+        self.replacing_query(parameters, |_| true)
     }
 
-    /// The same place with these query parameters, each in place of all of the same key.
+    /// Returns this URL with the query parameters set: each replaces all of the same key.
     pub(crate) fn setting_query(&self, parameters: &[(String, String)]) -> Result<Self, Error> {
+        self.replacing_query(parameters, |pair| {
+            let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+            let key = percent_decode_str(key).decode_utf8_lossy();
+            !pair.is_empty() && parameters.iter().all(|(set, _)| *set != key)
+        })
+    }
+
+    /// Returns this URL with a new query: the present pairs that `is_kept` accepts, then
+    /// `parameters`.
+    fn replacing_query(&self, parameters: &[(String, String)], is_kept: impl Fn(&str) -> bool) -> Result<Self, Error> {
         if parameters.is_empty() {
             return Ok(self.clone());
         }
-        let is_set = |pair: &str| {
-            let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-            let key = percent_decode_str(key).decode_utf8_lossy();
-            parameters.iter().any(|(set, _)| *set == key)
-        };
-        let kept = self.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !is_set(pair));
-        let query = kept.collect::<Vec<_>>().join("&");
-        let path = if query.is_empty() { self.uri.path().to_owned() } else { format!("{}?{query}", self.uri.path()) };
+        let invalid =
+            |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
+        let added = form(parameters.iter().map(|(key, value)| (key, value)));
+        let kept = self.uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| is_kept(pair));
+        let query = kept.chain([&*added]).collect::<Vec<_>>().join("&");
+        let path = format!("{}?{query}", self.uri.path()).parse::<PathAndQuery>();
         let mut parts = self.uri.clone().into_parts();
-        parts.path_and_query = Some(path.parse::<PathAndQuery>().map_err(|error| invalid(error.into()))?);
+        parts.path_and_query = Some(path.map_err(|error| invalid(error.into()))?);
         let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
-        Self { uri, ..self.clone() }.with_query(parameters)
+        Ok(Self { uri, ..self.clone() })
     }
 
-    /// Whether both have the same origin: scheme, host and port (RFC 6454, section 4).
+    /// Returns true if both URLs have the same scheme, host and port (RFC 6454, section 4).
     pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
         self.uri.scheme() == other.uri.scheme()
             && self.authority.host().eq_ignore_ascii_case(other.authority.host())
             && self.port() == other.port()
     }
 
-    /// Scheme, host and port, as one word.
+    /// Returns scheme, host and port as one string, to compare origins by.
     #[cfg(feature = "http2")]
     pub(crate) fn origin(&self) -> String {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         format!("{scheme}://{}:{}", self.authority.host().to_ascii_lowercase(), self.port())
     }
 
-    /// The URL, of another `host` if one is given.
+    /// Returns the URL, with `host` in place of its own if one is given.
     #[cfg(feature = "http2")]
-    pub(crate) fn uri_of_host(&self, host: Option<&HeaderValue>) -> Result<Uri, http::Error> {
+    pub(crate) fn uri_with_host(&self, host: Option<&HeaderValue>) -> Result<Uri, http::Error> {
         let Some(host) = host else { return Ok(self.uri.clone()) };
         let mut parts = self.uri.clone().into_parts();
         parts.authority = Some(Authority::try_from(host.as_bytes())?);
@@ -142,18 +133,18 @@ impl Target {
         self.authority.port_u16().unwrap_or(default)
     }
 
-    /// Host and port, which is always there.
+    /// Returns host and port; the port is always there.
     pub(crate) fn server(&self) -> String {
         format!("{}:{}", self.authority.host(), self.port())
     }
 
-    /// Scheme, host and port, for whoever connects.
+    /// Returns scheme, host and port as a URL, for a connector.
     pub(crate) fn server_uri(&self) -> Result<Uri, http::Error> {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         Uri::builder().scheme(scheme).authority(self.server()).path_and_query("/").build()
     }
 
-    /// The URL without userinfo, for a connector.
+    /// Returns the URL without userinfo.
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
     }
@@ -162,18 +153,18 @@ impl Target {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }
 
-    /// The host without the brackets of an IPv6 address.
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS checks names"))]
+    /// Returns the host, without the brackets of an IPv6 address.
+    #[cfg(feature = "tls")]
     pub(crate) fn host(&self) -> &str {
         self.authority.host().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Host and port as in the URL: the value of the `Host` header.
+    /// Returns host and port as they are in the URL: the value of the `Host` header.
     pub(crate) fn authority(&self) -> &str {
         self.authority.as_str()
     }
 
-    /// The request target in origin form (RFC 9112, section 3.2.1).
+    /// Returns the request target in origin form (RFC 9112, section 3.2.1).
     pub(crate) fn path_and_query(&self) -> &str {
         self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
@@ -187,21 +178,39 @@ impl Target {
     }
 }
 
-/// The parser lets anything pass that looks like a port. An empty one is the default (RFC 3986, section 3.2.3). What is
-/// none is not repeated: it may be half a password that is not percent-encoded.
+fn check_scheme(scheme: Option<&Scheme>) -> Result<(), Error> {
+    match scheme.map(Scheme::as_str) {
+        Some("https") if !cfg!(feature = "tls") => {
+            Err(Error::new(ErrorKind::Unsupported, "https needs this crate's feature \"tls\""))
+        }
+        Some("http" | "https") => Ok(()),
+        Some(scheme) => {
+            let message = format!("the scheme {scheme:?} is not supported: use http or https");
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+        None => Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a scheme: http:// or https://")),
+    }
+}
+
+/// Checks the port, which `Authority` does not. An empty one is the default (RFC 3986, section
+/// 3.2.3). The message does not repeat an invalid port: it may be part of a password that is not
+/// percent-encoded.
 fn check_port(authority: &Authority) -> Result<(), Error> {
     let port = authority.as_str()[authority.host().len()..].strip_prefix(':').unwrap_or_default();
     if port.bytes().all(|digit| digit.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok()) {
         return Ok(());
     }
-    let message = "the URL's port is no number up to 65535; what is special in a password is to be percent-encoded";
+    let message =
+        "the URL's port is not a number up to 65535; if the password has special characters, percent-encode them";
     Err(Error::new(ErrorKind::InvalidUrl, message))
 }
 
-pub(crate) fn invalid(error: http::Error) -> Error {
-    Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid: it is like http://host:8080/path", error)
+/// Returns the error for a text that is no URL.
+pub(crate) fn invalid_url(error: http::Error) -> Error {
+    Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid; write it like http://host:8080/path", error)
 }
 
+/// Splits an authority into decoded userinfo, if there is any, and host with port.
 pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
     let Some((userinfo, host)) = authority.rsplit_once('@') else {
         return (None, authority);

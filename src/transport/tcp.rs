@@ -1,4 +1,4 @@
-//! [`Tcp`]: connections over TCP.
+//! [`Tcp`]: TCP connections to a host's addresses, and how their sockets are set up.
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,19 +12,72 @@ use tokio::time::error::Elapsed;
 use tower_service::Service as _;
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::TcpKeepalive;
 
 use super::resolver::{Resolver, Unresolved};
 
-/// How long the addresses of the preferred family are tried alone: RFC 8305, section 8, has 250 ms, and hyper's
-/// connector 300.
+/// How long the addresses of the preferred family are tried alone. RFC 8305, section 8, says
+/// 250 ms; hyper's connector has 300.
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(300);
 
-/// What sockets are told.
+/// A link that dies without a word (a rebooted router, a pulled cable) is noticed after
+/// `KEEPALIVE_IDLE` of silence and [`KEEPALIVE_PROBES`] unanswered probes.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// The range that systems accept. Linux refuses a value outside of it, and then does not probe at
+/// all.
+const MIN_KEEPALIVE_TIME: Duration = Duration::from_secs(1);
+const MAX_KEEPALIVE_TIME: Duration = Duration::from_secs(32_767);
+const MAX_KEEPALIVE_PROBES: u32 = 127;
+
+/// When the system probes a silent peer (RFC 9293, section 3.8.4): by default after 60 s of
+/// silence, then three times, 10 s apart.
+///
+/// Set with [`ClientBuilder::tcp_keepalive`](crate::ClientBuilder::tcp_keepalive). Times are in
+/// whole seconds, from 1 s to nine hours; the number of probes is from 1 to 127. A value outside of
+/// its range is moved to the nearest limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it takes effect in a client's builder"]
+pub struct TcpKeepalive {
+    idle: Duration,
+    interval: Duration,
+    probes: u32,
+}
+
+impl TcpKeepalive {
+    /// Returns the defaults.
+    pub const fn new() -> Self {
+        Self { idle: KEEPALIVE_IDLE, interval: KEEPALIVE_INTERVAL, probes: KEEPALIVE_PROBES }
+    }
+
+    /// Sets how long the peer may be silent before the first probe; 60 s by default.
+    pub fn idle(self, idle: Duration) -> Self {
+        Self { idle: idle.clamp(MIN_KEEPALIVE_TIME, MAX_KEEPALIVE_TIME), ..self }
+    }
+
+    /// Sets the time between two probes; 10 s by default.
+    pub fn interval(self, interval: Duration) -> Self {
+        Self { interval: interval.clamp(MIN_KEEPALIVE_TIME, MAX_KEEPALIVE_TIME), ..self }
+    }
+
+    /// Sets how many unanswered probes break the connection; 3 by default.
+    pub fn probes(self, probes: u32) -> Self {
+        Self { probes: probes.clamp(1, MAX_KEEPALIVE_PROBES), ..self }
+    }
+}
+
+impl Default for TcpKeepalive {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The settings of a client's sockets.
 #[derive(Debug, Clone)]
 pub(crate) struct TcpSettings {
     pub(crate) local_address: Option<IpAddr>,
-    /// On: a request is one write, and waits for nothing.
+    /// On by default: a request is one write, with nothing to wait for.
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<TcpKeepalive>,
     pub(crate) happy_eyeballs: Option<Duration>,
@@ -53,23 +106,23 @@ impl Tcp {
         tcp.enforce_http(false);
         tcp.set_local_address(settings.local_address);
         tcp.set_nodelay(settings.nodelay);
-        // hyper's connector looks at the family of the local address only where it sorts by family.
-        let sorting = settings.local_address.map(|_| HAPPY_EYEBALLS);
-        tcp.set_happy_eyeballs_timeout(settings.happy_eyeballs.or(sorting));
-        if let Some((idle, interval, probes)) = settings.keepalive.map(TcpKeepalive::settings) {
-            tcp.set_keepalive(Some(idle));
-            tcp.set_keepalive_interval(Some(interval));
-            tcp.set_keepalive_retries(Some(probes));
+        // hyper's connector respects the family of the local address only with a timeout set.
+        let for_local_address = settings.local_address.map(|_| HAPPY_EYEBALLS);
+        tcp.set_happy_eyeballs_timeout(settings.happy_eyeballs.or(for_local_address));
+        if let Some(keepalive) = settings.keepalive {
+            tcp.set_keepalive(Some(keepalive.idle));
+            tcp.set_keepalive_interval(Some(keepalive.interval));
+            tcp.set_keepalive_retries(Some(keepalive.probes));
         }
         Self(tcp)
     }
 
-    /// Connects to the server of a URL, which errors call by its `name`. `timeout` is shared out between the
-    /// addresses, so that one that never answers does not keep us from the next.
+    /// Connects to the server of a URL; errors call it `name`. `timeout` is divided among the
+    /// addresses, so that one that never answers does not keep the others from being tried.
     pub(super) async fn connect(&self, server: Uri, name: &str, timeout: Duration) -> Result<TcpStream, Error> {
         let mut tcp = self.0.clone();
         tcp.set_connect_timeout(Some(timeout));
-        // HttpConnector is always ready.
+        // `HttpConnector` is always ready.
         match tcp.call(server).await {
             Ok(connected) => Ok(connected.into_inner()),
             Err(error) => Err(connect_error(name, timeout, error)),
@@ -77,6 +130,7 @@ impl Tcp {
     }
 }
 
+/// Returns the error of a failed connection: `Dns`, `ConnectTimeout` or `Connect`.
 fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     let error = error.into();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
@@ -92,7 +146,7 @@ fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdErro
     }
     let (kind, message) = match cause {
         Some(_) => {
-            let message = format!("{name} did not answer within {timeout:?}, shared out between its addresses");
+            let message = format!("{name} did not answer within {timeout:?}, divided among its addresses");
             (ErrorKind::ConnectTimeout, message)
         }
         None => (ErrorKind::Connect, format!("could not connect to {name}")),
@@ -100,8 +154,9 @@ fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdErro
     Error::with_source(kind, message, error)
 }
 
-/// Whether the timer of an address came first. That of the whole attempt comes at the same time, and either may win:
-/// both are the same to users. Not the system's own, which knows of no connect timeout.
+/// Returns true if an address ran out of time. The timer of the whole attempt fires at the same
+/// moment, and either may win; users see the same kind. The system's own timeout is another error,
+/// since it knows of no connect timeout.
 fn is_elapsed(error: &(dyn StdError + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.is_some_and(|error| error.is::<Elapsed>())
@@ -120,9 +175,9 @@ mod tests {
         Tcp::new(settings).connect(uri, "here", Duration::from_secs(20)).await.unwrap()
     }
 
-    /// What the system has been told, not what we meant to tell it.
+    /// Reads the options back from the system.
     #[tokio::test]
-    async fn a_connection_asks_a_silent_peer_whether_it_is_there_and_sends_without_delay() {
+    async fn a_connection_probes_a_silent_peer_and_sends_without_delay() {
         let tcp = connected(TcpSettings::default()).await;
         let socket = SockRef::from(&tcp);
         assert!(socket.keepalive().unwrap());
@@ -136,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sockets_are_told_what_the_client_was_told() {
+    async fn sockets_get_the_settings_of_the_client_within_range() {
         let quiet = connected(TcpSettings { nodelay: false, keepalive: None, ..TcpSettings::default() }).await;
         let socket = SockRef::from(&quiet);
         assert!(!socket.keepalive().unwrap());

@@ -1,5 +1,8 @@
-//! Whether a response is an event stream: a pure function of its head (HTML standard, section
-//! 9.2.3, and this crate's defaults for daemons).
+//! [`judge`]: whether a response is an event stream, by its head alone. A pure function (HTML
+//! standard, section 9.2.3, and this crate's defaults for daemons).
+//!
+//! This decides what a response *is*. Whether a refused one is retried is decided by
+//! `error/retryable.rs` (the list of statuses) and `reconnect/policy.rs`.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, TRANSFER_ENCODING};
@@ -9,27 +12,26 @@ use crate::error::{Error, ErrorKind};
 
 use super::coding;
 
-/// How much of the body of a refused response is kept: enough for any message meant for people.
-pub(crate) const MAX_ERROR_BODY: usize = 8 * 1024;
-
+/// What a response is, judged by its status and headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ResponseVerdict {
     /// An event stream.
     Accept,
-    /// The server asks us to stop, which is no error.
+    /// 204: the server asks the client to stop. Not an error.
     Stop,
-    /// [`ErrorKind::Redirect`] for one that can be followed.
+    /// Not an event stream. [`ErrorKind::Redirect`] if it is a redirect that can be followed.
     Refuse(ErrorKind),
 }
 
-pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
+/// Judges a response head. The caller has removed a content coding that this build decodes.
+pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> ResponseVerdict {
     match status {
-        StatusCode::OK if !is_event_stream(headers) => Verdict::Refuse(ErrorKind::ContentType),
-        StatusCode::OK if is_encoded(headers) || is_encoded_on_the_way(headers) => {
-            Verdict::Refuse(ErrorKind::ContentEncoding)
+        StatusCode::OK if !is_event_stream(headers) => ResponseVerdict::Refuse(ErrorKind::ContentType),
+        StatusCode::OK if has_content_coding(headers) || has_transfer_coding(headers) => {
+            ResponseVerdict::Refuse(ErrorKind::ContentEncoding)
         }
-        StatusCode::OK => Verdict::Accept,
-        StatusCode::NO_CONTENT => Verdict::Stop,
+        StatusCode::OK => ResponseVerdict::Accept,
+        StatusCode::NO_CONTENT => ResponseVerdict::Stop,
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::SEE_OTHER
@@ -37,13 +39,13 @@ pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
         | StatusCode::PERMANENT_REDIRECT
             if headers.contains_key(LOCATION) =>
         {
-            Verdict::Refuse(ErrorKind::Redirect)
+            ResponseVerdict::Refuse(ErrorKind::Redirect)
         }
-        _ => Verdict::Refuse(ErrorKind::Status),
+        _ => ResponseVerdict::Refuse(ErrorKind::Status),
     }
 }
 
-/// The error for a refused response.
+/// Returns the error for a refused response.
 pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
     let shown = |name: HeaderName| match headers.get_all(&name).iter().next_back() {
         Some(value) => format!("the {name} {:?}", String::from_utf8_lossy(value.as_bytes())),
@@ -54,8 +56,11 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
             format!("the server answered 200 with {}, not text/event-stream", shown(CONTENT_TYPE))
         }
         ErrorKind::ContentEncoding => {
-            let shown = shown(if is_encoded(&headers) { CONTENT_ENCODING } else { TRANSFER_ENCODING });
-            format!("the server answered 200 with {shown}, which is not decoded here: see the crate's features")
+            let shown = shown(if has_content_coding(&headers) { CONTENT_ENCODING } else { TRANSFER_ENCODING });
+            format!(
+                "the server answered 200 with {shown}, which this build does not decode; \
+                 enable the crate's feature for it, if there is one"
+            )
         }
         ErrorKind::Redirect => format!("the server answered {status}: a redirect, which is not followed here"),
         _ => format!("the server answered {status}"),
@@ -63,8 +68,8 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
     Error::with_response(kind, message, status, headers, body)
 }
 
-/// By essence alone: case-insensitive, parameters ignored, `text/event-streamfoo` is another type. Of
-/// several headers the last counts (Fetch, "extract a MIME type").
+/// Returns true if the last `Content-Type` is `text/event-stream` (Fetch, "extract a MIME type").
+/// Case and parameters do not matter; `text/event-streamfoo` is another type.
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().next_back().is_some_and(|value| {
         let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
@@ -72,23 +77,24 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A coding that is not decoded would be read as a stream of nonsense. One that is has been taken out.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    coding::codings(headers).next().is_some()
+/// Returns true if a content coding is left, which would be read as a stream of nonsense.
+fn has_content_coding(headers: &HeaderMap) -> bool {
+    coding::listed_codings(headers, CONTENT_ENCODING).next().is_some()
 }
 
-/// The same, by a coding that was to be asked for (RFC 9112, section 7.4), and was not.
-fn is_encoded_on_the_way(headers: &HeaderMap) -> bool {
-    coding::of(headers, TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("chunked"))
+/// Returns true if the transfer has a coding besides `chunked`. The client did not ask for one, as
+/// it would have to (RFC 9112, section 7.4).
+fn has_transfer_coding(headers: &HeaderMap) -> bool {
+    coding::listed_codings(headers, TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("chunked"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(status: u16, headers: &[(&'static str, &'static str)]) -> Verdict {
+    fn of(status: u16, headers: &[(&'static str, &'static str)]) -> ResponseVerdict {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        verdict(StatusCode::from_u16(status).unwrap(), &headers)
+        judge(StatusCode::from_u16(status).unwrap(), &headers)
     }
 
     #[test]
@@ -105,10 +111,11 @@ mod tests {
             ("text/html", false),
             ("", false),
         ] {
-            let expected = if accepted { Verdict::Accept } else { Verdict::Refuse(ErrorKind::ContentType) };
+            let expected =
+                if accepted { ResponseVerdict::Accept } else { ResponseVerdict::Refuse(ErrorKind::ContentType) };
             assert_eq!(of(200, &[("content-type", content_type)]), expected, "{content_type:?}");
         }
-        assert_eq!(of(200, &[]), Verdict::Refuse(ErrorKind::ContentType));
+        assert_eq!(of(200, &[]), ResponseVerdict::Refuse(ErrorKind::ContentType));
     }
 
     #[test]
@@ -116,19 +123,23 @@ mod tests {
         let stream = ("content-type", "text/event-stream");
         let location = ("location", "/there");
         for (status, headers, expected) in [
-            (201, &[stream][..], Verdict::Refuse(ErrorKind::Status)),
-            (204, &[], Verdict::Stop),
-            (206, &[stream], Verdict::Refuse(ErrorKind::Status)),
-            (302, &[location], Verdict::Refuse(ErrorKind::Redirect)),
-            (302, &[], Verdict::Refuse(ErrorKind::Status)),
-            (304, &[location], Verdict::Refuse(ErrorKind::Status)),
-            (503, &[stream], Verdict::Refuse(ErrorKind::Status)),
-            (200, &[stream, ("content-encoding", "compress")], Verdict::Refuse(ErrorKind::ContentEncoding)),
-            (200, &[stream, ("content-encoding", "identity")], Verdict::Accept),
-            (200, &[stream, ("transfer-encoding", "gzip, chunked")], Verdict::Refuse(ErrorKind::ContentEncoding)),
-            (200, &[stream, ("transfer-encoding", "x-gzip")], Verdict::Refuse(ErrorKind::ContentEncoding)),
-            (200, &[stream, ("transfer-encoding", "Chunked")], Verdict::Accept),
-            (200, &[stream, ("transfer-encoding", "identity")], Verdict::Accept),
+            (201, &[stream][..], ResponseVerdict::Refuse(ErrorKind::Status)),
+            (204, &[], ResponseVerdict::Stop),
+            (206, &[stream], ResponseVerdict::Refuse(ErrorKind::Status)),
+            (302, &[location], ResponseVerdict::Refuse(ErrorKind::Redirect)),
+            (302, &[], ResponseVerdict::Refuse(ErrorKind::Status)),
+            (304, &[location], ResponseVerdict::Refuse(ErrorKind::Status)),
+            (503, &[stream], ResponseVerdict::Refuse(ErrorKind::Status)),
+            (200, &[stream, ("content-encoding", "compress")], ResponseVerdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[stream, ("content-encoding", "identity")], ResponseVerdict::Accept),
+            (
+                200,
+                &[stream, ("transfer-encoding", "gzip, chunked")],
+                ResponseVerdict::Refuse(ErrorKind::ContentEncoding),
+            ),
+            (200, &[stream, ("transfer-encoding", "x-gzip")], ResponseVerdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[stream, ("transfer-encoding", "Chunked")], ResponseVerdict::Accept),
+            (200, &[stream, ("transfer-encoding", "identity")], ResponseVerdict::Accept),
         ] {
             assert_eq!(of(status, headers), expected, "{status} {headers:?}");
         }

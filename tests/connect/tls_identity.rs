@@ -97,7 +97,7 @@ fn an_identity_that_cannot_be_used_is_refused_when_it_is_given() {
         (&client.pem, &broken_key, "private key cannot be used"),
         (&client.pem, &encrypted, "encrypted"),
         (&client.pem, &other.key_pem, "does not belong"),
-        (&format!("{}{}", authority.pem(), client.pem), &client.key_pem, "has to come first"),
+        (&format!("{}{}", authority.pem(), client.pem), &client.key_pem, "put that certificate first"),
     ] {
         let error = Client::builder().identity_pem(certificates.as_bytes(), key.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{says}");

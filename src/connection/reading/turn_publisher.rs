@@ -5,7 +5,7 @@ use crate::connection::published::Published;
 use crate::connection::session::fingerprint;
 use crate::event::Gap;
 use crate::hub::Publisher;
-use crate::transport::MOST_CHOSEN;
+use crate::transport::MAX_ECHOED_VALUE;
 use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 
 use super::TurnReport;
@@ -13,7 +13,7 @@ use super::dedup::Dedup;
 use super::handover::Admission;
 
 /// The longest event type or ID that a gap carries. Gaps take no room in queues, so they must be small.
-const MAX_GAP_TEXT: usize = MOST_CHOSEN;
+const MAX_GAP_TEXT: usize = MAX_ECHOED_VALUE;
 
 /// The way of frames from the decoder to the hub.
 ///

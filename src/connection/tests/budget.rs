@@ -81,7 +81,7 @@ impl AsyncWrite for Wire {
 impl Connect for Wire {
     fn connect(&self, _: &Target, _: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
         let io = self.clone();
-        Box::pin(async { Ok(HttpConnection::own(Box::new(io))) })
+        Box::pin(async { Ok(HttpConnection::Http1(Box::new(io))) })
     }
 }
 

@@ -27,7 +27,7 @@ impl Connect for Trickling {
             }
             std::future::pending::<()>().await;
         });
-        Box::pin(async { Ok(HttpConnection::own(Box::new(client))) })
+        Box::pin(async { Ok(HttpConnection::Http1(Box::new(client))) })
     }
 }
 

@@ -1,11 +1,11 @@
-//! What a decoder gives at once, and when it asks for more.
+//! How much a decoder returns at once, and when it polls its source for more.
 
 use std::io::Write;
 use std::task::Waker;
 
 use super::*;
 
-/// An encoder's output: 10 MiB of nothing in particular, not yet ended.
+/// Returns the flushed, unfinished output of each encoder for 10 MiB of text.
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let text = vec![b'x'; 10 << 20];
     let mut bombs = Vec::new();
@@ -34,24 +34,24 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn a_piece_is_bounded_and_no_more_is_asked_for_before_all_of_it_is_decoded() {
+fn a_piece_is_bounded_and_input_is_decoded_before_more_is_read() {
     for (name, bomb) in bombs() {
         let mut decoding = Decoding::new(name).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
-        let (mut asked, mut pieces, mut total) = (0, 0, 0);
+        let (mut polls, mut pieces, mut total) = (0, 0, 0);
         let mut bomb = Some(Bytes::from(bomb));
         loop {
             let polled = decoding.poll_data(&mut cx, |_| {
-                asked += 1;
+                polls += 1;
                 bomb.take().map_or(Poll::Pending, |bomb| Poll::Ready(Some(Ok(bomb))))
             });
             let Poll::Ready(piece) = polled else { break };
             let piece = piece.unwrap().unwrap();
-            assert!(piece.len() <= PIECE, "{name}");
+            assert!(piece.len() <= MAX_PIECE, "{name}");
             pieces += 1;
             total += piece.len();
         }
-        assert_eq!((asked, total), (2, 10 << 20), "{name}");
-        assert!(pieces >= (10 << 20) / PIECE, "{name}: {pieces}");
+        assert_eq!((polls, total), (2, 10 << 20), "{name}");
+        assert!(pieces >= (10 << 20) / MAX_PIECE, "{name}: {pieces}");
     }
 }

@@ -1,6 +1,7 @@
-//! [`Jar`]: the cookies of a client, in memory and in bounds.
+//! [`Jar`]: the cookies of a client, in memory, bounded in size and number.
 //!
-//! When a cookie expires is the jar's own business: the library asks the system's clock, which no test can set.
+//! The jar itself decides when a cookie expires: the library uses the system's clock, which tests
+//! cannot set.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -17,76 +18,75 @@ use crate::transport::target::Target;
 
 use super::Cookies;
 
-/// What RFC 6265, section 6.1, wants of user agents at least is what servers get at most: bytes of a cookie with its
-/// attributes, cookies of a domain, and cookies in all.
-const MOST_BYTES: usize = 4096;
-const MOST_OF_A_DOMAIN: usize = 50;
-const MOST: usize = 3000;
+/// The limits that RFC 6265, section 6.1, names as minimum: bytes of a cookie with its attributes,
+/// cookies of a domain, and cookies in all.
+const MAX_COOKIE_BYTES: usize = 4096;
+const MAX_COOKIES_PER_DOMAIN: usize = 50;
+const MAX_COOKIES: usize = 3000;
 
-/// Shared by the streams of a client.
+/// A cookie jar, shared by the streams of a client.
 #[derive(Default)]
 pub(crate) struct Jar {
-    kept: Mutex<Kept>,
+    contents: Mutex<JarContents>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct JarContents {
     store: CookieStore,
     /// Every cookie in the store, the one that was set last at the end.
-    order: VecDeque<Entry>,
+    order: VecDeque<StoredCookie>,
 }
 
-struct Entry {
-    key: Key,
-    /// `None`: with the jar.
+struct StoredCookie {
+    key: CookieKey,
+    /// `None`: when the jar is dropped.
     expires: Option<SystemTime>,
 }
 
-impl Entry {
+impl StoredCookie {
     fn is_expired(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
+struct CookieKey {
     domain: String,
     path: String,
     name: String,
 }
 
 impl Jar {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A panic elsewhere can at worst have lost a cookie.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn contents(&self) -> MutexGuard<'_, JarContents> {
+        // A panic under the lock can at worst have lost a cookie.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Cookies for Jar {
-    /// Those of longer paths first (RFC 6265, section 5.4).
+    /// Returns the cookies of longer paths first (RFC 6265, section 5.4).
     fn matching(&self, target: &Target, now: SystemTime) -> Vec<(String, String)> {
         let Some(url) = url(target) else { return Vec::new() };
-        let mut kept = self.kept();
-        kept.forget_expired(now);
-        let mut cookies = kept.store.matches(&url);
+        let mut contents = self.contents();
+        contents.remove_expired(now);
+        let mut cookies = contents.store.matches(&url);
         cookies.sort_by_key(|cookie| (Reverse(cookie.path.len()), cookie.name()));
         cookies.into_iter().map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
     }
 
-    fn take(&self, target: &Target, headers: &HeaderMap, now: SystemTime) {
-        let values = headers.get_all(SET_COOKIE).iter();
-        let mut cookies = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()).peekable();
-        // Most responses set none.
-        if cookies.peek().is_none() {
+    fn store(&self, target: &Target, headers: &HeaderMap, now: SystemTime) {
+        // Most responses set no cookie.
+        if !headers.contains_key(SET_COOKIE) {
             return;
         }
         let Some(url) = url(target) else { return };
-        let mut kept = self.kept();
-        // They go before others have to make room.
-        kept.forget_expired(now);
-        for cookie in cookies.filter(|cookie| cookie.len() <= MOST_BYTES) {
-            if let Some(cookie) = Cookie::parse(cookie, &url).ok().and_then(|cookie| allowed(cookie, &url)) {
-                kept.set(cookie.into_owned(), &url, now);
+        let mut contents = self.contents();
+        // Expired cookies go first, so that they make room for the new ones.
+        contents.remove_expired(now);
+        let values = headers.get_all(SET_COOKIE).iter().filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
+        for value in values.filter(|value| value.len() <= MAX_COOKIE_BYTES) {
+            if let Some(cookie) = Cookie::parse(value, &url).ok().and_then(|cookie| allowed(cookie, &url)) {
+                contents.set(cookie.into_owned(), &url, now);
             }
         }
     }
@@ -98,55 +98,57 @@ impl fmt::Debug for Jar {
     }
 }
 
-impl Kept {
+impl JarContents {
     fn set(&mut self, mut cookie: Cookie<'static>, url: &Url, now: SystemTime) {
         let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
-        let key = Key { domain, path: cookie.path.to_string(), name: cookie.name().to_owned() };
+        let key = CookieKey { domain, path: cookie.path.to_string(), name: cookie.name().to_owned() };
         let old = self.store.get(&key.domain, &key.path, &key.name);
         if old.is_some_and(|old| old.secure() == Some(true)) && !is_secure(url) {
             return;
         }
-        let entry = Entry { key, expires: expiry(&cookie, now) };
+        let stored = StoredCookie { key, expires: expiry(&cookie, now) };
         cookie.expires = CookieExpiration::SessionEnd;
-        // Whether the server may set it is checked here, also for one that it sets to remove it.
+        // The store checks that the server may set the cookie, also when it sets it to remove it.
         if self.store.insert(cookie, url).is_err() {
             return;
         }
-        if entry.is_expired(now) {
-            self.remove(&entry.key);
-        } else {
-            self.order.retain(|other| other.key != entry.key);
-            self.order.push_back(entry);
-            self.make_room();
+        self.order.retain(|other| other.key != stored.key);
+        let is_expired = stored.is_expired(now);
+        self.order.push_back(stored);
+        if is_expired {
+            self.remove_expired(now);
         }
+        self.make_room();
     }
 
-    fn forget_expired(&mut self, now: SystemTime) {
-        let expired = self.order.iter().filter(|entry| entry.is_expired(now)).map(|entry| entry.key.clone());
-        expired.collect::<Vec<_>>().iter().for_each(|key| self.remove(key));
+    fn remove_expired(&mut self, now: SystemTime) {
+        let Self { store, order } = self;
+        order.retain(|cookie| {
+            if cookie.is_expired(now) {
+                store.remove(&cookie.key.domain, &cookie.key.path, &cookie.key.name);
+            }
+            !cookie.is_expired(now)
+        });
     }
 
-    /// The oldest of the domain goes first, then the oldest of all (RFC 6265, section 5.3).
+    /// Removes the oldest cookie of the newest one's domain if that has too many, or the oldest of
+    /// all (RFC 6265, section 5.3).
     fn make_room(&mut self) {
-        let Some(Entry { key: newest, .. }) = self.order.back() else { return };
-        let mut of_the_domain = self.order.iter().filter(|entry| entry.key.domain == newest.domain);
-        let oldest = if of_the_domain.clone().count() > MOST_OF_A_DOMAIN {
-            of_the_domain.next()
+        let Some(newest) = self.order.back() else { return };
+        let is_of_domain = |cookie: &StoredCookie| cookie.key.domain == newest.key.domain;
+        let oldest = if self.order.iter().filter(|cookie| is_of_domain(cookie)).count() > MAX_COOKIES_PER_DOMAIN {
+            self.order.iter().position(is_of_domain)
         } else {
-            self.order.front().filter(|_| self.order.len() > MOST)
+            (self.order.len() > MAX_COOKIES).then_some(0)
         };
-        let oldest = oldest.map(|entry| entry.key.clone());
-        oldest.iter().for_each(|key| self.remove(key));
-    }
-
-    fn remove(&mut self, key: &Key) {
-        self.store.remove(&key.domain, &key.path, &key.name);
-        self.order.retain(|other| other.key != *key);
+        if let Some(StoredCookie { key, .. }) = oldest.and_then(|index| self.order.remove(index)) {
+            self.store.remove(&key.domain, &key.path, &key.name);
+        }
     }
 }
 
-/// When a cookie that is set now expires: its age goes before its date (RFC 6265, section 5.3), and what is later than
-/// clocks can say is never.
+/// Returns when a cookie that is set now expires. Its `Max-Age` wins over `Expires` (RFC 6265,
+/// section 5.3). A time later than clocks can hold counts as never.
 fn expiry(cookie: &Cookie<'_>, now: SystemTime) -> Option<SystemTime> {
     let seconds = |seconds: i64| Duration::from_secs(seconds.try_into().unwrap_or(0));
     match (cookie.max_age(), &cookie.expires) {
@@ -156,12 +158,12 @@ fn expiry(cookie: &Cookie<'_>, now: SystemTime) -> Option<SystemTime> {
     }
 }
 
-/// What the library does not check, and everybody else does (RFC 6265bis, section 5.7).
+/// Checks what the library does not check and other clients do (RFC 6265bis, section 5.7).
 fn allowed<'a>(mut cookie: Cookie<'a>, url: &Url) -> Option<Cookie<'a>> {
-    // There is no list of public suffixes here, but whole top-level domains are none of a server's business.
+    // The crate has no list of public suffixes, but no server may set cookies for a whole top-level
+    // domain, except for a host that is one, like localhost.
     if let CookieDomain::Suffix(domain) = &cookie.domain {
         if !domain.trim_end_matches('.').contains('.') {
-            // Except that of a host which is nothing else: localhost, say.
             cookie.domain = CookieDomain::host_only(url).ok().filter(|_| url.host_str() == Some(domain))?;
         }
     }
@@ -172,7 +174,7 @@ fn allowed<'a>(mut cookie: Cookie<'a>, url: &Url) -> Option<Cookie<'a>> {
     (is_honest && (!secure || is_secure(url))).then_some(cookie)
 }
 
-/// Whether nobody can listen: https, and what does not leave the machine.
+/// Returns true if others cannot listen: https, or a connection that stays on this machine.
 fn is_secure(url: &Url) -> bool {
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

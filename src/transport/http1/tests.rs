@@ -1,10 +1,12 @@
-//! Beside hyper, which reads bodies as well: the same bytes, the same answer.
+//! Compares bodies with those that hyper reads from the same bytes.
 
+use std::future::poll_fn;
 use std::io;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
@@ -12,10 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
 
-/// The body, and whether that was all of it; `None` without a head.
-type Outcome = Option<(Vec<u8>, bool)>;
+/// The body, and whether it was complete; `None` without a head.
+type ReadBody = Option<(Vec<u8>, bool)>;
 
-/// What responses are made of, and what is none.
+/// The heads of responses, and bytes that are none.
 const HEADS: &[&str] = &[
     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked \r\ncontent-length: 3\r\n\r\n",
@@ -59,7 +61,7 @@ fn request() -> Request<Full<Bytes>> {
     Request::get("/").header("host", "x").body(Full::default()).unwrap()
 }
 
-/// A connection that is answered with these pieces, and then closed.
+/// Returns a connection that a server answers with these pieces and then closes.
 fn answered(pieces: Vec<Vec<u8>>) -> DuplexStream {
     let (client, mut server) = duplex(64 * 1024);
     tokio::spawn(async move {
@@ -69,7 +71,7 @@ fn answered(pieces: Vec<Vec<u8>>) -> DuplexStream {
         }
         for piece in pieces {
             server.write_all(&piece).await?;
-            // A piece is read before the next comes.
+            // The client reads a piece before the next comes.
             tokio::task::yield_now().await;
         }
         io::Result::Ok(())
@@ -77,18 +79,18 @@ fn answered(pieces: Vec<Vec<u8>>) -> DuplexStream {
     client
 }
 
-async fn ours(pieces: Vec<Vec<u8>>) -> Outcome {
-    let (_, mut message) = begin(Box::new(answered(pieces)), request()).await.ok()?;
+async fn ours(pieces: Vec<Vec<u8>>) -> ReadBody {
+    let (_, mut response) = send(Box::new(answered(pieces)), request()).await.ok()?;
     let mut body = Vec::new();
     loop {
-        match poll_fn(|cx| message.poll_data(cx)).await {
+        match poll_fn(|cx| response.poll_data(cx)).await {
             Some(Ok(data)) => body.extend_from_slice(&data),
             end => return Some((body, end.is_none())),
         }
     }
 }
 
-async fn hypers(pieces: Vec<Vec<u8>>) -> Outcome {
+async fn hypers(pieces: Vec<Vec<u8>>) -> ReadBody {
     let (mut requests, connection) = handshake(TokioIo::new(answered(pieces))).await.ok()?;
     tokio::spawn(connection);
     let mut response = requests.send_request(request()).await.ok()?.into_body();
@@ -101,16 +103,16 @@ async fn hypers(pieces: Vec<Vec<u8>>) -> Outcome {
     }
 }
 
-/// As user agents have to (RFC 9112, section 5.2).
+/// User agents have to accept it (RFC 9112, section 5.2).
 #[tokio::test]
-async fn a_header_that_is_folded_is_read_in_one_line() {
+async fn a_folded_header_is_read_as_one_line() {
     let wire = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;\r\n\t charset=utf-8\r\na:\n b\r\n \r\n\r\nc";
     for size in 1..=wire.len() {
         let pieces = wire.chunks(size).map(<[u8]>::to_vec).collect();
-        let (head, mut message) = begin(Box::new(answered(pieces)), request()).await.unwrap();
+        let (head, mut response) = send(Box::new(answered(pieces)), request()).await.unwrap();
         assert_eq!(head.headers["content-type"], "text/event-stream; charset=utf-8", "{size}");
         assert_eq!(head.headers["a"], "b", "{size}");
-        assert_eq!(poll_fn(|cx| message.poll_data(cx)).await.unwrap().unwrap(), "c", "{size}");
+        assert_eq!(poll_fn(|cx| response.poll_data(cx)).await.unwrap().unwrap(), "c", "{size}");
     }
 }
 
@@ -120,7 +122,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_a_response_says_is_what_hyper_makes_of_it(
+    fn a_body_is_the_same_as_hyper_reads_it(
         head in select(HEADS),
         body in proptest::collection::vec(select(BODY), 0..6),
         size in 1_usize..40,

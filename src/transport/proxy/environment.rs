@@ -1,4 +1,4 @@
-//! [`Environment`]: the proxies that the environment names.
+//! [`EnvironmentProxies`]: the proxies that environment variables name.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -8,32 +8,33 @@ use hyper_util::client::proxy::matcher::Matcher;
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 
-use super::Proxy;
+use super::proxy_server::ProxyServer;
 
-/// Read once, so that all streams of a client go the same way. What cannot be read is an error when it is needed: a
-/// stream that was to go through a proxy must not go around it.
-pub(in crate::transport) struct Environment {
-    http: Option<Result<Arc<Proxy>, Error>>,
-    https: Option<Result<Arc<Proxy>, Error>>,
-    /// Intercepts what is not excepted.
-    rule: Matcher,
+/// The proxies that environment variables name, read once, so that all streams of a client go the
+/// same way. A variable that is no proxy's URL is an error when a stream needs it: a stream that
+/// should use a proxy must not bypass it.
+pub(crate) struct EnvironmentProxies {
+    http: Option<Result<Arc<ProxyServer>, Error>>,
+    https: Option<Result<Arc<ProxyServer>, Error>>,
+    /// Matches the targets that `NO_PROXY` does not except.
+    needs_proxy: Matcher,
 }
 
-impl Environment {
+impl EnvironmentProxies {
     pub(super) fn read() -> Self {
-        Self::of(|name| std::env::var_os(name))
+        Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// Lower case goes before upper case, a variable of the scheme before that for all, and an empty one is none: all
-    /// of it as curl does it.
-    fn of(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+    /// Follows curl: lower case wins over upper case, a scheme's own variable over `ALL_PROXY`, and
+    /// an empty variable counts as unset.
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let variable = |names: &[&'static str]| {
             let set = names.iter().map(|&name| (name, variable(name).unwrap_or_default()));
             set.into_iter().find(|(_, value)| !value.is_empty())
         };
         let all = || variable(&["all_proxy", "ALL_PROXY"]);
-        // A web server hands a request's header `Proxy` to CGI programs as HTTP_PROXY (CVE-2016-5385). Windows does not
-        // tell upper from lower case.
+        // A web server passes a request's header `Proxy` to CGI programs as HTTP_PROXY
+        // (CVE-2016-5385). Windows does not distinguish upper from lower case.
         let http: &[_] = match variable(&["REQUEST_METHOD"]) {
             Some(_) if cfg!(windows) => &[],
             Some(_) => &["http_proxy"],
@@ -43,40 +44,42 @@ impl Environment {
         Self {
             http: variable(http).or_else(all).map(parse),
             https: variable(&["https_proxy", "HTTPS_PROXY"]).or_else(all).map(parse),
-            rule: rule(&no.unwrap_or_default()),
+            needs_proxy: exceptions(&no.unwrap_or_default()),
         }
     }
 
-    pub(super) fn proxy(&self, target: &Target) -> Result<Option<Arc<Proxy>>, Error> {
+    /// Returns the proxy for a target, if it needs one.
+    pub(super) fn for_target(&self, target: &Target) -> Result<Option<Arc<ProxyServer>>, Error> {
         let proxy = if target.is_https() { &self.https } else { &self.http };
         match proxy {
-            Some(proxy) if self.rule.intercept(target.uri()).is_some() => proxy.clone().map(Some),
+            Some(proxy) if self.needs_proxy.intercept(target.uri()).is_some() => proxy.clone().map(Some),
             _ => Ok(None),
         }
     }
 }
 
-fn parse((name, value): (&str, OsString)) -> Result<Arc<Proxy>, Error> {
-    let message = format!("the environment's {name} is no proxy");
+fn parse((name, value): (&str, OsString)) -> Result<Arc<ProxyServer>, Error> {
+    let message = format!("the environment variable {name} is not a proxy's URL");
     let invalid = |source: Error| Error::with_source(ErrorKind::InvalidConfig, message.clone(), source);
     let Some(value) = value.to_str() else {
-        return Err(Error::new(ErrorKind::InvalidConfig, format!("{message}: it is no text")));
+        return Err(Error::new(ErrorKind::InvalidConfig, format!("{message}: it is not UTF-8")));
     };
-    Proxy::parse(value.trim()).map(Arc::new).map_err(invalid)
+    ProxyServer::parse(value.trim()).map(Arc::new).map_err(invalid)
 }
 
-/// Of exceptions as people write them: with blanks for commas, brackets around IPv6, and `*.` in front.
-fn rule(exceptions: &str) -> Matcher {
+/// Returns a matcher for everything but these exceptions, as people write them: with blanks for
+/// commas, brackets around IPv6 addresses, and `*.` in front.
+fn exceptions(exceptions: &str) -> Matcher {
     let entries = exceptions.split([',', ' ', '\t']).filter(|entry| !entry.is_empty());
     let entries: Vec<_> = entries
         .map(|entry| entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry))
         .map(|entry| entry.strip_prefix('*').filter(|domain| domain.starts_with('.')).unwrap_or(entry))
         .collect();
-    // The matcher does not apply this one to addresses.
+    // The matcher does not apply `*` to addresses.
     if entries.contains(&"*") {
         return Matcher::builder().build();
     }
-    // Which proxy is not its business: any will do.
+    // Only whether it matches counts, so any proxy will do.
     Matcher::builder().all("http://proxy/").no(entries.join(",")).build()
 }
 
@@ -86,18 +89,18 @@ mod tests {
 
     /// The proxy for a URL, or the kind of the error.
     fn proxy(variables: &[(&str, &str)], url: &str) -> String {
-        let environment = Environment::of(|name| {
+        let environment = EnvironmentProxies::from_variables(|name| {
             let set = variables.iter().find(|(variable, _)| *variable == name);
             set.map(|(_, value)| OsString::from(value))
         });
-        match environment.proxy(&Target::parse(url.parse().unwrap()).unwrap()) {
+        match environment.for_target(&Target::parse(url.parse().unwrap()).unwrap()) {
             Ok(proxy) => proxy.map_or_else(|| "none".to_owned(), |proxy| proxy.to_string()),
             Err(error) => format!("{:?}", error.kind()),
         }
     }
 
     #[test]
-    fn a_variable_of_the_scheme_goes_before_that_for_all_and_lower_case_before_upper() {
+    fn a_schemes_variable_wins_over_all_proxy_and_lower_case_over_upper() {
         const ALL: (&str, &str) = ("ALL_PROXY", "socks5://all");
         const HTTP: (&str, &str) = ("HTTP_PROXY", "upper:1");
         for (variables, url, expected) in [

@@ -1,47 +1,34 @@
-//! TLS: how a server is greeted, set up once per client, when the first https stream dials.
+//! TLS: the handshake with a server. It is set up once per client, when the first https stream
+//! connects.
 
-mod failure;
-mod settings;
-mod verifier;
-mod version;
+mod certificate_verifier;
+mod handshake_error;
+mod tls_settings;
 
 use std::sync::Arc;
 
-use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub use self::version::TlsVersion;
 use crate::error::{Error, ErrorKind};
 
-use super::Io;
+use super::connector::Io;
 
-pub(super) use self::failure::explain;
-pub(crate) use self::settings::TlsSettings;
+pub(super) use self::handshake_error::explain;
+pub(crate) use self::tls_settings::TlsSettings;
+pub use self::tls_settings::TlsVersion;
+use self::tls_settings::{crypto_provider, setup_error};
 
-/// What is offered by ALPN (RFC 7301), the most wanted first: what this crate speaks.
+/// The protocols that ALPN (RFC 7301) offers, in order of preference.
 #[cfg(feature = "http2")]
-const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+const ALPN_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 #[cfg(not(feature = "http2"))]
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const ALPN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
-/// Always explicit: a process-wide default would be whatever another crate has installed.
-#[cfg(feature = "aws-lc-rs")]
-fn provider() -> CryptoProvider {
-    rustls::crypto::aws_lc_rs::default_provider()
-}
-
-/// Always explicit: a process-wide default would be whatever another crate has installed.
-#[cfg(not(feature = "aws-lc-rs"))]
-fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
-}
-
-/// TLS for one client, shared by its streams.
+/// TLS for one client. Clones share its setup.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     settings: Arc<TlsSettings>,
@@ -53,12 +40,12 @@ impl Tls {
         Self { settings: Arc::new(settings), config: Arc::default() }
     }
 
-    /// Greets the server at the other end of `io` as `host`.
+    /// Performs the handshake with the server `host` at the other end of `io`.
     pub(super) async fn handshake(&self, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
-        greet(self.config().await?, host, io).await
+        handshake_with(self.config().await?, host, io).await
     }
 
-    /// The same, with whom only HTTP/1.1 is spoken: a proxy.
+    /// Performs the handshake with a proxy, which gets HTTP/1.1 only.
     pub(super) async fn handshake_for_http1(
         &self,
         host: &str,
@@ -66,80 +53,67 @@ impl Tls {
     ) -> Result<TlsStream<Box<dyn Io>>, Error> {
         let mut config = (*self.config().await?).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        greet(Arc::new(config), host, io).await
+        handshake_with(Arc::new(config), host, io).await
     }
 
+    /// Returns the configuration, built at the first call. Reading the platform's roots takes
+    /// milliseconds, so a thread of the blocking pool does it. A failure is not kept, so that roots
+    /// which are installed later are found.
     async fn config(&self) -> Result<Arc<ClientConfig>, Error> {
-        self.config.get_or_try_init(|| build_off_thread(Arc::clone(&self.settings))).await.cloned()
+        let build = || async {
+            let settings = Arc::clone(&self.settings);
+            let building = tokio::task::spawn_blocking(move || build_config(&settings));
+            building.await.unwrap_or_else(|error| Err(setup_error(error)))
+        };
+        self.config.get_or_try_init(build).await.cloned()
     }
 }
 
-async fn greet(config: Arc<ClientConfig>, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the host is no name that TLS can check", error))?;
-    TlsConnector::from(config).connect(name, io).await.map_err(|error| failure::of_handshake(host, error))
+async fn handshake_with(
+    config: Arc<ClientConfig>,
+    host: &str,
+    io: Box<dyn Io>,
+) -> Result<TlsStream<Box<dyn Io>>, Error> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+        Error::with_source(ErrorKind::InvalidUrl, "the host is not a name that TLS can check", error)
+    })?;
+    TlsConnector::from(config).connect(name, io).await.map_err(|error| handshake_error::handshake_error(host, error))
 }
 
-/// Reading the platform's roots takes milliseconds: not on the runtime's threads. A failure is not
-/// kept, so that roots which are installed later are found.
-async fn build_off_thread(settings: Arc<TlsSettings>) -> Result<Arc<ClientConfig>, Error> {
-    let building = tokio::task::spawn_blocking(move || build(&settings));
-    building.await.unwrap_or_else(|error| Err(unusable(error)))
-}
-
-fn build(settings: &TlsSettings) -> Result<Arc<ClientConfig>, Error> {
+fn build_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, Error> {
     #[cfg(feature = "rustls-0_23")]
     if let Some(config) = &settings.config {
-        return Ok(with_protocols(config));
+        let mut config = Arc::clone(config);
+        // The caller's own list of protocols stands.
+        if config.alpn_protocols.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols = alpn_protocols();
+        }
+        return Ok(config);
     }
-    let provider = Arc::new(provider());
-    let verifier = verifier::build(settings, &provider)?;
-    Ok(Arc::new(configure(settings, provider, verifier)?))
-}
-
-fn configure(
-    settings: &TlsSettings,
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<dyn ServerCertVerifier>,
-) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(crypto_provider());
+    let verifier = certificate_verifier::build(settings, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_protocol_versions(versions(settings.minimum)).map_err(unusable)?;
-    // rustls calls any verifier dangerous that it did not make itself; the platform's is one.
+    let builder = builder.with_protocol_versions(versions(settings.minimum)).map_err(setup_error)?;
+    // rustls calls every verifier dangerous that it did not make itself, the platform's too.
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &settings.identity {
         Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = protocols();
-    Ok(config)
+    config.alpn_protocols = alpn_protocols();
+    Ok(Arc::new(config))
 }
 
-/// A caller's own configuration; what it says of protocols stands.
-#[cfg(feature = "rustls-0_23")]
-fn with_protocols(config: &Arc<ClientConfig>) -> Arc<ClientConfig> {
-    if !config.alpn_protocols.is_empty() {
-        return Arc::clone(config);
-    }
-    let mut config = ClientConfig::clone(config);
-    config.alpn_protocols = protocols();
-    Arc::new(config)
-}
-
-fn protocols() -> Vec<Vec<u8>> {
-    PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect()
+fn alpn_protocols() -> Vec<Vec<u8>> {
+    ALPN_PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect()
 }
 
 fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     static FROM_1_2: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
-    static FROM_1_3: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
     match minimum {
         TlsVersion::Tls12 => &FROM_1_2,
-        TlsVersion::Tls13 => &FROM_1_3,
+        TlsVersion::Tls13 => &FROM_1_2[..1],
     }
-}
-
-fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::with_source(ErrorKind::Roots, "TLS could not be set up", error)
 }
 
 #[cfg(test)]
@@ -148,10 +122,10 @@ mod tests {
 
     use super::*;
 
-    /// Only aws-lc-rs has a key exchange that quantum computers do not break, and then it is the first choice.
+    /// Only aws-lc-rs has a key exchange that resists quantum computers, as its first choice.
     #[test]
-    fn the_provider_is_ring_unless_the_feature_for_the_other_is_on() {
-        let first = provider().kx_groups[0].name();
+    fn the_provider_is_ring_unless_aws_lc_rs_is_enabled() {
+        let first = crypto_provider().kx_groups[0].name();
         assert_eq!(first == NamedGroup::X25519MLKEM768, cfg!(feature = "aws-lc-rs"), "{first:?}");
     }
 }

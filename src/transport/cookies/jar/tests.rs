@@ -1,4 +1,4 @@
-//! Which cookies are kept, and where they are sent.
+//! Which cookies a jar keeps, and where it sends them.
 
 use http::header::HeaderValue;
 use proptest::collection::vec;
@@ -21,14 +21,14 @@ fn set(jar: &Jar, url: &str, cookies: &[&str]) {
     for cookie in cookies {
         headers.append(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
     }
-    jar.take(&target(url), &headers, now());
+    jar.store(&target(url), &headers, now());
 }
 
 fn sent(jar: &Jar, url: &str) -> String {
     sent_after(jar, url, 0)
 }
 
-/// So many seconds later.
+/// Returns the cookies that are sent this many seconds after they were set.
 fn sent_after(jar: &Jar, url: &str, seconds: u64) -> String {
     let cookies = jar
         .matching(&target(url), now() + Duration::from_secs(seconds))
@@ -37,7 +37,7 @@ fn sent_after(jar: &Jar, url: &str, seconds: u64) -> String {
     cookies.collect::<Vec<_>>().join("; ")
 }
 
-/// What a server at the first URL sets, and where that is sent or not.
+/// Checks where a cookie is sent that a server at the first URL sets.
 #[track_caller]
 fn assert_sent(cases: &[(&str, &str, &str, bool)]) {
     for (from, cookie, to, is_sent) in cases {
@@ -54,7 +54,7 @@ fn a_cookie_is_sent_to_its_domain_and_path() {
         ("http://a.example.com/", "c=1", "http://a.example.com/", true),
         ("http://a.example.com/", "c=1", "http://A.EXAMPLE.com/", true),
         ("http://a.example.com/", "c=1", "http://a.example.com:8080/", true),
-        // Of the host alone, unless it says otherwise.
+        // A cookie is for its host alone, unless it has a domain.
         ("http://a.example.com/", "c=1", "http://b.a.example.com/", false),
         ("http://a.example.com/", "c=1", "http://example.com/", false),
         ("http://a.example.com/", "c=1; Domain=example.com", "http://b.example.com/", true),
@@ -63,7 +63,7 @@ fn a_cookie_is_sent_to_its_domain_and_path() {
         ("http://a.example.com/", "c=1; Domain=b.example.com", "http://b.example.com/", false),
         ("http://a.example.com/", "c=1; Domain=a.example.com", "http://a.example.com/", true),
         ("http://a.example.com/", "c=1; Domain=", "http://a.example.com/", true),
-        // Whole top-level domains.
+        // Top-level domains.
         ("http://a.example.com/", "c=1; Domain=com", "http://a.example.com/", false),
         ("http://a.example.com/", "c=1; Domain=.com", "http://b.com/", false),
         ("http://a.example.com./", "c=1; Domain=com.", "http://a.example.com./", false),
@@ -72,7 +72,7 @@ fn a_cookie_is_sent_to_its_domain_and_path() {
         ("http://127.0.0.1/", "c=1; Domain=127.0.0.1", "http://127.0.0.1/", true),
         ("http://127.0.0.1/", "c=1; Domain=0.0.1", "http://127.0.0.1/", false),
         ("http://[::1]/", "c=1", "http://[::1]:80/", true),
-        // Of the folder, unless it says otherwise.
+        // A cookie is for its folder, unless it has a path.
         ("http://a.de/x/y", "c=1", "http://a.de/x/z", true),
         ("http://a.de/x/y", "c=1", "http://a.de/x", true),
         ("http://a.de/x/y", "c=1", "http://a.de/", false),
@@ -85,7 +85,7 @@ fn a_cookie_is_sent_to_its_domain_and_path() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn a_secure_cookie_comes_and_goes_where_nobody_can_listen() {
+fn a_secure_cookie_is_set_and_sent_only_where_others_cannot_listen() {
     assert_sent(&[
         ("https://a.de/", "c=1; Secure", "https://a.de/", true),
         ("https://a.de/", "c=1; Secure", "http://a.de/", false),
@@ -101,7 +101,7 @@ fn a_secure_cookie_comes_and_goes_where_nobody_can_listen() {
     let jar = Jar::default();
     set(&jar, "https://a.de/", &["c=1; Secure"]);
     set(&jar, "http://a.de/", &["c=2"]);
-    assert_eq!(sent(&jar, "https://a.de/"), "c=1", "nobody who listens replaces it");
+    assert_eq!(sent(&jar, "https://a.de/"), "c=1", "a listener cannot replace it");
 }
 
 #[test]
@@ -114,10 +114,10 @@ fn a_cookie_expires_and_is_replaced_and_removed() {
         ("c=2; Expires=Thu, 01 Jan 1970 00:00:00 GMT", ""),
         ("c=2; Expires=Fri, 31 Dec 9999 23:59:59 GMT", "c=2"),
         ("c=2; Max-Age=99999999999999999999", "c=2"),
-        // The age goes before the date.
+        // The age wins over the date.
         ("c=2; Max-Age=100; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "c=2"),
         ("c=2; Max-Age=0; Expires=Fri, 31 Dec 9999 23:59:59 GMT", ""),
-        // It is none of this server's.
+        // This is not a cookie of this server.
         ("c=2; Max-Age=0; Domain=b.de", "c=1"),
         ("c=2; Max-Age=0; Path=/x", "c=1"),
         ("c=2; Expires=nonsense", "c=2"),
@@ -128,8 +128,8 @@ fn a_cookie_expires_and_is_replaced_and_removed() {
         let jar = Jar::default();
         set(&jar, "http://a.de/", &["c=1", then]);
         assert_eq!(sent(&jar, "http://a.de/"), expected, "{then}");
-        let kept = jar.kept();
-        assert_eq!(kept.order.len(), kept.store.iter_any().count(), "{then}");
+        let contents = jar.contents();
+        assert_eq!(contents.order.len(), contents.store.iter_any().count(), "{then}");
     }
 }
 
@@ -147,8 +147,8 @@ fn a_cookie_is_sent_until_the_second_in_which_it_expires() {
         set(&jar, "http://a.de/", &[cookie, "always=1"]);
         assert_eq!(sent_after(&jar, "http://a.de/", seconds - 1), "always=1; c=1", "{cookie}");
         assert_eq!(sent_after(&jar, "http://a.de/", seconds), "always=1", "{cookie}");
-        let kept = jar.kept();
-        assert_eq!((kept.order.len(), kept.store.iter_any().count()), (1, 1), "{cookie}: it is gone");
+        let contents = jar.contents();
+        assert_eq!((contents.order.len(), contents.store.iter_any().count()), (1, 1), "{cookie}: it is gone");
     }
 }
 
@@ -166,9 +166,9 @@ fn a_cookie_that_is_set_again_expires_when_it_says_then() {
     }
 }
 
-/// A machine that learns the time only after it has started.
+/// Some machines learn the time only after they have started.
 #[test]
-fn a_clock_that_is_set_back_or_forth_loses_a_cookie_at_most() {
+fn a_clock_that_is_set_back_or_forth_loses_at_most_a_cookie() {
     let jar = Jar::default();
     set(&jar, "http://a.de/", &["c=1; Max-Age=60", "d=1"]);
     let cookies = |at| jar.matching(&target("http://a.de/"), at).len();
@@ -190,7 +190,7 @@ fn a_server_cannot_fill_the_jar() {
     let long = |length: usize| format!("long={}", "x".repeat(length - "long=".len()));
     set(&jar, "http://a.de/", &[&long(4096), &long(4097).replace("long", "over")]);
     assert_eq!(sent(&jar, "http://a.de/"), long(4096));
-    // Those that were set last stay.
+    // The cookies that were set last stay.
     for number in 0..60 {
         set(&jar, "http://a.de/", &[&format!("c{number:02}=1"), "kept=1"]);
     }
@@ -200,12 +200,12 @@ fn a_server_cannot_fill_the_jar() {
     for host in 0..3100 {
         set(&jar, &format!("http://h{host}.de/"), &["c=1"]);
     }
-    let kept = jar.kept();
-    assert_eq!((kept.order.len(), kept.store.iter_any().count()), (3000, 3000));
+    let contents = jar.contents();
+    assert_eq!((contents.order.len(), contents.store.iter_any().count()), (3000, 3000));
 }
 
 #[test]
-fn expired_cookies_make_room_for_those_that_are_not() {
+fn expired_cookies_make_room_for_others() {
     let jar = Jar::default();
     set(&jar, "http://a.de/", &["oldest=1"]);
     for number in 0..49 {
@@ -213,7 +213,7 @@ fn expired_cookies_make_room_for_those_that_are_not() {
     }
     let mut headers = HeaderMap::new();
     headers.append(SET_COOKIE, HeaderValue::from_static("newest=1"));
-    jar.take(&target("http://a.de/"), &headers, now() + Duration::from_secs(10));
+    jar.store(&target("http://a.de/"), &headers, now() + Duration::from_secs(10));
     assert_eq!(sent_after(&jar, "http://a.de/", 10), "newest=1; oldest=1");
 }
 
@@ -229,18 +229,18 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
     #[test]
-    fn whatever_a_server_sets_the_jar_is_in_order(cookies in vec(set_cookie(), 0..8)) {
+    fn a_jar_stays_consistent_for_any_cookie_that_a_server_sets(cookies in vec(set_cookie(), 0..8)) {
         let jar = Jar::default();
         let cookies: Vec<_> = cookies.iter().map(String::as_str).collect();
         set(&jar, "http://www.a.de/x/y", &cookies);
         let sent = sent(&jar, "http://www.a.de/x/y");
         prop_assert!(HeaderValue::from_str(&sent).is_ok());
-        let kept = jar.kept();
-        prop_assert_eq!(kept.order.len(), kept.store.iter_any().count());
+        let contents = jar.contents();
+        prop_assert_eq!(contents.order.len(), contents.store.iter_any().count());
     }
 }
 
-/// Attributes that mean something, with values that may not.
+/// Known attributes, with values that may be invalid.
 fn set_cookie() -> impl Strategy<Value = String> {
     let name = "(domain|path|expires|max-age|secure|httponly|Domain|x)";
     let value = "(|/|/x|de|a\\.de|\\.a\\.de|www\\.a\\.de|-?[0-9]{1,20}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{8} GMT|[ -~]{0,12})";
@@ -251,7 +251,7 @@ fn set_cookie() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn the_jar_keeps_its_cookies_to_itself() {
+fn debug_shows_no_cookie_of_a_jar() {
     let jar = Jar::default();
     set(&jar, "http://a.de/", &["name=secret"]);
     assert_eq!(format!("{jar:?}"), "Jar { .. }");

@@ -1,4 +1,4 @@
-//! A stream through a SOCKS5 proxy (RFC 1928, RFC 1929), which resolves the name.
+//! A tunnel through a SOCKS5 proxy (RFC 1928, RFC 1929). The proxy resolves the name.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -14,37 +14,38 @@ use tower_service::Service;
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 
-use super::super::Io;
-use super::Proxy;
+use super::super::connector::Io;
+use super::proxy_server::ProxyServer;
 
-/// Bytes that hyper-util has for the user, the password and the target's host together.
-const ROOM: usize = 262 - (3 + 3 + 7);
+/// Maximum length of user, password and target together: the rest of hyper-util's buffer.
+const MAX_LENGTH: usize = 262 - (3 + 3 + 7);
 
-/// Asks the proxy at the other end of `io` for a stream to `target`.
-pub(super) async fn connect(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Result<Box<dyn Io>, Error> {
+/// Asks the proxy at the other end of `io` for a byte stream to `target`. The caller enforces the
+/// connect timeout.
+pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
     let server = target.server_uri().map_err(|error| proxy.failed("cannot be asked", error))?;
-    let mut socks = SocksV5::new(proxy.uri.clone(), Connected(Some(TokioIo::new(Sparing(io)))));
-    let mut known = "without credentials";
+    let mut socks = SocksV5::new(proxy.uri().clone(), Connected(Some(TokioIo::new(ByteByByte(io)))));
+    let mut asked = "without credentials";
     let mut length = target.server().len();
-    if let Some(userinfo) = &proxy.userinfo {
+    if let Some(userinfo) = proxy.userinfo() {
         socks = socks.with_auth(userinfo.user.clone(), userinfo.password.clone());
-        known = "with the credentials in its URL";
+        asked = "with the credentials in its URL";
         length += userinfo.user.len() + userinfo.password.len();
     }
-    if length > ROOM {
+    if length > MAX_LENGTH {
         let message = format!("the proxy {proxy}: its credentials and the target's name are too long together");
         return Err(Error::new(ErrorKind::Proxy, message));
     }
     let stream = socks.call(server).await;
-    let refused = format!("did not connect to {}, asked {known}", target.server());
+    let refused = format!("did not connect to {}, asked {asked}", target.server());
     Ok(stream.map_err(|error| proxy.failed(&refused, error))?.into_inner().0)
 }
 
-/// The connection to the proxy, which hyper-util would have made itself.
-struct Connected(Option<TokioIo<Sparing>>);
+/// The connection to the proxy, as the connector that hyper-util expects.
+struct Connected(Option<TokioIo<ByteByByte>>);
 
 impl Service<Uri> for Connected {
-    type Response = TokioIo<Sparing>;
+    type Response = TokioIo<ByteByByte>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Response>>;
 
@@ -57,11 +58,11 @@ impl Service<Uri> for Connected {
     }
 }
 
-/// Reads byte by byte, of which the proxy's answers have few: hyper-util reads ahead, and forgets what is none of them.
-/// But a server of HTTP/2 may speak first (RFC 9113, section 3.4).
-struct Sparing(Box<dyn Io>);
+/// Reads byte by byte. hyper-util reads ahead and loses bytes that follow the proxy's answer, but an
+/// HTTP/2 server may speak first (RFC 9113, section 3.4). The answers are a few bytes long.
+struct ByteByByte(Box<dyn Io>);
 
-impl AsyncRead for Sparing {
+impl AsyncRead for ByteByByte {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut byte = [0];
         let mut one = ReadBuf::new(&mut byte);
@@ -71,7 +72,7 @@ impl AsyncRead for Sparing {
     }
 }
 
-impl AsyncWrite for Sparing {
+impl AsyncWrite for ByteByByte {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, data)
     }

@@ -1,6 +1,7 @@
 //! A tunnel through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6).
 //!
-//! Not hyper-util's, which hides what the proxy answered: without its status nobody knows what to do.
+//! hyper-util has one as well, but hides the proxy's answer, without whose status users cannot tell
+//! what to do.
 
 use std::future::poll_fn;
 use std::io::Cursor;
@@ -18,19 +19,20 @@ use tokio::io::{AsyncReadExt as _, join, split};
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 
-use super::super::Io;
-use super::Proxy;
+use super::super::connector::Io;
+use super::proxy_server::ProxyServer;
 
-/// How large the head of the proxy's answer may be; hyper wants 8 KiB at least.
-const MOST_HEAD: usize = 16 * 1024;
+/// Maximum size of the head of the proxy's answer; hyper's minimum is 8 KiB.
+const MAX_HEAD: usize = 16 * 1024;
 
 const NO_ANSWER: &str = "gave no answer to the request for a tunnel";
 
-/// Asks the proxy at the other end of `io` for a tunnel to `target`. How long that may take is the caller's affair.
-pub(super) async fn open(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Result<Box<dyn Io>, Error> {
+/// Asks the proxy at the other end of `io` for a tunnel to `target`. The caller enforces the connect
+/// timeout.
+pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
     let no_answer = |error| proxy.failed(NO_ANSWER, error);
     let request = request(proxy, target).map_err(|error| proxy.failed("cannot be asked for a tunnel", error))?;
-    let handshake = Builder::new().max_buf_size(MOST_HEAD).handshake(TokioIo::new(io)).await;
+    let handshake = Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.map_err(no_answer)?;
     let mut connection = pin!(connection.without_shutdown());
     let mut answer = pin!(sender.send_request(request));
@@ -45,7 +47,7 @@ pub(super) async fn open(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Res
     });
     let answer = answer.await.map_err(no_answer)?;
     if !answer.status().is_success() {
-        // Its body stays unread: whoever refuses may have no end of it.
+        // The body stays unread: it may never end.
         let what = format!("the tunnel to {}", target.server());
         return Err(proxy.refused(&what, answer.into_parts().0, Bytes::new()));
     }
@@ -59,15 +61,15 @@ pub(super) async fn open(io: Box<dyn Io>, proxy: &Proxy, target: &Target) -> Res
         return Ok(io);
     }
     if target.is_https() {
-        // Whoever is at the other end waits for the first word, which is ours.
+        // In TLS the client speaks first, so these bytes are not the server's.
         return Err(Error::new(ErrorKind::Proxy, format!("the proxy {proxy} speaks into the tunnel that it opened")));
     }
-    // A server of HTTP/2 need not (RFC 9113, section 3.4).
+    // An HTTP/2 server may speak first (RFC 9113, section 3.4).
     let (read, write) = split(io);
     Ok(Box::new(join(Cursor::new(parts.read_buf).chain(read), write)))
 }
 
-fn request(proxy: &Proxy, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
+fn request(proxy: &ProxyServer, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
     let server = target.server();
     let mut request = Request::builder().method(Method::CONNECT).uri(&*server).body(Empty::new())?;
     request.headers_mut().insert(HOST, HeaderValue::from_str(&server)?);

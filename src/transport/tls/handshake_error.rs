@@ -1,4 +1,4 @@
-//! Why a handshake failed: the check, in words that a person can act on.
+//! Errors of a TLS handshake: which check failed, and what to do about it.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,33 +10,33 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError, 
 
 use crate::error::{Error, ErrorKind};
 
-use super::verifier::SelfSigned;
+use super::certificate_verifier::SelfSigned;
 
 /// The end of the year 9999, after which HTTP has no dates.
 const LAST_DATE: u64 = 253_402_300_799;
 
-/// How many of a certificate's names a message shows: some have hundreds.
-const SHOWN_NAMES: usize = 4;
+/// Maximum number of a certificate's names in a message; some certificates have hundreds.
+const MAX_SHOWN_NAMES: usize = 4;
 
-/// As long as a name in DNS can be (RFC 1035, section 2.3.4).
-const LONGEST_NAME: usize = 253;
+/// Maximum length of a name in DNS (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 253;
 
 const OLD_VERSION: &str =
     "the server speaks only versions of TLS older than this client's minimum (1.2, or what minimum_tls_version says)";
 const EXPIRED: &str = "its certificate has expired";
 const NOT_YET: &str = "its certificate is not valid yet";
-const NO_REVOCATION: &str = "nobody can say whether its certificate has been revoked";
+const NO_REVOCATION: &str = "whether its certificate has been revoked cannot be found out";
 const WEAK: &str = "its certificate is signed in a way that is not trusted any more, as with SHA-1 or a short RSA key";
 
-/// What went wrong between the greeting and the end of the handshake.
-pub(super) fn of_handshake(host: &str, error: io::Error) -> Error {
+/// Returns the error for a handshake that failed.
+pub(super) fn handshake_error(host: &str, error: io::Error) -> Error {
     match tls_error(&error) {
-        Some(cause) => told(host, cause),
+        Some(cause) => explained(host, cause),
         None => {
             let message = format!(
                 "the TLS handshake with {host} failed: {}",
                 if error.kind() == io::ErrorKind::UnexpectedEof {
-                    "the server hung up; does it speak TLS on this port, and know this name?"
+                    "the server hung up; check that it speaks TLS on this port and knows this name"
                 } else {
                     "the connection broke"
                 }
@@ -46,21 +46,24 @@ pub(super) fn of_handshake(host: &str, error: io::Error) -> Error {
     }
 }
 
-/// In TLS 1.3 a client is done before the server has seen its certificate: that it is missing, or refused, comes where
-/// the response should begin.
+/// Turns an error of TLS into one that says what to do; other errors stay as they are.
+///
+/// In TLS 1.3 the client finishes the handshake before the server has seen its certificate, so the
+/// server reports a missing or refused certificate where the response should begin.
 pub(in crate::transport) fn explain(host: &str, error: Error) -> Error {
     match tls_error(&error) {
-        Some(cause) => told(host, cause),
+        Some(cause) => explained(host, cause),
         None => error,
     }
 }
 
-fn told(host: &str, cause: &TlsError) -> Error {
+fn explained(host: &str, cause: &TlsError) -> Error {
     let message = format!("the TLS handshake with {host} failed: {}", reason(cause));
     Error::with_source(ErrorKind::Tls, message, cause.clone())
 }
 
-/// The error of TLS among the causes of another. `io::Error` passes over what it wraps when it is asked for its source.
+/// Returns the TLS error among the causes of another error. The `source` of an `io::Error` skips the
+/// error that it wraps.
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -74,11 +77,11 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
     None
 }
 
-/// Which check failed, and what to do about it.
+/// Returns which check failed, and what to do about it.
 fn reason(error: &TlsError) -> Cow<'static, str> {
     let text = match error {
-        TlsError::InvalidCertificate(error) => return of_certificate(error),
-        TlsError::AlertReceived(alert) => of_alert(*alert),
+        TlsError::InvalidCertificate(error) => return certificate_reason(error),
+        TlsError::AlertReceived(alert) => alert_reason(*alert),
         TlsError::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
@@ -86,18 +89,18 @@ fn reason(error: &TlsError) -> Cow<'static, str> {
             | PeerIncompatible::Tls12NotOfferedOrEnabled,
         ) => OLD_VERSION,
         TlsError::PeerIncompatible(_) => "the server and this client have no cipher or other method in common",
-        TlsError::InvalidMessage(_) => "what the server says is not TLS; is this an http:// port?",
+        TlsError::InvalidMessage(_) => "the server's answer is not TLS; check that this is not an http:// port",
         TlsError::NoCertificatesPresented => "the server has no certificate",
         TlsError::PeerMisbehaved(_) | TlsError::DecryptError => {
             "the server, or something on the way, breaks the protocol"
         }
-        TlsError::FailedToGetCurrentTime => "this machine has no clock to check its certificate by",
+        TlsError::FailedToGetCurrentTime => "this machine has no clock to check the certificate against",
         _ => "the source says why",
     };
     text.into()
 }
 
-fn of_certificate(error: &CertificateError) -> Cow<'static, str> {
+fn certificate_reason(error: &CertificateError) -> Cow<'static, str> {
     let text = match error {
         CertificateError::ExpiredContext { time, not_after } => {
             return format!("{EXPIRED}, on {}; this machine's clock says {}", date(*not_after), date(*time)).into();
@@ -128,35 +131,36 @@ fn of_certificate(error: &CertificateError) -> Cow<'static, str> {
             "its certificate is not one for servers (extended key usage)"
         }
         CertificateError::BadEncoding => "its certificate cannot be read",
-        CertificateError::Other(other) => of_other(other),
+        CertificateError::Other(other) => other_reason(other),
         _ => "its certificate fails a check; the source says which",
     };
     text.into()
 }
 
-fn of_other(OtherError(error): &OtherError) -> &'static str {
+fn other_reason(OtherError(error): &OtherError) -> &'static str {
     if error.is::<SelfSigned>() {
         return "its certificate is self-signed; give that certificate itself with add_root_certificates_pem, \
                 or root_certificates_pem to trust nothing else";
     }
     match error.downcast_ref() {
-        // Self-signed, most likely: what `openssl req -x509` makes unless told otherwise. Trusting it does not help.
+        // Most likely self-signed by `openssl req -x509` with its defaults. Trusting it does not
+        // help.
         Some(webpki::Error::CaUsedAsEndEntity) => {
-            "its certificate is marked as an authority's (CA:TRUE), which is taken from no server, trusted or not; \
+            "its certificate is marked as an authority's (CA:TRUE), which clients accept from no server; \
              make one with CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
         }
         _ => "its certificate fails a check; the source says which",
     }
 }
 
-/// What the server says it did not like (RFC 8446, section 6).
-fn of_alert(alert: AlertDescription) -> &'static str {
+/// Returns the reason that the server gives (RFC 8446, section 6).
+fn alert_reason(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::ProtocolVersion => OLD_VERSION,
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
             "the server wants a client certificate: give one with identity_pem"
         }
-        // What servers of TLS 1.2 say of a missing certificate differs.
+        // TLS 1.2 servers differ in what they send for a missing certificate.
         AlertDescription::HandshakeFailure => {
             "the server refuses; it may want a client certificate (identity_pem), or share no cipher with this client"
         }
@@ -172,34 +176,34 @@ fn of_alert(alert: AlertDescription) -> &'static str {
         AlertDescription::UnrecognisedName => "the server does not know this name",
         AlertDescription::NoApplicationProtocol => "the server speaks no version of HTTP that this client speaks",
         AlertDescription::InsufficientSecurity => "the server wants stronger ciphers than this client has",
-        AlertDescription::InternalError => "the server failed within",
-        _ => "the server refuses; the source says what for",
+        AlertDescription::InternalError => "the server has an internal error",
+        _ => "the server refuses; the source says why",
     }
 }
 
-/// The names that a certificate is for, as far as there is room for them.
+/// Returns the names that a certificate is for, up to [`MAX_SHOWN_NAMES`].
 fn names(presented: &[String]) -> String {
     if presented.is_empty() {
         return "for no name at all (it has no subjectAltName)".to_owned();
     }
-    let shown = presented.iter().take(SHOWN_NAMES).map(|name| bare(name)).collect::<Vec<_>>().join(", ");
-    match presented.len().saturating_sub(SHOWN_NAMES) {
+    let shown = presented.iter().take(MAX_SHOWN_NAMES).map(|name| bare_name(name)).collect::<Vec<_>>().join(", ");
+    match presented.len().saturating_sub(MAX_SHOWN_NAMES) {
         0 => format!("for {shown}"),
         more => format!("for {shown} and {more} more"),
     }
 }
 
-/// `localhost` of `DnsName("localhost")`, which is how rustls hands a name over: as it stands in the certificate, where
-/// anything may stand.
-fn bare(name: &str) -> String {
+/// Returns `localhost` of `DnsName("localhost")`, which is how rustls reports a name. Unprintable
+/// characters are escaped, because a certificate may hold anything.
+fn bare_name(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inner = inner.unwrap_or(name).trim_matches('"');
-    inner.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect()
+    inner.chars().take(MAX_NAME).flat_map(char::escape_debug).collect()
 }
 
 fn date(time: UnixTime) -> String {
     let seconds = time.as_secs();
-    // The formatter panics outside.
+    // The formatter panics on later dates.
     if seconds > LAST_DATE {
         return format!("second {seconds} of Unix time");
     }
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn each_check_that_fails_is_named_with_what_to_do_about_it() {
+    fn each_failed_check_is_named_with_what_to_do_about_it() {
         let expired = CertificateError::ExpiredContext { time: at(1_000_000_000), not_after: at(978_307_200) };
         let not_yet = CertificateError::NotValidYetContext { time: at(0), not_before: at(u64::MAX) };
         for (error, says) in [
@@ -258,7 +262,7 @@ mod tests {
             (TlsError::AlertReceived(AlertDescription::CertificateRequired), "identity_pem"),
             (TlsError::AlertReceived(AlertDescription::HandshakeFailure), "identity_pem"),
             (TlsError::AlertReceived(AlertDescription::UnknownCA), "the authority that issued the client certificate"),
-            (TlsError::AlertReceived(AlertDescription::Unknown(255)), "the source says what for"),
+            (TlsError::AlertReceived(AlertDescription::Unknown(255)), "the source says why"),
             (InvalidMessage::InvalidContentType.into(), "http://"),
             (PeerMisbehaved::MissingKeyShare.into(), "breaks the protocol"),
             (TlsError::General("?".to_owned()), "the source says why"),
@@ -269,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_tls_is_found_under_whatever_wraps_it_and_others_stay_what_they_are() {
+    fn a_wrapped_tls_error_is_explained_and_others_stay_as_they_are() {
         let alert = TlsError::AlertReceived(AlertDescription::CertificateRequired);
         let wrapped = Error::with_source(ErrorKind::Protocol, "broke", io::Error::other(alert));
         let explained = explain("a.example", wrapped);

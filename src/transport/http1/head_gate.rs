@@ -1,4 +1,5 @@
-//! [`HeadsOnly`]: a connection as hyper sees it, with the heads of responses to read, and not a byte of a body.
+//! [`HeadGate`]: a connection as hyper sees it. hyper reads the heads of responses from it, and not
+//! one byte of a body.
 
 use std::io;
 use std::pin::Pin;
@@ -8,44 +9,45 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split};
 
-use crate::transport::Io;
+use super::super::connector::Io;
 
-pub(super) struct HeadsOnly {
-    gate: Gate,
+/// The connection that hyper reads and writes.
+pub(super) struct HeadGate {
+    handle: GateHandle,
     write: WriteHalf<Box<dyn Io>>,
 }
 
-/// What hyper's side and ours have in common.
+/// Our side of a [`HeadGate`]: takes the connection over when the head is complete.
 #[derive(Clone)]
-pub(super) struct Gate(Arc<Mutex<Shared>>);
+pub(super) struct GateHandle(Arc<Mutex<GateState>>);
 
-struct Shared {
+struct GateState {
     /// `None` once it was taken to read the body.
-    heads: Option<Heads>,
-    /// Nothing that hyper has written is still to be sent.
+    source: Option<HeadSource>,
+    /// Everything that hyper has written is sent.
     flushed: bool,
 }
 
-struct Heads {
+struct HeadSource {
     read: ReadHalf<Box<dyn Io>>,
-    /// What came together with a head, and after it.
+    /// Bytes after a head that came together with it.
     rest: BytesMut,
-    scan: Scan,
+    scanner: HeadScanner,
 }
 
-impl HeadsOnly {
-    pub(super) fn new(io: Box<dyn Io>) -> (Self, Gate) {
+impl HeadGate {
+    pub(super) fn new(io: Box<dyn Io>) -> (Self, GateHandle) {
         let (read, write) = split(io);
-        let heads = Heads { read, rest: BytesMut::new(), scan: Scan::default() };
-        let gate = Gate(Arc::new(Mutex::new(Shared { heads: Some(heads), flushed: false })));
-        (Self { gate: gate.clone(), write }, gate)
+        let source = HeadSource { read, rest: BytesMut::new(), scanner: HeadScanner::default() };
+        let handle = GateHandle(Arc::new(Mutex::new(GateState { source: Some(source), flushed: false })));
+        (Self { handle: handle.clone(), write }, handle)
     }
 }
 
-impl Gate {
-    /// What follows the last head: bytes that came already, and where more come from. Only once.
-    pub(super) fn take(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
-        self.lock().heads.take().map(|heads| (heads.read, heads.rest))
+impl GateHandle {
+    /// Takes the connection's read half, and the bytes that came after the last head. Only once.
+    pub(super) fn take_body(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
+        self.lock().source.take().map(|source| (source.read, source.rest))
     }
 
     pub(super) fn is_flushed(&self) -> bool {
@@ -56,99 +58,87 @@ impl Gate {
         self.lock().flushed = flushed;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        // It is whole between any two statements.
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        // The state is consistent between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Heads {
+impl HeadSource {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.scan.is_over() {
-            // hyper is never to be woken for what follows: that is not for it.
+        if self.scanner.is_over() {
+            // The bytes that follow are not for hyper, which is never woken for them.
             return Poll::Pending;
         }
         if self.rest.is_empty() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
-            let head = before + self.scan.head(&buf.filled()[before..]);
+            let head = before + self.scanner.head_length(&buf.filled()[before..]);
             self.rest.extend_from_slice(&buf.filled()[head..]);
             buf.set_filled(head);
         } else {
-            let most = self.rest.len().min(buf.remaining());
-            let head = self.scan.head(&self.rest[..most]);
+            let max = self.rest.len().min(buf.remaining());
+            let head = self.scanner.head_length(&self.rest[..max]);
             buf.put_slice(&self.rest.split_to(head));
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncRead for HeadsOnly {
+impl AsyncRead for HeadGate {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.gate.lock().heads {
-            Some(heads) => heads.poll_read(cx, buf),
+        match &mut self.handle.lock().source {
+            Some(source) => source.poll_read(cx, buf),
             None => Poll::Pending,
         }
     }
 }
 
-impl AsyncWrite for HeadsOnly {
+impl AsyncWrite for HeadGate {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.gate.set_flushed(false);
+        self.handle.set_flushed(false);
         Pin::new(&mut self.write).poll_write(cx, data)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.gate.set_flushed(false);
-        Pin::new(&mut self.write).poll_write_vectored(cx, data)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.write.is_write_vectored()
-    }
-
-    /// hyper flushes when it has written all that it has.
+    /// hyper flushes after it has written everything it has.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.write).poll_flush(cx))?;
-        self.gate.set_flushed(true);
+        self.handle.set_flushed(true);
         Poll::Ready(Ok(()))
     }
 
-    /// hyper is done once it can read no more, and it cannot: but servers take a half-closed connection for a client
-    /// that has gone. It is closed when it is dropped.
+    /// Keeps the write half open. hyper shuts it down once it can read no more, which is always so
+    /// here, but servers take a half-closed connection for a client that has gone.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }
 }
 
-/// Where the head of the final response ends (RFC 9112, section 2.1), whatever pieces it comes in. Lines may end with
-/// LF alone, as hyper has it; whether a head is one at all is for hyper to say.
+/// Finds where the head of the final response ends (RFC 9112, section 2.1), in whichever pieces it
+/// comes. Lines may end with LF alone, as hyper accepts it. hyper judges whether it is a valid head.
 #[derive(Debug, Default)]
-struct Scan {
-    /// The status line has come: an empty line before it means nothing.
+struct HeadScanner {
+    /// The status line has come. An empty line before it means nothing.
     begun: bool,
-    /// Bytes of the line so far, CR aside.
+    /// Bytes of the line so far, without CR.
     line: usize,
-    /// What the status line begins with, as in `HTTP/1.1 200`.
+    /// The beginning of the status line, as in `HTTP/1.1 200`.
     status: [u8; STATUS_END],
     over: bool,
 }
 
-/// Where the three digits of the status begin and end in a status line.
+/// The positions at which the three digits of the status begin and end in a status line.
 const STATUS: usize = 9;
 const STATUS_END: usize = STATUS + 3;
 
-impl Scan {
+impl HeadScanner {
     fn is_over(&self) -> bool {
         self.over
     }
 
-    /// How many of these bytes, which come next, belong to the head, or to the next if an interim one was before it.
-    fn head(&mut self, bytes: &[u8]) -> usize {
+    /// Returns how many of the next bytes belong to this head. After an interim head the next one
+    /// begins.
+    fn head_length(&mut self, bytes: &[u8]) -> usize {
         let end = bytes.iter().position(|&byte| self.ends_with(byte));
         end.map_or(bytes.len(), |last| {
             let is_interim = self.is_interim();
@@ -172,7 +162,8 @@ impl Scan {
         false
     }
 
-    /// 1xx: another response follows, but for 101, after which it is HTTP no more (RFC 9110, section 15.2).
+    /// Returns true for 1xx: another response follows. After 101 no HTTP follows (RFC 9110, section
+    /// 15.2).
     fn is_interim(&self) -> bool {
         let status = &self.status[STATUS..];
         status[0] == b'1' && status != b"101"
@@ -185,14 +176,14 @@ mod tests {
 
     const FINAL: &str = "HTTP/1.1 200 OK\r\na: b\r\n\r\n";
 
-    /// The bytes given to hyper, in total, when they come in pieces of this size.
+    /// Returns how many bytes hyper gets, when they come in pieces of this size.
     fn handed_out(bytes: &str, size: usize) -> usize {
-        let mut scan = Scan::default();
+        let mut scanner = HeadScanner::default();
         let mut total = 0;
         for piece in bytes.as_bytes().chunks(size) {
             let mut rest = piece;
-            while !rest.is_empty() && !scan.is_over() {
-                let head = scan.head(rest);
+            while !rest.is_empty() && !scanner.is_over() {
+                let head = scanner.head_length(rest);
                 rest = &rest[head..];
                 total += head;
             }
@@ -201,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn hyper_gets_every_head_and_nothing_of_a_body_however_it_is_cut() {
+    fn hyper_gets_every_head_and_no_byte_of_a_body() {
         let heads = [
             FINAL.to_owned(),
             "HTTP/1.1 200 OK\n\n".to_owned(),
@@ -221,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_handed_on_for_hyper_to_refuse() {
+    fn bytes_that_are_no_head_are_left_for_hyper_to_refuse() {
         for garbage in ["SSH-2.0-OpenSSH\r\n", "HTTP/1.1", "\r\n\r\n\r\n", "1\n2\n3\n"] {
             assert_eq!(handed_out(garbage, 3), garbage.len(), "{garbage:?}");
         }

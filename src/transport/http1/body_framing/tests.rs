@@ -1,25 +1,25 @@
-//! What each framing makes of bytes, however they are cut.
+//! Each framing reads the same body however its bytes are cut.
 
 use super::*;
 
-/// The body, and how it ended: `None` with all of it there.
+/// Returns the body and how it ended; `None` if it is complete.
 fn read<'a>(mut framing: Framing, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<io::ErrorKind>) {
     let (mut buffer, mut body) = (BytesMut::new(), Vec::new());
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
             match framing.take(&mut buffer) {
-                Ok(Taken::Data(data)) => body.extend_from_slice(&data),
-                Ok(Taken::Nothing) => break,
-                Ok(Taken::End) => return (body, None),
+                Ok(BodyPart::Data(data)) => body.extend_from_slice(&data),
+                Ok(BodyPart::Incomplete) => break,
+                Ok(BodyPart::End) => return (body, None),
                 Err(error) => return (body, Some(error.kind())),
             }
         }
     }
-    (body, framing.cut_off().map(|error| error.kind()))
+    (body, framing.cut_off_error().map(|error| error.kind()))
 }
 
-const CHUNKED: Framing = Framing::Chunked(Part::Size);
+const CHUNKED: Framing = Framing::Chunked(ChunkState::Size);
 const CUT_OFF: Option<io::ErrorKind> = Some(io::ErrorKind::UnexpectedEof);
 const INVALID: Option<io::ErrorKind> = Some(io::ErrorKind::InvalidData);
 
@@ -78,10 +78,10 @@ fn a_body_is_the_same_however_it_is_cut() {
 }
 
 #[test]
-fn nothing_is_collected_without_end() {
-    let extension = format!("5;{}", "x".repeat(MOST_BEFORE_A_CHUNK));
-    let trailer = format!("0\r\nx: {}", "y".repeat(MOST_TRAILERS));
-    let trailers = format!("0\r\n{}", "x: y\r\n".repeat(MOST_TRAILERS / 6 + 1));
+fn chunk_lines_and_trailers_are_bounded() {
+    let extension = format!("5;{}", "x".repeat(MAX_CHUNK_LINE));
+    let trailer = format!("0\r\nx: {}", "y".repeat(MAX_TRAILERS));
+    let trailers = format!("0\r\n{}", "x: y\r\n".repeat(MAX_TRAILERS / 6 + 1));
     for wire in [extension, trailer, trailers] {
         for size in [1, 7, wire.len()] {
             assert_eq!(read(CHUNKED, wire.as_bytes().chunks(size)).1, INVALID);
@@ -90,12 +90,12 @@ fn nothing_is_collected_without_end() {
 }
 
 #[test]
-fn many_small_chunks_become_one_piece_in_the_memory_they_came_in() {
+fn many_small_chunks_become_one_piece_in_place() {
     let mut buffer = BytesMut::from("3\r\nabc\r\n".repeat(100).as_bytes());
     let place = buffer.as_ptr();
-    let Taken::Data(data) = CHUNKED.clone().take(&mut buffer).unwrap() else { panic!("there is data") };
+    let BodyPart::Data(data) = CHUNKED.clone().take(&mut buffer).unwrap() else { panic!("there is data") };
     assert_eq!(data, "abc".repeat(100));
-    // After the first size and its line end.
+    // It follows the first size and its line end.
     assert_eq!(data.as_ptr(), place.wrapping_add(3));
     assert!(buffer.is_empty());
 }

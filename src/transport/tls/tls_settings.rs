@@ -1,43 +1,73 @@
-//! [`TlsSettings`]: what a client was told about TLS, checked when it was told.
+//! [`TlsSettings`]: a client's settings of TLS, checked when they are set, so that a mistake is
+//! reported by the call that makes it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error as TlsError, RootCertStore};
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::TlsVersion;
 
-/// How PEM marks a key that needs a password (RFC 7468, section 11, and OpenSSL's old way).
+/// The marks of a PEM key that needs a password (RFC 7468, section 11, and OpenSSL's old format).
 const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
 
-/// What servers' certificates are checked against.
+/// A version of TLS, for
+/// [`ClientBuilder::minimum_tls_version`](crate::ClientBuilder::minimum_tls_version).
+///
+/// Versions below 1.2 are not supported: RFC 8996 forbids 1.0 and 1.1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246, 2008). The default minimum: many sound servers speak nothing later.
+    #[default]
+    Tls12,
+    /// TLS 1.3 (RFC 8446, 2018).
+    Tls13,
+}
+
+/// Returns the crypto provider. It is always explicit: the process-wide default would be the one
+/// that another crate happened to install.
+pub(super) fn crypto_provider() -> CryptoProvider {
+    #[cfg(feature = "aws-lc-rs")]
+    return rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "aws-lc-rs"))]
+    rustls::crypto::ring::default_provider()
+}
+
+/// Returns the error for a TLS setup that fails when the first https stream connects.
+pub(super) fn setup_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::with_source(ErrorKind::Roots, "TLS could not be set up", error)
+}
+
+/// The root certificates that servers' certificates are checked against.
 #[derive(Clone, Default)]
 pub(super) enum Roots {
-    /// What the operating system trusts.
+    /// The operating system's.
     #[default]
     Platform,
-    /// What Mozilla trusts, as of the build.
+    /// Mozilla's, as of the build.
     #[cfg(feature = "webpki-roots")]
     Mozilla,
-    /// These, and nothing else.
+    /// The caller's, and no others.
     Given(Vec<CertificateDer<'static>>),
 }
 
-/// `Debug` shows no key, and nothing of a caller's own configuration, which may hold some.
+/// A client's settings of TLS. `Debug` shows no key, and nothing of a caller's own configuration,
+/// which may hold keys.
 #[derive(Clone, Default)]
 pub(crate) struct TlsSettings {
     pub(super) roots: Roots,
-    /// Beside `roots`.
+    /// Trusted in addition to `roots`.
     pub(super) extra_roots: Vec<CertificateDer<'static>>,
     pub(super) identity: Option<Identity>,
     pub(super) minimum: TlsVersion,
     pub(super) accept_invalid: bool,
-    /// In place of all else.
+    /// A configuration of the caller's, which replaces all other settings.
     #[cfg(feature = "rustls-0_23")]
     pub(super) config: Option<Arc<rustls::ClientConfig>>,
 }
@@ -95,7 +125,7 @@ impl fmt::Debug for TlsSettings {
     }
 }
 
-/// A client's certificate, with its chain, and the key that belongs to it.
+/// A client certificate with its chain and its private key.
 #[derive(Clone)]
 pub(super) struct Identity(Arc<CertifiedKey>);
 
@@ -105,7 +135,7 @@ impl Identity {
         if chain.is_empty() {
             return Err(Error::new(ErrorKind::InvalidConfig, "the PEM text holds no client certificate"));
         }
-        let certified = CertifiedKey::from_der(chain, read_key(key)?, &super::provider());
+        let certified = CertifiedKey::from_der(chain, read_key(key)?, &crypto_provider());
         Ok(Self(Arc::new(certified.map_err(unusable_identity)?)))
     }
 
@@ -123,20 +153,21 @@ impl fmt::Debug for Identity {
 fn unusable_identity(error: TlsError) -> Error {
     let message = match &error {
         TlsError::InconsistentKeys(_) => {
-            "the private key does not belong to the client certificate, which has to come first in its text"
+            "the private key does not belong to the client certificate; put that certificate first in its PEM text"
         }
         TlsError::InvalidCertificate(_) => "the client certificate cannot be read",
-        _ => "the client certificate's private key cannot be used: it has to be RSA, ECDSA or Ed25519",
+        _ => "the client certificate's private key cannot be used; use RSA, ECDSA or Ed25519",
     };
     Error::with_source(ErrorKind::InvalidConfig, message, error)
 }
 
-/// The PEM reader's own errors quote the line that they stumble over, which may hold a part of the key: not a source.
+/// Reads a private key. The PEM reader's error is not kept as a source: it quotes the line that it
+/// fails on, which may hold a part of the key.
 fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
         let is_encrypted = ENCRYPTED.iter().any(|mark| memchr::memmem::find(pem, mark.as_bytes()).is_some());
         let message = if is_encrypted {
-            "the client certificate's private key is encrypted: decrypt it first, for example with openssl pkey"
+            "the client certificate's private key is encrypted; decrypt it first, for example with openssl pkey"
         } else {
             "the PEM text holds no private key that can be read (PKCS#8, PKCS#1 or SEC1)"
         };
@@ -144,7 +175,7 @@ fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
     })
 }
 
-/// Reads certificates in PEM (RFC 7468) that can be trusted as roots.
+/// Reads certificates in PEM (RFC 7468) and checks that they can be trusted as roots.
 fn root_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let unreadable = "the root certificates cannot be read";
     let certificates = read_certificates(pem, unreadable)?;
@@ -153,7 +184,6 @@ fn root_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> 
     }
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
-        // Now rather than at the first dial, where nobody would know which call it was.
         let added = store.add(certificate.clone());
         added.map_err(|error| Error::with_source(ErrorKind::InvalidConfig, unreadable, error))?;
     }

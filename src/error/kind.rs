@@ -1,0 +1,91 @@
+//! [`ErrorKind`]: the class of an error.
+
+/// The class of an [`Error`](crate::Error): what happened, and what the default policy does.
+///
+/// "Retried" means that the [default policy](crate::ReconnectPolicy::daemon) waits and tries again;
+/// "final" that it closes the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The URL cannot be parsed, has no host, or is longer than 64 KiB. Final; correct the URL.
+    InvalidUrl,
+    /// HTTP cannot carry a header name or value or the last event ID, there are more than 1,024
+    /// headers, or `Last-Event-ID` was set as a header. Final; correct the call.
+    InvalidHeader,
+    /// The wire format cannot carry this event. No stream is affected; correct the event.
+    InvalidEvent,
+    /// A certificate, a proxy's URL or another setting of the client cannot be used. Final; the
+    /// message says which.
+    InvalidConfig,
+    /// An event's data does not have the expected type. The stream goes on with the next event.
+    Decode,
+    /// This build lacks the scheme or feature, or the method's responses have no body (`HEAD`,
+    /// `CONNECT`). Final; the message names the feature to enable.
+    Unsupported,
+    /// The source of credentials failed. Retried; the source has the reason.
+    Credentials,
+    /// The source of credentials took longer than 30 s. Retried.
+    CredentialsTimeout,
+    /// The resume store failed, or took longer than 5 s. Retried; the stream goes on meanwhile.
+    Store,
+    /// The host name did not resolve. Retried; check the name and the resolver.
+    Dns,
+    /// No connection: refused, unreachable or reset, or a Unix socket or a
+    /// [`Connector`](crate::Connector) failed. Retried.
+    Connect,
+    /// The proxy could not be reached, broke off, or refused the tunnel or (407) the request that
+    /// it was to forward. Retried; the error holds the proxy's answer, if there was one.
+    Proxy,
+    /// No connection (name, TCP, proxy and TLS together) within the connect timeout. Retried.
+    ConnectTimeout,
+    /// The TLS handshake failed. Retried; the message says which check failed and what to do.
+    Tls,
+    /// This machine has no root certificates, or TLS cannot be set up for another reason. Retried;
+    /// install roots, or give the client its own.
+    Roots,
+    /// Connected, but no response head within the response timeout. Retried.
+    ResponseTimeout,
+    /// The connection broke, or carried something other than HTTP, before a response head came.
+    /// Retried.
+    Protocol,
+    /// A status other than 200. 408, 425, 429, 500, 502, 503 and 504 are retried, others are final.
+    /// See [`Error::status`](crate::Error::status), [`headers`](crate::Error::headers) and
+    /// [`body`](crate::Error::body). (A 204 ends a stream without an error; it is one only for an
+    /// [`EventStream`](crate::EventStream).)
+    Status,
+    /// A redirect that is not followed: redirects are off, or it leads to another origin against
+    /// the settings, from https to http, or to no URL. Final; correct the URL.
+    Redirect,
+    /// More redirects in a row than are followed, most likely a loop. Retried.
+    TooManyRedirects,
+    /// 200, but not `text/event-stream`. Final; check the URL.
+    ContentType,
+    /// 200, but in a content coding that this build does not decode. Final; enable its feature.
+    ContentEncoding,
+    /// The open stream was silent for longer than the idle timeout. Retried.
+    IdleTimeout,
+    /// The open stream broke off, its content coding is corrupt, or it breaks HTTP's rules. Retried.
+    Body,
+    /// The server ended the stream. Retried: servers end streams all the time.
+    EndOfStream,
+    /// The stream broke off in the same way after the same last event ID five times in a row:
+    /// within an event, or after the same events without an ID. Most likely the server or a proxy
+    /// cannot send that event. Retried at the ceiling of the back-off, or final with
+    /// [`stop_on_poison`](crate::ReconnectPolicy::stop_on_poison); the source says how it broke
+    /// off.
+    ///
+    /// A stream that brings anything new is not poisoned. Nor is one that is cut off after nothing
+    /// or only comments, or one that was open for as long as a healthy one
+    /// ([`healthy_after`](crate::ReconnectPolicy::healthy_after), 10 s by default).
+    Poisoned,
+    /// A subscription's predicate ([`Filter::and`](crate::Filter::and)) panicked, which ended that
+    /// subscription. Other subscriptions go on.
+    FilterPanicked,
+    /// The `blocking` module could not start a thread, or a runtime on it.
+    Thread,
+    /// The stream is closed for good, so the call has no effect.
+    Closed,
+    /// The connection task panicked, most likely in the caller's code (a policy's closure, a source
+    /// of credentials), or its runtime was shut down. Final; the message has the panic's text.
+    TaskFailed,
+}

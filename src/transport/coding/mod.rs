@@ -1,0 +1,132 @@
+//! [`Decoding`]: removes the content coding of a body, one bounded piece at a time (RFC 9110,
+//! section 8.4).
+//!
+//! A piece is what can be decoded of the bytes received so far, at most 16 KiB; the rest stays
+//! encoded until the next poll. So a flushed event is decoded as soon as its bytes are here, and a
+//! few bytes that stand for gigabytes cost neither memory nor more than one piece's time at once.
+//!
+//! To add a coding, see `codecs.rs`.
+
+mod codecs;
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use tokio::task::coop;
+
+use crate::error::{Error, ErrorKind};
+
+use self::codecs::{CODINGS, CodecError, Decoded, Decompressor, decompressor};
+
+/// Maximum number of bytes decoded at once: as much as hyper reads at once from a busy connection.
+const MAX_PIECE: usize = 16 * 1024;
+
+/// The decoder of one body.
+pub(crate) struct Decoding {
+    codec: Box<dyn Decompressor>,
+    name: &'static str,
+    /// Bytes received and not decoded yet.
+    input: Bytes,
+    /// The buffer into which pieces are decoded.
+    piece: Box<[u8]>,
+    /// The last piece was full: the codec may hold more of what it has read.
+    is_full: bool,
+    /// The body may end here: it is empty, or the coding is complete.
+    may_end: bool,
+    /// A failure that is reported after the data decoded before it.
+    failure: Option<Error>,
+}
+
+impl Decoding {
+    fn new(coding: &str) -> Option<Self> {
+        let (name, codec) = decompressor(coding)?;
+        let piece = vec![0; MAX_PIECE].into_boxed_slice();
+        Some(Self { codec, name, input: Bytes::new(), piece, is_full: false, may_end: true, failure: None })
+    }
+
+    /// Polls for the next decoded bytes of the body that `source` reads. They are empty if the
+    /// bytes received so far decode to nothing. `source` is polled only when everything received
+    /// before is decoded.
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: impl FnOnce(&mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        // Decoding uses no socket, which would count against the coop budget by itself.
+        let budget = ready!(coop::poll_proceed(cx));
+        if self.input.is_empty() && !self.is_full && self.failure.is_none() {
+            match ready!(source(cx)) {
+                Some(Ok(chunk)) => self.input = chunk,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None if self.may_end => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Err(self.cut_off()))),
+            }
+        }
+        budget.made_progress();
+        Poll::Ready(Some(self.next_piece()))
+    }
+
+    fn next_piece(&mut self) -> Result<Bytes, Error> {
+        let mut filled = 0;
+        while self.failure.is_none() {
+            let Decoded { read, written, outcome } = self.codec.decode(&self.input, &mut self.piece[filled..]);
+            self.input.advance(read.min(self.input.len()));
+            filled += written;
+            self.is_full = filled == self.piece.len();
+            match outcome {
+                Ok(may_end) => self.may_end = may_end || (self.may_end && read + written == 0),
+                Err(cause) => self.failure = Some(self.corrupt(cause)),
+            }
+            if self.is_full || self.input.is_empty() {
+                break;
+            }
+            if read + written == 0 && self.failure.is_none() {
+                self.failure = Some(self.corrupt("the decoder is stuck".into()));
+            }
+        }
+        match self.failure.take_if(|_| filled == 0) {
+            Some(failure) => Err(failure),
+            None => Ok(Bytes::copy_from_slice(&self.piece[..filled])),
+        }
+    }
+
+    fn corrupt(&self, cause: CodecError) -> Error {
+        Error::with_source(ErrorKind::Body, format!("the body cannot be decoded: it is not valid {}", self.name), cause)
+    }
+
+    fn cut_off(&self) -> Error {
+        let cause = io::Error::from(io::ErrorKind::UnexpectedEof);
+        Error::with_source(ErrorKind::Body, format!("the body was cut off in the middle of its {}", self.name), cause)
+    }
+}
+
+/// Returns the value of `Accept-Encoding`: the codings that this build decodes, if any.
+pub(super) fn accept_encoding() -> Option<HeaderValue> {
+    if CODINGS.is_empty() { None } else { HeaderValue::from_str(&CODINGS.join(", ")).ok() }
+}
+
+/// Returns the decoder of a body with these headers, if the body has exactly one coding and this
+/// build decodes it. Then the coding and the length of the encoded body leave the headers.
+pub(crate) fn take_coding(headers: &mut HeaderMap) -> Option<Box<Decoding>> {
+    let decoding = {
+        let mut codings = listed_codings(headers, CONTENT_ENCODING);
+        let only = codings.next().filter(|_| codings.next().is_none())?;
+        Decoding::new(only)?
+    };
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    Some(Box::new(decoding))
+}
+
+/// Returns the codings that the headers of this name list, in the order in which they were
+/// applied. A value that is no text counts as the coding `?`.
+pub(super) fn listed_codings(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).iter();
+    let codings = values.flat_map(|value| value.to_str().unwrap_or("?").split(',').map(str::trim));
+    codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+}
+
+#[cfg(all(test, any(feature = "gzip", feature = "brotli", feature = "zstd")))]
+mod tests;

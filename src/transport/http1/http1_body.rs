@@ -1,0 +1,87 @@
+//! [`Http1Body`]: the body of a response, read from the connection as it comes.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, ReadHalf};
+
+use super::super::connector::Io;
+use super::body_framing::{BodyPart, Framing};
+use super::request_sender::RequestSender;
+
+/// Bounds of the buffer for one read. It grows while the server fills it, and is freed when the
+/// server falls silent.
+const MIN_READ: usize = 8 * 1024;
+const MAX_READ: usize = 64 * 1024;
+
+/// The body of a response. Dropping it closes the connection.
+pub(in crate::transport) struct Http1Body {
+    /// `None` only without the head of a response, which hyper does not let through.
+    read: Option<ReadHalf<Box<dyn Io>>>,
+    buffer: BytesMut,
+    read_size: usize,
+    framing: Framing,
+    /// Present until the whole request is sent: a server may answer before.
+    sender: Option<Box<RequestSender>>,
+}
+
+impl Http1Body {
+    pub(super) fn new(sender: RequestSender, framing: Framing) -> Self {
+        let (read, buffer) = sender.take_body().map_or_else(Default::default, |(read, rest)| (Some(read), rest));
+        let sender = (!sender.is_done()).then(|| Box::new(sender));
+        Self { read, buffer, read_size: MIN_READ, framing, sender }
+    }
+
+    /// Polls for the next bytes of the body, as many as have come; `None` at its end. Trailers are
+    /// skipped.
+    pub(in crate::transport) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.sender.is_some() {
+            self.send_rest(cx);
+        }
+        loop {
+            match self.framing.take(&mut self.buffer) {
+                Ok(BodyPart::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(BodyPart::End) => return Poll::Ready(None),
+                Ok(BodyPart::Incomplete) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(self.framing.cut_off_error().map(Err)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Poll::Pending => {
+                    if self.buffer.is_empty() {
+                        // Streams are silent most of the time, and hold no buffer then.
+                        self.buffer = BytesMut::new();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Self { read: Some(read), buffer, .. } = self else { return Poll::Ready(Ok(0)) };
+        buffer.reserve(self.read_size);
+        let space = buffer.capacity() - buffer.len();
+        let count = ready!(pin!(read.read_buf(buffer)).poll(cx))?;
+        if count == space {
+            self.read_size = (2 * self.read_size).min(MAX_READ);
+        } else if count < self.read_size / 4 {
+            self.read_size = (self.read_size / 2).max(MIN_READ);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    #[cold]
+    fn send_rest(&mut self, cx: &mut Context<'_>) {
+        if let Some(sender) = &mut self.sender {
+            sender.poll(cx);
+            if sender.is_done() {
+                self.sender = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! [`HttpConnection`]: a connection on which one request is sent, and [`Connect`], which makes
+//! them.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::Request;
+use http::response::Parts;
+use http_body_util::Full;
+use tokio::time::timeout;
+
+use crate::error::{Error, ErrorKind};
+use crate::transport::target::Target;
+
+use super::body::RawBody;
+use super::connector::{BoxFuture, Io};
+use super::http_request::RequestForm;
+use super::http1;
+#[cfg(feature = "http2")]
+use super::http2::StreamLease;
+use super::proxy::ProxyServer;
+#[cfg(feature = "tls")]
+use super::tls;
+
+/// Makes connections. Tests replace it, and with it the outside world.
+pub(crate) trait Connect: Send + Sync {
+    /// Connects to `target`. The caller enforces `timeout`; a connector that has several addresses
+    /// to try divides it among them.
+    fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>>;
+
+    /// Returns the proxy between us and `target`, for error messages.
+    fn proxy(&self, _target: &Target) -> Option<Arc<ProxyServer>> {
+        None
+    }
+
+    /// Returns wall-clock time, for the dates that servers send. All other time is tokio's.
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// A connection on which one request can be sent.
+pub(crate) enum HttpConnection {
+    /// HTTP/1.1 to the server, on a connection of the stream's own.
+    Http1(Box<dyn Io>),
+    /// HTTP/1.1 to a proxy that forwards the request.
+    Forwarded(Box<dyn Io>, Arc<ProxyServer>),
+    /// One stream of a shared HTTP/2 connection.
+    #[cfg(feature = "http2")]
+    Http2(StreamLease),
+}
+
+impl HttpConnection {
+    /// Returns true if the connection served requests before, so that it may have died unnoticed.
+    pub(super) fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1(_) | Self::Forwarded(..) => false,
+            #[cfg(feature = "http2")]
+            Self::Http2(lease) => lease.is_reused(),
+        }
+    }
+
+    /// Returns how a request on this connection names its target.
+    pub(super) fn request_form(&self) -> RequestForm {
+        match self {
+            Self::Http1(_) => RequestForm::Origin,
+            Self::Forwarded(_, proxy) => RequestForm::Absolute { authorization: proxy.authorization() },
+            #[cfg(feature = "http2")]
+            Self::Http2(_) => RequestForm::Http2,
+        }
+    }
+
+    /// Sends the request and waits for the response head.
+    ///
+    /// # Errors
+    ///
+    /// `ResponseTimeout` without a head in time; `Protocol` if the connection broke or the answer
+    /// is not HTTP; `Tls` if the server refused the client certificate only now; `Proxy` if the
+    /// forwarding proxy answered in the server's place.
+    pub(super) async fn send(
+        self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+        response_timeout: Duration,
+    ) -> Result<(Parts, RawBody), Error> {
+        match self {
+            Self::Http1(io) => {
+                let sending = http1::send(io, request);
+                let (head, body) = answer_in_time(sending, target, None, response_timeout).await?;
+                Ok((head, RawBody::Http1(body)))
+            }
+            Self::Forwarded(io, proxy) => {
+                let sending = http1::send(io, request);
+                match answer_in_time(sending, target, Some(&proxy), response_timeout).await {
+                    Ok((head, body)) => proxy.check_forwarded(head, RawBody::Http1(body)).await,
+                    Err(error) if error.kind() == ErrorKind::Protocol => Err(proxy.failed("gave no answer", error)),
+                    Err(error) => Err(error),
+                }
+            }
+            #[cfg(feature = "http2")]
+            Self::Http2(lease) => {
+                let (is_reused, connection) = (lease.is_reused(), lease.connection());
+                let answer = answer_in_time(lease.send(request), target, None, response_timeout).await;
+                if let Err(error) = &answer {
+                    // A reused connection may be dead, or refuse further requests. One that gives
+                    // no answer in time is given up even if it is new.
+                    if error.kind() == ErrorKind::ResponseTimeout || is_reused && error.kind() == ErrorKind::Protocol {
+                        connection.retire();
+                    }
+                }
+                answer.map(|(head, body)| (head, RawBody::Http2(body)))
+            }
+        }
+    }
+}
+
+/// Waits for a response head, no longer than `limit`.
+async fn answer_in_time<T>(
+    sending: impl Future<Output = hyper::Result<T>>,
+    target: &Target,
+    proxy: Option<&ProxyServer>,
+    limit: Duration,
+) -> Result<T, Error> {
+    match timeout(limit, sending).await {
+        Ok(answer) => answer.map_err(|error| no_answer(target, error)),
+        Err(_) => {
+            let message = format!("{} sent no response head{} within {limit:?}", target.authority(), through(proxy));
+            Err(Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
+        }
+    }
+}
+
+/// Returns " through the proxy …", for error messages.
+pub(super) fn through(proxy: Option<&ProxyServer>) -> String {
+    proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
+}
+
+/// Returns the error for a request without a response head; its source says how the connection
+/// failed.
+#[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS explains more"))]
+fn no_answer(target: &Target, error: hyper::Error) -> Error {
+    let what = if error.is_parse() {
+        "the head of the server's answer cannot be read as HTTP"
+    } else {
+        "the connection broke before a response came"
+    };
+    let error = Error::with_source(ErrorKind::Protocol, what, error);
+    #[cfg(feature = "tls")]
+    let error = tls::explain(target.host(), error);
+    error
+}

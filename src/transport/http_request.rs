@@ -1,0 +1,120 @@
+//! [`HttpRequest`]: the request of an attempt, and the headers that every request carries.
+
+use bytes::Bytes;
+#[cfg(feature = "http2")]
+use http::Version;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    USER_AGENT,
+};
+use http::{HeaderMap, Method, Request};
+use http_body_util::Full;
+
+use crate::error::{Error, ErrorKind};
+use crate::transport::target::Target;
+
+use super::{coding, cookies};
+
+/// The product that the crate names unless the caller sets `User-Agent` (RFC 9110, section 10.1.5).
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("sseclient/", env!("CARGO_PKG_VERSION")));
+
+/// A request as the caller describes it. A redirect changes it, and it starts anew with each
+/// attempt.
+#[derive(Clone)]
+pub(crate) struct HttpRequest {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    /// The caller's headers, without cookies of a jar.
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Whether to ask for the content codings that this build decodes.
+    pub(crate) compression: bool,
+}
+
+/// How a request names its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RequestForm {
+    /// By path and query, to the server itself (RFC 9112, section 3.2.1).
+    Origin,
+    /// By the whole URL, to a proxy (RFC 9112, section 3.2.2), which gets its own credentials.
+    Absolute { authorization: Option<HeaderValue> },
+    /// By the whole URL, which HTTP/2 splits into pseudo-headers (RFC 9113, section 8.3.1).
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
+impl HttpRequest {
+    /// Builds the request that hyper sends, with the cookies of a jar.
+    pub(super) fn to_http(
+        &self,
+        jar_cookies: &[(String, String)],
+        form: RequestForm,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        let invalid =
+            |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
+        let mut headers = self.all_headers(jar_cookies);
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = match form {
+            RequestForm::Origin => {
+                self.add_host(&mut headers).map_err(invalid)?;
+                self.target.path_and_query().parse().map_err(|error| invalid(Into::into(error)))?
+            }
+            RequestForm::Absolute { authorization } => {
+                self.add_host(&mut headers).map_err(invalid)?;
+                // The caller's own value wins: a proxy refuses two of them, or reads either.
+                if let Some(authorization) = authorization {
+                    headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+                }
+                self.target.uri().clone()
+            }
+            #[cfg(feature = "http2")]
+            RequestForm::Http2 => {
+                // HTTP/2 has no such header: the host is part of the URL.
+                let host = headers.remove(HOST);
+                trim_values(&mut headers);
+                *request.version_mut() = Version::HTTP_2;
+                self.target.uri_with_host(host.as_ref()).map_err(invalid)?
+            }
+        };
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// Returns the caller's headers, this crate's defaults where the caller set none, and cookies.
+    /// The defaults are the standard's (HTML, section 9.2.2).
+    fn all_headers(&self, jar_cookies: &[(String, String)]) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
+        headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
+        headers.entry(USER_AGENT).or_insert(AGENT);
+        if let Some(codings) = coding::accept_encoding().filter(|_| self.compression) {
+            headers.entry(ACCEPT_ENCODING).or_insert(codings);
+        }
+        cookies::add_jar_cookies(&mut headers, jar_cookies);
+        // hyper alone delimits the body; a wrong value would break the request.
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+        headers
+    }
+
+    fn add_host(&self, headers: &mut HeaderMap) -> Result<(), http::Error> {
+        if !headers.contains_key(HOST) {
+            headers.insert(HOST, HeaderValue::from_str(self.target.authority())?);
+        }
+        Ok(())
+    }
+}
+
+/// Removes the whitespace around values, which makes an HTTP/2 request malformed (RFC 9113,
+/// section 8.2.1).
+#[cfg(feature = "http2")]
+fn trim_values(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
+        if let Some(mut trimmed) = trimmed.ok().filter(|trimmed| trimmed != value) {
+            trimmed.set_sensitive(value.is_sensitive());
+            *value = trimmed;
+        }
+    }
+}
