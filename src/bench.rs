@@ -3,79 +3,79 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use crate::event::Event;
 use crate::hub::{Backpressure, EventReader, Filter, Hub, Overflow, QueueLimits, Received};
 use crate::subscription::coop_budget::CoopBudget;
 
-/// Publishes, and waits for room.
-pub struct Publisher {
+/// Publishes to a hub, and waits while queues are full, as the connection task does.
+pub struct HubPublisher {
     hub: Arc<Hub>,
     backpressure: Backpressure,
 }
 
-impl Publisher {
-    /// One that nobody listens to yet.
+impl HubPublisher {
+    /// Makes a hub without subscribers.
     pub fn new() -> Self {
         Self { hub: Arc::new(Hub::new(Arc::default())), backpressure: Backpressure::default() }
     }
 
-    /// Everything that is published from now on.
-    pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> Reader {
+    /// Subscribes to everything that is published from now on.
+    pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> HubReader {
         let limits = QueueLimits { capacity, bytes: u64::MAX, overflow };
-        let source = self.hub.subscribe(Filter::all(), &limits, false).source;
-        Reader { source, budget: CoopBudget::default() }
+        let reader = self.hub.subscribe(Filter::all(), &limits, false).reader;
+        HubReader { reader, budget: CoopBudget::default() }
     }
 
-    /// Publishes these together, or as many at a time as there is room for.
+    /// Publishes these events together, or as many at a time as there is room for.
     pub async fn publish(&mut self, events: &[Event]) {
         let mut events = events.iter();
         while !events.as_slice().is_empty() {
             poll_fn(|cx| self.backpressure.poll_ready(cx, &self.hub)).await;
             let mut publisher = self.hub.publisher();
-            while publisher.has_room() {
+            while publisher.is_ready() {
                 let Some(event) = events.next() else { break };
                 publisher.event(event.event_type(), |_| event.clone());
             }
-            self.backpressure.left(publisher.has_room());
             publisher.wake();
         }
     }
 
-    /// Readers end after what is queued.
+    /// Ends the readers after what is queued.
     pub fn close(&self) {
         self.hub.close();
     }
 }
 
-impl Default for Publisher {
+impl Default for HubPublisher {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for Publisher {
+impl fmt::Debug for HubPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Publisher")
+        f.write_str("HubPublisher")
     }
 }
 
 /// Takes what is published.
 #[derive(Debug)]
-pub struct Reader {
-    source: EventReader,
+pub struct HubReader {
+    reader: EventReader,
     /// As a subscription has it.
     budget: CoopBudget,
 }
 
-impl Reader {
-    /// The next event; `None` at the end, or where something was lost.
+impl HubReader {
+    /// Waits for the next event. Returns `None` at the end, or where events were lost.
     pub async fn recv(&mut self) -> Option<Event> {
         poll_fn(|cx| {
-            let unit = std::task::ready!(self.budget.poll(cx));
-            let taken = std::task::ready!(self.source.poll_take(cx, None, || {}));
+            let unit = ready!(self.budget.poll(cx));
+            let taken = ready!(self.reader.poll_take(cx, None, || {}));
             self.budget.spend(unit);
-            std::task::Poll::Ready(match taken {
+            Poll::Ready(match taken {
                 Received::Item(event) => Some(event),
                 Received::Lagged(_) | Received::Gap(_) | Received::Closed => None,
             })

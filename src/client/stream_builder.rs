@@ -18,8 +18,7 @@ use crate::error::{Error, ErrorKind};
 #[cfg(doc)]
 use crate::event::Gap;
 use crate::handle::Handle;
-use crate::hub::Filter;
-use crate::hub::retain::{Keep, Retain};
+use crate::hub::{Filter, Keep, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;

@@ -134,7 +134,7 @@ impl Committer {
         match self.store.commit {
             Commit::Delivery => is_stale.then(|| connection.published.last_event_id().clone()),
             Commit::Acknowledgement => {
-                let may_have_moved = connection.hub.has_acknowledged() || is_stale;
+                let may_have_moved = connection.hub.take_acknowledged() || is_stale;
                 may_have_moved.then(|| connection.acknowledged()).flatten().map(|id| (*id).to_owned())
             }
         }

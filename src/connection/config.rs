@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use crate::connection::request::Request;
 use crate::event::MAX_EVENT_SIZE;
-use crate::hub::retain::Retain;
+use crate::hub::Retain;
 use crate::transport::target::Target;
 use crate::transport::{Attempt, HttpRequest};
 

@@ -109,7 +109,7 @@ impl Connection {
 
     /// Returns the ID up to which everything has been acknowledged, if it is another than at the last call.
     fn acknowledged(&self) -> Option<Arc<str>> {
-        self.hub.acknowledged(|| self.published.last_event_id().as_str().into())
+        self.hub.acknowledged_id(|| self.published.last_event_id().as_str().into())
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -129,7 +129,7 @@ impl Connection {
     pub(crate) fn shutdown(&self) {
         self.stop(Stop::Shutdown);
         // Of several shutdowns the earliest deadline counts, for readers as for the store.
-        self.hub.hurry();
+        self.hub.cut_drains_short();
     }
 
     /// Like [`shutdown`](Self::shutdown), and subscribers may acknowledge until `deadline`.

@@ -117,23 +117,30 @@ impl Gap {
         }
     }
 
-    /// Whether two gaps side by side are of a kind.
-    pub(crate) fn same_kind(&self, other: &Self) -> bool {
+    /// Whether two gaps are of the same kind, so that they merge as neighbours.
+    pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Says as well what an `older` neighbour of its kind has said.
-    pub(crate) fn absorb(&mut self, older: &Self) {
+    /// Merges with an `older` neighbour: afterwards this gap stands for both. False, with nothing
+    /// changed, if the two are of different kinds, or say that events were not retained: each retention
+    /// rule speaks for itself.
+    pub(crate) fn merge(&mut self, older: &Self) -> bool {
         match (self, older) {
             (Self::Lagged { missed }, Self::Lagged { missed: more }) => *missed = missed.saturating_add(*more),
             (Self::Oversized { events, size, .. }, Self::Oversized { events: more, size: larger, .. }) => {
                 *events = events.saturating_add(*more);
                 *size = size.saturating_add(*larger);
             }
-            // What was lost then does not come back.
-            (Self::Reconnected { sent }, Self::Reconnected { sent: None }) => *sent = None,
-            _ => {}
+            // What was lost before a reconnection without an ID does not come back with a later one.
+            (Self::Reconnected { sent }, Self::Reconnected { sent: older }) => {
+                if older.is_none() {
+                    *sent = None;
+                }
+            }
+            _ => return false,
         }
+        true
     }
 }
 

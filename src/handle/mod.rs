@@ -274,7 +274,7 @@ impl Handle {
         }
         let connection = self.guard.connection();
         // The hub first: acknowledgements stop counting before the task can publish the new response.
-        connection.hub.leave();
+        connection.hub.prepare_restart();
         connection.mailbox.resume(resume);
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
+use crate::hub::DrainCounts;
 use crate::state::CloseReason;
 
 use super::Monitor;
@@ -78,10 +79,10 @@ impl Draining {
         let drain_tracker = connection.hub.drain_tracker();
         connection.drain(deadline);
         let outcome = async move {
-            drain_tracker.settle(deadline).await;
+            drain_tracker.wait(deadline).await;
             let reason = monitor.ended().await;
             // Only after the end: a deadline can pass before the hub is closed, and until then more events may come.
-            let (delivered, dropped) = drain_tracker.counts();
+            let DrainCounts { delivered, dropped } = drain_tracker.counts();
             Drained { delivered, dropped, last_event_id: connection.last_event_id(), reason }
         };
         Self { outcome: Box::pin(outcome) }

@@ -1,93 +1,179 @@
-//! [`Backpressure`]: when the publisher may publish.
+//! [`Backpressure`]: whether the publisher may go on, and its wait for readers whose queues are full.
+//!
+//! [`PublisherWait`] holds the one answer to that question. It is true while no channel has used up
+//! its credit, so a turn asks the channels nothing. When a channel has used it up the publisher asks
+//! the full channels, never all of them, and the answer is a [`Readiness`]:
+//!
+//! ```text
+//!            credit used up             a queue is full                 queues at most half full,
+//!   Ready ------------------> survey ------------------> wait (Wait) -- or their readers stuck -----+
+//!     ^                        |  ^                                                                 |
+//!     |  room, or stuck ones   |  |  a reader that may lose items is behind: yield once (Yield)     |
+//!     +------------------------+--+-----------------------------------------------------------------+
+//! ```
+//!
+//! The readers end the wait: the last one that is waited for wakes the publisher, once. Patience is
+//! the publisher's own timer.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::PoisonError;
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::time::{Instant, Sleep};
 
 use super::Hub;
-use super::readers::Verdict;
-use super::room::Room;
+use super::readers::PatienceCheck;
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The publisher's part in waiting for readers. The other is in the rings: a wait outlives who began it.
+/// What the publisher has to do before it publishes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// It may go on.
+    Ready,
+    /// It should yield once: an active reader may be overrun.
+    Yield,
+    /// It has to wait: a queue is full.
+    Wait,
+}
+
+/// Whether one hub's publisher may go on, and which wait it is in.
+///
+/// The wait is in the hub, not in [`Backpressure`]: it outlives the response during which it began.
+#[derive(Debug, Default)]
+pub(crate) struct PublisherWait {
+    /// Whether an item may be published, to whichever channel. Changed under the hub's lock only.
+    is_ready: AtomicBool,
+    /// How many readers it waits for. Changed under the lock of the ring whose reader it counts, so
+    /// that none is counted or released twice.
+    readers: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl PublisherWait {
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Ordering::Relaxed);
+    }
+
+    /// Waits for this many readers more.
+    pub(super) fn add(&self, readers: usize) {
+        self.readers.fetch_add(readers, Ordering::AcqRel);
+    }
+
+    /// Waits for this many readers less. True if those were the last: then call [`wake`](Self::wake),
+    /// without any lock.
+    #[must_use]
+    pub(super) fn remove(&self, readers: usize) -> bool {
+        readers > 0 && self.readers.fetch_sub(readers, Ordering::AcqRel) == readers
+    }
+
+    /// Whether the publisher waits for any reader.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.readers.load(Ordering::Acquire) > 0
+    }
+
+    /// Ready when no reader is waited for.
+    pub(super) fn poll(&self, waker: &Waker) -> Poll<()> {
+        // The waker is in place before the look, so a reader that is the last after it finds it.
+        let replaced = self.swap_waker(Some(waker.clone()));
+        drop(replaced);
+        if self.is_waiting() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Wakes the publisher. No lock may be held.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.take_waker() {
+            waker.wake();
+        }
+    }
+
+    /// Takes the publisher's waker, to be called without any lock.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        self.swap_waker(None)
+    }
+
+    /// Wakers are user code, and neither cloned, called nor dropped under the lock.
+    fn swap_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        let mut slot = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *slot, waker)
+    }
+}
+
+/// The publisher's side of the wait, for one response.
 #[derive(Debug, Default)]
 pub(crate) struct Backpressure {
-    /// There was room after what was published last: the hub need not be asked.
-    has_room: bool,
     /// Readers are being waited for.
-    waiting: bool,
-    /// When to see whether they move. Kept from wait to wait.
-    look: Option<Pin<Box<Sleep>>>,
-    /// Whether there is a time to look at.
-    looks: bool,
-    /// How many were given up, of whom nobody has been told.
-    given_up: usize,
+    is_waiting: bool,
+    /// Goes off when it is time to check whether the readers move. Kept from wait to wait.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_timer_set: bool,
+    /// How many readers became stuck since [`take_stuck`](Self::take_stuck) was called.
+    stuck: usize,
 }
 
 impl Backpressure {
-    /// Ready when there is room for at least one item, with whether readers were waited for. One publisher at a time.
+    /// Waits until at least one item may be published, and returns whether it had to wait for readers.
+    /// One publisher at a time may call this.
+    ///
+    /// # Cancel safety
+    ///
+    /// A wait goes on where it was with the next call.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<bool> {
-        if self.has_room {
-            return Poll::Ready(false);
-        }
-        let mut waited = false;
-        loop {
-            if !self.waiting {
-                match hub.room() {
-                    Room::Free => {
-                        self.has_room = true;
-                        return Poll::Ready(waited);
-                    }
-                    Room::Crowded => {
-                        // To the end of the line.
+        let mut has_waited = false;
+        while !hub.wait().is_ready() {
+            if !self.is_waiting {
+                match hub.readiness() {
+                    Readiness::Ready => break,
+                    Readiness::Yield => {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    Room::Full => self.hold(hub),
+                    Readiness::Wait => self.begin_wait(hub),
                 }
             }
-            std::task::ready!(self.poll_wait(cx, hub));
-            self.waiting = false;
-            waited = true;
+            ready!(self.poll_wait(cx, hub));
+            self.is_waiting = false;
+            has_waited = true;
         }
+        Poll::Ready(has_waited)
     }
 
-    /// How many readers were given up since the last call: nothing was taken for their patience.
-    pub(crate) fn take_given_up(&mut self) -> usize {
-        std::mem::take(&mut self.given_up)
+    /// Returns how many readers became stuck since the last call: nothing was taken for their patience.
+    pub(crate) fn take_stuck(&mut self) -> usize {
+        std::mem::take(&mut self.stuck)
     }
 
-    /// Whether what was published has left room for more.
-    pub(crate) fn left(&mut self, has_room: bool) {
-        self.has_room = has_room;
-    }
-
-    fn hold(&mut self, hub: &Hub) {
-        self.waiting = true;
+    fn begin_wait(&mut self, hub: &Hub) {
+        self.is_waiting = true;
         let now = Instant::now();
-        hub.hold(now);
-        self.look_again(hub, now);
+        hub.begin_wait(now);
+        self.check_patience(hub, now);
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
-        while hub.gate.poll(cx.waker()).is_pending() {
-            match &mut self.look {
-                Some(look) if self.looks => std::task::ready!(look.as_mut().poll(cx)),
+        while hub.wait().poll(cx.waker()).is_pending() {
+            match &mut self.timer {
+                Some(timer) if self.is_timer_set => ready!(timer.as_mut().poll(cx)),
                 _ => return Poll::Pending,
             }
-            self.look_again(hub, Instant::now());
+            self.check_patience(hub, Instant::now());
         }
         Poll::Ready(())
     }
 
-    fn look_again(&mut self, hub: &Hub, now: Instant) {
-        let Verdict { given_up, look: at } = hub.judge(now);
-        self.given_up += given_up;
-        self.looks = at.is_some();
-        match (at, &mut self.look) {
+    fn check_patience(&mut self, hub: &Hub, now: Instant) {
+        let PatienceCheck { stuck, again_at } = hub.check_patience(now);
+        self.stuck += stuck;
+        self.is_timer_set = again_at.is_some();
+        match (again_at, &mut self.timer) {
             (None, _) => {}
-            (Some(at), Some(look)) => look.as_mut().reset(at),
-            (Some(at), look) => *look = Some(Box::pin(tokio::time::sleep_until(at))),
+            (Some(at), Some(timer)) => timer.as_mut().reset(at),
+            (Some(at), timer) => *timer = Some(Box::pin(tokio::time::sleep_until(at))),
         }
     }
 }

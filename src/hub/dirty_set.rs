@@ -1,47 +1,52 @@
-//! [`DirtySet`]: which channels, among a thousand, have something new, or have run out of room.
+//! [`DirtySet`]: which of many channels have something new, or are full.
 
-/// Up to so many channels it is cheaper to look at each than to remember which.
-const FEW: usize = 16;
+/// Up to this many channels it is cheaper to visit each one than to remember which are dirty.
+const MAX_VISITED: usize = 16;
 
-/// Channels that something has happened to since the last [`forget`](Self::forget), so that not all have to be asked.
+/// The indexes of channels that have changed since the last [`clear`](Self::clear).
+///
+/// With a thousand channels, a turn that publishes to one of them visits that one only.
 #[derive(Debug, Default)]
 pub(super) struct DirtySet {
     indexes: Vec<usize>,
-    is_touched: Vec<bool>,
-    /// Indexes have changed meanwhile: it may be any of them.
-    any: bool,
+    is_marked: Vec<bool>,
+    /// Indexes have shifted since then, so every channel counts as dirty.
+    all: bool,
 }
 
 impl DirtySet {
-    pub(super) fn touch(&mut self, index: usize) {
-        if self.is_touched.len() <= index {
-            self.is_touched.resize(index + 1, false);
+    /// Marks the channel at `index`.
+    pub(super) fn mark(&mut self, index: usize) {
+        if self.is_marked.len() <= index {
+            self.is_marked.resize(index + 1, false);
         }
-        if !std::mem::replace(&mut self.is_touched[index], true) {
+        if !std::mem::replace(&mut self.is_marked[index], true) {
             self.indexes.push(index);
         }
     }
 
-    /// Channels came or went, or it is not known which were touched.
-    pub(super) fn touch_any(&mut self) {
-        self.any = true;
+    /// Marks every channel: indexes have shifted, or it is not known which channels are dirty.
+    pub(super) fn mark_all(&mut self) {
+        self.all = true;
     }
 
-    /// Looks at each channel that was touched since the last [`forget`](Self::forget), and perhaps at others.
+    /// Calls `look` with each dirty channel, and perhaps with others. Clears nothing.
     pub(super) fn visit<C>(&self, channels: &mut [C], mut look: impl FnMut(usize, &mut C)) {
-        if self.any || channels.len() <= FEW {
+        if self.all || channels.len() <= MAX_VISITED {
             channels.iter_mut().enumerate().for_each(|(index, channel)| look(index, channel));
-        } else {
-            for &index in &self.indexes {
-                channels.get_mut(index).into_iter().for_each(|channel| look(index, channel));
+            return;
+        }
+        for &index in &self.indexes {
+            if let Some(channel) = channels.get_mut(index) {
+                look(index, channel);
             }
         }
     }
 
-    /// Whatever had happened has been seen to.
-    pub(super) fn forget(&mut self) {
-        self.any = false;
-        self.indexes.drain(..).for_each(|index| self.is_touched[index] = false);
+    /// Unmarks all channels.
+    pub(super) fn clear(&mut self) {
+        self.all = false;
+        self.indexes.drain(..).for_each(|index| self.is_marked[index] = false);
     }
 }
 
@@ -50,20 +55,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_touched_is_looked_at_once_and_everything_if_indexes_have_changed() {
+    fn dirty_channels_are_visited_once_and_all_of_them_after_a_shift() {
         let mut channels = vec![0; 40];
-        let mut touched = DirtySet::default();
-        [7, 3, 7, 39].into_iter().for_each(|index| touched.touch(index));
-        touched.visit(&mut channels, |_, looks| *looks += 1);
-        touched.visit(&mut channels, |_, looks| *looks += 1);
-        touched.forget();
+        let mut dirty = DirtySet::default();
+        [7, 3, 7, 39].into_iter().for_each(|index| dirty.mark(index));
+        dirty.visit(&mut channels, |_, visits| *visits += 1);
+        dirty.visit(&mut channels, |_, visits| *visits += 1);
+        dirty.clear();
         assert_eq!((channels[3], channels[7], channels[39], channels.iter().sum::<i32>()), (2, 2, 2, 6));
-        touched.touch(39);
-        touched.touch_any();
+        dirty.mark(39);
+        dirty.mark_all();
         channels.truncate(20);
-        touched.visit(&mut channels, |_, looks| *looks += 1);
-        touched.forget();
-        assert!(channels.iter().all(|looks| *looks > 0));
-        touched.visit(&mut channels, |_, _| panic!("nothing is new"));
+        dirty.visit(&mut channels, |_, visits| *visits += 1);
+        dirty.clear();
+        assert!(channels.iter().all(|visits| *visits > 0));
+        dirty.visit(&mut channels, |_, _| panic!("nothing is new"));
     }
 }

@@ -1,63 +1,163 @@
-//! [`DrainTracker`]: what subscriptions take of a hub that closes, and what they leave.
+//! [`DrainTracker`] and [`DrainSignal`]: waiting at shutdown until subscribers have emptied their
+//! queues.
+//!
+//! A reader that has taken everything says so through the signal; a tracker waits for all the readers
+//! that there were when it was made, until a deadline. Then it cuts them off: they take nothing more.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::cursor::Cursor;
-use super::finish::DrainSignal;
+use super::readers::Cursor;
 
-/// Counts from when it was made.
+/// By then every thread sees what another thread has stored.
+const STORE_VISIBLE: Duration = Duration::from_millis(1);
+
+/// The flag of a drain that waits for readers to take everything.
+const AWAITED: u8 = 1;
+/// The flag of readers that are to take nothing more.
+const CUT_OFF: u8 = 2;
+
+/// Counts what subscribers take of a hub that closes, and what they leave.
 pub(crate) struct DrainTracker {
-    starts: Vec<Start>,
-    finish: Arc<DrainSignal>,
-    /// As of then.
-    hurries: usize,
+    starts: Vec<DrainStart>,
+    signal: Arc<DrainSignal>,
+    /// How many drains had been cut short when this one began.
+    cut_short: usize,
 }
 
-/// Where a reader was when the drain_tracker began.
-struct Start {
+/// What subscribers have taken and left of a hub.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DrainCounts {
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
+}
+
+/// A reader, and how much it had taken when the drain began.
+struct DrainStart {
     cursor: Arc<Cursor>,
-    taken: u64,
+    progress: u64,
 }
 
 impl DrainTracker {
-    pub(super) fn new(cursors: impl Iterator<Item = Arc<Cursor>>, finish: Arc<DrainSignal>) -> Self {
-        let hurries = finish.hurries();
-        Self { starts: cursors.map(Start::new).collect(), finish, hurries }
+    pub(super) fn new(cursors: impl Iterator<Item = Arc<Cursor>>, signal: Arc<DrainSignal>) -> Self {
+        let cut_short = signal.cut_short.load(Ordering::Acquire);
+        let starts = cursors.map(|cursor| DrainStart { progress: cursor.progress(), cursor }).collect();
+        Self { starts, signal, cut_short }
     }
 
-    /// Waits until everything has been taken or dropped, at most until `deadline` or somebody is in a hurry; then
-    /// readers are cut off. The hub has to be closed by somebody.
-    pub(crate) async fn settle(&self, deadline: Instant) {
-        let settled = self.finish.drained(self.hurries, || self.starts.iter().all(Start::is_settled));
-        if !tokio::time::timeout_at(deadline, settled).await.unwrap_or(false) {
-            self.finish.cut_off();
+    /// Waits until everything has been taken or dropped, at most until `deadline` or until a shutdown
+    /// that does not wait cuts the drain short. Then it cuts readers off. The hub has to be closed
+    /// meanwhile.
+    pub(crate) async fn wait(&self, deadline: Instant) {
+        let drained = self.signal.drained(self.cut_short, || self.starts.iter().all(DrainStart::is_drained));
+        if !tokio::time::timeout_at(deadline, drained).await.unwrap_or(false) {
+            self.signal.cut_off();
         }
     }
 
-    /// How many items were taken, and how many were not. For a hub that is closed: before, nothing says
-    /// what is left.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.starts.iter().map(Start::taken).sum(), self.starts.iter().map(Start::left).sum())
+    /// Returns how many items were taken and how many were left. Call it once the hub is closed: before,
+    /// it is not known what is left.
+    pub(crate) fn counts(&self) -> DrainCounts {
+        let delivered = self.starts.iter().map(|start| start.cursor.progress() - start.progress).sum();
+        let dropped = self.starts.iter().map(|start| start.cursor.left().unwrap_or(0)).sum();
+        DrainCounts { delivered, dropped }
     }
 }
 
-impl Start {
-    fn new(cursor: Arc<Cursor>) -> Self {
-        Self { taken: cursor.moves(), cursor }
-    }
-
-    fn is_settled(&self) -> bool {
+impl DrainStart {
+    fn is_drained(&self) -> bool {
         self.cursor.is_gone() || self.cursor.left() == Some(0)
     }
+}
 
-    fn taken(&self) -> u64 {
-        self.cursor.moves() - self.taken
+/// How readers and drains of one hub find each other.
+#[derive(Debug, Default)]
+pub(crate) struct DrainSignal {
+    /// Read for each item taken, so it costs no more than a load while no drain waits.
+    flags: AtomicU8,
+    /// How many drains have been cut short.
+    cut_short: AtomicUsize,
+    /// A reader of a closed hub has taken everything, or is gone.
+    reader_done: Notify,
+}
+
+impl DrainSignal {
+    /// Waits until `is_drained`, which is called whenever a reader is done, or until readers are cut
+    /// off. False if a drain has been cut short since there were `cut_short`.
+    async fn drained(&self, cut_short: usize, is_drained: impl Fn() -> bool) -> bool {
+        self.flags.fetch_or(AWAITED, Ordering::SeqCst);
+        // The flag before the look at the queues; a reader stores its position before it looks at the
+        // flag. One of the two sees the other.
+        fence(Ordering::SeqCst);
+        // A reader has a fence only where it finds nothing, because one for each item would be
+        // expensive. So a take at the very moment at which the flag is raised may miss the flag, and
+        // the look may miss the take. That is why there is a second look.
+        let mut second_look = Some(std::pin::pin!(tokio::time::sleep(STORE_VISIBLE)));
+        loop {
+            let mut reader_done = std::pin::pin!(self.reader_done.notified());
+            // Registered before the look, so that no reader is missed in between.
+            reader_done.as_mut().enable();
+            if is_drained() || self.is_cut_off() {
+                return true;
+            }
+            if self.cut_short.load(Ordering::Acquire) != cut_short {
+                return false;
+            }
+            match &mut second_look {
+                None => reader_done.await,
+                Some(sleep) => tokio::select! {
+                    () = reader_done => {}
+                    () = sleep.as_mut() => second_look = None,
+                },
+            }
+        }
     }
 
-    fn left(&self) -> u64 {
-        self.cursor.left().unwrap_or(0)
+    /// Says that a reader is done, if a drain waits and nothing is `left` to take.
+    #[inline]
+    pub(super) fn report(&self, left: impl FnOnce() -> u64) {
+        if self.flags.load(Ordering::Relaxed) != 0 && left() == 0 {
+            self.reader_done();
+        }
+    }
+
+    /// Like [`report`](Self::report), for a reader that is about to sleep. Its position is stored before
+    /// it looks at the flags, so that a drain does not miss it.
+    pub(super) fn report_before_sleep(&self, left: impl FnOnce() -> u64) {
+        fence(Ordering::SeqCst);
+        self.report(left);
+    }
+
+    /// Makes drains look at their readers again: one is done, or gone.
+    pub(super) fn reader_done(&self) {
+        self.reader_done.notify_waiters();
+    }
+
+    /// Ends the wait of all drains that have begun: a shutdown came that does not wait.
+    pub(super) fn cut_short(&self) {
+        self.cut_short.fetch_add(1, Ordering::AcqRel);
+        self.reader_done();
+    }
+
+    /// Makes readers take nothing more, and ends all waits for them.
+    fn cut_off(&self) {
+        self.flags.fetch_or(CUT_OFF, Ordering::SeqCst);
+        self.reader_done();
+    }
+
+    #[inline]
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & CUT_OFF != 0
+    }
+
+    /// Forgets that a drain waits, as a reader sees it that does not see the flag yet.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.flags.store(0, Ordering::SeqCst);
     }
 }
 
@@ -71,7 +171,7 @@ mod tests {
 
     use crate::event::Event;
     use crate::hub::tests::take;
-    use crate::hub::{Filter, Hub, Overflow, QueueLimits, Received};
+    use crate::hub::{DrainCounts, Filter, Hub, Overflow, QueueLimits, Received};
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_comes_before_the_close_leaves_nothing_uncounted() {
@@ -82,12 +182,12 @@ mod tests {
         }
         hub.wake();
         let drain_tracker = hub.drain_tracker();
-        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.source.poll_take(cx, None, || {}));
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
         assert!(matches!(taken, Poll::Ready(Received::Item(_))));
         // The connection task has not come to the close yet.
-        drain_tracker.settle(Instant::now()).await;
+        drain_tracker.wait(Instant::now()).await;
         hub.close();
-        assert_eq!(drain_tracker.counts(), (1, 9));
+        assert_eq!(drain_tracker.counts(), DrainCounts { delivered: 1, dropped: 9 });
     }
 
     #[test]
@@ -124,8 +224,12 @@ mod tests {
                         assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Lagged(984))));
                     }
                     let kept = (!gone).then_some(subscribed);
-                    drain_tracker.settle(Instant::now()).await;
-                    assert_eq!(drain_tracker.counts(), (0, 16), "{overflow:?}, {told}, {gone}");
+                    drain_tracker.wait(Instant::now()).await;
+                    assert_eq!(
+                        drain_tracker.counts(),
+                        DrainCounts { delivered: 0, dropped: 16 },
+                        "{overflow:?}, {told}, {gone}"
+                    );
                     drop(kept);
                 }
             }
@@ -150,7 +254,7 @@ mod tests {
             }
             drop(subscribed);
             hub.prune();
-            assert_eq!(hub.drain_tracker().counts(), (0, 0), "{panics}");
+            assert_eq!(hub.drain_tracker().counts(), DrainCounts { delivered: 0, dropped: 0 }, "{panics}");
         }
     }
 
@@ -166,7 +270,7 @@ mod tests {
         assert_eq!(hub.lag(), 2);
         let drain_tracker = hub.drain_tracker();
         hub.close();
-        assert_eq!(drain_tracker.counts(), (0, 2));
+        assert_eq!(drain_tracker.counts(), DrainCounts { delivered: 0, dropped: 2 });
         drop(subscribed);
     }
 
@@ -179,11 +283,11 @@ mod tests {
         let drain_tracker = hub.drain_tracker();
         let begun = Instant::now();
         let hour = Duration::from_secs(3600);
-        let mut settling = tokio_test::task::spawn(drain_tracker.settle(begun + hour));
+        let mut settling = tokio_test::task::spawn(drain_tracker.wait(begun + hour));
         assert!(settling.poll().is_pending());
         // As by a reader that does not see yet that somebody waits.
-        hub.finish.forget();
-        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.source.poll_take(cx, None, || {}));
+        hub.drain.forget();
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
         assert!(matches!(taken, Poll::Ready(Received::Item(_))));
         settling.await;
         assert!(begun.elapsed() < Duration::from_secs(1));

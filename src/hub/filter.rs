@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use crate::event::{DEFAULT_EVENT_TYPE, Event};
 
-/// Which events a subscription gets: all, those of a set of types, or of types that begin in some way; and of these, if
-/// wanted, only those that a predicate is true of.
+/// Which events a subscription gets: all, those of a set of types, or those whose type has a prefix; of
+/// these, if wanted, only those that pass a predicate.
 ///
-/// Made from `"update"`, a `String`, arrays, slices or a `Vec` of these, references to any of them, [`Filter::all`],
-/// [`Filter::prefix`], or [`Filter::matching`]. A set is sorted and deduplicated; `""` is `"message"`, the type of
-/// events that name none. An empty set matches nothing. Types are compared exactly, byte by byte: nothing is a
-/// wildcard.
+/// An empty set matches nothing. Types are compared exactly, byte by byte: nothing is a wildcard.
 ///
-/// Subscriptions with equal filters share a queue's memory. A predicate can be compared with nothing but itself: each
-/// subscription that has one has a queue of its own.
+/// A filter is made from `"update"`, a `String`, arrays, slices or a `Vec` of these, references to any of
+/// them, [`Filter::all`], [`Filter::prefix`], or [`Filter::matching`]. A set is sorted and deduplicated;
+/// `""` stands for `"message"`, the type of events that name none.
+///
+/// Subscriptions with equal filters share the memory of a queue. A predicate is equal only to itself, and
+/// each subscription that has one has a queue of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a filter does nothing by itself"]
 pub struct Filter {
@@ -27,21 +28,22 @@ pub struct Filter {
 enum Types {
     All,
     Set(Names),
-    /// None of them begins with another.
+    /// None of them is a prefix of another.
     Prefixes(Names),
 }
 
-/// Sorted, each once.
+/// Type names, sorted and without duplicates.
 type Names = Arc<[Box<str>]>;
 
 impl Filter {
-    /// Every event.
+    /// Matches every event.
     pub fn all() -> Self {
         Types::All.into()
     }
 
-    /// Events whose type begins like this: `prefix("order.")` for `order.placed` and `order.shipped`, and for `order.`
-    /// itself. The empty prefix is every type's; that of events that name no type is `message`.
+    /// Matches events whose type has this prefix: `prefix("order.")` matches `order.placed`,
+    /// `order.shipped`, and `order.` itself. The empty prefix matches every type. The type of events that
+    /// name none is `message`.
     ///
     /// # Examples
     ///
@@ -54,11 +56,11 @@ impl Filter {
         Self::prefixes([prefix])
     }
 
-    /// Events whose type begins like one of these. With none of them it matches nothing.
+    /// Matches events whose type has one of these prefixes. Without any it matches nothing.
     pub fn prefixes<T: AsRef<str>>(prefixes: impl IntoIterator<Item = T>) -> Self {
         let mut shortest: Vec<Box<str>> = Vec::new();
         for prefix in sorted(prefixes.into_iter().map(|prefix| prefix.as_ref().into())) {
-            // What begins like this one stands right behind it, and says no more.
+            // A type with this prefix follows right behind it, and adds nothing.
             if shortest.last().is_none_or(|before| !prefix.starts_with(&**before)) {
                 shortest.push(prefix);
             }
@@ -69,27 +71,31 @@ impl Filter {
         }
     }
 
-    /// Events that `predicate` is true of: see [`and`](Self::and).
+    /// Matches events for which `predicate` returns true: see [`and`](Self::and).
     pub fn matching(predicate: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         Self::all().and(predicate)
     }
 
-    /// Of these events, only those that `predicate` is true of.
+    /// Narrows the filter to events for which `predicate` returns true.
     ///
-    /// What it turns down takes no room in the queue, wakes nobody, and is not [missed](crate::Subscription::missed).
-    /// It is asked once for each event that passes the rest of the filter, in wire order, by the connection task: until
-    /// it answers nothing else is read, so it must be quick and must not block. About what was
-    /// [retained](crate::StreamBuilder::retain) whoever subscribes asks it, at the call; the task may ask it about
-    /// newer events meanwhile. It may use the stream's handle, but one that owns a handle keeps the stream alive.
+    /// The connection task evaluates it once for each event that passes the rest of the filter, in wire
+    /// order. Until it returns nothing else is read, so it must be quick and must not block. For
+    /// [retained](crate::StreamBuilder::retain) events it runs in the call that subscribes; the task may
+    /// evaluate it for newer events at the same time. It may use the stream's handle, but a predicate
+    /// that owns a handle keeps the stream alive.
     ///
-    /// A [`Gap`](crate::Gap) is no event: it is not asked about gaps, and not about an event that is over the size
-    /// limit, since nobody has seen that whole. A subscription gets those as if it had no predicate.
+    /// An event that it rejects takes no room in the queue, wakes no task, and is not
+    /// [missed](crate::Subscription::missed). It is not evaluated for a [`Gap`](crate::Gap), nor for an
+    /// event over the size limit, which is never whole: a subscription gets those as if it had no
+    /// predicate.
     ///
-    /// A predicate that panics ends its own subscription, which yields what was queued before, and then `None`;
-    /// [`close_reason`](crate::Subscription::close_reason) is a failure with
-    /// [`ErrorKind::FilterPanicked`](crate::ErrorKind::FilterPanicked). Other subscriptions and the stream go on. If
-    /// the subscription is [acknowledging](crate::SubscribeOptions::acknowledging), the event in question holds the
-    /// resume store as one that was taken and never acknowledged.
+    /// # Panics
+    ///
+    /// A predicate that panics ends its own subscription, which yields what was queued before, and then
+    /// `None`. [`close_reason`](crate::Subscription::close_reason) is then a failure with
+    /// [`ErrorKind::FilterPanicked`](crate::ErrorKind::FilterPanicked). Other subscriptions and the stream
+    /// go on. If the subscription is [acknowledging](crate::SubscribeOptions::acknowledging), the event at
+    /// which it panicked holds the resume store, like one that was taken and never acknowledged.
     ///
     /// # Examples
     ///
@@ -106,7 +112,7 @@ impl Filter {
         Self { predicate: Some(predicate), ..self }
     }
 
-    /// Whether events of this type pass, but for what a predicate says of them.
+    /// Returns whether the filter matches this type. Does not evaluate the predicate.
     pub fn matches(&self, event_type: &str) -> bool {
         match &self.types {
             Types::All => true,
@@ -115,19 +121,19 @@ impl Filter {
                 types => types.binary_search_by(|one| (**one).cmp(event_type)).is_ok(),
             },
             Types::Prefixes(prefixes) => {
-                // Of those that are not greater only the last can be how it begins: none begins with another.
+                // Of the prefixes that are not greater only the last can match: none is a prefix of another.
                 let before = prefixes.partition_point(|prefix| **prefix <= *event_type);
                 before > 0 && event_type.starts_with(&*prefixes[before - 1])
             }
         }
     }
 
-    /// Whether this event passes, by its type and by the predicate, if there is one.
+    /// Returns whether this event passes, by its type and by the predicate, if there is one.
     pub fn passes(&self, event: &Event) -> bool {
         self.matches(event.event_type()) && self.predicate.as_ref().is_none_or(|predicate| predicate.holds(event))
     }
 
-    /// The types that it names, if these are all that it lets pass.
+    /// Returns the types that it names, if it matches no others.
     pub(crate) fn names(&self) -> Option<&[Box<str>]> {
         match &self.types {
             Types::Set(types) => Some(types),
@@ -139,7 +145,7 @@ impl Filter {
         self.predicate.as_ref()
     }
 
-    /// The same types, whatever else.
+    /// Returns a filter of the same types, without the predicate.
     pub(crate) fn without_predicate(&self) -> Self {
         self.types.clone().into()
     }
@@ -160,7 +166,7 @@ fn sorted(names: impl Iterator<Item = Box<str>>) -> Vec<Box<str>> {
     names
 }
 
-/// A caller's predicate: equal to itself only. Users' code, to be called and dropped under no lock.
+/// A caller's predicate, equal only to its clones. User code: call and drop it without any lock.
 #[derive(Clone)]
 pub(crate) struct Predicate(Arc<dyn Fn(&Event) -> bool + Send + Sync>);
 
@@ -208,7 +214,7 @@ impl From<String> for Filter {
     }
 }
 
-// Nothing is dereferenced on the way to a trait: without these, `subscribe(&name)` would be an error.
+// A call does not dereference an argument to find a trait: without these, `subscribe(&name)` would not compile.
 impl From<&String> for Filter {
     fn from(event_type: &String) -> Self {
         Self::set(&[event_type])
@@ -266,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_that_say_no_more_than_a_shorter_one_are_left_out() {
+    fn prefixes_of_which_a_shorter_one_is_there_are_left_out() {
         assert_eq!(Filter::prefixes(["b.", "a", "a.b", "ab"]), Filter::prefixes(["a", "b."]));
         assert_eq!(Filter::prefixes(["x", ""]), Filter::all());
         assert_ne!(Filter::prefix("a"), Filter::from("a"));

@@ -13,52 +13,50 @@ use loom::future::block_on;
 use loom::thread;
 use tokio::time::{Duration, Instant};
 
+use super::backpressure::PublisherWait;
 use super::channel::Channel;
-use super::finish::DrainSignal;
-use super::gate::Gate;
-use super::limits::{QueueLimits, Weigh};
+use super::drain::DrainSignal;
+use super::overflow::{Overflow, QueueItem, QueueLimits};
 use super::reader::{Reader, Received};
-use super::wakers::Wakers;
-use crate::hub::Overflow;
+use super::sync::Wakers;
 
-impl Weigh for u32 {
-    fn weight(&self) -> u64 {
+impl QueueItem for u32 {
+    fn bytes(&self) -> u64 {
         1
     }
 }
 
-struct Publisher {
-    channel: Channel<u32, ()>,
-    gate: Arc<Gate>,
+struct LoomPublisher {
+    channel: Channel<u32>,
+    wait: Arc<PublisherWait>,
     now: Instant,
     /// Waits until it is woken.
     is_patient: bool,
 }
 
-fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (Publisher, Vec<Reader<u32>>) {
-    let (gate, finish) = (Arc::<Gate>::default(), Arc::<DrainSignal>::default());
-    let mut channels = Vec::new();
+fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (LoomPublisher, Vec<Reader<u32>>) {
+    let (wait, drain) = (Arc::<PublisherWait>::default(), Arc::<DrainSignal>::default());
     let is_patient = overflow == Overflow::Block;
-    let channel = Channel::find_or_add(&mut channels, (), &QueueLimits::of(capacity, overflow), 0, &gate);
-    let readers = (0..readers).map(|_| channel.reader(&gate, &finish, None)).collect();
-    (Publisher { channel: channels.remove(0), gate, now: Instant::now(), is_patient }, readers)
+    let mut channel = Channel::new(&QueueLimits::of(capacity, overflow), 0, &wait);
+    let readers = (0..readers).map(|_| channel.reader(&drain, None)).collect();
+    (LoomPublisher { channel, wait, now: Instant::now(), is_patient }, readers)
 }
 
-impl Publisher {
+impl LoomPublisher {
     /// As [`Backpressure`](super::backpressure::Backpressure) does, but for its clock: patience has run out whenever it looks.
     async fn publish(&mut self, item: u32) {
         let mut waiting = false;
         poll_fn(|cx| {
             loop {
                 if !waiting {
-                    match self.channel.survey() {
-                        (0, _) => self.channel.hold(self.now),
-                        _ => return Poll::Ready(()),
+                    if !self.channel.survey().credit.is_used_up() {
+                        return Poll::Ready(());
                     }
+                    self.channel.begin_wait(self.now);
                 }
-                waiting = self.gate.poll(cx.waker()).is_pending();
+                waiting = self.wait.poll(cx.waker()).is_pending();
                 if waiting && !self.is_patient {
-                    self.channel.judge(self.now);
+                    self.channel.check_patience(self.now);
                 } else if waiting {
                     return Poll::Pending;
                 }
@@ -143,7 +141,7 @@ fn a_reader_that_is_given_up_while_it_drains_is_let_go_once_and_everything_is_se
         for item in 0..3 {
             block_on(publisher.publish(item));
         }
-        assert!(!publisher.gate.is_closed());
+        assert!(!publisher.wait.is_waiting());
         publisher.close();
         let seen = reading.join().unwrap();
         let counted: u32 = seen.iter().map(|&item| if item > 100 { item - 100 } else { 1 }).sum();

@@ -1,23 +1,73 @@
-//! The fan-out: a broadcast channel for each filter in use. Does not know that there is a connection.
+//! The fan-out: broadcast channels that are keyed by filter. Knows nothing of connections.
 //!
-//! Channels are keyed by filter, not by the types seen on the wire, so a set of types keeps wire
-//! order and a server cannot make us allocate by inventing types. A filter with a predicate has a channel of its own:
-//! what is published waits there until the turn is over, and passes or not when no lock is held. Everything that changes which
-//! channels there are, or what is in them, happens under one lock; wakers are called after it is let go.
+//! # What can be lost, and when
+//!
+//! A queue that is full of events, or of bytes, does what its subscription's [`Overflow`] says:
+//!
+//! | overflow | the publisher | the subscriber |
+//! |---|---|---|
+//! | `Wait { patience }` | stops until the queue is half empty, or nothing was taken for the patience | loses nothing while it moves; once stuck, loses its oldest events until it has caught up |
+//! | `Block` | stops until the queue is half empty | loses nothing, and can stop the stream |
+//! | `DropOldest` | goes on; yields to other tasks | loses its oldest events |
+//! | `Conflate`, `ConflateBy` | goes on | gets the newest event of each key; beyond its capacity in keys, loses the oldest |
+//!
+//! Loss is always reported: the subscriber gets [`Received::Lagged`] with the exact number, at the
+//! place of the hole. Other gaps (reconnections, oversized events) take no room, are never dropped, and
+//! stand in their places between the events. What a publisher sends when it does not ask
+//! [`Publisher::is_ready`] first overruns queues of any kind.
+//!
+//! # The way of an event
+//!
+//! ```text
+//!                                     one per filter and limits
+//!  connection task ── Publisher ──┬──▶ EventChannel ── batch ──▶ Ring ──┬──▶ Reader (buffer of 64)
+//!   (one turn: up to 64 events,   │     ([predicate])                   └──▶ Reader
+//!    under one lock)              ├──▶ Conflation ──── batch ──▶ queue of one reader, by key
+//!                                 ├──▶ transcript ──── batch ──▶ Ring of TranscriptItem
+//!                                 └──▶ Retention (for subscribers that come late)
+//! ```
+//!
+//! An event rests in at most three places: the batch of the turn, the ring, the reader's buffer. A ring
+//! holds each event once for all its readers; the last one that needs it moves it out:
+//!
+//! ```text
+//!   first                                     end = first + length
+//!     │ [2 left] [2 left] [1 left] [3 left] ... │
+//!         ▲                   ▲                 ▲
+//!      slowest reader      another reader    a reader that has caught up: it leaves its waker and sleeps
+//! ```
+//!
+//! A ring that is full, of which the slowest reader may be overrun, drops its first item; that reader
+//! finds itself before `first` and learns how many it has missed.
+//!
+//! Who wakes whom: [`Hub::wake`], once at the end of a turn, wakes the readers that sleep. The last
+//! reader that the publisher waits for wakes the publisher ([`backpressure`]). A reader that has
+//! emptied its queue wakes those that wait for a drain ([`drain`]). An acknowledgement, or a
+//! subscription that ends by itself, wakes the connection task through the hub's signal.
+//!
+//! # Locks
+//!
+//! | lock | protects | taken while holding |
+//! |---|---|---|
+//! | the hub's ([`registry::Registry`]) | which channels there are, their batches, retained events | nothing |
+//! | the tracker's ([`AckTracker`]) | which events are unacknowledged | the hub's |
+//! | a ring's | its items, its readers, their wakers | the hub's, the tracker's |
+//! | a conflating queue's | its events and gaps, its waker | the tracker's |
+//! | a gap log's | the gaps of one channel | the hub's, the tracker's, the ring's |
+//!
+//! User code never runs under any of them: predicates, conflation keys, wakers, and the drop of events,
+//! which may own values that the user has decoded. [`Hub::settle`] is where most of it runs.
 
 mod ack;
 mod backpressure;
 mod channel;
-mod conflation;
-mod cursor;
+mod conflate;
 mod dirty_set;
 mod drain;
+mod event_channel;
+mod event_reader;
 mod filter;
-mod finish;
 mod gaps;
-mod gate;
-mod latest;
-mod limits;
 #[cfg(all(test, hub_loom))]
 mod loom_tests;
 mod overflow;
@@ -25,350 +75,289 @@ mod predicate;
 mod publisher;
 mod reader;
 mod readers;
-pub(crate) mod retain;
-mod retained;
+mod registry;
+mod replay;
 mod ring;
-mod room;
 mod routes;
-mod source;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod transcript_item;
-mod wakers;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::panics::drop_catching;
-use crate::event::{Delivery, Event};
-use crate::hub::retain::Retain;
+use crate::event::Delivery;
 use crate::state::State;
 
 use self::ack::AckTracker;
 pub(crate) use self::ack::{AckHandle, MAX_UNACKNOWLEDGED};
 pub(crate) use self::backpressure::Backpressure;
-use self::channel::Channel;
-use self::conflation::Conflation;
-use self::cursor::Cursor;
-use self::dirty_set::DirtySet;
-pub(crate) use self::drain::DrainTracker;
+use self::backpressure::{PublisherWait, Readiness};
+use self::drain::DrainSignal;
+pub(crate) use self::drain::{DrainCounts, DrainTracker};
+pub(crate) use self::event_reader::EventReader;
 pub use self::filter::Filter;
-use self::finish::DrainSignal;
-use self::gate::Gate;
-pub(crate) use self::limits::QueueLimits;
+pub(crate) use self::overflow::QueueLimits;
 pub use self::overflow::{ConflateKey, Overflow};
-use self::predicate::ChannelKey;
+use self::predicate::Evaluator;
 pub(crate) use self::predicate::PredicateFailure;
 pub(crate) use self::publisher::Publisher;
 pub(crate) use self::reader::{Reader, Received};
-use self::retained::Retention;
-use self::routes::Routes;
-pub(crate) use self::source::EventReader;
+use self::readers::PatienceCheck;
+use self::registry::Registry;
+use self::replay::Retention;
+pub(crate) use self::replay::{Keep, Retain};
+use self::sync::{Wakers, lock};
 pub use self::transcript_item::TranscriptItem;
-use self::wakers::Wakers;
-
-/// How many items a transcript holds beyond its capacity: states and gaps come also when nothing can wait.
-const RESERVE: usize = 64;
 
 /// Where events are published and subscriptions begin.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    channels: Mutex<Channels>,
-    gate: Arc<Gate>,
-    finish: Arc<DrainSignal>,
+    registry: Mutex<Registry>,
+    wait: Arc<PublisherWait>,
+    drain: Arc<DrainSignal>,
     /// Made with the first subscription that acknowledges.
-    ack: OnceLock<Arc<AckTracker>>,
+    tracker: OnceLock<Arc<AckTracker>>,
+    /// Wakes the connection task.
     signal: Arc<Notify>,
-    /// Something waits for predicates, which are asked when no lock is held.
-    sifting: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Channels {
-    events: Vec<Channel<Event, ChannelKey>>,
-    routes: Routes,
-    touched: DirtySet,
-    transcript: Vec<Channel<TranscriptItem, ()>>,
-    latest: Vec<Conflation>,
-    retention: Retention,
-    /// Of the last event that was published, whether anybody listened or not.
-    position: u64,
-    /// Whether an item may be published, wherever it goes.
-    has_room: bool,
-    /// Channels of events that are, or were, out of room.
-    spent: DirtySet,
-    closed: bool,
-    /// The readers of events at the close: they may have something to take.
-    ended: Vec<Arc<Cursor>>,
-}
-
-impl Channels {
-    /// After channels came or went. A closed hub keeps none: their readers end at once.
-    fn settle(&mut self) {
-        self.routes.outdate();
-        self.touched.touch_any();
-        self.spent.touch_any();
-        if self.closed {
-            let mut nobody = Wakers::default();
-            // Made just now: nobody waits there to be woken.
-            self.events.drain(..).for_each(|mut channel| channel.close(&mut nobody));
-            self.transcript.drain(..).for_each(|mut channel| channel.close(&mut nobody));
-            self.latest.drain(..).for_each(|mut conflation| conflation.close(None, &mut nobody));
-        }
-    }
-
-    fn cursors(&self) -> impl Iterator<Item = Arc<Cursor>> {
-        self.events.iter().flat_map(Channel::cursors).chain(self.latest.iter().map(Conflation::cursor))
-    }
-}
-
-/// What a subscription has at the hub.
+/// What a new subscription gets from the hub.
 pub(crate) struct Subscribed {
-    pub(crate) source: EventReader,
-    pub(crate) account: Option<AckHandle>,
-    /// Where the reason is, if it ends before the stream does; `None` if it cannot.
+    pub(crate) reader: EventReader,
+    pub(crate) ack: Option<AckHandle>,
+    /// Where to find the reason if the subscription ends before the stream does. `None` if it cannot.
     pub(crate) failure: Option<PredicateFailure>,
-    /// What was kept, to be taken first; `None` where it ends.
+    /// Retained events and gaps, to be taken first. `None` where the predicate has panicked: then
+    /// nothing follows.
     pub(crate) replay: VecDeque<Option<Delivery>>,
 }
 
-/// The position before a stream's first event. Each stream of the process has a range of its own, so that an
-/// event of one is never taken for an event of another, and none has to carry more than its position. There is
-/// room for 16 million streams of 10^12 events each.
-fn before_all() -> u64 {
-    static STREAMS: AtomicU64 = AtomicU64::new(0);
-    STREAMS.fetch_add(1, Ordering::Relaxed) << 40
-}
-
 impl Hub {
-    /// `signal` wakes the task when something has been acknowledged, or a subscription has ended by itself.
+    /// `signal` wakes the connection task when an event has been acknowledged, or a subscription has
+    /// ended by itself.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
-        let channels = Channels { position: before_all(), ..Channels::default() };
-        Self {
-            channels: Mutex::new(channels),
-            gate: Arc::default(),
-            finish: Arc::default(),
-            ack: OnceLock::new(),
-            signal,
-            sifting: AtomicBool::new(false),
-        }
+        let (wait, drain) = (Arc::<PublisherWait>::default(), Arc::<DrainSignal>::default());
+        let registry = Mutex::new(Registry::new(Arc::clone(&wait), Arc::clone(&drain)));
+        Self { registry, wait, drain, tracker: OnceLock::new(), signal }
     }
 
-    /// Keeps what these rules say for who comes late.
+    /// Retains events for late subscribers by these rules.
     pub(crate) fn retain(&self, rules: Vec<Retain>) {
         self.lock().retention = Retention::new(rules);
     }
 
-    /// A reader of the events that are published from now on. Ends at once when the hub is closed.
-    /// `acknowledging`: what it takes is open until it is acknowledged.
+    /// Subscribes to the events that are published from now on. On a closed hub the subscription ends at
+    /// once.
+    ///
+    /// `acknowledging`: what it takes stays unacknowledged until the subscriber says otherwise.
     pub(crate) fn subscribe(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
-        // On a closed hub the channel goes at once, under the lock, and what it drops must not be a user's last
-        // predicate.
-        let kept = filter.clone();
-        let subscribed = self.seat(&mut self.lock(), filter, limits, acknowledging);
-        drop(kept);
+        self.add(filter, limits, acknowledging, false)
+    }
+
+    /// Like [`subscribe`](Self::subscribe), with the retained events first.
+    ///
+    /// For them the predicate runs here, on the caller's thread.
+    pub(crate) fn subscribe_late(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
+        self.add(filter, limits, acknowledging, true)
+    }
+
+    fn add(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool, is_late: bool) -> Subscribed {
+        let evaluator = Evaluator::of(&filter);
+        let (retained, mut subscribed, closed) = {
+            // Under one lock, so that nothing is published between the replay and the queue.
+            let mut registry = self.lock();
+            let retained = if is_late { registry.retention.replay(&filter) } else { VecDeque::new() };
+            let ack = acknowledging.then(|| self.open_ack(limits));
+            let subscribed = registry.subscribe(filter, evaluator.clone(), limits, ack);
+            (retained, subscribed, registry.take_if_closed())
+        };
+        closed.close(self.tracker());
+        subscribed.replay = match &evaluator {
+            None => retained.into_iter().map(Some).collect(),
+            Some(evaluator) => evaluator.replay(retained),
+        };
+        let events = subscribed.replay.iter().flatten().filter(|delivery| delivery.is_event()).count();
+        subscribed.reader.expect_replay(events as u64);
+        if let Some(evaluator) = evaluator.filter(|_| subscribed.replay.back().is_some_and(Option::is_none)) {
+            let failed = self.lock().remove_failed(&evaluator);
+            failed.close(self.tracker());
+            self.signal.notify_one();
+        }
         subscribed
     }
 
-    /// The same, and what was kept comes first.
-    pub(crate) fn subscribe_late(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
-        let kept = filter.clone();
-        let (replay, subscribed) = {
-            // Under one lock: nothing comes in between.
-            let mut channels = self.lock();
-            (channels.retention.replay(&filter), self.seat(&mut channels, filter, limits, acknowledging))
-        };
-        let replay = predicate::replay(replay, &kept, subscribed.failure.as_ref());
-        subscribed.source.keep(replay.iter().flatten().filter(|delivery| delivery.is_event()).count() as u64);
-        if replay.back().is_some_and(Option::is_none) {
-            self.end_failed(subscribed.failure.as_ref());
-        }
-        Subscribed { replay, ..subscribed }
-    }
-
-    fn seat(&self, channels: &mut Channels, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
-        let account = acknowledging.then(|| self.ack().open(limits.capacity, limits.conflates()));
-        let number = account.as_ref().map(AckHandle::number);
-        let key = ChannelKey::new(filter, number);
-        let failure = key.failure();
-        let source = if limits.conflates() {
-            let conflation = Conflation::new(key, limits, number);
-            let reader = conflation.reader(&self.finish);
-            channels.latest.push(conflation);
-            EventReader::Latest(reader)
-        } else {
-            let channel = Channel::find_or_add(&mut channels.events, key, limits, 0, &self.gate);
-            let reader = channel.reader(&self.gate, &self.finish, number);
-            let (room, _) = channel.survey();
-            channels.has_room &= room > 0;
-            EventReader::Shared(reader)
-        };
-        channels.settle();
-        Subscribed { source, account, failure, replay: VecDeque::new() }
-    }
-
-    /// Whether anything has been acknowledged since this was last asked.
-    pub(crate) fn has_acknowledged(&self) -> bool {
-        self.ack.get().is_some_and(|ack| ack.has_news())
-    }
-
-    /// The ID up to which everything has been acknowledged, if that is news. `last`: the stream's last
-    /// event ID.
-    pub(crate) fn acknowledged(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
-        let _published = self.lock();
-        self.ack.get()?.safe(last)
-    }
-
-    /// Whether everything that acknowledging subscriptions got has been acknowledged. From the first call on
-    /// the task is woken by each acknowledgement.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.ack.get().is_none_or(|ack| ack.is_settled())
-    }
-
-    fn ack(&self) -> &Arc<AckTracker> {
-        self.ack.get_or_init(|| Arc::new(AckTracker::new(Arc::clone(&self.signal))))
-    }
-
-    /// Somebody asks for that: until then nothing can be acknowledged.
-    pub(crate) fn leave(&self) {
-        if let Some(ack) = self.ack.get() {
-            ack.leave();
-        }
-    }
-
-    /// The stream begins anew after `id`: what was published before need not be acknowledged any more, and whoever was
-    /// too slow for it is waited for again.
-    pub(crate) fn restart(&self, id: &str) {
-        let mut channels = self.lock();
-        channels.events.iter_mut().for_each(Channel::begin_anew);
-        channels.spent.touch_any();
-        channels.has_room = false;
-        if let Some(ack) = self.ack.get() {
-            ack.restart(channels.position, id);
-        }
-    }
-
-    /// A reader of everything, in order, from now on.
+    /// Adds a transcript: a reader of everything, in order, from now on.
     pub(crate) fn transcript(&self, limits: &QueueLimits) -> Reader<TranscriptItem> {
-        let mut channels = self.lock();
-        let channel = Channel::find_or_add(&mut channels.transcript, (), limits, RESERVE, &self.gate);
-        let reader = channel.reader(&self.gate, &self.finish, None);
-        let (room, _) = channel.survey();
-        channels.has_room &= room > 0;
-        channels.settle();
+        let (reader, closed) = {
+            let mut registry = self.lock();
+            (registry.transcript(limits), registry.take_if_closed())
+        };
+        closed.close(None);
         reader
     }
 
-    /// Wakes the readers of what was published since the last call, once for all of it.
+    /// Locks the hub for publishing.
+    pub(crate) fn publisher(&self) -> Publisher<'_> {
+        Publisher::new(self, self.lock())
+    }
+
+    /// Moves what was published since the last call into the queues, and wakes their readers once.
     pub(crate) fn wake(&self) {
-        self.sift();
         self.settle(self.lock());
     }
 
-    /// Puts what was published where readers find it, lets go of the lock, and wakes them.
-    fn settle(&self, mut channels: MutexGuard<'_, Channels>) {
-        // Collected first, and called in one go: a waker may drop a task that holds a subscription, and a state an
-        // error of the user's; either may come back here. None of it needs memory when there is nothing to collect.
+    /// Ends a turn. Predicates are evaluated, keys are computed, events dropped and readers woken while
+    /// no lock is held: each of these runs user code, which may come back here.
+    fn settle<'a>(&'a self, mut registry: MutexGuard<'a, Registry>) {
+        let mut evaluations = registry.take_evaluations();
+        if !evaluations.is_empty() {
+            drop(registry);
+            evaluations.iter_mut().for_each(predicate::Evaluation::run);
+            registry = self.lock();
+        }
+        let tracker = self.tracker();
+        let panicked = registry.accept(tracker, &mut evaluations);
+        // None of this allocates where there is nothing to do.
         let mut wakers = Wakers::default();
-        let mut dropped: Vec<Vec<TranscriptItem>> = Vec::new();
-        let mut overrun: Vec<Vec<Event>> = Vec::new();
-        let Channels { events, touched, transcript, latest, retention, .. } = &mut *channels;
-        overrun.extend(retention.take_dropped());
-        let batches: Vec<_> = latest.iter_mut().filter_map(Conflation::take_batch).collect();
-        touched.visit(events, |_, channel| overrun.extend(channel.settle(&mut wakers)));
-        touched.forget();
-        dropped.extend(transcript.iter_mut().filter_map(|channel| channel.settle(&mut wakers)));
-        drop(channels);
-        let ack = self.ack.get().map(|ack| &**ack);
-        if batches.into_iter().fold(false, |ended, batch| ended | batch.enter(ack, &mut wakers)) {
-            // The task looks who is left.
-            self.signal.notify_one();
+        let settled = registry.settle(&mut wakers);
+        drop(registry);
+        let mut has_ended = panicked.has_channels();
+        for batch in settled.batches {
+            has_ended |= batch.enter(tracker, &mut wakers);
         }
         wakers.wake();
+        panicked.close(tracker);
+        evaluations.into_iter().for_each(drop_catching);
+        if has_ended {
+            // The task checks whether any subscription is left.
+            self.signal.notify_one();
+        }
     }
 
     /// Tells transcripts of a change of state.
     pub(crate) fn state(&self, state: &State) {
-        self.publisher().transcribe(|| TranscriptItem::State(state.clone()));
-        self.wake();
+        let mut publisher = self.publisher();
+        publisher.transcribe(|| TranscriptItem::State(state.clone()));
+        publisher.wake();
     }
 
-    /// Nothing comes any more: readers end after what is queued.
+    /// Ends all subscriptions and transcripts after what is queued.
     pub(crate) fn close(&self) {
+        // While a panic unwinds, no predicate is evaluated.
         if !std::thread::panicking() {
-            self.sift();
+            self.wake();
         }
-        let (mut events, mut transcript, mut latest) = {
-            let mut channels = self.lock();
-            channels.closed = true;
-            let cursors: Vec<_> = channels.cursors().collect();
-            channels.ended.extend(cursors);
-            let Channels { events, transcript, latest, .. } = &mut *channels;
-            (std::mem::take(events), std::mem::take(transcript), std::mem::take(latest))
-        };
-        let mut wakers = Wakers::default();
-        events.iter_mut().for_each(|channel| channel.close(&mut wakers));
-        transcript.iter_mut().for_each(|channel| channel.close(&mut wakers));
-        let ack = self.ack.get().map(|ack| &**ack);
-        latest.iter_mut().for_each(|conflation| conflation.close(ack, &mut wakers));
-        wakers.wake();
-        // Whoever had taken everything before has finished now.
-        self.finish.finished();
-        // Now that everybody has been told: what a predicate or a key holds is its user's, and may panic.
-        events.into_iter().for_each(drop_catching);
-        latest.into_iter().for_each(drop_catching);
+        let closed = self.lock().close();
+        closed.close(self.tracker());
+        // Readers that had taken everything before are done now.
+        self.drain.reader_done();
     }
 
-    /// Whether there are subscriptions; transcripts are none.
-    pub(crate) fn has_subscribers(&self) -> bool {
-        let channels = self.lock();
-        !channels.events.is_empty() || !channels.latest.iter().all(Conflation::has_failed)
-    }
-
-    /// Counts, from now on, what the subscriptions there are take and leave.
-    pub(crate) fn drain_tracker(&self) -> DrainTracker {
-        let channels = self.lock();
-        let cursors = channels.cursors().chain(channels.ended.iter().cloned());
-        DrainTracker::new(cursors.filter(|cursor| !cursor.is_gone()), Arc::clone(&self.finish))
-    }
-
-    /// Whoever waits for subscriptions to take what is queued has no time left.
-    pub(crate) fn hurry(&self) {
-        self.finish.hurry();
-    }
-
-    /// Forgets channels that nobody listens to any more.
+    /// Removes the channels that have no readers any more.
     pub(crate) fn prune(&self) {
-        let mut channels = self.lock();
-        let events = Channel::take_unused(&mut channels.events);
-        let transcripts = Channel::take_unused(&mut channels.transcript);
-        let latest = Conflation::take_unused(&mut channels.latest);
-        channels.settle();
-        drop(channels);
-        // Now that no lock is held: what they hold is users', and may come back here when it is dropped.
-        drop((events, transcripts, latest));
+        let unused = self.lock().take_unused();
+        // Without the lock: the user code that they hold may come back here when it is dropped.
+        drop(unused);
     }
 
-    /// Whether anybody wants comments.
+    /// Whether there are subscriptions. Transcripts do not count.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.lock().has_subscribers()
+    }
+
+    /// Whether comments are wanted: only transcripts have them.
     pub(crate) fn wants_comments(&self) -> bool {
-        !self.lock().transcript.is_empty()
+        self.lock().transcript.is_some()
     }
 
-    /// How many items the slowest reader is behind.
+    /// Returns how many items the slowest reader has yet to take.
     pub(crate) fn lag(&self) -> u64 {
-        let channels = self.lock();
-        let events = channels.events.iter().map(Channel::lag);
-        let latest = channels.latest.iter().map(Conflation::lag);
-        events.chain(channels.transcript.iter().map(Channel::lag)).chain(latest).max().unwrap_or(0)
+        self.lock().lag()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Channels> {
-        // No code of users runs under this lock, and ours does not panic in it; if something did,
-        // the channels would still be whole.
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins to count what the subscriptions that there are take and leave.
+    pub(crate) fn drain_tracker(&self) -> DrainTracker {
+        let cursors = self.lock().cursors();
+        DrainTracker::new(cursors.into_iter(), Arc::clone(&self.drain))
+    }
+
+    /// Ends the wait of all drains that have begun: their time is over.
+    pub(crate) fn cut_drains_short(&self) {
+        self.drain.cut_short();
+    }
+
+    /// Whether anything has been acknowledged since the last call.
+    pub(crate) fn take_acknowledged(&self) -> bool {
+        self.tracker().is_some_and(AckTracker::take_news)
+    }
+
+    /// Returns the ID up to which everything has been acknowledged, if it is a new one.
+    ///
+    /// `last` returns the stream's last event ID. It is called under the hub's lock, so the ID is never
+    /// ahead of the events that have been published.
+    pub(crate) fn acknowledged_id(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
+        let _registry = self.lock();
+        self.tracker()?.safe_id(last)
+    }
+
+    /// Whether all events that acknowledging subscriptions got have been acknowledged. From the first
+    /// call on each acknowledgement wakes the connection task.
+    pub(crate) fn all_acknowledged(&self) -> bool {
+        self.tracker().is_none_or(AckTracker::all_acknowledged)
+    }
+
+    /// Rejects acknowledgements until [`restart`](Self::restart): the program has asked to go back, so
+    /// everything that it has now comes again.
+    pub(crate) fn prepare_restart(&self) {
+        if let Some(tracker) = self.tracker() {
+            tracker.prepare_restart();
+        }
+    }
+
+    /// Begins the stream again after `id`. Events from before need not be acknowledged any more, and
+    /// readers that were too slow for them are waited for again.
+    pub(crate) fn restart(&self, id: &str) {
+        let mut registry = self.lock();
+        registry.restart();
+        if let Some(tracker) = self.tracker() {
+            tracker.restart(registry.position, id);
+        }
+    }
+
+    fn open_ack(&self, limits: &QueueLimits) -> AckHandle {
+        let tracker = self.tracker.get_or_init(|| Arc::new(AckTracker::new(Arc::clone(&self.signal))));
+        tracker.open(limits.capacity, limits.conflates())
+    }
+
+    fn tracker(&self) -> Option<&AckTracker> {
+        self.tracker.get().map(|tracker| &**tracker)
+    }
+
+    /// Whether the publisher may go on.
+    fn readiness(&self) -> Readiness {
+        // A wait that began during a response which is gone goes on during the next.
+        if self.wait.is_waiting() { Readiness::Wait } else { self.lock().survey() }
+    }
+
+    fn wait(&self) -> &PublisherWait {
+        &self.wait
+    }
+
+    fn begin_wait(&self, now: Instant) {
+        self.lock().begin_wait(now);
+    }
+
+    fn check_patience(&self, now: Instant) -> PatienceCheck {
+        self.lock().check_patience(now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        lock(&self.registry)
     }
 }

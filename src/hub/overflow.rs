@@ -1,4 +1,4 @@
-//! [`Overflow`]: what happens when a subscription's queue is full.
+//! [`Overflow`]: what happens when a subscription's queue is full; [`QueueLimits`]: when it is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,70 +6,84 @@ use std::time::Duration;
 
 use crate::event::Event;
 
-/// How long a full queue of which nothing is taken holds up the stream: long enough for a subscriber that waits
-/// for a disk or a lock, short enough that one which hangs costs the others little, once.
+use super::transcript_item::TranscriptItem;
+
+/// How long a full queue from which nothing is taken holds up the stream.
+///
+/// Long enough for a subscriber that waits for a disk or a lock. Short enough that a subscriber which
+/// hangs costs the others little, once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What happens when a subscription does not keep up and its queue is full: see
 /// [`SubscribeOptions::overflow`](crate::SubscribeOptions::overflow).
 ///
-/// All subscriptions of a stream share one connection. While the connection task waits for one of them it reads
-/// nothing, so TCP pushes back on the server, and **nobody** gets anything new:
+/// All subscriptions of a stream share one connection. While the connection task waits for one of
+/// them it reads nothing, so TCP pushes back on the server, and **no** subscription gets anything new:
 ///
-/// - Under [`Wait`](Self::Wait), one subscriber that takes an event every 0.99 s slows the stream for all to that
-///   backpressure: it is slow, but alive.
-/// - A task that awaits one subscription while another one, which only it reads, is full, stalls the stream for the
-///   patience under `Wait`, and **for ever under [`Block`](Self::Block)**: the event that it awaits is never read.
-///   Await them together (`select!`), or in tasks of their own.
+/// - Under [`Wait`](Self::Wait), one subscriber that takes an event every 0.99 s slows the stream down
+///   to that pace for all: it is slow, but alive.
+/// - A task that awaits one subscription while another one, which only it reads, is full, stalls the
+///   stream: for the patience under `Wait`, and **forever under [`Block`](Self::Block)**, because the
+///   event that it awaits is never read. Await them together (`select!`), or in tasks of their own.
 ///
-/// Waiting never holds up commands, shutdown, or changes of state. A server that gives up on clients which read
-/// nothing may close the connection meanwhile; the stream then reconnects as ever. The
-/// [idle timeout](crate::StreamBuilder::idle_timeout) begins anew after it.
+/// Waiting never holds up commands, shutdown, or changes of state. A server that gives up on clients
+/// which read nothing may close the connection meanwhile; the stream then reconnects as usual. The
+/// [idle timeout](crate::StreamBuilder::idle_timeout) starts anew after the wait.
 ///
-/// The queue of an ordinary subscription may be full of two things: [events](crate::SubscribeOptions::capacity) or
-/// [bytes](crate::SubscribeOptions::queue_bytes). [Gaps](crate::Gap) take no room and are never dropped.
+/// A queue is full when it holds as many [events](crate::SubscribeOptions::capacity) or
+/// [bytes](crate::SubscribeOptions::queue_bytes) as it may. [Gaps](crate::Gap) take no room and are
+/// never dropped.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The task waits until this queue, and every other that it waits for, is at most half full; but no longer than
-    /// `patience` (1 s by default) in which not one event is taken from it. The clock starts anew with each event
-    /// taken (as seen sixteen times within the patience), and runs only while the task waits. Then the
-    /// subscription is *stuck*: it loses its oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at the
-    /// place of the hole, and holds up the stream no more until it has taken all that was queued once, or the program
-    /// has gone [back](crate::Handle::reconnect_from) for what it lost.
+    /// The task waits until this queue, and every other that it waits for, is at most half full. It
+    /// waits no longer than `patience` (1 s by default) in which no event is taken from the queue.
+    ///
+    /// The clock runs only while the task waits. It starts anew with each event taken, which the task
+    /// checks sixteen times within the patience. When it runs out the subscription is *stuck*: it
+    /// loses its oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at the place of the
+    /// hole. A stuck subscription does not hold up the stream again until it has taken everything that
+    /// was queued once, or until the program has gone [back](crate::Handle::reconnect_from) for what it
+    /// lost.
     Wait {
-        /// How long to wait while nothing is taken. Zero never waits; `Duration::MAX` waits for ever.
+        /// How long to wait while nothing is taken. Zero never waits; `Duration::MAX` waits forever.
         patience: Duration,
     },
-    /// Never holds up the stream: the oldest events are lost, and counted by
-    /// [`Gap::Lagged`](crate::Gap::Lagged). The task gives way to other tasks when the queue is more than half full,
-    /// and no more than that.
+    /// Never holds up the stream. The oldest events are lost, and counted by
+    /// [`Gap::Lagged`](crate::Gap::Lagged). The task yields to other tasks when the queue is more than
+    /// half full, and does no more than that.
     DropOldest,
-    /// The task waits for as long as it takes: nothing is lost, and one subscriber that hangs stops the stream for
-    /// all.
+    /// The task waits for as long as it takes. Nothing is lost, and one subscriber that hangs stops the
+    /// stream for all.
     Block,
     /// Never holds up the stream, and keeps only the newest event of each type: see
     /// [`conflate_by`](Self::conflate_by).
     Conflate,
-    /// [`Conflate`](Self::Conflate), by a key of the caller's own: made by [`conflate_by`](Self::conflate_by).
+    /// Like [`Conflate`](Self::Conflate), by a key of the caller's own: made by
+    /// [`conflate_by`](Self::conflate_by).
     ConflateBy(ConflateKey),
 }
 
 impl Overflow {
-    /// Keeps only the newest event of each key: for values of which only the last one counts. Never holds up the
-    /// stream.
+    /// Keeps only the newest event of each key, for values of which only the last one counts. Never
+    /// holds up the stream.
     ///
-    /// A newer event takes the place in the queue of the one that it replaces, so that however busy a key is, it
-    /// neither pushes out nor holds back a rare one. Events of different keys may so come in another order than on
-    /// the wire. Nothing moves across a [`Gap`](crate::Gap), though: what comes before one was sent before it, and
-    /// what comes after one, after. An event that was replaced is not [missed](crate::Subscription::missed), and
-    /// need not be acknowledged.
+    /// A newer event takes the place in the queue of the one that it replaces. So a busy key neither
+    /// pushes out nor delays a rare one. Events of different keys may therefore come in another order
+    /// than on the wire, but nothing moves across a [`Gap`](crate::Gap): what comes before a gap was
+    /// sent before it, and what comes after one, after it. An event that was replaced does not count as
+    /// [missed](crate::Subscription::missed), and need not be acknowledged.
     ///
-    /// The capacity is in keys that wait to be taken; when there are more, or more bytes than the queue may hold, what
-    /// has waited longest is lost, counted as missed, and told by [`Gap::Lagged`](crate::Gap::Lagged).
+    /// The capacity counts keys that wait to be taken. When there are more, or more bytes than the
+    /// queue may hold, the event that has waited longest is lost: it counts as missed, and
+    /// [`Gap::Lagged`](crate::Gap::Lagged) says so.
     ///
-    /// `key` is called by the connection task, once for each event and subscription, without any lock. It should be
-    /// quick. Where it panics, the event's type is its key.
+    /// The connection task calls `key` once for each event and subscription, without holding any lock.
+    /// It should be quick.
+    ///
+    /// # Panics
+    ///
+    /// Does not panic. If `key` panics, the event's type is its key.
     ///
     /// # Examples
     ///
@@ -88,7 +102,7 @@ impl Overflow {
 }
 
 impl Default for Overflow {
-    /// [`Wait`](Self::Wait), for 1 s.
+    /// Returns [`Wait`](Self::Wait) with a patience of 1 s.
     fn default() -> Self {
         Self::Wait { patience: PATIENCE }
     }
@@ -106,11 +120,13 @@ impl fmt::Debug for Overflow {
     }
 }
 
-/// What tells events apart that are conflated: see [`Overflow::conflate_by`]. Equal only to its clones.
+/// The key that tells apart events which are conflated: see [`Overflow::conflate_by`]. Equal only to
+/// its clones.
 #[derive(Clone)]
 pub struct ConflateKey(Arc<dyn Fn(&Event) -> String + Send + Sync>);
 
 impl ConflateKey {
+    /// Calls the caller's function, which may panic. No lock may be held.
     pub(crate) fn of(&self, event: &Event) -> String {
         (self.0)(event)
     }
@@ -127,5 +143,91 @@ impl Eq for ConflateKey {}
 impl fmt::Debug for ConflateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConflateKey(..)")
+    }
+}
+
+/// How much one channel's queues hold, and what happens when one is full.
+///
+/// One item always fits: one that takes a queue over its bytes is let in, and the queue is full then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueueLimits {
+    pub(crate) capacity: usize,
+    pub(crate) bytes: u64,
+    pub(crate) overflow: Overflow,
+}
+
+impl QueueLimits {
+    /// Limits the number of items only.
+    #[cfg(test)]
+    pub(crate) fn of(capacity: usize, overflow: Overflow) -> Self {
+        Self { capacity, bytes: u64::MAX, overflow }
+    }
+
+    /// Whether the connection task waits for a full queue.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.overflow, Overflow::Wait { .. } | Overflow::Block)
+    }
+
+    /// Whether the queue keeps only the newest event of each key.
+    pub(super) fn conflates(&self) -> bool {
+        matches!(self.overflow, Overflow::Conflate | Overflow::ConflateBy(_))
+    }
+
+    /// How long the task waits for a queue from which nothing is taken, if it does not wait forever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self.overflow {
+            Overflow::Wait { patience } => Some(patience),
+            _ => None,
+        }
+    }
+
+    /// After how many items the publisher checks whether it is about to overrun a reader.
+    pub(super) fn quarter(&self) -> u64 {
+        (self.capacity / 4).max(1) as u64
+    }
+
+    pub(super) fn are_reached(&self, size: QueueSize) -> bool {
+        size.items >= self.capacity as u64 || size.bytes >= self.bytes
+    }
+
+    pub(super) fn are_half_reached(&self, size: QueueSize) -> bool {
+        size.items > self.capacity as u64 / 2 || size.bytes > self.bytes / 2
+    }
+}
+
+/// How much a queue holds, or may still take.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct QueueSize {
+    pub(super) items: u64,
+    pub(super) bytes: u64,
+}
+
+impl QueueSize {
+    /// Whether there is none left, of items or of bytes.
+    #[inline]
+    pub(super) fn is_used_up(self) -> bool {
+        self.items == 0 || self.bytes == 0
+    }
+}
+
+/// An item that a channel can hold.
+pub(crate) trait QueueItem: Clone {
+    /// How many bytes of a queue it takes.
+    fn bytes(&self) -> u64;
+}
+
+impl QueueItem for Event {
+    fn bytes(&self) -> u64 {
+        self.size() as u64
+    }
+}
+
+impl QueueItem for TranscriptItem {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Event(event) => event.bytes(),
+            Self::Comment(comment) => comment.len() as u64,
+            Self::Gap(_) | Self::State(_) => 0,
+        }
     }
 }

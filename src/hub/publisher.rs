@@ -1,120 +1,114 @@
 //! [`Publisher`]: what the connection task publishes with.
 
 use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
 
 use crate::event::{Event, Gap};
-use crate::hub::TranscriptItem;
 
+use super::Hub;
 use super::ack::AckTracker;
-use super::dirty_set::DirtySet;
-use super::predicate::Outcome;
-use super::{Channels, Hub};
+use super::registry::Registry;
+use super::transcript_item::TranscriptItem;
 
-/// The hub, locked for publishing. Events are only built when somebody listens.
+/// The hub, locked for publishing: all events of a turn under one lock.
+///
+/// # Drop behavior
+///
+/// Wakes no reader. [`wake`](Self::wake) does, or [`Hub::wake`] after several publishers.
 pub(crate) struct Publisher<'a> {
-    channels: MutexGuard<'a, Channels>,
-    ack: Option<&'a AckTracker>,
     hub: &'a Hub,
+    tracker: Option<&'a AckTracker>,
+    registry: MutexGuard<'a, Registry>,
 }
 
-impl Hub {
-    /// Publishes under one lock; whoever reads is woken by [`wake`](Self::wake), or by the publisher's own.
-    pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher { channels: self.lock(), ack: self.ack.get().map(|ack| &**ack), hub: self }
+impl<'a> Publisher<'a> {
+    pub(super) fn new(hub: &'a Hub, registry: MutexGuard<'a, Registry>) -> Self {
+        Self { hub, tracker: hub.tracker(), registry }
     }
 
-    /// Notes what became of an event at the channel of this `index`.
+    /// Whether another item may be published without overrunning a reader.
+    ///
+    /// Ask before each: an event may be large, and a subscription with a smaller queue may have come
+    /// since the turn began.
     #[inline]
-    fn note(&self, outcome: &Outcome, index: usize, spent: &mut DirtySet, has_room: &mut bool) {
-        if !outcome.has_room {
-            spent.touch(index);
-            *has_room = false;
-        }
-        if outcome.waits {
-            self.sifting.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Publisher<'_> {
-    /// Whether an item may be published: what comes on top may push out what somebody has not taken. Asked before
-    /// each: an event may be large, and a smaller queue may have come since the turn began.
-    #[inline]
-    pub(crate) fn has_room(&self) -> bool {
-        self.channels.has_room
+    pub(crate) fn is_ready(&self) -> bool {
+        self.hub.wait().is_ready()
     }
 
-    /// Wakes the readers, as [`Hub::wake`] does: at the end of a turn, which costs no second lock then.
+    /// Ends the turn: moves what was published into the queues, releases the lock, and wakes readers.
     pub(crate) fn wake(self) {
-        let Self { channels, hub, .. } = self;
-        if hub.sifting.load(Ordering::Relaxed) {
-            // Predicates are asked when no lock is held.
-            drop(channels);
-            hub.wake();
-        } else {
-            hub.settle(channels);
-        }
+        self.hub.settle(self.registry);
     }
 
-    /// Publishes an event of this type. It is only built if somebody listens; `build` is told its position.
+    /// Publishes an event of this type. Calls `build` with its position, and only if there is a
+    /// subscription for it.
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
-        let Channels { events, routes, touched, transcript, latest, retention, position, has_room, spent, .. } =
-            &mut *self.channels;
-        *position += 1;
-        if let ([only], [], [], true) = (&mut events[..], &transcript[..], &latest[..], retention.is_empty()) {
-            // The usual case: the event goes where it stays, without a stop on the way.
-            if only.key().filter.matches(event_type) {
-                let outcome = only.send(self.ack, build(*position));
-                self.hub.note(&outcome, 0, spent, has_room);
+        self.registry.position += 1;
+        let position = self.registry.position;
+        let tracker = self.tracker;
+        let Registry { channels, routes, unsettled, full, has_unevaluated, transcript, conflations, retention, .. } =
+            &mut *self.registry;
+        if let ([only], None, [], true) = (&mut channels[..], &transcript, &conflations[..], retention.is_empty()) {
+            // The usual case. The event is moved to where it stays.
+            if only.filter.matches(event_type) {
+                *has_unevaluated |= only.has_predicate();
+                if !only.send(tracker, build(position)) {
+                    full.mark(0);
+                    self.hub.wait().set_ready(false);
+                }
             }
             return;
         }
-        routes.refresh(events.iter().map(|channel| &channel.key().filter));
+        routes.refresh(channels.iter().map(|channel| &channel.filter));
         let mut matching = routes.to(event_type);
         let first = matching.next();
-        let mut conflations = latest.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
+        let mut conflations = conflations.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
         let retains = retention.wants(event_type);
-        if first.is_none() && transcript.is_empty() && conflations.peek().is_none() && !retains {
+        if first.is_none() && transcript.is_none() && conflations.peek().is_none() && !retains {
             return;
         }
-        let event = build(*position);
+        let (event, mut is_ready) = (build(position), true);
         if retains {
             retention.event(&event);
         }
-        conflations.for_each(|conflation| conflation.publish_noted(self.ack, event.clone()));
+        conflations.for_each(|conflation| conflation.publish(tracker, event.clone()));
+        if let Some(channel) = transcript {
+            is_ready &= channel.publish(TranscriptItem::Event(event.clone()));
+        }
         let mut send = |index: usize, event| {
-            let Some(channel) = events.get_mut(index) else { return };
-            touched.touch(index);
-            let outcome = channel.send(self.ack, event);
-            self.hub.note(&outcome, index, spent, has_room);
+            let Some(channel) = channels.get_mut(index) else { return };
+            unsettled.mark(index);
+            *has_unevaluated |= channel.has_predicate();
+            if !channel.send(tracker, event) {
+                full.mark(index);
+                is_ready = false;
+            }
         };
         matching.for_each(|index| send(index, event.clone()));
-        let transcribed = transcript
-            .iter_mut()
-            .fold(true, |has_room, channel| has_room & channel.publish(TranscriptItem::Event(event.clone())));
         if let Some(index) = first {
             send(index, event);
         }
-        *has_room &= transcribed;
+        if !is_ready {
+            self.hub.wait().set_ready(false);
+        }
     }
 
     pub(crate) fn comment(&mut self, comment: &str) {
         self.transcribe(|| TranscriptItem::Comment(comment.into()));
     }
 
-    /// Publishes a gap where an event of this type would have been; to everybody, if the type is unknown.
+    /// Publishes a gap where an event of this type would have been; to all subscriptions if the type is
+    /// not known.
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
-        let Channels { events, touched, latest, retention, .. } = &mut *self.channels;
+        let Registry { channels, unsettled, has_unevaluated, conflations, retention, .. } = &mut *self.registry;
         retention.gap(gap);
-        touched.touch_any();
-        for channel in events {
-            let matches = event_type.is_none_or(|event_type| channel.key().filter.matches(event_type));
-            if matches && channel.send_gap(gap.clone()) {
-                self.hub.sifting.store(true, Ordering::Relaxed);
+        unsettled.mark_all();
+        for channel in channels {
+            if event_type.is_none_or(|event_type| channel.filter.matches(event_type)) {
+                *has_unevaluated |= channel.has_predicate();
+                channel.send_gap(gap.clone());
             }
         }
-        for conflation in latest {
+        for conflation in conflations {
             if event_type.is_none_or(|event_type| conflation.matches(event_type)) {
                 conflation.publish_gap(gap.clone());
             }
@@ -122,14 +116,11 @@ impl Publisher<'_> {
         self.transcribe(|| TranscriptItem::Gap(gap.clone()));
     }
 
+    /// Publishes an item to transcripts, if there are any.
     pub(super) fn transcribe(&mut self, item: impl FnOnce() -> TranscriptItem) {
-        let Channels { transcript, has_room, .. } = &mut *self.channels;
-        if let Some((last, others)) = transcript.split_last_mut() {
-            let item = item();
-            for channel in others {
-                *has_room &= channel.publish(item.clone());
-            }
-            *has_room &= last.publish(item);
+        let Some(channel) = &mut self.registry.transcript else { return };
+        if !channel.publish(item()) {
+            self.hub.wait().set_ready(false);
         }
     }
 }

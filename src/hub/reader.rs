@@ -2,133 +2,115 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
 
 use crate::event::Gap;
 
-use super::cursor::Cursor;
-use super::finish::DrainSignal;
+use super::drain::DrainSignal;
 use super::gaps::GapReader;
-use super::gate::Gate;
-use super::limits::Weigh;
-use super::ring::{Found, Reading, Ring};
+use super::overflow::QueueItem;
+use super::readers::Cursor;
+use super::ring::{Found, ReadRequest, Ring, Taken};
 
-/// How many items a reader takes out of the ring at once. They are in its hands then, and no longer overwritten;
-/// what must be acknowledged is taken one by one.
-pub(super) const READ_AT_ONCE: usize = 64;
+/// How many items a reader takes out of the ring at once. They are its own then, and not overwritten.
+pub(super) const MAX_BUFFERED: usize = 64;
 
-/// Takes a channel's items in order, each once.
-#[derive(Debug)]
-pub(crate) struct Reader<T: Clone + Weigh> {
-    /// Out of the ring, and not yet taken.
-    buffer: VecDeque<T>,
-    ring: Arc<Ring<T>>,
-    seat: usize,
-    /// How many items are moved into the buffer at once.
-    batch: usize,
-    /// None ever come in a transcript, which has them among its items.
-    gaps: GapReader,
-    cursor: Arc<Cursor>,
-    gate: Arc<Gate>,
-    finish: Arc<DrainSignal>,
-    sleep: Sleep,
-    /// The publisher waited for this reader, and for no other any more.
-    is_last: bool,
-}
-
-/// A reader's waker, here or in the ring.
-#[derive(Debug, Default)]
-struct Sleep {
-    /// To be left in the ring.
-    waker: Option<Waker>,
-    /// The ring's epoch when it was left there, and whose it is.
-    left: Option<(u64, Whose)>,
-    epoch: Option<u64>,
-}
-
-/// Tells wakers apart as [`Waker::will_wake`] does, without holding one: while it is in the ring nothing else can have
-/// its address.
-type Whose = (usize, usize);
-
-fn whose(waker: &Waker) -> Whose {
-    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
-}
-
-impl Sleep {
-    fn prepare(&mut self, waker: &Waker) {
-        if !self.waker.as_ref().is_some_and(|ours| ours.will_wake(waker)) {
-            self.waker = Some(waker.clone());
-        }
-    }
-
-    /// After a read: what is in `waker` now is what was in the ring, if the other was left there.
-    fn settle(&mut self, waker: &Waker) {
-        if let Some(epoch) = self.epoch.take() {
-            self.waker = None;
-            self.left = Some((epoch, whose(waker)));
-        }
-    }
-}
-
-/// What comes next in a channel.
+/// What comes next in a queue.
 #[derive(Debug)]
 pub(crate) enum Received<T> {
     Item(T),
-    /// So many were dropped here: the queue was full.
+    /// The queue was full, and this many items were dropped here.
     Lagged(u64),
-    /// From a queue that has its gaps in it.
     Gap(Gap),
     /// Nothing comes any more.
     Closed,
 }
 
-impl<T: Clone + Weigh> Reader<T> {
+/// Takes the items of a channel in order, each once, with the gaps in their places.
+///
+/// # Drop behavior
+///
+/// Leaves the channel. The publisher stops waiting for this reader.
+#[derive(Debug)]
+pub(crate) struct Reader<T: QueueItem> {
+    /// Taken out of the ring, and not yet returned.
+    buffer: VecDeque<T>,
+    ring: Arc<Ring<T>>,
+    /// Its number in the ring.
+    number: usize,
+    max_buffered: usize,
+    /// A transcript has its gaps among its items, so its log stays empty.
+    gaps: GapReader,
+    /// Dropped items that were found in the ring, to be returned after the gap before them.
+    missed: u64,
+    cursor: Arc<Cursor>,
+    drain: Arc<DrainSignal>,
+    sleep: SleepState,
+    /// The publisher waited for this reader and for no other any more.
+    releases_publisher: bool,
+}
+
+/// Where a reader's waker is: here, or in the ring.
+#[derive(Debug, Default)]
+struct SleepState {
+    /// To be left in the ring.
+    waker: Option<Waker>,
+    /// The ring's epoch when a waker was left there, and which waker that was.
+    left: Option<(u64, WakerId)>,
+    epoch: Option<u64>,
+}
+
+/// Tells wakers apart like [`Waker::will_wake`], without holding one. Nothing else can have its
+/// address while it is in the ring.
+type WakerId = (usize, usize);
+
+fn waker_id(waker: &Waker) -> WakerId {
+    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
+}
+
+impl SleepState {
+    fn prepare(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    /// Notes, after a read, whether the waker was left in the ring. If so, `self.waker` is now the one
+    /// that was there before.
+    fn finish(&mut self, waker: &Waker) {
+        if let Some(epoch) = self.epoch.take() {
+            self.waker = None;
+            self.left = Some((epoch, waker_id(waker)));
+        }
+    }
+}
+
+impl<T: QueueItem> Reader<T> {
+    /// `ack`: its number in the tracker, if it acknowledges. Then it takes items one by one: one that
+    /// has left the queue counts as taken.
     pub(super) fn new(
         ring: Arc<Ring<T>>,
-        batch: usize,
         gaps: GapReader,
         cursor: Arc<Cursor>,
-        gate: Arc<Gate>,
-        finish: Arc<DrainSignal>,
+        drain: Arc<DrainSignal>,
+        ack: Option<u64>,
     ) -> Self {
-        let seat = ring.join(Arc::clone(&cursor));
-        let (buffer, sleep) = (VecDeque::new(), Sleep::default());
-        Self { buffer, ring, seat, batch, gaps, cursor, gate, finish, sleep, is_last: false }
+        Self {
+            buffer: VecDeque::new(),
+            number: ring.join(Arc::clone(&cursor), ack),
+            ring,
+            max_buffered: if ack.is_some() { 1 } else { MAX_BUFFERED },
+            gaps,
+            missed: 0,
+            cursor,
+            drain,
+            sleep: SleepState::default(),
+            releases_publisher: false,
+        }
     }
 
-    /// The next gap that stands before the item at `position`.
-    #[inline]
-    pub(crate) fn next_gap(&mut self, position: u64) -> Option<Gap> {
-        self.gaps.next(position)
-    }
-
-    /// See [`Cursor::keep`].
-    pub(super) fn keep(&self, events: u64) {
-        self.cursor.keep(events);
-    }
-
-    /// See [`Cursor::took_beside`].
-    pub(super) fn took_beside(&self) {
-        self.cursor.took_beside();
-        self.relieve();
-    }
-
-    /// Nothing more is to be taken.
-    pub(super) fn is_cut(&self) -> bool {
-        self.finish.is_cut()
-    }
-
-    /// How many items of the channel have gone by, taken or missed.
-    pub(crate) fn position(&self) -> u64 {
-        self.cursor.position()
-    }
-
-    /// How many items can be taken without waiting.
-    pub(crate) fn queued(&self) -> u64 {
-        if self.finish.is_cut() { 0 } else { self.left() }
-    }
-
+    /// Waits for the next item or gap.
+    ///
     /// # Cancel safety
     ///
     /// Nothing is taken unless it is returned.
@@ -137,112 +119,128 @@ impl<T: Clone + Weigh> Reader<T> {
         self.poll_take_with(cx, Self::take)
     }
 
-    /// The same, by a `take` that has its own way of calling [`take`](Self::take): under a lock, say. Wakers are
-    /// called, cloned and dropped outside of it: they are users' code, and may drop what takes that lock.
+    /// Like [`poll_take`](Self::poll_take), with a `take` that calls [`take`](Self::take) in its own
+    /// way: under a lock, say. Wakers are called, cloned and dropped outside of it: they are user code,
+    /// and may drop something that takes that lock.
     #[inline]
-    pub(crate) fn poll_take_with(
+    pub(super) fn poll_take_with(
         &mut self,
         cx: &Context<'_>,
         take: impl FnOnce(&mut Self) -> Option<Received<T>>,
     ) -> Poll<Received<T>> {
-        if !self.buffer.is_empty() {
-            return self.taken(take).map_or(Poll::Pending, Poll::Ready);
+        if !self.buffer.is_empty() || self.missed > 0 {
+            return self.take_and_report(take).map_or(Poll::Pending, Poll::Ready);
         }
-        // Nothing has come since it found nothing, or took the last, and its waker is in place.
-        if self.sleep.left == Some((self.ring.epoch(), whose(cx.waker()))) {
-            self.relieve_before_sleep();
+        // Its waker is in place, and nothing has come since.
+        let is_asleep = self.sleep.left == Some((self.ring.epoch(), waker_id(cx.waker())));
+        if is_asleep && !self.gaps.has_unseen() {
+            self.drain.report_before_sleep(|| self.left());
             return Poll::Pending;
         }
         self.sleep.prepare(cx.waker());
-        let taken = self.taken(take);
-        self.sleep.settle(cx.waker());
+        let taken = self.take_and_report(take);
+        self.sleep.finish(cx.waker());
         taken.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// What is there without waiting, by a `take` as above. Leaves no waker: what comes later wakes only whoever has
-    /// waited before.
-    pub(crate) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
-        // None to be left: one that was left before stays in place.
+    /// Takes what is there without waiting, with a `take` as above. Leaves no waker: only a task that
+    /// has polled before is woken by what comes later.
+    pub(super) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
+        // A waker that was left in the ring before stays there.
         self.sleep.waker = None;
-        self.taken(take)
+        self.take_and_report(take)
     }
 
     #[inline]
-    fn taken(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
+    fn take_and_report(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
         let taken = take(self);
-        if std::mem::take(&mut self.is_last) {
-            self.gate.wake();
+        if std::mem::take(&mut self.releases_publisher) {
+            self.ring.wake_publisher();
         }
         match taken {
-            Some(_) => self.relieve(),
-            None => self.relieve_before_sleep(),
+            Some(_) => self.drain.report(|| self.left()),
+            None => self.drain.report_before_sleep(|| self.left()),
         }
         taken
     }
 
-    /// What is there. Calls no waker.
+    /// Takes what is there. Calls no waker.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<Received<T>> {
-        if self.finish.is_cut() {
+    pub(super) fn take(&mut self) -> Option<Received<T>> {
+        if self.drain.is_cut_off() {
             return Some(Received::Closed);
         }
-        match self.buffer.pop_front() {
-            Some(item) => Some(self.advance(item)),
-            None => self.refill(),
+        if self.buffer.is_empty() {
+            return self.refill();
+        }
+        match self.gaps.next_held(self.cursor.position()) {
+            Some(gap) => Some(Received::Gap(gap)),
+            None => self.take_buffered(),
         }
     }
 
     #[inline]
-    fn advance(&self, item: T) -> Received<T> {
+    fn take_buffered(&mut self) -> Option<Received<T>> {
+        let item = self.buffer.pop_front()?;
         self.cursor.took();
-        Received::Item(item)
+        Some(Received::Item(item))
     }
 
     #[inline(never)]
     fn refill(&mut self) -> Option<Received<T>> {
-        let gaps = &mut self.gaps;
-        let Sleep { waker, epoch, .. } = &mut self.sleep;
-        let reading = Reading { seat: self.seat, most: self.batch, buffer: &mut self.buffer, waker, asleep: epoch };
-        let (found, next, is_last) = self.ring.take(reading, |end| gaps.hold(end));
-        self.is_last = is_last;
-        self.cursor.fetched(next);
+        // Items that were missed are counted already, but the gap before them comes first.
+        let position = self.cursor.position() - self.missed;
+        if let Some(gap) = self.gaps.next(position) {
+            return Some(Received::Gap(gap));
+        }
+        if self.missed > 0 {
+            return Some(Received::Lagged(std::mem::take(&mut self.missed)));
+        }
+        let Self { gaps, sleep, .. } = self;
+        let request = ReadRequest {
+            reader: self.number,
+            limit: self.max_buffered,
+            buffer: &mut self.buffer,
+            waker: &mut sleep.waker,
+            asleep: &mut sleep.epoch,
+        };
+        let Taken { found, releases_publisher } = self.ring.take(request, |end| gaps.hold(end));
+        self.releases_publisher = releases_publisher;
+        if let Found::Lagged(missed) = found {
+            self.cursor.lagged(missed);
+            self.missed = missed;
+        }
+        // A gap may have been logged after the look above, and before what was found was published.
+        if let Some(gap) = self.gaps.next(position) {
+            return Some(Received::Gap(gap));
+        }
         match found {
-            Found::Items => self.buffer.pop_front().map(|item| self.advance(item)),
-            Found::Lagged(missed) => {
-                self.cursor.lagged(missed);
-                Some(Received::Lagged(missed))
-            }
+            Found::Items => self.take_buffered(),
+            Found::Lagged(_) => Some(Received::Lagged(std::mem::take(&mut self.missed))),
             Found::Closed => Some(Received::Closed),
             Found::Nothing => None,
         }
     }
 
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    pub(super) fn drain(&self) -> &DrainSignal {
+        &self.drain
+    }
+
     /// How many items there are to take.
-    fn left(&self) -> u64 {
-        self.buffer.len() as u64 + self.ring.unread(self.seat)
-    }
-
-    /// Tells who waits for it, once this reader has taken everything.
-    #[inline]
-    fn relieve(&self) {
-        if self.finish.is_awaited() && self.left() == 0 {
-            self.finish.finished();
-        }
-    }
-
-    /// Whoever waits for a drain must not miss that this reader has caught up: it stores its position before it looks
-    /// at the flag, and they raise the flag before they look at positions, so that one sees the other.
-    fn relieve_before_sleep(&self) {
-        fence(Ordering::SeqCst);
-        self.relieve();
+    pub(super) fn left(&self) -> u64 {
+        self.buffer.len() as u64 + self.ring.unread(self.number)
     }
 }
 
-impl<T: Clone + Weigh> Drop for Reader<T> {
+impl<T: QueueItem> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.cursor.end_at(self.cursor.position() + self.left());
-        self.ring.leave(self.seat);
-        self.cursor.went();
-        self.finish.finished();
+        self.cursor.end_at(self.cursor.position() + self.left(), 0);
+        self.ring.leave(self.number);
+        self.cursor.leave();
+        self.drain.reader_done();
     }
 }

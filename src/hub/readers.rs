@@ -1,22 +1,29 @@
-//! [`Readers`]: the readers of one ring, as its publisher sees them: how far each has come, who sleeps, for whom the
-//! publisher waits, and who is stuck.
+//! [`Readers`]: the readers of one ring as its publisher sees them, one [`ReaderEntry`] each.
+//!
+//! An entry says how far its reader has come, which waker it has left, and whether the publisher
+//! waits for it or has given it up. All of that is read and changed under the ring's lock, except
+//! for the [`Cursor`], which the reader moves without it.
 
 use std::sync::Arc;
 use std::task::Waker;
 
 use tokio::time::{Duration, Instant};
 
-use super::cursor::Cursor;
-use super::wakers::Wakers;
+use super::sync::Wakers;
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// All under the ring's lock.
+/// How often within its patience the publisher checks whether a reader has taken anything.
+const CHECKS_PER_PATIENCE: u32 = 16;
+
+/// The readers of one ring. All methods are called under the ring's lock.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    list: Vec<Option<ReaderEntry>>,
+    /// By the reader's number; a number is used again when its reader is gone.
+    entries: Vec<Option<ReaderEntry>>,
     free: Vec<usize>,
-    taken: usize,
-    /// Those that have left a waker, each once.
-    sleepers: Vec<usize>,
+    len: usize,
+    /// The numbers of the readers that have left a waker, each once.
+    sleeping: Vec<usize>,
     waited: usize,
     stuck: usize,
 }
@@ -24,219 +31,252 @@ pub(super) struct Readers {
 /// One reader.
 #[derive(Debug)]
 pub(super) struct ReaderEntry {
-    /// How far it has read the ring.
+    /// The position of the next item that it reads from the ring.
     pub(super) next: u64,
     cursor: Arc<Cursor>,
+    /// Its number in the [`AckTracker`](super::ack::AckTracker), if it acknowledges.
+    ack: Option<u64>,
     waker: Option<Waker>,
     state: ReaderState,
-    /// How much its user had taken when the publisher last gave way to it.
+    /// How much it had taken when the publisher last yielded to it.
     yielded_at: Option<u64>,
 }
 
+/// How the publisher treats a reader.
+///
 /// ```text
-///          full                no longer than patience
-/// Moving -------> Waited ------------------------------> Stuck
-///    ^  half full   |                                      |
-///    +--------------+--------------------------------------+ empty, or forgiven
+///          full                nothing taken for the patience
+/// Active -------> Waited --------------------------------------> Stuck
+///    ^  half full   |                                              |
+///    +--------------+----------------------------------------------+ empty, or forgiven
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReaderState {
-    Moving,
-    /// The publisher waits for it. When it was last seen to move, and how much its user had taken by then.
+    Active,
+    /// The publisher waits for it. It had made this much progress when it was last seen to move.
     Waited {
-        taken: u64,
+        progress: u64,
         since: Instant,
     },
-    /// The publisher goes on over it. How far its user had come when it was given up.
+    /// The publisher overruns it. It was at this position when it was given up.
     Stuck {
-        at: u64,
+        position: u64,
     },
+}
+
+/// What the publisher learns when it checks the readers that it waits for.
+#[derive(Debug, Default)]
+pub(super) struct PatienceCheck {
+    /// How many readers have just become stuck.
+    pub(super) stuck: usize,
+    /// When to check again; never without a value.
+    pub(super) again_at: Option<Instant>,
+}
+
+/// What a reader leaves behind. Drop it without a lock: the waker is the user's.
+pub(super) struct LeftEntry {
+    pub(super) next: u64,
+    pub(super) waker: Option<Waker>,
+    pub(super) was_waited: bool,
 }
 
 impl Readers {
     pub(super) fn len(&self) -> usize {
-        self.taken
+        self.len
     }
 
-    /// A reader of what comes after `next`; its number.
-    pub(super) fn join(&mut self, next: u64, cursor: Arc<Cursor>) -> usize {
-        let seat = ReaderEntry { next, cursor, waker: None, state: ReaderState::Moving, yielded_at: None };
-        self.taken += 1;
-        match self.free.pop() {
-            Some(number) => {
-                self.list[number] = Some(seat);
-                number
-            }
-            None => {
-                self.list.push(Some(seat));
-                self.list.len() - 1
-            }
+    /// Adds a reader of the items from `next` on, and returns its number.
+    pub(super) fn join(&mut self, next: u64, cursor: Arc<Cursor>, ack: Option<u64>) -> usize {
+        let entry = ReaderEntry { next, cursor, ack, waker: None, state: ReaderState::Active, yielded_at: None };
+        self.len += 1;
+        if let Some(number) = self.free.pop() {
+            self.entries[number] = Some(entry);
+            return number;
         }
+        // Most often it stays the only one.
+        self.entries.reserve_exact(1);
+        self.entries.push(Some(entry));
+        self.entries.len() - 1
     }
 
-    /// Gives up a seat. Its waker is not to be dropped under a lock.
-    pub(super) fn leave(&mut self, number: usize) -> Option<Left> {
-        let ReaderEntry { next, waker, state, .. } = self.list.get_mut(number)?.take()?;
+    /// Removes a reader.
+    pub(super) fn leave(&mut self, number: usize) -> Option<LeftEntry> {
+        let ReaderEntry { next, waker, state, .. } = self.entries.get_mut(number)?.take()?;
         self.free.push(number);
-        self.taken -= 1;
+        self.len -= 1;
         if waker.is_some() {
-            self.sleepers.retain(|&sleeper| sleeper != number);
+            self.sleeping.retain(|&sleeping| sleeping != number);
         }
         self.waited -= usize::from(state.is_waited());
         self.stuck -= usize::from(state.is_stuck());
-        Some(Left { next, waker, was_waited: state.is_waited() })
+        Some(LeftEntry { next, waker, was_waited: state.is_waited() })
     }
 
     pub(super) fn get(&mut self, number: usize) -> Option<&mut ReaderEntry> {
-        self.list.get_mut(number)?.as_mut()
+        self.entries.get_mut(number)?.as_mut()
     }
 
-    /// Leaves a waker, in exchange for the one that was there.
+    fn iter(&self) -> impl Iterator<Item = &ReaderEntry> {
+        self.entries.iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut ReaderEntry> {
+        self.entries.iter_mut().flatten()
+    }
+
+    pub(super) fn cursors(&self) -> impl Iterator<Item = Arc<Cursor>> {
+        self.iter().map(|entry| Arc::clone(&entry.cursor))
+    }
+
+    /// The numbers in the tracker of the readers that acknowledge.
+    pub(super) fn acks(&self) -> impl Iterator<Item = u64> {
+        self.iter().filter_map(|entry| entry.ack)
+    }
+
+    /// Puts a waker into a reader's entry, in exchange for the one that was there.
     pub(super) fn sleep(&mut self, number: usize, waker: &mut Option<Waker>) {
-        let Some(Some(seat)) = self.list.get_mut(number) else { return };
-        if seat.waker.is_none() {
-            self.sleepers.push(number);
+        let Some(Some(entry)) = self.entries.get_mut(number) else { return };
+        if entry.waker.is_none() {
+            self.sleeping.push(number);
         }
-        std::mem::swap(&mut seat.waker, waker);
+        std::mem::swap(&mut entry.waker, waker);
     }
 
-    pub(super) fn have_sleepers(&self) -> bool {
-        !self.sleepers.is_empty()
+    pub(super) fn have_sleeping(&self) -> bool {
+        !self.sleeping.is_empty()
     }
 
-    /// The wakers of all who sleep.
+    /// Moves the wakers of all sleeping readers into `wakers`.
     pub(super) fn wake(&mut self, wakers: &mut Wakers) {
-        let Self { list, sleepers, .. } = self;
-        wakers.extend(sleepers.drain(..).filter_map(|number| list[number].as_mut()?.waker.take()));
+        let Self { entries, sleeping, .. } = self;
+        wakers.extend(sleeping.drain(..).filter_map(|number| entries[number].as_mut()?.waker.take()));
     }
 
-    pub(super) fn has_stuck(&self) -> bool {
+    pub(super) fn have_stuck(&self) -> bool {
         self.stuck > 0
     }
 
-    pub(super) fn has_waited(&self) -> bool {
+    pub(super) fn have_waited(&self) -> bool {
         self.waited > 0
     }
 
-    /// How far the last of those has come who may not be overrun.
-    pub(super) fn last(&self) -> Option<u64> {
-        let careful = self.list.iter().flatten().filter(|seat| !seat.state.is_stuck());
-        careful.map(|seat| seat.next).min()
+    /// The position of the slowest reader that must not be overrun.
+    pub(super) fn slowest(&self) -> Option<u64> {
+        self.iter().filter(|entry| !entry.state.is_stuck()).map(|entry| entry.next).min()
     }
 
-    /// Before anything comes after `end`: whoever is stuck and has taken everything is stuck no more.
-    pub(super) fn forgive(&mut self, end: u64) {
-        self.forgive_if(|seat, _| seat.cursor.position() == end);
+    /// How many items the slowest reader has yet to take, of a ring that begins at `first` and holds
+    /// at most `capacity` of the items up to `end`.
+    pub(super) fn lag(&self, first: u64, end: u64, capacity: u64) -> u64 {
+        let lag = |entry: &ReaderEntry| {
+            let buffered = entry.next.saturating_sub(entry.cursor.position());
+            buffered + end.saturating_sub(entry.next.max(first)).min(capacity)
+        };
+        self.iter().map(lag).max().unwrap_or(0)
     }
 
-    /// What comes next is what was lost: whoever was stuck and moves now is stuck no more, or it would lose that again.
-    pub(super) fn forgive_all_that_move(&mut self) {
-        self.forgive_if(|seat, at| seat.cursor.position() != at);
+    /// Makes stuck readers active that have taken everything up to `end`.
+    pub(super) fn forgive_caught_up(&mut self, end: u64) {
+        self.forgive_if(|current, _| current == end);
     }
 
-    fn forgive_if(&mut self, is_forgiven: impl Fn(&ReaderEntry, u64) -> bool) {
+    /// Makes stuck readers active that have taken anything since they were given up.
+    ///
+    /// Called when the stream begins again at the events that they lost: they would lose them again.
+    pub(super) fn forgive_moving(&mut self) {
+        self.forgive_if(|current, given_up| current != given_up);
+    }
+
+    fn forgive_if(&mut self, is_forgiven: impl Fn(u64, u64) -> bool) {
         if self.stuck == 0 {
             return;
         }
-        for seat in self.list.iter_mut().flatten() {
-            if matches!(seat.state, ReaderState::Stuck { at } if is_forgiven(seat, at)) {
-                seat.state = ReaderState::Moving;
+        for entry in self.entries.iter_mut().flatten() {
+            let ReaderState::Stuck { position } = entry.state else { continue };
+            if is_forgiven(entry.cursor.position(), position) {
+                entry.state = ReaderState::Active;
                 self.stuck -= 1;
             }
         }
     }
 
-    /// From now on the publisher waits for those who are full, and for those it waited for already. How many of them
-    /// are new.
-    pub(super) fn hold(&mut self, now: Instant, is_full: impl Fn(u64) -> bool) -> usize {
-        let mut held = 0;
-        for seat in self.list.iter_mut().flatten() {
-            let is_new = seat.state == ReaderState::Moving && is_full(seat.next);
-            if is_new || seat.state.is_waited() {
-                seat.state = ReaderState::Waited { taken: seat.cursor.moves(), since: now };
-                held += usize::from(is_new);
+    /// Begins to wait for readers whose queue is full, and starts the clock of all that are waited
+    /// for. Returns how many are new.
+    pub(super) fn begin_wait(&mut self, now: Instant, is_full: impl Fn(u64) -> bool) -> usize {
+        let mut added = 0;
+        for entry in self.iter_mut() {
+            let is_new = entry.state == ReaderState::Active && is_full(entry.next);
+            if is_new || entry.state.is_waited() {
+                entry.state = ReaderState::Waited { progress: entry.cursor.progress(), since: now };
+                added += usize::from(is_new);
             }
         }
-        self.waited += held;
-        held
+        self.waited += added;
+        added
     }
 
-    /// This reader has come as far as is waited for. True if it was waited for.
-    pub(super) fn drained(&mut self, number: usize) -> bool {
-        let Some(seat) = self.get(number).filter(|seat| seat.state.is_waited()) else { return false };
-        seat.state = ReaderState::Moving;
+    /// Ends the wait for one reader. True if the publisher waited for it.
+    pub(super) fn end_wait(&mut self, number: usize) -> bool {
+        let Some(entry) = self.get(number).filter(|entry| entry.state.is_waited()) else { return false };
+        entry.state = ReaderState::Active;
         self.waited -= 1;
         true
     }
 
-    /// Nothing is dropped any more: what is there is there, from `first` on.
-    pub(super) fn end(&self, first: u64) {
-        let behind = self.list.iter().flatten().filter(|seat| seat.next < first);
-        behind.for_each(|seat| seat.cursor.ends_behind(first - seat.next));
-    }
-
-    /// Nobody is waited for any more. How many were.
-    pub(super) fn let_go(&mut self) -> usize {
-        let waited = self.list.iter_mut().flatten().filter(|seat| seat.state.is_waited());
-        waited.for_each(|seat| seat.state = ReaderState::Moving);
+    /// Ends the wait for all readers. Returns how many were waited for.
+    pub(super) fn end_all_waits(&mut self) -> usize {
+        for entry in self.iter_mut().filter(|entry| entry.state.is_waited()) {
+            entry.state = ReaderState::Active;
+        }
         std::mem::take(&mut self.waited)
     }
 
-    /// Whoever is waited for and has not moved for as long as `patience` is stuck. A take is dated by the look after it.
-    pub(super) fn judge(&mut self, now: Instant, patience: Duration) -> Verdict {
-        let (mut given_up, mut soonest) = (0, None::<Duration>);
-        for seat in self.list.iter_mut().flatten() {
-            let ReaderState::Waited { taken, since } = &mut seat.state else { continue };
-            let moved = seat.cursor.moves();
-            if std::mem::replace(taken, moved) != moved {
+    /// Records where the ring has ended for each reader: from now on nothing is added or dropped.
+    pub(super) fn end(&self, first: u64, end: u64) {
+        for entry in self.iter() {
+            entry.cursor.end_at(end, first.saturating_sub(entry.next));
+        }
+    }
+
+    /// Gives up readers that have taken nothing for `patience`.
+    ///
+    /// The clock of a reader that has taken something starts anew at this check, not at the take.
+    pub(super) fn check_patience(&mut self, now: Instant, patience: Duration) -> PatienceCheck {
+        let (mut stuck, mut soonest) = (0, None::<Duration>);
+        for entry in self.entries.iter_mut().flatten() {
+            let ReaderState::Waited { progress, since } = &mut entry.state else { continue };
+            let current = entry.cursor.progress();
+            if std::mem::replace(progress, current) != current {
                 *since = now;
             }
             let left = patience.saturating_sub(now.saturating_duration_since(*since));
             if left.is_zero() {
-                seat.state = ReaderState::Stuck { at: seat.cursor.position() };
-                given_up += 1;
+                entry.state = ReaderState::Stuck { position: entry.cursor.position() };
+                stuck += 1;
             } else {
                 soonest = Some(soonest.map_or(left, |soonest| soonest.min(left)));
             }
         }
-        self.waited -= given_up;
-        self.stuck += given_up;
-        // Far away is never: then only its readers end the wait.
-        let look = soonest.and_then(|left| now.checked_add(left.min(patience / LOOKS)));
-        Verdict { given_up, look }
+        self.waited -= stuck;
+        self.stuck += stuck;
+        // An instant that no clock can hold is never: then only the readers end the wait.
+        let again_at = soonest.and_then(|left| now.checked_add(left.min(patience / CHECKS_PER_PATIENCE)));
+        PatienceCheck { stuck, again_at }
     }
 
-    /// Whether somebody who can be overrun is behind `half`, and has moved since the publisher last gave way.
-    pub(super) fn is_crowded(&mut self, all: bool, is_behind: impl Fn(u64) -> bool) -> bool {
-        let mut crowded = false;
-        for seat in self.list.iter_mut().flatten() {
-            if (all || seat.state.is_stuck()) && is_behind(seat.next) {
-                let taken = Some(seat.cursor.taken());
-                crowded |= std::mem::replace(&mut seat.yielded_at, taken) != taken;
+    /// Whether the publisher should yield: a reader that it may overrun is far behind and has moved
+    /// since the publisher last yielded to it. `all`: it may overrun all readers, not only stuck ones.
+    pub(super) fn should_yield(&mut self, all: bool, is_far_behind: impl Fn(u64) -> bool) -> bool {
+        let mut should_yield = false;
+        for entry in self.iter_mut() {
+            if (all || entry.state.is_stuck()) && is_far_behind(entry.next) {
+                let taken = Some(entry.cursor.taken());
+                should_yield |= std::mem::replace(&mut entry.yielded_at, taken) != taken;
             }
         }
-        crowded
+        should_yield
     }
 }
-
-/// What a look at those who are waited for comes to.
-#[derive(Debug, Default)]
-pub(super) struct Verdict {
-    /// How many are stuck that were not before.
-    pub(super) given_up: usize,
-    /// When to look again.
-    pub(super) look: Option<Instant>,
-}
-
-impl Verdict {
-    pub(super) fn and(&mut self, other: Self) {
-        self.given_up += other.given_up;
-        self.look = self.look.into_iter().chain(other.look).min();
-    }
-}
-
-/// How often within the patience it is seen whether anything was taken.
-const LOOKS: u32 = 16;
 
 impl ReaderState {
     fn is_waited(self) -> bool {
@@ -248,9 +288,108 @@ impl ReaderState {
     }
 }
 
-/// What a reader leaves.
-pub(super) struct Left {
-    pub(super) next: u64,
-    pub(super) waker: Option<Waker>,
-    pub(super) was_waited: bool,
+impl PatienceCheck {
+    pub(super) fn add(&mut self, other: Self) {
+        self.stuck += other.stuck;
+        self.again_at = self.again_at.into_iter().chain(other.again_at).min();
+    }
+}
+
+/// The part of a reader's entry that is read without a lock: how far the subscriber has come.
+///
+/// A look from another thread may be a moment behind.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    /// How many items the subscriber has taken, counted from the beginning of the channel.
+    taken: AtomicU64,
+    /// How many items went by without being taken: dropped, or replaced by newer ones.
+    skipped: AtomicU64,
+    /// How many retained events are replayed to the subscriber before anything from its queue.
+    replay: AtomicU64,
+    replayed: AtomicU64,
+    /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
+    end: AtomicU64,
+    /// How many items before the end had been dropped, without the reader having come to the hole.
+    lost: AtomicU64,
+    gone: AtomicBool,
+}
+
+/// The end of a channel that has none yet. No position gets that high.
+const OPEN: u64 = u64::MAX;
+
+impl Cursor {
+    pub(super) fn at(position: u64) -> Self {
+        let [taken, end] = [position, OPEN].map(AtomicU64::new);
+        let [skipped, replay, replayed, lost] = [0; 4].map(AtomicU64::new);
+        Self { taken, skipped, replay, replayed, end, lost, gone: AtomicBool::new(false) }
+    }
+
+    /// The position of the next item that the subscriber takes.
+    pub(super) fn position(&self) -> u64 {
+        self.taken() + self.skipped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// How much the subscriber has taken, replayed events included. It is stuck when this stands still.
+    pub(super) fn progress(&self) -> u64 {
+        self.taken() + self.replayed.load(Ordering::Acquire)
+    }
+
+    /// Counts one item as taken. Called by its reader only, so a load and a store do.
+    pub(super) fn took(&self) {
+        self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// Counts items that were dropped or replaced before they could be taken.
+    pub(super) fn skip(&self, items: u64) {
+        self.skipped.fetch_add(items, Ordering::AcqRel);
+    }
+
+    /// Counts items that were dropped, now that its reader has come to the hole.
+    pub(super) fn lagged(&self, missed: u64) {
+        self.lost.store(0, Ordering::Release);
+        self.skip(missed);
+    }
+
+    /// Announces events that are replayed before anything from the queue.
+    pub(super) fn expect_replay(&self, events: u64) {
+        self.replay.store(events, Ordering::Release);
+    }
+
+    pub(super) fn took_replayed(&self) {
+        self.replayed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Records that nothing comes after `end`, and that `lost` items before it have been dropped
+    /// since the reader last looked. The first call counts.
+    pub(super) fn end_at(&self, end: u64, lost: u64) {
+        // In this order: a look in between must not take what was lost for what is left.
+        if self.end.load(Ordering::Acquire) == OPEN {
+            self.lost.store(lost, Ordering::Release);
+        }
+        let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// How many items there are still to take; `None` while more can come.
+    pub(super) fn left(&self) -> Option<u64> {
+        let end = self.end.load(Ordering::Acquire);
+        // In this order, as in `lagged`: the reader may come to the hole meanwhile, and must not seem
+        // to have taken everything.
+        let position = self.position();
+        let lost = self.lost.load(Ordering::Acquire);
+        let replay = self.replay.load(Ordering::Acquire).saturating_sub(self.replayed.load(Ordering::Acquire));
+        (end != OPEN).then(|| end.saturating_sub(position + lost) + replay)
+    }
+
+    /// Whether the reader was dropped.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn leave(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
 }

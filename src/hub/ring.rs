@@ -1,9 +1,14 @@
-//! [`Ring`]: what a channel holds, once, for all its readers.
+//! [`Ring`]: the items of one channel, held once for all its readers.
 //!
-//! A turn's items come in under one lock, and a reader takes up to 64 under one; what the last reader takes is moved
-//! out, so that a channel whose readers have caught up holds nothing. A read that reaches the end leaves its waker
-//! under the same lock; until the ring's epoch changes, the next poll has nothing to look for. Items and wakers are
-//! users' code when they are dropped: that is never done in here, but by whoever has let go of the lock.
+//! The publisher adds the items of a turn under one lock, and a reader takes up to 64 under one. The
+//! last reader that needs an item moves it out, so a channel whose readers have caught up holds
+//! nothing.
+//!
+//! A read that reaches the end leaves its waker under the same lock. Until the ring's epoch changes
+//! the next poll has nothing to look for, and does not lock.
+//!
+//! Dropping an item or a waker runs user code, so nothing in here does that: both are handed out to
+//! callers, who drop them after they have released the lock.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -11,108 +16,115 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::cursor::Cursor;
-use super::gate::Gate;
-use super::limits::{Held, QueueLimits, Weigh};
-use super::readers::{Readers, Verdict};
+use super::backpressure::PublisherWait;
+use super::overflow::{QueueItem, QueueLimits, QueueSize};
+use super::readers::{Cursor, PatienceCheck, Readers};
 use super::sync::atomic::{AtomicU64, Ordering};
-use super::sync::{Mutex, MutexGuard};
-use super::wakers::Wakers;
+use super::sync::{Mutex, MutexGuard, Wakers};
+
+/// How many slots an empty queue keeps allocated.
+const MAX_IDLE_SLOTS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
     limits: QueueLimits,
-    /// How many items more than its capacity it holds before the oldest go: what comes between two turns, and weighs
-    /// nothing.
+    /// How many items it holds beyond its capacity before it drops the oldest.
     reserve: usize,
     /// Changes whenever readers are woken.
     epoch: AtomicU64,
-    gate: Arc<Gate>,
+    wait: Arc<PublisherWait>,
 }
 
 #[derive(Debug)]
 struct Slots<T> {
     queue: VecDeque<Slot<T>>,
-    /// The position of the first in the queue.
+    /// The position of the first item in the queue.
     first: u64,
-    /// What all items so far weigh.
-    weight: u64,
-    seats: Readers,
+    /// The bytes of all items so far.
+    bytes: u64,
+    readers: Readers,
     closed: bool,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     item: T,
-    /// How many readers have yet to take it. Readers go in order, so it is never more than that of the next.
-    left: usize,
-    /// What all items before it weigh.
-    before: u64,
+    /// How many readers have yet to take it. Readers go in order, so this never exceeds that of the
+    /// next slot.
+    readers_left: usize,
+    /// The bytes of all items before it.
+    bytes_before: u64,
 }
-
-/// How many slots an empty queue keeps.
-const RETAINED: usize = 64;
 
 /// What a reader finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// So many items are in the reader's buffer now, at least one.
+    /// At least one item, now in the reader's buffer.
     Items,
-    /// So many have been dropped.
+    /// A hole: this many items have been dropped.
     Lagged(u64),
     Nothing,
     /// Nothing, and nothing will come.
     Closed,
 }
 
-/// What a publisher is told of its readers.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Survey {
-    /// There is room for so much; none for nothing more.
-    pub(super) room: Held,
-    /// Somebody who can be overrun, and moves, is more than half a queue behind.
-    pub(super) crowded: bool,
+/// The result of [`Ring::take`].
+pub(super) struct Taken {
+    pub(super) found: Found,
+    /// The publisher waited for this reader and for no other any more: the caller has to wake it, with
+    /// [`Ring::wake_publisher`].
+    pub(super) releases_publisher: bool,
 }
 
 /// How a reader reads.
-pub(super) struct Reading<'a, T> {
-    pub(super) seat: usize,
-    pub(super) most: usize,
+pub(super) struct ReadRequest<'a, T> {
+    /// The reader's number.
+    pub(super) reader: usize,
+    pub(super) limit: usize,
     pub(super) buffer: &'a mut VecDeque<T>,
-    /// To be called when there is more. One that was left before comes back in its place.
+    /// The waker to leave if there is nothing more. One that was left before comes back in its place.
     pub(super) waker: &'a mut Option<Waker>,
-    /// The epoch in which it was left.
+    /// Set to the epoch in which the waker was left.
     pub(super) asleep: &'a mut Option<u64>,
 }
 
-impl<T: Clone + Weigh> Ring<T> {
-    pub(super) fn new(limits: QueueLimits, reserve: usize, gate: Arc<Gate>) -> Self {
-        let seats = Readers::default();
-        let slots = Slots { queue: VecDeque::new(), first: 0, weight: 0, seats, closed: false };
-        Self { slots: Mutex::new(slots), limits, reserve, epoch: AtomicU64::new(0), gate }
+/// What a publisher learns about the readers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Survey {
+    /// How much may be published before the ring has to be asked again; zero if a queue is full.
+    pub(super) credit: QueueSize,
+    /// The publisher should yield: an active reader that may lose items is more than half a queue behind.
+    pub(super) should_yield: bool,
+}
+
+impl<T: QueueItem> Ring<T> {
+    pub(super) fn new(limits: QueueLimits, reserve: usize, wait: Arc<PublisherWait>) -> Self {
+        let readers = Readers::default();
+        let slots = Slots { queue: VecDeque::new(), first: 0, bytes: 0, readers, closed: false };
+        Self { slots: Mutex::new(slots), limits, reserve, epoch: AtomicU64::new(0), wait }
     }
 
-    /// One more reader, of what is published from now on: its seat.
-    pub(super) fn join(&self, cursor: Arc<Cursor>) -> usize {
+    /// Adds a reader of the items that come from now on, and returns its number.
+    pub(super) fn join(&self, cursor: Arc<Cursor>, ack: Option<u64>) -> usize {
         let mut slots = self.lock();
         let end = slots.end();
-        slots.seats.join(end, cursor)
+        slots.readers.join(end, cursor, ack)
     }
 
-    /// Takes in what has been published. The oldest, which it has no room for, are moved to `dropped`. `wakers`: where
-    /// to collect those of whoever sleeps.
+    /// Adds `items`, and moves the oldest into `dropped` where there is no room for them. Moves the
+    /// wakers of sleeping readers into `wakers`.
     pub(super) fn extend(&self, items: &mut Vec<T>, dropped: &mut Vec<T>, wakers: Option<&mut Wakers>) {
         let mut guard = self.lock();
         let slots = &mut *guard;
-        if slots.seats.len() == 0 {
+        if slots.readers.len() == 0 {
             slots.first += items.len() as u64;
             dropped.append(items);
             return;
         }
         if !items.is_empty() {
             let end = slots.end();
-            slots.seats.forgive(end);
+            slots.readers.forgive_caught_up(end);
             slots.extend(items, dropped, &self.limits, self.reserve);
         }
         if let Some(wakers) = wakers {
@@ -121,107 +133,94 @@ impl<T: Clone + Weigh> Ring<T> {
     }
 
     fn wake(&self, slots: &mut Slots<T>, wakers: &mut Wakers) {
-        // Under the lock: who leaves a waker knows the epoch in which it did. While nobody sleeps it stays, and where
-        // it is seen; nobody else changes it, so a load and a store do.
-        if slots.seats.have_sleepers() {
+        // The epoch changes under the lock, so a reader that leaves a waker knows the epoch in which it
+        // did. It stays as it is while no reader sleeps. It has one writer, so a load and a store do.
+        if slots.readers.have_sleeping() {
             self.epoch.store(self.epoch.load(Ordering::Relaxed) + 1, Ordering::Release);
-            slots.seats.wake(wakers);
+            slots.readers.wake(wakers);
         }
     }
 
-    /// Moves items into the buffer of a reader. `taking` is told up to where, while nothing can be added or dropped.
-    /// True if the publisher has to be woken: by [`Gate::wake`].
-    pub(super) fn take(&self, reading: Reading<'_, T>, taking: impl FnOnce(u64)) -> (Found, u64, bool) {
+    /// Moves items into the buffer of a reader. Calls `before_move` with the position after the last of
+    /// them while nothing can be added or dropped.
+    pub(super) fn take(&self, request: ReadRequest<'_, T>, before_move: impl FnOnce(u64)) -> Taken {
         let mut guard = self.lock();
         let slots = &mut *guard;
-        let Some(next) = slots.seats.get(reading.seat).map(|seat| seat.next) else {
-            return (Found::Closed, slots.end(), false);
-        };
-        if let Some(dropped) = slots.first.checked_sub(next).filter(|&dropped| dropped > 0) {
-            slots.seats.get(reading.seat).into_iter().for_each(|seat| seat.next += dropped);
-            return (Found::Lagged(dropped), slots.first, false);
+        let first = slots.first;
+        let Some(entry) = slots.readers.get(request.reader) else { return Taken::only(Found::Closed) };
+        if entry.next < first {
+            let dropped = first - std::mem::replace(&mut entry.next, first);
+            return Taken::only(Found::Lagged(dropped));
         }
-        let mut index = (next - slots.first) as usize;
-        let count = (slots.queue.len() - index).min(reading.most);
-        let end = next + count as u64;
+        let index = (entry.next - first) as usize;
+        let count = (slots.queue.len() - index).min(request.limit);
+        let end = entry.next + count as u64;
         if count > 0 {
-            taking(end);
-            if slots.seats.len() == 1 && index == 0 {
-                // Nobody else has yet to take any of these, and nobody else has kept one before them.
-                slots.first = end;
-                reading.buffer.extend(slots.queue.drain(..count).map(|slot| slot.item));
-            } else {
-                for _ in 0..count {
-                    index = slots.take(index, reading.buffer);
-                }
-            }
-            slots.seats.get(reading.seat).into_iter().for_each(|seat| seat.next = end);
-            slots.trim();
+            before_move(end);
+            entry.next = end;
+            slots.take(index, count, request.buffer);
         } else if slots.closed {
-            return (Found::Closed, end, false);
+            return Taken::only(Found::Closed);
         }
-        // Of several readers, one that has come to the end sleeps soon: with its waker left now, its next poll need not
-        // take the lock. A single one mostly finds more when it looks again, and is not to be woken for each item. A
-        // closed ring wakes nobody.
-        let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.seats.len() > 1);
-        if sleeps && reading.waker.is_some() {
-            slots.seats.sleep(reading.seat, reading.waker);
-            *reading.asleep = Some(self.epoch.load(Ordering::Relaxed));
+        // One of several readers that has come to the end sleeps soon: with its waker left now, its
+        // next poll need not lock. A single reader mostly finds more when it looks again, and must not
+        // be woken for each item. A closed ring wakes nothing.
+        let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.readers.len() > 1);
+        if sleeps && request.waker.is_some() {
+            slots.readers.sleep(request.reader, request.waker);
+            *request.asleep = Some(self.epoch.load(Ordering::Relaxed));
         }
-        let drained = slots.seats.has_waited() && !self.limits.are_half_reached(slots.held(end));
-        let is_last = drained && slots.seats.drained(reading.seat) && self.gate.let_go(1);
-        (if count > 0 { Found::Items } else { Found::Nothing }, end, is_last)
-    }
-
-    /// Where what it holds begins.
-    pub(super) fn first(&self) -> u64 {
-        self.lock().first
+        let has_drained = slots.readers.have_waited() && !self.limits.are_half_reached(slots.size_from(end));
+        let releases_publisher = has_drained && slots.readers.end_wait(request.reader) && self.wait.remove(1);
+        Taken { found: if count > 0 { Found::Items } else { Found::Nothing }, releases_publisher }
     }
 
     /// How many items a reader could take.
-    pub(super) fn unread(&self, seat: usize) -> u64 {
+    pub(super) fn unread(&self, reader: usize) -> u64 {
         let mut slots = self.lock();
         let (first, end) = (slots.first, slots.end());
-        slots.seats.get(seat).map_or(0, |seat| end - seat.next.max(first))
+        slots.readers.get(reader).map_or(0, |entry| end - entry.next.max(first))
     }
 
-    /// Changes with each wake-up.
+    /// The current epoch, which changes whenever readers are woken.
     #[inline]
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// A reader is gone.
-    pub(super) fn leave(&self, seat: usize) {
-        let mut gone = VecDeque::new();
+    /// Wakes the publisher, when a [`Taken`] says so. No lock may be held.
+    pub(super) fn wake_publisher(&self) {
+        self.wait.wake();
+    }
+
+    /// Removes a reader.
+    pub(super) fn leave(&self, reader: usize) {
+        let mut unread = VecDeque::new();
         let mut slots = self.lock();
-        let Some(left) = slots.seats.leave(seat) else { return };
-        let mut index = left.next.saturating_sub(slots.first) as usize;
-        let unread = slots.queue.len() - index;
-        for _ in 0..unread {
-            index = slots.release(index, &mut gone);
-        }
-        slots.trim();
-        let is_last = left.was_waited && self.gate.let_go(1);
-        // What they hold is dropped after the lock is let go.
+        let Some(left) = slots.readers.leave(reader) else { return };
+        let index = left.next.saturating_sub(slots.first) as usize;
+        let count = slots.queue.len() - index;
+        slots.release(index, count, &mut unread);
+        let is_last = left.was_waited && self.wait.remove(1);
+        // Items and the waker are dropped without the lock.
         drop(slots);
         drop(left.waker);
         if is_last {
-            self.gate.wake();
+            self.wait.wake();
         }
     }
 
-    /// Nothing comes any more, so nobody is waited for.
+    /// Ends the ring: readers get what is there and then [`Found::Closed`], and the publisher waits for
+    /// none of them.
     pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
-        let first = slots.first;
-        slots.seats.end(first);
+        slots.readers.end(slots.first, slots.end());
         self.wake(&mut slots, wakers);
-        let is_last = self.gate.let_go(slots.seats.let_go());
+        let is_last = self.wait.remove(slots.readers.end_all_waits());
         drop(slots);
         if is_last {
-            wakers.extend(self.gate.take());
+            wakers.extend(self.wait.take_waker());
         }
     }
 
@@ -230,117 +229,147 @@ impl<T: Clone + Weigh> Ring<T> {
         let mut guard = self.lock();
         let slots = &mut *guard;
         let end = slots.end();
-        slots.seats.forgive(end);
-        let waits = self.limits.waits();
-        let mut room = Held { items: self.limits.quarter() as u64, bytes: u64::MAX };
+        slots.readers.forgive_caught_up(end);
+        let (waits, has_stuck) = (self.limits.waits(), slots.readers.have_stuck());
+        let mut credit = QueueSize { items: self.limits.quarter(), bytes: u64::MAX };
         if waits {
-            // Without anybody stuck the slowest is the one who keeps the first item there.
-            let last = if slots.seats.has_stuck() { slots.seats.last().unwrap_or(end) } else { slots.first };
-            let held = slots.held(last.max(slots.first));
-            let items = (self.limits.capacity as u64).saturating_sub(held.items);
-            let most = if slots.seats.has_stuck() { room.items } else { u64::MAX };
-            room = Held { items: items.min(most), bytes: self.limits.bytes.saturating_sub(held.bytes) };
+            // Without a stuck reader the slowest is the one that keeps the first item there.
+            let slowest = if has_stuck { slots.readers.slowest().unwrap_or(end) } else { slots.first };
+            let size = slots.size_from(slowest);
+            let items = (self.limits.capacity as u64).saturating_sub(size.items);
+            credit.items = if has_stuck { items.min(credit.items) } else { items };
+            credit.bytes = self.limits.bytes.saturating_sub(size.bytes);
         }
-        let mut crowded = false;
-        if (!waits || slots.seats.has_stuck()) && self.limits.are_half_reached(slots.held(slots.first)) {
-            let Slots { queue, first, weight, seats, .. } = slots;
-            crowded = seats.is_crowded(!waits, |next| self.limits.are_half_reached(held(queue, *first, *weight, next)));
-        }
-        Survey { room, crowded }
+        let may_overrun = !waits || has_stuck;
+        let should_yield = may_overrun && self.limits.are_half_reached(slots.size_from(slots.first)) && {
+            let Slots { queue, first, bytes, readers, .. } = slots;
+            let is_far_behind = |next| self.limits.are_half_reached(size_from(queue, *first, *bytes, next));
+            readers.should_yield(!waits, is_far_behind)
+        };
+        Survey { credit, should_yield }
     }
 
-    /// See [`Readers::forgive_all_that_move`].
-    pub(super) fn forgive(&self) {
-        self.lock().seats.forgive_all_that_move();
+    /// Calls `look` with the readers.
+    pub(super) fn with_readers<R>(&self, look: impl FnOnce(&mut Readers) -> R) -> R {
+        look(&mut self.lock().readers)
     }
 
-    /// From now on the publisher waits for those who are full.
-    pub(super) fn hold(&self, now: Instant) {
+    /// How many items the slowest reader has yet to take. `pending`: items that are not in the ring yet.
+    pub(super) fn lag(&self, pending: usize) -> u64 {
+        let slots = self.lock();
+        slots.readers.lag(slots.first, slots.end() + pending as u64, self.limits.capacity as u64)
+    }
+
+    /// Makes the publisher wait for readers whose queue is full.
+    pub(super) fn begin_wait(&self, now: Instant) {
         let mut guard = self.lock();
-        let Slots { queue, first, weight, seats, .. } = &mut *guard;
-        let full = seats.hold(now, |next| self.limits.are_reached(held(queue, *first, *weight, next)));
-        self.gate.hold(full);
+        let Slots { queue, first, bytes, readers, .. } = &mut *guard;
+        let is_full = |next| self.limits.are_reached(size_from(queue, *first, *bytes, next));
+        self.wait.add(readers.begin_wait(now, is_full));
     }
 
-    /// Gives up on those who had the time to move.
-    pub(super) fn judge(&self, now: Instant) -> Verdict {
-        let Some(patience) = self.limits.patience() else { return Verdict::default() };
-        let verdict = self.lock().seats.judge(now, patience);
-        // It is the publisher who asks: nobody has to be woken.
-        let _ = self.gate.let_go(verdict.given_up);
-        verdict
+    /// Gives up readers that have taken nothing for their patience.
+    pub(super) fn check_patience(&self, now: Instant) -> PatienceCheck {
+        let Some(patience) = self.limits.patience() else { return PatienceCheck::default() };
+        let check = self.lock().readers.check_patience(now, patience);
+        // It is the publisher that asks, so it need not be woken.
+        let _ = self.wait.remove(check.stuck);
+        check
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots<T>> {
-        // Nothing in here can leave it half changed.
+        // As in `sync::lock`, for loom's mutex as well.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What of the queue is after `next`.
-fn held<T>(queue: &VecDeque<Slot<T>>, first: u64, weight: u64, next: u64) -> Held {
-    let index = next.saturating_sub(first) as usize;
-    let bytes = queue.get(index).map_or(0, |slot| weight - slot.before);
-    Held { items: (queue.len() - index) as u64, bytes }
+impl Taken {
+    fn only(found: Found) -> Self {
+        Self { found, releases_publisher: false }
+    }
 }
 
-impl<T: Clone + Weigh> Slots<T> {
+/// The size of the part of the queue from position `next` on.
+fn size_from<T>(queue: &VecDeque<Slot<T>>, first: u64, bytes: u64, next: u64) -> QueueSize {
+    let index = next.saturating_sub(first) as usize;
+    let bytes = queue.get(index).map_or(0, |slot| bytes - slot.bytes_before);
+    QueueSize { items: (queue.len() - index) as u64, bytes }
+}
+
+impl<T: QueueItem> Slots<T> {
     fn end(&self) -> u64 {
         self.first + self.queue.len() as u64
     }
 
-    fn held(&self, next: u64) -> Held {
-        held(&self.queue, self.first, self.weight, next)
+    fn size_from(&self, next: u64) -> QueueSize {
+        size_from(&self.queue, self.first, self.bytes, next)
     }
 
     fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, limits: &QueueLimits, reserve: usize) {
-        let left = self.seats.len();
+        let readers_left = self.readers.len();
         let capacity = (limits.capacity + reserve) as u64;
         for item in items.drain(..) {
-            let (before, weight) = (self.weight, item.weight());
-            // Of what comes also when the bytes are used up there is a reserve: it pushes nothing out before that is.
-            let bytes = if reserve > 0 && weight == 0 { u64::MAX } else { limits.bytes };
-            while self.exceeds(capacity, bytes) {
-                dropped.extend(self.queue.pop_front().map(|slot| slot.item));
-                self.first += 1;
+            let (bytes_before, bytes) = (self.bytes, item.bytes());
+            // Items of no size use the reserve: they push nothing out before that is used up.
+            let max_bytes = if reserve > 0 && bytes == 0 { u64::MAX } else { limits.bytes };
+            while self.exceeds(capacity, max_bytes) {
+                dropped.extend(self.pop_first());
             }
-            self.weight += weight;
-            self.queue.push_back(Slot { item, left, before });
+            self.bytes += bytes;
+            self.queue.push_back(Slot { item, readers_left, bytes_before });
         }
     }
 
-    /// One item always fits.
-    fn exceeds(&self, capacity: u64, bytes: u64) -> bool {
-        let full = |first: &Slot<T>| self.queue.len() as u64 >= capacity || self.weight - first.before >= bytes;
-        self.queue.front().is_some_and(full)
+    /// Whether the first item has to go before another is added. One item always fits.
+    fn exceeds(&self, capacity: u64, max_bytes: u64) -> bool {
+        let len = self.queue.len() as u64;
+        self.queue.front().is_some_and(|first| len >= capacity || self.bytes - first.bytes_before >= max_bytes)
     }
 
-    /// A reader takes the item at `index`; where its next one is then.
-    fn take(&mut self, index: usize, buffer: &mut VecDeque<T>) -> usize {
-        let slot = &mut self.queue[index];
-        if slot.left > 1 {
-            slot.left -= 1;
-            buffer.push_back(slot.item.clone());
-            return index + 1;
-        }
-        self.release(index, buffer)
-    }
-
-    /// A reader needs the item at `index` no more. The last one moves it out.
-    fn release(&mut self, index: usize, out: &mut VecDeque<T>) -> usize {
-        self.queue[index].left -= 1;
-        if self.queue[index].left > 0 {
-            return index + 1;
-        }
-        // It is the first in the queue: a reader that has yet to take an earlier item has yet to take this one as well.
-        out.extend(self.queue.pop_front().map(|slot| slot.item));
+    fn pop_first(&mut self) -> Option<T> {
         self.first += 1;
-        index
+        self.queue.pop_front().map(|slot| slot.item)
     }
 
-    /// What a burst needed can be given back.
+    /// Moves `count` items from `index` on into a reader's buffer. Clones those that others still need.
+    fn take(&mut self, mut index: usize, count: usize, buffer: &mut VecDeque<T>) {
+        if self.readers.len() == 1 && index == 0 {
+            // No other reader needs any of these, and none has kept an item before them.
+            self.first += count as u64;
+            buffer.extend(self.queue.drain(..count).map(|slot| slot.item));
+            self.trim();
+            return;
+        }
+        for _ in 0..count {
+            let slot = &mut self.queue[index];
+            if slot.readers_left > 1 {
+                slot.readers_left -= 1;
+                buffer.push_back(slot.item.clone());
+                index += 1;
+            } else {
+                buffer.extend(self.pop_first());
+            }
+        }
+        self.trim();
+    }
+
+    /// Moves those of `count` items from `index` on out that only a reader which has left still needed.
+    fn release(&mut self, mut index: usize, count: usize, out: &mut VecDeque<T>) {
+        for _ in 0..count {
+            self.queue[index].readers_left -= 1;
+            if self.queue[index].readers_left > 0 {
+                index += 1;
+            } else {
+                // It is the first: a reader that needs an earlier item needs this one as well.
+                out.extend(self.pop_first());
+            }
+        }
+        self.trim();
+    }
+
+    /// Gives back the memory that a burst needed.
     fn trim(&mut self) {
-        if self.queue.is_empty() && self.queue.capacity() > RETAINED {
+        if self.queue.is_empty() && self.queue.capacity() > MAX_IDLE_SLOTS {
             self.queue = VecDeque::new();
         }
     }

@@ -1,35 +1,37 @@
 //! [`Routes`]: which channels an event goes to, by its type.
 //!
-//! A thousand subscriptions to a thousand types cost an event what one costs: it is looked up, nobody is asked. Keys are
-//! types that the program has named, never those that a server invents.
+//! An event is looked up by its type, so a thousand subscriptions to a thousand types cost it as much as
+//! one does. The keys are types that the program has named, never types that a server invents.
 
 use std::collections::HashMap;
 
-use crate::hub::Filter;
+use super::filter::Filter;
 
-/// By the channels' indexes, as of the last [`refresh`](Self::refresh).
+/// The indexes of channels, as of the last [`refresh`](Self::refresh).
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    /// For each type that is named, the channels whose filters name it.
+    /// For each type that a filter names, the channels whose filters name it.
     named: HashMap<Box<str>, Vec<usize>>,
-    /// A longer type is none of these: it need not even be hashed.
-    longest: usize,
-    /// The channels that have to be asked: those of all types, and of prefixes. Without predicates, which are users' and
-    /// dropped with their channel only.
-    asked: Vec<(usize, Filter)>,
-    outdated: bool,
+    /// The length of the longest of these. A longer type is none of them, and need not be hashed.
+    max_len: usize,
+    /// The channels of all types, and of prefixes, which have to be matched one by one. Without their
+    /// predicates, which are user code and must be dropped with their channel only.
+    matched: Vec<(usize, Filter)>,
+    is_outdated: bool,
 }
 
 impl Routes {
-    /// Channels came or went. What that means is worked out when the next event comes: often more come or go before.
-    pub(super) fn outdate(&mut self) {
-        self.outdated = true;
+    /// Notes that channels came or went. The routes are rebuilt when the next event comes: often more
+    /// channels come or go before.
+    pub(super) fn invalidate(&mut self) {
+        self.is_outdated = true;
     }
 
-    /// To be called before [`to`](Self::to), with the filters of the channels in their order.
+    /// Rebuilds outdated routes from the filters of the channels, in their order. Call it before
+    /// [`to`](Self::to).
     #[inline]
     pub(super) fn refresh<'a>(&mut self, filters: impl Iterator<Item = &'a Filter>) {
-        if self.outdated {
+        if self.is_outdated {
             self.rebuild(filters);
         }
     }
@@ -39,26 +41,27 @@ impl Routes {
         *self = Self::default();
         for (index, filter) in filters.enumerate() {
             match filter.names() {
-                None => self.asked.push((index, filter.without_predicate())),
+                None => self.matched.push((index, filter.without_predicate())),
                 Some(names) => names.iter().for_each(|name| self.add(name, index)),
             }
         }
     }
 
     fn add(&mut self, name: &str, index: usize) {
-        self.longest = self.longest.max(name.len());
+        self.max_len = self.max_len.max(name.len());
         match self.named.get_mut(name) {
             Some(indexes) => indexes.push(index),
             None => drop(self.named.insert(name.into(), vec![index])),
         }
     }
 
-    /// The channels for events of this type, each once.
+    /// Returns the channels for events of this type, each once.
     #[inline]
     pub(super) fn to(&self, event_type: &str) -> impl Iterator<Item = usize> {
-        let named = if event_type.len() <= self.longest { self.named.get(event_type) } else { None };
-        let asked = self.asked.iter().filter(move |(_, filter)| filter.matches(event_type)).map(|(index, _)| *index);
-        named.into_iter().flatten().copied().chain(asked)
+        let named = if event_type.len() <= self.max_len { self.named.get(event_type) } else { None };
+        let matched =
+            self.matched.iter().filter(move |(_, filter)| filter.matches(event_type)).map(|(index, _)| *index);
+        named.into_iter().flatten().copied().chain(matched)
     }
 }
 
@@ -74,13 +77,13 @@ mod tests {
 
     fn routed(filters: &[Filter]) -> Routes {
         let mut routes = Routes::default();
-        routes.outdate();
+        routes.invalidate();
         routes.refresh(filters.iter());
         routes
     }
 
     #[test]
-    fn an_event_goes_to_the_channels_whose_filters_match_its_type_whatever_the_filters_are() {
+    fn an_event_goes_to_the_channels_whose_filters_match_its_type() {
         let types = ["", "a", "ab", "abc", "b", "ba", "message", "a.b", "much longer than any other"];
         let mut random = fastrand::Rng::with_seed(11);
         let mut some = |from: &[&str]| -> Vec<String> {
@@ -106,7 +109,8 @@ mod tests {
         }
     }
 
-    /// How long it takes to publish an event, in nanoseconds; its reader takes it at once, which does not count.
+    /// Returns how long it takes to publish an event, in nanoseconds. Its reader takes it at once, which
+    /// does not count.
     fn cost(channels: usize, at_once: usize, event_type: impl Fn(usize) -> usize) -> f64 {
         const EVENTS: usize = 2_000_000;
         let many = QueueLimits::of(256, Overflow::DropOldest);
@@ -131,9 +135,9 @@ mod tests {
 
     /// `cargo test --release --lib -- --ignored --nocapture routes`
     #[test]
-    #[ignore = "prints how long things take"]
-    #[expect(clippy::print_stdout, reason = "what it is for")]
-    fn what_an_event_costs_by_the_number_of_types_that_are_asked_for() {
+    #[ignore = "prints times, and checks nothing"]
+    #[expect(clippy::print_stdout, reason = "the purpose of this test")]
+    fn cost_of_an_event_by_the_number_of_named_types() {
         for at_once in [64, 1] {
             for channels in [1, 10, 100, 1000] {
                 let in_turn = cost(channels, at_once, |number| number % channels);

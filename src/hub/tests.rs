@@ -14,8 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::event::Gap;
-use crate::hub::Overflow;
+use crate::event::{Event, Gap};
 
 /// What loses its oldest.
 pub(super) fn sixteen() -> QueueLimits {
@@ -30,9 +29,9 @@ pub(super) fn publish(hub: &Hub, events: usize) {
 }
 
 pub(super) fn take(subscribed: &mut Subscribed) -> Poll<Received<Event>> {
-    let Subscribed { source, account, .. } = subscribed;
+    let Subscribed { reader, ack, .. } = subscribed;
     let context = Context::from_waker(Waker::noop());
-    source.poll_take(&context, account.as_ref(), || {})
+    reader.poll_take(&context, ack.as_ref(), || {})
 }
 
 #[test]
@@ -56,8 +55,6 @@ fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
     publish(&hub, 2);
     gap();
     publish(&hub, 1);
-    let position = subscribed.source.position();
-    assert_eq!(subscribed.source.next_gap(position), None);
     assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Item(_))));
     for _ in 0..100 {
         gap();
@@ -65,14 +62,11 @@ fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
     }
     let mut seen = String::new();
     while seen.len() < 5 {
-        let position = subscribed.source.position();
-        seen += match subscribed.source.next_gap(position) {
-            Some(_) => "g",
-            None => match take(&mut subscribed) {
-                Poll::Ready(Received::Item(_)) => "e",
-                Poll::Ready(Received::Lagged(_)) => "l",
-                other => panic!("{other:?}"),
-            },
+        seen += match take(&mut subscribed) {
+            Poll::Ready(Received::Gap(_)) => "g",
+            Poll::Ready(Received::Item(_)) => "e",
+            Poll::Ready(Received::Lagged(_)) => "l",
+            other => panic!("{other:?}"),
         };
     }
     // The first event was taken above: the second, the gap, the third, and then what was dropped, with a gap after it.
@@ -102,7 +96,7 @@ fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
         hub.close();
         let drops = Arc::new(Drops(Mutex::new(Some(other))));
         let drain_tracker = hub.drain_tracker();
-        let mut settling = std::pin::pin!(drain_tracker.settle(Instant::now() + Duration::from_secs(3600)));
+        let mut settling = std::pin::pin!(drain_tracker.wait(Instant::now() + Duration::from_secs(3600)));
         let waker = Waker::from(Arc::clone(&drops));
         assert!(settling.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         assert!(matches!(take(&mut reader), Poll::Ready(Received::Item(_))));
@@ -117,15 +111,15 @@ fn an_account_is_found_whichever_others_are_gone() {
         let hub = Hub::new(Arc::default());
         let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), &sixteen(), true)).collect();
         let mut dropped = all.remove(gone);
-        dropped.account.iter_mut().for_each(AckHandle::retire);
+        dropped.ack.iter_mut().for_each(AckHandle::retire);
         drop(dropped);
         hub.prune();
         publish(&hub, 1);
         for subscribed in &mut all {
-            assert_eq!(hub.acknowledged(|| "all".into()), None, "somebody has it open");
+            assert_eq!(hub.acknowledged_id(|| "all".into()), None, "somebody has it open");
             let Poll::Ready(Received::Item(event)) = take(subscribed) else { panic!("an event") };
-            assert!(subscribed.account.as_ref().unwrap().acknowledge(&event));
+            assert!(subscribed.ack.as_ref().unwrap().acknowledge(&event));
         }
-        assert_eq!(hub.acknowledged(|| "all".into()).as_deref(), Some("all"));
+        assert_eq!(hub.acknowledged_id(|| "all".into()).as_deref(), Some("all"));
     }
 }

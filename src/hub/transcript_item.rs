@@ -5,16 +5,16 @@ use std::sync::Arc;
 use crate::event::{Event, Gap};
 use crate::state::State;
 
-/// What a transcript yields: everything that happens to a stream, in order.
+/// One entry of a transcript: everything that happens to a stream, in order.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TranscriptItem {
-    /// An event, of any type.
+    /// An event of any type.
     Event(Event),
-    /// A comment: the text after the colon, untouched.
+    /// A comment: the text after the colon, unchanged.
     Comment(Arc<str>),
     /// A place where events may be missing.
     Gap(Gap),
-    /// The connection stands otherwise now.
+    /// The connection has changed its state to this.
     State(State),
 }

@@ -84,8 +84,6 @@ pub struct Subscription<T = Event> {
     /// Present if the filter has a predicate, whose panic ends this subscription alone.
     predicate_failure: Option<PredicateFailure>,
     name: String,
-    /// A delivery taken from this position, before a gap was logged that stands in front of it.
-    held_back: Option<(u64, Delivery)>,
     missed: u64,
     budget: CoopBudget,
     guard: SubscriberGuard,
@@ -111,11 +109,10 @@ impl Subscription {
     pub(crate) fn new(subscribed: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
         Self {
             replay: subscribed.replay,
-            reader: subscribed.source,
-            ack: subscribed.account,
+            reader: subscribed.reader,
+            ack: subscribed.ack,
             predicate_failure: subscribed.failure,
             name,
-            held_back: None,
             missed: 0,
             budget: CoopBudget::default(),
             guard: SubscriberGuard::new(guard),
@@ -137,7 +134,6 @@ impl Subscription {
             ack: self.ack,
             predicate_failure: self.predicate_failure,
             name: self.name,
-            held_back: self.held_back,
             missed: self.missed,
             budget: self.budget,
             guard: self.guard,
@@ -239,10 +235,12 @@ impl<T> Subscription<T> {
     /// and the [replayed](SubscribeOptions::replay) events.
     #[doc(alias = "lag")]
     pub fn queued(&self) -> usize {
-        let held_back = matches!(self.held_back, Some((_, Delivery::Event(_))));
-        let replayed =
-            if self.reader.is_cut() { 0 } else { self.replay.iter().flatten().filter(|one| one.is_event()).count() };
-        replayed + usize::try_from(self.reader.queued()).unwrap_or(usize::MAX) + usize::from(held_back)
+        let replayed = if self.reader.is_cut_off() {
+            0
+        } else {
+            self.replay.iter().flatten().filter(|one| one.is_event()).count()
+        };
+        replayed + usize::try_from(self.reader.queued()).unwrap_or(usize::MAX)
     }
 
     /// Returns how many events that pass the filter were lost because this subscription was slow.
@@ -309,41 +307,23 @@ impl<T> Subscription<T> {
         if !self.replay.is_empty() {
             return Poll::Ready(self.next_replayed());
         }
-        if self.held_back.is_some() {
-            return Poll::Ready(self.next_held_back());
-        }
-        let position = self.reader.position();
-        if let Some(gap) = self.reader.next_gap(position) {
-            return Poll::Ready(Some(Delivery::Gap(gap)));
-        }
         let (ack, too_many) = (self.ack.as_ref(), || log_unacknowledged(&self.guard, &self.name));
         let received = match cx {
             Some(cx) => self.reader.poll_take(cx, ack, too_many),
             None => self.reader.try_take(ack, too_many).map_or(Poll::Pending, Poll::Ready),
         };
-        // A gap may have been logged after the look above, and before the event was published.
-        match (self.reader.next_gap(position), received) {
-            (None, Poll::Ready(Received::Item(event))) => Poll::Ready(Some(Delivery::Event(event))),
-            (None, Poll::Ready(received)) => Poll::Ready(self.delivery(received)),
-            (None, Poll::Pending) => Poll::Pending,
-            (Some(gap), received) => {
-                if let Poll::Ready(received) = received {
-                    self.held_back = self.delivery(received).map(|delivery| (position, delivery));
-                }
-                Poll::Ready(Some(Delivery::Gap(gap)))
-            }
-        }
+        received.map(|received| self.delivery(received))
     }
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
-        if self.reader.is_cut() {
+        if self.reader.is_cut_off() {
             return None;
         }
         let delivery = self.replay.front_mut()?.take()?;
         self.replay.pop_front();
         if delivery.is_event() {
-            self.reader.took_beside();
+            self.reader.took_replayed();
         }
         if self.replay.is_empty() {
             self.replay = VecDeque::new();
@@ -351,12 +331,7 @@ impl<T> Subscription<T> {
         Some(delivery)
     }
 
-    #[cold]
-    fn next_held_back(&mut self) -> Option<Delivery> {
-        let gap = self.held_back.as_ref().and_then(|(position, _)| self.reader.next_gap(*position));
-        gap.map(Delivery::Gap).or_else(|| self.held_back.take().map(|(_, delivery)| delivery))
-    }
-
+    #[inline]
     fn delivery(&mut self, received: Received<Event>) -> Option<Delivery> {
         match received {
             Received::Item(event) => Some(Delivery::Event(event)),

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sseclient::bench::Publisher;
+use sseclient::bench::HubPublisher;
 use sseclient::{Event, Overflow};
 
 use super::CAPACITY;
 
 /// Returns how many events all subscribers have seen together.
 pub(super) async fn run(subscribers: usize, batch: usize, events: Arc<[Event]>) -> usize {
-    let mut publisher = Publisher::new();
+    let mut publisher = HubPublisher::new();
     let readers: Vec<_> = (0..subscribers)
         .map(|_| {
             let mut reader = publisher.subscribe(CAPACITY, Overflow::default());

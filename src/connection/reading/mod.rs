@@ -165,7 +165,7 @@ impl ResponseReader {
     /// Ready when the queues have room for at least one event.
     fn poll_backpressure(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<()> {
         let waited = self.backpressure.poll_ready(cx, &connection.hub);
-        match self.backpressure.take_given_up() {
+        match self.backpressure.take_stuck() {
             0 => {}
             subscriptions => log::stuck(subscriptions),
         }
@@ -183,7 +183,7 @@ impl ResponseReader {
         let mut publisher = TurnPublisher::new(connection, dedup, report, self.has_begun);
         let mut published = 0;
         let mut frames = self.decoder.frames();
-        while published < max && publisher.has_room() {
+        while published < max && publisher.is_ready() {
             let Some(frame) = frames.next_frame() else {
                 self.decoder_is_empty = true;
                 break;
@@ -195,7 +195,6 @@ impl ResponseReader {
         // hyper can fill the chunk's memory again once the decoder has let go of it.
         self.decoder.let_go();
         self.has_begun = publisher.has_begun();
-        self.backpressure.left(publisher.has_room());
         publisher.finish(&self.decoder, !self.decoder_is_empty);
         published
     }

@@ -54,10 +54,10 @@ impl<'a> TurnPublisher<'a> {
         }
     }
 
-    /// Returns true if the queues have room for one more event.
+    /// Returns true if one more event may be published without overrunning a queue.
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
-        self.publisher.has_room()
+    pub(super) fn is_ready(&self) -> bool {
+        self.publisher.is_ready()
     }
 
     pub(super) fn has_begun(&self) -> bool {

@@ -1,30 +1,33 @@
-//! [`IdRuns`]: which events in a row share their last event ID, so that none of them is safe before all are.
+//! [`IdRuns`]: which events in a row share their last event ID, so that they are safe together only.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use crate::event::Event;
 
-/// How many are told apart. Beyond that neighbours are taken for one, which only holds the store back longer.
-const MOST: usize = 1024;
+/// How many runs are told apart. Beyond that, neighbours are taken for one, which only holds the resume
+/// store back longer.
+const MAX_RUNS: usize = 1024;
 
-/// A server that is asked to go on after an ID sends none of the events that set it. So an ID is not safe as
-/// long as a later event that sets it, too, is open. Events that only inherit it do come again.
+/// Runs of events with the same last event ID.
+///
+/// A server that is asked to go on after an ID sends none of the events that set it. So an ID is not
+/// safe while a later event that also sets it is open. Events that only inherit it come again.
 #[derive(Debug, Default)]
 pub(super) struct IdRuns {
     /// The last event ID of the newest run, which may still grow.
     id: String,
     newest: Option<Run>,
-    /// Older ones with several events that set their ID, in order: most servers have none.
+    /// Older runs with several events that set their ID, in order. Most servers have none.
     shared: VecDeque<Run>,
-    /// The newest event so far.
+    /// The position of the newest event so far.
     seen: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Run {
     start: u64,
-    /// The last event that set the ID.
+    /// The position of the last event that set the ID.
     last: u64,
 }
 
@@ -35,7 +38,8 @@ impl Run {
 }
 
 impl IdRuns {
-    /// An event that somebody has to acknowledge, or may have to. Those that have come before are known.
+    /// Notes an event that a subscription has to acknowledge, or may have to. Ignores one that was noted
+    /// before.
     pub(super) fn published(&mut self, event: &Event) {
         let (position, id) = (event.position(), event.last_event_id());
         if position <= self.seen {
@@ -50,31 +54,33 @@ impl IdRuns {
             }
             _ => {
                 let before = self.newest.replace(Run { start: position, last: position });
-                before.into_iter().filter(Run::is_shared).for_each(|run| self.keep(run));
+                if let Some(run) = before.filter(Run::is_shared) {
+                    self.keep(run);
+                }
                 id.clone_into(&mut self.id);
             }
         }
     }
 
     fn keep(&mut self, run: Run) {
-        let is_full = self.shared.len() == MOST;
+        let is_full = self.shared.len() == MAX_RUNS;
         match self.shared.back_mut() {
             Some(newest) if is_full => newest.last = run.last,
             _ => self.shared.push_back(run),
         }
     }
 
-    /// Everything before `position` has been acknowledged: up to where IDs are safe. A run that is acknowledged
-    /// in part is not.
+    /// Returns the position before which IDs are safe, if everything before `position` has been
+    /// acknowledged. A run that is acknowledged in part is not safe.
     pub(super) fn safe_before(&self, position: u64) -> u64 {
         self.run_of(position).filter(|run| position <= run.last).map_or(position, |run| run.start)
     }
 
-    /// What has to be acknowledged, from `first` on, for the ID of `position` to be as good as one from before
-    /// `first`; `None` if more of it may come.
+    /// Returns what has to be acknowledged, from `first` on, for the ID of `position` to be as safe as one
+    /// from before `first`. `None` if more events with that ID may come.
     pub(super) fn needed(&self, first: u64, position: u64) -> Option<RangeInclusive<u64>> {
         match self.run_of(position) {
-            // Not the same ID.
+            // The two have different IDs.
             Some(run) if first <= run.start => {
                 let may_grow = self.newest.is_some_and(|newest| newest.start == run.start);
                 (!may_grow).then_some(first..=run.last)
@@ -83,14 +89,14 @@ impl IdRuns {
         }
     }
 
-    /// Everything before `position` has been acknowledged, and its ID taken.
+    /// Forgets runs before `position`: everything there has been acknowledged, and its ID taken.
     pub(super) fn forget_before(&mut self, position: u64) {
         while self.shared.front().is_some_and(|run| run.last < position) {
             self.shared.pop_front();
         }
     }
 
-    /// The run that an event is in, unless it is in one of its own.
+    /// Returns the run that an event is in, unless it is the only one in it.
     fn run_of(&self, position: u64) -> Option<Run> {
         if let Some(newest) = self.newest.filter(|newest| newest.start <= position) {
             return Some(newest);
@@ -109,17 +115,17 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_than_are_told_apart_hold_back_longer_and_never_too_short() {
+    fn too_many_runs_hold_the_store_back_longer_and_never_too_short() {
         let mut runs = IdRuns::default();
-        let pairs = 3 * MOST as u64;
+        let pairs = 3 * MAX_RUNS as u64;
         for pair in 1..=pairs {
             runs.published(&event(pair, 2 * pair - 1));
             runs.published(&event(pair, 2 * pair));
         }
-        assert_eq!(runs.shared.len(), MOST);
+        assert_eq!(runs.shared.len(), MAX_RUNS);
         for pair in 1..=pairs {
             let safe = runs.safe_before(2 * pair);
-            let told_apart = pair < MOST as u64 || pair == pairs;
+            let told_apart = pair < MAX_RUNS as u64 || pair == pairs;
             assert!(safe == 2 * pair - 1 || (!told_apart && safe < 2 * pair - 1), "{pair}: {safe}");
         }
         runs.forget_before(u64::MAX);

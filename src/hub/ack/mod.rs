@@ -1,16 +1,19 @@
-//! [`AckTracker`]: which events are to be acknowledged, and up to where everything has been.
+//! [`AckTracker`]: which events are unacknowledged, and up to which ID everything has been acknowledged.
 //!
-//! By position in the stream, since IDs repeat and are inherited. Each acknowledging subscription has an
-//! [`AckHandle`]; the stream is safe up to the newest event before anything that one of them has open: in
-//! its queue, or taken and not acknowledged. Events in a row that set the same ID are safe together or not
-//! at all: see [`IdRuns`].
+//! Events are told apart by their position in the stream, because IDs repeat and are inherited. Each
+//! acknowledging subscription has an [`AckHandle`]. The stream is safe up to the newest acknowledged
+//! event before anything that any subscription has *open*: in its queue, or taken and not acknowledged.
+//! Events in a row that set the same ID are safe together or not at all: see [`IdRuns`].
+//!
+//! An event that can never be acknowledged (the queue dropped it, or its predicate panicked) holds the
+//! stream where it is, until the program goes back.
 
 mod id_runs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
@@ -18,84 +21,81 @@ use crate::event::Event;
 
 use self::id_runs::IdRuns;
 use super::reader::Received;
+use super::sync::lock;
 
-/// How many events a subscription may have taken and not acknowledged; more are not told apart, and hold
+/// How many events a subscription may have taken and not acknowledged. More are not told apart, and hold
 /// the stream where it is.
 pub(crate) const MAX_UNACKNOWLEDGED: usize = 64 * 1024;
 
-/// So many acknowledged IDs are no reason to look for spare ones: that costs a look at each account.
-const FEW: usize = 64;
+/// Up to this many acknowledged IDs none are pruned: that costs a look at each subscription.
+const MIN_PRUNED: usize = 64;
 
-/// Locked after the hub, never before it.
+/// All acknowledging subscriptions of one stream. Locked after the hub, never before it.
 #[derive(Debug)]
 pub(crate) struct AckTracker {
     state: Mutex<AckState>,
-    /// Something has been acknowledged since the task last looked.
-    news: AtomicBool,
-    /// The task wants to know of each acknowledgement, not only of the first since it last looked.
-    eager: AtomicBool,
+    /// An event has been acknowledged since the connection task last looked.
+    has_news: AtomicBool,
+    /// The task wants to be woken by each acknowledgement, not only by the first since it last looked.
+    is_eager: AtomicBool,
     signal: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct AckState {
-    /// By number, which rises.
-    entries: Vec<Entry>,
-    opened: u64,
+    /// Sorted by number.
+    subscribers: Vec<AckSubscriber>,
+    last_number: u64,
     runs: IdRuns,
-    /// Acknowledged, and not yet known to be safe.
+    /// The IDs of acknowledged events that are not yet known to be safe, by position.
     acknowledged: BTreeMap<u64, Arc<str>>,
-    /// When there are so many, those that say no more than others are looked for.
+    /// At this many, IDs that make no difference are pruned.
     prune_at: usize,
-    /// Where the subscriptions that were dropped had something open.
+    /// The first position that subscriptions which were dropped have left open.
     barrier: Option<u64>,
-    /// Where the program has gone back: older events are no concern any more.
-    since: u64,
-    /// It has asked to, and the task has not done so yet: nothing that it has can be acknowledged any more.
-    leaves: bool,
-    /// Gone back to, and not yet known to the task.
-    restarted: Option<Arc<str>>,
+    /// The program has gone back: events up to this position do not count.
+    restarted_at: u64,
+    /// The program has asked to go back, and the task has not done so yet.
+    is_restarting: bool,
+    /// The ID that the program has gone back to, until the task has seen it.
+    restarted_from: Option<Arc<str>>,
 }
 
-/// One account's side in the state.
+/// What one subscription has open.
 #[derive(Debug)]
-struct Entry {
+struct AckSubscriber {
     number: u64,
-    /// In the queue, which holds no more than this many.
+    /// The positions of the events in its queue.
     queued: VecDeque<u64>,
-    queue: usize,
-    /// The queue keeps only the newest of each key: what it does not keep is told by [`AckTracker::removed`].
+    /// How many of those the queue holds.
+    capacity: usize,
+    /// The queue keeps only the newest event of each key, and says itself what it does not keep.
     conflates: bool,
-    /// Received and not acknowledged.
+    /// Taken and not acknowledged.
     taken: BTreeSet<u64>,
-    /// The first that can never be acknowledged: the queue dropped it, or it was taken beyond what is kept.
-    beyond: Option<u64>,
+    /// The first position that can never be acknowledged.
+    lost: Option<u64>,
 }
 
-impl Entry {
-    /// What the queue has no room for it drops, oldest first, and tells its reader.
+impl AckSubscriber {
+    /// Notes an event that enters the queue. A full queue drops its oldest for it.
     fn published(&mut self, position: u64) {
-        if self.queued.len() == self.queue {
+        if self.queued.len() == self.capacity {
             let dropped = self.queued.pop_front();
-            self.beyond = self.beyond.or(dropped);
+            self.lost = self.lost.or(dropped);
         }
         self.queued.push_back(position);
     }
 
-    fn took(&mut self, position: u64, since: u64) {
-        // It was noted as pushed out by a newer event, and was taken before that one was in the queue.
-        self.beyond = self.beyond.filter(|&beyond| beyond != position);
+    fn took(&mut self, position: u64, restarted_at: u64) {
+        // A newer event was noted as pushing this one out, but it was taken before that one was queued.
+        self.lost = self.lost.filter(|&lost| lost != position);
         if self.conflates {
             self.remove(position);
+        } else {
+            self.dequeue(position);
         }
-        while let Some(&queued) = self.queued.front().filter(|&&queued| !self.conflates && queued <= position) {
-            self.queued.pop_front();
-            // What was passed over was dropped: the queue may have been full of bytes before it was of events.
-            if queued < position {
-                self.beyond = self.beyond.or(Some(queued));
-            }
-        }
-        if position <= since {
+        if position <= restarted_at {
             return;
         }
         if self.taken.len() < MAX_UNACKNOWLEDGED {
@@ -105,272 +105,295 @@ impl Entry {
         }
     }
 
-    /// It can never be acknowledged. Of several the first counts, in whatever order that came to light.
-    fn lost(&mut self, position: u64) {
-        self.beyond = self.beyond.into_iter().chain([position]).min();
+    /// Removes everything up to `position` from a queue that is taken in order.
+    fn dequeue(&mut self, position: u64) {
+        while let Some(&queued) = self.queued.front().filter(|&&queued| queued <= position) {
+            self.queued.pop_front();
+            // The queue has dropped it: it may be full of bytes before it is full of events.
+            if queued < position {
+                self.lost = self.lost.or(Some(queued));
+            }
+        }
     }
 
-    /// Whether it was in the queue.
+    /// Notes an event that can never be acknowledged. The first position counts, in whichever order they
+    /// become known.
+    fn lost(&mut self, position: u64) {
+        self.lost = self.lost.into_iter().chain([position]).min();
+    }
+
+    /// Removes an event from the queue. Returns whether it was there.
     fn remove(&mut self, position: u64) -> bool {
         let found = self.queued.binary_search(&position);
         found.is_ok_and(|index| self.queued.remove(index).is_some())
     }
 
-    /// The first position that is not safe. In a queue that conflates it may still be behind what was taken.
-    fn bound(&self) -> Option<u64> {
-        self.taken.first().into_iter().chain(self.queued.front()).chain(&self.beyond).min().copied()
+    /// The first position that is open. In a queue that conflates it may be behind what was taken.
+    fn first_open(&self) -> Option<u64> {
+        self.taken.first().into_iter().chain(self.queued.front()).chain(&self.lost).min().copied()
     }
 
-    /// Whether anything in this range is open.
     fn has_open(&self, range: &RangeInclusive<u64>) -> bool {
         let queued = self.queued.get(self.queued.partition_point(|queued| queued < range.start()));
-        let mut others = queued.into_iter().chain(&self.beyond);
+        let mut others = queued.into_iter().chain(&self.lost);
         self.taken.range(range.clone()).next().is_some() || others.any(|open| range.contains(open))
     }
 }
 
 impl AckState {
-    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+    fn subscriber(&mut self, number: u64) -> Option<&mut AckSubscriber> {
         let index = self.index(number)?;
-        self.entries.get_mut(index)
+        self.subscribers.get_mut(index)
     }
 
-    /// Asked for each event and each of its readers, of which there may be thousands.
+    /// Called for each event and each of its readers, of which there may be thousands.
     fn index(&self, number: u64) -> Option<usize> {
-        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
+        self.subscribers.binary_search_by_key(&number, |subscriber| subscriber.number).ok()
     }
 
-    /// Remembers the ID of an event that was acknowledged.
+    /// Keeps the ID of an event that was acknowledged.
     fn acknowledged(&mut self, position: u64, id: &str) {
         self.acknowledged.insert(position, id.into());
         if self.acknowledged.len() >= self.prune_at {
             self.prune();
-            self.prune_at = FEW.max(2 * self.acknowledged.len());
+            self.prune_at = MIN_PRUNED.max(2 * self.acknowledged.len());
         }
     }
 
-    /// Forgets IDs that say no more than others do, so that there are not many more than there are events open.
+    /// Forgets IDs that make no difference, so that there are not many more than there are open events.
     fn prune(&mut self) {
-        // Behind what can never be acknowledged nothing is ever safe. One stays, in case that it can be after all.
-        let lost = self.entries.iter().filter_map(|entry| entry.beyond).chain(self.barrier).min();
+        // After an event that can never be acknowledged nothing is ever safe. One ID stays, for the case
+        // that the event can be acknowledged after all.
+        let lost = self.subscribers.iter().filter_map(|subscriber| subscriber.lost).chain(self.barrier).min();
         if let Some(lost) = lost {
             let newest = self.acknowledged.split_off(&lost).pop_last();
             self.acknowledged.extend(newest);
         }
         // Of a thousand subscriptions most have nothing open.
-        let open: Vec<&Entry> = self.entries.iter().filter(|entry| entry.bound().is_some()).collect();
+        let open: Vec<_> = self.subscribers.iter().filter(|subscriber| subscriber.first_open().is_some()).collect();
         let positions: Vec<u64> = self.acknowledged.keys().copied().collect();
-        let pairs = positions.windows(2).filter(|pair| self.says_no_more(&open, pair[0], pair[1]));
-        let spare: Vec<u64> = pairs.map(|pair| pair[0]).collect();
-        for position in spare {
+        let pairs = positions.windows(2).filter(|pair| self.is_implied(&open, pair[0], pair[1]));
+        let implied: Vec<u64> = pairs.map(|pair| pair[0]).collect();
+        for position in implied {
             self.acknowledged.remove(&position);
         }
     }
 
-    /// Whether the ID of `newer` is safe whenever that of `older` is: nothing is open in between, or at the
-    /// newer one itself, which somebody else may have. `open`: the accounts that have something open.
-    fn says_no_more(&self, open: &[&Entry], older: u64, newer: u64) -> bool {
-        self.runs.needed(older + 1, newer).is_some_and(|needed| {
-            let barred = self.barrier.is_some_and(|barrier| needed.contains(&barrier));
-            !barred && !open.iter().any(|entry| entry.has_open(&needed))
-        })
+    /// Whether the ID of `newer` is safe whenever that of `older` is: nothing is open in between, or at
+    /// the newer event itself, which another subscription may have.
+    fn is_implied(&self, open: &[&AckSubscriber], older: u64, newer: u64) -> bool {
+        let Some(needed) = self.runs.needed(older + 1, newer) else { return false };
+        let is_barred = self.barrier.is_some_and(|barrier| needed.contains(&barrier));
+        !is_barred && !open.iter().any(|subscriber| subscriber.has_open(&needed))
     }
 }
 
 impl AckTracker {
-    /// `signal` wakes the task.
+    /// `signal` wakes the connection task.
     pub(super) fn new(signal: Arc<Notify>) -> Self {
-        Self { state: Mutex::default(), news: AtomicBool::new(false), eager: AtomicBool::new(false), signal }
+        let [has_news, is_eager] = [false; 2].map(AtomicBool::new);
+        Self { state: Mutex::default(), has_news, is_eager, signal }
     }
 
-    /// For a subscription whose queue holds so many events, or only the newest of each key.
-    pub(super) fn open(self: &Arc<Self>, queue: usize, conflates: bool) -> AckHandle {
+    /// Adds a subscription whose queue holds this many events, or only the newest of each key.
+    pub(super) fn open(self: &Arc<Self>, capacity: usize, conflates: bool) -> AckHandle {
         let mut state = self.lock();
-        state.opened += 1;
-        let number = state.opened;
+        state.last_number += 1;
+        let number = state.last_number;
+        // An event on its way into a queue that conflates has not replaced another one yet.
+        let capacity = if conflates { usize::MAX } else { capacity };
         let (queued, taken) = (VecDeque::new(), BTreeSet::new());
-        // What is on its way to such a queue has not yet replaced anything.
-        let queue = if conflates { usize::MAX } else { queue };
-        state.entries.push(Entry { number, queued, queue, conflates, taken, beyond: None });
-        AckHandle { ack: Arc::clone(self), number, retired: false }
+        state.subscribers.push(AckSubscriber { number, queued, capacity, conflates, taken, lost: None });
+        AckHandle { tracker: Arc::clone(self), number, is_retired: false }
     }
 
-    /// An event waits for a predicate before it goes to an account, or does not. Others are published meanwhile, so
-    /// its place among them is known now or never.
-    pub(super) fn comes(&self, event: &Event) {
+    /// Notes an event that waits for a predicate. Other events are published before it may go into a
+    /// queue, so its place among them has to be noted now.
+    pub(super) fn announce(&self, event: &Event) {
         self.lock().runs.published(event);
     }
 
-    /// An event goes into the queues of these accounts.
-    pub(super) fn published(&self, accounts: impl Iterator<Item = u64>, event: &Event) {
+    /// Notes an event that goes into the queues of these subscriptions.
+    pub(super) fn published(&self, subscribers: &[u64], event: &Event) {
         let mut state = self.lock();
-        let position = event.position();
         state.runs.published(event);
-        for number in accounts {
-            state.entry(number).into_iter().for_each(|entry| entry.published(position));
+        for &number in subscribers {
+            if let Some(subscriber) = state.subscriber(number) {
+                subscriber.published(event.position());
+            }
         }
     }
 
-    /// What a queue that conflates did not keep: because there was something newer, or no room.
-    pub(super) fn removed(&self, account: u64, replaced: &[u64], lost: &[u64]) {
+    /// Notes what a queue that conflates has not kept: replaced by a newer event, or lost for want of
+    /// room.
+    pub(super) fn removed(&self, subscriber: u64, replaced: &[u64], lost: &[u64]) {
         let mut state = self.lock();
-        let Some(entry) = state.entry(account) else { return };
+        let Some(subscriber) = state.subscriber(subscriber) else { return };
         for &position in replaced {
-            entry.remove(position);
+            subscriber.remove(position);
         }
         for &position in lost {
-            if entry.remove(position) {
-                entry.lost(position);
+            if subscriber.remove(position) {
+                subscriber.lost(position);
             }
         }
         drop(state);
-        self.tell();
+        self.notify();
     }
 
-    /// An event that was to go to this account, which never gets it: nobody can acknowledge it. It takes no room, and
-    /// pushes nothing out.
-    pub(super) fn refused(&self, account: u64, event: &Event) {
+    /// Notes an event at which a predicate has panicked. It enters no queue, so it takes no room there
+    /// and pushes nothing out, and it can never be acknowledged.
+    pub(super) fn refused(&self, subscribers: &[u64], event: &Event) {
         let mut state = self.lock();
         state.runs.published(event);
-        state.entry(account).into_iter().for_each(|entry| entry.lost(event.position()));
+        for &number in subscribers {
+            if let Some(subscriber) = state.subscriber(number) {
+                subscriber.lost(event.position());
+            }
+        }
     }
 
-    /// The program asks to go back. What it takes until then comes again, so who reads on need not tell it apart.
-    pub(super) fn leave(&self) {
-        self.lock().leaves = true;
+    /// Rejects acknowledgements until [`restart`](Self::restart): what is open comes again.
+    pub(super) fn prepare_restart(&self) {
+        self.lock().is_restarting = true;
     }
 
-    /// The program goes back to `id`: what came up to `position` is no concern any more.
+    /// Begins again after `id`. Events up to `position` do not count any more.
     pub(super) fn restart(&self, position: u64, id: &str) {
         let mut state = self.lock();
-        (state.since, state.leaves) = (position, false);
+        state.restarted_at = position;
+        state.is_restarting = false;
         state.barrier = None;
         state.runs = IdRuns::default();
         state.acknowledged.clear();
-        for entry in &mut state.entries {
-            entry.queued.clear();
-            entry.taken.clear();
-            entry.beyond = None;
+        for subscriber in &mut state.subscribers {
+            subscriber.queued.clear();
+            subscriber.taken.clear();
+            subscriber.lost = None;
         }
-        state.restarted = Some(id.into());
-        // The task itself restarts it: it needs no waking.
-        self.news.store(true, Ordering::Release);
+        state.restarted_from = Some(id.into());
+        // The connection task itself restarts, so it need not be woken.
+        self.has_news.store(true, Ordering::Release);
     }
 
-    /// Whether something has been acknowledged since the last time.
-    pub(super) fn has_news(&self) -> bool {
-        self.news.swap(false, Ordering::AcqRel)
+    /// Whether something has been acknowledged since the last call.
+    pub(super) fn take_news(&self) -> bool {
+        self.has_news.swap(false, Ordering::AcqRel)
     }
 
-    /// The ID up to which everything has been acknowledged, if that is news. `last` is the stream's last
-    /// event ID, safe when nobody has anything open.
-    pub(super) fn safe(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
+    /// Returns the ID up to which everything has been acknowledged, if it is a new one. `last` is the
+    /// stream's last event ID, which is safe when nothing is open.
+    pub(super) fn safe_id(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
         let mut state = self.lock();
-        let restarted = state.restarted.take();
-        let bound = state.entries.iter().filter_map(Entry::bound).chain(state.barrier).min();
-        let safe_before = bound.map(|bound| state.runs.safe_before(bound));
-        state.runs.forget_before(bound.unwrap_or(u64::MAX));
-        let open = safe_before.map(|before| state.acknowledged.split_off(&before)).unwrap_or_default();
-        let safe = std::mem::replace(&mut state.acknowledged, open).into_values().next_back();
-        match bound {
-            // Also what nobody had to acknowledge; but somebody has to be there who would have had to.
-            None if !state.entries.is_empty() => Some(last()),
-            _ => safe.or(restarted),
+        let restarted_from = state.restarted_from.take();
+        let first_open = state.subscribers.iter().filter_map(AckSubscriber::first_open).chain(state.barrier).min();
+        let safe_before = first_open.map(|open| state.runs.safe_before(open));
+        state.runs.forget_before(first_open.unwrap_or(u64::MAX));
+        let not_safe = safe_before.map(|before| state.acknowledged.split_off(&before)).unwrap_or_default();
+        let safe = std::mem::replace(&mut state.acknowledged, not_safe).into_values().next_back();
+        match first_open {
+            // This includes events that no subscription had to acknowledge, but only while there is a
+            // subscription that would have had to.
+            None if !state.subscribers.is_empty() => Some(last()),
+            _ => safe.or(restarted_from),
         }
     }
 
-    /// Whether nobody has anything open that could still be acknowledged. From the first call on the task is woken by
-    /// each acknowledgement.
-    pub(super) fn is_settled(&self) -> bool {
-        self.eager.store(true, Ordering::Release);
+    /// Whether nothing is open that could still be acknowledged. From the first call on each
+    /// acknowledgement wakes the connection task.
+    pub(super) fn all_acknowledged(&self) -> bool {
+        self.is_eager.store(true, Ordering::Release);
         let state = self.lock();
-        state.leaves || state.entries.iter().all(|entry| entry.taken.is_empty() && entry.queued.is_empty())
+        let is_done = |subscriber: &AckSubscriber| subscriber.taken.is_empty() && subscriber.queued.is_empty();
+        state.is_restarting || state.subscribers.iter().all(is_done)
     }
 
     fn lock(&self) -> MutexGuard<'_, AckState> {
-        // Each change is whole before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
-    fn tell(&self) {
-        if !self.news.swap(true, Ordering::AcqRel) || self.eager.load(Ordering::Acquire) {
+    fn notify(&self) {
+        if !self.has_news.swap(true, Ordering::AcqRel) || self.is_eager.load(Ordering::Acquire) {
             self.signal.notify_one();
         }
     }
 }
 
-/// One subscription's part of the ack.
+/// One subscription's side of the tracker.
 ///
 /// # Drop behavior
 ///
-/// What is open then stays open: nothing else says that it was processed.
+/// What is open stays open, unless the handle was [retired](Self::retire): nothing else says that it
+/// was processed.
 #[derive(Debug)]
 pub(crate) struct AckHandle {
-    ack: Arc<AckTracker>,
+    tracker: Arc<AckTracker>,
     number: u64,
-    retired: bool,
+    is_retired: bool,
 }
 
 impl AckHandle {
+    /// Its number in the tracker.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Notes what `take` takes. Under the lock: an event is in the queue or taken, never in between. So
-    /// `take` calls no waker: that may drop a subscription, whose account takes the lock. `too_many` is called,
-    /// without the lock, when this is the first event that can never be acknowledged.
+    /// Notes what `take` takes.
+    ///
+    /// `take` runs under the tracker's lock, so that an event is always in the queue or taken. It must
+    /// not call a waker: that may drop a subscription, whose handle takes the lock. `on_overflow` is
+    /// called without the lock if this is the first event that can never be acknowledged.
     pub(crate) fn take(
         &self,
         take: impl FnOnce() -> Option<Received<Event>>,
-        too_many: impl FnOnce(),
+        on_overflow: impl FnOnce(),
     ) -> Option<Received<Event>> {
-        let mut state = self.ack.lock();
-        let since = state.since;
+        let mut state = self.tracker.lock();
+        let restarted_at = state.restarted_at;
         let taken = take();
-        let mut is_beyond = false;
-        if let (Some(Received::Item(event)), Some(entry)) = (&taken, state.entry(self.number)) {
-            entry.took(event.position(), since);
-            is_beyond = entry.beyond == Some(event.position());
+        let mut is_lost = false;
+        if let (Some(Received::Item(event)), Some(subscriber)) = (&taken, state.subscriber(self.number)) {
+            subscriber.took(event.position(), restarted_at);
+            is_lost = subscriber.lost == Some(event.position());
         }
         drop(state);
-        if is_beyond {
-            too_many();
+        if is_lost {
+            on_overflow();
         }
         taken
     }
 
-    /// False if the event was not open: never taken here, acknowledged before, or to come again.
+    /// Acknowledges an event. False if it was not open: never taken here, acknowledged before, or to
+    /// come again after a restart.
     pub(crate) fn acknowledge(&self, event: &Event) -> bool {
-        let mut state = self.ack.lock();
-        let was_open =
-            !state.leaves && state.entry(self.number).is_some_and(|entry| entry.taken.remove(&event.position()));
-        if was_open {
-            state.acknowledged(event.position(), event.last_event_id());
+        let position = event.position();
+        let mut state = self.tracker.lock();
+        if state.is_restarting || !state.subscriber(self.number).is_some_and(|own| own.taken.remove(&position)) {
+            return false;
         }
+        state.acknowledged(position, event.last_event_id());
         drop(state);
-        if was_open {
-            self.ack.tell();
-        }
-        was_open
+        self.tracker.notify();
+        true
     }
 
-    /// Lets go of what is open.
+    /// Makes the drop of this handle release what is open, as if it had been acknowledged.
     pub(crate) fn retire(&mut self) {
-        self.retired = true;
+        self.is_retired = true;
     }
 }
 
 impl Drop for AckHandle {
     fn drop(&mut self) {
-        let mut state = self.ack.lock();
+        let mut state = self.tracker.lock();
         if let Some(index) = state.index(self.number) {
-            let entry = state.entries.remove(index);
-            if !self.retired {
-                state.barrier = state.barrier.into_iter().chain(entry.bound()).min();
+            let subscriber = state.subscribers.remove(index);
+            if !self.is_retired {
+                state.barrier = state.barrier.into_iter().chain(subscriber.first_open()).min();
             }
         }
         drop(state);
-        self.ack.tell();
+        self.tracker.notify();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hub::tests::{publish, sixteen, take};
-use crate::hub::{Received, Subscribed};
+use crate::hub::{Hub, Received, Subscribed};
 use std::task::Poll;
 
 fn taken(subscribed: &mut Subscribed) -> Option<Event> {
@@ -27,17 +27,17 @@ fn what_a_predicate_turns_down_need_not_be_acknowledged_and_that_over_which_it_p
     };
     ["no", "good", "no"].into_iter().for_each(send);
     let good = taken(&mut subscribed).unwrap();
-    assert_eq!(hub.acknowledged(|| "3".into()), None);
-    assert!(subscribed.account.as_ref().unwrap().acknowledge(&good));
-    assert_eq!(hub.acknowledged(|| "3".into()).as_deref(), Some("3"));
+    assert_eq!(hub.acknowledged_id(|| "3".into()), None);
+    assert!(subscribed.ack.as_ref().unwrap().acknowledge(&good));
+    assert_eq!(hub.acknowledged_id(|| "3".into()).as_deref(), Some("3"));
     ["bad", "good"].into_iter().for_each(send);
     assert_eq!(subscribed.failure.as_ref().unwrap().get().unwrap().kind(), ErrorKind::FilterPanicked);
     assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
-    assert_eq!(hub.acknowledged(|| "5".into()), None, "the store is held");
-    assert!(hub.is_settled(), "and nobody waits for that to change");
-    subscribed.account.iter_mut().for_each(crate::hub::AckHandle::retire);
+    assert_eq!(hub.acknowledged_id(|| "5".into()), None, "the store is held");
+    assert!(hub.all_acknowledged(), "and nobody waits for that to change");
+    subscribed.ack.iter_mut().for_each(crate::hub::AckHandle::retire);
     drop(subscribed);
-    assert_eq!(hub.acknowledged(|| "5".into()).as_deref(), Some("5"));
+    assert_eq!(hub.acknowledged_id(|| "5".into()).as_deref(), Some("5"));
 }
 
 /// Of which the oldest is still there to be taken.
@@ -54,10 +54,10 @@ fn an_event_over_which_a_predicate_panics_holds_the_store_also_when_it_finds_the
     hub.wake();
     for _ in 0..16 {
         let event = taken(&mut subscribed).unwrap();
-        assert!(subscribed.account.as_ref().unwrap().acknowledge(&event));
+        assert!(subscribed.ack.as_ref().unwrap().acknowledge(&event));
     }
     assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
-    assert_eq!(hub.acknowledged(|| "bad".into()).as_deref(), Some(""), "up to the last before it");
+    assert_eq!(hub.acknowledged_id(|| "bad".into()).as_deref(), Some(""), "up to the last before it");
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Member {
     fn acknowledge(&mut self, random: &mut fastrand::Rng) {
         if !self.taken.is_empty() {
             let event = self.taken.swap_remove(random.usize(0..self.taken.len()));
-            if self.subscribed.account.as_ref().unwrap().acknowledge(&event) {
+            if self.subscribed.ack.as_ref().unwrap().acknowledge(&event) {
                 self.open.remove(&event.position());
             }
         }
@@ -174,12 +174,12 @@ fn run(seed: u64) {
             }
             38 if !members.is_empty() => {
                 let Member { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
-                let Subscribed { source, mut account, .. } = subscribed;
+                let Subscribed { reader, mut ack, .. } = subscribed;
                 match random.bool() {
-                    true => account.iter_mut().for_each(AckHandle::retire),
+                    true => ack.iter_mut().for_each(AckHandle::retire),
                     false => left.extend(open),
                 }
-                drop((source, account));
+                drop((reader, ack));
                 hub.prune();
             }
             39 if random.bool() => {
@@ -195,7 +195,7 @@ fn run(seed: u64) {
         }
         let open = members.iter().flat_map(|member| &member.open).chain(&left).min();
         if random.bool() || open.is_none() {
-            let saved = hub.acknowledged(|| said.last_event_id.as_str().into());
+            let saved = hub.acknowledged_id(|| said.last_event_id.as_str().into());
             let up_to = saved.as_ref().and_then(|saved| said.set_by.get(&**saved)).copied();
             assert!(up_to < open.copied() || open.is_none(), "seed {seed}: {saved:?}, set by {up_to:?}, open {open:?}");
             if open.is_none() && !members.is_empty() {

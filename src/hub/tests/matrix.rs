@@ -4,7 +4,6 @@
 use tokio::time::{Duration, advance};
 
 use super::*;
-use crate::hub::limits::QueueLimits;
 
 const EVENTS: u64 = 2_000;
 const CAPACITY: usize = 32;
@@ -85,13 +84,13 @@ impl Seen {
 }
 
 /// The connection task, without a connection.
-struct EventReader<'a> {
+struct TestPublisher<'a> {
     hub: &'a Hub,
     backpressure: Backpressure,
     published: u64,
 }
 
-impl EventReader<'_> {
+impl TestPublisher<'_> {
     /// One turn; false if it has to wait.
     fn step(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
@@ -100,7 +99,7 @@ impl EventReader<'_> {
         }
         let mut publisher = self.hub.publisher();
         for _ in 0..64 {
-            if !publisher.has_room() || self.published == EVENTS {
+            if !publisher.is_ready() || self.published == EVENTS {
                 break;
             }
             let number = self.published;
@@ -108,7 +107,6 @@ impl EventReader<'_> {
             publisher.event("message", |position| event.at(position));
             self.published += 1;
         }
-        self.backpressure.left(publisher.has_room());
         drop(publisher);
         self.hub.wake();
         true
@@ -134,23 +132,23 @@ async fn run(overflow: &Overflow, mut manner: Manner, subscribers: usize) -> Out
     let hub = Hub::new(Arc::default());
     let mut subjects: Vec<_> = (0..subscribers).map(|_| Seen::new(&hub, CAPACITY, overflow)).collect();
     let mut witnesses: Vec<_> = policies().iter().map(|overflow| Seen::new(&hub, 256, overflow)).collect();
-    let mut source = EventReader { hub: &hub, backpressure: Backpressure::default(), published: 0 };
+    let mut publisher = TestPublisher { hub: &hub, backpressure: Backpressure::default(), published: 0 };
     let (mut waited, mut at_a_minute) = (Duration::ZERO, None);
-    while source.published < EVENTS {
+    while publisher.published < EVENTS {
         // What gives way goes on in the next poll, without any time going by.
-        if !source.step() && hub.gate.is_closed() {
+        if !publisher.step() && hub.wait.is_waiting() {
             advance(STEP).await;
             waited += STEP;
             assert!(waited < Duration::from_secs(600), "{overflow:?}, {manner:?}: it should have come to an end");
         }
         subjects.iter_mut().for_each(|subject| subject.step(manner));
         witnesses.iter_mut().for_each(|witness| witness.step(Manner::Fast));
-        if manner == Manner::Dropped && source.published > EVENTS / 2 {
+        if manner == Manner::Dropped && publisher.published > EVENTS / 2 {
             subjects.clear();
             hub.prune();
         }
         if waited >= Duration::from_secs(60) && at_a_minute.is_none() {
-            at_a_minute = Some(source.published);
+            at_a_minute = Some(publisher.published);
             manner = Manner::Fast;
         }
     }

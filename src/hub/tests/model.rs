@@ -12,8 +12,7 @@ use tokio::time::advance;
 use self::expected::{Expected, Owed, Waited};
 use self::member::{Flag, Member, flag};
 use super::*;
-use crate::hub::reader::READ_AT_ONCE;
-use crate::hub::retain::Keep;
+use crate::hub::reader::MAX_BUFFERED;
 
 const TYPES: usize = 40;
 const PATIENCE: Duration = Duration::from_millis(160);
@@ -113,7 +112,7 @@ impl Program {
                 .filter_map(|delivery| delivery.unwrap().event())
                 .map(|event| number(&event))
                 .collect();
-            replayed.iter().for_each(|_| subscribed.source.took_beside());
+            replayed.iter().for_each(|_| subscribed.reader.took_replayed());
             let mut kept: Vec<u64> = self.rules.iter().flat_map(|rule| rule.kept.iter().copied()).collect();
             kept.sort_unstable();
             kept.dedup();
@@ -124,7 +123,7 @@ impl Program {
             types,
             modulus,
             bad,
-            batch: if acknowledging || limits.conflates() { 1 } else { READ_AT_ONCE },
+            batch: if acknowledging || limits.conflates() { 1 } else { MAX_BUFFERED },
             limits,
             queue: VecDeque::new(),
             hands: VecDeque::new(),
@@ -205,7 +204,7 @@ impl Program {
             return;
         }
         for _ in 0..self.random.usize(1..=64) {
-            if !self.hub.publisher().has_room() {
+            if !self.hub.publisher().is_ready() {
                 break;
             }
             self.publish();
@@ -217,7 +216,6 @@ impl Program {
             }
         }
         let publisher = self.hub.publisher();
-        self.backpressure.left(publisher.has_room());
         if self.random.bool() {
             publisher.wake();
         } else {
@@ -260,7 +258,7 @@ impl Program {
             let is_waited_for = self.waiting.is_some() && self.judge();
             let (waker, flag) = flag();
             let polled = self.backpressure.poll_ready(&mut Context::from_waker(&waker), &self.hub);
-            let is_closed = self.hub.gate.is_closed();
+            let is_closed = self.hub.wait.is_waiting();
             if is_waited_for {
                 assert!(polled.is_pending() && is_closed, "{}: somebody is full, and not waited for", self.case);
             } else if is_closed {
@@ -334,9 +332,9 @@ impl Program {
         while taken < most && member.take(&mut self.random, &self.case) {
             taken += 1;
         }
-        if let Some(account) = &member.subscribed.account {
+        if let Some(ack) = &member.subscribed.ack {
             for event in member.open.drain(..) {
-                assert!(account.acknowledge(&event), "{}", self.case);
+                assert!(ack.acknowledge(&event), "{}", self.case);
             }
         }
         member.open.clear();
@@ -371,7 +369,8 @@ impl Program {
         self.turn();
         let drain_tracker = self.hub.drain_tracker();
         self.hub.close();
-        assert_eq!(drain_tracker.counts(), (0, self.expected().map(|expected| expected.left()).sum()), "{case}: left");
+        let dropped = self.expected().map(|expected| expected.left()).sum();
+        assert_eq!(drain_tracker.counts(), DrainCounts { delivered: 0, dropped }, "{case}: left");
         for member in &mut self.members {
             assert!(member.asleep.take().is_none_or(|flag| flag.is_raised()), "{case}: it is told of the end");
             member.expected.ended = true;

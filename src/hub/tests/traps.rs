@@ -1,7 +1,6 @@
 //! What went wrong in prototypes.
 
 use super::*;
-use crate::hub::limits::QueueLimits;
 
 fn numbers(subscribed: &mut Subscribed) -> Vec<u64> {
     let mut seen = Vec::new();
@@ -50,8 +49,8 @@ fn holding(subscribed: Subscribed) -> Waker {
 }
 
 fn poll(subscribed: &mut Subscribed, waker: Waker) {
-    let Subscribed { source, account, .. } = subscribed;
-    assert!(source.poll_take(&Context::from_waker(&waker), account.as_ref(), || {}).is_pending());
+    let Subscribed { reader, ack, .. } = subscribed;
+    assert!(reader.poll_take(&Context::from_waker(&waker), ack.as_ref(), || {}).is_pending());
 }
 
 #[test]
@@ -97,12 +96,11 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
         let _entered = runtime.enter();
         let mut published = 0;
         let context = &mut Context::from_waker(Waker::noop());
-        while backpressure.poll_ready(context, &hub).is_ready() || !hub.gate.is_closed() {
-            while hub.publisher().has_room() {
+        while backpressure.poll_ready(context, &hub).is_ready() || !hub.wait.is_waiting() {
+            while hub.publisher().is_ready() {
                 hub.publisher().event("message", |position| Event::builder().build().unwrap().at(position));
                 published += 1;
             }
-            backpressure.left(false);
             hub.wake();
         }
         assert_eq!(published, capacity as u64);
@@ -136,11 +134,10 @@ fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_me
         let mut events = 0;
         for round in 0..3 {
             assert!(backpressure.poll_ready(context, &hub).is_ready(), "{case}, {round}");
-            while hub.publisher().has_room() {
+            while hub.publisher().is_ready() {
                 hub.publisher().event("type.700", |position| Event::builder().build().unwrap().at(position));
                 events += 1;
             }
-            backpressure.left(false);
             hub.wake();
             assert!(backpressure.poll_ready(context, &hub).is_pending(), "{case}, {round}: it is full");
             meanwhile(&hub, &mut all);
@@ -162,12 +159,12 @@ fn a_change_of_state_takes_nothing_from_a_transcript_that_is_full_of_bytes() {
     let mut transcript = hub.transcript(&QueueLimits { capacity: 16, bytes: 10, overflow: Overflow::default() });
     let event = Event::builder().data("0123456789").build().unwrap();
     hub.publisher().event("message", |position| event.at(position));
-    assert!(!hub.publisher().has_room());
-    (0..RESERVE).for_each(|_| hub.state(&State::Idle));
+    assert!(!hub.publisher().is_ready());
+    (0..registry::TRANSCRIPT_RESERVE).for_each(|_| hub.state(&State::Idle));
     let context = Context::from_waker(Waker::noop());
     let taken = transcript.poll_take(&context);
     assert!(matches!(taken, Poll::Ready(Received::Item(TranscriptItem::Event(_)))), "{taken:?}");
-    for _ in 0..RESERVE {
+    for _ in 0..registry::TRANSCRIPT_RESERVE {
         assert!(matches!(transcript.poll_take(&context), Poll::Ready(Received::Item(TranscriptItem::State(_)))));
     }
     assert!(transcript.poll_take(&context).is_pending());
@@ -197,18 +194,18 @@ fn a_poll_that_finds_nothing_after_one_that_took_the_last_is_woken_by_what_comes
     let mut task = tokio_test::task::spawn(());
     for _ in 0..3 {
         publish(&hub, 1);
-        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_ready());
-        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
-        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+        assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_ready());
+        assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
+        assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
         assert!(!task.is_woken());
         publish(&hub, 1);
         assert!(task.is_woken());
-        assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_ready());
+        assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_ready());
     }
     // Another task polls: it is the one to be woken.
-    assert!(task.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+    assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
     let mut other = tokio_test::task::spawn(());
-    assert!(other.enter(|cx, _| reader.source.poll_take(cx, None, || {})).is_pending());
+    assert!(other.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
     hub.publisher().gap(None, &Gap::reconnected(None));
     hub.wake();
     assert!(other.is_woken(), "also by a gap");
@@ -237,17 +234,17 @@ fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be
     for _ in 0..3 {
         send("a");
     }
-    assert_eq!(hub.acknowledged(|| "all".into()), None);
+    assert_eq!(hub.acknowledged_id(|| "all".into()), None);
     let Poll::Ready(Received::Item(event)) = take(&mut latest) else { panic!("an event") };
-    assert!(latest.account.as_ref().unwrap().acknowledge(&event));
-    assert_eq!(hub.acknowledged(|| "all".into()).as_deref(), Some("all"));
+    assert!(latest.ack.as_ref().unwrap().acknowledge(&event));
+    assert_eq!(hub.acknowledged_id(|| "all".into()).as_deref(), Some("all"));
     send("a");
     send("b");
     let lagged = take(&mut latest);
     assert!(matches!(lagged, Poll::Ready(Received::Lagged(1))), "{lagged:?}");
     let Poll::Ready(Received::Item(event)) = take(&mut latest) else { panic!("an event") };
-    assert!(latest.account.as_ref().unwrap().acknowledge(&event));
-    assert_eq!(hub.acknowledged(|| "all".into()), None, "what was lost holds the store");
+    assert!(latest.ack.as_ref().unwrap().acknowledge(&event));
+    assert_eq!(hub.acknowledged_id(|| "all".into()), None, "what was lost holds the store");
 }
 
 #[test]
@@ -262,8 +259,8 @@ fn what_a_queue_that_is_full_of_bytes_dropped_holds_the_store() {
     hub.wake();
     assert!(matches!(take(&mut reader), Poll::Ready(Received::Lagged(3))));
     let Poll::Ready(Received::Item(event)) = take(&mut reader) else { panic!("an event") };
-    assert!(reader.account.as_ref().unwrap().acknowledge(&event));
-    assert_eq!(hub.acknowledged(|| "all".into()), None);
+    assert!(reader.ack.as_ref().unwrap().acknowledge(&event));
+    assert_eq!(hub.acknowledged_id(|| "all".into()), None);
 }
 
 #[cfg(feature = "json")]
@@ -312,7 +309,7 @@ async fn whoever_was_stuck_and_goes_back_is_waited_for_again_and_whoever_hangs_i
     let mut backpressure = Backpressure::default();
     publish(&hub, 16);
     std::future::poll_fn(|cx| backpressure.poll_ready(cx, &hub)).await;
-    assert_eq!(backpressure.take_given_up(), 2);
+    assert_eq!(backpressure.take_stuck(), 2);
     publish(&hub, 100);
     assert!(matches!(take(&mut slow), Poll::Ready(Received::Lagged(100))));
     hub.restart("0");
@@ -323,5 +320,5 @@ async fn whoever_was_stuck_and_goes_back_is_waited_for_again_and_whoever_hangs_i
     assert_eq!(numbers(&mut slow).len(), 16);
     assert!(room.is_woken());
     room.await;
-    assert_eq!(backpressure.take_given_up(), 0, "nobody waits for the other");
+    assert_eq!(backpressure.take_stuck(), 0, "nobody waits for the other");
 }

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 use super::number;
 use crate::error::panics::catch;
 use crate::event::{Event, Gap};
-use crate::hub::limits::QueueLimits;
-use crate::hub::{Filter, Overflow};
+use crate::hub::{Filter, Overflow, QueueLimits};
 
 /// Of the gaps that stand before one event: what is owed.
 #[derive(Debug, Default, Clone, PartialEq)]

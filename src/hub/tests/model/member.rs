@@ -43,21 +43,16 @@ impl Member {
     /// False if there is nothing.
     pub(super) fn take(&mut self, random: &mut fastrand::Rng, case: &str) -> bool {
         let Self { subscribed, expected, asleep, wakers, open } = self;
-        let account = subscribed.account.as_ref();
-        let position = subscribed.source.position();
-        if let Some(gap) = subscribed.source.next_gap(position) {
-            expected.given.add(&gap);
-            return true;
-        }
+        let ack = subscribed.ack.as_ref();
         let tries = random.usize(0..4) == 0;
         let slot = &mut wakers[random.usize(0..2)];
         let taken = if tries {
-            subscribed.source.try_take(account, || {}).map_or(Poll::Pending, Poll::Ready)
+            subscribed.reader.try_take(ack, || {}).map_or(Poll::Pending, Poll::Ready)
         } else {
             if slot.1.is_raised() {
                 *slot = flag();
             }
-            subscribed.source.poll_take(&Context::from_waker(&slot.0), account, || {})
+            subscribed.reader.poll_take(&Context::from_waker(&slot.0), ack, || {})
         };
         match taken {
             Poll::Ready(taken) => {

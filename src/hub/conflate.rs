@@ -1,0 +1,408 @@
+//! [`Conflation`]: the queue of one subscription that wants only the newest event of each key.
+//!
+//! Such a queue has one reader, because which event is the newest differs by what a reader has taken.
+//! Keys and predicates are user code, so events wait in a batch until the hub's lock is released; then
+//! the [`ConflateBatch`] enters the queue.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::panics::catch;
+use crate::event::{Delivery, Event, Gap};
+
+use super::ack::AckTracker;
+use super::drain::DrainSignal;
+use super::filter::Filter;
+use super::overflow::{Overflow, QueueItem as _, QueueLimits};
+use super::predicate::Evaluator;
+use super::reader::Received;
+use super::readers::Cursor;
+use super::sync::{Wakers, lock};
+
+/// The publisher's side of the queue. Under the hub's lock.
+#[derive(Debug)]
+pub(super) struct Conflation {
+    filter: Filter,
+    evaluator: Option<Evaluator>,
+    queue: Arc<ConflateQueue>,
+    /// Its number in the tracker, if it acknowledges.
+    ack: Option<u64>,
+    /// The events and gaps of this turn.
+    batch: Vec<Delivery>,
+    published: u64,
+}
+
+/// What enters a queue when no lock is held.
+pub(super) struct ConflateBatch {
+    queue: Arc<ConflateQueue>,
+    evaluator: Option<Evaluator>,
+    ack: Option<u64>,
+    deliveries: Vec<Delivery>,
+}
+
+/// The positions of events that a queue does not hold, for the tracker.
+#[derive(Debug, Default)]
+struct NotKept {
+    /// A newer event has replaced it, or a predicate has rejected it.
+    replaced: Vec<u64>,
+    /// There was no room for it, or the subscription ended before it.
+    lost: Vec<u64>,
+}
+
+impl Conflation {
+    pub(super) fn new(
+        filter: Filter,
+        evaluator: Option<Evaluator>,
+        limits: &QueueLimits,
+        drain: &Arc<DrainSignal>,
+        ack: Option<u64>,
+    ) -> (Self, ConflateReader) {
+        let queue = Arc::new(ConflateQueue {
+            state: Mutex::default(),
+            limits: limits.clone(),
+            cursor: Arc::new(Cursor::at(0)),
+        });
+        let reader = ConflateReader { queue: Arc::clone(&queue), drain: Arc::clone(drain) };
+        (Self { filter, evaluator, queue, ack, batch: Vec::new(), published: 0 }, reader)
+    }
+
+    /// Whether its predicate has panicked: then nothing more comes.
+    pub(super) fn has_failed(&self) -> bool {
+        self.evaluator.as_ref().is_some_and(Evaluator::has_failed)
+    }
+
+    pub(super) fn matches(&self, event_type: &str) -> bool {
+        self.filter.matches(event_type) && !self.has_failed()
+    }
+
+    pub(super) fn publish(&mut self, tracker: Option<&AckTracker>, event: Event) {
+        if let (Some(tracker), Some(ack)) = (tracker, self.ack) {
+            tracker.published(&[ack], &event);
+        }
+        self.published += 1;
+        self.batch.push(Delivery::Event(event));
+    }
+
+    pub(super) fn publish_gap(&mut self, gap: Gap) {
+        if !self.has_failed() {
+            self.batch.push(Delivery::Gap(gap));
+        }
+    }
+
+    pub(super) fn take_batch(&mut self) -> Option<ConflateBatch> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let (queue, deliveries) = (Arc::clone(&self.queue), std::mem::take(&mut self.batch));
+        Some(ConflateBatch { queue, evaluator: self.evaluator.clone(), ack: self.ack, deliveries })
+    }
+
+    pub(super) fn cursor(&self) -> Arc<Cursor> {
+        Arc::clone(&self.queue.cursor)
+    }
+
+    /// Whether its reader is there.
+    pub(super) fn has_reader(&self) -> bool {
+        !self.queue.cursor.is_gone()
+    }
+
+    /// How many events its reader has yet to take.
+    pub(super) fn lag(&self) -> u64 {
+        self.published.saturating_sub(self.queue.cursor.position())
+    }
+
+    /// Ends the queue after what was published. No lock may be held: keys are user code.
+    pub(super) fn close(&mut self, tracker: Option<&AckTracker>, wakers: &mut Wakers) {
+        if let Some(batch) = self.take_batch() {
+            batch.enter(tracker, wakers);
+        }
+        self.queue.cursor.end_at(self.published, 0);
+        self.queue.close(wakers);
+    }
+}
+
+impl ConflateBatch {
+    /// Evaluates the predicate and the keys, and enters what passes. Returns whether the predicate has
+    /// panicked. No lock may be held.
+    pub(super) fn enter(mut self, tracker: Option<&AckTracker>, wakers: &mut Wakers) -> bool {
+        let mut not_kept = NotKept::default();
+        self.evaluate(&mut not_kept);
+        let has_panicked = !not_kept.lost.is_empty();
+        let rejected = not_kept.replaced.len() + not_kept.lost.len();
+        self.queue.cursor.skip(rejected as u64);
+        self.queue.enter(self.deliveries, &mut not_kept, wakers);
+        if let (Some(tracker), Some(ack)) = (tracker, self.ack) {
+            tracker.removed(ack, &not_kept.replaced, &not_kept.lost);
+        }
+        if has_panicked {
+            self.queue.close(wakers);
+        }
+        has_panicked
+    }
+
+    /// Keeps what passes the predicate. After a panic nothing does.
+    fn evaluate(&mut self, not_kept: &mut NotKept) {
+        let Some(evaluator) = &self.evaluator else { return };
+        self.deliveries.retain(|delivery| {
+            let Delivery::Event(event) = delivery else { return not_kept.lost.is_empty() };
+            let passes = if not_kept.lost.is_empty() { evaluator.passes(event) } else { None };
+            match passes {
+                Some(false) => not_kept.replaced.push(event.position()),
+                None => not_kept.lost.push(event.position()),
+                Some(true) => {}
+            }
+            passes == Some(true)
+        });
+    }
+}
+
+/// The queue: filled by the connection task, emptied by one reader.
+#[derive(Debug)]
+struct ConflateQueue {
+    state: Mutex<ConflateState>,
+    limits: QueueLimits,
+    cursor: Arc<Cursor>,
+}
+
+#[derive(Debug, Default)]
+struct ConflateState {
+    /// By place, which rises.
+    events: BTreeMap<u64, KeyedEvent>,
+    places: HashMap<Arc<str>, u64>,
+    /// Each gap stands before the events from its place on.
+    gaps: VecDeque<PlacedGap>,
+    next_place: u64,
+    bytes: u64,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct KeyedEvent {
+    key: Arc<str>,
+    event: Event,
+}
+
+#[derive(Debug)]
+struct PlacedGap {
+    place: u64,
+    gap: Gap,
+}
+
+impl ConflateQueue {
+    /// Enters what has passed, and notes what leaves the queue for it.
+    fn enter(&self, deliveries: Vec<Delivery>, not_kept: &mut NotKept, wakers: &mut Wakers) {
+        let keyed: Vec<_> = deliveries.into_iter().map(|delivery| (self.key(&delivery), delivery)).collect();
+        // A value decoded from an event is the user's and dropped with it, so not under the lock.
+        let (mut replaced, mut lost) = (Vec::new(), Vec::new());
+        let mut state = self.lock();
+        for (key, delivery) in keyed {
+            match delivery {
+                Delivery::Gap(gap) => state.enter_gap(gap),
+                Delivery::Event(event) => {
+                    replaced.extend(state.enter(key, event));
+                    state.shorten(&self.limits, &mut lost);
+                }
+            }
+        }
+        wakers.extend(state.waker.take());
+        drop(state);
+        // Events that had no room count as skipped at once: they are not there to be taken any more.
+        self.cursor.skip((replaced.len() + lost.len()) as u64);
+        not_kept.replaced.extend(replaced.iter().map(Event::position));
+        not_kept.lost.extend(lost.iter().map(Event::position));
+    }
+
+    fn close(&self, wakers: &mut Wakers) {
+        let mut state = self.lock();
+        state.closed = true;
+        wakers.extend(state.waker.take());
+    }
+
+    fn key(&self, delivery: &Delivery) -> Arc<str> {
+        match (delivery, &self.limits.overflow) {
+            // A key that panics concerns only its own subscription.
+            (Delivery::Event(event), Overflow::ConflateBy(key)) => {
+                catch(|| key.of(event)).map_or_else(|_| event.event_type().into(), Arc::from)
+            }
+            (Delivery::Event(event), _) => event.event_type().into(),
+            (Delivery::Gap(_), _) => "".into(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ConflateState> {
+        lock(&self.state)
+    }
+}
+
+impl ConflateState {
+    /// Enters an event, and returns the one that it replaces.
+    fn enter(&mut self, key: Arc<str>, event: Event) -> Option<Event> {
+        self.bytes += event.bytes();
+        let place = self.places.get(&key).copied();
+        let newest_gap = self.gaps.back().map_or(0, |gap| gap.place);
+        let replaced = match place {
+            // Where the older event was: a busy key neither waits forever nor keeps others waiting.
+            Some(place) if place >= newest_gap => {
+                let held = self.events.get_mut(&place)?;
+                std::mem::replace(&mut held.event, event)
+            }
+            place => {
+                // Never across a gap: an event that stands after it came after it.
+                let replaced = place.and_then(|place| self.events.remove(&place));
+                self.places.insert(Arc::clone(&key), self.next_place);
+                self.events.insert(self.next_place, KeyedEvent { key, event });
+                self.next_place += 1;
+                replaced?.event
+            }
+        };
+        self.bytes -= replaced.bytes();
+        Some(replaced)
+    }
+
+    /// Drops the events that have waited longest until the rest fits.
+    fn shorten(&mut self, limits: &QueueLimits, lost: &mut Vec<Event>) {
+        while self.events.len() > limits.capacity || (self.bytes > limits.bytes && self.events.len() > 1) {
+            let Some((place, event)) = self.pop() else { return };
+            lost.push(event);
+            self.enter_lag(place);
+        }
+    }
+
+    /// Notes that the first event, at `place`, was lost.
+    fn enter_lag(&mut self, place: u64) {
+        let index = self.gaps.partition_point(|gap| gap.place <= place);
+        // Not across another gap: an event lost after a reconnection was lost after it.
+        let before = index.checked_sub(1).and_then(|before| self.gaps.get_mut(before));
+        if !before.is_some_and(|before| before.gap.merge(&Gap::lagged(1))) {
+            self.gaps.insert(index, PlacedGap { place, gap: Gap::lagged(1) });
+        }
+    }
+
+    fn enter_gap(&mut self, gap: Gap) {
+        self.gaps.push_back(PlacedGap { place: self.next_place, gap });
+        // Events that stood between gaps may have moved or gone: then those gaps are neighbours now.
+        let mut index = 0;
+        while index < self.gaps.len() {
+            if self.merge_into_newer(index) {
+                self.gaps.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Merges a gap into the next newer one of its kind, if no event stands between them.
+    fn merge_into_newer(&mut self, index: usize) -> bool {
+        let PlacedGap { place, gap } = &self.gaps[index];
+        let (place, gap) = (*place, gap.clone());
+        let newer = self.gaps.range_mut(index + 1..).find(|newer| newer.gap.is_same_kind(&gap));
+        newer.is_some_and(|newer| self.events.range(place..newer.place).next().is_none() && newer.gap.merge(&gap))
+    }
+
+    fn pop(&mut self) -> Option<(u64, Event)> {
+        let (place, KeyedEvent { key, event }) = self.events.pop_first()?;
+        self.places.remove(&key);
+        self.bytes -= event.bytes();
+        Some((place, event))
+    }
+
+    fn take(&mut self) -> Option<Received<Event>> {
+        let first = self.events.first_key_value().map(|(&place, _)| place);
+        if self.gaps.front().is_some_and(|gap| first.is_none_or(|first| gap.place <= first)) {
+            return self.gaps.pop_front().map(|placed| match placed.gap {
+                Gap::Lagged { missed } => Received::Lagged(missed),
+                gap => Received::Gap(gap),
+            });
+        }
+        match self.pop() {
+            Some((_, event)) => Some(Received::Item(event)),
+            None if self.closed => Some(Received::Closed),
+            None => None,
+        }
+    }
+}
+
+/// The one reader of the queue.
+#[derive(Debug)]
+pub(crate) struct ConflateReader {
+    queue: Arc<ConflateQueue>,
+    drain: Arc<DrainSignal>,
+}
+
+impl ConflateReader {
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.queue.cursor
+    }
+
+    pub(super) fn drain(&self) -> &DrainSignal {
+        &self.drain
+    }
+
+    /// How many events there are to take.
+    pub(super) fn left(&self) -> u64 {
+        self.queue.lock().events.len() as u64
+    }
+
+    /// See [`Reader::poll_take_with`](super::Reader::poll_take_with).
+    pub(super) fn poll_take_with(
+        &mut self,
+        cx: &Context<'_>,
+        mut take: impl FnMut(&mut Self) -> Option<Received<Event>>,
+    ) -> Poll<Received<Event>> {
+        loop {
+            if let Some(taken) = self.try_take_with(&mut take) {
+                return Poll::Ready(taken);
+            }
+            if self.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    pub(super) fn try_take_with(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Option<Received<Event>>,
+    ) -> Option<Received<Event>> {
+        let taken = take(self);
+        self.drain.report(|| self.left());
+        taken
+    }
+
+    /// Takes what is there. Calls no waker.
+    pub(super) fn take(&self) -> Option<Received<Event>> {
+        if self.drain.is_cut_off() {
+            return Some(Received::Closed);
+        }
+        let taken = self.queue.lock().take()?;
+        if matches!(taken, Received::Item(_)) {
+            self.queue.cursor.took();
+        }
+        Some(taken)
+    }
+
+    /// Leaves a waker. False if something has come meanwhile.
+    fn sleep(&self, waker: &Waker) -> bool {
+        // Wakers are neither cloned nor dropped under the lock.
+        let mut waker = Some(waker.clone());
+        let mut state = self.queue.lock();
+        let is_empty = state.events.is_empty() && state.gaps.is_empty() && !state.closed;
+        if is_empty {
+            std::mem::swap(&mut state.waker, &mut waker);
+        }
+        drop(state);
+        is_empty
+    }
+}
+
+impl Drop for ConflateReader {
+    fn drop(&mut self) {
+        let cursor = &self.queue.cursor;
+        cursor.end_at(cursor.position() + self.left(), 0);
+        let waker = self.queue.lock().waker.take();
+        drop(waker);
+        cursor.leave();
+        self.drain.reader_done();
+    }
+}

@@ -1,0 +1,110 @@
+//! [`EventReader`]: what a subscription reads from, whichever queue it has.
+
+use std::task::{Context, Poll};
+
+use crate::event::Event;
+
+use super::ack::AckHandle;
+use super::conflate::ConflateReader;
+use super::drain::DrainSignal;
+use super::reader::{Reader, Received};
+use super::readers::Cursor;
+
+/// The queue that a subscription reads from.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most are of the larger kind, and a pointer more would cost each event")]
+pub(crate) enum EventReader {
+    /// A ring that many subscriptions share.
+    Shared(Reader<Event>),
+    /// A queue of its own, with only the newest event of each key.
+    Conflated(ConflateReader),
+}
+
+impl EventReader {
+    fn cursor(&self) -> &Cursor {
+        match self {
+            Self::Shared(reader) => reader.cursor(),
+            Self::Conflated(reader) => reader.cursor(),
+        }
+    }
+
+    fn drain(&self) -> &DrainSignal {
+        match self {
+            Self::Shared(reader) => reader.drain(),
+            Self::Conflated(reader) => reader.drain(),
+        }
+    }
+
+    fn left(&self) -> u64 {
+        match self {
+            Self::Shared(reader) => reader.left(),
+            Self::Conflated(reader) => reader.left(),
+        }
+    }
+
+    /// Announces events that the subscription takes before any from this reader: retained ones.
+    pub(super) fn expect_replay(&self, events: u64) {
+        self.cursor().expect_replay(events);
+    }
+
+    /// Notes that one of the replayed events was taken: the subscription is not stuck.
+    pub(crate) fn took_replayed(&self) {
+        self.cursor().took_replayed();
+        self.drain().report(|| self.left());
+    }
+
+    /// Whether a drain has run out of time: nothing more may be taken, replayed events included.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.drain().is_cut_off()
+    }
+
+    /// Returns how many events can be taken without waiting.
+    pub(crate) fn queued(&self) -> u64 {
+        if self.is_cut_off() { 0 } else { self.left() }
+    }
+
+    /// Waits for the next event or gap, and tells the tracker, if there is an `ack`.
+    ///
+    /// `on_overflow`: see [`AckHandle::take`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken unless it is returned.
+    #[inline]
+    pub(crate) fn poll_take(
+        &mut self,
+        cx: &Context<'_>,
+        ack: Option<&AckHandle>,
+        on_overflow: impl Fn(),
+    ) -> Poll<Received<Event>> {
+        match self {
+            Self::Shared(reader) => match ack {
+                None => reader.poll_take(cx),
+                Some(ack) => reader.poll_take_with(cx, |reader| ack.take(|| reader.take(), on_overflow)),
+            },
+            Self::Conflated(reader) => {
+                reader.poll_take_with(cx, |reader| take_tracked(ack, || reader.take(), &on_overflow))
+            }
+        }
+    }
+
+    /// Like [`poll_take`](Self::poll_take), without waiting. Leaves no waker: only a task that has
+    /// polled before is woken by what comes later.
+    pub(crate) fn try_take(&mut self, ack: Option<&AckHandle>, on_overflow: impl Fn()) -> Option<Received<Event>> {
+        match self {
+            Self::Shared(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take(), on_overflow)),
+            Self::Conflated(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take(), on_overflow)),
+        }
+    }
+}
+
+fn take_tracked(
+    ack: Option<&AckHandle>,
+    take: impl FnOnce() -> Option<Received<Event>>,
+    on_overflow: impl FnOnce(),
+) -> Option<Received<Event>> {
+    match ack {
+        None => take(),
+        Some(ack) => ack.take(take, on_overflow),
+    }
+}

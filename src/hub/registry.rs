@@ -1,0 +1,352 @@
+//! [`Registry`]: everything that the hub's lock protects.
+//!
+//! No user code runs in here. Whatever may hold some, and is removed, is handed out as [`Detached`], to
+//! be closed and dropped when the lock has been released.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::time::Instant;
+
+use crate::error::panics::drop_catching;
+use crate::event::Event;
+
+use super::Subscribed;
+use super::ack::{AckHandle, AckTracker};
+use super::backpressure::{PublisherWait, Readiness};
+use super::channel::Channel;
+use super::conflate::{ConflateBatch, Conflation};
+use super::dirty_set::DirtySet;
+use super::drain::DrainSignal;
+use super::event_channel::EventChannel;
+use super::event_reader::EventReader;
+use super::filter::Filter;
+use super::overflow::QueueLimits;
+use super::predicate::{Evaluation, Evaluator};
+use super::reader::Reader;
+use super::readers::{Cursor, PatienceCheck};
+use super::replay::Retention;
+use super::ring::Survey;
+use super::routes::Routes;
+use super::sync::Wakers;
+use super::transcript_item::TranscriptItem;
+
+/// How many items a transcript holds beyond its capacity: states and gaps also come when the publisher
+/// cannot wait.
+pub(super) const TRANSCRIPT_RESERVE: usize = 64;
+
+/// The channels, and what all of them share.
+#[derive(Debug)]
+pub(super) struct Registry {
+    pub(super) channels: Vec<EventChannel>,
+    pub(super) routes: Routes,
+    /// Channels to which something was published in this turn.
+    pub(super) unsettled: DirtySet,
+    /// Channels that have used up their credit.
+    pub(super) full: DirtySet,
+    /// A channel has events that wait for a predicate.
+    pub(super) has_unevaluated: bool,
+    pub(super) transcript: Option<Channel<TranscriptItem>>,
+    pub(super) conflations: Vec<Conflation>,
+    pub(super) retention: Retention,
+    /// The position in the stream of the last event that was published, to subscribers or to none.
+    pub(super) position: u64,
+    is_closed: bool,
+    /// The readers of channels that have ended: they may have something left to take.
+    ended: Vec<Arc<Cursor>>,
+    wait: Arc<PublisherWait>,
+    drain: Arc<DrainSignal>,
+}
+
+/// Returns the position before a stream's first event.
+///
+/// Each stream of the process has a range of its own, so that an event of one is never taken for an
+/// event of another, and events need not carry more than their position. There is room for 16 million
+/// streams of 10^12 events each.
+fn first_position() -> u64 {
+    static STREAMS: AtomicU64 = AtomicU64::new(0);
+    STREAMS.fetch_add(1, Ordering::Relaxed) << 40
+}
+
+impl Registry {
+    pub(super) fn new(wait: Arc<PublisherWait>, drain: Arc<DrainSignal>) -> Self {
+        Self {
+            channels: Vec::new(),
+            routes: Routes::default(),
+            unsettled: DirtySet::default(),
+            full: DirtySet::default(),
+            has_unevaluated: false,
+            transcript: None,
+            conflations: Vec::new(),
+            retention: Retention::default(),
+            position: first_position(),
+            is_closed: false,
+            ended: Vec::new(),
+            wait,
+            drain,
+        }
+    }
+
+    /// Adds a subscription, without its replay.
+    pub(super) fn subscribe(
+        &mut self,
+        filter: Filter,
+        evaluator: Option<Evaluator>,
+        limits: &QueueLimits,
+        ack: Option<AckHandle>,
+    ) -> Subscribed {
+        let number = ack.as_ref().map(AckHandle::number);
+        let failure = evaluator.as_ref().map(Evaluator::failure);
+        let reader = if limits.conflates() {
+            let (conflation, reader) = Conflation::new(filter, evaluator, limits, &self.drain, number);
+            self.conflations.push(conflation);
+            EventReader::Conflated(reader)
+        } else {
+            let index = self.find_or_add(filter, evaluator, limits);
+            let channel = &mut self.channels[index];
+            let reader = channel.reader(&self.drain, number);
+            require_survey(&self.wait, channel.queue.survey());
+            EventReader::Shared(reader)
+        };
+        self.channels_changed();
+        Subscribed { reader, ack, failure, replay: VecDeque::new() }
+    }
+
+    /// Returns the index of the channel for such a subscription.
+    fn find_or_add(&mut self, filter: Filter, evaluator: Option<Evaluator>, limits: &QueueLimits) -> usize {
+        let is_shared = |channel: &EventChannel| evaluator.is_none() && channel.is_shared_by(&filter, limits);
+        self.channels.iter().position(is_shared).unwrap_or_else(|| {
+            self.channels.push(EventChannel::new(filter, evaluator, limits, &self.wait));
+            self.channels.len() - 1
+        })
+    }
+
+    /// Adds a reader of everything. All transcripts of a stream share one channel, with the limits of
+    /// the first.
+    pub(super) fn transcript(&mut self, limits: &QueueLimits) -> Reader<TranscriptItem> {
+        let Self { transcript, wait, drain, .. } = self;
+        let channel = transcript.get_or_insert_with(|| Channel::new(limits, TRANSCRIPT_RESERVE, wait));
+        let reader = channel.reader(drain, None);
+        require_survey(wait, channel.survey());
+        reader
+    }
+
+    /// Brings indexes up to date after channels came or went.
+    fn channels_changed(&mut self) {
+        self.routes.invalidate();
+        self.unsettled.mark_all();
+        self.full.mark_all();
+    }
+
+    /// Takes what has to be evaluated while no lock is held. Empty for most hubs, at the cost of a look.
+    pub(super) fn take_evaluations(&mut self) -> Vec<Evaluation> {
+        let mut evaluations = Vec::new();
+        if std::mem::take(&mut self.has_unevaluated) {
+            let Self { channels, unsettled, .. } = self;
+            unsettled.visit(channels, |index, channel| evaluations.extend(channel.take_evaluation(index)));
+        }
+        evaluations
+    }
+
+    /// Publishes what has passed. Returns the channels whose predicates have panicked.
+    pub(super) fn accept(&mut self, tracker: Option<&AckTracker>, evaluations: &mut [Evaluation]) -> Detached {
+        let mut panicked = Detached::default();
+        for evaluation in evaluations {
+            let Some(index) = self.find(evaluation) else { continue };
+            // Another turn may have ended meanwhile, and cleared the mark.
+            self.unsettled.mark(index);
+            if !self.channels[index].accept(tracker, evaluation) {
+                panicked.channels.push(self.remove(index));
+            }
+        }
+        panicked
+    }
+
+    /// Returns the index of the channel from which an evaluation was taken. Channels may have come and
+    /// gone since then, and so may that one.
+    fn find(&self, Evaluation { index, evaluator, .. }: &Evaluation) -> Option<usize> {
+        if self.channels.get(*index).is_some_and(|channel| channel.is_of(evaluator)) {
+            return Some(*index);
+        }
+        self.channels.iter().position(|channel| channel.is_of(evaluator))
+    }
+
+    /// Removes the channel of a predicate that has panicked.
+    pub(super) fn remove_failed(&mut self, evaluator: &Evaluator) -> Detached {
+        let index = self.channels.iter().position(|channel| channel.is_of(evaluator));
+        let channels = index.map(|index| self.remove(index)).into_iter().collect();
+        Detached { channels, ..Detached::default() }
+    }
+
+    fn remove(&mut self, index: usize) -> EventChannel {
+        let channel = self.channels.remove(index);
+        self.ended.retain(|cursor| !cursor.is_gone());
+        channel.queue.add_cursors(&mut self.ended);
+        self.channels_changed();
+        channel
+    }
+
+    /// Moves what was published into the rings. Returns what is to be done without the lock.
+    pub(super) fn settle(&mut self, wakers: &mut Wakers) -> Settled {
+        let Self { channels, unsettled, transcript, conflations, retention, .. } = self;
+        let mut dropped: Vec<_> = retention.take_dropped().into_iter().collect();
+        unsettled.visit(channels, |_, channel| dropped.extend(channel.queue.settle(wakers)));
+        unsettled.clear();
+        let transcribed = transcript.as_mut().and_then(|channel| channel.settle(wakers));
+        let batches = conflations.iter_mut().filter_map(Conflation::take_batch).collect();
+        Settled { batches, _dropped: dropped, _transcribed: transcribed }
+    }
+
+    /// Whether the publisher may go on. Asks the channels that have used up their credit, never all of
+    /// them: a thousand channels to which nothing was published cost nothing.
+    pub(super) fn survey(&mut self) -> Readiness {
+        let (mut has_credit, mut should_yield) = (true, false);
+        let mut add = |survey: Survey| {
+            has_credit &= !survey.credit.is_used_up();
+            should_yield |= survey.should_yield;
+        };
+        self.full.visit(&mut self.channels, |_, channel| add(channel.queue.survey()));
+        if let Some(channel) = &mut self.transcript {
+            add(channel.survey());
+        }
+        match (has_credit, should_yield) {
+            (false, _) => Readiness::Wait,
+            (true, true) => Readiness::Yield,
+            (true, false) => {
+                self.full.clear();
+                self.wait.set_ready(true);
+                Readiness::Ready
+            }
+        }
+    }
+
+    /// Makes the publisher wait for readers whose queues are full.
+    pub(super) fn begin_wait(&mut self, now: Instant) {
+        self.full.visit(&mut self.channels, |_, channel| channel.queue.begin_wait(now));
+        if let Some(channel) = &self.transcript {
+            channel.begin_wait(now);
+        }
+    }
+
+    /// Gives up readers from which nothing was taken for their patience.
+    pub(super) fn check_patience(&mut self, now: Instant) -> PatienceCheck {
+        let mut check = self.transcript.as_ref().map(|channel| channel.check_patience(now)).unwrap_or_default();
+        self.full.visit(&mut self.channels, |_, channel| check.add(channel.queue.check_patience(now)));
+        check
+    }
+
+    /// Prepares for a stream that begins again at events which readers may have lost.
+    pub(super) fn restart(&mut self) {
+        self.channels.iter_mut().for_each(|channel| channel.queue.restart());
+        self.full.mark_all();
+        self.wait.set_ready(false);
+    }
+
+    /// Whether any subscription can still get something.
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.channels.is_empty() || !self.conflations.iter().all(Conflation::has_failed)
+    }
+
+    /// Returns the readers that have, or may get, something to take.
+    pub(super) fn cursors(&self) -> Vec<Arc<Cursor>> {
+        let mut cursors = self.ended.clone();
+        self.channels.iter().for_each(|channel| channel.queue.add_cursors(&mut cursors));
+        cursors.extend(self.conflations.iter().map(Conflation::cursor));
+        cursors.retain(|cursor| !cursor.is_gone());
+        cursors
+    }
+
+    /// How many items the slowest reader has yet to take.
+    pub(super) fn lag(&self) -> u64 {
+        let events = self.channels.iter().map(|channel| channel.queue.lag());
+        let transcript = self.transcript.iter().map(Channel::lag);
+        events.chain(transcript).chain(self.conflations.iter().map(Conflation::lag)).max().unwrap_or(0)
+    }
+
+    /// Takes out the channels that have no readers any more.
+    pub(super) fn take_unused(&mut self) -> Detached {
+        let mut unused = Detached::default();
+        retain_or_move(&mut self.channels, &mut unused.channels, EventChannel::prune);
+        retain_or_move(&mut self.conflations, &mut unused.conflations, |conflation| conflation.has_reader());
+        unused.transcript = self.transcript.take_if(|channel| !channel.has_readers());
+        self.channels_changed();
+        unused
+    }
+
+    /// Takes out all channels. From now on subscriptions end at once.
+    pub(super) fn close(&mut self) -> Detached {
+        self.ended = self.cursors();
+        self.is_closed = true;
+        self.take_if_closed()
+    }
+
+    /// Takes out what was added to a hub that is closed.
+    pub(super) fn take_if_closed(&mut self) -> Detached {
+        if !self.is_closed {
+            return Detached::default();
+        }
+        self.channels_changed();
+        Detached {
+            channels: std::mem::take(&mut self.channels),
+            transcript: self.transcript.take(),
+            conflations: std::mem::take(&mut self.conflations),
+        }
+    }
+}
+
+/// Makes the publisher survey the channels before it goes on, if one of them has no credit.
+fn require_survey(wait: &PublisherWait, survey: Survey) {
+    if survey.credit.is_used_up() {
+        wait.set_ready(false);
+    }
+}
+
+/// Moves those items into `removed` for which `is_kept` is false.
+fn retain_or_move<T>(items: &mut Vec<T>, removed: &mut Vec<T>, mut is_kept: impl FnMut(&mut T) -> bool) {
+    let mut index = 0;
+    while let Some(item) = items.get_mut(index) {
+        if is_kept(item) {
+            index += 1;
+        } else {
+            removed.push(items.remove(index));
+        }
+    }
+}
+
+/// What a turn leaves to be done when no lock is held.
+pub(super) struct Settled {
+    pub(super) batches: Vec<ConflateBatch>,
+    /// Dropping an event may run user code, which may come back to the hub.
+    _dropped: Vec<Vec<Event>>,
+    _transcribed: Option<Vec<TranscriptItem>>,
+}
+
+/// Channels that were taken out of the registry. They hold user code: close and drop them when no lock
+/// is held.
+#[derive(Default)]
+pub(super) struct Detached {
+    pub(super) channels: Vec<EventChannel>,
+    transcript: Option<Channel<TranscriptItem>>,
+    conflations: Vec<Conflation>,
+}
+
+impl Detached {
+    pub(super) fn has_channels(&self) -> bool {
+        !self.channels.is_empty()
+    }
+
+    /// Ends the channels and wakes their readers. Predicates and keys are dropped after that: they may
+    /// panic.
+    pub(super) fn close(mut self, tracker: Option<&AckTracker>) {
+        let mut wakers = Wakers::default();
+        self.channels.iter_mut().for_each(|channel| channel.queue.close(&mut wakers));
+        if let Some(channel) = &mut self.transcript {
+            channel.close(&mut wakers);
+        }
+        self.conflations.iter_mut().for_each(|conflation| conflation.close(tracker, &mut wakers));
+        wakers.wake();
+        self.channels.into_iter().for_each(drop_catching);
+        self.conflations.into_iter().for_each(drop_catching);
+    }
+}

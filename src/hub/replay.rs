@@ -1,0 +1,342 @@
+//! [`Retention`]: the events that are kept for late subscribers, and their replay.
+
+use std::collections::VecDeque;
+
+use crate::event::{Delivery, Event, Gap};
+
+use super::filter::Filter;
+
+/// How many events a snapshot and what came after it may be: enough for minutes of a busy stream, few
+/// enough to be handed to a subscriber at once.
+pub(crate) const MAX_RETAINED_EVENTS: usize = 65_536;
+
+/// How many bytes one rule keeps: as many as a queue may hold.
+pub(crate) const MAX_RETAINED_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How many gaps one rule keeps between two events. Beyond that, gaps of a kind merge even if they are
+/// about different types, or another rule keeps events between them.
+const MAX_GAPS: usize = 16;
+
+/// A rule for what is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Retain {
+    pub(crate) filter: Filter,
+    pub(crate) keep: Keep,
+}
+
+/// How much of what matches a rule keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// This many of the newest events that match.
+    Newest(usize),
+    /// The newest event that matches, and everything after it.
+    Since,
+}
+
+impl Retain {
+    fn max_events(&self) -> usize {
+        match self.keep {
+            Keep::Newest(count) => count,
+            Keep::Since => MAX_RETAINED_EVENTS,
+        }
+    }
+}
+
+/// What all rules keep. Under the hub's lock.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    rules: Vec<RetainedByRule>,
+    /// Counts events and gaps as they come, so that what several rules keep is replayed once, in order.
+    serial: u64,
+    /// The serial number of the newest event that any rule keeps.
+    newest_event: u64,
+    /// Events that are not kept any more, to be dropped when no lock is held.
+    dropped: Vec<Event>,
+}
+
+/// What one rule keeps.
+#[derive(Debug)]
+struct RetainedByRule {
+    rule: Retain,
+    entries: VecDeque<RetainedEntry>,
+    events: usize,
+    bytes: u64,
+    /// How many events after the newest that matched there was no room for.
+    trimmed: u64,
+    /// The serial number of the last of these.
+    last_trimmed: u64,
+}
+
+#[derive(Debug, Clone)]
+struct RetainedEntry {
+    serial: u64,
+    delivery: Delivery,
+}
+
+impl Retention {
+    pub(super) fn new(rules: Vec<Retain>) -> Self {
+        Self { rules: rules.into_iter().map(RetainedByRule::new).collect(), ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether an event of this type is to be kept.
+    pub(super) fn wants(&self, event_type: &str) -> bool {
+        self.rules.iter().any(|rule| rule.wants(event_type))
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        self.serial += 1;
+        self.newest_event = self.serial;
+        for rule in self.rules.iter_mut().filter(|rule| rule.wants(event.event_type())) {
+            rule.event(self.serial, event, &mut self.dropped);
+        }
+    }
+
+    pub(super) fn gap(&mut self, gap: &Gap) {
+        self.serial += 1;
+        for rule in &mut self.rules {
+            rule.gap(self.serial, gap, self.newest_event);
+        }
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Option<Vec<Event>> {
+        (!self.dropped.is_empty()).then(|| std::mem::take(&mut self.dropped))
+    }
+
+    /// Returns what a subscriber with this filter gets first. Its predicate is not evaluated.
+    pub(super) fn replay(&self, filter: &Filter) -> VecDeque<Delivery> {
+        let matching = self.rules.iter().flat_map(|rule| &rule.entries).filter(|entry| entry.matches(filter));
+        let mut entries: Vec<_> = matching.cloned().chain(self.rules.iter().filter_map(RetainedByRule::hole)).collect();
+        // A hole stands where the last of the missing events stood, which another rule may still have.
+        entries.sort_by_key(|entry| entry.serial);
+        entries.dedup_by(|later, entry| later.serial == entry.serial && entry.delivery == later.delivery);
+        let mut replay = VecDeque::with_capacity(entries.len());
+        // Where the gaps after the last event begin.
+        let mut first_gap = 0;
+        for RetainedEntry { serial, delivery } in entries {
+            if let Delivery::Gap(gap) = delivery {
+                push_gap(&mut replay, first_gap, serial, gap, |_, _| true);
+            } else {
+                replay.push_back(RetainedEntry { serial, delivery });
+                first_gap = replay.len();
+            }
+        }
+        replay.into_iter().map(|entry| entry.delivery).collect()
+    }
+}
+
+impl RetainedByRule {
+    fn new(rule: Retain) -> Self {
+        Self { rule, entries: VecDeque::new(), events: 0, bytes: 0, trimmed: 0, last_trimmed: 0 }
+    }
+
+    /// Returns the gap that stands for events which there was no room for.
+    fn hole(&self) -> Option<RetainedEntry> {
+        let delivery = Delivery::Gap(Gap::NotRetained { events: self.trimmed });
+        (self.trimmed > 0).then_some(RetainedEntry { serial: self.last_trimmed, delivery })
+    }
+
+    fn wants(&self, event_type: &str) -> bool {
+        // `Since` keeps everything after the first event that matches.
+        let has_begun = !self.entries.is_empty() || self.trimmed > 0;
+        (self.rule.keep == Keep::Since && has_begun) || self.rule.filter.matches(event_type)
+    }
+
+    fn event(&mut self, serial: u64, event: &Event, dropped: &mut Vec<Event>) {
+        if self.rule.keep == Keep::Since && self.rule.filter.matches(event.event_type()) {
+            dropped.extend(self.entries.drain(..).filter_map(|entry| entry.delivery.event()));
+            (self.events, self.bytes, self.trimmed) = (0, 0, 0);
+        }
+        self.entries.push_back(RetainedEntry { serial, delivery: Delivery::Event(event.clone()) });
+        self.events += 1;
+        self.bytes += event.size() as u64;
+        // One event always fits.
+        while self.events > self.rule.max_events() || (self.bytes > MAX_RETAINED_BYTES && self.events > 1) {
+            dropped.extend(self.drop_oldest());
+        }
+    }
+
+    /// Removes the oldest event, and the gaps around it, which now stand between no two events.
+    fn drop_oldest(&mut self) -> Option<Event> {
+        let mut oldest = None;
+        while let Some(RetainedEntry { delivery, .. }) = self.entries.front() {
+            if oldest.is_some() && delivery.is_event() {
+                break;
+            }
+            let front = self.entries.pop_front().and_then(|entry| Some((entry.serial, entry.delivery.event()?)));
+            oldest = oldest.or(front);
+        }
+        let (serial, event) = oldest?;
+        self.events -= 1;
+        self.bytes -= event.size() as u64;
+        if self.rule.keep == Keep::Since {
+            self.trimmed += 1;
+            self.last_trimmed = serial;
+        }
+        Some(event)
+    }
+
+    /// Keeps a gap, if it comes after an event.
+    ///
+    /// Rules that keep the same gap must end up with equal ones, so that it is replayed once. So it does
+    /// not merge with gaps from before `newest_event`, which another rule may keep, and which then stands
+    /// between them; nor with gaps about another type, which another rule may not want.
+    fn gap(&mut self, serial: u64, gap: &Gap, newest_event: u64) {
+        if self.entries.is_empty() || !type_of(gap).is_none_or(|event_type| self.wants(event_type)) {
+            return;
+        }
+        let mut first = self.entries.iter().rposition(|entry| entry.delivery.is_event()).map_or(0, |event| event + 1);
+        let is_full = self.entries.len() - first >= MAX_GAPS;
+        if !is_full {
+            first += self.entries.range(first..).take_while(|entry| entry.serial <= newest_event).count();
+        }
+        let may_merge = |newer: &Gap, older: &Gap| is_full || type_of(newer) == type_of(older);
+        push_gap(&mut self.entries, first, serial, gap.clone(), may_merge);
+    }
+}
+
+impl RetainedEntry {
+    fn matches(&self, filter: &Filter) -> bool {
+        match &self.delivery {
+            Delivery::Event(event) => filter.matches(event.event_type()),
+            Delivery::Gap(gap) => type_of(gap).is_none_or(|event_type| filter.matches(event_type)),
+        }
+    }
+}
+
+/// Appends a gap. It merges with the first gap from `first` on that is of its kind and that it
+/// `may_merge` with.
+fn push_gap(
+    entries: &mut VecDeque<RetainedEntry>,
+    first: usize,
+    serial: u64,
+    mut gap: Gap,
+    may_merge: impl Fn(&Gap, &Gap) -> bool,
+) {
+    let mut merges = |entry: &RetainedEntry| match &entry.delivery {
+        Delivery::Gap(older) => may_merge(&gap, older) && merge(&mut gap, older),
+        Delivery::Event(_) => false,
+    };
+    if let Some(index) = entries.range(first..).position(&mut merges) {
+        entries.remove(first + index);
+    }
+    entries.push_back(RetainedEntry { serial, delivery: Delivery::Gap(gap) });
+}
+
+/// Merges two gaps. The type of a gap says which filters it concerns, so a gap that stands for several
+/// types has none.
+fn merge(newer: &mut Gap, older: &Gap) -> bool {
+    let is_same_type = type_of(newer) == type_of(older);
+    let has_merged = newer.merge(older);
+    if let (true, false, Gap::Oversized { event_type, .. }) = (has_merged, is_same_type, newer) {
+        *event_type = None;
+    }
+    has_merged
+}
+
+/// Returns the one type of event that a gap is about, if that is known.
+fn type_of(gap: &Gap) -> Option<&str> {
+    match gap {
+        Gap::Oversized { event_type, .. } => event_type.as_deref(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPES: [&str; 3] = ["a", "b", "c"];
+
+    fn some_filter(random: &mut fastrand::Rng) -> Filter {
+        match random.usize(0..4) {
+            3 => Filter::all(),
+            number => TYPES[number].into(),
+        }
+    }
+
+    /// An event or gap that has come, as a server would count it.
+    struct Came {
+        event_type: Option<&'static str>,
+        is_event: bool,
+    }
+
+    impl Came {
+        fn matches(&self, filter: &Filter) -> bool {
+            self.event_type.is_none_or(|event_type| filter.matches(event_type))
+        }
+    }
+
+    /// Returns the index at which what a rule keeps begins.
+    fn begin(rule: &Retain, came: &[Came]) -> Option<usize> {
+        let mut matching = (0..came.len()).rev().filter(|&at| came[at].is_event && came[at].matches(&rule.filter));
+        match rule.keep {
+            Keep::Since => matching.next(),
+            Keep::Newest(most) => matching.take(most).last(),
+        }
+    }
+
+    /// Returns events by their number, and how many oversized ones came after each.
+    fn expected(rules: &[Retain], came: &[Came], filter: &Filter) -> Vec<(Option<usize>, u64)> {
+        let mut expected = vec![(None, 0)];
+        for (at, one) in came.iter().enumerate().filter(|(_, one)| one.matches(filter)) {
+            let keeps = |rule: &Retain| {
+                let wants = rule.keep == Keep::Since || one.matches(&rule.filter);
+                wants && begin(rule, came).is_some_and(|begin| begin <= at)
+            };
+            match (rules.iter().any(keeps), one.is_event) {
+                (false, _) => {}
+                (true, true) => expected.push((Some(at), 0)),
+                (true, false) => expected.last_mut().into_iter().for_each(|(_, oversized)| *oversized += 1),
+            }
+        }
+        expected
+    }
+
+    fn replayed(retention: &Retention, filter: &Filter) -> Vec<(Option<usize>, u64)> {
+        let mut replayed = vec![(None, 0)];
+        for delivery in retention.replay(filter) {
+            match (delivery, replayed.last_mut()) {
+                (Delivery::Event(event), _) => replayed.push((event.data().parse().ok(), 0)),
+                (Delivery::Gap(Gap::Oversized { events, .. }), Some((_, oversized @ 0))) => *oversized = events,
+                (gap, last) => panic!("{gap:?} after {last:?}"),
+            }
+        }
+        replayed
+    }
+
+    #[test]
+    fn retained_events_are_replayed_once_with_oversized_ones_counted() {
+        for seed in 0..3_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let rules: Vec<Retain> = (0..random.usize(1..4))
+                .map(|_| {
+                    let keep = if random.bool() { Keep::Since } else { Keep::Newest(random.usize(1..4)) };
+                    Retain { filter: some_filter(&mut random), keep }
+                })
+                .collect();
+            let mut retention = Retention::new(rules.clone());
+            let mut came = Vec::new();
+            for number in 0..24 {
+                let event_type = TYPES[random.usize(0..TYPES.len())];
+                if random.usize(0..3) > 0 {
+                    if retention.wants(event_type) {
+                        let event = Event::builder().event_type(event_type).data(number.to_string());
+                        retention.event(&event.build().unwrap());
+                    }
+                    came.push(Came { event_type: Some(event_type), is_event: true });
+                } else {
+                    let event_type = (random.usize(0..6) > 0).then_some(event_type);
+                    retention.gap(&Gap::oversized(event_type.map(Into::into), None, 1));
+                    came.push(Came { event_type, is_event: false });
+                }
+                let filter = some_filter(&mut random);
+                let (replayed, expected) = (replayed(&retention, &filter), expected(&rules, &came, &filter));
+                assert_eq!(replayed, expected, "seed {seed}: {rules:?}, replayed to {filter:?}");
+            }
+        }
+    }
+}
