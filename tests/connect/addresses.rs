@@ -13,7 +13,7 @@ use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, OPEN, Server, short, within};
+use crate::support::{LIMIT, Server, short, within};
 
 const GOOD: &str = "127.0.0.1";
 const SILENT: &str = "127.0.0.2";
@@ -32,16 +32,6 @@ fn address(text: &str) -> IpAddr {
 /// Whatever the environment of the tests says.
 fn direct() -> ClientBuilder {
     Client::builder().no_proxy()
-}
-
-/// Answers at the good address.
-async fn server() -> Server {
-    Server::start(|_, mut connection| async move {
-        let peer = connection.tcp.peer_addr().unwrap().ip();
-        connection.send(&format!("{OPEN}data: to {peer}\n\n")).await;
-        connection.closed().await;
-    })
-    .await
 }
 
 fn port(server: &Server) -> u16 {
@@ -91,7 +81,7 @@ async fn an_address_that_never_answers_is_joined_by_those_of_the_other_family() 
         cases.push(("::1", ["::1", GOOD]));
     }
     for (silent, addresses) in cases {
-        let server = server().await;
+        let server = Server::naming_peers().await;
         let _silent = Silent::at(silent, port(&server)).await;
         let other = Duration::from_millis(100);
         for (client, alone) in [(direct(), Duration::from_millis(300)), (direct().happy_eyeballs_timeout(other), other)]
@@ -106,7 +96,7 @@ async fn an_address_that_never_answers_is_joined_by_those_of_the_other_family() 
 
 #[tokio::test]
 async fn an_address_that_refuses_is_passed_over_at_once() {
-    let server = server().await;
+    let server = Server::naming_peers().await;
     for first in [NOBODY, NOBODY_6] {
         // Whether or not the other family would have to wait.
         for alone in [None, Some(LIMIT)] {
@@ -120,7 +110,7 @@ async fn an_address_that_refuses_is_passed_over_at_once() {
 
 #[tokio::test]
 async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
-    let server = server().await;
+    let server = Server::naming_peers().await;
     let _silent = [Silent::at(SILENT, port(&server)).await, Silent::at(SILENT_TOO, port(&server)).await];
     let whole = Duration::from_secs(2);
     for (addresses, share) in [
@@ -137,7 +127,7 @@ async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
 /// Whichever of the timers comes first: that of the last address, or that of the attempt.
 #[tokio::test]
 async fn a_server_or_proxy_none_of_whose_addresses_answers_is_a_connect_timeout() {
-    let server = server().await;
+    let server = Server::naming_peers().await;
     let _silent = [Silent::at(SILENT, port(&server)).await, Silent::at(SILENT_TOO, port(&server)).await];
     let proxy = |scheme: &str| Client::builder().proxy(format!("{scheme}://proxy.invalid:{}", port(&server))).unwrap();
     for client in [direct(), proxy("http"), proxy("socks5")] {
@@ -155,7 +145,7 @@ async fn a_server_or_proxy_none_of_whose_addresses_answers_is_a_connect_timeout(
 /// An address is given to be the only one that is seen.
 #[tokio::test]
 async fn only_servers_in_the_family_of_the_local_address_are_reached() {
-    let server = server().await;
+    let server = Server::naming_peers().await;
     for alone in [None, Some(Duration::from_millis(300))] {
         let client = direct().local_address(address("127.0.0.5")).happy_eyeballs_timeout(alone);
         let (data, _) = open(client.clone(), port(&server), &[GOOD_6, GOOD], LIMIT).await.unwrap();

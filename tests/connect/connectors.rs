@@ -7,25 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Uri;
-use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter, Subscription, TcpKeepalive};
+use sseclient::{Client, ErrorKind, Filter, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 #[cfg(feature = "tls")]
 use crate::support::echo;
-use crate::support::{OPEN, Server, header, short, within};
-
-async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Error> {
-    within(client.build().stream(url).open(Filter::all())).await
-}
-
-async fn answering() -> Server {
-    Server::start(|_, mut connection| async move {
-        let peer = connection.tcp.peer_addr().unwrap().ip();
-        connection.send(&format!("{OPEN}data: to {peer}\n\n")).await;
-        connection.closed().await;
-    })
-    .await
-}
+use crate::support::{OPEN, Server, header, open, short, within};
 
 /// A connection of this process with itself; what was asked for is noted.
 fn inside(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(Uri) -> std::future::Ready<io::Result<DuplexStream>> + use<> {
@@ -95,7 +82,7 @@ async fn a_connector_of_hypers_world_is_one() {
     use hyper_util::client::legacy::connect::HttpConnector;
     use sseclient::ServiceConnector;
 
-    let server = answering().await;
+    let server = Server::naming_peers().await;
     let client = Client::builder().connector(ServiceConnector::new(HttpConnector::new()));
     assert_eq!(short(&mut open(client.clone(), &server.url).await.unwrap()).await, "to 127.0.0.1");
     drop(server);
@@ -177,7 +164,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
 async fn a_resolver_of_the_callers_own_is_asked_for_names_and_not_for_addresses() {
-    let server = answering().await;
+    let server = Server::naming_peers().await;
     let asked = Arc::new(Mutex::new(Vec::new()));
     let names = Arc::clone(&asked);
     let lookup = move |name: String| {
@@ -208,7 +195,7 @@ async fn a_failing_or_empty_resolver_is_a_dns_error_and_a_hanging_one_times_out(
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connections_come_from_the_address_that_was_given() {
-    let server = answering().await;
+    let server = Server::naming_peers().await;
     let client = Client::builder()
         .local_address("127.0.0.2".parse().unwrap())
         .tcp_nodelay(false)

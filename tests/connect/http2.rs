@@ -121,7 +121,8 @@ async fn one_at_a_time(most_streams: u32) -> Server {
     .await
 }
 
-async fn next_event(events: &mut Subscription) -> String {
+/// The data of the next event; gaps are skipped.
+async fn next_data(events: &mut Subscription) -> String {
     loop {
         match within(events.recv()).await.expect("an event") {
             Delivery::Event(event) => return event.data().to_owned(),
@@ -140,7 +141,7 @@ async fn open_streams(client: &Client, url: &str, count: usize) -> Vec<(Handle, 
     }
     for (handle, events) in &mut streams {
         within(handle.opened()).await.unwrap();
-        assert_eq!(next_event(events).await, "1");
+        assert_eq!(next_data(events).await, "1");
     }
     streams
 }
@@ -171,7 +172,7 @@ async fn an_id_is_sent_without_its_outer_whitespace_and_a_blank_one_is_not() {
         let handle = stream(&client(), &server.url).bearer_auth("token \t").header("x-empty", " ").build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
-        assert_eq!(next_event(&mut events).await, "x");
+        assert_eq!(next_data(&mut events).await, "x");
         assert_eq!(handle.last_event_id(), id);
         let gap = loop {
             if let Some(Delivery::Gap(gap)) = within(events.recv()).await {
@@ -290,7 +291,7 @@ async fn a_stream_that_is_reset_or_ended_reopens_on_the_same_connection() {
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     while seen.len() < 12 {
-        seen.push(next_event(&mut events).await);
+        seen.push(next_data(&mut events).await);
     }
     let expected: Vec<_> = (1..=12).map(|id: u64| id.to_string()).collect();
     assert_eq!(seen, expected, "each once, in order");
@@ -315,7 +316,7 @@ async fn a_goaway_lets_open_streams_end_and_new_ones_go_elsewhere() {
     let client = client();
     let mut streams = open_streams(&client, &url, 1).await;
     go_away.send(()).unwrap();
-    assert_eq!(next_event(&mut streams[0].1).await, "2", "the open stream goes on");
+    assert_eq!(next_data(&mut streams[0].1).await, "2", "the open stream goes on");
     // Another does not wait for the old connection.
     open_streams(&client, &url, 1).await;
 }
@@ -343,7 +344,7 @@ async fn streams_of_a_dead_shared_connection_each_resume_after_their_own_id() {
     let mut streams = open_streams(&client, &server.url, 10).await;
     server.connections.lock().unwrap()[0].abort();
     for (_, events) in &mut streams {
-        assert_eq!(next_event(events).await, "2");
+        assert_eq!(next_data(events).await, "2");
     }
     assert_eq!(server.connections(), 2, "they share the next one, too");
 }
@@ -400,7 +401,7 @@ async fn a_dropped_subscription_cancels_its_request_and_others_continue() {
     assert_eq!(within(resets.recv()).await.unwrap(), h2::Reason::CANCEL);
     go_on.send(()).unwrap();
     for (_, events) in &mut streams {
-        assert_eq!(next_event(events).await, "2");
+        assert_eq!(next_data(events).await, "2");
     }
     assert_eq!(server.connections(), 1);
 }
@@ -484,7 +485,7 @@ async fn what_http_2_forbids_is_left_out_and_a_host_is_its_authority() {
     let handle = asked.build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
-    assert_eq!(next_event(&mut events).await, "virtual.example:99");
+    assert_eq!(next_data(&mut events).await, "virtual.example:99");
     let requests = server.requests.lock().unwrap();
     assert!(!requests[0].contains_key("connection") && !requests[0].contains_key("host"));
     assert_eq!(requests[0]["x-own"], "1");

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use servers::{Socks, relay};
-use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter, Subscription};
+use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter};
 use tokio::net::TcpListener;
 
-use crate::support::{self, Connection, OPEN, Server, header, short, stream, within};
+use crate::support::{self, Connection, Server, header, open, short, stream, within};
 
 /// `Basic` for `user:pa:ss`.
 const BASIC: &str = "Basic dXNlcjpwYTpzcw==";
@@ -39,25 +39,9 @@ fn through(url: &str) -> ClientBuilder {
     Client::builder().proxy(url).unwrap()
 }
 
-async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Error> {
-    within(client.build().stream(url).open(Filter::all())).await
-}
-
-async fn answering(data: &str) -> Server {
-    let answer = format!("{OPEN}data: {data}\n\n");
-    Server::start(move |_, mut connection| {
-        let answer = answer.clone();
-        async move {
-            connection.send(&answer).await;
-            connection.closed().await;
-        }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn an_http_proxy_is_asked_by_the_whole_url_and_its_credentials_stay_there() {
-    let (server, proxy) = (answering("a").await, proxy().await);
+    let (server, proxy) = (Server::staying("data: a\n\n").await, proxy().await);
     let url = elsewhere(&server.url);
     for (userinfo, authorization) in [("", None), ("user:pa%3Ass@", Some(BASIC.to_owned()))] {
         let mut events = open(through(&at("http", userinfo, &proxy)), &format!("{url}?q=1")).await.unwrap();
@@ -71,7 +55,7 @@ async fn an_http_proxy_is_asked_by_the_whole_url_and_its_credentials_stay_there(
 
 #[tokio::test]
 async fn proxy_credentials_that_the_caller_sets_override_those_in_the_url() {
-    let (server, proxy) = (answering("a").await, proxy().await);
+    let (server, proxy) = (Server::staying("data: a\n\n").await, proxy().await);
     let client = through(&at("http", "user:pa%3Ass@", &proxy)).build();
     let stream = client.stream(elsewhere(&server.url)).header("proxy-authorization", "Bearer own");
     let mut events = within(stream.open(Filter::all())).await.unwrap();
@@ -85,7 +69,7 @@ async fn proxy_credentials_that_the_caller_sets_override_those_in_the_url() {
 /// It reaches the server or proxy that gets the request, and it does not open a tunnel.
 #[tokio::test]
 async fn the_callers_own_proxy_authorization_goes_with_the_request_only() {
-    let server = answering("a").await;
+    let server = Server::staying("data: a\n\n").await;
     let socks = Socks::start(None).await;
     let ask = async |client: ClientBuilder, url: &str| {
         let stream = client.build().stream(url).header("proxy-authorization", "Bearer own");
@@ -107,7 +91,7 @@ async fn the_callers_own_proxy_authorization_goes_with_the_request_only() {
 
 #[tokio::test]
 async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
-    let server = answering("a").await;
+    let server = Server::staying("data: a\n\n").await;
     let url = elsewhere(&server.url);
     let target = url.split('/').nth(2).unwrap();
     for (scheme, userinfo, credentials) in
@@ -439,7 +423,7 @@ fn what_is_no_proxy_is_refused_when_it_is_given() {
 async fn the_environment_names_the_proxy_unless_the_client_was_told() {
     const NAME: &str = "the_environment_names_the_proxy_unless_the_client_was_told";
     let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
-        let (server, proxy) = (answering("server").await, answering("proxy").await);
+        let (server, proxy) = (Server::staying("data: server\n\n").await, Server::staying("data: proxy\n\n").await);
         let output = tokio::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME, "--nocapture"])
             .env_remove("REQUEST_METHOD")

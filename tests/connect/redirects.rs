@@ -1,10 +1,8 @@
 //! Where redirects lead, and what reaches another origin.
 
-use std::time::Duration;
-
 use sseclient::{Client, ErrorKind, Handle, Redirects, State, StreamBuilder, TranscriptItem};
 
-use crate::support::{OPEN, Server, header, setback, within};
+use crate::support::{OPEN, Server, header, setback, stream, within};
 
 fn moved(status: u16, location: &str) -> String {
     format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
@@ -13,10 +11,6 @@ fn moved(status: u16, location: &str) -> String {
 /// A server that says everything there is.
 async fn stream_server() -> Server {
     Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\n")]).await
-}
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(10))
 }
 
 /// The URL of the response that is open.

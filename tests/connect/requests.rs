@@ -12,11 +12,7 @@ use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuil
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpListener;
 
-use crate::support::{self, OPEN, Server, header, until, within};
-
-fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(10))
-}
+use crate::support::{self, OPEN, Server, header, stream, until, within};
 
 /// The first two requests of a stream.
 async fn two_requests(ask: impl FnOnce(StreamBuilder) -> StreamBuilder) -> Vec<String> {

@@ -13,7 +13,7 @@ use sseclient::{Apply, CredentialsReason, Delivery, Filter, Handle, Subscription
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::support::{Connection, OPEN, Server, header, stream, until, within};
+use crate::support::{Connection, OPEN, Server, header, next_event, stream, until, within};
 
 const UNAUTHORIZED: &str =
     "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
@@ -282,11 +282,12 @@ async fn ask_amid_repeats(third: &str) -> (Server, Arc<[Notify; 3]>, Handle, Sub
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     bells[0].notify_one();
-    assert_eq!(next(&mut events).await, "1");
+    assert_eq!(next_event(&mut events).await.data(), "1");
     let update = handle.update(|request| request, Apply::MakeBeforeBreak);
     until("the second request comes", || server.requests().len() == 2).await;
     bells[0].notify_one();
-    assert_eq!((next(&mut events).await, next(&mut events).await), ("2".into(), "3".into()));
+    assert_eq!(next_event(&mut events).await.data(), "2");
+    assert_eq!(next_event(&mut events).await.data(), "3");
     bells[1].notify_one();
     within(update).await.unwrap();
     until("the second response repeats", || handle.stats().repeats == 1).await;
@@ -295,21 +296,16 @@ async fn ask_amid_repeats(third: &str) -> (Server, Arc<[Notify; 3]>, Handle, Sub
     (server, bells, handle, events, update)
 }
 
-async fn next(events: &mut Subscription) -> String {
-    let delivery = within(events.recv()).await.unwrap();
-    delivery.event().expect("an event, not a gap").data().to_owned()
-}
-
 #[tokio::test]
 async fn a_response_that_still_repeats_may_be_replaced_as_well() {
     let third = format!("{OPEN}{}", numbered(4..6));
     let (server, bells, _handle, mut events, update) = ask_amid_repeats(&third).await;
     assert_eq!(header(&server.requests()[2], "last-event-id").as_deref(), Some("3"));
     bells[1].notify_one();
-    assert_eq!(next(&mut events).await, "4");
+    assert_eq!(next_event(&mut events).await.data(), "4");
     bells[2].notify_one();
     within(update).await.unwrap();
-    assert_eq!(next(&mut events).await, "5");
+    assert_eq!(next_event(&mut events).await.data(), "5");
 }
 
 #[tokio::test]
@@ -319,5 +315,5 @@ async fn repeats_are_still_dropped_after_a_second_response_is_refused() {
     bells[2].notify_one();
     within(update).await.unwrap_err();
     bells[1].notify_one();
-    assert_eq!(next(&mut events).await, "4");
+    assert_eq!(next_event(&mut events).await.data(), "4");
 }

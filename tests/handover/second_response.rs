@@ -1,12 +1,11 @@
 //! Where a second response takes over from one that is still read: what is dropped, and when a gap is due.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use sseclient::{Apply, Client, Delivery, Filter, Gap, Handle, StreamBuilder, Subscription};
+use sseclient::{Apply, Delivery, Gap, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, follow, stream, until, within};
 
 /// Events in a line: each has the part before the slash as its ID, and all of it as its data. `-` is no ID. A plus
 /// joins events that are sent in one piece.
@@ -56,13 +55,6 @@ async fn told(case: Case) -> (Server, Arc<[Notify; 2]>) {
     (server, go_on)
 }
 
-fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
-    let handle = stream.reconnection_time(Duration::from_millis(1)).build().unwrap();
-    let subscription = handle.subscribe(Filter::all());
-    handle.connect();
-    (handle, subscription)
-}
-
 /// The next deliveries in a line, up to the event called `last`.
 async fn line(subscription: &mut Subscription, last: &str) -> String {
     let mut line = Vec::new();
@@ -78,7 +70,7 @@ async fn line(subscription: &mut Subscription, last: &str) -> String {
 
 async fn assert_takes_over(case: Case) {
     let (server, go_on) = told(case).await;
-    let (handle, mut subscription) = follow(Client::new().stream(&server.url));
+    let (handle, mut subscription) = follow(stream(&server.url));
     until("it is open", || handle.state().is_open()).await;
     for event in case.before.split_whitespace() {
         go_on[0].notify_one();

@@ -1,44 +1,9 @@
 //! A program that goes back to what it has committed: everything since comes again, and counts again.
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use sseclient::{Commit, Delivery, Filter, Gap, Resume, Subscription};
 
-use sseclient::{
-    Client, Commit, Delivery, Filter, Gap, Handle, Resume, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
-};
-
-use crate::support::{OPEN, Server, until, within};
-
-fn stream(server: &Server) -> StreamBuilder {
-    Client::new().stream(&server.url).reconnection_time(Duration::from_millis(1))
-}
-
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Option<String>>>);
-
-impl ResumeStore for Memory {
-    type Error = Infallible;
-
-    async fn load(&self) -> Result<Option<String>, Infallible> {
-        Ok(self.0.lock().unwrap().clone())
-    }
-
-    async fn save(&self, id: String) -> Result<(), Infallible> {
-        *self.0.lock().unwrap() = Some(id);
-        Ok(())
-    }
-}
-
-impl Memory {
-    async fn holds(&self, id: &str) {
-        until(&format!("the store holds {id:?}"), || self.0.lock().unwrap().as_deref() == Some(id)).await;
-    }
-}
-
-fn acknowledging(handle: &Handle) -> Subscription {
-    handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging())
-}
+use super::memory::{Memory, acknowledging};
+use crate::support::{OPEN, Server, stream, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
@@ -60,9 +25,9 @@ async fn what_a_program_goes_back_for_is_no_repeat() {
         let server =
             Server::resuming(|after| (after + 1..=5).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
         let memory = Memory::default();
-        let stream = stream(&server).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
+        let stream = stream(&server.url).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
         let handle = stream.build().unwrap();
-        let mut events = acknowledging(&handle);
+        let mut events = acknowledging(&handle, Filter::all());
         handle.connect();
         expect(&mut events, &["1", "2", "3", "4", "5"]).await;
         memory.holds("5").await;
@@ -90,9 +55,9 @@ async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
     })
     .await;
     let memory = Memory::default();
-    let stream = stream(&server).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
+    let stream = stream(&server.url).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
     let handle = stream.build().unwrap();
-    let mut events = acknowledging(&handle);
+    let mut events = acknowledging(&handle, Filter::all());
     handle.connect();
     until("the queue has overflown", || handle.stats().events == 1 + INHERITING).await;
     assert_eq!(handle.last_event_id(), "1");
@@ -117,8 +82,8 @@ async fn from_the_call_on_nothing_that_came_before_can_be_acknowledged() {
     let server =
         Server::resuming(|after| (after + 1..=3).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
-    let mut events = acknowledging(&handle);
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let mut events = acknowledging(&handle, Filter::all());
     handle.connect();
     expect(&mut events, &["1"]).await;
     let Some(Delivery::Event(second)) = within(events.recv()).await else { panic!("an event") };

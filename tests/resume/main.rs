@@ -2,6 +2,7 @@
 
 mod going_back;
 mod killed;
+mod memory;
 mod odd_stores;
 mod repeats;
 mod store;

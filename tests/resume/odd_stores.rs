@@ -4,65 +4,15 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{
-    Client, Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, StreamBuilder,
-    SubscribeOptions, Subscription,
-};
+use sseclient::{Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, Subscription};
 
-use crate::support::{OPEN, Server, until, within};
-
-/// A store that keeps all that it was given, in order.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<String>>>);
-
-impl Memory {
-    fn holding(id: &str) -> Self {
-        Self(Arc::new(Mutex::new(vec![id.to_owned()])))
-    }
-
-    fn saves(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-
-    async fn holds(&self, id: &str) {
-        until(&format!("the store holds {id:?}"), || self.saves().last().is_some_and(|last| last == id)).await;
-    }
-}
-
-impl ResumeStore for Memory {
-    type Error = io::Error;
-
-    async fn load(&self) -> io::Result<Option<String>> {
-        Ok(self.saves().pop())
-    }
-
-    async fn save(&self, id: String) -> io::Result<()> {
-        self.0.lock().unwrap().push(id);
-        Ok(())
-    }
-}
-
-/// A server that sends this to each connection, and stays.
-async fn server(body: &str) -> Server {
-    let body = body.to_owned();
-    Server::start(move |_, mut connection| {
-        let body = body.clone();
-        async move {
-            connection.send(&format!("{OPEN}{body}")).await;
-            connection.closed().await;
-        }
-    })
-    .await
-}
-
-fn stream(server: &Server) -> StreamBuilder {
-    Client::new().stream(&server.url).reconnection_time(Duration::from_millis(1))
-}
+use super::memory::{Memory, acknowledging};
+use crate::support::{Server, next_event, stream, within};
 
 /// A stream that saves what is acknowledged, with a subscription that acknowledges.
-fn acknowledging(server: &Server, store: &Memory) -> (Handle, Subscription) {
-    let handle = stream(server).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
-    let events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging());
+fn saving(server: &Server, store: &Memory) -> (Handle, Subscription) {
+    let handle = stream(&server.url).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
+    let events = acknowledging(&handle, Filter::all());
     handle.connect();
     (handle, events)
 }
@@ -70,27 +20,24 @@ fn acknowledging(server: &Server, store: &Memory) -> (Handle, Subscription) {
 async fn take<const N: usize>(subscription: &mut Subscription) -> [Event; N] {
     let mut taken = Vec::new();
     while taken.len() < N {
-        match within(subscription.recv()).await {
-            Some(Delivery::Event(event)) => taken.push(event),
-            other => panic!("{other:?}"),
-        }
+        taken.push(next_event(subscription).await);
     }
     taken.try_into().unwrap()
 }
 
 #[tokio::test]
 async fn an_event_of_another_stream_cannot_be_acknowledged() {
-    let (one, two) = (server("id: a\ndata: x\n\n").await, server("id: b\ndata: x\n\n").await);
+    let (one, two) = (Server::staying("id: a\ndata: x\n\n").await, Server::staying("id: b\ndata: x\n\n").await);
     let (store, others) = (Memory::default(), Memory::default());
-    let (_handle, mut events) = acknowledging(&one, &store);
-    let (_other, mut other_events) = acknowledging(&two, &others);
+    let (_handle, mut events) = saving(&one, &store);
+    let (_other, mut other_events) = saving(&two, &others);
     let [event] = take(&mut events).await;
     let [other] = take(&mut other_events).await;
     assert!(!events.acknowledge(&other));
     assert!(!events.acknowledge(&Event::builder().id("c").build().unwrap()));
     assert!(events.acknowledge(&event));
     store.holds("a").await;
-    assert_eq!(store.saves(), ["a"]);
+    assert_eq!(store.saved(), ["a"]);
     assert!(other_events.acknowledge(&other), "it is still to be acknowledged where it came from");
     others.holds("b").await;
 }
@@ -98,9 +45,10 @@ async fn an_event_of_another_stream_cannot_be_acknowledged() {
 #[tokio::test]
 async fn an_id_of_several_events_is_saved_when_all_of_them_are_acknowledged() {
     // The server repeats the ID, also after an event that sets none.
-    let server = server("id: 4\ndata: z\n\nid: 5\ndata: a\n\ndata: b\n\nid: 5\ndata: c\n\nid: 6\ndata: d\n\n").await;
+    let server =
+        Server::staying("id: 4\ndata: z\n\nid: 5\ndata: a\n\ndata: b\n\nid: 5\ndata: c\n\nid: 6\ndata: d\n\n").await;
     let store = Memory::default();
-    let (_handle, mut events) = acknowledging(&server, &store);
+    let (_handle, mut events) = saving(&server, &store);
     let [z, a, b, c, d] = take(&mut events).await;
     for event in [&a, &z] {
         assert!(events.acknowledge(event));
@@ -110,14 +58,14 @@ async fn an_id_of_several_events_is_saved_when_all_of_them_are_acknowledged() {
         assert!(events.acknowledge(event));
     }
     store.holds("6").await;
-    assert_eq!(store.saves(), ["4", "6"]);
+    assert_eq!(store.saved(), ["4", "6"]);
 }
 
 #[tokio::test]
 async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
-    let server = server("id: 5\ndata: a\n\ndata: b\n\n").await;
+    let server = Server::staying("id: 5\ndata: a\n\ndata: b\n\n").await;
     let store = Memory::default();
-    let (_handle, mut events) = acknowledging(&server, &store);
+    let (_handle, mut events) = saving(&server, &store);
     let [a, _b] = take(&mut events).await;
     assert!(events.acknowledge(&a));
     store.holds("5").await;
@@ -125,9 +73,9 @@ async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
 
 #[tokio::test]
 async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
-    let server = server("data: x\n\n").await;
+    let server = Server::staying("data: x\n\n").await;
     for id in ["a\u{1}b".to_owned(), "x".repeat(8_001)] {
-        let handle = stream(&server).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
+        let handle = stream(&server.url).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
@@ -172,9 +120,9 @@ impl ResumeStore for Panicking {
 
 #[tokio::test]
 async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
-    let server = server("id: 5\ndata: a\n\n").await;
+    let server = Server::staying("id: 5\ndata: a\n\n").await;
     let store = Panicking { memory: Memory::holding("4"), ..Panicking::default() };
-    let handle = stream(&server).resume_store(store.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(&server.url).resume_store(store.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     let [_first] = take(&mut events).await;
@@ -188,7 +136,7 @@ async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
 async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
     let server = Server::resuming(|after| format!("id: {}\ndata: x\n\n", after + 1)).await;
     let store = Arc::new(Memory::holding("6"));
-    let handle = stream(&server).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
+    let handle = stream(&server.url).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     let [event] = take(&mut events).await;
@@ -199,11 +147,11 @@ async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
 /// It does not matter which of them has begun.
 #[tokio::test]
 async fn the_earliest_deadline_of_several_shutdowns_wins() {
-    let server = server("id: 5\ndata: a\n\n").await;
+    let server = Server::staying("id: 5\ndata: a\n\n").await;
     let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(24 * 3600));
     for has_begun in [false, true] {
         for hurry in [None, Some(Duration::ZERO)] {
-            let (handle, mut events) = acknowledging(&server, &Memory::default());
+            let (handle, mut events) = saving(&server, &Memory::default());
             let [_open] = take(&mut events).await;
             drop(handle.shutdown_with(Drain { deadline: hour }));
             if has_begun {

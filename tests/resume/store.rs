@@ -1,92 +1,13 @@
 //! Resuming across restarts: what a resume store is given, when, and what becomes of a stream whose store fails.
 
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::memory::{Memory, acknowledging};
+use crate::support::{OPEN, Server, next_event, stream, until, within};
 use sseclient::{
-    Client, CloseReason, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, Handle, ReconnectPolicy,
-    Resume, ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
+    CloseReason, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, ReconnectPolicy, Resume,
+    Subscription,
 };
-use tokio::sync::Semaphore;
-
-use crate::support::{OPEN, Server, until, within};
-
-/// A store that can be looked into, held up, and broken.
-#[derive(Clone, Default)]
-struct Memory(Arc<Inner>);
-
-struct Inner {
-    id: Mutex<Option<String>>,
-    saves: Mutex<u64>,
-    loads: Mutex<u64>,
-    /// How many calls fail yet.
-    failures: Mutex<u64>,
-    /// Each save takes one.
-    permits: Semaphore,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        let permits = Semaphore::new(Semaphore::MAX_PERMITS);
-        Self {
-            id: Mutex::default(),
-            saves: Mutex::default(),
-            loads: Mutex::default(),
-            failures: Mutex::default(),
-            permits,
-        }
-    }
-}
-
-impl Memory {
-    fn holding(id: &str) -> Self {
-        let memory = Self::default();
-        *memory.0.id.lock().unwrap() = Some(id.to_owned());
-        memory
-    }
-
-    fn failing(failures: u64) -> Self {
-        let memory = Self::holding("7");
-        *memory.0.failures.lock().unwrap() = failures;
-        memory
-    }
-
-    fn id(&self) -> Option<String> {
-        self.0.id.lock().unwrap().clone()
-    }
-
-    async fn holds(&self, id: &str) {
-        until(&format!("the store holds {id:?}"), || self.id().as_deref() == Some(id)).await;
-    }
-
-    fn fail(&self) -> io::Result<()> {
-        let mut failures = self.0.failures.lock().unwrap();
-        if *failures == 0 {
-            return Ok(());
-        }
-        *failures -= 1;
-        Err(io::Error::other("the disk is on fire"))
-    }
-}
-
-impl ResumeStore for Memory {
-    type Error = io::Error;
-
-    async fn load(&self) -> io::Result<Option<String>> {
-        *self.0.loads.lock().unwrap() += 1;
-        self.fail()?;
-        Ok(self.id())
-    }
-
-    async fn save(&self, id: String) -> io::Result<()> {
-        *self.0.saves.lock().unwrap() += 1;
-        self.fail()?;
-        self.0.permits.acquire().await.unwrap().forget();
-        *self.0.id.lock().unwrap() = Some(id);
-        Ok(())
-    }
-}
 
 /// A server that has events 1 to `last`, of type `even` or `odd`, and sends what follows the last event ID.
 async fn numbers(last: u64) -> Server {
@@ -97,25 +18,10 @@ async fn numbers(last: u64) -> Server {
     .await
 }
 
-fn stream(server: &Server) -> StreamBuilder {
-    Client::new().stream(&server.url).reconnection_time(Duration::from_millis(1))
-}
-
-fn acknowledging(handle: &Handle, filter: impl Into<Filter>) -> Subscription {
-    handle.subscribe_with(filter, SubscribeOptions::default().acknowledging())
-}
-
-async fn event(subscription: &mut Subscription) -> Event {
-    match within(subscription.recv()).await {
-        Some(Delivery::Event(event)) => event,
-        other => panic!("{other:?}"),
-    }
-}
-
 async fn take(subscription: &mut Subscription, events: usize) -> Vec<Event> {
     let mut taken = Vec::new();
     while taken.len() < events {
-        taken.push(event(subscription).await);
+        taken.push(next_event(subscription).await);
     }
     taken
 }
@@ -125,18 +31,18 @@ async fn the_next_run_goes_on_after_what_was_delivered() {
     let server = numbers(10).await;
     let memory = Memory::default();
     for (sent, first) in [(None, Some("1")), (Some("10"), None)] {
-        let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+        let handle = stream(&server.url).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         within(handle.opened()).await.unwrap();
         if let Some(first) = first {
-            assert_eq!(event(&mut events).await.data(), first);
+            assert_eq!(next_event(&mut events).await.data(), first);
         }
         memory.holds("10").await;
         within(handle.shutdown()).await;
         assert_eq!(server.headers("last-event-id").last().unwrap().as_deref(), sent);
     }
-    assert_eq!(*memory.0.loads.lock().unwrap(), 2);
+    assert_eq!(memory.loads(), 2);
 }
 
 #[tokio::test]
@@ -145,7 +51,7 @@ async fn a_stored_id_overrides_the_programs_and_an_empty_store_does_not() {
     for (memory, sent) in
         [(Memory::holding("5"), Some("5")), (Memory::holding(""), None), (Memory::default(), Some("3"))]
     {
-        let handle = stream(&server).last_event_id("3").resume_store(memory, Commit::Delivery).build().unwrap();
+        let handle = stream(&server.url).last_event_id("3").resume_store(memory, Commit::Delivery).build().unwrap();
         handle.connect();
         within(handle.opened()).await.unwrap();
         assert_eq!(server.headers("last-event-id").last().unwrap().as_deref(), sent);
@@ -157,7 +63,7 @@ async fn a_stored_id_overrides_the_programs_and_an_empty_store_does_not() {
 async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
     let server = numbers(6).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     let events = take(&mut orders, 5).await;
@@ -170,7 +76,7 @@ async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
     memory.holds("3").await;
     orders.acknowledge(&events[3]);
     memory.holds("5").await;
-    let last = event(&mut orders).await;
+    let last = next_event(&mut orders).await;
     within(handle.shutdown()).await;
     assert_eq!(memory.id().unwrap(), "5");
     assert!(orders.acknowledge(&last), "but nobody saves it any more");
@@ -180,7 +86,7 @@ async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
 async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let (mut even, mut odd) = (acknowledging(&handle, "even"), acknowledging(&handle, "odd"));
     let mut reader = handle.subscribe(Filter::all());
     handle.connect();
@@ -193,7 +99,7 @@ async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not(
         even.acknowledge(event);
         memory.holds(safe).await;
     }
-    assert_eq!(event(&mut reader).await.data(), "1");
+    assert_eq!(next_event(&mut reader).await.data(), "1");
 }
 
 /// A predicate is asked when the turn is over: what it lets pass comes after the others, and is older.
@@ -206,11 +112,11 @@ async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
     })
     .await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut all = acknowledging(&handle, Filter::all());
     let mut some = acknowledging(&handle, Filter::all().and(|event: &Event| event.data() == "some"));
     handle.connect();
-    let first = event(&mut some).await;
+    let first = next_event(&mut some).await;
     some.acknowledge(&first);
     let events = take(&mut all, 3).await;
     assert!(events[..2].iter().all(|event| all.acknowledge(event)));
@@ -223,7 +129,7 @@ async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
 async fn events_without_an_acknowledging_subscriber_move_the_store() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let _other = acknowledging(&handle, "another type");
     handle.connect();
     memory.holds("9").await;
@@ -234,12 +140,12 @@ async fn a_dropped_subscription_holds_the_store_and_a_retired_one_does_not() {
     for retire in [false, true] {
         let server = numbers(9).await;
         let memory = Memory::default();
-        let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+        let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
         let (mut all, mut even) = (acknowledging(&handle, Filter::all()), acknowledging(&handle, "even"));
         handle.connect();
-        let first = event(&mut even).await;
+        let first = next_event(&mut even).await;
         even.acknowledge(&first);
-        event(&mut even).await;
+        next_event(&mut even).await;
         if retire {
             even.retire();
         } else {
@@ -258,7 +164,7 @@ async fn a_dropped_subscription_holds_the_store_and_a_retired_one_does_not() {
 async fn without_an_acknowledging_subscription_nothing_is_saved() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut reader = handle.subscribe(Filter::all());
     handle.connect();
     take(&mut reader, 9).await;
@@ -270,7 +176,7 @@ async fn without_an_acknowledging_subscription_nothing_is_saved() {
 async fn a_drain_waits_for_acknowledgements_and_saves_them() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     until("everything is queued", || handle.last_event_id() == "9").await;
@@ -295,7 +201,7 @@ async fn after_the_server_has_ended_the_stream_acknowledgements_are_still_saved(
     ])
     .await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     within(handle.closed()).await;
@@ -313,7 +219,7 @@ async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
     let server = Server::answering(vec![format!("{OPEN}id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n")]).await;
     let memory = Memory::default();
     let policy = ReconnectPolicy::daemon().decide_with(|failure| panic!("what is {:?}?", failure.error().kind()));
-    let stream = stream(&server).reconnect_policy(policy).resume_store(memory.clone(), Commit::Acknowledgement);
+    let stream = stream(&server.url).reconnect_policy(policy).resume_store(memory.clone(), Commit::Acknowledgement);
     let handle = stream.build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
@@ -332,7 +238,7 @@ async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
 async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() {
     let server = numbers(6).await;
     let memory = Memory::default();
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     let old = take(&mut orders, 5).await;
@@ -342,7 +248,7 @@ async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() 
     memory.holds("2").await;
     assert!(!orders.acknowledge(&old[1]), "from before");
     // Queued from before: no concern any more.
-    let queued = event(&mut orders).await;
+    let queued = next_event(&mut orders).await;
     assert!(!orders.acknowledge(&queued));
     assert_eq!(within(orders.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("2".into())))));
     for event in take(&mut orders, 4).await {
@@ -355,11 +261,11 @@ async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() 
 async fn a_store_that_fails_to_load_costs_a_gap_and_not_the_stream() {
     let server = numbers(3).await;
     let memory = Memory::failing(3);
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
-    assert_eq!(event(&mut events).await.data(), "1");
+    assert_eq!(next_event(&mut events).await.data(), "1");
     assert_eq!(handle.stats().failures[&ErrorKind::Store], 1);
 }
 
@@ -367,12 +273,12 @@ async fn a_store_that_fails_to_load_costs_a_gap_and_not_the_stream() {
 async fn a_store_that_fails_now_and_then_loses_nothing() {
     let server = numbers(3).await;
     let memory = Memory::failing(2);
-    let handle = stream(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     within(handle.opened()).await.unwrap();
     assert_eq!(server.headers("last-event-id"), [Some("7".into())], "asked again until it answered");
-    *memory.0.failures.lock().unwrap() = 1;
+    memory.fail_next(1);
     handle.reconnect_from(Resume::Fresh).unwrap();
     assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
     take(&mut events, 3).await;
@@ -384,15 +290,15 @@ async fn a_store_that_fails_now_and_then_loses_nothing() {
 async fn saves_come_one_at_a_time_and_a_slow_store_is_given_only_the_newest() {
     let server = numbers(5_000).await;
     let memory = Memory::default();
-    memory.0.permits.forget_permits(Semaphore::MAX_PERMITS);
-    let handle = stream(&server).capacity(8192).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    memory.hold_saves();
+    let handle = stream(&server.url).capacity(8192).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     take(&mut events, 5_000).await;
-    assert_eq!(*memory.0.saves.lock().unwrap(), 1, "the first is under way");
-    memory.0.permits.add_permits(10);
+    assert_eq!(memory.saves(), 1, "the first is under way");
+    memory.allow_saves(10);
     memory.holds("5000").await;
-    assert_eq!(*memory.0.saves.lock().unwrap(), 2);
+    assert_eq!(memory.saves(), 2);
 }
 
 #[tokio::test]
@@ -400,7 +306,7 @@ async fn a_file_holds_the_id_for_the_next_run() {
     let server = numbers(4).await;
     let path = std::env::temp_dir().join(format!("sseclient-test-{}-file", std::process::id()));
     for sent in [None, Some("4")] {
-        let handle = stream(&server).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
+        let handle = stream(&server.url).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
         let _events = handle.subscribe(Filter::all());
         handle.connect();
         within(handle.opened()).await.unwrap();

@@ -15,7 +15,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Client, Delivery, Error, Filter, Gap, Handle, State, StateChanges, StreamBuilder, Subscription};
+use sseclient::{
+    Client, ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder,
+    Subscription,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -88,6 +91,29 @@ impl Server {
                 let answer = &answers[number.min(answers.len() - 1)];
                 connection.send(answer).await;
             }
+        })
+        .await
+    }
+
+    /// A server that answers each connection with an open stream and `events`, and leaves it open.
+    pub async fn staying(events: &str) -> Self {
+        let answer = format!("{OPEN}{events}");
+        Self::start(move |_, mut connection| {
+            let answer = answer.clone();
+            async move {
+                connection.send(&answer).await;
+                connection.closed().await;
+            }
+        })
+        .await
+    }
+
+    /// A server that tells each client its address, as `to ADDRESS`, and stays.
+    pub async fn naming_peers() -> Self {
+        Self::start(|_, mut connection| async move {
+            let peer = connection.tcp.peer_addr().unwrap().ip();
+            connection.send(&format!("{OPEN}data: to {peer}\n\n")).await;
+            connection.closed().await;
         })
         .await
     }
@@ -188,6 +214,19 @@ pub fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
     let subscription = handle.subscribe(Filter::all());
     handle.connect();
     (handle, subscription)
+}
+
+/// The first subscription of a stream with all defaults, or the error of the first attempt.
+pub async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Error> {
+    within(client.build().stream(url).open(Filter::all())).await
+}
+
+/// The next delivery, which must be an event.
+pub async fn next_event(subscription: &mut Subscription) -> Event {
+    match within(subscription.recv()).await {
+        Some(Delivery::Event(event)) => event,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Why the stream waits, as soon as it does.
