@@ -26,7 +26,7 @@ use super::committer::Committer;
 use super::exit::{Ending, Exit, TASK, save_the_rest, store_failed, task_failed};
 use super::phase::{Dialing, Phase, Progress};
 use super::published::FailedHandover;
-use super::reading::{Dedup, ResponseEnd, ResponseReader, TurnReport};
+use super::reading::{Dedup, ReadTurn, ResponseEnd, ResponseReader};
 use super::session::{Action, Input, Notice, Session, Sources, Step};
 use super::{Connection, Launch, log, timer};
 
@@ -200,7 +200,7 @@ impl Actor {
             }
             Progress::WaitOver => self.handle(Input::WaitOver),
             Progress::LingerOver => self.handle(Input::LingerOver),
-            Progress::Turn(report) => self.on_turn(report),
+            Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
             Progress::Dialed(Ok(Dialed::Open { head, body })) => {
                 // Before the response is read: a gap has its place before the first event.
@@ -230,35 +230,25 @@ impl Actor {
         self.handle(Input::Failed { cause, retry_after, random })
     }
 
-    fn on_turn(&mut self, report: TurnReport) -> Flow {
-        let TurnReport { delivered, first, id_changed, retry, counts, end } = report;
+    fn on_turn(&mut self, turn: ReadTurn) -> Flow {
+        let ReadTurn { report, end } = turn;
         // The one look at the clock in a turn.
         let now = Instant::now();
-        self.connection.counters.count_turn(counts, now);
-        if counts.bytes > 0 {
+        self.connection.counters.count_turn(report.counts, now);
+        if report.counts.bytes > 0 {
             if let Some(reader) = self.phase.reader() {
                 reader.heard(now);
             }
         }
-        if id_changed {
-            if let Some(committer) = &mut self.committer {
-                committer.id_changed();
-            }
-        }
-        let published = id_changed.then(|| self.connection.published.last_event_id());
+        let published = report.id_changed.then(|| self.connection.published.last_event_id());
         let last_event_id = published.as_deref().map(String::as_str);
-        let new_events = counts.new_events();
-        let step = self.session.handle(Input::Turn { last_event_id, retry, delivered, first, new_events }, now);
+        let step = self.session.handle(Input::Turn { report: &report, last_event_id }, now);
         drop(published);
-        self.carry_out(step, now)?;
-        match end {
-            Some(end) => self.on_ended(end, now),
-            None => ControlFlow::Continue(()),
+        if let (Some(committer), true) = (&mut self.committer, report.id_changed) {
+            committer.id_changed();
         }
-    }
-
-    fn on_ended(&mut self, end: ResponseEnd, now: Instant) -> Flow {
-        let ResponseEnd { cause, cut_off } = end;
+        self.carry_out(step, now)?;
+        let Some(ResponseEnd { cause, cut_off }) = end else { return ControlFlow::Continue(()) };
         self.connection.counters.count_failure(&cause);
         let random = self.random.f64();
         let step = self.session.handle(Input::Ended { cause, cut_off, random }, now);

@@ -20,7 +20,7 @@ use crate::resume::StoreFuture;
 use crate::transport::{BoxFuture, Dialed};
 
 use super::Connection;
-use super::reading::{Dedup, ResponseReader, TurnReport};
+use super::reading::{Dedup, ReadTurn, ResponseReader};
 
 /// An attempt under way.
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
@@ -44,7 +44,7 @@ pub(super) enum Progress {
     Loaded(Result<Option<String>, Error>),
     /// An attempt has an outcome, be it that of a handover.
     Dialed(Result<Dialed, Error>),
-    Turn(TurnReport),
+    Turn(ReadTurn),
     WaitOver,
     /// A lazy stream has had no subscriber for as long as it lingers.
     LingerOver,

@@ -48,19 +48,19 @@ pub struct Stats {
 
 /// What came in one turn of the connection task.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TurnCounts {
-    pub(super) bytes: u64,
-    pub(super) events: u64,
-    pub(super) comments: u64,
-    pub(super) oversized: u64,
+pub(crate) struct TurnCounts {
+    pub(crate) bytes: u64,
+    pub(crate) events: u64,
+    pub(crate) comments: u64,
+    pub(crate) oversized: u64,
     /// Events that had been delivered before.
-    pub(super) repeats: u64,
-    pub(super) gaps: u64,
+    pub(crate) repeats: u64,
+    pub(crate) gaps: u64,
 }
 
 impl TurnCounts {
     /// Returns the least number of events, oversized ones included, that were no repeats.
-    pub(super) fn new_events(&self) -> u64 {
+    pub(crate) fn new_events(&self) -> u64 {
         // `oversized` counts only events that were no repeats, `events` counts all.
         (self.events + self.oversized).saturating_sub(self.repeats)
     }

@@ -29,23 +29,14 @@ use crate::wire::Decoder;
 
 pub(super) use self::dedup::Dedup;
 use self::turn_publisher::TurnPublisher;
-use super::session::Fingerprint;
-use super::stats::TurnCounts;
+use super::session::TurnReport;
 use super::timer::IdleTimeout;
 use super::{Connection, log};
 
-/// What one turn of reading brought, besides what has been published.
+/// What one turn of reading came to.
 #[derive(Debug, Default)]
-pub(super) struct TurnReport {
-    /// The server sent an event, whether a subscriber wanted it or not.
-    pub(super) delivered: bool,
-    /// The response's first event that was no repeat, if it came in this turn.
-    pub(super) first: Option<Fingerprint>,
-    /// The published last event ID has changed.
-    pub(super) id_changed: bool,
-    /// The last valid `retry`, in milliseconds.
-    pub(super) retry: Option<u64>,
-    pub(super) counts: TurnCounts,
+pub(super) struct ReadTurn {
+    pub(super) report: TurnReport,
     /// Set if the response is over.
     pub(super) end: Option<ResponseEnd>,
 }
@@ -99,7 +90,7 @@ impl ResponseReader {
         cx: &mut Context<'_>,
         connection: &Connection,
         dedup: &mut Dedup,
-    ) -> Poll<TurnReport> {
+    ) -> Poll<ReadTurn> {
         // To ask the body twice in one poll of the task would only keep subscribers waiting.
         if std::mem::take(&mut self.body_is_pending) {
             return self.poll_silence(cx);
@@ -108,7 +99,7 @@ impl ResponseReader {
         // A turn counts as one operation of tokio's budget, so that other tasks of the thread get theirs.
         let budget = ready!(coop::poll_proceed(cx));
         self.decoder.set_comments(connection.hub.wants_comments());
-        let mut report = TurnReport::default();
+        let (mut report, mut end) = (TurnReport::default(), None);
         let mut published = 0;
         let mut must_wake = false;
         for _chunk in 0..EVENTS_PER_TURN {
@@ -121,7 +112,7 @@ impl ResponseReader {
                 break;
             }
             if let Some(cause) = self.end.take() {
-                report.end = Some(ResponseEnd { cause, cut_off: self.decoder.is_in_block() });
+                end = Some(ResponseEnd { cause, cut_off: self.decoder.is_in_block() });
                 break;
             }
             match self.body.poll_data(cx) {
@@ -147,7 +138,7 @@ impl ResponseReader {
         if must_wake && published > 0 {
             connection.hub.wake();
         }
-        Poll::Ready(report)
+        Poll::Ready(ReadTurn { report, end })
     }
 
     /// Notes that bytes came in the turn before.
@@ -200,11 +191,11 @@ impl ResponseReader {
     }
 
     /// Ready when nothing has come for longer than the idle timeout.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<TurnReport> {
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<ReadTurn> {
         let Some(idle_timeout) = &mut self.idle_timeout else { return Poll::Pending };
         let cause = ready!(idle_timeout.poll(cx));
         let end = ResponseEnd { cause, cut_off: self.decoder.is_in_block() };
-        Poll::Ready(TurnReport { end: Some(end), ..TurnReport::default() })
+        Poll::Ready(ReadTurn { report: TurnReport::default(), end: Some(end) })
     }
 }
 

@@ -2,13 +2,12 @@
 
 use crate::connection::Connection;
 use crate::connection::published::Published;
-use crate::connection::session::fingerprint;
+use crate::connection::session::{TurnReport, fingerprint};
 use crate::event::Gap;
 use crate::hub::Publisher;
 use crate::transport::MAX_ECHOED_VALUE;
 use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 
-use super::TurnReport;
 use super::dedup::Dedup;
 use super::handover::Admission;
 
@@ -68,7 +67,6 @@ impl<'a> TurnPublisher<'a> {
     pub(super) fn publish(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Event(event) if !self.inspects => {
-                self.report.delivered = true;
                 self.report.counts.events += 1;
                 self.id_names_newest = Some(event.sets_new_id());
                 self.id_is_due |= event.id().is_some();
@@ -99,7 +97,6 @@ impl<'a> TurnPublisher<'a> {
     /// Publishes an event unless it has been delivered before.
     #[cold]
     fn inspect(&mut self, event: EventFrame<'_>) {
-        self.report.delivered = true;
         self.report.counts.events += 1;
         if self.admit(event.id()) {
             self.publisher.event(event.event_type(), |position| event.event_at(position));

@@ -10,7 +10,7 @@ use crate::reconnect::{Decision, Failure, ReconnectPolicy};
 
 /// The reconnection time, and the failures since the last healthy response.
 pub(super) struct BackOff {
-    policy: ReconnectPolicy,
+    pub(super) policy: ReconnectPolicy,
     /// The policy's, until the server sends another. Outlives the response that sent it.
     reconnection_time: Duration,
     /// Waits since the last healthy response.
@@ -30,14 +30,6 @@ impl BackOff {
         self.waits.saturating_add(1)
     }
 
-    pub(super) fn is_for_one_response(&self) -> bool {
-        self.policy.is_for_one_response()
-    }
-
-    pub(super) fn was_healthy(&self, has_delivered: bool, open_for: Duration) -> bool {
-        self.policy.was_healthy(has_delivered, open_for)
-    }
-
     /// Takes the server's reconnection time, within bounds.
     pub(super) fn set_server_retry(&mut self, milliseconds: u64) {
         self.reconnection_time = Duration::from_millis(milliseconds).clamp(MIN_SERVER_RETRY, MAX_SERVER_RETRY);
@@ -45,7 +37,7 @@ impl BackOff {
 
     /// Starts anew if the response that has ended was healthy.
     pub(super) fn response_ended(&mut self, has_delivered: bool, open_for: Duration) {
-        if self.was_healthy(has_delivered, open_for) {
+        if self.policy.was_healthy(has_delivered, open_for) {
             self.waits = 0;
             self.failing_since = None;
         }

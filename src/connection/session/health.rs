@@ -1,21 +1,12 @@
 //! [`Health`]: how the open response does; and [`Poison`]: whether responses break off at the same place each time.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::wire::EventFrame;
 
-/// A hash of an event. Two events with the same hash are taken for one, which a server can only use to poison itself.
-pub(in crate::connection) type Fingerprint = u64;
-
-pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
-    let mut hasher = DefaultHasher::new();
-    (event.event_type(), event.data(), event.id()).hash(&mut hasher);
-    hasher.finish()
-}
+use super::step::{Fingerprint, TurnReport};
 
 /// What the session knows of the open response.
 #[derive(Debug)]
@@ -36,10 +27,10 @@ impl Health {
     }
 
     /// Notes what one turn brought.
-    pub(super) fn note(&mut self, delivered: bool, first: Option<Fingerprint>, new_events: u64) {
-        self.has_delivered |= delivered;
-        self.first = self.first.or(first);
-        self.new_events += new_events;
+    pub(super) fn note(&mut self, report: &TurnReport) {
+        self.has_delivered |= report.counts.events > 0;
+        self.first = self.first.or(report.first);
+        self.new_events += report.counts.new_events();
     }
 
     /// Returns true if it has delivered an event: the server is well.

@@ -28,6 +28,8 @@ mod demand;
 mod health;
 mod resume_point;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,9 +51,8 @@ use crate::transport::{self, Attempt};
 use self::back_off::BackOff;
 use self::demand::{Demand, DemandChange};
 use self::health::{Breakage, Health, Poison};
-pub(super) use self::health::{Fingerprint, fingerprint};
 use self::resume_point::ResumePoint;
-pub(super) use self::step::{Action, Input, Notice, Step};
+pub(super) use self::step::{Action, Input, Notice, Step, TurnReport, fingerprint};
 
 /// The decisions of one connection: see the [module](self).
 pub(super) struct Session {
@@ -61,14 +62,17 @@ pub(super) struct Session {
     back_off: BackOff,
     poison: Poison,
     demand: Demand,
-    credentials: FreshCredentials,
-    /// A resume store is asked where to begin, before the first attempt.
-    has_store: bool,
+    sources: Sources,
+    /// The credentials were refused, and the attempt under way carries fresh ones.
+    has_fresh_credentials: bool,
     /// Attempts so far.
     attempts: u64,
     /// Responses accepted so far.
     accepted: u64,
-    changes: Changes,
+    /// The number of the last change that is part of the request.
+    last_change: u64,
+    /// The number of the last change that the attempt under way, or the open response's request, carries.
+    carried_change: u64,
     /// Another request or resume point was asked for after the attempt under way was made.
     is_outdated: bool,
 }
@@ -87,25 +91,7 @@ enum Activity {
     Waiting,
 }
 
-/// Whether the source of credentials can be asked again after a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FreshCredentials {
-    NoSource,
-    Available,
-    /// They were refused as well. They are available again for the next attempt.
-    Used,
-}
-
-/// The numbers of the last changes that have come this far.
-#[derive(Debug, Default, Clone, Copy)]
-struct Changes {
-    /// Part of the request.
-    taken: u64,
-    /// Carried by the attempt under way, or by the open response's request.
-    dialed: u64,
-}
-
-/// What the actor asks on the session's behalf.
+/// What the actor can ask: a source of credentials, and a resume store.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sources {
     pub(super) credentials: bool,
@@ -114,18 +100,18 @@ pub(super) struct Sources {
 
 impl Session {
     pub(super) fn new(config: Config, policy: ReconnectPolicy, sources: Sources) -> Self {
-        let credentials = if sources.credentials { FreshCredentials::Available } else { FreshCredentials::NoSource };
         Self {
             activity: Activity::Idle,
             resume_point: ResumePoint::new(config.last_event_id.clone()),
             back_off: BackOff::new(policy),
             poison: Poison::default(),
             demand: Demand::new(config.linger),
-            credentials,
-            has_store: sources.store,
+            sources,
+            has_fresh_credentials: false,
             attempts: 0,
             accepted: 0,
-            changes: Changes::default(),
+            last_change: 0,
+            carried_change: 0,
             is_outdated: false,
             config,
         }
@@ -162,25 +148,14 @@ impl Session {
             Input::Accepted(head) => self.accept(head, now),
             Input::NoContent => Step::close(CloseReason::NoContent),
             Input::Failed { cause, retry_after, random } => self.on_failed(cause, retry_after, random, now),
-            Input::Turn { last_event_id, retry, delivered, first, new_events } => {
-                if let Some(id) = last_event_id {
-                    self.resume_point.advance(id);
-                }
-                if let Some(milliseconds) = retry {
-                    self.back_off.set_server_retry(milliseconds);
-                }
-                if let Activity::Open(health) | Activity::HandingOver(Some(health)) = &mut self.activity {
-                    health.note(delivered, first, new_events);
-                }
-                Step::stay()
-            }
+            Input::Turn { report, last_event_id } => self.on_turn(report, last_event_id),
             Input::Ended { cause, cut_off, random } => self.on_ended(cause, cut_off, random, now),
         }
     }
 
     /// Begins, or begins again after a lazy stream was idle.
     fn begin(&mut self) -> Step {
-        if self.has_store && self.attempts == 0 {
+        if self.sources.store && self.attempts == 0 {
             self.activity = Activity::Loading;
             return Step { state: Some(self.connecting()), ..Step::from(Action::Load) };
         }
@@ -199,7 +174,7 @@ impl Session {
             // The first attempt carries what is asked before it.
             (NewResponse::NotAsked, _) | (_, Activity::Idle | Activity::Loading) => Step::stay(),
             (NewResponse::Handover, Activity::Open(_) | Activity::HandingOver(Some(_))) => {
-                self.reset_credentials();
+                self.has_fresh_credentials = false;
                 self.begin_handover(CredentialsReason::Reconnect)
             }
             (NewResponse::Handover | NewResponse::Reconnect, _) => self.reconnect(now),
@@ -214,10 +189,10 @@ impl Session {
 
     /// Takes the request for the next attempt, which includes all changes up to `number`.
     fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
-        if number == self.changes.taken {
+        if number == self.last_change {
             return;
         }
-        self.changes.taken = number;
+        self.last_change = number;
         self.is_outdated = true;
         if let Some(leave) = leave_id {
             self.resume_point.leave_behind(leave, number);
@@ -258,19 +233,21 @@ impl Session {
             return Step::stay();
         }
         self.drop_response(now);
-        self.activity = Activity::Idle;
-        Step { state: Some(State::Idle), ..Step::from(Action::Sleep) }
+        self.fall_asleep()
     }
 
     /// Ends a wait without an attempt, because there is no subscriber.
     fn sleep(&mut self) -> Step {
-        let Activity::Waiting = self.activity else { return Step::stay() };
+        if let Activity::Waiting = self.activity { self.fall_asleep() } else { Step::stay() }
+    }
+
+    fn fall_asleep(&mut self) -> Step {
         self.activity = Activity::Idle;
         Step { state: Some(State::Idle), ..Step::from(Action::Sleep) }
     }
 
     fn dial(&mut self) -> Step {
-        self.reset_credentials();
+        self.has_fresh_credentials = false;
         let is_first = self.attempts == 0;
         self.dial_because(if is_first { CredentialsReason::First } else { CredentialsReason::Reconnect })
     }
@@ -279,7 +256,7 @@ impl Session {
         let (attempt, notice) = self.next_attempt();
         self.activity = Activity::Connecting;
         // No response is read any more that could bring another ID.
-        self.resume_point.forget_if_left_behind(self.changes.dialed);
+        self.resume_point.forget_if_left_behind(self.carried_change);
         Step {
             notice,
             state: Some(self.connecting()),
@@ -298,7 +275,7 @@ impl Session {
     fn next_attempt(&mut self) -> (Box<Attempt>, Option<Notice>) {
         self.is_outdated = false;
         self.attempts += 1;
-        self.changes.dialed = self.changes.taken;
+        self.carried_change = self.last_change;
         let mut headers = self.config.request.headers();
         let mut notice = None;
         match self.resume_point.send() {
@@ -315,14 +292,14 @@ impl Session {
         if takes_over {
             self.drop_response(now);
             // Not before: until now the first response was read, whose IDs these are.
-            self.resume_point.forget_if_left_behind(self.changes.dialed);
+            self.resume_point.forget_if_left_behind(self.carried_change);
         }
         self.activity = Activity::Open(Health::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
-        self.reset_credentials();
+        self.has_fresh_credentials = false;
         let is_after_a_gap = self.resume_point.take_lost() || self.accepted > 1;
         let gap = is_after_a_gap.then(|| Gap::Reconnected { sent: self.resume_point.sent() });
-        let change = self.changes.dialed;
+        let change = self.carried_change;
         Step {
             notice: None,
             state: Some(State::Open { since: now, attempt: self.back_off.attempt(), response: Arc::new(head) }),
@@ -347,7 +324,20 @@ impl Session {
             self.activity = Activity::Open(health);
         }
         self.is_outdated = true;
-        Action::CancelHandover { cause, change: self.changes.dialed }.into()
+        Action::CancelHandover { cause, change: self.carried_change }.into()
+    }
+
+    fn on_turn(&mut self, report: &TurnReport, last_event_id: Option<&str>) -> Step {
+        if let Some(id) = last_event_id {
+            self.resume_point.advance(id);
+        }
+        if let Some(milliseconds) = report.retry {
+            self.back_off.set_server_retry(milliseconds);
+        }
+        if let Activity::Open(health) | Activity::HandingOver(Some(health)) = &mut self.activity {
+            health.note(report);
+        }
+        Step::stay()
     }
 
     fn on_ended(&mut self, cause: Error, cut_off: bool, random: f64, now: Instant) -> Step {
@@ -375,7 +365,7 @@ impl Session {
         // that takes.
         let silence = self.config.idle_timeout.filter(|_| cause.kind() == ErrorKind::IdleTimeout);
         let lively_for = health.open_for(now).saturating_sub(silence.unwrap_or_default());
-        let is_short = !self.back_off.was_healthy(false, lively_for);
+        let is_short = !self.back_off.policy.was_healthy(false, lively_for);
         let last_event_id = self.resume_point.last_event_id();
         self.poison.judge(cause, &Breakage { health, last_event_id, cut_off, is_short })
     }
@@ -397,7 +387,7 @@ impl Session {
                 let state = State::Waiting { attempt, delay, until, cause };
                 Step { state: Some(state), ..Step::from(Action::Wait { delay }) }
             }
-            Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.back_off.is_for_one_response() => {
+            Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.back_off.policy.is_for_one_response() => {
                 Step::close(CloseReason::EndOfStream)
             }
             Decision::RetryAfter(_) | Decision::Stop => Step::close(CloseReason::Failed(cause)),
@@ -426,15 +416,10 @@ impl Session {
 
     /// Returns the reason to ask for fresh credentials, once for each attempt. The policy judges a second refusal.
     fn ask_for_credentials(&mut self, cause: &Error) -> Option<CredentialsReason> {
-        let reason = CredentialsReason::rejected(cause).filter(|_| self.credentials == FreshCredentials::Available)?;
-        self.credentials = FreshCredentials::Used;
+        let may_ask = self.sources.credentials && !self.has_fresh_credentials;
+        let reason = CredentialsReason::rejected(cause).filter(|_| may_ask)?;
+        self.has_fresh_credentials = true;
         Some(reason)
-    }
-
-    fn reset_credentials(&mut self) {
-        if self.credentials == FreshCredentials::Used {
-            self.credentials = FreshCredentials::Available;
-        }
     }
 
     fn connecting(&self) -> State {

@@ -1,15 +1,16 @@
 //! [`Input`] and [`Step`]: what the actor tells the session, and what it has to do then.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::connection::credentials::CredentialsReason;
 use crate::connection::mailbox::Asked;
+use crate::connection::stats::TurnCounts;
 use crate::error::Error;
 use crate::event::Gap;
 use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::Attempt;
-
-use super::health::Fingerprint;
+use crate::wire::EventFrame;
 
 /// What has happened.
 #[derive(Debug)]
@@ -40,16 +41,9 @@ pub(crate) enum Input<'a> {
     },
     /// The open response was read, and its events were published.
     Turn {
+        report: &'a TurnReport,
         /// The last event ID, if it has changed: that of the last block that came to its blank line.
         last_event_id: Option<&'a str>,
-        /// The server's reconnection time, in milliseconds.
-        retry: Option<u64>,
-        /// An event came, repeat or not.
-        delivered: bool,
-        /// The response's first event that was no repeat, if it came in this turn.
-        first: Option<Fingerprint>,
-        /// Events that were no repeats.
-        new_events: u64,
     },
     /// The open response has ended, `cut_off` within a block.
     Ended {
@@ -58,6 +52,27 @@ pub(crate) enum Input<'a> {
         /// In `0.0..1.0`: spreads the wait.
         random: f64,
     },
+}
+
+/// What one turn of reading brought, besides the events, which have been published.
+#[derive(Debug, Default)]
+pub(crate) struct TurnReport {
+    pub(crate) counts: TurnCounts,
+    /// The response's first event that was no repeat, if it came in this turn.
+    pub(crate) first: Option<Fingerprint>,
+    /// The published last event ID has changed.
+    pub(crate) id_changed: bool,
+    /// The server's reconnection time, in milliseconds: the last valid `retry`.
+    pub(crate) retry: Option<u64>,
+}
+
+/// A hash of an event. Two events with the same hash are taken for one, which a server can only use to poison itself.
+pub(in crate::connection) type Fingerprint = u64;
+
+pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
+    let mut hasher = DefaultHasher::new();
+    (event.event_type(), event.data(), event.id()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What to do about an input. The actor carries out the parts in the order of the fields.
