@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::connection::request::Request;
-use crate::event::MAX_EVENT_SIZE;
 use crate::hub::Retain;
 use crate::transport::target::Target;
 use crate::transport::{Attempt, HttpRequest};
+use crate::wire::DEFAULT_MAX_EVENT_SIZE;
 
 /// The server's `retry` is clamped to at least this: less would be a tight loop.
 pub(crate) const MIN_SERVER_RETRY: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ pub(crate) const MIN_CAPACITY: usize = 1;
 pub(crate) const MAX_CAPACITY: usize = 1 << 20;
 
 /// Bytes per subscription: as much as one event may have, so that a queue of large events is bounded as well.
-pub(crate) const QUEUE_BYTES: u64 = MAX_EVENT_SIZE as u64;
+pub(crate) const QUEUE_BYTES: u64 = DEFAULT_MAX_EVENT_SIZE as u64;
 
 /// How many events the connection task publishes before it lets others run: half of tokio's
 /// cooperative budget. With four times as many, a healthy subscriber on the same thread loses half.
@@ -71,7 +71,7 @@ impl Config {
             response_timeout: RESPONSE_TIMEOUT,
             // A silent stream is an ordinary one; TCP keep-alive finds dead links.
             idle_timeout: None,
-            max_event_size: MAX_EVENT_SIZE,
+            max_event_size: DEFAULT_MAX_EVENT_SIZE,
             capacity: CAPACITY,
             retain: Vec::new(),
             drop_repeats: 0,

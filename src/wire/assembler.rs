@@ -4,23 +4,22 @@
 //! buffers together never exceed the limit. [`whole`](super::whole) reads most blocks faster; both paths give the same
 //! result, which `tests/wire_properties.rs` proves.
 
-use crate::event::{RetryTime, Span};
+use crate::event::{RetryTime, Span, Values};
 
 use super::MAX_RETAINED;
 use super::dispatch::DispatchedBlock;
 use super::field::{self, Field, MAX_HEAD, RetryDigits};
-use super::frame::Values;
 use super::lines::Lines;
 
 /// The part of a type or an ID that counts once. What is longer counts twice, because it is copied behind the data
 /// when the event is put together. So the limit holds for memory, and ordinary events count as what they are.
 pub(super) const MAX_COUNTED_ONCE: usize = 4 * 1024;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Assembler {
     /// The most bytes that the values and the line being read may have together.
-    limit: usize,
-    wants_comments: bool,
+    pub(super) limit: usize,
+    pub(super) wants_comments: bool,
     phase: Phase,
     stage: Stage,
     /// The head of a line until its field is known; then the value of a type, an ID or a comment.
@@ -37,6 +36,8 @@ pub(super) struct Assembler {
     is_oversized: bool,
     /// The type itself did not fit.
     is_type_cut: bool,
+    /// What the type and the ID count against the limit.
+    held_besides: usize,
 }
 
 /// Something to lend.
@@ -49,9 +50,10 @@ pub(super) enum Assembled {
     Comment,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nothing of a block has come.
+    #[default]
     Idle,
     /// A block has begun.
     InBlock,
@@ -60,8 +62,9 @@ enum Phase {
 }
 
 /// The part of the line that comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    #[default]
     LineStart,
     /// More bytes of a head that is too short to tell the field.
     Head,
@@ -72,51 +75,13 @@ enum Stage {
 
 impl Assembler {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            wants_comments: false,
-            phase: Phase::Idle,
-            stage: Stage::LineStart,
-            line: Vec::new(),
-            digits: RetryDigits::default(),
-            data: Vec::new(),
-            data_size: 0,
-            event_type: Vec::new(),
-            id: Vec::new(),
-            has_id: false,
-            retry: None,
-            is_oversized: false,
-            is_type_cut: false,
-        }
-    }
-
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
-    }
-
-    #[inline]
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    pub(super) fn set_comments(&mut self, wanted: bool) {
-        self.wants_comments = wanted;
-    }
-
-    #[inline]
-    pub(super) fn wants_comments(&self) -> bool {
-        self.wants_comments
+        Self { limit, ..Self::default() }
     }
 
     /// Returns whether nothing of a block has been taken in.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
-    }
-
-    #[inline]
-    pub(super) fn is_lent(&self) -> bool {
-        self.phase == Phase::Lent
     }
 
     /// Returns whether a block has begun that would be lost if the stream ended here.
@@ -126,7 +91,7 @@ impl Assembler {
             Stage::Head => self.line.first() != Some(&b':'),
             Stage::Value(field) | Stage::Skipped(field) => field != Field::Comment,
         };
-        in_field || self.data_size > 0 || self.has_id
+        self.phase == Phase::InBlock && (in_field || self.data_size > 0 || self.has_id)
     }
 
     fn is_in_line(&self) -> bool {
@@ -142,6 +107,7 @@ impl Assembler {
         self.retry = None;
         self.is_oversized = false;
         self.is_type_cut = false;
+        self.held_besides = 0;
         for buffer in [&mut self.line, &mut self.data, &mut self.event_type, &mut self.id] {
             buffer.clear();
             if buffer.capacity() > MAX_RETAINED {
@@ -151,13 +117,14 @@ impl Assembler {
     }
 
     /// Reads lines from `position` on, up to something to lend, the end of the block, or the end of the last line.
-    /// Returns the position that it came to.
+    /// Returns the position that it came to. After the loan of a block it only becomes idle.
     #[inline(never)]
     pub(super) fn read(&mut self, position: usize, bytes: &[u8]) -> (Option<Assembled>, usize) {
-        let mut lines = Lines::from(position);
-        if self.is_in_line() && !lines.seek(bytes) {
+        if self.phase == Phase::Lent {
+            self.reset();
             return (None, position);
         }
+        let mut lines = Lines::from(position);
         self.phase = Phase::InBlock;
         while let Some(line) = lines.next(bytes) {
             if line.is_empty() && !self.is_in_line() {
@@ -280,6 +247,7 @@ impl Assembler {
             Stage::Value(Field::Comment) => return Some(Assembled::Comment),
             _ => {}
         }
+        self.held_besides = counted(self.event_type.len()) + counted(self.id.len());
         None
     }
 
@@ -339,7 +307,7 @@ impl Assembler {
     /// Returns how many bytes of the limit the values take.
     #[inline]
     fn held(&self) -> usize {
-        self.data.len() + counted(self.event_type.len()) + counted(self.id.len())
+        self.data.len() + self.held_besides
     }
 
     /// Returns whether `more` bytes fit. If not, the block is oversized from now on, its data is dropped, and the
@@ -365,7 +333,7 @@ impl Assembler {
     pub(super) fn block(&mut self) -> DispatchedBlock<'_> {
         let text = &mut self.data;
         let data = Span::new(0..text.len());
-        let event_type = if self.event_type.is_empty() { Span::default() } else { separate(text, &self.event_type) };
+        let event_type = if self.event_type.is_empty() { Span::EMPTY } else { separate(text, &self.event_type) };
         let id = if self.has_id { separate(text, &self.id) } else { Span::NONE };
         DispatchedBlock {
             bytes: text,

@@ -3,15 +3,17 @@
 //! A block that lies whole in the bytes at hand takes the fast path, [`whole`]; all others go through the
 //! [`Assembler`].
 
+use crate::event::Values;
+
 use super::MAX_RETAINED;
 use super::assembler::{Assembled, Assembler};
 use super::dispatch::{self, DispatchedBlock};
-use super::frame::{EventFrame, Frame, Values};
+use super::frame::{EventFrame, Frame};
 use super::last_event_id::LastEventIdBuffer;
 use super::lines::{Line, Lines};
 use super::whole::{self, Whole};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct BlockReader {
     pub(super) assembler: Assembler,
     pub(super) last_event_id: LastEventIdBuffer,
@@ -44,20 +46,7 @@ enum Skimmed {
 
 impl BlockReader {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            assembler: Assembler::new(limit),
-            last_event_id: LastEventIdBuffer::default(),
-            values: Values::EMPTY,
-            replaced: String::new(),
-        }
-    }
-
-    /// Ends the loan of an assembled block.
-    #[inline]
-    pub(super) fn take_back(&mut self) {
-        if self.assembler.is_lent() {
-            self.assembler.reset();
-        }
+        Self { assembler: Assembler::new(limit), ..Self::default() }
     }
 
     /// Reads up to the next thing to lend. `None` at the end of the bytes; then `lines` are where the unfinished rest
@@ -87,7 +76,7 @@ impl BlockReader {
     /// Reads what stands between two blocks, and a whole block. The assembler is not touched.
     #[inline(always)]
     fn skim(&mut self, lines: &mut Lines, bytes: &[u8]) -> Skimmed {
-        let limit = self.assembler.limit();
+        let limit = self.assembler.limit;
         while let Some(line) = lines.next(bytes) {
             if line.is_empty() {
                 continue;
@@ -100,10 +89,10 @@ impl BlockReader {
                     Whole::Cut => Skimmed::Cut(line.start),
                 };
             }
+            // Most heartbeats end with a blank line.
+            lines.pass_empty();
             let text = Line { start: line.start + 1, end: line.end };
-            if self.assembler.wants_comments() && text.len() <= limit {
-                // Most heartbeats end with a blank line.
-                lines.pass_empty();
+            if self.assembler.wants_comments && text.len() <= limit {
                 return Skimmed::Step(Step::Comment(text));
             }
         }
@@ -143,7 +132,7 @@ impl BlockReader {
     /// Lends what did not come whole, or is not UTF-8.
     #[inline(never)]
     fn lend_rest<'a>(&'a mut self, step: Step, bytes: &'a [u8]) -> Frame<'a> {
-        let limit = self.assembler.limit();
+        let limit = self.assembler.limit;
         let block = match step {
             Step::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
             Step::Comment(line) => return dispatch::comment(&bytes[line.range()], &mut self.replaced),

@@ -10,11 +10,11 @@ use super::joined::Joined;
 use super::lines::{self, Lines};
 
 /// The default of [`Decoder::max_event_size`]: 16 MiB.
-pub const DEFAULT_MAX_EVENT_SIZE: usize = crate::event::MAX_EVENT_SIZE;
+pub const DEFAULT_MAX_EVENT_SIZE: usize = 16 * 1024 * 1024;
 
 /// The most that the limit can be: invalid text can triple when it is replaced, and has to fit an
 /// event all the same.
-const MAX_MAX_EVENT_SIZE: usize = 1024 * 1024 * 1024;
+const MAX_LIMIT: usize = 1024 * 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -85,7 +85,7 @@ impl Decoder {
     /// default ([`DEFAULT_MAX_EVENT_SIZE`]), at most 1 GiB.
     #[must_use]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
-        self.reader.assembler.set_limit(bytes.min(MAX_MAX_EVENT_SIZE));
+        self.reader.assembler.limit = bytes.min(MAX_LIMIT);
         self
     }
 
@@ -106,7 +106,7 @@ impl Decoder {
 
     /// As [`comments`](Self::comments), from the next line on.
     pub fn set_comments(&mut self, wanted: bool) {
-        self.reader.assembler.set_comments(wanted);
+        self.reader.assembler.wants_comments = wanted;
     }
 
     /// The last event ID: that of the last block that set one and came to its blank line.
@@ -122,7 +122,6 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        self.reader.take_back();
         let (chunk, after_cr) = if self.is_unread() { self.with_rest(&chunk) } else { (chunk, self.after_cr) };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
         if start < chunk.len() {
@@ -142,7 +141,6 @@ impl Decoder {
 
     /// The next frame, or `None` when more bytes are needed.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        self.reader.take_back();
         let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
         let mut step = self.reader.advance(&mut self.lines, bytes);
         if step.is_none() {

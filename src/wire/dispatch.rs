@@ -2,9 +2,9 @@
 
 use simdutf8::basic::from_utf8;
 
-use crate::event::Span;
+use crate::event::{Span, Values};
 
-use super::frame::{EventFrame, Frame, OversizedFrame, Values};
+use super::frame::{EventFrame, Frame, OversizedFrame};
 use super::last_event_id::LastEventIdBuffer;
 
 /// A finished block: its values in one piece of bytes, and what did not fit.
@@ -73,7 +73,7 @@ impl<'a> DispatchedBlock<'a> {
         }
         let data_bytes = &self.bytes[data.range()];
         self.is_oversized |= replaced.len() + replaced_len(data_bytes) > limit;
-        *data = if self.is_oversized { Span::default() } else { append_replaced(data_bytes, replaced) };
+        *data = if self.is_oversized { Span::EMPTY } else { append_replaced(data_bytes, replaced) };
         replaced
     }
 }

@@ -22,7 +22,7 @@ pub(super) const MAX_HEAD: usize = "retry:".len() + 1;
 ///
 /// Names are compared as bytes: case-sensitive, untrimmed. A line without a colon is a field with an
 /// empty value. One space after the colon is not part of the value, but a comment keeps its own.
-#[inline]
+#[inline(always)]
 pub(super) fn split(line: &[u8]) -> (Field, usize) {
     let (field, value) = match line {
         [b'd', b'a', b't', b'a', b':', ..] => (Field::Data, 5),

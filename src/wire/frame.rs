@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{DEFAULT_EVENT_TYPE, Event, RetryTime, Span};
+use crate::event::{DEFAULT_EVENT_TYPE, Event, Span, Values};
 
 use super::last_event_id::LastEventIdBuffer;
 
@@ -31,28 +31,6 @@ pub struct EventFrame<'a> {
     /// Where in the text its values stand; `None` if all of it is data, and there is nothing else.
     pub(super) values: Option<&'a Values>,
     pub(super) last_event_id: &'a LastEventIdBuffer,
-}
-
-/// Where the values of an event stand in its text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Values {
-    pub(super) data: Span,
-    /// Empty for the default type.
-    pub(super) event_type: Span,
-    /// [`Span::NONE`] if the block sets none.
-    pub(super) id: Span,
-    pub(super) retry: RetryTime,
-}
-
-impl Values {
-    pub(super) const EMPTY: Self =
-        Self { data: Span::EMPTY, event_type: Span::EMPTY, id: Span::NONE, retry: RetryTime::NONE };
-
-    /// The values of a block whose text is all data.
-    #[inline]
-    pub(super) fn data_only(length: usize) -> Self {
-        Self { data: Span::new(0..length), ..Self::EMPTY }
-    }
 }
 
 impl<'a> EventFrame<'a> {

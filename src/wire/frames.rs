@@ -44,7 +44,6 @@ impl<'a> Frames<'a> {
     /// The next frame, or `None` when more bytes have to be pushed.
     #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        self.reader.take_back();
         let step = match self.reader.advance(&mut self.lines, self.bytes) {
             Some(step) => step,
             None => {

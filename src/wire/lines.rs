@@ -16,30 +16,12 @@ pub(super) struct Lines {
     window: Window,
 }
 
-/// What is known of the 64 bytes after `at`.
+/// What is known of 64 bytes.
 #[derive(Debug, Default, Clone, Copy)]
 struct Window {
+    start: usize,
     /// A bit for each line end that has not been popped; of a CR LF, its LF.
     mask: u64,
-    /// Twice the place where the window begins, and one more if there may be a CR LF in it: so that a window
-    /// can be returned in two registers.
-    at: usize,
-}
-
-impl Window {
-    fn new(mask: u64, at: usize, carriage_returns: bool) -> Self {
-        Self { mask, at: at << 1 | usize::from(carriage_returns) }
-    }
-
-    #[inline]
-    fn start(self) -> usize {
-        self.at >> 1
-    }
-
-    #[inline]
-    fn has_carriage_returns(self) -> bool {
-        self.at & 1 != 0
-    }
 }
 
 /// A line without its terminator.
@@ -74,17 +56,7 @@ impl Lines {
     #[inline]
     pub(super) fn from(start: usize) -> Self {
         // The window before it, so that the search begins right there.
-        Self { start, window: Window::new(0, start.wrapping_sub(WINDOW), false) }
-    }
-
-    /// For a line that has come far: looks for its end in one call, before any window is searched.
-    /// False if it has none in `chunk`.
-    pub(super) fn seek(&mut self, chunk: &[u8]) -> bool {
-        let from = self.searched(chunk);
-        let found = memchr::memchr2(b'\n', b'\r', &chunk[from..]);
-        let at = found.map_or(chunk.len(), |at| from + at);
-        self.window = Self::from(at).window;
-        found.is_some()
+        Self { start, window: Window { start: start.wrapping_sub(WINDOW), mask: 0 } }
     }
 
     /// Where the next line begins: after the last one, what is left is unfinished.
@@ -96,7 +68,7 @@ impl Lines {
     /// How far the chunk has been searched.
     #[inline]
     fn searched(self, chunk: &[u8]) -> usize {
-        (self.window.start().wrapping_add(WINDOW) & (usize::MAX >> 1)).min(chunk.len())
+        self.window.start.wrapping_add(WINDOW).min(chunk.len())
     }
 
     /// The next line that ends in `chunk`. A CR at the chunk's end ends a line at once; the LF that
@@ -114,21 +86,18 @@ impl Lines {
                 return None;
             }
         }
-        let terminator = self.window.start() + self.window.mask.trailing_zeros() as usize;
+        let terminator = self.window.start + self.window.mask.trailing_zeros() as usize;
         self.window.mask &= self.window.mask - 1;
         let start = self.start;
         self.start = terminator + 1;
-        if self.window.has_carriage_returns() {
-            return Some(Line { start, end: before_cr_lf(chunk, start, terminator) });
-        }
-        Some(Line { start, end: terminator })
+        Some(Line { start, end: before_cr_lf(chunk, start, terminator) })
     }
 
     /// Passes over an empty line that comes next, if that is known without looking further.
     #[inline(always)]
     pub(super) fn pass_empty(&mut self) {
         let Window { mask, .. } = self.window;
-        if mask != 0 && self.window.start() + mask.trailing_zeros() as usize == self.start {
+        if mask != 0 && self.window.start + mask.trailing_zeros() as usize == self.start {
             self.window.mask = mask & (mask - 1);
             self.start += 1;
         }
@@ -149,11 +118,11 @@ fn search(chunk: &[u8], mut searched: usize, start: usize) -> Window {
         }
         let rest = &chunk[searched..];
         let found = match rest.first_chunk::<WINDOW>() {
-            Some(window) => look_at(window, chunk, searched, start),
+            Some(window) => look_at(window, chunk, searched),
             None => {
                 let mut last = [0; WINDOW];
                 last[..rest.len()].copy_from_slice(rest);
-                look_at(&last, chunk, searched, start)
+                look_at(&last, chunk, searched)
             }
         };
         searched += WINDOW;
@@ -165,21 +134,19 @@ fn search(chunk: &[u8], mut searched: usize, start: usize) -> Window {
 
 /// Looks at the window that begins at `at`.
 #[inline]
-fn look_at(window: &[u8; WINDOW], chunk: &[u8], at: usize, start: usize) -> Window {
+fn look_at(window: &[u8; WINDOW], chunk: &[u8], at: usize) -> Window {
     let (line_feeds, carriage_returns) = line_ends(window);
-    // The LF of a CR LF may stand right after the window of its CR.
-    let after_cr = at > start && chunk[at - 1] == b'\r';
     if carriage_returns == 0 {
-        return Window::new(line_feeds, at, after_cr);
+        return Window { start: at, mask: line_feeds };
     }
     // Of a CR LF, the LF is the end.
     let lf_after = u64::from(chunk.get(at + WINDOW) == Some(&b'\n')) << (WINDOW - 1);
-    Window::new(line_feeds | carriage_returns & !((line_feeds >> 1) | lf_after), at, true)
+    Window { start: at, mask: line_feeds | carriage_returns & !((line_feeds >> 1) | lf_after) }
 }
 
 /// The end of a line whose terminator ends at `terminator` and may be a CR LF.
 fn before_cr_lf(chunk: &[u8], start: usize, terminator: usize) -> usize {
-    let cr_lf = terminator > start && chunk[terminator] == b'\n' && chunk[terminator - 1] == b'\r';
+    let cr_lf = terminator > start && chunk[terminator - 1] == b'\r';
     terminator - usize::from(cr_lf)
 }
 

@@ -4,11 +4,10 @@
 //! Most blocks of most streams are like that. Nothing is copied and no state is kept. A block of another kind (more
 //! lines, another field, too many bytes, an ID with a NUL) is read again by the [`Assembler`](super::assembler).
 
-use crate::event::{RetryTime, Span};
+use crate::event::{RetryTime, Span, Values};
 
 use super::assembler::MAX_COUNTED_ONCE;
 use super::field::{self, Field};
-use super::frame::Values;
 use super::joined::MAX_KEPT;
 use super::lines::{Line, Lines};
 
@@ -124,7 +123,7 @@ impl Fields {
         let from_lead = |value: Span| value.some().map(|value| value.nearer(lead));
         *values = Values {
             data: data.nearer(lead),
-            event_type: from_lead(event_type).unwrap_or_default(),
+            event_type: from_lead(event_type).unwrap_or(Span::EMPTY),
             id: from_lead(id).unwrap_or(Span::NONE),
             retry: RetryTime::NONE,
         };

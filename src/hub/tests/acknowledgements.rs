@@ -132,8 +132,7 @@ impl Said {
         let inherited = id.is_none().then(|| self.last_event_id.as_str().into());
         hub.publisher().event(event_type, |position| {
             let id_span = id.unwrap_or(Span::NONE);
-            let event =
-                Event::from_parts(&text, data, event_type_span, id_span, inherited, RetryTime::new(None), position);
+            let event = Event::from_parts(&text, data, event_type_span, id_span, inherited, RetryTime::NONE, position);
             if id.is_some() {
                 self.set_by.insert(self.last_event_id.clone(), position);
             }

@@ -1,0 +1,98 @@
+//! [`Values`]: where the values of a block stand in the text of its event.
+
+use std::ops::Range;
+
+/// Where the values of a block stand in the text of its event, and its reconnection time.
+// Each is one word of eight bytes: events are made by the million, and memory that is written in small pieces is slow to
+// read in larger ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Values {
+    pub(crate) data: Span,
+    /// Empty for the default type.
+    pub(crate) event_type: Span,
+    /// [`Span::NONE`] if the block sets none.
+    pub(crate) id: Span,
+    pub(crate) retry: RetryTime,
+}
+
+impl Values {
+    /// The values of a block whose text is all data.
+    #[inline]
+    pub(crate) fn data_only(length: usize) -> Self {
+        Self { data: Span::new(0..length), event_type: Span::EMPTY, id: Span::NONE, retry: RetryTime::NONE }
+    }
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::data_only(0)
+    }
+}
+
+/// Milliseconds, if there are any: in eight bytes, since each event has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RetryTime(u64);
+
+impl RetryTime {
+    /// Not the greatest, which stands for all that is greater still. Half a billion years, and one ms more
+    /// for who asks for just this.
+    pub(crate) const NONE: Self = Self(u64::MAX - 1);
+
+    #[inline]
+    pub(crate) fn new(milliseconds: Option<u64>) -> Self {
+        match milliseconds {
+            None => Self::NONE,
+            Some(milliseconds) if Self(milliseconds) == Self::NONE => Self(u64::MAX),
+            Some(milliseconds) => Self(milliseconds),
+        }
+    }
+
+    pub(crate) fn get(self) -> Option<u64> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
+
+/// A range of an event's text, in one word: the start above, the end below. Four bytes each way: no event is
+/// larger than 4 GiB ([`MAX_TEXT`] sees to that).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(u64);
+
+/// The most text that one event can hold, so that a [`Span`] always fits.
+pub(crate) const MAX_TEXT: usize = u32::MAX as usize;
+
+impl Span {
+    pub(crate) const EMPTY: Self = Self(0);
+
+    /// No range: it ends before it starts.
+    pub(crate) const NONE: Self = Self(1 << 32);
+
+    #[inline]
+    pub(crate) fn new(range: Range<usize>) -> Self {
+        // Saturates rather than wraps; the decoder's limit is clamped to MAX_TEXT, so neither happens.
+        let narrow = |at: usize| at.min(MAX_TEXT) as u64;
+        Self(narrow(range.start) << 32 | narrow(range.end))
+    }
+
+    #[inline]
+    pub(crate) fn range(self) -> Range<usize> {
+        (self.0 >> 32) as usize..self.0 as u32 as usize
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        let range = self.range();
+        range.start == range.end
+    }
+
+    /// The same range, `by` bytes nearer to the beginning.
+    #[inline]
+    pub(crate) fn nearer(self, by: usize) -> Self {
+        let range = self.range();
+        Self::new(range.start - by..range.end - by)
+    }
+
+    #[inline]
+    pub(crate) fn some(self) -> Option<Self> {
+        (self != Self::NONE).then_some(self)
+    }
+}
