@@ -91,7 +91,13 @@ impl Files {
             (Ok(None), previous) => previous,
             (Err(error), Ok(Some(previous))) => {
                 let path = self.path.display();
-                tracing::warn!(name: "file_damaged", target: "sseclient", %error, %path, "the ID before the last is used");
+                tracing::warn!(
+                    name: "file_damaged",
+                    target: "sseclient",
+                    %error,
+                    %path,
+                    "file_damaged: the file's newest ID cannot be read; the stream resumes after the one before"
+                );
                 Ok(Some(previous))
             }
             (Err(error), _) => Err(error),

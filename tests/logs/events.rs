@@ -30,6 +30,21 @@ impl Visit for Fields {
     }
 }
 
+/// What the default formatter prints.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Lines {
     fn note(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Fields), span: &str) {
         if metadata.target() == "sseclient" {
@@ -75,7 +90,11 @@ impl ResumeStore for Broken {
 #[tokio::test]
 async fn what_happens_to_a_stream_is_logged_under_stable_names() {
     let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let printed = Printed::default();
+    let writer = printed.clone();
+    let formatter = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::registry().with(lines.clone()).with(formatter);
+    let _guard = tracing::subscriber::set_default(subscriber);
     // Inside another span, which the stream outlives.
     let stories = async {
         a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
@@ -83,7 +102,23 @@ async fn what_happens_to_a_stream_is_logged_under_stable_names() {
         a_policy_panics(&lines).await;
         a_second_response_is_refused(&lines).await;
     };
-    stories.instrument(tracing::info_span!("somebody's")).await;
+    stories.instrument(tracing::info_span!("the caller's")).await;
+    // An alert on a name works on printed logs, too.
+    let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
+    for name in [
+        "connecting",
+        "open",
+        "waiting",
+        "closed",
+        "left_out",
+        "store_failed",
+        "stuck",
+        "lagged",
+        "unacknowledged",
+        "not_replaced",
+    ] {
+        assert!(printed.contains(&format!(" sseclient: {name}: ")), "no {name} in {printed}");
+    }
 }
 
 async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
@@ -129,7 +164,7 @@ fn story(url: &str) -> [String; 11] {
             .to_owned(),
         "DEBUG connecting attempt=2 in sseclient".to_owned(),
         format!("WARN closed reason={gone} kind=Status error={gone} in sseclient"),
-        "WARN lagged stream=\"prices\" subscription=\"slow\" missed=997 in somebody's".to_owned(),
+        "WARN lagged stream=\"prices\" subscription=\"slow\" missed=997 in the caller's".to_owned(),
     ]
 }
 
@@ -147,7 +182,7 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     within(handle.shutdown()).await;
     let mut lines = lines.take();
     lines.retain(|line| line.starts_with("WARN"));
-    let once = "WARN unacknowledged stream=\"orders\" subscription=\"hoarder\" unacknowledged=65536 in somebody's";
+    let once = "WARN unacknowledged stream=\"orders\" subscription=\"hoarder\" unacknowledged=65536 in the caller's";
     assert_eq!(lines, [once]);
 }
 
