@@ -125,7 +125,7 @@ impl Backpressure {
     /// A wait goes on where it was with the next call.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<bool> {
         let mut has_waited = false;
-        while !hub.wait().is_ready() {
+        while !hub.wait.is_ready() {
             if !self.is_waiting {
                 match hub.readiness() {
                     Readiness::Ready => break,
@@ -151,12 +151,12 @@ impl Backpressure {
     fn begin_wait(&mut self, hub: &Hub) {
         self.is_waiting = true;
         let now = Instant::now();
-        hub.begin_wait(now);
+        hub.lock().begin_wait(now);
         self.check_patience(hub, now);
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
-        while hub.wait().poll(cx.waker()).is_pending() {
+        while hub.wait.poll(cx.waker()).is_pending() {
             match &mut self.timer {
                 Some(timer) if self.is_timer_set => ready!(timer.as_mut().poll(cx)),
                 _ => return Poll::Pending,
@@ -167,7 +167,7 @@ impl Backpressure {
     }
 
     fn check_patience(&mut self, hub: &Hub, now: Instant) {
-        let PatienceCheck { stuck, again_at } = hub.check_patience(now);
+        let PatienceCheck { stuck, again_at } = hub.lock().check_patience(now);
         self.stuck += stuck;
         self.is_timer_set = again_at.is_some();
         match (again_at, &mut self.timer) {

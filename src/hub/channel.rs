@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::time::Instant;
-
 use crate::event::Gap;
 
 use super::backpressure::PublisherWait;
@@ -11,7 +9,7 @@ use super::drain::DrainSignal;
 use super::gaps::{GapLog, GapReader};
 use super::overflow::{QueueItem, QueueLimits, QueueSize};
 use super::reader::Reader;
-use super::readers::{Cursor, PatienceCheck, Readers};
+use super::readers::{Cursor, Readers};
 use super::ring::{Ring, Survey};
 use super::sync::Wakers;
 
@@ -19,7 +17,7 @@ use super::sync::Wakers;
 #[derive(Debug)]
 pub(super) struct Channel<T> {
     limits: QueueLimits,
-    ring: Arc<Ring<T>>,
+    pub(super) ring: Arc<Ring<T>>,
     gaps: Arc<Mutex<GapLog>>,
     /// The items of this turn, which enter the ring together.
     batch: Vec<T>,
@@ -125,36 +123,10 @@ impl<T: QueueItem> Channel<T> {
         self.credit = QueueSize::default();
     }
 
-    /// Makes the publisher wait for readers whose queue is full, if the limits say so.
-    pub(super) fn begin_wait(&self, now: Instant) {
-        if self.limits.waits() {
-            self.ring.begin_wait(now);
-        }
-    }
-
-    /// See [`Readers::check_patience`].
-    pub(super) fn check_patience(&self, now: Instant) -> PatienceCheck {
-        self.ring.check_patience(now)
-    }
-
     /// How many items the slowest reader has yet to take. Items that a stuck reader has lost do not
     /// count.
     pub(super) fn lag(&self) -> u64 {
         self.ring.lag(self.batch.len())
-    }
-
-    pub(super) fn has_readers(&self) -> bool {
-        self.ring.with_readers(|readers| readers.len() > 0)
-    }
-
-    /// Adds what the publisher knows of each reader without a lock.
-    pub(super) fn add_cursors(&self, cursors: &mut Vec<Arc<Cursor>>) {
-        self.ring.with_readers(|readers| cursors.extend(readers.cursors()));
-    }
-
-    /// The numbers in the tracker of the readers that acknowledge.
-    pub(super) fn acks(&self) -> Vec<u64> {
-        self.ring.with_readers(|readers| readers.acks().collect())
     }
 
     /// Ends the channel: its readers get what was published, and then the end.

@@ -58,12 +58,10 @@ impl Conflation {
         drain: &Arc<DrainSignal>,
         ack: Option<u64>,
     ) -> (Self, ConflateReader) {
-        let queue = Arc::new(ConflateQueue {
-            state: Mutex::default(),
-            limits: limits.clone(),
-            cursor: Arc::new(Cursor::at(0)),
-        });
-        let reader = ConflateReader { queue: Arc::clone(&queue), drain: Arc::clone(drain) };
+        let cursor = Arc::new(Cursor::at(0));
+        let (limits, state) = (limits.clone(), Mutex::default());
+        let queue = Arc::new(ConflateQueue { state, limits, cursor: Arc::clone(&cursor) });
+        let reader = ConflateReader { queue: Arc::clone(&queue), cursor, drain: Arc::clone(drain) };
         (Self { filter, evaluator, queue, ack, batch: Vec::new(), published: 0 }, reader)
     }
 
@@ -144,16 +142,13 @@ impl ConflateBatch {
     /// Keeps what passes the predicate. After a panic nothing does.
     fn evaluate(&mut self, not_kept: &mut NotKept) {
         let Some(evaluator) = &self.evaluator else { return };
-        self.deliveries.retain(|delivery| {
-            let Delivery::Event(event) = delivery else { return not_kept.lost.is_empty() };
-            let passes = if not_kept.lost.is_empty() { evaluator.passes(event) } else { None };
-            match passes {
-                Some(false) => not_kept.replaced.push(event.position()),
-                None => not_kept.lost.push(event.position()),
-                Some(true) => {}
-            }
-            passes == Some(true)
-        });
+        let mut deliveries = std::mem::take(&mut self.deliveries).into_iter();
+        let reject = |event: &Event| not_kept.replaced.push(event.position());
+        let panicked_at = evaluator.evaluate(&mut deliveries, |delivery| self.deliveries.push(delivery), reject);
+        if panicked_at.is_some() {
+            let lost = panicked_at.into_iter().chain(deliveries.filter_map(Delivery::event));
+            not_kept.lost.extend(lost.map(|event| event.position()));
+        }
     }
 }
 
@@ -328,18 +323,11 @@ impl ConflateState {
 #[derive(Debug)]
 pub(crate) struct ConflateReader {
     queue: Arc<ConflateQueue>,
-    drain: Arc<DrainSignal>,
+    pub(super) cursor: Arc<Cursor>,
+    pub(super) drain: Arc<DrainSignal>,
 }
 
 impl ConflateReader {
-    pub(super) fn cursor(&self) -> &Cursor {
-        &self.queue.cursor
-    }
-
-    pub(super) fn drain(&self) -> &DrainSignal {
-        &self.drain
-    }
-
     /// How many events there are to take.
     pub(super) fn left(&self) -> u64 {
         self.queue.lock().events.len() as u64
@@ -377,7 +365,7 @@ impl ConflateReader {
         }
         let taken = self.queue.lock().take()?;
         if matches!(taken, Received::Item(_)) {
-            self.queue.cursor.took();
+            self.cursor.took();
         }
         Some(taken)
     }
@@ -398,11 +386,10 @@ impl ConflateReader {
 
 impl Drop for ConflateReader {
     fn drop(&mut self) {
-        let cursor = &self.queue.cursor;
-        cursor.end_at(cursor.position() + self.left(), 0);
+        self.cursor.end_at(self.cursor.position() + self.left(), 0);
         let waker = self.queue.lock().waker.take();
         drop(waker);
-        cursor.leave();
+        self.cursor.leave();
         self.drain.reader_done();
     }
 }

@@ -174,7 +174,7 @@ mod tests {
     use crate::hub::{DrainCounts, Filter, Hub, Overflow, QueueLimits, Received};
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_that_comes_before_the_close_leaves_nothing_uncounted() {
+    async fn a_deadline_before_the_close_leaves_nothing_uncounted() {
         let hub = Hub::new(Arc::default());
         let mut subscribed = hub.subscribe(Filter::all(), &QueueLimits::of(16, Overflow::DropOldest), false);
         for _ in 0..10 {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_no_room_in_a_conflating_queue_is_nothing_that_is_still_to_take() {
+    fn events_lost_by_a_conflating_queue_do_not_count_as_lag() {
         let hub = Hub::new(Arc::default());
         let mut latest = hub.subscribe(Filter::all(), &QueueLimits::of(2, Overflow::Conflate), false);
         for number in 0..10 {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_lost_before_is_not_dropped_whether_its_reader_has_been_told_or_not() {
+    async fn events_lost_before_a_drain_do_not_count_as_dropped_in_it() {
         for overflow in [Overflow::DropOldest, Overflow::Conflate] {
             for told in [false, true] {
                 for gone in [false, true] {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_subscription_left_that_was_dropped_before_is_not_counted() {
+    fn events_left_by_a_subscription_that_is_gone_are_not_counted() {
         for panics in [false, true] {
             let hub = Hub::new(Arc::default());
             let filter = Filter::matching(move |event| {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_is_full_of_bytes_holds_no_more_than_it_does() {
+    fn a_queue_full_of_bytes_counts_only_the_events_that_it_holds() {
         let hub = Hub::new(Arc::default());
         let limits = QueueLimits { capacity: 16, bytes: 10, overflow: Overflow::DropOldest };
         let subscribed = hub.subscribe(Filter::all(), &limits, false);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_last_item_that_was_taken_without_a_word_does_not_hold_a_drain_until_its_deadline() {
+    async fn a_take_that_misses_the_flag_does_not_hold_a_drain_to_its_deadline() {
         let hub = Hub::new(Arc::default());
         let mut subscribed = hub.subscribe(Filter::all(), &QueueLimits::of(16, Overflow::DropOldest), false);
         hub.publisher().event("message", |_| Event::builder().build().unwrap());
@@ -285,7 +285,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let mut settling = tokio_test::task::spawn(drain_tracker.wait(begun + hour));
         assert!(settling.poll().is_pending());
-        // As by a reader that does not see yet that somebody waits.
+        // A reader that does not see yet that a drain waits.
         hub.drain.forget();
         let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
         assert!(matches!(taken, Poll::Ready(Received::Item(_))));

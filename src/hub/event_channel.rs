@@ -132,9 +132,12 @@ impl EventChannel {
 
     /// Forgets readers that are gone. Returns whether any are left.
     pub(super) fn prune(&mut self) -> bool {
-        if !self.acks.is_empty() {
-            self.acks = self.queue.acks();
-        }
-        self.queue.has_readers()
+        let Self { acks, queue, .. } = self;
+        queue.ring.with_readers(|readers| {
+            if !acks.is_empty() {
+                *acks = readers.acks().collect();
+            }
+            readers.len() > 0
+        })
     }
 }

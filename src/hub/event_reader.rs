@@ -23,15 +23,15 @@ pub(crate) enum EventReader {
 impl EventReader {
     fn cursor(&self) -> &Cursor {
         match self {
-            Self::Shared(reader) => reader.cursor(),
-            Self::Conflated(reader) => reader.cursor(),
+            Self::Shared(reader) => &reader.cursor,
+            Self::Conflated(reader) => &reader.cursor,
         }
     }
 
     fn drain(&self) -> &DrainSignal {
         match self {
-            Self::Shared(reader) => reader.drain(),
-            Self::Conflated(reader) => reader.drain(),
+            Self::Shared(reader) => &reader.drain,
+            Self::Conflated(reader) => &reader.drain,
         }
     }
 

@@ -1,5 +1,7 @@
-//! Every interleaving of a publisher that fills small queues and readers that empty them, or leave: nobody sleeps for
-//! ever, and nothing is lost or taken twice. A deadlock is what loom reports when somebody does.
+//! Every interleaving of a publisher that fills small queues and readers that empty them, or leave.
+//!
+//! No task sleeps forever, and nothing is lost or taken twice. loom reports a task that sleeps forever as
+//! a deadlock.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg hub_loom" cargo test --release --lib loom_tests
@@ -30,7 +32,7 @@ struct LoomPublisher {
     channel: Channel<u32>,
     wait: Arc<PublisherWait>,
     now: Instant,
-    /// Waits until it is woken.
+    /// Whether it waits until it is woken, without a timer.
     is_patient: bool,
 }
 
@@ -43,7 +45,8 @@ fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (LoomPublis
 }
 
 impl LoomPublisher {
-    /// As [`Backpressure`](super::backpressure::Backpressure) does, but for its clock: patience has run out whenever it looks.
+    /// Publishes as [`Backpressure`](super::backpressure::Backpressure) does, without its clock: patience
+    /// has run out at each check.
     async fn publish(&mut self, item: u32) {
         let mut waiting = false;
         poll_fn(|cx| {
@@ -52,11 +55,11 @@ impl LoomPublisher {
                     if !self.channel.survey().credit.is_used_up() {
                         return Poll::Ready(());
                     }
-                    self.channel.begin_wait(self.now);
+                    self.channel.ring.begin_wait(self.now);
                 }
                 waiting = self.wait.poll(cx.waker()).is_pending();
                 if waiting && !self.is_patient {
-                    self.channel.check_patience(self.now);
+                    self.channel.ring.check_patience(self.now);
                 } else if waiting {
                     return Poll::Pending;
                 }
@@ -80,7 +83,7 @@ impl LoomPublisher {
     }
 }
 
-/// What a reader gets, up to so many: each item, or 100 and how many it missed.
+/// Reads up to `most` items. A lag is 100 plus how many items were missed.
 fn read(reader: &mut Reader<u32>, most: usize) -> Vec<u32> {
     let mut seen = Vec::new();
     while seen.len() < most {
@@ -93,7 +96,7 @@ fn read(reader: &mut Reader<u32>, most: usize) -> Vec<u32> {
     seen
 }
 
-/// Every interleaving in which no more than so many times somebody is interrupted: more takes hours.
+/// Explores all interleavings with at most so many interruptions of a thread. More take hours.
 fn explore(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(interruptions));
@@ -101,7 +104,7 @@ fn explore(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
 }
 
 #[test]
-fn a_reader_of_a_queue_that_is_always_full_gets_everything_and_the_publisher_goes_on() {
+fn a_reader_of_an_always_full_queue_gets_everything() {
     for capacity in [1, 2] {
         explore(3, move || {
             let (mut publisher, mut readers) = publisher(capacity, Overflow::Block, 1);
@@ -117,7 +120,7 @@ fn a_reader_of_a_queue_that_is_always_full_gets_everything_and_the_publisher_goe
 }
 
 #[test]
-fn a_publisher_that_waits_for_two_goes_on_when_one_has_drained_and_the_other_is_gone() {
+fn a_publisher_goes_on_when_one_reader_has_drained_and_one_is_gone() {
     explore(2, || {
         let (mut publisher, mut readers) = publisher(1, Overflow::Block, 2);
         let (mut one, mut other) = (readers.remove(0), readers.remove(0));
@@ -133,7 +136,7 @@ fn a_publisher_that_waits_for_two_goes_on_when_one_has_drained_and_the_other_is_
 }
 
 #[test]
-fn a_reader_that_is_given_up_while_it_drains_is_let_go_once_and_everything_is_seen_or_counted() {
+fn a_reader_given_up_while_it_drains_is_released_once() {
     explore(3, || {
         let (mut publisher, mut readers) = publisher(1, Overflow::Wait { patience: Duration::ZERO }, 1);
         let mut reader = readers.remove(0);

@@ -88,7 +88,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::error::panics::drop_catching;
 use crate::event::Delivery;
@@ -108,7 +107,6 @@ use self::predicate::Evaluator;
 pub(crate) use self::predicate::PredicateFailure;
 pub(crate) use self::publisher::Publisher;
 pub(crate) use self::reader::{Reader, Received};
-use self::readers::PatienceCheck;
 use self::registry::Registry;
 use self::replay::Retention;
 pub(crate) use self::replay::{Keep, Retain};
@@ -343,18 +341,6 @@ impl Hub {
     fn readiness(&self) -> Readiness {
         // A wait that began during a response which is gone goes on during the next.
         if self.wait.is_waiting() { Readiness::Wait } else { self.lock().survey() }
-    }
-
-    fn wait(&self) -> &PublisherWait {
-        &self.wait
-    }
-
-    fn begin_wait(&self, now: Instant) {
-        self.lock().begin_wait(now);
-    }
-
-    fn check_patience(&self, now: Instant) -> PatienceCheck {
-        self.lock().check_patience(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {

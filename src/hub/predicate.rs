@@ -43,7 +43,7 @@ impl Evaluator {
     }
 
     /// Evaluates the predicate. `None` if it panics, now or before. No lock may be held.
-    pub(super) fn passes(&self, event: &Event) -> Option<bool> {
+    fn passes(&self, event: &Event) -> Option<bool> {
         if self.has_failed() {
             return None;
         }
@@ -56,24 +56,35 @@ impl Evaluator {
             .ok()
     }
 
-    /// Evaluates the predicate for retained events. Where it panics the replay ends, with `None`.
-    pub(super) fn replay(&self, retained: VecDeque<Delivery>) -> VecDeque<Option<Delivery>> {
-        let mut passed = VecDeque::new();
-        for delivery in retained {
-            let passes = match &delivery {
-                Delivery::Gap(_) => Some(true),
-                Delivery::Event(event) => self.passes(event),
-            };
-            match passes {
-                Some(true) => passed.push_back(Some(delivery)),
-                Some(false) => {}
-                None => {
-                    passed.push_back(None);
-                    break;
-                }
+    /// Evaluates the predicate for events in order, and passes on to `keep` what passes, and gaps. Stops
+    /// at the first event at which the predicate panics, and returns that. No lock may be held.
+    pub(super) fn evaluate(
+        &self,
+        deliveries: &mut impl Iterator<Item = Delivery>,
+        mut keep: impl FnMut(Delivery),
+        mut reject: impl FnMut(&Event),
+    ) -> Option<Event> {
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Gap(_) => keep(delivery),
+                Delivery::Event(event) => match self.passes(&event) {
+                    Some(true) => keep(Delivery::Event(event)),
+                    Some(false) => reject(&event),
+                    None => return Some(event),
+                },
             }
         }
-        passed
+        None
+    }
+
+    /// Evaluates the predicate for retained events. Where it panics the replay ends, with `None`.
+    pub(super) fn replay(&self, retained: VecDeque<Delivery>) -> VecDeque<Option<Delivery>> {
+        let mut replay = VecDeque::new();
+        let keep = |delivery| replay.push_back(Some(delivery));
+        if self.evaluate(&mut retained.into_iter(), keep, |_| {}).is_some() {
+            replay.push_back(None);
+        }
+        replay
     }
 }
 
@@ -95,20 +106,8 @@ impl Evaluation {
 
     /// Evaluates the predicate for each event in order. No lock may be held.
     pub(super) fn run(&mut self) {
-        for delivery in std::mem::take(&mut self.passed) {
-            let Delivery::Event(event) = delivery else {
-                self.passed.push(delivery);
-                continue;
-            };
-            match self.evaluator.passes(&event) {
-                Some(true) => self.passed.push(Delivery::Event(event)),
-                Some(false) => {}
-                None => {
-                    self.panicked_at = Some(event);
-                    return;
-                }
-            }
-        }
+        let mut collected = std::mem::take(&mut self.passed).into_iter();
+        self.panicked_at = self.evaluator.evaluate(&mut collected, |delivery| self.passed.push(delivery), |_| {});
     }
 }
 

@@ -31,7 +31,7 @@ impl<'a> Publisher<'a> {
     /// since the turn began.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        self.hub.wait().is_ready()
+        self.hub.wait.is_ready()
     }
 
     /// Ends the turn: moves what was published into the queues, releases the lock, and wakes readers.
@@ -53,7 +53,7 @@ impl<'a> Publisher<'a> {
                 *has_unevaluated |= only.has_predicate();
                 if !only.send(tracker, build(position)) {
                     full.mark(0);
-                    self.hub.wait().set_ready(false);
+                    self.hub.wait.set_ready(false);
                 }
             }
             return;
@@ -88,7 +88,7 @@ impl<'a> Publisher<'a> {
             send(index, event);
         }
         if !is_ready {
-            self.hub.wait().set_ready(false);
+            self.hub.wait.set_ready(false);
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Publisher<'a> {
     pub(super) fn transcribe(&mut self, item: impl FnOnce() -> TranscriptItem) {
         let Some(channel) = &mut self.registry.transcript else { return };
         if !channel.publish(item()) {
-            self.hub.wait().set_ready(false);
+            self.hub.wait.set_ready(false);
         }
     }
 }

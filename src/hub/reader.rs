@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::event::Gap;
 
@@ -10,7 +10,7 @@ use super::drain::DrainSignal;
 use super::gaps::GapReader;
 use super::overflow::QueueItem;
 use super::readers::Cursor;
-use super::ring::{Found, ReadRequest, Ring, Taken};
+use super::ring::{Found, Ring, SleepState, Taken};
 
 /// How many items a reader takes out of the ring at once. They are its own then, and not overwritten.
 pub(super) const MAX_BUFFERED: usize = 64;
@@ -43,46 +43,11 @@ pub(crate) struct Reader<T: QueueItem> {
     gaps: GapReader,
     /// Dropped items that were found in the ring, to be returned after the gap before them.
     missed: u64,
-    cursor: Arc<Cursor>,
-    drain: Arc<DrainSignal>,
+    pub(super) cursor: Arc<Cursor>,
+    pub(super) drain: Arc<DrainSignal>,
     sleep: SleepState,
     /// The publisher waited for this reader and for no other any more.
     releases_publisher: bool,
-}
-
-/// Where a reader's waker is: here, or in the ring.
-#[derive(Debug, Default)]
-struct SleepState {
-    /// To be left in the ring.
-    waker: Option<Waker>,
-    /// The ring's epoch when a waker was left there, and which waker that was.
-    left: Option<(u64, WakerId)>,
-    epoch: Option<u64>,
-}
-
-/// Tells wakers apart like [`Waker::will_wake`], without holding one. Nothing else can have its
-/// address while it is in the ring.
-type WakerId = (usize, usize);
-
-fn waker_id(waker: &Waker) -> WakerId {
-    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
-}
-
-impl SleepState {
-    fn prepare(&mut self, waker: &Waker) {
-        if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
-            self.waker = Some(waker.clone());
-        }
-    }
-
-    /// Notes, after a read, whether the waker was left in the ring. If so, `self.waker` is now the one
-    /// that was there before.
-    fn finish(&mut self, waker: &Waker) {
-        if let Some(epoch) = self.epoch.take() {
-            self.waker = None;
-            self.left = Some((epoch, waker_id(waker)));
-        }
-    }
 }
 
 impl<T: QueueItem> Reader<T> {
@@ -132,8 +97,7 @@ impl<T: QueueItem> Reader<T> {
             return self.take_and_report(take).map_or(Poll::Pending, Poll::Ready);
         }
         // Its waker is in place, and nothing has come since.
-        let is_asleep = self.sleep.left == Some((self.ring.epoch(), waker_id(cx.waker())));
-        if is_asleep && !self.gaps.has_unseen() {
+        if self.sleep.is_left(self.ring.epoch(), cx.waker()) && !self.gaps.has_unseen() {
             self.drain.report_before_sleep(|| self.left());
             return Poll::Pending;
         }
@@ -196,15 +160,9 @@ impl<T: QueueItem> Reader<T> {
         if self.missed > 0 {
             return Some(Received::Lagged(std::mem::take(&mut self.missed)));
         }
-        let Self { gaps, sleep, .. } = self;
-        let request = ReadRequest {
-            reader: self.number,
-            limit: self.max_buffered,
-            buffer: &mut self.buffer,
-            waker: &mut sleep.waker,
-            asleep: &mut sleep.epoch,
-        };
-        let Taken { found, releases_publisher } = self.ring.take(request, |end| gaps.hold(end));
+        let Self { ring, buffer, gaps, sleep, .. } = self;
+        let taken = ring.take(self.number, self.max_buffered, buffer, sleep, |end| gaps.hold(end));
+        let Taken { found, releases_publisher } = taken;
         self.releases_publisher = releases_publisher;
         if let Found::Lagged(missed) = found {
             self.cursor.lagged(missed);
@@ -220,14 +178,6 @@ impl<T: QueueItem> Reader<T> {
             Found::Closed => Some(Received::Closed),
             Found::Nothing => None,
         }
-    }
-
-    pub(super) fn cursor(&self) -> &Cursor {
-        &self.cursor
-    }
-
-    pub(super) fn drain(&self) -> &DrainSignal {
-        &self.drain
     }
 
     /// How many items there are to take.

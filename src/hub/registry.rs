@@ -1,7 +1,7 @@
 //! [`Registry`]: everything that the hub's lock protects.
 //!
-//! No user code runs in here. Whatever may hold some, and is removed, is handed out as [`Detached`], to
-//! be closed and dropped when the lock has been released.
+//! No user code runs in here. What holds user code, and is removed, is handed out as [`Detached`], to be
+//! closed and dropped when the lock has been released.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ impl Registry {
     fn remove(&mut self, index: usize) -> EventChannel {
         let channel = self.channels.remove(index);
         self.ended.retain(|cursor| !cursor.is_gone());
-        channel.queue.add_cursors(&mut self.ended);
+        channel.queue.ring.with_readers(|readers| self.ended.extend(readers.cursors()));
         self.channels_changed();
         channel
     }
@@ -223,16 +223,16 @@ impl Registry {
 
     /// Makes the publisher wait for readers whose queues are full.
     pub(super) fn begin_wait(&mut self, now: Instant) {
-        self.full.visit(&mut self.channels, |_, channel| channel.queue.begin_wait(now));
+        self.full.visit(&mut self.channels, |_, channel| channel.queue.ring.begin_wait(now));
         if let Some(channel) = &self.transcript {
-            channel.begin_wait(now);
+            channel.ring.begin_wait(now);
         }
     }
 
     /// Gives up readers from which nothing was taken for their patience.
     pub(super) fn check_patience(&mut self, now: Instant) -> PatienceCheck {
-        let mut check = self.transcript.as_ref().map(|channel| channel.check_patience(now)).unwrap_or_default();
-        self.full.visit(&mut self.channels, |_, channel| check.add(channel.queue.check_patience(now)));
+        let mut check = self.transcript.as_ref().map(|channel| channel.ring.check_patience(now)).unwrap_or_default();
+        self.full.visit(&mut self.channels, |_, channel| check.add(channel.queue.ring.check_patience(now)));
         check
     }
 
@@ -251,7 +251,9 @@ impl Registry {
     /// Returns the readers that have, or may get, something to take.
     pub(super) fn cursors(&self) -> Vec<Arc<Cursor>> {
         let mut cursors = self.ended.clone();
-        self.channels.iter().for_each(|channel| channel.queue.add_cursors(&mut cursors));
+        for channel in &self.channels {
+            channel.queue.ring.with_readers(|readers| cursors.extend(readers.cursors()));
+        }
         cursors.extend(self.conflations.iter().map(Conflation::cursor));
         cursors.retain(|cursor| !cursor.is_gone());
         cursors
@@ -269,7 +271,7 @@ impl Registry {
         let mut unused = Detached::default();
         retain_or_move(&mut self.channels, &mut unused.channels, EventChannel::prune);
         retain_or_move(&mut self.conflations, &mut unused.conflations, |conflation| conflation.has_reader());
-        unused.transcript = self.transcript.take_if(|channel| !channel.has_readers());
+        unused.transcript = self.transcript.take_if(|channel| channel.ring.with_readers(|readers| readers.len() == 0));
         self.channels_changed();
         unused
     }

@@ -54,7 +54,7 @@ pub(super) struct Retention {
     dropped: Vec<Event>,
 }
 
-/// What one rule keeps.
+/// A retention rule, and the events that it keeps.
 #[derive(Debug)]
 struct RetainedByRule {
     rule: Retain,

@@ -77,16 +77,45 @@ pub(super) struct Taken {
     pub(super) releases_publisher: bool,
 }
 
-/// How a reader reads.
-pub(super) struct ReadRequest<'a, T> {
-    /// The reader's number.
-    pub(super) reader: usize,
-    pub(super) limit: usize,
-    pub(super) buffer: &'a mut VecDeque<T>,
-    /// The waker to leave if there is nothing more. One that was left before comes back in its place.
-    pub(super) waker: &'a mut Option<Waker>,
-    /// Set to the epoch in which the waker was left.
-    pub(super) asleep: &'a mut Option<u64>,
+/// Where a reader's waker is: here, or in the ring.
+#[derive(Debug, Default)]
+pub(super) struct SleepState {
+    /// To be left in the ring.
+    pub(super) waker: Option<Waker>,
+    /// The ring's epoch when a waker was left there, and which waker that was.
+    left: Option<(u64, WakerId)>,
+    epoch: Option<u64>,
+}
+
+/// Tells wakers apart like [`Waker::will_wake`], without holding one. Nothing else can have its
+/// address while it is in the ring.
+type WakerId = (usize, usize);
+
+fn waker_id(waker: &Waker) -> WakerId {
+    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
+}
+
+impl SleepState {
+    pub(super) fn prepare(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    /// Whether this waker was left in the ring in that epoch.
+    #[inline]
+    pub(super) fn is_left(&self, epoch: u64, waker: &Waker) -> bool {
+        self.left == Some((epoch, waker_id(waker)))
+    }
+
+    /// Notes, after a read, whether the waker was left in the ring. If so, `self.waker` is now the one
+    /// that was there before.
+    pub(super) fn finish(&mut self, waker: &Waker) {
+        if let Some(epoch) = self.epoch.take() {
+            self.waker = None;
+            self.left = Some((epoch, waker_id(waker)));
+        }
+    }
 }
 
 /// What a publisher learns about the readers.
@@ -141,24 +170,31 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
-    /// Moves items into the buffer of a reader. Calls `before_move` with the position after the last of
+    /// Moves up to `limit` items into the buffer of a reader, and leaves its waker if it has to sleep. Calls `before_move` with the position after the last of
     /// them while nothing can be added or dropped.
-    pub(super) fn take(&self, request: ReadRequest<'_, T>, before_move: impl FnOnce(u64)) -> Taken {
+    pub(super) fn take(
+        &self,
+        reader: usize,
+        limit: usize,
+        buffer: &mut VecDeque<T>,
+        sleep: &mut SleepState,
+        before_move: impl FnOnce(u64),
+    ) -> Taken {
         let mut guard = self.lock();
         let slots = &mut *guard;
         let first = slots.first;
-        let Some(entry) = slots.readers.get(request.reader) else { return Taken::only(Found::Closed) };
+        let Some(entry) = slots.readers.get(reader) else { return Taken::only(Found::Closed) };
         if entry.next < first {
             let dropped = first - std::mem::replace(&mut entry.next, first);
             return Taken::only(Found::Lagged(dropped));
         }
         let index = (entry.next - first) as usize;
-        let count = (slots.queue.len() - index).min(request.limit);
+        let count = (slots.queue.len() - index).min(limit);
         let end = entry.next + count as u64;
         if count > 0 {
             before_move(end);
             entry.next = end;
-            slots.take(index, count, request.buffer);
+            slots.take(index, count, buffer);
         } else if slots.closed {
             return Taken::only(Found::Closed);
         }
@@ -166,12 +202,12 @@ impl<T: QueueItem> Ring<T> {
         // next poll need not lock. A single reader mostly finds more when it looks again, and must not
         // be woken for each item. A closed ring wakes nothing.
         let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.readers.len() > 1);
-        if sleeps && request.waker.is_some() {
-            slots.readers.sleep(request.reader, request.waker);
-            *request.asleep = Some(self.epoch.load(Ordering::Relaxed));
+        if sleeps && sleep.waker.is_some() {
+            slots.readers.sleep(reader, &mut sleep.waker);
+            sleep.epoch = Some(self.epoch.load(Ordering::Relaxed));
         }
         let has_drained = slots.readers.have_waited() && !self.limits.are_half_reached(slots.size_from(end));
-        let releases_publisher = has_drained && slots.readers.end_wait(request.reader) && self.wait.remove(1);
+        let releases_publisher = has_drained && slots.readers.end_wait(reader) && self.wait.remove(1);
         Taken { found: if count > 0 { Found::Items } else { Found::Nothing }, releases_publisher }
     }
 
@@ -260,8 +296,11 @@ impl<T: QueueItem> Ring<T> {
         slots.readers.lag(slots.first, slots.end() + pending as u64, self.limits.capacity as u64)
     }
 
-    /// Makes the publisher wait for readers whose queue is full.
+    /// Makes the publisher wait for readers whose queue is full, if the limits say so.
     pub(super) fn begin_wait(&self, now: Instant) {
+        if !self.limits.waits() {
+            return;
+        }
         let mut guard = self.lock();
         let Slots { queue, first, bytes, readers, .. } = &mut *guard;
         let is_full = |next| self.limits.are_reached(size_from(queue, *first, *bytes, next));

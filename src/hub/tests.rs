@@ -1,4 +1,4 @@
-//! What a hub promises beside the order of events.
+//! Tests of the hub: lag, gaps, wakers, acknowledgement.
 
 mod acknowledgements;
 mod failures;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::event::{Event, Gap};
 
-/// What loses its oldest.
+/// Limits of a queue of 16 events that drops its oldest.
 pub(super) fn sixteen() -> QueueLimits {
     QueueLimits::of(16, Overflow::DropOldest)
 }
@@ -35,7 +35,7 @@ pub(super) fn take(subscribed: &mut Subscribed) -> Poll<Received<Event>> {
 }
 
 #[test]
-fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
+fn an_unread_subscription_lags_by_no_more_than_its_queue_holds() {
     let hub = Hub::new(Arc::default());
     let mut subscribed = hub.subscribe(Filter::all(), &sixteen(), false);
     publish(&hub, 10);
@@ -48,7 +48,7 @@ fn a_subscription_that_is_not_read_is_no_further_behind_than_its_queue_holds() {
 }
 
 #[test]
-fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
+fn a_gap_stays_between_its_events_while_a_reader_has_them_buffered() {
     let hub = Hub::new(Arc::default());
     let mut subscribed = hub.subscribe(Filter::all(), &sixteen(), false);
     let gap = || hub.publisher().gap(None, &Gap::reconnected(None));
@@ -69,11 +69,12 @@ fn a_gap_stays_between_its_events_when_a_reader_stops_with_them_in_its_hands() {
             other => panic!("{other:?}"),
         };
     }
-    // The first event was taken above: the second, the gap, the third, and then what was dropped, with a gap after it.
+    // The first event was taken above. Then come the second, the gap, the third, and the events that
+    // were dropped, with a gap after them.
     assert_eq!(seen, "egelg");
 }
 
-/// As a runtime may: to wake one task drops another, with what it holds.
+/// A waker that drops a subscription, as a runtime may when it wakes a task and drops another.
 struct Drops(Mutex<Option<Subscribed>>);
 
 impl Wake for Drops {
@@ -83,9 +84,9 @@ impl Wake for Drops {
 }
 
 #[test]
-fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
+fn the_waker_of_a_drain_may_drop_another_subscription() {
     let (done, is_done) = mpsc::channel();
-    // In a thread, so that a deadlock is a failure.
+    // In a thread of its own, so that a deadlock fails the test.
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _entered = runtime.enter();
@@ -106,7 +107,7 @@ fn whoever_is_woken_by_the_last_word_of_a_subscription_may_drop_another() {
 }
 
 #[test]
-fn an_account_is_found_whichever_others_are_gone() {
+fn a_subscription_can_acknowledge_whichever_others_are_gone() {
     for gone in 0..5 {
         let hub = Hub::new(Arc::default());
         let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), &sixteen(), true)).collect();
@@ -116,7 +117,7 @@ fn an_account_is_found_whichever_others_are_gone() {
         hub.prune();
         publish(&hub, 1);
         for subscribed in &mut all {
-            assert_eq!(hub.acknowledged_id(|| "all".into()), None, "somebody has it open");
+            assert_eq!(hub.acknowledged_id(|| "all".into()), None, "a subscription has it open");
             let Poll::Ready(Received::Item(event)) = take(subscribed) else { panic!("an event") };
             assert!(subscribed.ack.as_ref().unwrap().acknowledge(&event));
         }

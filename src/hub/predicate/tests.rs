@@ -1,4 +1,4 @@
-//! Predicates before channels: what passes, what panics, who is told.
+//! Tests of predicates: what passes, what panics, and what that holds up.
 
 use super::*;
 use crate::hub::tests::{publish, sixteen, take};
@@ -13,7 +13,7 @@ fn taken(subscribed: &mut Subscribed) -> Option<Event> {
 }
 
 #[test]
-fn what_a_predicate_turns_down_need_not_be_acknowledged_and_that_over_which_it_panics_never_is() {
+fn rejected_events_need_no_acknowledgement_and_a_panic_holds_the_store() {
     let hub = Hub::new(Arc::default());
     let filter = Filter::matching(|event| {
         assert_ne!(event.data(), "bad");
@@ -34,15 +34,15 @@ fn what_a_predicate_turns_down_need_not_be_acknowledged_and_that_over_which_it_p
     assert_eq!(subscribed.failure.as_ref().unwrap().get().unwrap().kind(), ErrorKind::FilterPanicked);
     assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
     assert_eq!(hub.acknowledged_id(|| "5".into()), None, "the store is held");
-    assert!(hub.all_acknowledged(), "and nobody waits for that to change");
+    assert!(hub.all_acknowledged(), "and no task waits for that to change");
     subscribed.ack.iter_mut().for_each(crate::hub::AckHandle::retire);
     drop(subscribed);
     assert_eq!(hub.acknowledged_id(|| "5".into()).as_deref(), Some("5"));
 }
 
-/// Of which the oldest is still there to be taken.
+/// The oldest event of the full queue is still there to be taken.
 #[test]
-fn an_event_over_which_a_predicate_panics_holds_the_store_also_when_it_finds_the_queue_full() {
+fn a_predicate_panic_holds_the_store_also_when_the_queue_is_full() {
     let hub = Hub::new(Arc::default());
     let filter = Filter::matching(|event| {
         assert_ne!(event.data(), "bad");
@@ -61,7 +61,7 @@ fn an_event_over_which_a_predicate_panics_holds_the_store_also_when_it_finds_the
 }
 
 #[test]
-fn what_waits_for_predicates_when_the_hub_closes_is_still_delivered() {
+fn events_that_wait_for_a_predicate_at_the_close_are_delivered() {
     let hub = Hub::new(Arc::default());
     let mut subscribed = hub.subscribe(Filter::matching(|_| true), &sixteen(), false);
     hub.publisher().event("message", |_| Event::builder().build().unwrap());
@@ -71,7 +71,7 @@ fn what_waits_for_predicates_when_the_hub_closes_is_still_delivered() {
 }
 
 #[test]
-fn among_a_thousand_channels_each_gets_what_is_its_own_while_others_come_and_go() {
+fn a_thousand_channels_get_their_own_events_as_others_come_and_go() {
     let hub = Hub::new(Arc::default());
     let mut all: Vec<_> = (0..1000)
         .map(|number| {
@@ -84,7 +84,7 @@ fn among_a_thousand_channels_each_gets_what_is_its_own_while_others_come_and_go(
     };
     for round in 0..20 {
         (0..1000).step_by(7).for_each(send);
-        // In the middle of a turn.
+        // This is in the middle of a turn.
         drop(all.remove(round));
         hub.prune();
         let late = hub.subscribe(Filter::from("type.999").and(|_| true), &sixteen(), false);
@@ -103,7 +103,8 @@ fn among_a_thousand_channels_each_gets_what_is_its_own_while_others_come_and_go(
     assert!(all.iter_mut().all(|subscribed| taken(subscribed).is_none()));
 }
 
-/// The number of what is at `index` after rounds that each removed the one at its own number.
+/// Returns the number of the subscription at `index`, after rounds that each removed the one at the
+/// index of their own number.
 fn removed_before(round: usize, index: usize) -> usize {
     let mut numbers: Vec<usize> = (0..1000).collect();
     for removed in 0..=round {

@@ -1,5 +1,6 @@
-//! Random programs that acknowledge, with subscriptions of all kinds side by side: the store never goes on over anything
-//! that is open, and as far as it can when nothing is.
+//! Random programs that acknowledge, with subscriptions of all kinds side by side.
+//!
+//! The store never passes an event that is open, and goes as far as it can when none is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +15,14 @@ const STEPS: usize = 300;
 struct Member {
     subscribed: Subscribed,
     types: Filter,
-    /// Its predicate turns down what this divides...
+    /// Its predicate rejects the multiples of this number...
     modulus: Option<u64>,
-    /// ...and panics at this event, and what comes after it.
+    /// ...and panics at this event and later ones.
     bad: Option<u64>,
     ended: bool,
-    /// The newest event of each type that has not been taken, where only that is kept.
+    /// The newest event of each type that has not been taken, if the queue conflates.
     newest: Option<BTreeMap<&'static str, u64>>,
-    /// Of what it gets: not acknowledged, and not replaced by something newer.
+    /// The events that it gets and that are neither acknowledged nor replaced by newer ones.
     open: BTreeSet<u64>,
     taken: Vec<Event>,
 }
@@ -34,7 +35,7 @@ impl Member {
         let filter = match modulus {
             Some(modulus) => types.clone().and(move |event| {
                 if bad.is_some_and(|bad| number(event) >= bad) {
-                    // Without the hook's noise.
+                    // Unlike `panic!`, this does not print a message.
                     std::panic::resume_unwind(Box::new("a bug"));
                 }
                 number(event) % modulus > 0
@@ -44,7 +45,7 @@ impl Member {
         let limits = match random.usize(0..8) {
             capacity @ 0..3 => QueueLimits::of([2, 4, 1000][capacity], Overflow::DropOldest),
             3 => QueueLimits { capacity: 1000, bytes: random.u64(1..60), overflow: Overflow::DropOldest },
-            // By type, which is longer.
+            // By type, with a longer text.
             4 | 5 => QueueLimits::of(1000, Overflow::conflate_by(|event| format!("type {}", event.event_type()))),
             _ => QueueLimits::of(1000, Overflow::Conflate),
         };
@@ -58,7 +59,7 @@ impl Member {
             return;
         }
         if self.bad.is_some_and(|bad| number(event) >= bad) {
-            // As if it had been taken.
+            // It counts as taken.
             self.ended = true;
             self.open.insert(event.position());
             return;
@@ -92,20 +93,20 @@ fn number(event: &Event) -> u64 {
     event.data().parse().unwrap()
 }
 
-/// What a server has said.
+/// What a server has sent.
 #[derive(Default)]
 struct Said {
     events: u64,
     ids: u64,
     last_event_id: String,
-    /// The last event that set each ID.
+    /// The position of the last event that set each ID.
     set_by: BTreeMap<String, u64>,
-    /// The program has gone back: no event of a new response has the ID that it was asked to go on after.
+    /// The program has gone back. No event of a new response has the ID after which it began.
     is_new: bool,
 }
 
 impl Said {
-    /// The text of the next event and its ID, which may be that of the one before, or none.
+    /// Returns the text of the next event and its ID, which may be the one before, or none.
     fn next(&mut self, random: &mut fastrand::Rng) -> (String, Option<Span>) {
         self.events += 1;
         let data = self.events.to_string();
@@ -147,7 +148,7 @@ fn run(seed: u64) {
     let hub = Hub::new(Arc::default());
     let mut said = Said { is_new: true, ..Said::default() };
     let mut members: Vec<Member> = Vec::new();
-    // What was open of those that are gone.
+    // The events that members which are gone have left open.
     let mut left = BTreeSet::new();
     for _step in 0..STEPS {
         match random.u8(0..40) {
@@ -155,7 +156,7 @@ fn run(seed: u64) {
             4..=19 => {
                 for _event in 0..random.usize(1..8) {
                     said.publish(&hub, &mut members, &mut random);
-                    // What is kept by key is in its queue only when the turn is over.
+                    // Events enter a conflating queue only when the turn is over.
                     let taker = random.choice(&mut members).filter(|member| member.newest.is_none());
                     taker.into_iter().for_each(Member::take);
                 }
@@ -205,6 +206,6 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn the_store_never_goes_on_over_anything_that_is_open_whatever_a_program_does() {
+fn the_store_never_passes_an_event_that_is_open() {
     (0..PROGRAMS).for_each(run);
 }

@@ -1,4 +1,4 @@
-//! What becomes of the others when users' code panics.
+//! User code that panics: other subscriptions must not notice.
 
 use std::sync::PoisonError;
 
@@ -8,7 +8,7 @@ fn event(event_type: &str) -> Event {
     Event::builder().event_type(event_type).build().unwrap()
 }
 
-/// Publishes until there is no room; whether readers are waited for then.
+/// Publishes until a queue is full. Returns whether the publisher waits then.
 fn fill(hub: &Hub, backpressure: &mut Backpressure) -> bool {
     let context = &mut Context::from_waker(Waker::noop());
     assert!(backpressure.poll_ready(context, hub).is_ready());
@@ -20,7 +20,7 @@ fn fill(hub: &Hub, backpressure: &mut Backpressure) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_predicate_that_panics_over_a_replay_while_its_queue_is_waited_for_ends_the_wait() {
+async fn a_predicate_that_panics_over_a_replay_ends_the_wait_for_its_queue() {
     for overflow in [Overflow::default(), Overflow::Block] {
         let hub = Arc::new(Hub::new(Arc::default()));
         hub.retain(vec![Retain { filter: Filter::from("kept"), keep: Keep::Newest(8) }]);
@@ -28,7 +28,7 @@ async fn a_predicate_that_panics_over_a_replay_while_its_queue_is_waited_for_end
         hub.wake();
         let backpressure = Arc::new(Mutex::new(Backpressure::default()));
         let (publisher, its_pace) = (Arc::clone(&hub), Arc::clone(&backpressure));
-        // While it is asked about what was retained, the connection task fills its queue and waits for it.
+        // While it is evaluated for retained events, the connection task fills its queue and waits for it.
         let filter = Filter::all().and(move |event| {
             assert!(event.event_type() != "kept" || !fill(&publisher, &mut its_pace.lock().unwrap()), "a bug");
             true
@@ -37,7 +37,7 @@ async fn a_predicate_that_panics_over_a_replay_while_its_queue_is_waited_for_end
         assert!(late.replay.back().is_some_and(Option::is_none), "it has ended");
         let mut backpressure = backpressure.lock().unwrap_or_else(PoisonError::into_inner);
         let context = &mut Context::from_waker(Waker::noop());
-        assert!(backpressure.poll_ready(context, &hub).is_ready(), "{overflow:?}: nobody is waited for");
+        assert!(backpressure.poll_ready(context, &hub).is_ready(), "{overflow:?}: no reader is waited for");
     }
 }
 
@@ -74,7 +74,7 @@ fn a_waker_that_panics_leaves_no_other_reader_asleep() {
     assert!(task.is_woken());
 }
 
-/// What a predicate has captured.
+/// A value that a predicate has captured, and that panics in its drop.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -84,7 +84,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_predicate_that_panics_when_it_is_dropped_leaves_no_other_reader_asleep_at_the_end() {
+fn a_predicate_that_panics_in_its_drop_leaves_no_reader_asleep() {
     let hub = Hub::new(Arc::default());
     let bomb = Bomb;
     let filter = Filter::matching(move |_| {

@@ -1,5 +1,5 @@
-//! Every way to overflow, every way to read, one subscriber to a thousand, several kinds on one filter: what each
-//! saw, counted against what was published.
+//! Each overflow policy with each way to read, for 1 to 1,000 subscribers on one filter: what each saw is
+//! compared with what was published.
 
 use tokio::time::{Duration, advance};
 
@@ -9,28 +9,28 @@ const EVENTS: u64 = 2_000;
 const CAPACITY: usize = 32;
 const KEYS: u64 = 8;
 
-/// How much time goes by while the publisher waits, between two looks at everybody.
+/// How much time passes between two steps while the publisher waits.
 const STEP: Duration = Duration::from_millis(50);
 
 /// How a subscriber reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
-    /// All that is there, in each step.
+    /// Takes all that is there in each step.
     Fast,
-    /// One in each step.
+    /// Takes one event in each step.
     Slow,
-    /// Nothing, until the publisher has come to its end, or waits for ever.
+    /// Takes nothing until the publisher is done, or waits forever.
     Stuck,
-    /// Slowly, and is dropped when half has been published.
+    /// Like `Slow`, and is dropped when half has been published.
     Dropped,
 }
 
-/// What one subscriber has seen so far.
+/// A subscriber, and what it has seen so far.
 struct Seen {
     subscribed: Subscribed,
     events: Vec<u64>,
     missed: u64,
-    /// The first that it has not heard of.
+    /// The number of the first event that it has neither seen nor missed.
     next: u64,
     conflates: bool,
     at_end: bool,
@@ -44,7 +44,7 @@ impl Seen {
         Self { subscribed, events: Vec::new(), missed: 0, next: 0, conflates, at_end: false }
     }
 
-    /// Takes one; false if there is nothing.
+    /// Takes one event or gap. False if there is none.
     fn take(&mut self) -> bool {
         match take(&mut self.subscribed) {
             Poll::Ready(Received::Item(event)) => {
@@ -76,14 +76,14 @@ impl Seen {
         }
     }
 
-    /// Of a queue that does not conflate: everything was seen, or counted.
+    /// Checks that each event was seen or counted, in a queue that does not conflate.
     fn assert_counted(&self, what: &str) {
         assert!(self.at_end, "{what}: the end");
         assert_eq!(self.events.len() as u64 + self.missed, EVENTS, "{what}");
     }
 }
 
-/// The connection task, without a connection.
+/// Publishes as the connection task does.
 struct TestPublisher<'a> {
     hub: &'a Hub,
     backpressure: Backpressure,
@@ -91,7 +91,7 @@ struct TestPublisher<'a> {
 }
 
 impl TestPublisher<'_> {
-    /// One turn; false if it has to wait.
+    /// Publishes one turn. False if it has to wait.
     fn step(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         if self.backpressure.poll_ready(&mut context, self.hub).is_pending() {
@@ -113,10 +113,10 @@ impl TestPublisher<'_> {
     }
 }
 
-/// What there is to know of one cell.
+/// What one run has shown.
 struct Outcome {
     subjects: Vec<Seen>,
-    /// A fast one of each kind, on the same filter.
+    /// A fast subscriber of each policy, on the same filter.
     witnesses: Vec<Seen>,
     /// How long the publisher waited, and how much it had published when it had waited for a minute.
     waited: Duration,
@@ -135,7 +135,7 @@ async fn run(overflow: &Overflow, mut manner: Manner, subscribers: usize) -> Out
     let mut publisher = TestPublisher { hub: &hub, backpressure: Backpressure::default(), published: 0 };
     let (mut waited, mut at_a_minute) = (Duration::ZERO, None);
     while publisher.published < EVENTS {
-        // What gives way goes on in the next poll, without any time going by.
+        // A publisher that yields goes on in the next poll, without any time passing.
         if !publisher.step() && hub.wait.is_waiting() {
             advance(STEP).await;
             waited += STEP;
@@ -190,7 +190,7 @@ fn check(overflow: &Overflow, manner: Manner, outcome: &Outcome) {
         (Overflow::Wait { .. } | Overflow::Block, Manner::Slow | Manner::Dropped) => {
             assert!(outcome.waited > Duration::ZERO, "{what}");
         }
-        _ => assert_eq!(outcome.waited, Duration::ZERO, "{what}: nobody waits for them"),
+        _ => assert_eq!(outcome.waited, Duration::ZERO, "{what}: no reader is waited for"),
     }
 }
 
@@ -208,7 +208,7 @@ fn check_conflated(seen: &Seen, manner: Manner, what: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_overflows_in_whatever_way_and_reads_in_whatever_manner_sees_exactly_what_was_promised() {
+async fn each_overflow_policy_keeps_its_promise_for_each_way_to_read() {
     for subscribers in [1, 10, 1_000] {
         for overflow in &policies() {
             for manner in [Manner::Fast, Manner::Slow, Manner::Stuck, Manner::Dropped] {

@@ -1,6 +1,8 @@
-//! A random program against the hub and, beside it, against a model that has no ring, no seats and no epochs: for each
-//! subscription a list of what is queued, what is in its hands, and what it has been told. Dozens of channels, of all
-//! kinds; subscriptions come, go and are forgotten in the middle of a turn; time goes by only where the program says so.
+//! Random programs that run against the hub and, beside it, against a model.
+//!
+//! The model has no ring, no entries and no epochs: for each subscription it has a list of what is queued, what is
+//! buffered, and what the subscriber has been told. There are dozens of channels of all kinds. Subscriptions come, go
+//! and are pruned in the middle of a turn. Time passes only where the program says so.
 
 mod expected;
 mod member;
@@ -16,7 +18,7 @@ use crate::hub::reader::MAX_BUFFERED;
 
 const TYPES: usize = 40;
 const PATIENCE: Duration = Duration::from_millis(160);
-/// How often within it the publisher looks.
+/// How often within the patience the publisher checks its readers.
 const LOOKS: u32 = 16;
 /// How many events a rule keeps.
 const KEPT: usize = 5;
@@ -29,7 +31,7 @@ fn number(event: &Event) -> u64 {
     event.data().split(' ').next().unwrap().parse().unwrap()
 }
 
-/// What one rule keeps.
+/// A retention rule, and the events that it keeps.
 struct Rule {
     filter: Filter,
     keep: Keep,
@@ -43,12 +45,12 @@ struct Program {
     members: Vec<Member>,
     rules: Vec<Rule>,
     published: Vec<Event>,
-    /// The publisher waits, and left this.
+    /// The publisher waits, and left the waker of this flag.
     waiting: Option<Arc<Flag>>,
     case: String,
     filters: Vec<Filter>,
     limits: Vec<QueueLimits>,
-    /// When it looks who has moved.
+    /// When it next checks its readers.
     look_at: Option<Instant>,
 }
 
@@ -94,7 +96,7 @@ impl Program {
             Some(modulus) => types.clone().and(move |event| {
                 let number = number(event);
                 if bad.is_some_and(|bad| number >= bad) {
-                    // Without the hook's noise.
+                    // Unlike `panic!`, this does not print a message.
                     std::panic::resume_unwind(Box::new("a bug"));
                 }
                 number % modulus != 0
@@ -126,7 +128,7 @@ impl Program {
             batch: if acknowledging || limits.conflates() { 1 } else { MAX_BUFFERED },
             limits,
             queue: VecDeque::new(),
-            hands: VecDeque::new(),
+            buffered: VecDeque::new(),
             dropped: 0,
             owed: Owed::default(),
             given: Owed::default(),
@@ -144,7 +146,7 @@ impl Program {
         if !self.members.is_empty() {
             let index = self.random.usize(..self.members.len());
             drop(self.members.swap_remove(index));
-            // Most often at once, but another thread may be in between.
+            // Most often at once, but another thread may publish in between.
             if self.random.usize(0..3) > 0 {
                 self.hub.prune();
             }
@@ -153,7 +155,7 @@ impl Program {
 
     fn publish(&mut self) {
         let random = &mut self.random;
-        // Often the same type again: one queue among many is full.
+        // Often the same type again, so that one queue among many is full.
         let range = if random.bool() { 0..3 } else { 0..TYPES };
         let event_type = type_name(random.usize(range));
         if random.usize(0..12) == 0 {
@@ -200,7 +202,7 @@ impl Program {
     }
 
     fn turn(&mut self) {
-        if !self.has_room() {
+        if !self.is_ready() {
             return;
         }
         for _ in 0..self.random.usize(1..=64) {
@@ -228,7 +230,7 @@ impl Program {
         }
     }
 
-    /// The slowest is as far behind as there is to take. A queue of its own is looked at also when it has ended.
+    /// The lag is what the slowest reader has yet to take. A conflating queue counts also when it has ended.
     fn check_lag(&self) {
         self.hub.prune();
         let expected = self.members.iter().map(|member| &member.expected);
@@ -241,7 +243,7 @@ impl Program {
             let expected = &member.expected;
             if let Some(flag) = member.asleep.as_ref() {
                 let is_due = expected.has_something() || expected.ended;
-                assert!(flag.is_raised() || !is_due, "{}: a reader sleeps for ever", self.case);
+                assert!(flag.is_raised() || !is_due, "{}: a reader sleeps forever", self.case);
                 if flag.is_raised() {
                     member.asleep = None;
                 }
@@ -249,20 +251,20 @@ impl Program {
         }
     }
 
-    /// Polls as the task does, as often as it is woken.
-    fn has_room(&mut self) -> bool {
+    /// Polls as the task does, as often as the task is woken.
+    fn is_ready(&mut self) -> bool {
         if self.waiting.as_ref().is_some_and(|flag| !flag.is_raised()) && self.random.bool() {
             return false;
         }
         for _ in 0..4 {
-            let is_waited_for = self.waiting.is_some() && self.judge();
+            let is_waited_for = self.waiting.is_some() && self.check();
             let (waker, flag) = flag();
             let polled = self.backpressure.poll_ready(&mut Context::from_waker(&waker), &self.hub);
             let is_closed = self.hub.wait.is_waiting();
             if is_waited_for {
-                assert!(polled.is_pending() && is_closed, "{}: somebody is full, and not waited for", self.case);
+                assert!(polled.is_pending() && is_closed, "{}: a queue is full and not waited for", self.case);
             } else if is_closed {
-                self.hold();
+                self.begin_wait();
             }
             self.waiting = is_closed.then_some(flag.clone());
             if polled.is_ready() {
@@ -272,27 +274,27 @@ impl Program {
                 self.check_publisher();
                 return false;
             }
-            assert!(flag.is_raised(), "{}: it gave way and is not woken", self.case);
+            assert!(flag.is_raised(), "{}: it yielded and is not woken", self.case);
         }
-        panic!("{}: it gives way for ever", self.case);
+        panic!("{}: it yields forever", self.case);
     }
 
     fn expected(&mut self) -> impl Iterator<Item = &mut Expected> {
         self.members.iter_mut().map(|member| &mut member.expected)
     }
 
-    /// The publisher begins to wait for those who are full.
-    fn hold(&mut self) {
+    /// Begins to wait for the members whose queues are full.
+    fn begin_wait(&mut self) {
         let now = Instant::now();
         for expected in self.expected().filter(|expected| expected.waits() && !expected.stuck && expected.is_full()) {
             expected.waited = Some(Waited { moves: expected.moves, since: now });
         }
         self.look_at = Some(now);
-        assert!(self.judge(), "{}: the publisher waits for nobody", self.case);
+        assert!(self.check(), "{}: the publisher waits for no reader", self.case);
     }
 
-    /// Whether it still waits; what is to be seen by now was seen.
-    fn judge(&mut self) -> bool {
+    /// Checks the members that are waited for, if it is time. Whether any still is.
+    fn check(&mut self) -> bool {
         let now = Instant::now();
         if self.expected().any(|expected| expected.waited.is_some()) && self.look_at.is_some_and(|at| now >= at) {
             self.look_at = None;
@@ -318,7 +320,7 @@ impl Program {
     fn check_publisher(&self) {
         let Some(flag) = &self.waiting else { return };
         let waits = self.members.iter().any(|member| member.expected.waited.is_some());
-        assert!(waits || flag.is_raised(), "{}: the publisher waits for nobody", self.case);
+        assert!(waits || flag.is_raised(), "{}: the publisher waits for no reader", self.case);
     }
 
     fn read(&mut self) {
@@ -358,21 +360,21 @@ impl Program {
         self.finish();
     }
 
-    /// Everybody reads: then nobody is waited for any longer, and in the end everything was seen or counted.
+    /// Lets all members read: then none is waited for, and in the end each event was seen or counted.
     fn finish(mut self) {
         let case = self.case.clone();
         for member in &mut self.members {
             while member.take(&mut self.random, &case) {}
         }
         self.check_publisher();
-        assert!(self.has_room() || self.has_room(), "{case}: nobody is full");
+        assert!(self.is_ready() || self.is_ready(), "{case}: no queue is full");
         self.turn();
         let drain_tracker = self.hub.drain_tracker();
         self.hub.close();
         let dropped = self.expected().map(|expected| expected.left()).sum();
         assert_eq!(drain_tracker.counts(), DrainCounts { delivered: 0, dropped }, "{case}: left");
         for member in &mut self.members {
-            assert!(member.asleep.take().is_none_or(|flag| flag.is_raised()), "{case}: it is told of the end");
+            assert!(member.asleep.take().is_none_or(|flag| flag.is_raised()), "{case}: it is woken for the end");
             member.expected.ended = true;
             while member.take(&mut self.random, &case) {}
         }
@@ -389,7 +391,7 @@ fn some_filter(random: &mut fastrand::Rng) -> Filter {
     }
 }
 
-/// Where it panics the type is the key.
+/// Makes a key. Where it panics the type is the key.
 fn some_key(event: &Event) -> String {
     match number(event) % 8 {
         0 => std::panic::resume_unwind(Box::new("a bug")),
@@ -412,7 +414,7 @@ fn some_limits(random: &mut fastrand::Rng) -> QueueLimits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_a_program_does_in_whatever_order_everybody_gets_what_was_promised_and_nobody_sleeps_for_ever() {
+async fn random_programs_get_what_is_promised_and_no_task_sleeps_forever() {
     for seed in 0..120 {
         Program::new(seed).run(500).await;
     }

@@ -1,4 +1,4 @@
-//! What went wrong in prototypes.
+//! Traps: each of these has failed in a prototype.
 
 use super::*;
 
@@ -15,12 +15,12 @@ fn lossless(capacity: usize) -> QueueLimits {
 }
 
 #[test]
-fn when_all_but_one_go_while_the_ring_is_not_empty_the_last_gets_each_event_once() {
+fn the_last_of_several_readers_gets_each_event_once() {
     for stays in 0..5 {
         let hub = Hub::new(Arc::default());
         let mut all: Vec<_> = (0..5).map(|_| hub.subscribe(Filter::all(), &lossless(16), false)).collect();
         publish(&hub, 3);
-        // Each has come to another place, and what it has in its hands goes with it.
+        // Each has come to another position, and what it has buffered goes with it.
         for subscribed in all.iter_mut().take(2) {
             assert!(matches!(take(subscribed), Poll::Ready(Received::Item(_))));
         }
@@ -35,7 +35,7 @@ fn when_all_but_one_go_while_the_ring_is_not_empty_the_last_gets_each_event_once
     }
 }
 
-/// A task's last reference: to drop it drops a subscription.
+/// A waker that drops a subscription when it is dropped, like a task's last reference.
 struct Holds {
     _subscribed: Mutex<Option<Subscribed>>,
 }
@@ -54,25 +54,25 @@ fn poll(subscribed: &mut Subscribed, waker: Waker) {
 }
 
 #[test]
-fn a_waker_that_goes_with_its_task_may_drop_another_subscription_wherever_it_goes() {
+fn a_waker_may_drop_a_subscription_wherever_it_is_dropped() {
     let (done, is_done) = mpsc::channel();
-    // In a thread, so that a deadlock is a failure.
+    // In a thread of its own, so that a deadlock fails the test.
     thread::spawn(move || {
         for limits in [lossless(16), QueueLimits::of(16, Overflow::Conflate)] {
             for acknowledging in [false, true] {
                 let hub = Hub::new(Arc::default());
                 let subscribe = || hub.subscribe(Filter::all(), &limits, acknowledging);
-                // Another one takes its place.
+                // Another waker takes its place.
                 let mut reader = subscribe();
                 poll(&mut reader, holding(subscribe()));
                 poll(&mut reader, holding(subscribe()));
-                // It is called, and gone.
+                // The waker is called and dropped.
                 publish(&hub, 1);
                 assert!(matches!(take(&mut reader), Poll::Ready(Received::Item(_))));
-                // It goes with its reader.
+                // The waker is dropped with its reader.
                 poll(&mut reader, holding(subscribe()));
                 drop(reader);
-                // And with the hub's last word.
+                // The waker is called by the close.
                 let mut reader = subscribe();
                 poll(&mut reader, holding(subscribe()));
                 hub.prune();
@@ -86,7 +86,7 @@ fn a_waker_that_goes_with_its_task_may_drop_another_subscription_wherever_it_goe
 }
 
 #[test]
-fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_newest() {
+fn a_batch_larger_than_a_queue_stops_or_leaves_its_newest_events() {
     for capacity in [1, 2, 3, 63] {
         let hub = Hub::new(Arc::default());
         let mut blocking = hub.subscribe(Filter::all(), &lossless(capacity), false);
@@ -104,7 +104,7 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
             hub.wake();
         }
         assert_eq!(published, capacity as u64);
-        // Somebody who does not ask.
+        // A publisher that does not ask first.
         publish(&hub, 100);
         assert!(matches!(take(&mut lossy), Poll::Ready(Received::Lagged(100))));
         assert_eq!(numbers(&mut lossy).len(), capacity);
@@ -113,10 +113,10 @@ fn a_batch_that_is_larger_than_a_queue_ends_where_the_queue_does_or_leaves_its_n
 }
 
 #[test]
-fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_meanwhile() {
+fn the_one_full_queue_among_many_is_waited_for_as_others_come_and_go() {
     type Meanwhile = fn(&Hub, &mut Vec<Option<Subscribed>>);
     let cases: [(&str, Meanwhile); 3] = [
-        ("nobody", |_, _| {}),
+        ("nothing", |_, _| {}),
         ("one before it goes", |hub, all| {
             all[3] = None;
             hub.prune();
@@ -145,7 +145,7 @@ fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_me
             assert_eq!(numbers(all[700].as_mut().unwrap()).len(), 4, "{case}, {round}");
         }
         assert_eq!(events, 12, "{case}");
-        // All others are as empty as they were, and so have room.
+        // All other queues are still empty, and so have room.
         hub.publisher().event("type.699", |position| Event::builder().build().unwrap().at(position));
         hub.wake();
         assert!(backpressure.poll_ready(context, &hub).is_ready(), "{case}");
@@ -154,7 +154,7 @@ fn the_one_queue_that_is_full_among_many_is_waited_for_whoever_comes_and_goes_me
 }
 
 #[test]
-fn a_change_of_state_takes_nothing_from_a_transcript_that_is_full_of_bytes() {
+fn a_change_of_state_drops_nothing_from_a_full_transcript() {
     let hub = Hub::new(Arc::default());
     let mut transcript = hub.transcript(&QueueLimits { capacity: 16, bytes: 10, overflow: Overflow::default() });
     let event = Event::builder().data("0123456789").build().unwrap();
@@ -171,7 +171,7 @@ fn a_change_of_state_takes_nothing_from_a_transcript_that_is_full_of_bytes() {
 }
 
 #[test]
-fn a_channel_that_everybody_has_read_holds_nothing() {
+fn a_channel_that_all_readers_have_read_holds_nothing() {
     let hub = Hub::new(Arc::default());
     let mut all: Vec<_> = (0..3).map(|_| hub.subscribe(Filter::all(), &lossless(256), false)).collect();
     let kept = Event::builder().build().unwrap();
@@ -188,7 +188,7 @@ fn a_channel_that_everybody_has_read_holds_nothing() {
 }
 
 #[test]
-fn a_poll_that_finds_nothing_after_one_that_took_the_last_is_woken_by_what_comes() {
+fn a_poll_that_finds_nothing_is_woken_by_the_next_event_or_gap() {
     let hub = Hub::new(Arc::default());
     let mut reader = hub.subscribe(Filter::all(), &lossless(16), false);
     let mut task = tokio_test::task::spawn(());
@@ -202,7 +202,7 @@ fn a_poll_that_finds_nothing_after_one_that_took_the_last_is_woken_by_what_comes
         assert!(task.is_woken());
         assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_ready());
     }
-    // Another task polls: it is the one to be woken.
+    // Another task polls, and is the one to be woken.
     assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
     let mut other = tokio_test::task::spawn(());
     assert!(other.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
@@ -223,7 +223,7 @@ fn a_conflating_queue_whose_keys_panic_harms_nobody() {
 }
 
 #[test]
-fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be() {
+fn replaced_events_need_no_acknowledgement_and_lost_ones_get_none() {
     let hub = Hub::new(Arc::default());
     let mut latest = hub.subscribe(Filter::all(), &QueueLimits::of(1, Overflow::Conflate), true);
     let send = |event_type: &str| {
@@ -248,7 +248,7 @@ fn what_was_conflated_need_not_be_acknowledged_and_what_had_no_room_can_never_be
 }
 
 #[test]
-fn what_a_queue_that_is_full_of_bytes_dropped_holds_the_store() {
+fn an_event_dropped_by_a_queue_full_of_bytes_holds_the_store() {
     let hub = Hub::new(Arc::default());
     let limits = QueueLimits { capacity: 64, bytes: 10, overflow: Overflow::DropOldest };
     let mut reader = hub.subscribe(Filter::all(), &limits, true);
@@ -266,7 +266,7 @@ fn what_a_queue_that_is_full_of_bytes_dropped_holds_the_store() {
 #[cfg(feature = "json")]
 static HELD: Mutex<Option<Subscribed>> = Mutex::new(None);
 
-/// A decoded value, which goes with the last of its event, and a subscription with it.
+/// A decoded value that drops a subscription when it is dropped, with the last clone of its event.
 #[cfg(feature = "json")]
 struct Value;
 
@@ -287,7 +287,7 @@ impl Drop for Value {
 
 #[cfg(feature = "json")]
 #[test]
-fn a_decoded_value_that_goes_with_a_replaced_event_may_drop_the_subscription() {
+fn a_decoded_value_of_a_replaced_event_may_drop_the_subscription() {
     let hub = Hub::new(Arc::default());
     *HELD.lock().unwrap() = Some(hub.subscribe(Filter::all(), &QueueLimits::of(4, Overflow::Conflate), false));
     hub.publisher().event("message", |position| {
@@ -301,7 +301,7 @@ fn a_decoded_value_that_goes_with_a_replaced_event_may_drop_the_subscription() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_was_stuck_and_goes_back_is_waited_for_again_and_whoever_hangs_is_not() {
+async fn a_stuck_reader_that_moves_is_waited_for_again_after_a_restart() {
     let limits = QueueLimits::of(16, Overflow::Wait { patience: Duration::from_secs(1) });
     let hub = Hub::new(Arc::default());
     let mut slow = hub.subscribe("message".into(), &limits, false);
@@ -313,12 +313,12 @@ async fn whoever_was_stuck_and_goes_back_is_waited_for_again_and_whoever_hangs_i
     publish(&hub, 100);
     assert!(matches!(take(&mut slow), Poll::Ready(Received::Lagged(100))));
     hub.restart("0");
-    // The next response.
+    // As for the next response.
     let mut backpressure = Backpressure::default();
     let mut room = tokio_test::task::spawn(std::future::poll_fn(|cx| backpressure.poll_ready(cx, &hub)));
     assert!(room.poll().is_pending(), "its queue is full");
     assert_eq!(numbers(&mut slow).len(), 16);
     assert!(room.is_woken());
     room.await;
-    assert_eq!(backpressure.take_stuck(), 0, "nobody waits for the other");
+    assert_eq!(backpressure.take_stuck(), 0, "the other is not waited for");
 }

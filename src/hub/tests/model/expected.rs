@@ -1,4 +1,4 @@
-//! What one subscription is promised, without a ring, seats or epochs.
+//! [`Expected`]: what one subscription is promised, computed without a ring, entries or epochs.
 
 use std::collections::VecDeque;
 
@@ -9,14 +9,14 @@ use crate::error::panics::catch;
 use crate::event::{Event, Gap};
 use crate::hub::{Filter, Overflow, QueueLimits};
 
-/// Of the gaps that stand before one event: what is owed.
+/// The gaps that are owed before one event.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Owed {
     pub(super) oversized: u64,
     pub(super) reconnected: u64,
     /// One of the reconnections was without an ID.
     pub(super) lost: bool,
-    /// What the last of them said.
+    /// The ID of the last of them.
     pub(super) last: Option<Option<String>>,
 }
 
@@ -40,7 +40,7 @@ impl Owed {
         self.last = later.last.or_else(|| self.last.take());
     }
 
-    /// Whether this is what somebody got to whom `owed` was owed: neighbours may have merged.
+    /// Whether a subscriber that got these gaps got what was `owed`: neighbours may have merged.
     pub(super) fn pays(&self, owed: &Self) -> bool {
         let last_is_kept = self.last == owed.last || (self.last == Some(None) && owed.lost);
         self.oversized == owed.oversized
@@ -59,32 +59,32 @@ pub(super) struct Queued {
     before: Owed,
 }
 
-/// The publisher waits for it: since when it has not moved.
+/// A subscription that the publisher waits for, and since when it has not moved.
 pub(super) struct Waited {
     pub(super) moves: u64,
     pub(super) since: Instant,
 }
 
-/// What one subscription is promised.
+/// The state of one subscription in the model.
 pub(super) struct Expected {
     pub(super) types: Filter,
     pub(super) limits: QueueLimits,
-    /// It has a predicate, which turns these down...
+    /// Its predicate rejects the multiples of this number...
     pub(super) modulus: Option<u64>,
-    /// ...and panics at this one.
+    /// ...and panics at this one and later ones.
     pub(super) bad: Option<u64>,
     pub(super) batch: usize,
     pub(super) queue: VecDeque<Queued>,
-    pub(super) hands: VecDeque<Queued>,
-    /// Overwritten, and not yet told.
+    pub(super) buffered: VecDeque<Queued>,
+    /// How many events were dropped that it has not been told of.
     pub(super) dropped: u64,
-    /// Owed before what comes next, and so far given since the last event.
+    /// The gaps owed before the next event, and those given since the last one.
     pub(super) owed: Owed,
     pub(super) given: Owed,
-    /// Owed before what has been overwritten.
+    /// The gaps owed before the events that were dropped.
     pub(super) hole: Owed,
     pub(super) ended: bool,
-    /// How much was taken.
+    /// How many events were taken.
     pub(super) moves: u64,
     pub(super) waited: Option<Waited>,
     pub(super) stuck: bool,
@@ -106,7 +106,7 @@ impl Expected {
 
     /// How many events there are to take.
     pub(super) fn left(&self) -> u64 {
-        (self.hands.len() + self.queue.len()) as u64
+        (self.buffered.len() + self.queue.len()) as u64
     }
 
     fn is_half_empty(&self) -> bool {
@@ -137,7 +137,7 @@ impl Expected {
             self.conflate(queued(before));
             return;
         }
-        if self.stuck && self.queue.is_empty() && self.hands.is_empty() && self.dropped == 0 {
+        if self.stuck && self.queue.is_empty() && self.buffered.is_empty() && self.dropped == 0 {
             self.stuck = false;
         }
         while self.is_full() {
@@ -151,7 +151,7 @@ impl Expected {
         self.queue.push_back(queued(before));
     }
 
-    /// Gaps that stand before an event that is replaced go to the one after it.
+    /// Enters an event by its key. Gaps before an event that is replaced go to the one after it.
     fn conflate(&mut self, new: Queued) {
         let barrier = if new.before == Owed::default() {
             self.queue.iter().rposition(|queued| queued.before != Owed::default()).unwrap_or(0)
@@ -186,34 +186,34 @@ impl Expected {
         }
     }
 
-    /// Whether a poll would find something, now that everything was put where readers find it.
+    /// Whether a poll would find something, now that the turn has ended.
     pub(super) fn has_something(&self) -> bool {
-        !self.hands.is_empty() || !self.queue.is_empty() || self.dropped > 0 || !self.given.pays(&self.owed)
+        !self.buffered.is_empty() || !self.queue.is_empty() || self.dropped > 0 || !self.given.pays(&self.owed)
     }
 
     pub(super) fn took_event(&mut self, event: &Event, case: &str) {
-        if self.hands.is_empty() {
+        if self.buffered.is_empty() {
             assert_eq!(self.dropped, 0, "{case}: {} before what was lost", number(event));
             if let Some(first) = self.queue.front_mut() {
                 let later = std::mem::replace(&mut first.before, std::mem::take(&mut self.hole));
                 first.before.and(later);
             }
             let count = self.batch.min(self.queue.len());
-            self.hands.extend(self.queue.drain(..count));
+            self.buffered.extend(self.queue.drain(..count));
             if self.is_half_empty() {
                 self.waited = None;
             }
         }
-        let expected = self.hands.pop_front().unwrap_or_else(|| panic!("{case}: {} out of nowhere", number(event)));
+        let expected = self.buffered.pop_front().unwrap_or_else(|| panic!("{case}: {} out of nowhere", number(event)));
         assert_eq!(number(event), expected.number, "{case}: in order, each once");
         let (owed, given) = (expected.before, std::mem::take(&mut self.given));
         assert!(given.pays(&owed), "{case}: before {} it got {given:?}, not {owed:?}", expected.number);
     }
 
     pub(super) fn took_lag(&mut self, missed: u64, case: &str) {
-        assert!(self.hands.is_empty(), "{case}: what was lost is told after what was not");
+        assert!(self.buffered.is_empty(), "{case}: what was lost is told after what was not");
         if self.limits.conflates() {
-            // Told at each place where something was.
+            // Such a queue reports losses at each place where it lost something.
             self.dropped = self.dropped.checked_sub(missed).unwrap();
         } else {
             assert_eq!(std::mem::take(&mut self.dropped), missed, "{case}");
@@ -221,7 +221,7 @@ impl Expected {
     }
 
     pub(super) fn took_nothing(&mut self, case: &str) {
-        assert!(self.hands.is_empty() && self.queue.is_empty() && self.dropped == 0, "{case}: there is something");
+        assert!(self.buffered.is_empty() && self.queue.is_empty() && self.dropped == 0, "{case}: there is something");
         let mut owed = std::mem::take(&mut self.hole);
         owed.and(self.owed.clone());
         assert!(self.given.pays(&owed), "{case}: it got {:?}, not {owed:?}", self.given);

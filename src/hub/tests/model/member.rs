@@ -1,4 +1,4 @@
-//! One subscription of a program, and what it is promised.
+//! [`Member`]: one subscription of a program, beside its model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ impl Flag {
     }
 }
 
-/// A fresh waker, and how to see whether it was called.
+/// Makes a waker, and the flag that says whether it was called.
 pub(super) fn flag() -> (Waker, Arc<Flag>) {
     let flag = Arc::<Flag>::default();
     (Waker::from(Arc::clone(&flag)), flag)
@@ -32,15 +32,15 @@ pub(super) fn flag() -> (Waker, Arc<Flag>) {
 pub(super) struct Member {
     pub(super) subscribed: Subscribed,
     pub(super) expected: Expected,
-    /// Its last poll found nothing, and left this.
+    /// Its last poll found nothing, and left the waker of this flag.
     pub(super) asleep: Option<Arc<Flag>>,
-    /// Two tasks take turns.
+    /// The wakers of two tasks that take turns.
     pub(super) wakers: [(Waker, Arc<Flag>); 2],
     pub(super) open: Vec<Event>,
 }
 
 impl Member {
-    /// False if there is nothing.
+    /// Takes one event or gap. False if there is none.
     pub(super) fn take(&mut self, random: &mut fastrand::Rng, case: &str) -> bool {
         let Self { subscribed, expected, asleep, wakers, open } = self;
         let ack = subscribed.ack.as_ref();
