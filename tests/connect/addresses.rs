@@ -1,6 +1,8 @@
-//! A name with several addresses: which is tried when, and what one that never answers costs.
+//! Names with several addresses: the order of the attempts, and the cost of an address that never
+//! answers.
 //!
-//! For Linux: a listener whose queue is full says nothing there, rather than no, and all of 127.0.0.0/8 is this machine.
+//! Only on Linux does a listener with a full queue stay silent, and is every address in 127.0.0.0/8
+//! this machine.
 
 #![cfg(target_os = "linux")]
 
@@ -20,7 +22,7 @@ const SILENT: &str = "127.0.0.2";
 const SILENT_TOO: &str = "127.0.0.3";
 const NOBODY: &str = "127.0.0.4";
 
-/// The same for whoever looks at the family, also on a machine that has no other network of IPv6.
+/// An IPv6 address of this machine, which works without any other IPv6 network.
 const GOOD_6: &str = "::ffff:127.0.0.1";
 const SILENT_6: &str = "::ffff:127.0.0.2";
 const NOBODY_6: &str = "::ffff:127.0.0.4";
@@ -29,7 +31,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Whatever the environment of the tests says.
+/// Ignores the proxies in the environment of the tests.
 fn direct() -> ClientBuilder {
     Client::builder().no_proxy()
 }
@@ -38,7 +40,8 @@ fn port(server: &Server) -> u16 {
     server.url.parse::<http::Uri>().unwrap().port_u16().unwrap()
 }
 
-/// A listener whose queue is full: whoever comes now is not answered, as by a firewall that drops what it does not like.
+/// A listener whose queue is full. It does not answer a new client, like a firewall that drops
+/// packets.
 struct Silent {
     _listener: tokio::net::TcpListener,
     _queued: Vec<TcpStream>,
@@ -51,7 +54,7 @@ impl Silent {
         socket.bind(address).unwrap();
         let listener = socket.listen(0).unwrap();
         let mut queued = Vec::new();
-        // Loopback answers within microseconds, if at all.
+        // Loopback answers within microseconds or not at all.
         while let Ok(connected) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
             queued.push(connected.unwrap());
         }
@@ -59,7 +62,8 @@ impl Silent {
     }
 }
 
-/// The first event of a server whose name has these addresses, and the time it took.
+/// Connects to a server whose name has these addresses. Returns its first event and the time it
+/// took.
 async fn open(
     client: ClientBuilder,
     port: u16,
@@ -98,7 +102,7 @@ async fn an_address_that_never_answers_is_joined_by_those_of_the_other_family() 
 async fn an_address_that_refuses_is_passed_over_at_once() {
     let server = Server::naming_peers().await;
     for first in [NOBODY, NOBODY_6] {
-        // Whether or not the other family would have to wait.
+        // The result does not depend on the order of the families.
         for alone in [None, Some(LIMIT)] {
             let client = direct().happy_eyeballs_timeout(alone);
             let (data, took) = open(client, port(&server), &[first, GOOD], LIMIT).await.unwrap();
@@ -124,7 +128,7 @@ async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
     }
 }
 
-/// Whichever of the timers comes first: that of the last address, or that of the attempt.
+/// The timer of the last address and that of the attempt may fire in either order.
 #[tokio::test]
 async fn a_server_or_proxy_none_of_whose_addresses_answers_is_a_connect_timeout() {
     let server = Server::naming_peers().await;
@@ -142,7 +146,7 @@ async fn a_server_or_proxy_none_of_whose_addresses_answers_is_a_connect_timeout(
     }
 }
 
-/// An address is given to be the only one that is seen.
+/// A caller sets a local address so that servers see no other.
 #[tokio::test]
 async fn only_servers_in_the_family_of_the_local_address_are_reached() {
     let server = Server::naming_peers().await;

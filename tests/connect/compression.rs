@@ -1,4 +1,4 @@
-//! Streams that servers compress.
+//! Compressed streams.
 
 use std::error::Error as StdError;
 
@@ -31,7 +31,7 @@ async fn relay() -> (Server, mpsc::UnboundedSender<Vec<u8>>) {
     (server, sender)
 }
 
-/// A response with this body, in these chunks.
+/// A response whose body consists of these chunks.
 fn response(coding: &str, chunks: Vec<Vec<u8>>) -> Response<impl http_body::Body<Data = Bytes, Error = Error>> {
     let chunks = chunks.into_iter().map(|chunk| Ok::<_, Error>(http_body::Frame::data(Bytes::from(chunk))));
     let body = http_body_util::StreamBody::new(tokio_stream::iter(chunks));
@@ -39,7 +39,7 @@ fn response(coding: &str, chunks: Vec<Vec<u8>>) -> Response<impl http_body::Body
     head.body(body).unwrap()
 }
 
-/// What a response says: the data of its events, and the error at its end.
+/// The data of a response's events, and the error at its end.
 async fn events(coding: &str, chunks: Vec<Vec<u8>>) -> (Vec<String>, Option<Error>) {
     let mut events = EventStream::from_response(response(coding, chunks)).await.unwrap();
     let mut data = Vec::new();
@@ -53,7 +53,7 @@ async fn events(coding: &str, chunks: Vec<Vec<u8>>) -> (Vec<String>, Option<Erro
     (data, None)
 }
 
-/// Some events, and the body that has them, flushed one by one.
+/// Some events, and a body in which the encoder flushed each of them.
 fn some_events(coding: &Coding) -> (Vec<String>, Vec<u8>) {
     let data: Vec<_> = (0..20).map(|number| format!("{number} {}", "text ".repeat(number))).collect();
     let mut encoder = (coding.encoder)();
@@ -203,7 +203,8 @@ async fn a_corrupt_or_truncated_body_is_retried_after_its_good_events() {
         let rest = [encoder.flush("data: never\n\n"), encoder.finish()].concat();
         let noise = [0xff; 64].to_vec();
         let complete = [good.clone(), rest.clone()].concat();
-        // The other two decoders keep what they have, if they fail, so this event comes with the next response.
+        // If the other two decoders fail, they return nothing of their last chunk. This event comes
+        // with the next response.
         let same_chunk: &[&str] = if coding.name == "gzip" { &["good"] } else { &[] };
         for (what, chunks, expected, says) in [
             ("noise", vec![noise.clone()], &[][..], "cannot be decoded"),

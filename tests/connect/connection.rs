@@ -1,4 +1,4 @@
-//! What a user sees of one connection: events, reconnection, resumption, changes.
+//! One connection as a user sees it: events, reconnection, resumption, changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn stream(url: &str) -> Handle {
     Client::new().stream(url).reconnection_time(SOON).build().unwrap()
 }
 
-/// A handle that is connected, and a subscription to everything that missed nothing.
+/// A connected handle, and a subscription to all events that was made before it connected.
 fn follow(url: &str) -> (Handle, Subscription) {
     let handle = stream(url);
     let subscription = handle.subscribe(Filter::all());
@@ -26,7 +26,7 @@ async fn next(subscription: &mut Subscription) -> Delivery {
     within(subscription.recv()).await.expect("the stream goes on")
 }
 
-/// The next delivery, in short: `type=data#last event ID`, or the gap.
+/// The next delivery as text: `type=data#last event ID`, or the gap.
 async fn short(subscription: &mut Subscription) -> String {
     match next(subscription).await {
         Delivery::Event(event) => format!("{}={}#{}", event.event_type(), event.data(), event.last_event_id()),
@@ -233,7 +233,7 @@ async fn an_oversized_event_of_unknown_type_is_a_gap_for_all_subscribers() {
     assert_eq!(next(&mut other).await, Delivery::Gap(unknown));
 }
 
-/// Gaps take no room in a queue: a server must not fill memory with what they tell.
+/// Gaps do not count towards the capacity of a queue, so their texts must be bounded.
 #[tokio::test]
 async fn a_gap_can_hold_a_type_and_an_id_as_long_as_servers_accept() {
     for (length, told) in [(8_000, true), (8_001, false)] {
@@ -388,7 +388,7 @@ async fn the_transcript_has_everything_in_order() {
 
 #[tokio::test]
 async fn a_timeout_has_its_own_kind() {
-    // Accepts in the kernel's backlog and never answers.
+    // The kernel accepts the connection, and the server never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let error = within(Client::new().stream(url).response_timeout(SOON).open("x")).await.unwrap_err();
@@ -415,7 +415,8 @@ async fn an_open_state_shows_where_the_response_came_from_and_its_head() {
 
 #[tokio::test]
 async fn a_block_goes_on_in_the_next_packet_after_a_turn_that_ended_within_it() {
-    // A turn ends after so many frames; here the last of them is a line in the middle of a block, which ends its packet.
+    // A turn ends after a fixed number of frames. Here the last one is a line inside a block, at
+    // the end of a packet.
     for (capacity, before) in [(4, 0), (256, 63)] {
         for line in ["retry: 500", ": a comment"] {
             assert_goes_on(capacity, format!("{}data: x\n{line}\n", "data: before\n\n".repeat(before))).await;
@@ -437,7 +438,7 @@ async fn assert_goes_on(capacity: usize, packet: String) {
     })
     .await;
     let handle = Client::new().stream(&server.url).capacity(capacity).build().unwrap();
-    // So that comments are frames, too.
+    // With a transcript, comments are frames, too.
     let _transcript = handle.transcript();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();

@@ -1,4 +1,4 @@
-//! Other ways to a server than TCP and the system's resolver.
+//! Custom connectors, Unix sockets and custom resolvers.
 
 use std::error::Error as _;
 use std::io;
@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use crate::support::echo;
 use crate::support::{OPEN, Server, header, open, short, within};
 
-/// A connection of this process with itself; what was asked for is noted.
+/// A connector that makes connections inside this process and records the URLs that it was called
+/// with.
 fn inside(asked: &Arc<Mutex<Vec<String>>>) -> impl Fn(Uri) -> std::future::Ready<io::Result<DuplexStream>> + use<> {
     let asked = Arc::clone(asked);
     move |server: Uri| {
@@ -99,7 +100,7 @@ mod unix {
 
     use super::*;
 
-    /// A path that is this test's own, and gone with it.
+    /// A path that only this test uses. The file is removed when this is dropped.
     struct Socket(PathBuf);
 
     impl Socket {
@@ -124,7 +125,7 @@ mod unix {
                 let length = unix.read(&mut head).await.unwrap();
                 let head = String::from_utf8_lossy(&head[..length]).into_owned();
                 let (host, id) = (header(&head, "host").unwrap(), header(&head, "last-event-id"));
-                // And hangs up.
+                // Dropping the connection closes it.
                 unix.write_all(format!("{OPEN}id: 7\ndata: {host} {id:?}\n\n").as_bytes()).await.unwrap();
             }
         });
@@ -191,7 +192,7 @@ async fn a_failing_or_empty_resolver_is_a_dns_error_and_a_hanging_one_times_out(
     assert_eq!(within(stream.open(Filter::all())).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);
 }
 
-/// All of 127.0.0.0/8 is this machine there.
+/// On Linux every address in 127.0.0.0/8 is this machine.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connections_come_from_the_address_that_was_given() {

@@ -1,10 +1,10 @@
-//! Cookies: the caller's own, and those that servers set.
+//! Cookies that the caller sets, and cookies that servers set.
 
 use sseclient::{Client, ErrorKind};
 
 use crate::support::{self, OPEN, Server, stream, within};
 
-/// What no cookie can be.
+/// Cookies that are not valid.
 #[test]
 fn an_ambiguous_cookie_is_a_typed_error_that_hides_its_value() {
     for (name, value) in [
@@ -81,7 +81,7 @@ mod jar {
         client.stream(url).reconnection_time(Duration::ZERO)
     }
 
-    /// An answer that sets cookies.
+    /// A response that sets cookies.
     fn setting(answer: &str, cookies: &[&str]) -> String {
         let lines: String = cookies.iter().map(|cookie| format!("\r\nset-cookie: {cookie}")).collect();
         answer.replacen("\r\n\r\n", &format!("{lines}\r\n\r\n"), 1)
@@ -114,7 +114,7 @@ mod jar {
         }
     }
 
-    /// By the machine's own clock: a second must pass.
+    /// Expiry follows the system clock, so the test waits for a second.
     #[tokio::test]
     async fn a_cookie_goes_along_until_it_expires_and_never_after() {
         let event = format!("{OPEN}data: x\n\n");
@@ -145,7 +145,7 @@ mod jar {
             connection.closed().await;
         })
         .await;
-        // The port is no part of what cookies are kept by, the host is: localhost is another one.
+        // Cookies belong to a host and not to a port. `localhost` is another host.
         let moved = format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", server.url);
         let start = Server::answering(vec![setting(&moved, &["start=1; Path=/"])]).await;
         let client = client();

@@ -1,4 +1,4 @@
-//! Bad input: each a typed error that says what happened and whether it will be tried again.
+//! Bad input is a typed error that says what happened and whether the stream retries.
 
 use std::error::Error as _;
 
@@ -10,7 +10,7 @@ fn build(url: &str) -> Result<Handle, Error> {
     Client::new().stream(url).build()
 }
 
-/// An error as programs log it: each level of the chain.
+/// The error with all its sources, as programs log it.
 fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

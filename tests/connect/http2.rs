@@ -1,4 +1,4 @@
-//! HTTP/2: what is shared, what is not, and what a server that misbehaves can do.
+//! HTTP/2: shared connections, and servers that misbehave.
 #![cfg(feature = "http2")]
 
 use std::future::Future;
@@ -31,7 +31,7 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-/// A request, in the server's hands.
+/// A request as the server sees it.
 struct Asked {
     request: Request<RecvStream>,
     response: SendResponse<Bytes>,
@@ -106,12 +106,12 @@ fn event(id: u64) -> Bytes {
     format!("id: {id}\ndata: {id}\n\n").into()
 }
 
-/// Sends, however little the other end lets through.
+/// Sends data, even if the client grants only a small window.
 async fn send(body: &mut SendStream<Bytes>, data: Bytes) -> bool {
     body.send_data(data, false).is_ok()
 }
 
-/// A server that stays, and sends the event after the last event ID.
+/// A server that sends the event after the last event ID and keeps the response open.
 async fn one_at_a_time(most_streams: u32) -> Server {
     Server::start(most_streams, |mut asked| async move {
         let mut body = asked.open();
@@ -153,14 +153,14 @@ async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
         let client = client();
         let streams = open_streams(&client, &server.url, streams).await;
         assert_eq!(server.connections(), connections, "{most_streams} allowed, {} open", streams.len());
-        // Nothing is shared between clients.
+        // Two clients share no connection.
         let _other = open_streams(&self::client(), &server.url, 1).await;
         assert_eq!(server.connections(), connections + 1);
     }
 }
 
-/// A request whose header begins or ends with whitespace is malformed (RFC 9113, section 8.2.1): some servers refuse it,
-/// again and again.
+/// A request whose header begins or ends with whitespace is malformed (RFC 9113, section 8.2.1),
+/// and some servers refuse it every time.
 #[tokio::test]
 async fn an_id_is_sent_without_its_outer_whitespace_and_a_blank_one_is_not() {
     for (id, sent) in [("5 ", Some("5")), (" \t5 6\t", Some("5 6")), (" ", None)] {
@@ -187,7 +187,7 @@ async fn an_id_is_sent_without_its_outer_whitespace_and_a_blank_one_is_not() {
     }
 }
 
-/// Waiting for it to say what it has said would be over the connect timeout, each time.
+/// Waiting again for the server's settings would exceed the connect timeout each time.
 #[tokio::test]
 async fn a_server_of_one_stream_at_a_time_is_reached_within_the_connect_timeout() {
     let server = one_at_a_time(1).await;
@@ -197,7 +197,7 @@ async fn a_server_of_one_stream_at_a_time_is_reached_within_the_connect_timeout(
     assert_eq!(server.connections(), 1);
 }
 
-/// The server chooses (RFC 7301); what it does not know, it does not choose.
+/// The server chooses the protocol (RFC 7301), among those that it knows.
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn a_server_behind_tls_chooses_http_2_and_its_streams_share_a_connection() {
@@ -258,11 +258,11 @@ async fn a_freed_place_is_reused_and_the_last_stream_ends_the_connection() {
     for (handle, _events) in streams {
         within(handle.shutdown()).await;
     }
-    // Two streams, their connection, and what the server had for it.
+    // The tasks of two streams, of their connection, and of the server's side of it.
     while tasks() > with_streams - 4 {
         tokio::task::yield_now().await;
     }
-    // It is not missed.
+    // The closed connection causes no gap.
     open_streams(&client, &server.url, 1).await;
     assert_eq!(server.connections(), 2);
 }
@@ -274,7 +274,7 @@ async fn a_stream_that_is_reset_or_ended_reopens_on_the_same_connection() {
         let number = requests.fetch_add(1, Ordering::SeqCst);
         async move {
             let mut body = asked.open();
-            // What was sent before a reset may be lost with it.
+            // A reset may discard data that was sent before it.
             if number % 3 == 2 {
                 return body.send_reset(h2::Reason::INTERNAL_ERROR);
             }
@@ -317,11 +317,11 @@ async fn a_goaway_lets_open_streams_end_and_new_ones_go_elsewhere() {
     let mut streams = open_streams(&client, &url, 1).await;
     go_away.send(()).unwrap();
     assert_eq!(next_data(&mut streams[0].1).await, "2", "the open stream goes on");
-    // Another does not wait for the old connection.
+    // A new stream does not wait for the old connection.
     open_streams(&client, &url, 1).await;
 }
 
-/// Serves one request; says goodbye when it is told, and goes on with what is open.
+/// Serves one request, sends GOAWAY when told, and continues the open stream.
 async fn say_goodbye(tcp: TcpStream, told: tokio::sync::oneshot::Receiver<()>) {
     let mut server = h2::server::handshake(tcp).await.unwrap();
     let (request, response) = server.accept().await.unwrap().unwrap();
@@ -349,7 +349,7 @@ async fn streams_of_a_dead_shared_connection_each_resume_after_their_own_id() {
     assert_eq!(server.connections(), 2, "they share the next one, too");
 }
 
-/// A question to a chat server is asked once, whatever becomes of the connection that others share.
+/// A request to a chat server is sent once, even if the shared connection breaks.
 #[tokio::test]
 async fn what_must_not_be_done_twice_is_not_sent_again_unless_it_was_never_sent() {
     for (method, times) in [(Method::POST, 1), (Method::GET, 2)] {
@@ -406,15 +406,15 @@ async fn a_dropped_subscription_cancels_its_request_and_others_continue() {
     assert_eq!(server.connections(), 1);
 }
 
-/// What a server can do to keep a client busy or waiting: each a typed error within bounds.
-/// Which answers PING, so that it looks alive, and whose open stream goes on.
+/// The server answers PING, so that it looks alive, and its open stream continues. A new request is
+/// a typed error in bounded time.
 #[tokio::test]
 async fn a_connection_that_answers_no_more_requests_is_not_asked_for_ever() {
     let before = Arc::new(AtomicUsize::new(0));
     let server = Server::start(100, move |mut asked| {
         let number = before.fetch_add(1, Ordering::SeqCst);
         async move {
-            // All but the second are answered, wherever they come.
+            // The server answers all requests but the second, on any connection.
             let _body = (number != 1).then(|| asked.open());
             std::future::pending::<()>().await;
         }
@@ -431,7 +431,7 @@ async fn a_connection_that_answers_no_more_requests_is_not_asked_for_ever() {
     assert!(matches!(first.state(), State::Open { .. }), "{:?}", first.state());
 }
 
-/// As one does that is about to go, or has a limit of which it says nothing.
+/// Servers do this before they shut down, or when they have a limit that they do not announce.
 #[tokio::test]
 async fn a_connection_that_refuses_more_requests_is_not_asked_for_ever() {
     let before = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! Proxies: each kind, with credentials and without; what goes wrong says that it was the proxy.
+//! Proxies of each kind, with and without credentials. Errors name the proxy.
 
 mod servers;
 
@@ -25,12 +25,12 @@ async fn proxy() -> Server {
     .await
 }
 
-/// Where a server of this test listens, under a name that only a proxy knows.
+/// The URL of a server, with a name that only the proxy can resolve.
 fn elsewhere(url: &str) -> String {
     url.replace("127.0.0.1", "server.invalid")
 }
 
-/// Where a proxy of this test listens, with or without credentials and a slash at the end.
+/// The URL of a proxy, with or without credentials and a slash at the end.
 fn at(scheme: &str, userinfo: &str, server: &Server) -> String {
     server.url.replace("http://", &format!("{scheme}://{userinfo}")).replace("/stream", "")
 }
@@ -65,8 +65,8 @@ async fn proxy_credentials_that_the_caller_sets_override_those_in_the_url() {
     assert_eq!(sent, ["proxy-authorization: bearer own"]);
 }
 
-/// Which may be the server itself.
-/// It reaches the server or proxy that gets the request, and it does not open a tunnel.
+/// The header reaches the proxy or the server that gets the request. It does not authorize a
+/// tunnel.
 #[tokio::test]
 async fn the_callers_own_proxy_authorization_goes_with_the_request_only() {
     let server = Server::staying("data: a\n\n").await;
@@ -142,7 +142,7 @@ async fn a_proxy_that_is_not_there_is_said_to_be_the_proxy() {
 const REFUSAL: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\
                        content-length: 4\r\n\r\nno!\n";
 
-/// A proxy refuses with any status: what it says of itself is not taken for the server's word.
+/// A proxy may refuse with any status. The client must not take its refusal for the server's.
 #[tokio::test]
 async fn a_proxys_own_refusal_is_retried_and_a_forwarded_one_is_the_servers() {
     for (answer, kind, is_final) in [
@@ -189,19 +189,19 @@ async fn a_407_of_an_http_proxy_says_what_to_do() {
         assert_eq!(error.body().unwrap(), "no!\n");
         assert!(error.to_string().contains(says) && error.to_string().contains("407"), "{error}");
     }
-    // Without a proxy it is the server that says so, whatever it means by that.
+    // Without a proxy, a 407 is an answer of the server.
     let error = within(stream(&proxy.url).open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::Status, true));
 }
 
-/// A proxy that works against us.
+/// A hostile proxy.
 #[derive(Clone, Copy, Debug)]
 enum Hostile {
     Silent,
     HangsUp,
     EndlessHead,
     Nonsense,
-    /// What a tunnel is answered, in full.
+    /// Its whole answer to a request for a tunnel.
     #[cfg(feature = "tls")]
     Says(&'static str),
 }
@@ -252,7 +252,7 @@ mod tls {
     use super::*;
     use crate::support::echo::{self, Site};
 
-    /// An https server, and its URL under a name that only a proxy knows.
+    /// An https server, and its URL with a name that only the proxy can resolve.
     async fn secure(site: &Site) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://server.invalid:{}/", listener.local_addr().unwrap().port());
@@ -332,7 +332,7 @@ mod tls {
     }
 }
 
-/// What the server speaks, a proxy need not.
+/// The proxy need not speak the protocol of the server.
 #[cfg(feature = "http2")]
 #[tokio::test]
 async fn a_server_that_is_known_to_speak_http2_is_reached_through_a_tunnel() {
@@ -342,7 +342,7 @@ async fn a_server_that_is_known_to_speak_http2_is_reached_through_a_tunnel() {
     assert!(proxy.requests()[0].starts_with("CONNECT server.invalid:80 HTTP/1.1\r\n"));
 }
 
-/// A server of HTTP/2 need not wait for its client's first word (RFC 9113, section 3.4).
+/// An HTTP/2 server may send its settings before the client sends anything (RFC 9113, section 3.4).
 #[cfg(feature = "http2")]
 mod http2 {
     use bytes::Bytes;
@@ -364,7 +364,7 @@ mod http2 {
         }
     }
 
-    /// Hears out whoever asks for a way to a server; what says that there is one.
+    /// Reads a request for a tunnel, and returns the answer that grants it.
     async fn asked(scheme: &str, tcp: &mut TcpStream) -> Vec<u8> {
         let mut request = Vec::new();
         if scheme == "http" {
@@ -396,7 +396,8 @@ mod http2 {
                 let _ = copy_bidirectional(&mut tcp, &mut near).await;
             });
             let client = client.http2_prior_knowledge(true).build();
-            // The second goes on the same connection, since the server has said that it may: there is no other.
+            // The second request uses the same connection, because the server's settings allow two.
+            // There is no other connection.
             let mut open = Vec::new();
             for _ in 0..2 {
                 let stream = client.stream("http://server.invalid/").open(Filter::all());
@@ -418,7 +419,7 @@ fn what_is_no_proxy_is_refused_when_it_is_given() {
     }
 }
 
-/// A process of its own, whose environment is set.
+/// The test starts itself in a process of its own, to set its environment.
 #[tokio::test]
 async fn the_environment_names_the_proxy_unless_the_client_was_told() {
     const NAME: &str = "the_environment_names_the_proxy_unless_the_client_was_told";

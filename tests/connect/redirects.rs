@@ -1,4 +1,4 @@
-//! Where redirects lead, and what reaches another origin.
+//! Redirects: where they lead, and which headers reach another origin.
 
 use sseclient::{Client, ErrorKind, Handle, Redirects, State, StreamBuilder, TranscriptItem};
 
@@ -8,7 +8,7 @@ fn moved(status: u16, location: &str) -> String {
     format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
 }
 
-/// A server that says everything there is.
+/// A server that sends one event and then stays open.
 async fn stream_server() -> Server {
     Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\n")]).await
 }
@@ -63,7 +63,7 @@ async fn a_relative_location_stays_with_the_server_and_its_headers_go_along() {
     assert_eq!(server.headers("authorization"), vec![Some("Bearer t".to_owned()); 4]);
 }
 
-/// The secrets that a caller can set, in all ways that there are.
+/// Every way in which a caller can set a secret.
 #[tokio::test]
 async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
     const SECRET: &str = "tr0ub4dor";
@@ -122,7 +122,7 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
     }
 }
 
-/// Who has once been elsewhere may have been sent back by somebody else.
+/// Another origin may have sent the client back, so the headers that were removed stay removed.
 #[tokio::test]
 async fn what_was_left_behind_is_not_taken_up_again_where_it_came_from() {
     let elsewhere = std::sync::Arc::new(std::sync::OnceLock::<String>::new());

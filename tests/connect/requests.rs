@@ -1,4 +1,4 @@
-//! What a request carries, again with each attempt.
+//! The parts of a request, which every attempt sends again.
 
 use std::io;
 use std::pin::Pin;
@@ -72,7 +72,7 @@ async fn a_form_and_a_query_are_encoded_and_headers_come_in_bulk() {
     headers.append("x-many", "1".parse().unwrap());
     headers.append("x-many", "2".parse().unwrap());
     headers.append("x-one", "3".parse().unwrap());
-    // How a body is delimited is nobody's choice.
+    // Callers cannot choose how a body is delimited.
     headers.append("content-length", "1000".parse().unwrap());
     headers.append("transfer-encoding", "chunked".parse().unwrap());
     let requests =
@@ -96,7 +96,7 @@ async fn json_is_a_body_with_its_type_unless_another_was_set() {
     assert!(requests.iter().all(|request| header(request, "content-type").unwrap() == "application/json"));
     let requests = two_requests(|stream| stream.header("content-type", "application/x-own").json(&question)).await;
     assert!(requests.iter().all(|request| header(request, "content-type").unwrap() == "application/x-own"));
-    // A map whose keys are no strings.
+    // JSON cannot express a map whose keys are not strings.
     let error = stream("http://127.0.0.1/").json(&std::collections::BTreeMap::from([([1], 2)])).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
 }
@@ -167,7 +167,7 @@ fn default_headers_that_no_stream_can_have_are_an_error_at_build() {
     }
 }
 
-/// The ID is the stream's own, in whatever way it was given.
+/// A header that sets the last event ID is the same as `last_event_id`.
 #[test]
 fn a_last_event_id_that_is_a_header_is_one_id_that_can_be_sent() {
     let id = HeaderName::from_static("last-event-id");
@@ -183,7 +183,7 @@ fn a_last_event_id_that_is_a_header_is_one_id_that_can_be_sent() {
     assert_eq!(handle.last_event_id(), "café");
 }
 
-/// What chat servers are asked: one response, and the end of the subscription is the end of the request.
+/// As with chat servers: one response, and dropping the subscription cancels the request.
 #[tokio::test]
 async fn a_subscription_to_one_response_cancels_the_request_when_it_is_dropped() {
     let (closed, mut hung_up) = tokio::sync::mpsc::channel(1);
@@ -205,8 +205,8 @@ async fn a_subscription_to_one_response_cancels_the_request_when_it_is_dropped()
     assert_eq!(server.requests().len(), 1);
 }
 
-/// Larger than what the sockets hold: the answer comes while the client still sends.
-/// The rest of the body follows.
+/// The body is larger than the socket buffers, so the response arrives while the client still
+/// sends. The rest of the body follows.
 #[tokio::test]
 async fn events_arrive_before_the_whole_request_body_was_sent() {
     const QUESTION: usize = 32 << 20;
@@ -219,12 +219,12 @@ async fn events_arrive_before_the_whole_request_body_was_sent() {
         tcp.write_all(format!("{OPEN}data: early\n\n").as_bytes()).await.unwrap();
         told.await.unwrap();
         let mut request = vec![0; QUESTION];
-        // The head, too, is at the beginning of that much.
+        // These bytes begin with the request head.
         tcp.read_exact(&mut request).await.unwrap();
         tcp.write_all(b"data: late\n\n").await.unwrap();
         let mut rest = vec![0; 64 * 1024];
         let mut received = request.len();
-        // Not half closed, either: many servers take that for the end.
+        // The client must not half-close the connection: many servers take that for the end.
         while received < head_and_body(&request) {
             let more = tcp.read(&mut rest).await.unwrap();
             assert!(more > 0);
@@ -252,8 +252,8 @@ fn head_and_body(request: &[u8]) -> usize {
     head + length.parse::<usize>().unwrap()
 }
 
-/// A connection on which there is always something to read, once it was sent something; that takes a pause before every
-/// 1,000 bytes.
+/// A connection that always has something to read once it has received something. It accepts 1,000
+/// bytes, then makes the writer wait.
 struct Talking {
     head: &'static [u8],
     sent: Arc<AtomicUsize>,

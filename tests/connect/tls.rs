@@ -1,4 +1,4 @@
-//! https: whom a client trusts, and what it says when a check fails.
+//! https: which servers a client trusts, and the errors when a check fails.
 
 #![cfg(feature = "tls")]
 
@@ -143,7 +143,8 @@ async fn tls_versions_below_the_minimum_are_refused_with_a_hint() {
 #[tokio::test]
 async fn what_a_server_says_instead_of_a_greeting_is_in_the_message() {
     let pem = Authority::new("answers").pem();
-    // A ServerHello of TLS 1.1 (RFC 4346, section 7.4.1.3): a random of 32 bytes, no session, a cipher, no compression.
+    // A ServerHello of TLS 1.1 (RFC 4346, section 7.4.1.3): a random of 32 bytes, no session, a
+    // cipher, no compression.
     let old_hello = [&b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02"[..], &[7; 32], b"\x00\x00\x2f\x00"].concat();
     // The alerts are of TLS 1.1, fatal: protocol_version, handshake_failure, unrecognized_name.
     for (bytes, says) in [
@@ -165,7 +166,7 @@ async fn what_a_server_says_instead_of_a_greeting_is_in_the_message() {
 async fn a_server_that_never_answers_the_handshake_hits_the_connect_timeout() {
     let server = support::Server::answering(vec![OPEN.to_owned()]).await;
     let url = server.url.replace("http://127.0.0.1", "https://localhost");
-    // The server waits for the end of a request that never comes, and so do we.
+    // Both sides wait: the server takes the handshake for the start of a request.
     let client = trusting(&Authority::new("silent").pem()).build();
     let opening = client.stream(&*url).connect_timeout(Duration::from_millis(50)).open("x");
     assert_eq!(within(opening).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);
@@ -181,7 +182,8 @@ fn roots_that_cannot_be_read_are_refused_when_they_are_given() {
     }
 }
 
-/// A process of its own: which roots the platform has is read from its environment.
+/// The test starts itself in a process of its own, because the platform's roots depend on the
+/// environment.
 #[tokio::test]
 async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
     let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
@@ -204,13 +206,14 @@ async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
         let error = within(sseclient::open(&*url)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Roots);
         assert!(error.to_string().contains("install"), "{error}");
-        // Those that are added are then all there is.
+        // Then the added roots are the only ones.
         let adding = Client::builder().add_root_certificates_pem(authority.pem().as_bytes()).unwrap();
         assert_eq!(ask(adding, &url).await.unwrap(), "TLSv1_3 http/1.1");
     }
 }
 
-/// A process of its own, to which another authority is the platform's.
+/// The test starts itself in a process of its own, for which the test's authority is the
+/// platform's.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_platforms_roots_vouch_for_a_server_and_for_no_other() {

@@ -1,4 +1,4 @@
-//! Mutual TLS: a client that shows a certificate of its own, and what it is told when it does not.
+//! Mutual TLS: client certificates, and the errors of clients without a valid one.
 
 #![cfg(feature = "tls")]
 
@@ -11,17 +11,17 @@ use sseclient::{Client, ErrorKind};
 
 use crate::support::site::{Authority, ONLY_12, ONLY_13, Vouched, ask, config, serve, trusting};
 
-/// Of no use elsewhere: ring cannot make RSA keys.
+/// A key for these tests only. ring cannot generate RSA keys.
 const RSA_KEY: &str = include_str!("../support/rsa_key.pem");
 
-/// What comes before a P-256 key of SEC1 in one of PKCS#8.
+/// The bytes of a PKCS#8 key in front of the SEC1 encoding of a P-256 key.
 const SEC1_AT: usize = 29;
 
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
 
-/// PKCS#8 around PKCS#1, which is all that rcgen reads.
+/// rcgen reads PKCS#8 only, so this wraps the PKCS#1 key.
 fn rsa_pair() -> KeyPair {
     let key = PrivatePkcs1KeyDer::from_pem_slice(RSA_KEY.as_bytes()).unwrap();
     let key = key.secret_pkcs1_der();
@@ -116,7 +116,7 @@ fn debug_shows_that_there_is_an_identity_and_nothing_of_its_key() {
     assert_silent(&format!("{:?}", builder.build()), &client);
 }
 
-/// Neither the key's text nor its bytes, as `Debug` writes them.
+/// Asserts that `shown` contains neither the text of the key nor its bytes as `Debug` prints them.
 fn assert_silent(shown: &str, client: &Vouched) {
     let PrivateKeyDer::Pkcs8(key) = &client.key else { panic!("rcgen writes PKCS#8") };
     let secret = &key.secret_pkcs8_der()[SEC1_AT + 8..SEC1_AT + 16];

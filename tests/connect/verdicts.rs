@@ -1,4 +1,4 @@
-//! What a user sees of a response that is no event stream.
+//! Responses that are no event stream.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Handle, Reconn
 
 use crate::support::{OPEN, Server, setback, within};
 
-/// A stream and a subscription to everything, before they are connected.
+/// A stream that is not connected yet, and a subscription to all its events.
 fn stream(url: &str) -> (Handle, Subscription) {
     let handle = Client::new().stream(url).reconnection_time(Duration::from_millis(10)).build().unwrap();
     let events = handle.subscribe(Filter::all());
@@ -101,7 +101,7 @@ async fn of_the_body_of_a_refusal_eight_kibibytes_are_kept() {
             let text = text.clone();
             async move {
                 connection.send(&head).await;
-                // In pieces, so that no one read has it all.
+                // Sent in pieces, so that no single read returns the whole body.
                 for piece in text.as_bytes().chunks(3_000) {
                     connection.send(std::str::from_utf8(piece).unwrap()).await;
                 }

@@ -1,4 +1,4 @@
-//! The fan-out: nothing missed, nothing lost in silence, whoever is slow.
+//! The fan-out under load: active subscribers miss nothing, and every loss is reported.
 
 use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 
@@ -22,7 +22,8 @@ async fn blast(events: usize) -> Server {
     .await
 }
 
-/// Takes deliveries up to the event with this number: how many came, how many were reported missed.
+/// Takes deliveries up to the event with this number. Returns how many events came and how many
+/// were reported as missed.
 async fn drain(subscription: &mut Subscription, last: usize) -> (u64, u64) {
     let (mut came, mut missed, mut next) = (0, 0, 0);
     loop {
@@ -67,7 +68,7 @@ async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
 
 const MILLION: usize = 1_000_000;
 
-/// Of so many events, with a queue of the default size, whether the task waits for it for a second or for ever.
+/// Sends `total` events through a queue of the default size, under `Wait` and under `Block`.
 async fn a_healthy_subscriber_loses_nothing(total: usize) {
     for overflow in [Overflow::default(), Overflow::Block] {
         let server = blast(total).await;
@@ -103,8 +104,7 @@ async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_two_workers() {
     a_healthy_subscriber_loses_nothing(10 * MILLION).await;
 }
 
-/// An endless stream, subscribed to and left by 8 threads, 100,000 times together.
-/// What a server that replays sends at once, when a client is back.
+/// The number of events that a server replays at once when a client reconnects.
 async fn a_burst_after_a_resumption_is_complete() {
     const REPLAYED: usize = 100_000;
     let server = Server::start(|number, mut connection| async move {
@@ -146,7 +146,7 @@ async fn a_healthy_subscriber_gets_all_of_a_replay_on_two_workers() {
     a_burst_after_a_resumption_is_complete().await;
 }
 
-/// None of them hangs.
+/// Eight threads subscribe and leave 100,000 times in all, and none of them hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_that_come_and_go_in_a_blast_see_events_in_order() {
     const THREADS: usize = 8;
@@ -166,7 +166,7 @@ async fn subscribers_that_come_and_go_in_a_blast_see_events_in_order() {
                     let options = SubscribeOptions::default().capacity(capacity);
                     let mut events =
                         handle.subscribe_with(Filter::all(), options.overflow(overflow[time % overflow.len()].clone()));
-                    // Some wait for what comes; all leave something behind.
+                    // Some wait for an event. All leave events in their queues.
                     if time % 16 == 0 {
                         let delivery = runtime.block_on(within(events.recv()));
                         assert!(matches!(delivery, Some(Delivery::Event(_) | Delivery::Gap(Gap::Lagged { .. }))));
@@ -175,16 +175,16 @@ async fn subscribers_that_come_and_go_in_a_blast_see_events_in_order() {
             })
         })
         .collect();
-    let everybody_is_gone = async {
+    let all_are_gone = async {
         for one in coming_and_going {
             one.await.unwrap();
         }
     };
-    let mut everybody_is_gone = std::pin::pin!(tokio::time::timeout(support::LIMIT * 6, everybody_is_gone));
+    let mut all_are_gone = std::pin::pin!(tokio::time::timeout(support::LIMIT * 6, all_are_gone));
     let mut next = 0;
     loop {
         tokio::select! {
-            gone = &mut everybody_is_gone => break gone.unwrap(),
+            gone = &mut all_are_gone => break gone.unwrap(),
             delivery = witness.recv() => {
                 let Some(Delivery::Event(event)) = delivery else { panic!("{delivery:?}") };
                 assert_eq!(event.data(), next.to_string());
@@ -223,7 +223,7 @@ async fn a_subscription_that_catches_up_is_waited_for_again() {
     let mut events = handle.subscribe(Filter::all());
     let mut other = handle.subscribe("message");
     handle.connect();
-    // `events` is stuck while `other` takes the first half; then it moves, and loses no more.
+    // `events` is stuck while `other` takes the first half. Then it reads, and loses no more.
     let half = within(drain(&mut other, 999)).await;
     assert_eq!(half, (1000, 0));
     let (came, missed) = within(async { tokio::join!(drain(&mut events, 1_999), drain_rest(&mut other)).0 }).await;
@@ -297,10 +297,11 @@ async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_later_events() 
     until("still connected", || handle.state().is_open()).await;
 }
 
-/// The filter lets no event through between the loss and the reconnection.
+/// No event passes the filter between the loss and the reconnection.
 #[tokio::test]
 async fn a_loss_before_a_later_reconnection_is_still_reported_once() {
-    // The second request can carry no ID, the third one does; nothing for the filter comes in between.
+    // The second request cannot carry an ID, the third one can. No event passes the filter in
+    // between.
     let server = Server::answering(vec![
         format!("{OPEN}event: rare\ndata: 1\n\n"),
         format!("{OPEN}event: other\nid: 5\ndata: x\n\n"),

@@ -1,4 +1,4 @@
-//! Filters by set, prefix and predicate, against a server: who gets what, and what a predicate may do.
+//! Filters by set, prefix and predicate: which events pass, and what a predicate may do.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::support::{self, OPEN, Server, stream, until, within};
 
-/// A server that says one text after the other, each when it is asked to, to whoever has come.
+/// A server that sends one text for each notification, to every client.
 async fn saying(texts: &[String]) -> (Server, Arc<Notify>) {
     let (texts, go_on) = (Arc::new(texts.to_vec()), Arc::new(Notify::new()));
     let asked = Arc::clone(&go_on);
@@ -33,7 +33,7 @@ fn events(events: &[(&str, &str)]) -> String {
     events.iter().map(|(event_type, data)| format!("event: {event_type}\ndata: {data}\n\n")).collect()
 }
 
-/// The data of the events that are queued or come, up to `last`.
+/// The data of the next events, up to `last`.
 async fn data_up_to(last: &str, subscription: &mut Subscription) -> Vec<String> {
     let mut all = Vec::new();
     while all.last().is_none_or(|newest| newest != last) {
@@ -137,7 +137,7 @@ async fn a_panicking_predicate_ends_only_its_own_subscription() {
     assert!(matches!(one.close_reason(), Some(CloseReason::Failed(_))), "its own reason stays");
 }
 
-/// What a panic may carry, at worst.
+/// A panic payload that panics when it is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -159,7 +159,7 @@ async fn a_panic_whose_payload_panics_harms_no_other_subscriber() {
     assert!(within(picky.recv()).await.is_none());
     go_on.notify_one();
     assert_eq!(data_up_to("end", &mut healthy).await, ["1", "2", "end"]);
-    // Its key is the event type then.
+    // The key is the event type.
     assert_eq!(data_up_to("end", &mut keyed).await, ["end"]);
     assert!(matches!(handle.shutdown().await, CloseReason::Shutdown));
 }
@@ -209,7 +209,7 @@ async fn a_predicate_may_use_the_stream_that_it_is_for() {
         let handle = its.get().unwrap();
         handle.last_event_id();
         let mut kept = kept.lock().unwrap();
-        // Drops the one from before, and makes another.
+        // Drops the earlier predicate and makes a new one.
         kept.clear();
         kept.push(handle.subscribe(Filter::matching(|_| true)));
         handle.stats().lag < 100
@@ -222,7 +222,7 @@ async fn a_predicate_may_use_the_stream_that_it_is_for() {
     assert_eq!(new.lock().unwrap().len(), 1);
 }
 
-/// A captured value that asks the stream something when it is dropped.
+/// A captured value that uses the stream when it is dropped.
 struct Asks(Monitor, Arc<Notify>);
 
 impl Drop for Asks {

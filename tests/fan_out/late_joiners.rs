@@ -1,4 +1,4 @@
-//! What is retained for subscribers who come late, and how it is joined to what comes next.
+//! Retained events for late subscribers, and how the live stream follows them.
 
 use sseclient::{
     Client, Delivery, Drain, Filter, Gap, Handle, Overflow, StreamBuilder, SubscribeOptions, Subscription,
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{self, Connection, OPEN, Server, header, until, within};
 
-/// A server that sends what it is told, on every connection.
+/// A server that sends the texts of a channel, on every connection.
 async fn told() -> (Server, mpsc::UnboundedSender<Option<String>>) {
     let (tell, told) = mpsc::unbounded_channel::<Option<String>>();
     let told = std::sync::Arc::new(tokio::sync::Mutex::new(told));
@@ -15,7 +15,7 @@ async fn told() -> (Server, mpsc::UnboundedSender<Option<String>>) {
         let told = std::sync::Arc::clone(&told);
         async move {
             connection.send(OPEN).await;
-            // Nothing more to say: this response ends.
+            // The end of the channel ends the response.
             while let Some(Some(text)) = told.lock().await.recv().await {
                 connection.send(&text).await;
             }
@@ -34,8 +34,8 @@ fn wire(word: &str) -> Option<String> {
     }
 }
 
-/// A delivery as above; `|` for a reconnection that resumes, `!` for what was too large, with how many, `-` for what was
-/// not retained.
+/// A delivery as text: an event as above, `|` for a reconnection that resumes, `!` with a number
+/// for oversized events, `-` for events that were not retained.
 fn word(delivery: Delivery) -> String {
     match delivery {
         Delivery::Event(event) => event.data().to_owned(),
@@ -108,7 +108,7 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
         }
         let live = ["a8", "s8", "b8", "a9", "b9", "s9"].into_iter().filter(|one| filter.matches(&one[..1]));
         let live: Vec<_> = live.collect();
-        // The marker is retained, too, where everything is.
+        // A rule for all types retains the marker, too.
         let got = take(&mut late, live.last().unwrap()).await.replace("z1 ", "");
         let expected = if replayed.is_empty() { live.join(" ") } else { format!("{replayed} {}", live.join(" ")) };
         assert_eq!(got, expected, "{before:?}");
@@ -117,7 +117,7 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
     }
 }
 
-/// A snapshot, and so many changes that it is lost, with the first three of them.
+/// A snapshot, and so many changes that the snapshot and the first three changes are dropped.
 async fn outgrow(tell: &mpsc::UnboundedSender<Option<String>>, early: &mut Subscription) {
     tell.send(wire("s1")).unwrap();
     let many: String = (0..65_538).map(|number| wire(&format!("a{number}")).unwrap()).collect();
@@ -149,7 +149,7 @@ async fn changes_beyond_the_retained_size_are_reported_as_missing() {
 #[tokio::test]
 async fn what_one_rule_has_lost_is_missing_after_what_another_has_kept_and_once() {
     let (server, tell) = told().await;
-    // The first and the last lose the same; the snapshot itself is kept by the second.
+    // The first and the last rule lose the same events. The second keeps the snapshot.
     let rules = stream(&server).retain_since("s").retain("s", 1).retain_since(["s", "never"]);
     let handle = rules.build().unwrap();
     let mut early = handle.subscribe("z");
@@ -238,7 +238,7 @@ fn what_is_retained_cannot_be_chosen_by_a_predicate() {
     assert_eq!(error.kind(), sseclient::ErrorKind::InvalidConfig);
 }
 
-/// Under `Block` a queue that nobody can take from any more would stop the stream for all.
+/// Under `Block`, a queue without a reader would stop the stream for all.
 #[tokio::test]
 async fn a_subscription_that_ended_in_its_replay_delays_no_other() {
     let (server, tell) = told().await;
@@ -266,7 +266,7 @@ async fn a_subscription_that_ended_in_its_replay_delays_no_other() {
     assert_eq!(drained.dropped, 0, "{drained:?}");
 }
 
-/// A stream that has retained three events, and a subscription that has taken none of them.
+/// A stream that has retained three events, and a subscription that has not taken any.
 async fn joined(options: SubscribeOptions) -> (Server, Handle, Subscription) {
     let (server, tell) = told().await;
     let handle = stream(&server).retain("a", 3).build().unwrap();

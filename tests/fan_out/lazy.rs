@@ -1,4 +1,5 @@
-//! A stream that is open only while somebody listens, against a server: what it sees, and what a resume store is told.
+//! Lazy streams, which are open only while there are subscribers: connections, and saves to the
+//! resume store.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::support::{LIMIT, OPEN, Server, header, short, stream, until, within};
 
-/// Sends the events after the last event ID, two at a time, and says when the client has hung up.
+/// A server that sends two events after the last event ID, and reports when the client has closed
+/// the connection.
 async fn server() -> (Server, mpsc::UnboundedReceiver<usize>) {
     let (left, leaves) = mpsc::unbounded_channel();
     let server = Server::start(move |number, mut connection| {
@@ -84,7 +86,7 @@ async fn a_change_of_an_idle_stream_takes_effect_with_the_next_subscriber() {
     );
 }
 
-/// Notes how often it was asked, and what it was given.
+/// A store that counts its loads and keeps the last save.
 #[derive(Clone, Default)]
 struct Noting(Arc<Mutex<(usize, Option<String>)>>);
 
@@ -111,7 +113,7 @@ async fn a_resume_store_is_loaded_once_and_saves_while_the_stream_is_idle() {
     let handle = stream.build().unwrap();
     handle.connect();
     tokio::task::yield_now().await;
-    assert_eq!(store.0.lock().unwrap().0, 0, "nobody listens");
+    assert_eq!(store.0.lock().unwrap().0, 0, "there is no subscriber");
     let mut orders = handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging());
     let first = within(orders.recv()).await.unwrap().event().unwrap();
     assert_eq!(first.data(), "11");

@@ -1,4 +1,4 @@
-//! What an event costs by the number of types that are asked for, from the socket to the subscriber.
+//! The cost of an event by the number of subscribed types, from the socket to the subscriber.
 
 #![cfg(target_os = "linux")]
 
@@ -12,13 +12,13 @@ use sseclient::{Client, Delivery, ReconnectPolicy};
 const EVENTS: usize = 1_000_000;
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
-/// How long the calling thread has been on a core.
+/// The CPU time of the calling thread.
 fn on_core() -> Duration {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// A server that sends one client all of this, from a thread of its own.
+/// A server on a thread of its own that sends `text` to one client.
 fn serve(text: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -53,7 +53,7 @@ fn cost(subscriptions: usize, event_type: impl Fn(usize) -> usize) -> f64 {
             .collect();
         let begun = on_core();
         handle.connect();
-        // The response ends after the last event, and with it everything: nothing has to be asked meanwhile.
+        // The response and all subscriptions end after the last event, so the test need not poll.
         let mut events = 0;
         for reader in readers {
             events += reader.await.unwrap();

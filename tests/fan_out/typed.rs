@@ -1,4 +1,4 @@
-//! Events decoded as what they stand for.
+//! Events decoded as typed values.
 
 #![cfg(feature = "json")]
 
@@ -18,7 +18,7 @@ fn event(event_type: &str, data: &str) -> Event {
     Event::builder().event_type(event_type).data(data).build().unwrap()
 }
 
-/// What a stream of changes consists of: each kind of variant that there is.
+/// The events of a stream, with every kind of enum variant.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum Change {
@@ -34,7 +34,7 @@ enum Change {
     Other,
 }
 
-/// In the data, since it is within another type.
+/// An enum inside another type is in the data.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum Switch {
@@ -99,7 +99,7 @@ fn an_error_says_which_type_and_what_is_wrong_and_has_its_source() {
 
 static DECODED: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts how often it is made.
+/// Counts how often it is decoded.
 struct Counted;
 
 impl<'de> Deserialize<'de> for Counted {
@@ -130,7 +130,7 @@ fn an_event_is_decoded_once_for_each_type_however_many_ask_at_once() {
 
 static SHARED: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts the same, for the test below.
+/// Counts how often it is decoded, for another test.
 #[derive(Debug)]
 struct Shared(u32);
 
@@ -170,7 +170,7 @@ async fn subscriptions_of_one_type_share_each_decoded_value() {
     handle.shutdown().await;
 }
 
-/// A type whose own code has a mistake.
+/// A type whose `Deserialize` panics.
 #[derive(Debug)]
 struct Brittle;
 
@@ -197,7 +197,7 @@ async fn a_panicking_decoder_panics_in_recv_and_harms_no_other_subscriber() {
         assert!(within(brittle.recv()).await.unwrap().event().unwrap().value().is_ok());
         let taken = AssertUnwindSafe(brittle.recv()).catch_unwind().await;
         assert!(taken.is_err());
-        // The event was taken; the next one is not affected.
+        // The subscription has taken the event, and the next one is not affected.
         let next = within(brittle.recv()).await.unwrap().event().unwrap();
         assert_eq!(next.event().data(), "2");
     });

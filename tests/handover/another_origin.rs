@@ -1,4 +1,4 @@
-//! A running stream that moves to another origin, whose IDs are others, while the first response is still read.
+//! Handover to another origin, which has IDs of its own.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::support::{OPEN, Server, follow, stream, until, within};
 const UNAVAILABLE: &str = "HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n";
 const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
 
-/// The next deliveries, in short: the data and the last event ID, or the gap.
+/// Asserts the next deliveries: the data and the last event ID, or the gap.
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
         let short = match within(subscription.recv()).await.expect("the stream goes on") {
@@ -24,7 +24,7 @@ async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     }
 }
 
-/// A server that sends event 1, and event 2 when it is told to, or what is given to later connections.
+/// A server that sends event 1, and event 2 when told. Later connections get `later`.
 async fn old_origin() -> (Server, Arc<Notify>) {
     let go_on = Arc::new(Notify::new());
     let told = Arc::clone(&go_on);
@@ -41,7 +41,7 @@ async fn old_origin() -> (Server, Arc<Notify>) {
     (server, go_on)
 }
 
-/// A server that gives these answers, the first of them when it is told to, and keeps what is open open.
+/// A server that sends these answers, the first one when told, and keeps the connections open.
 async fn new_origin(answers: Vec<String>) -> (Server, Arc<Notify>) {
     let (answers, go_on) = (Arc::new(answers), Arc::new(Notify::new()));
     let told = Arc::clone(&go_on);
@@ -155,7 +155,7 @@ async fn that_the_id_goes_along_is_said_of_one_url_and_not_of_the_next() {
     expect(&mut events, &["1 after 1"]).await;
     answer.notify_one();
     let (to_other, to_new) = (to(&other), to(&new));
-    // Both are asked for before the task looks.
+    // The connection task sees both changes at once.
     drop(handle.update(|request| to_other(request).keep_last_event_id(true), Apply::NextAttempt));
     within(handle.update(to_new, Apply::Reconnect)).await.unwrap();
     expect(&mut events, &["reconnected after None", "x after "]).await;

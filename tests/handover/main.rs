@@ -1,4 +1,4 @@
-//! Opening a second response before the first is let go.
+//! Handover: opening a second response before the first is closed.
 
 mod another_origin;
 mod rotation;

@@ -1,4 +1,4 @@
-//! Credentials that are changed all the time: tokens that expire, and responses that take over from each other.
+//! Credentials that change all the time: tokens that expire, and one handover after the other.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -19,12 +19,12 @@ const UNAUTHORIZED: &str =
     "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
-/// How long the server takes a token, from its first use: a slow machine lets none expire on its way.
+/// How long a token is valid from its first use. It cannot expire before, on a slow machine.
 const LIFE: Duration = Duration::from_millis(200);
-/// So many tokens expire; the one after them stays good.
+/// The number of tokens that expire. The one after them stays valid.
 const EXPIRIES: u64 = 10;
 const ROTATIONS: u64 = 100;
-/// The events of 10 ms, at a thousand a second.
+/// The number of events in 10 ms, at a thousand a second.
 const BATCH: u64 = 10;
 
 /// Events whose data is their ID.
@@ -32,7 +32,7 @@ fn numbered(ids: impl IntoIterator<Item = u64>) -> String {
     ids.into_iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
 }
 
-/// Where the request wants to go on.
+/// The last event ID of a request, or 0.
 fn last_event_id(request: &str) -> u64 {
     header(request, "last-event-id").map_or(0, |id| id.parse().unwrap())
 }
@@ -41,7 +41,8 @@ fn token(request: &str) -> u64 {
     header(request, "authorization").unwrap().strip_prefix("Bearer token-").unwrap().parse().unwrap()
 }
 
-/// Sends the events after `sent` as they come to be, until there will be no more or the client goes.
+/// Sends the events after `sent` as they are produced, until the producer ends or the client
+/// closes.
 async fn tell(connection: &mut Connection, mut sent: u64, mut newest: watch::Receiver<u64>) {
     while let Ok(until) = newest.wait_for(|newest| *newest > sent).await.map(|newest| *newest) {
         if !connection.send(&numbered(sent + 1..=until)).await {
@@ -51,10 +52,10 @@ async fn tell(connection: &mut Connection, mut sent: u64, mut newest: watch::Rec
     }
 }
 
-/// Makes `events` more each `period`, until dropped.
+/// Produces `events` more in each `period`, until dropped.
 async fn produce(newest: &watch::Sender<u64>, period: Duration, events: u64) {
     let mut pace = interval(period);
-    // A machine that is late catches up: the rate is the scenario.
+    // A slow machine catches up, so that the rate stays the same.
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
         pace.tick().await;
@@ -62,7 +63,7 @@ async fn produce(newest: &watch::Sender<u64>, period: Duration, events: u64) {
     }
 }
 
-/// The numbers of a subscription's events, as far as `seen` tells, until it ends.
+/// Collects the numbers of a subscription's events until it ends, and reports the newest in `seen`.
 async fn collect(mut events: Subscription, seen: watch::Sender<u64>) -> (Vec<u64>, usize) {
     let (mut numbers, mut gaps) = (Vec::new(), 0);
     while let Some(delivery) = within(events.recv()).await {
@@ -83,22 +84,22 @@ fn assert_each_once_in_order(numbers: &[u64]) {
     assert_eq!(around, None, "of {} events", numbers.len());
 }
 
-/// What the token server and the event server know, in numbers. Tokens are numbered from 1.
+/// What the token server and the event server share. Tokens are numbered from 1.
 #[derive(Default)]
 struct Tokens {
-    /// How often a token was asked for.
+    /// The number of calls for a token.
     calls: AtomicU64,
     issued: AtomicU64,
     expired: AtomicU64,
     refused: AtomicU64,
 }
 
-/// What a source knows of its token.
+/// What a source knows about its token.
 #[derive(Clone, Copy)]
 enum Knows {
     /// When it expires.
     Expiry,
-    /// That it was refused.
+    /// Whether the server has refused it.
     Refusal,
 }
 
@@ -109,7 +110,7 @@ impl Tokens {
         good
     }
 
-    /// A source that keeps its token for as long as it knows nothing against it.
+    /// A source that keeps its token until it expires or the server refuses it.
     fn source(
         self: &Arc<Self>,
         knows: Knows,
@@ -128,8 +129,8 @@ impl Tokens {
     }
 }
 
-/// A server that checks tokens, ends a response when its token expires, as all but the last do, and sends 204 when
-/// all is said.
+/// A server that checks tokens, and ends a response when its token expires. All tokens but the last
+/// expire. After the last event it answers 204.
 async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Server {
     let tokens = Arc::clone(tokens);
     Server::hearing(move |_, mut connection| {
@@ -153,7 +154,7 @@ async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Se
     .await
 }
 
-/// Follows such a server through its expiries. How often its source was asked.
+/// Follows such a server until it answers 204. Returns the number of calls for a token.
 async fn outlive(subscribers: usize, knows: Knows) -> u64 {
     let tokens = Arc::<Tokens>::default();
     let newest = watch::Sender::new(1);
@@ -184,7 +185,7 @@ async fn outlive(subscribers: usize, knows: Knows) -> u64 {
 /// The number of calls for a token does not depend on the number of subscribers.
 #[tokio::test]
 async fn expiring_tokens_lose_no_events() {
-    // Before the first attempt, and before the one that is told to stop.
+    // One call before the first attempt, and one before the attempt that gets the 204.
     let ends = 2;
     for (knows, calls) in [(Knows::Expiry, EXPIRIES), (Knows::Refusal, 2 * EXPIRIES)] {
         let asked = tokio::join!(outlive(1, knows), outlive(20, knows));
@@ -192,7 +193,7 @@ async fn expiring_tokens_lose_no_events() {
     }
 }
 
-/// A server that resumes, and takes so long to answer that the response before sends more meanwhile.
+/// A server that resumes. It answers so late that the response before sends more events in between.
 async fn resuming_server(newest: watch::Receiver<u64>) -> Server {
     Server::hearing(move |_, mut connection| {
         let mut newest = newest.clone();
@@ -209,10 +210,10 @@ async fn resuming_server(newest: watch::Receiver<u64>) -> Server {
     .await
 }
 
-/// Changes the token again and again, each time after `pause` events more.
+/// Changes the token repeatedly, each time after `pause` more events.
 async fn rotate(handle: &Handle, mut seen: watch::Receiver<u64>, pause: u64) {
     for token in 1..=ROTATIONS {
-        // From the first on: without an ID to begin after there would be a gap.
+        // Start after the first event: a handover without an ID is a gap.
         let next = (*seen.borrow() + pause).max(1);
         within(seen.wait_for(|seen| *seen >= next)).await.unwrap();
         let update = handle.update(|request| request.bearer_auth(format!("token-{token}")), Apply::MakeBeforeBreak);
@@ -255,7 +256,7 @@ async fn rotations_one_right_after_the_other_leave_no_gap_and_no_duplicate() {
     rotate_under_load(0).await;
 }
 
-/// A server that says what it says to each connection bit by bit, one each time its bell is rung.
+/// A server that sends each response in parts, one part for each notification.
 async fn bit_by_bit(says: [Vec<String>; 3]) -> (Server, Arc<[Notify; 3]>) {
     let bells = Arc::<[Notify; 3]>::default();
     let (heard, says) = (Arc::clone(&bells), Arc::new(says));
@@ -273,7 +274,7 @@ async fn bit_by_bit(says: [Vec<String>; 3]) -> (Server, Arc<[Notify; 3]>) {
     (server, bells)
 }
 
-/// Asks for a third response, which will be `third`, in the middle of what the second repeats.
+/// Asks for a third response while the second one still repeats events.
 async fn ask_amid_repeats(third: &str) -> (Server, Arc<[Notify; 3]>, Handle, Subscription, Update) {
     let open = |ids| format!("{OPEN}{}", numbered(ids));
     let (first, second) = (vec![open(1..2), numbered(2..4)], vec![open(2..3), numbered(3..5)]);

@@ -1,4 +1,5 @@
-//! Where a second response takes over from one that is still read: what is dropped, and when a gap is due.
+//! Handover from a response that is still read to a second one: which events are dropped, and when
+//! a gap is due.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use tokio::sync::Notify;
 
 use crate::support::{OPEN, Server, follow, stream, until, within};
 
-/// Events in a line: each has the part before the slash as its ID, and all of it as its data. `-` is no ID. A plus
-/// joins events that are sent in one piece.
+/// Parses a line of events. The part before the slash is the ID, the whole word is the data. `-` is
+/// no ID. A plus joins events that the server sends in one piece.
 fn events(line: &str) -> String {
     let event = |name: &str| match name.split_once('/') {
         Some(("-", _)) => format!("data: {name}\n\n"),
@@ -20,18 +21,19 @@ fn events(line: &str) -> String {
     line.split([' ', '+']).filter(|name| !name.is_empty()).map(event).collect()
 }
 
-/// What two responses say: the first before the second is asked for, and after; then the second.
+/// The events of two responses: of the first before and after the request for the second, and of
+/// the second.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     before: &'static str,
     meanwhile: &'static str,
     second: &'static str,
-    /// What the subscriber gets from the second.
+    /// The deliveries of the second response.
     expected: &'static str,
 }
 
-/// A server that sends one event after the other to the first connection, each when it is told to, and all to the
-/// second.
+/// A server that sends the events of the first response one by one, when told, and those of the
+/// second at once.
 async fn told(case: Case) -> (Server, Arc<[Notify; 2]>) {
     let told = Arc::<[Notify; 2]>::default();
     let go_on = Arc::clone(&told);
@@ -112,7 +114,7 @@ async fn ids_that_are_not_unique_hide_nothing() {
         ("5 6/a 6/b+6/", "", "6/new 7", "gap 6/new 7"),
         ("1", "2/a 3/b 2/c", "2/d 2/e", "gap 2/d 2/e"),
         ("1", "2/a 2/b", "2/a 2/b 2/c", "gap 2/a 2/b 2/c"),
-        // Within what is repeated in order they are known.
+        // IDs that are not unique are recognised as long as the order repeats.
         ("1", "2 3/a 3/b 4", "2 3/a 3/b 4 5", "5"),
     ])
     .await;
@@ -144,7 +146,7 @@ async fn an_event_without_an_id_is_not_lost_without_a_gap() {
         ("1", "2 -/b", "2 -/c", "gap -/c"),
         ("1", "-/b 2", "-/c 3", "gap -/c 3"),
         ("1", "2 -/b 3", "2 -/b -/c 3 4", "gap -/c 3 4"),
-        // In its place, with what comes after it still to come, it is a repeat.
+        // In its place in the order it is a repeat.
         ("1", "2 -/b 3", "2 -/b 3 -/c 4", "-/c 4"),
         ("1", "2 -/b 3", "2 3 -/c 4", "-/c 4"),
         ("1", "", "-/b 2", "-/b 2"),
@@ -159,9 +161,9 @@ async fn a_server_may_begin_with_the_event_whose_id_was_sent() {
         ("1", "", "1 2", "2"),
         ("1 2", "", "2 3", "3"),
         ("1", "-/b 2", "1 -/b 2 3", "3"),
-        // And go on somewhere else.
+        // After the repeats the second response continues elsewhere.
         ("1", "2", "1 3", "gap 3"),
-        // Later than that it is something else.
+        // Later in the response it is a new event.
         ("1", "2 3", "2 1 3 4", "gap 1 3 4"),
     ])
     .await;

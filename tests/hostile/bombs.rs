@@ -1,4 +1,4 @@
-//! What a few bytes that stand for very many cost, counted by the allocator.
+//! Decompression bombs. The allocator counts what they cost.
 
 #![cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
 
@@ -12,7 +12,7 @@ use crate::support::{Server, follow, short, stream};
 
 const MIB: usize = 1 << 20;
 
-/// An event of 16 MiB, and one behind it.
+/// An event of 16 MiB, and a small one after it.
 fn bomb(coding: &Coding) -> Vec<u8> {
     let mut encoder = (coding.encoder)();
     let part = "a".repeat(MIB);

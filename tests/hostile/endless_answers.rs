@@ -1,4 +1,5 @@
-//! Servers that answer without end over HTTP/1.1, what it costs, counted by the allocator, and what is only long.
+//! HTTP/1.1 servers that answer without end, and long answers that are valid. The allocator counts
+//! what they cost.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ const MIB: usize = 1 << 20;
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// The error of an attempt that is answered with `start`, and then with `part` without end; what the server could send;
-/// and how much memory it took.
+/// Runs an attempt that is answered with `start`, and then with `part` without end. Returns its
+/// error, how many bytes the server sent, and how much memory the attempt took.
 async fn answered_without_end(start: &str, part: &str, patience: Duration) -> (Error, usize, isize) {
     let server = Flood::start(Script::http(start, part)).await;
     let asking = stream(&format!("http://{}/stream", server.address)).response_timeout(patience).open(Filter::all());
@@ -37,14 +38,14 @@ fn a_head_without_end_is_a_transient_error_in_bounded_memory() {
             let (error, written, memory) = answered_without_end(start, part, patience).await;
             assert_eq!((error.kind(), error.is_final()), (ErrorKind::Protocol, false), "{start}{part}: {error}");
             assert!(error.source().is_some(), "{start}{part}");
-            // What the sockets hold comes on top of what was read.
+            // This includes what the socket buffers hold.
             assert!(written < 16 * MIB, "{start}{part}: {written} bytes were sent");
             assert!(memory < MIB as isize, "{start}{part}: {memory} bytes of memory");
         }
     });
 }
 
-/// Each is read and forgotten, so there is only the time.
+/// The client discards each interim response, so only the timeout ends the attempt.
 #[test]
 fn endless_interim_responses_run_into_the_timeout_in_bounded_memory() {
     counting::alone(async {
@@ -55,7 +56,7 @@ fn endless_interim_responses_run_into_the_timeout_in_bounded_memory() {
     });
 }
 
-/// With as many redirects as are followed, in a circle.
+/// The redirects lead in a circle, up to the limit.
 #[test]
 fn endless_bodies_of_redirects_and_refusals_are_read_only_at_the_start() {
     counting::alone(async {
@@ -85,7 +86,7 @@ fn endless_bodies_of_redirects_and_refusals_are_read_only_at_the_start() {
             let name = &head[..head.len().min(60)];
             assert_eq!(error.kind(), kind, "{name}: {error}");
             assert_eq!(error.body().unwrap(), &"no end ".repeat(8 * 1024)[..8 * 1024], "{name}");
-            // For each connection what its sockets hold, as above.
+            // This includes what the socket buffers of each connection hold.
             assert!(written < connections * 16 * MIB, "{name}: {written} bytes were sent");
             assert!(memory < MIB as isize, "{name}: {memory} bytes of memory");
         }
@@ -125,13 +126,13 @@ fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
             handle
         };
         let (handle, memory) = counting::most(following).await;
-        // The event, where it was put together, and what it grew from.
+        // Room for the event, and for the buffers in which it grew.
         assert!(memory < 8 * MIB as isize, "{memory} bytes of memory");
         handle.shutdown().await;
     });
 }
 
-/// hyper takes 16 KiB of them in a body, however long that is; here, a line before a chunk has at most 4 KiB.
+/// hyper allows 16 KiB of extensions in a whole body. This crate allows 4 KiB in each chunk's line.
 #[test]
 fn a_server_with_an_extension_on_each_chunk_is_read_like_any_other() {
     counting::alone(async {

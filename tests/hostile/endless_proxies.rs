@@ -1,4 +1,4 @@
-//! Proxies that do not stop, or answer nonsense: what it costs, counted by the allocator.
+//! Proxies that answer without end or with garbage. The allocator counts what that costs.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::support::{LIMIT, until, within};
 
 const MIB: usize = 1 << 20;
 
-/// Of an attempt: its buffers, and a head.
+/// An attempt may allocate its buffers and one response head.
 const MOST_MEMORY: isize = MIB as isize;
 
-/// A proxy, and what is asked of it.
+/// A hostile proxy, and the request that goes through it.
 struct Asked {
     proxy: &'static str,
     url: &'static str,
     script: Script,
-    /// Of the connection, and of the response.
+    /// The connect timeout and the response timeout.
     patience: [Duration; 2],
 }
 
@@ -29,7 +29,7 @@ impl Asked {
         Self { proxy, url, script, patience: [LIMIT; 2] }
     }
 
-    /// The error of an attempt, which takes neither much memory nor much of what is sent.
+    /// Returns the error of one attempt. Asserts that it took little memory and read little.
     async fn failed(self, name: &str) -> Error {
         let flood = Flood::start(self.script).await;
         let client = Client::builder().proxy(format!("{}://{}", self.proxy, flood.address)).unwrap().build();
@@ -38,7 +38,7 @@ impl Asked {
         let (error, written) = (opened.expect_err(name), flood.finish().await);
         assert!(memory < MOST_MEMORY, "{name}: {memory} bytes of memory");
         if matches!(error.kind(), ErrorKind::Proxy | ErrorKind::Protocol) {
-            // What the sockets hold comes on top of what was read.
+            // This includes what the socket buffers hold.
             assert!(written < 16 * MIB, "{name}: {written} bytes were sent");
         }
         error
@@ -125,11 +125,12 @@ fn a_hundred_endless_407_responses_cost_no_more_than_one() {
     });
 }
 
-/// What is right up to some byte, and then goes on without end.
+/// Each answer is valid up to some byte and then continues without end.
 #[test]
 fn a_socks_proxy_that_sends_garbage_costs_bounded_memory() {
     counting::alone(async {
-        // RFC 1928: no credentials wanted; a stream, of which the address has the longest name that there is, and one cut off.
+        // RFC 1928: no credentials; a reply with the longest possible name as its address; a reply
+        // that is cut off.
         let (welcome, name, cut) = ([5, 0], [&[5, 0, 0, 3, 255][..], &[b'n'; 257]].concat(), [5, 0, 0, 3, 255, b'n']);
         let after = |more: &[u8]| [&welcome[..], more].concat();
         for (bytes, start, part, kind) in [
@@ -145,7 +146,7 @@ fn a_socks_proxy_that_sends_garbage_costs_bounded_memory() {
             ("an address of no kind", after(&[5, 0, 0, 9]), vec![9], ErrorKind::Proxy),
             ("half a word", vec![5], vec![], ErrorKind::ConnectTimeout),
             ("half an answer", after(&cut), vec![], ErrorKind::ConnectTimeout),
-            // It has connected us; the rest is the server's.
+            // The tunnel is open, so the rest is the server's answer.
             ("a stream of words", after(&name), b"no end ".to_vec(), ErrorKind::Protocol),
         ] {
             let is_asked = |asked: &[u8]| asked.len() >= 3;

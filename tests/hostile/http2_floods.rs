@@ -1,5 +1,5 @@
-//! Servers of HTTP/2 that do not stop, or do not let us go on: what it costs, counted by the allocator. Frame by frame,
-//! since no library would send these.
+//! HTTP/2 servers that send without end or block the client. The allocator counts what that costs.
+//! The tests write frames by hand, since no library would send these.
 
 #![cfg(feature = "http2")]
 
@@ -14,7 +14,7 @@ use crate::support::{setback, within};
 
 const MIB: usize = 1 << 20;
 
-/// Of a connection with one stream: its buffers, and a head.
+/// A connection with one stream may allocate its buffers and one response head.
 const MOST_MEMORY: isize = 256 * 1024;
 
 // RFC 9113, section 6.
@@ -32,7 +32,7 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
-/// Of type, flags and stream.
+/// A frame of this type, with these flags, on this stream.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
@@ -51,12 +51,13 @@ fn open() -> Vec<u8> {
 /// A server that greets with these settings, and answers the request on stream 1.
 async fn flood(settings: &[u8], start: Vec<u8>, part: Vec<u8>) -> Flood {
     let greeting = [frame(SETTINGS, 0, 0, settings), frame(SETTINGS, ACK, 0, &[])].concat();
-    // The request has come when its head has.
+    // The request is complete after its head.
     let is_asked = |asked: &[u8]| asked.windows(6).any(|bytes| bytes[0] == HEADERS && bytes[2..] == [0, 0, 0, 1]);
     Flood::start(Script { greeting, is_asked, start, part }).await
 }
 
-/// Why a stream from there is given up. Neither takes much memory, nor much of what is sent.
+/// Returns the error of a stream from this server. Asserts that it took little memory and read
+/// little.
 async fn given_up(name: &str, server: Flood, more: impl FnOnce(StreamBuilder) -> StreamBuilder) -> Error {
     let failing = async {
         let client = Client::builder().http2_prior_knowledge(true).no_proxy().build();
@@ -72,18 +73,18 @@ async fn given_up(name: &str, server: Flood, more: impl FnOnce(StreamBuilder) ->
     assert!(memory < MOST_MEMORY, "{name}: {memory} bytes of memory");
     let written = server.finish().await;
     if matches!(error.kind(), ErrorKind::Body | ErrorKind::Protocol) {
-        // What the sockets hold comes on top of what was read.
+        // This includes what the socket buffers hold.
         assert!(written < 16 * MIB, "{name}: {written} bytes were sent");
     }
     error
 }
 
-/// Parts of a head without an end (CVE-2024-27316), of any size; and a few bytes that stand for many.
+/// Endless parts of a head (CVE-2024-27316) of any size, and short references to long headers.
 #[test]
 fn a_head_that_never_ends_fails_the_attempt_in_bounded_memory() {
     counting::alone(async {
         let field = literal("a", "b");
-        // Put into the table for headers, and then only pointed at: 4 KiB each time.
+        // The first header goes into the dynamic table. Each reference to it stands for 4 KiB.
         let long = "v".repeat(3900);
         let indexed = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d], long.as_bytes()].concat();
         let head = |more: &[u8]| frame(HEADERS, 0, 1, &[&[0x88], more].concat());
@@ -128,7 +129,7 @@ fn endless_empty_frames_are_an_error_in_bounded_memory() {
     });
 }
 
-/// Each of these must be answered, which nobody reads.
+/// The client must answer each PING and each SETTINGS, and the server does not read the answers.
 #[test]
 fn endless_pings_run_into_the_response_timeout_in_bounded_memory() {
     counting::alone(async {
@@ -149,7 +150,7 @@ fn endless_pings_run_into_the_response_timeout_in_bounded_memory() {
     });
 }
 
-/// No more than silence.
+/// The idle timeout counts data only.
 #[test]
 fn endless_frames_without_data_do_not_prevent_the_idle_timeout() {
     counting::alone(async {
@@ -165,12 +166,13 @@ fn endless_frames_without_data_do_not_prevent_the_idle_timeout() {
     });
 }
 
-/// Nor is any of it copied meanwhile.
+/// The client copies no request body in the meantime.
 #[test]
 fn a_server_that_never_grants_a_window_runs_into_the_response_timeout() {
     counting::alone(async {
         let question = Bytes::from(vec![b'?'; 16 * MIB]);
-        // SETTINGS_INITIAL_WINDOW_SIZE: none at all, and as much as there can be, though no more than the connection has.
+        // SETTINGS_INITIAL_WINDOW_SIZE: zero, and the maximum, which the connection's own window
+        // still limits.
         for (name, window) in [("none", [0, 4, 0, 0, 0, 0]), ("the connection's", [0, 4, 0x7f, 0xff, 0xff, 0xff])] {
             let server = flood(&window, Vec::new(), Vec::new()).await;
             let asking =
@@ -181,8 +183,8 @@ fn a_server_that_never_grants_a_window_runs_into_the_response_timeout() {
     });
 }
 
-/// Windows are for those who keep to them. The task pauses for a subscriber that takes nothing, and meanwhile nobody
-/// grants more.
+/// The task waits for a subscriber that takes nothing, and grants no more data. This server ignores
+/// the window.
 #[test]
 fn a_server_that_sends_more_than_it_may_is_cut_off_in_bounded_memory() {
     counting::alone(async {
@@ -201,7 +203,7 @@ fn a_server_that_sends_more_than_it_may_is_cut_off_in_bounded_memory() {
         let (error, memory) = counting::most(stuck).await;
         server.finish().await;
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::Body, false), "{error}");
-        // A stream's window more.
+        // One more window of a stream.
         assert!(memory < 2 * MOST_MEMORY, "{memory} bytes of memory");
     });
 }

@@ -1,5 +1,4 @@
-//! A server that invents a million event types makes nobody allocate. Alone in its file, since what the process has
-//! allocated would be other tests' as well.
+//! Event types that no filter matches allocate nothing.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,11 +8,11 @@ use sseclient::{Delivery, Filter, Subscription};
 use crate::counting::{self, LIVE, PEAK};
 use crate::support::{OPEN, Server, stream, until, within};
 
-/// Enough for buffers and queues to come to their size.
+/// Enough events for buffers and queues to grow to their final size.
 const WARM_UP: usize = 20_000;
 const TYPES: usize = 1_000_000;
 
-/// What may be more by chance: chunks under way, a queue that is fuller than it has been.
+/// Allowance for chunks in flight, and for queues that are fuller than before.
 const SLACK: isize = 512 * 1024;
 
 async fn take(last: usize, subscription: &mut Subscription) {
@@ -33,7 +32,7 @@ fn a_million_invented_event_types_cost_no_memory() {
             connection.send(OPEN).await;
             let mut text = String::new();
             for number in 1..=TYPES {
-                // Some are long: longer than any that is asked for.
+                // Some types are longer than any subscribed type.
                 let padding = "x".repeat(if number % 1_000 == 0 { 5_000 } else { 0 });
                 write!(text, "event: type.{number}{padding}\ndata: x\n\n").unwrap();
                 if number % 100 == 0 {

@@ -1,5 +1,4 @@
-//! What it costs to know IDs again, when the server makes them long. Alone in its file, since what the process has
-//! allocated would be other tests' as well.
+//! The memory that deduplication takes when the server sends long IDs.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,7 +10,8 @@ use crate::support::{OPEN, Server, until, within};
 const EVENTS: usize = 100;
 const ID: usize = 256 * 1024;
 
-/// The last ID here and there, and buffers for one event; all of them would be six times as much.
+/// Room for copies of the last ID and for the buffers of one event. All IDs would take six times as
+/// much.
 const BOUND: isize = 4 * 1024 * 1024;
 
 #[test]
@@ -20,7 +20,7 @@ fn ids_are_known_again_without_being_kept() {
         let server = Server::start(|_, mut connection| async move {
             connection.send(OPEN).await;
             for number in 0..EVENTS {
-                // Each is said twice.
+                // The server sends each event twice.
                 let event = format!("id: {number}{}\ndata: x\n\n", "x".repeat(ID));
                 connection.send(&event).await;
                 connection.send(&event).await;

@@ -1,4 +1,5 @@
-//! Servers and loads that would cost too much. Memory is counted for the whole process, so one test runs at a time.
+//! Hostile servers and heavy loads: memory and time stay bounded. The allocator counts for the
+//! whole process, so one test runs at a time.
 
 mod bombs;
 mod endless_answers;

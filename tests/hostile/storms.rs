@@ -1,4 +1,4 @@
-//! A thousand streams at once, and one that many change at once: what a server has to bear from them.
+//! The load on a server of a thousand streams, and of streams that many tasks change at once.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -21,10 +21,10 @@ const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0
 /// The crowd's reconnection time.
 const BASE: Duration = Duration::from_millis(200);
 
-/// Far longer than a client may take to close, even on a machine that has other things to do.
+/// Far longer than a client may take to close a connection, even on a busy machine.
 const AT_LAST: Duration = Duration::from_secs(5);
 
-/// Both ends of a thousand connections, and some.
+/// Both ends of a thousand connections, and some more.
 const DESCRIPTORS: u64 = 2 * CROWD as u64 + 200;
 
 fn allow_descriptors() {
@@ -32,30 +32,30 @@ fn allow_descriptors() {
     assert!(limit >= DESCRIPTORS, "this test needs {DESCRIPTORS} descriptors, and the limit is {limit}");
 }
 
-/// Handles that say their numbers, from 0.
+/// Handles that send their numbers in a header, from 0.
 fn crowd(size: usize, url: &str, policy: &ReconnectPolicy, more: fn(StreamBuilder) -> StreamBuilder) -> Vec<Handle> {
     let client = Client::new();
     let stream = |number| client.stream(url).header("x-handle", number).reconnect_policy(policy.clone());
     (0..size).map(|number| more(stream(number)).build().unwrap()).collect()
 }
 
-/// Which handle a request comes from.
+/// The number of the handle that sent the request.
 fn sender(request: &str) -> usize {
     header(request, "x-handle").unwrap().parse().unwrap()
 }
 
-/// A server that dies, is dead until everybody has been refused twice, and is back.
+/// A server that dies, refuses every client twice, and then answers again.
 #[derive(Default)]
 struct Mortal {
     died: watch::Sender<Option<Instant>>,
-    /// How long after its death each handle's attempts came.
+    /// The times of each handle's attempts, since the server died.
     attempts: Mutex<HashMap<usize, Vec<Duration>>>,
     refused_twice: AtomicUsize,
     opened: watch::Sender<usize>,
 }
 
 impl Mortal {
-    /// Notes an attempt. Whether it is refused.
+    /// Records an attempt. Returns whether the server refuses it.
     fn refuses(&self, sender: usize) -> bool {
         let Some(died) = *self.died.borrow() else { return false };
         let mut attempts = self.attempts.lock().unwrap();
@@ -85,16 +85,16 @@ impl Mortal {
         within(self.opened.subscribe().wait_for(|opened| *opened == responses)).await.unwrap();
     }
 
-    /// When the attempts of this round came.
+    /// The times of the attempts in this round.
     fn arrivals(&self, round: usize) -> Vec<Duration> {
         self.attempts.lock().unwrap().values().filter_map(|attempts| attempts.get(round).copied()).collect()
     }
 }
 
-/// What handles decided: after how many retries, and how long to wait.
+/// The decisions of the policies: the number of retries, and the wait.
 type Decisions = Arc<Mutex<Vec<(u32, Duration)>>>;
 
-/// The default policy but for the reconnection time, with what it decides noted.
+/// The default policy with a short reconnection time. It records its decisions.
 fn noting(decisions: &Decisions) -> ReconnectPolicy {
     let decisions = Arc::clone(decisions);
     ReconnectPolicy::daemon().reconnection_time(BASE).decide_with(move |failure| {
@@ -104,7 +104,7 @@ fn noting(decisions: &Decisions) -> ReconnectPolicy {
     })
 }
 
-/// How many of these times lie in each tenth of a window.
+/// The number of times in each tenth of a window.
 fn histogram(what: &str, times: &[Duration], start: Duration, length: Duration) -> [usize; 10] {
     let mut tenths = [0; 10];
     for time in times {
@@ -132,7 +132,7 @@ fn a_thousand_streams_spread_their_attempts_after_their_server_dies() {
         let handles = crowd(CROWD, &server.url, &noting(&decisions), |stream| stream);
         handles.iter().for_each(Handle::connect);
         mortal.has_opened(CROWD).await;
-        // What went wrong while the crowd came together does not count.
+        // Failures while the crowd connected do not count.
         decisions.lock().unwrap().clear();
         mortal.died.send_replace(Some(Instant::now()));
         mortal.has_opened(2 * CROWD).await;
@@ -143,26 +143,26 @@ fn a_thousand_streams_spread_their_attempts_after_their_server_dies() {
             let delays: Vec<_> = decisions.lock().unwrap().iter().filter_map(decided).collect();
             assert_eq!(delays.len(), CROWD, "each decides once a round");
             let tenths = histogram("decided to wait", &delays, base, base / 2);
-            // Seven standard deviations below what is to be expected, and ten above.
+            // Seven standard deviations below the expected number, and ten above.
             assert!(tenths.iter().all(|count| (CROWD * 3 / 100..=CROWD / 5).contains(count)), "{tenths:?}");
-            // How late an attempt comes is up to the machine; that none comes early is not.
+            // A slow machine may delay an attempt, but none may come early.
             let arrivals = mortal.arrivals(round as usize);
             let (start, latest) = (earliest + base, *arrivals.iter().max().unwrap());
             histogram("came after the end", &arrivals, start, latest.saturating_sub(start));
-            assert!(arrivals.iter().all(|arrival| *arrival >= start), "nobody comes early");
+            assert!(arrivals.iter().all(|arrival| *arrival >= start), "no attempt comes early");
             earliest = start;
         }
     });
 }
 
-/// A server that answers a handle only when the client has closed the connection before.
+/// A server that answers a handle only after the client has closed its previous connection.
 #[derive(Default)]
 struct Turnstile {
-    /// Done when the last connection of each handle has been closed.
+    /// One receiver per handle, which resolves when its last connection is closed.
     last: Mutex<HashMap<usize, oneshot::Receiver<()>>>,
     requests: AtomicUsize,
     waiting: AtomicUsize,
-    /// Requests for which the connection before was still open.
+    /// The requests that came while the previous connection was open.
     beside: AtomicUsize,
 }
 
@@ -175,8 +175,8 @@ impl Turnstile {
         (leaving, self.last.lock().unwrap().insert(sender, left))
     }
 
-    /// The end of the connection before has been sent before this request was, so it is there. Who holds on to
-    /// it until this one is answered waits for ever; once one has, the others need not.
+    /// The client closes the previous connection before it sends this request. A client that kept
+    /// it open would wait for ever here, so after the first failure the others do not wait.
     async fn pass(&self, before: Option<oneshot::Receiver<()>>) {
         if let Some(before) = before.filter(|_| self.beside.load(SeqCst) == 0) {
             self.beside.fetch_add(usize::from(timeout(AT_LAST, before).await.is_err()), SeqCst);
@@ -185,12 +185,12 @@ impl Turnstile {
     }
 }
 
-/// Answers in one of four ways, and then waits for the client to close.
+/// Answers in one of four ways, and then waits until the client closes.
 async fn answer(number: usize, mut connection: Connection) {
     let event = format!("{OPEN}id: 1\ndata: x\n\n");
     connection.send([&event, UNAVAILABLE, OPEN, ""][number % 4]).await;
     if matches!(number % 4, 1 | 2) {
-        // The server's end is closed; the client's is the client's to close.
+        // The server closes its end. The client must close its own.
         let _ = connection.tcp.shutdown().await;
     }
     connection.closed().await;
@@ -212,7 +212,7 @@ async fn turnstile() -> (Server, Arc<Turnstile>) {
     (server, turnstile)
 }
 
-/// Asks for something else, a hundred times, now and then once what was asked before is there.
+/// Changes the stream a hundred times, and sometimes waits until it is open first.
 async fn pester(handle: Handle, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     for number in 0..100 {
@@ -241,8 +241,8 @@ fn a_handle_never_makes_two_attempts_at_once() {
         for task in tasks.collect::<Vec<_>>() {
             within(task).await.unwrap();
         }
-        // Whoever has not let go by now is not going to.
-        until("everybody has passed", || turnstile.waiting.load(SeqCst) == 0).await;
+        // A connection that is still open now will stay open.
+        until("all connections have passed", || turnstile.waiting.load(SeqCst) == 0).await;
         let (requests, beside) = (turnstile.requests.load(SeqCst), turnstile.beside.load(SeqCst));
         println!("{requests} requests of 8 handles, {beside} beside the one before");
         assert_eq!(beside, 0);
@@ -267,8 +267,8 @@ fn a_thousand_silent_streams_with_idle_timeouts_cause_no_wakeups() {
         }
         let runtime = tokio::runtime::Handle::current().metrics();
         let before = runtime.worker_park_count(0);
-        // The one deliberate wait: that nothing happens can only be seen by letting time pass. The runtime,
-        // and the server in it, rests between any two of its wake-ups.
+        // The only deliberate wait: the test shows that nothing happens, and that takes time. The
+        // runtime, with the server in it, parks after each wake-up.
         sleep(Duration::from_secs(2)).await;
         let woken = runtime.worker_park_count(0) - before;
         println!("{CROWD} open streams were woken {woken} times in 2 s");

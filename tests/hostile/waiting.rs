@@ -1,5 +1,4 @@
-//! What a stream holds while it waits for a subscriber: no more than the queue. Alone in its file, since what the
-//! process has allocated would be other tests' as well.
+//! A stream that waits for a subscriber holds no more than the queue.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,11 +7,11 @@ use sseclient::{Client, Delivery, Filter, Overflow, SubscribeOptions};
 use crate::counting::{self, LIVE, PEAK};
 use crate::support::{OPEN, Server, until, within};
 
-/// Some 100 MiB.
+/// About 100 MiB of events.
 const EVENTS: usize = 100_000;
 const CAPACITY: usize = 16;
 
-/// A turn, what hyper reads ahead, the server's own batch, and half as much again.
+/// One turn, hyper's read buffer, the server's batch, and half as much again.
 const SLACK: isize = 2 * 1024 * 1024;
 
 #[test]

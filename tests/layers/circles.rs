@@ -1,8 +1,9 @@
 //! No circle between the files of a folder.
 //!
-//! A file or folder depends on its neighbour if it names something that the neighbour defines, by any path: through
-//! the neighbour, through a re-export of `mod.rs`, or through `crate`. A `mod.rs` stands for its folder: it may use
-//! its files, and they may use what it defines itself. Tests use what they like.
+//! A file or folder depends on its neighbour if it names something that the neighbour defines, by
+//! any path: through the neighbour, through a re-export of `mod.rs`, or through `crate`. A `mod.rs`
+//! stands for its folder: it may use its files, and they may use what it defines itself. Tests use
+//! what they like.
 
 use std::collections::{BTreeMap, BTreeSet};
 

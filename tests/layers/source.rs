@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The names of a module and of those around it, from the crate's root: `["hub", "ring"]`. The root has none.
+/// The names of a module and of those around it, from the crate's root: `["hub", "ring"]`. The root
+/// has none.
 pub type ModulePath = Vec<String>;
 
 /// One module, without its tests.
@@ -14,7 +15,8 @@ struct Module {
     uses: BTreeSet<ModulePath>,
     /// Names that it imports from this crate, which other modules can import from it.
     imports: BTreeMap<String, ModulePath>,
-    /// Names that it imports by a path which begins elsewhere: with another crate, or with one of its own files.
+    /// Names that it imports by a path which begins elsewhere: with another crate, or with one of
+    /// its own files.
     relative_imports: BTreeMap<String, ModulePath>,
 }
 
@@ -129,7 +131,8 @@ fn from_root(module: &[String], written: &[&str]) -> (ModulePath, String) {
     (path, name.to_owned())
 }
 
-/// Calls `found` with each path of a `use` tree, or with the one path that an expression begins with.
+/// Calls `found` with each path of a `use` tree, or with the one path that an expression begins
+/// with.
 fn each_path<'a>(text: &'a str, found: &mut dyn FnMut(&[&'a str])) {
     tree(text, &mut Vec::new(), found);
 }

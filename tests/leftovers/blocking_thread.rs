@@ -1,5 +1,4 @@
-//! The thread behind a blocking client: one, and gone when it is needed no more. Alone in its file, since the threads of
-//! the process would be other tests' as well.
+//! The thread of a blocking client: there is one, and it ends with the last stream.
 
 #![cfg(all(feature = "blocking", target_os = "linux"))]
 
@@ -12,10 +11,10 @@ use sseclient::{CloseReason, Filter};
 use crate::counting;
 use crate::support::plain::{OPEN, Server, until};
 
-/// Threads of blocking clients.
+/// The number of threads of blocking clients.
 fn threads() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
-    // One that ends meanwhile has no name any more.
+    // A thread that has just ended has no name.
     let names = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok());
     names.filter(|name| name.trim_end() == "sseclient").count()
 }
@@ -56,7 +55,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     let handle = subscription.handle();
     drop(subscription);
     assert_eq!(threads(), 1, "a handle keeps its stream alive");
-    // Dropped where a runtime could not be.
+    // Here the handle is dropped inside a runtime, where dropping another runtime would panic.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async move { drop(handle) });
     until("the thread is gone", || threads() == 0);

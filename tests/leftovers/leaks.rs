@@ -1,5 +1,4 @@
-//! What ten thousand reconnections leave behind: nothing. Alone in its file, since what the process has allocated
-//! and opened would be other tests' as well.
+//! Ten thousand reconnections leave no memory, descriptors or tasks behind.
 
 #![cfg(target_os = "linux")]
 
@@ -13,14 +12,14 @@ use tokio::sync::Notify;
 use crate::counting::{self, LIVE};
 use crate::support::{Connection, OPEN, Server, until, within};
 
-/// Enough for buffers, queues and tables to come to their size.
+/// Enough reconnections for buffers, queues and tables to grow to their final size.
 const WARM_UP: usize = 500;
 const RECONNECTIONS: usize = 10_000;
 
-/// What may be more by chance: an allocation that one side has just made and the other not yet dropped.
+/// Allowance for memory that one side has allocated and the other has not freed yet.
 const SLACK: isize = 4 * 1024;
 
-/// What the process has of everything.
+/// The resources of the process.
 #[derive(Debug, Clone, Copy)]
 struct Possessions {
     descriptors: usize,
@@ -36,7 +35,8 @@ impl Possessions {
     }
 }
 
-/// Sends one event, after which the response ends well, or in the middle of a chunk, or is left by the client.
+/// Sends one event. Then the response ends, breaks off within a chunk, or waits until the client
+/// leaves.
 async fn answer(number: usize, mut connection: Connection) {
     const BROKEN_OFF: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
                               ff\r\n";
@@ -47,8 +47,8 @@ async fn answer(number: usize, mut connection: Connection) {
     }
 }
 
-/// A server like that, but for two responses: they stop after their event, to be counted at rest, until told
-/// to go on.
+/// A server like that, but for two responses, which pause after their event so that the test can
+/// count.
 async fn fickle_server(go_on: &Arc<Notify>) -> Server {
     let go_on = Arc::clone(go_on);
     Server::hearing(move |number, mut connection| {
@@ -64,7 +64,8 @@ async fn fickle_server(go_on: &Arc<Notify>) -> Server {
     .await
 }
 
-/// Takes what comes, and leaves when it is told to, until the server rests. How many events came.
+/// Takes events, and reconnects where they say so, until the server pauses. Returns the number of
+/// events.
 async fn rest(handle: &Handle, events: &mut Subscription) -> usize {
     let mut number = 0;
     loop {
@@ -90,7 +91,7 @@ fn ten_thousand_reconnections_leave_nothing_behind() {
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         rest(&handle, &mut events).await;
-        // The server, the connection, and the task of the response that rests.
+        // The server, the connection, and the task of the response that pauses.
         until("the last response's task is gone", || Possessions::count().tasks == 3).await;
         let before = Possessions::count();
         go_on.notify_one();

@@ -1,4 +1,5 @@
-//! What is left behind: memory, descriptors, tasks, threads. Each is counted for the whole process.
+//! Leftovers: memory, descriptors, tasks and threads. Each is counted for the whole process, so one
+//! test runs at a time.
 
 mod blocking_thread;
 mod leaks;

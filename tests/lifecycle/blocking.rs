@@ -1,4 +1,4 @@
-//! Streams that are read by waiting, against a server on plain threads.
+//! The blocking client, against a server on plain threads.
 
 #![cfg(feature = "blocking")]
 
@@ -16,7 +16,7 @@ use sseclient::{
 
 use crate::support::plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, until};
 
-/// A stream that comes back at once.
+/// A stream that reconnects at once.
 fn stream(client: &Client, server: &Server) -> StreamBuilder {
     client.stream(&*server.url).reconnection_time(Duration::from_millis(1))
 }
@@ -53,8 +53,8 @@ fn a_final_failure_is_the_last_item_once() {
 
 #[test]
 fn a_first_attempt_that_fails_is_the_error_of_open() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_eq!(blocking::open(format!("http://{nobody}/")).unwrap_err().kind(), ErrorKind::Connect);
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(blocking::open(format!("http://{unused}/")).unwrap_err().kind(), ErrorKind::Connect);
     let server = Server::answering(&[NOT_FOUND], false);
     assert_eq!(blocking::open(&*server.url).unwrap_err().kind(), ErrorKind::Status);
     assert_eq!(blocking::open("no URL").unwrap_err().kind(), ErrorKind::InvalidUrl);
@@ -172,7 +172,7 @@ fn a_stream_of_another_runtime_can_be_read_by_blocking() {
     assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
 }
 
-/// More than the budget that tokio gives a task for one turn, which would never come back here.
+/// More events than tokio's coop budget, which is never renewed on a plain thread.
 const MANY: usize = 10_000;
 
 fn read_and_drop(url: &str) {
@@ -201,7 +201,7 @@ fn on_the_threads_of_a_runtime_everything_works_and_nothing_panics() {
     }
 }
 
-/// A store that saves when it is told to go on.
+/// A store whose saves wait for a notification.
 #[derive(Clone, Default)]
 struct Slow(Arc<Saving>);
 

@@ -1,4 +1,4 @@
-//! How a stream ends: shutdown and drops in every phase, and what is left behind. Nothing is.
+//! The end of a stream, by shutdown and by drop, in every phase. It leaves nothing behind.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tokio::net::TcpListener;
 
 use crate::support::{OPEN, Server, until, within};
 
-/// Answered at once, and not when something else comes to an end. (How fast is for benchmarks to say.)
+/// The limit for an immediate answer. It is shorter than every other timer here.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// The four places where a connection can be.
+/// The four phases of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     /// The server never accepts: the response head does not come.
     Dialing,
     /// The reconnection time is an hour.
     Waiting,
-    /// The server sends as fast as it can.
+    /// The server sends events as fast as it can.
     Flooded,
     /// The server sends nothing.
     Silent,
@@ -25,7 +25,8 @@ enum Place {
 
 const PLACES: [Place; 4] = [Place::Dialing, Place::Waiting, Place::Flooded, Place::Silent];
 
-/// A stream that has come to `place`, its server, and how many connections that has seen closed.
+/// A stream in the phase `place`, its server, and the number of connections that the client has
+/// closed.
 struct Setting {
     handle: Handle,
     closed: tokio::sync::mpsc::UnboundedReceiver<()>,
@@ -84,7 +85,7 @@ async fn shutdown_ends_the_task_and_closes_the_socket_in_every_phase() {
         if matches!(place, Place::Flooded | Place::Silent) {
             within(setting.closed.recv()).await.expect("the server saw the socket closed");
         }
-        // Again, and with everything that may be called on a closed stream.
+        // A second shutdown, and every other call, works on a closed stream.
         assert!(matches!(within(setting.handle.shutdown()).await, CloseReason::Shutdown));
         setting.handle.connect();
         setting.handle.reconnect();
@@ -103,7 +104,7 @@ async fn commands_are_taken_in_every_phase() {
         let present = within(states.recv()).await;
         setting.handle.set_header("x-key", "1").unwrap();
         setting.handle.reconnect();
-        // A changed header makes even an attempt under way begin again.
+        // A changed header restarts an attempt that is in progress.
         let state = within(states.recv()).await;
         assert!(
             matches!(state, Some(State::Connecting { .. } | State::Open { .. })),
@@ -131,7 +132,7 @@ async fn dropping_everything_ends_the_task_and_closes_the_socket_in_every_phase(
     }
 }
 
-/// Also the second one, and one after a future that was dropped.
+/// A second shutdown, and one after a dropped shutdown future, wait as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_shutdown_waits_for_the_task() {
     for _ in 0..100 {
@@ -140,7 +141,7 @@ async fn every_shutdown_waits_for_the_task() {
         drop(setting.handle.shutdown());
         let (one, other) = (setting.handle.shutdown(), setting.handle.shutdown());
         within(async { tokio::join!(one, other) }).await;
-        // The runtime wakes those who wait for a task a moment before it has stopped counting it.
+        // The runtime wakes tasks that await a task shortly before it stops counting it.
         until("the task is gone", || tasks() < before).await;
     }
 }
@@ -155,7 +156,7 @@ async fn a_stream_that_was_never_connected_ends_with_its_last_handle() {
     drop(another);
     assert!(within(events.recv()).await.is_none());
     assert!(matches!(events.close_reason(), Some(CloseReason::NeverConnected)));
-    // A handle that comes too late finds the stream closed.
+    // A handle that is made later finds the stream closed.
     events.handle().connect();
     assert!(matches!(events.handle().state(), State::Closed(CloseReason::NeverConnected)));
 }

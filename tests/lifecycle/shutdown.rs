@@ -1,4 +1,4 @@
-//! Ending a stream with care: draining queues until a deadline, and stopping with something else.
+//! Graceful shutdown: draining queues until a deadline, and stopping together with something else.
 
 use std::time::Duration;
 
@@ -63,8 +63,7 @@ async fn at_the_deadline_what_is_left_is_dropped_and_subscriptions_end() {
     assert!(within(one.recv()).await.is_none());
 }
 
-/// The stream's runtime does not run while the drain's clock goes on.
-/// The deadline passes before the connection task runs.
+/// The stream's runtime does not run, so the deadline passes before the connection task does.
 #[test]
 fn a_drain_counts_the_rest_even_if_the_connection_task_is_late() {
     let runtime = || tokio::runtime::Builder::new_current_thread();
@@ -113,7 +112,7 @@ async fn of_several_drains_that_are_awaited_the_earliest_deadline_ends_all() {
     let hour = Duration::from_secs(3600);
     let (patient, hurried) =
         (handle.shutdown_with(Drain { deadline: hour }), handle.shutdown_with(Drain { deadline: Duration::ZERO }));
-    // Held, and not polled: it is busy with what it took.
+    // The subscription is held but not polled, as if it were busy with an event.
     let (patient, hurried) = within(async { tokio::join!(patient, hurried) }).await;
     assert_eq!([counts(&patient), counts(&hurried)], [(0, EVENTS - 3); 2]);
     assert!(within(one.recv()).await.is_none());

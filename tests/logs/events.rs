@@ -1,5 +1,4 @@
-//! What is logged: names, levels and fields are promised in the crate's guide. One test: what a thread's subscriber
-//! sees can depend on other threads.
+//! The crate's guide promises the names, levels and fields of log events.
 
 use std::fmt::{Debug, Write as _};
 use std::io;
@@ -15,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::support::{OPEN, Server, within};
 
-/// Each line in short: level, name, fields, and the span that it is in. A span is a line of its own, too.
+/// Each log event as a line: level, name, fields, and its span. A new span is a line, too.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -72,7 +71,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-/// A store that is down.
+/// A store whose saves fail.
 struct Broken;
 
 impl ResumeStore for Broken {
@@ -95,7 +94,7 @@ async fn what_happens_to_a_stream_is_logged_under_stable_names() {
     let formatter = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
     let subscriber = tracing_subscriber::registry().with(lines.clone()).with(formatter);
     let _guard = tracing::subscriber::set_default(subscriber);
-    // Inside another span, which the stream outlives.
+    // The stream starts inside another span, and outlives it.
     let stories = async {
         a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
         a_subscriber_acknowledges_nothing(&lines).await;
@@ -141,7 +140,7 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     let mut lines = lines.take();
     let failed = "WARN store_failed error=the ID could not be saved (worth another try) in sseclient";
     assert!(lines.iter().any(|line| line == failed));
-    // How often, and when, is the store's business.
+    // The number and the time of the retries belong to the store.
     lines.retain(|line| line != failed);
     assert_eq!(lines, story(&server.url));
 }
@@ -169,7 +168,7 @@ fn story(url: &str) -> [String; 11] {
 }
 
 async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
-    /// More than are told apart.
+    /// More events than acknowledgements are tracked for.
     const MANY: usize = 65_536 + 10;
     let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(MANY))]).await;
     let stream = Client::new().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());

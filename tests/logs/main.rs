@@ -1,7 +1,7 @@
 //! What the crate logs, and what it must never log.
 //!
-//! Each test here sets a `tracing` subscriber of its own before it makes a stream. A test without one would let
-//! `tracing` cache that nobody wants a log line.
+//! Each test here sets a `tracing` subscriber before it makes a stream. `tracing` caches for each
+//! log line whether any subscriber wants it, so a test without one would silence the others.
 
 mod events;
 mod secrets;

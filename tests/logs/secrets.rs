@@ -1,4 +1,4 @@
-//! Secrets stay where they were put: no log line, `Debug` or error shows one.
+//! Secrets appear in no log line, `Debug` output or error.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -13,13 +13,13 @@ use sseclient::{Apply, Change, Client, ClientBuilder, Filter, Handle};
 
 use crate::support::{OPEN, Server, header, within};
 
-/// In every secret of these tests.
+/// The text in every secret of these tests.
 const MARKER: &str = "hunter2";
 
-/// The same as user and password, as they are sent.
+/// The same text as user and password, in the encoding of basic authentication.
 const BASIC: &str = "aHVudGVyMjpodW50ZXIy";
 
-/// All that is logged, at every level, by this crate and those below it.
+/// Everything that this crate and its dependencies log, at every level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -34,11 +34,11 @@ impl io::Write for Log {
     }
 }
 
-/// A stream that is full of secrets: in its URL, its headers, its credentials, and a change to come.
+/// A stream with secrets in its URL, its headers, its credentials and a pending change.
 fn secretive(client: ClientBuilder, url: &str, shown: &mut String) -> Handle {
     let url = secret_url(url) + "?token=" + MARKER;
     let source = |_| ready(Ok::<_, Infallible>(HeaderMap::from_iter([(AUTHORIZATION, MARKER.parse().unwrap())])));
-    // Whoever made the map need not have thought of secrets.
+    // The author of the map may not have marked it as sensitive.
     let headers = HeaderMap::from_iter([(HeaderName::from_static("x-default"), MARKER.parse().unwrap())]);
     let client = client.default_headers(headers);
     #[cfg(feature = "cookies")]
@@ -59,7 +59,7 @@ fn secretive(client: ClientBuilder, url: &str, shown: &mut String) -> Handle {
     write!(shown, "{builder:?}").unwrap();
     let handle = builder.build().unwrap();
     handle.set_header("x-token", MARKER).unwrap();
-    // The second change is refused whole.
+    // The second change is refused as a whole.
     for value in [MARKER.to_owned(), format!("{MARKER}\n")] {
         let update = handle.update(
             |request: Change| {
@@ -78,7 +78,7 @@ fn secret_url(url: &str) -> String {
     url.replace("http://", &format!("http://{MARKER}:{MARKER}@"))
 }
 
-/// What is refused, with secrets in it.
+/// Invalid input with secrets in it.
 fn mistakes(shown: &mut String) {
     for bad in [
         format!("http://{MARKER}:{MARKER}@/?{MARKER}"),
@@ -122,7 +122,7 @@ fn pem(text: &str) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
-/// Logs this thread to `log` for as long as the guard lives.
+/// Sends the log of this thread to `log` until the guard is dropped.
 fn logging_to(log: &Log) -> tracing::subscriber::DefaultGuard {
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -151,7 +151,7 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     ])
     .await;
     let mut shown = String::new();
-    // The server is the proxy, and its URL holds another secret.
+    // The server acts as the proxy, and its URL holds another secret.
     let proxy = secret_url(&server.url).replace("/stream", "");
     let handle = secretive(Client::builder().proxy(proxy).unwrap(), &server.url, &mut shown);
     let mut events = handle.subscribe(Filter::all());
@@ -184,7 +184,7 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
 }
 
-/// The key of a client certificate, in each form in which it could be shown.
+/// The key of a client certificate, in each form in which it could be printed.
 #[cfg(feature = "tls")]
 #[test]
 fn no_debug_shows_the_key_of_a_client_certificate() {
@@ -194,7 +194,7 @@ fn no_debug_shows_the_key_of_a_client_certificate() {
     let builder = Client::builder().identity_pem(certificate.pem().as_bytes(), pem.as_bytes()).unwrap();
     let client = builder.clone().build();
     let shown = format!("{builder:?} {builder:#?} {client:?} {:?}", client.stream("http://h/"));
-    // The number itself (RFC 5958, RFC 5915): what is before and behind it is public, or the same for all.
+    // The private number itself (RFC 5958, RFC 5915). The bytes around it are public or constant.
     let secret = &der[36..68];
     let line = pem.lines().nth(1).unwrap();
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -205,7 +205,7 @@ fn no_debug_shows_the_key_of_a_client_certificate() {
     }
 }
 
-/// A proxy refuses in each way that it can, repeating what it was told.
+/// A proxy refuses in every way, and repeats the request in its answer.
 #[tokio::test]
 async fn what_a_proxy_refuses_shows_no_secret_either() {
     let log = Log::default();
@@ -240,7 +240,7 @@ async fn no_log_line_of_http_2_shows_a_secret() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/stream", listener.local_addr().unwrap());
     let (heard, requests) = std::sync::mpsc::channel();
-    // In a thread of its own: what the server logs is its own affair.
+    // The server runs in a thread of its own, so that its log is not recorded.
     std::thread::spawn(move || answer_over_http_2(listener, heard));
     let mut shown = String::new();
     let handle = secretive(Client::builder().no_proxy().http2_prior_knowledge(true), &url, &mut shown);
@@ -256,7 +256,7 @@ async fn no_log_line_of_http_2_shows_a_secret() {
     reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
 }
 
-/// Opens a stream and ends it, once; the next request is refused.
+/// Opens a stream and ends it. The next request is refused.
 #[cfg(feature = "http2")]
 fn answer_over_http_2(listener: std::net::TcpListener, heard: std::sync::mpsc::Sender<http::request::Parts>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

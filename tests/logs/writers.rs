@@ -1,5 +1,4 @@
-//! What writes the log is the program's, and may panic: everybody hears of the end of a stream all the same. A program of
-//! its own, since its subscriber is that of all threads.
+//! A `tracing` subscriber of the program may panic. Waiters still learn that the stream has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -9,7 +8,7 @@ use tokio::runtime::Builder;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Panics over the last line of a stream.
+/// Panics on the event `closed`.
 struct Breaks;
 
 impl Subscriber for Breaks {
@@ -34,7 +33,7 @@ impl Subscriber for Breaks {
     fn exit(&self, _: &Id) {}
 }
 
-/// A stream whose runtime goes while it runs, in a panic or not.
+/// A stream whose runtime is dropped, with or without a panic.
 fn left_behind(panics: bool) -> Monitor {
     let monitor = OnceLock::new();
     let handle: OnceLock<Handle> = OnceLock::new();

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// The server, which ends with this.
+/// The server, which ends when this is dropped.
 pub(crate) struct Axum {
     pub(crate) address: SocketAddr,
     task: AbortHandle,
@@ -23,7 +23,7 @@ pub(crate) struct Axum {
 
 #[derive(Default)]
 struct Log {
-    /// Type and data; the one at index n has the ID n + 1.
+    /// Type and data of each event. The event at index n has the ID n + 1.
     events: Mutex<Vec<(String, String)>>,
     grown: Notify,
 }

@@ -25,7 +25,7 @@ const publisher = http.createServer(async (request, response) => {
   response.writeHead(202, { "Content-Length": 0 }).end();
 });
 
-// It leaves line breaks to whoever serializes.
+// The library leaves line breaks to the caller's serializer.
 const lines = (text) => text.replaceAll("\n", "\ndata:");
 
 async function subscribe(request, response) {

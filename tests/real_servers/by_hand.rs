@@ -1,4 +1,4 @@
-//! Responses that a program has asked for itself, with reqwest; it resumes by hand.
+//! A program that sends its own requests with reqwest, and resumes by hand.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,8 @@ async fn every_event_of_node_arrives_in_responses_of_reqwest_across_two_cuts() {
     check_gaps(&[recording]);
 }
 
-/// Asks again after each response that broke off, until it has the last event. A gap stands where it did.
+/// Requests again after each broken response until the last event. The recording has a gap in each
+/// place.
 async fn read(server: SocketAddr, progress: watch::Sender<Option<usize>>) -> Vec<Delivery> {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let mut recording = Vec::new();

@@ -1,9 +1,10 @@
-//! The main job against servers and proxies that were not written for this crate. A thousand events of three types are
-//! published while the connection is cut twice in the middle of an event; two subscriptions together get each exactly
-//! once, in order.
+//! The crate against servers and proxies that were not written for it. A thousand events of three
+//! types are published while the connection is cut twice in the middle of an event. Two
+//! subscriptions together get each event exactly once, in order.
 //!
-//! These tests need programs that a machine with only Rust lacks, so they are ignored until asked
-//! for: `cargo test --release --test real_servers -- --ignored`. Then a missing program fails them.
+//! These tests need programs that a machine with only Rust lacks, so they are ignored by default:
+//! `cargo test --all-features --test real_servers -- --ignored` runs them. Then a missing program
+//! is a failure.
 
 #![cfg(feature = "tls")]
 
@@ -38,7 +39,7 @@ const EVENTS: usize = 1_000;
 /// The types of the events, in turn.
 const TYPES: [&str; 3] = ["update", "alarm", "notice"];
 
-/// Far more than a run takes; an event that never comes fails the test here.
+/// Far longer than a run takes. A missing event fails the test after this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn every_event_of_nchan_arrives_compressed() {
     every_event_arrives_once_and_in_order_across_two_cuts(peer).await;
 }
 
-/// Nothing stands between that could cut it: the program itself asks for new responses.
+/// There is no relay on this way, so the program itself asks for new responses.
 #[cfg(unix)]
 #[tokio::test]
 #[ignore = "needs nginx with nchan; run by .ci/run"]
@@ -191,7 +192,7 @@ async fn every_event_arrives_through_a_socks_proxy_with_a_password() {
     refuses(&stranger, &format!("http://{}/subscribe", server.subscribe)).await;
 }
 
-/// This machine's own name for itself, which the client itself could not look up.
+/// A name that the proxy can resolve and the client cannot.
 #[tokio::test]
 #[ignore = "needs microsocks and node; run by .ci/run"]
 async fn every_event_arrives_through_a_socks_proxy_that_looks_up_the_name() {
@@ -215,7 +216,8 @@ async fn every_event_arrives_in_a_tunnel_that_is_cut_on_the_way_to_squid() {
     every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &[server.publish]).await;
 }
 
-/// Two servers that know nothing of each other: only a cookie, kept over reconnections, leads back to the same one.
+/// Two servers that share no state. Only the cookie of the first response leads back to the same
+/// one.
 #[cfg(feature = "cookies")]
 #[tokio::test]
 #[ignore = "needs haproxy and node; run by .ci/run"]
@@ -234,7 +236,7 @@ async fn a_cookie_leads_every_reconnection_to_the_same_server_behind_haproxy() {
         let mut publisher = Publisher::connect(server.publish).await;
         publisher.publish("name", ["one", "two"][number]).await;
     }
-    // Four clients that keep cookies, and one that does not and is sent to both in turn.
+    // Four clients keep cookies. One does not, and alternates between the servers.
     for (keeps, clients) in [(true, 4), (false, 1)] {
         for _ in 0..clients {
             let names = names_of_servers(&Client::builder().cookies(keeps).build(), haproxy.address).await;
@@ -243,7 +245,7 @@ async fn a_cookie_leads_every_reconnection_to_the_same_server_behind_haproxy() {
     }
 }
 
-/// Which server answers, with six reconnections.
+/// The servers that answer over six reconnections.
 #[cfg(feature = "cookies")]
 async fn names_of_servers(client: &Client, address: SocketAddr) -> Vec<String> {
     let handle = client.stream(format!("http://{address}/subscribe")).build().expect("a valid stream");
@@ -260,13 +262,13 @@ async fn names_of_servers(client: &Client, address: SocketAddr) -> Vec<String> {
     names
 }
 
-/// The proxy says no, and the error says that it was the proxy.
+/// Asserts that the proxy refuses, and that the error names the proxy.
 async fn refuses(client: &Client, url: &str) {
     let error = client.stream(url).open(Filter::all()).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Proxy, "{error}");
 }
 
-/// A server, and how it is asked.
+/// A server, and how clients reach it.
 struct Peer {
     publish: Vec<SocketAddr>,
     subscribe: SocketAddr,
@@ -292,14 +294,14 @@ async fn over_tls(publish: SocketAddr, subscribe: SocketAddr, certificate: &str)
     .await
 }
 
-/// In which version of HTTP.
+/// The HTTP version of the response.
 async fn every_event_arrives_once_and_in_order_across_two_cuts(peer: Peer) -> Version {
     let relay = Relay::start(peer.subscribe).await;
     let stream = peer.client.stream(format!("{}://{}/{}", peer.scheme, relay.address, peer.path));
     every_event_arrives_although_a_relay_cuts_twice(&relay, stream, &peer.publish).await
 }
 
-/// Wherever on the way of the stream the relay stands.
+/// The relay may be anywhere between the client and the server.
 async fn every_event_arrives_although_a_relay_cuts_twice(
     relay: &Relay,
     stream: StreamBuilder,
@@ -329,14 +331,15 @@ async fn every_event_arrives_although_a_relay_cuts_twice(
     response.version()
 }
 
-/// Publishes all events and cuts the connection twice, both times inside an event: once as a server
-/// does it that goes away (FIN; nchan's responses have no other end, so that a cut looks like one),
-/// once as a crash does it (RST). At least fifty events are published before the relay lets the
-/// client through again.
+/// Publishes all events and cuts the connection twice, both times inside an event: once with FIN,
+/// like a server that shuts down, and once with RST, like a crash. (nchan's responses end with FIN
+/// only, so that cut looks like a normal end.) The relay lets the client through again after at
+/// least fifty more events.
 async fn tell_the_story(relay: &Relay, publisher: &mut Publishers, received: impl AsyncFn(usize)) {
     for (start, cut) in [(0, Cut::Close), (400, Cut::Reset)] {
         publish(publisher, start..start + 300).await;
-        // An earlier cut is overcome by now, and the new one comes while events are under way.
+        // The client has recovered from the cut before, and this one comes while events are in
+        // flight.
         received(start + 250).await;
         let (outage, ()) = tokio::join!(relay.sever(cut), publish(publisher, start + 300..start + 350));
         publish(publisher, start + 350..start + 400).await;
@@ -355,7 +358,7 @@ async fn publish(publishers: &mut Publishers, numbers: Range<usize>) {
     }
 }
 
-/// Each event is published at all of them.
+/// The test publishes each event at all of them.
 struct Publishers(Vec<Publisher>);
 
 impl Publishers {
@@ -368,13 +371,13 @@ impl Publishers {
     }
 }
 
-/// Waits until an event has arrived where its type belongs.
+/// Waits until an event has arrived at the subscription for its type.
 async fn received([two_types, third_type]: &[Recorder; 2], number: usize) {
     let recorder = if number % 3 == 2 { third_type } else { two_types };
     recorder.reached(number).await;
 }
 
-/// Every event that belongs into a recording, once, in order and whole.
+/// Asserts that a recording has each event of its types once, in order and whole.
 fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
     let events: Vec<&Event> = recording.iter().filter_map(event).collect();
     for (place, number) in (0..EVENTS).filter(|&number| belongs(number)).enumerate() {
@@ -389,7 +392,8 @@ fn check_events(recording: &[Delivery], belongs: impl Fn(usize) -> bool) {
     }
 }
 
-/// Two gaps in each recording and no loss: resumption after the last event that had arrived whole.
+/// Asserts that each recording has two gaps and no loss: the stream resumed after the last whole
+/// event.
 fn check_gaps(recordings: &[Vec<Delivery>]) {
     let parts: Vec<_> = recordings.iter().map(|recording| parts(recording)).collect();
     for (cut, start) in [0, 400].into_iter().enumerate() {
@@ -403,7 +407,7 @@ fn check_gaps(recordings: &[Vec<Delivery>]) {
     }
 }
 
-/// What stands before, between and after the gaps, and the gaps: two.
+/// The events before, between and after the two gaps, and the gaps.
 fn parts(recording: &[Delivery]) -> (Vec<Vec<Delivery>>, Vec<Gap>) {
     let gaps: Vec<Gap> = recording.iter().filter_map(gap).cloned().collect();
     assert_eq!(gaps.len(), 2, "{gaps:?}");
@@ -411,7 +415,7 @@ fn parts(recording: &[Delivery]) -> (Vec<Vec<Delivery>>, Vec<Gap>) {
     (parts, gaps)
 }
 
-/// Number and last event ID of the event with the highest number.
+/// The number and the last event ID of the newest event.
 fn latest(recording: &[Delivery]) -> Option<(usize, String)> {
     let events = recording.iter().filter_map(event);
     events.map(|event| (number_of(event), event.last_event_id().to_owned())).max()
@@ -441,7 +445,7 @@ fn number_of(event: &Event) -> usize {
     line.parse().expect("the number of the event")
 }
 
-/// Reads a subscription to its end and tells how far it is.
+/// Reads a subscription to its end, and publishes its progress.
 struct Recorder {
     latest: watch::Receiver<Option<usize>>,
     task: JoinHandle<Vec<Delivery>>,
@@ -467,7 +471,7 @@ impl Recorder {
         *self.latest.borrow()
     }
 
-    /// Waits for the event with this number or a later one: the recording shows what went missing.
+    /// Waits for the event with this number or a later one. The recording shows which are missing.
     async fn reached(&self, number: usize) {
         let mut latest = self.latest.clone();
         latest.wait_for(|latest| *latest >= Some(number)).await.expect("the subscription goes on");

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Whom the proxies let through.
+/// The user and password that the proxies accept.
 pub(crate) const USER: &str = "user";
 pub(crate) const PASSWORD: &str = "pass";
 
-/// How long one may take to listen.
+/// How long a process may take to listen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A process on a port, ended by its id when this is dropped, with its directory.
+/// A process that listens on a port. It is killed, and its directory removed, when this is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     process: Child,
@@ -21,7 +21,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Squid: asks for basic authentication, forwards requests, and makes tunnels.
+    /// Squid, which asks for basic authentication, forwards requests, and opens tunnels.
     pub(crate) fn squid() -> Self {
         Self::start("squid", |prefix, port| {
             let script =
@@ -36,7 +36,7 @@ impl Proxy {
         })
     }
 
-    /// microsocks: SOCKS5 with a password.
+    /// microsocks, a SOCKS5 proxy with a password.
     pub(crate) fn microsocks() -> Self {
         Self::start("microsocks", |_, port| {
             let mut command = Command::new("microsocks");
@@ -59,18 +59,18 @@ impl Proxy {
         })
     }
 
-    /// Its URL, with a user whom it knows.
+    /// Its URL, with a valid user and password.
     pub(crate) fn url(&self, scheme: &str) -> String {
         self.url_by_way_of(self.address, scheme)
     }
 
-    /// The same for who reaches it somewhere else.
+    /// Its URL for clients that reach it at another address.
     pub(crate) fn url_by_way_of(&self, address: SocketAddr, scheme: &str) -> String {
         format!("{scheme}://{USER}:{PASSWORD}@{address}")
     }
 
     fn start(name: &str, command: impl Fn(&Path, u16) -> Command) -> Self {
-        // Between our asking for a free port and its binding it, somebody else may take it.
+        // Another process may take the free port before this one binds it.
         let mut attempts = (0..5).map(|_| Self::try_start(name, &command));
         attempts.find_map(|proxy| proxy).unwrap_or_else(|| panic!("{name} starts; what it said stands above"))
     }
@@ -89,7 +89,7 @@ impl Proxy {
         proxy.listens().then_some(proxy)
     }
 
-    /// Waits until it listens; false if it ended instead.
+    /// Waits until it listens. Returns false if it ended instead.
     fn listens(&mut self) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -111,7 +111,7 @@ fn written(prefix: &Path, name: &str, content: &str) -> PathBuf {
     path
 }
 
-/// Squid, started by root, goes on as another user.
+/// Squid changes to another user if root starts it.
 fn open_to_all(path: &Path) {
     #[cfg(unix)]
     {
@@ -124,7 +124,7 @@ fn open_to_all(path: &Path) {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // It may have ended by itself; the wait leaves no zombie.
+        // The process may have ended already. Waiting for it leaves no zombie.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.prefix);

@@ -27,7 +27,7 @@ impl Publisher {
         self.accepted().await;
     }
 
-    /// Reads one answer: 201 or 202, with a content length.
+    /// Reads one response: 201 or 202, with a content length.
     async fn accepted(&mut self) {
         let status = self.line().await;
         assert!(status.starts_with("HTTP/1.1 201") || status.starts_with("HTTP/1.1 202"), "{status}");

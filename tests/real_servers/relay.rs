@@ -15,7 +15,7 @@ pub(crate) enum Cut {
     Reset,
 }
 
-/// Stands between client and server, and cuts their connection when told.
+/// A relay between client and server that cuts their connection when told.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     orders: mpsc::Sender<Order>,
@@ -41,7 +41,7 @@ impl Relay {
         Self::start_at("127.0.0.1", server).await
     }
 
-    /// At the first address of this name.
+    /// Starts a relay to the first address of this name.
     pub(crate) async fn start_at(name: &str, server: SocketAddr) -> Self {
         let listener = TcpListener::bind((name, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -60,7 +60,7 @@ impl Relay {
         Outage(end)
     }
 
-    /// One connection at a time, as the client has but one.
+    /// Serves one connection at a time, since the client has only one.
     async fn run(listener: TcpListener, server: SocketAddr, mut inbox: mpsc::Receiver<Order>) {
         loop {
             let (client, _) = listener.accept().await.expect("a listener");
@@ -72,13 +72,13 @@ impl Relay {
         }
     }
 
-    /// Forwards until an order was carried out, or until one side is gone.
+    /// Forwards until an order is carried out, or until one side closes.
     async fn forward(mut client: TcpStream, mut server: TcpStream, inbox: &mut mpsc::Receiver<Order>) -> Option<Order> {
         let mut order: Option<Order> = None;
         let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
         loop {
             tokio::select! {
-                // An order holds for whatever comes after it.
+                // An order applies to the bytes that come after it.
                 biased;
                 next = inbox.recv(), if order.is_none() => order = Some(next?),
                 read = server.read(&mut down) => {
@@ -87,7 +87,8 @@ impl Relay {
                         client.write_all(&down[..size]).await.ok()?;
                         continue;
                     };
-                    // The last bytes of an event are in both framings some of its data and its end.
+                    // In both framings, the last bytes of an event are part of its data and its
+                    // end.
                     client.write_all(&down[..size.saturating_sub(8)]).await.ok()?;
                     if order.cut == Cut::Reset {
                         client.set_zero_linger().expect("a live socket");

@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::{fs, thread};
 
-/// A server in a process of its own, ended by its id when this is dropped.
+/// A server process, which is killed when this is dropped.
 pub(crate) struct Server {
-    /// Where events are published, over HTTP/1.1 in clear.
+    /// The address for publishing, over HTTP/1.1 in clear.
     pub(crate) publish: SocketAddr,
     pub(crate) subscribe: SocketAddr,
     /// The same server, on a Unix socket.
     pub(crate) socket: Option<PathBuf>,
-    /// The same events over TLS, by way of a reverse proxy or not, and whom the certificate is from, in PEM.
+    /// The same events over TLS, with or without a reverse proxy, and the PEM of the certificate's
+    /// authority.
     pub(crate) over_tls: Option<(SocketAddr, String)>,
     process: Child,
-    /// A directory that goes with it.
+    /// A directory that is removed with it.
     prefix: Option<PathBuf>,
 }
 
@@ -24,7 +25,7 @@ impl Server {
     /// nginx with nchan, on free ports.
     pub(crate) fn nchan() -> Self {
         let module = nchan_module();
-        // Between our asking for a free port and nginx's binding it, somebody else may take it.
+        // Another process may take the free port before nginx binds it.
         let mut attempts = (0..5).map(|_| Self::start_nginx(&module));
         attempts.find_map(|server| server).expect("nginx starts; its log stands above")
     }
@@ -34,7 +35,7 @@ impl Server {
         let [address, tls] = free.each_ref().map(|free| free.local_addr().expect("bound"));
         let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", address.port()));
         fs::create_dir_all(&prefix).expect("a directory for nginx");
-        // Not in there: the path of a socket must be short.
+        // The path of a socket must be short, so it is not in that directory.
         let socket = std::env::temp_dir().join(format!("sseclient-nginx-{}", address.port()));
         let configuration = include_str!("nginx.conf")
             .replace("@MODULE@", module.to_str().expect("a path in UTF-8"))
@@ -69,7 +70,7 @@ impl Server {
         listens(log).then_some(server)
     }
 
-    /// Node's own `http`, on a port it picks itself.
+    /// A server with Node's own `http`, on a free port.
     pub(crate) fn node() -> Self {
         Self::scripted(Command::new("node").arg(script("server.mjs")), "needs node (Debian: nodejs)")
     }
@@ -98,7 +99,7 @@ impl Server {
         Self::scripted(command.arg(script("server.py")).env("PYTHONPATH", packages), "needs python3")
     }
 
-    /// A script that prints the ports it has picked, that to publish on first if there are two, and ends with its
+    /// Starts a script that prints its ports, the one for publishing first, and that ends with its
     /// standard input.
     fn scripted(command: &mut Command, needs: &str) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect(needs);
@@ -124,14 +125,14 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real_servers").join(name)
 }
 
-/// Where .ci/run has installed what Debian does not have.
+/// The folder in which .ci/run installs what Debian does not have.
 fn packages(language: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers").join(language)
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; the wait leaves no zombie.
+        // The process may have ended already. Waiting for it leaves no zombie.
         let _ = self.process.kill();
         let _ = self.process.wait();
         if let Some(prefix) = &self.prefix {
@@ -143,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs nginx with a pipe for its log; `sbin` is not in everybody's path.
+/// Runs nginx with a pipe for its log. Not every user has `sbin` in the path.
 fn nginx<T>(run: impl Fn(&mut Command) -> std::io::Result<T>) -> T {
     let in_turn = ["nginx", "/usr/sbin/nginx"].into_iter();
     let mut attempts = in_turn.map(|program| run(Command::new(program).stderr(Stdio::piped())));
@@ -163,7 +164,7 @@ fn nchan_module() -> PathBuf {
 /// Reads nginx's log until it listens, and prints all of it. False if nginx ended instead.
 fn listens(log: ChildStderr) -> bool {
     let mut lines = BufReader::new(log).lines().map_while(Result::ok).inspect(|line| eprintln!("{line}"));
-    // The first thing that it does after binding its sockets is to say how it will wait on them.
+    // The first log line after nginx has bound its sockets says how it polls them.
     let listens = lines.any(|line| line.contains("[notice]") && line.contains("using the \""));
     thread::spawn(move || lines.for_each(drop));
     listens

@@ -1,4 +1,4 @@
-//! Credentials that come from a source: when it is asked, and what becomes of its failures.
+//! Credentials sources: when the client calls them, and what their failures do.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use sseclient::{CredentialsReason, ErrorKind};
 
 use crate::support::{OPEN, Server, follow, short, stream, until, within};
 
-/// Gives `token-1`, `token-2`, …, and notes why.
+/// A source of `token-1`, `token-2`, …, which records the reason of each call.
 fn tokens(reasons: &Arc<Mutex<Vec<String>>>) -> impl Fn(CredentialsReason) -> std::future::Ready<Answer> + use<> {
     let reasons = Arc::clone(reasons);
     move |reason| {
@@ -39,7 +39,7 @@ async fn credentials_are_fetched_for_each_attempt_and_again_after_a_refusal() {
         for expected in ["1", "reconnected after None", "2"] {
             assert_eq!(short(&mut events).await, expected);
         }
-        // Refused twice in a row: the policy decides, and the default one stops.
+        // After two refusals in a row the policy decides. The default policy stops.
         let reason = within(handle.closed()).await;
         assert_eq!(reason.error().and_then(|error| error.status()).unwrap().as_str(), &status[..3]);
         let sent: Vec<String> = server.headers("authorization").into_iter().map(Option::unwrap).collect();

@@ -1,4 +1,4 @@
-//! Changing a stream that runs: headers, URL, where to resume, and a second response beside the first.
+//! Changes of a running stream: headers, URL, the resume point, and handover to a second response.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ fn numbered(ids: &[u64]) -> String {
     ids.iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
 }
 
-/// A server that sends these events to the first connection, those to the second, and stays.
+/// A server that sends `first` to the first connection and `second` to the second, and stays.
 async fn two_responses(first: &str, second: &str) -> Server {
     let bodies = [first.to_owned(), second.to_owned()];
     Server::start(move |number, mut connection| {
@@ -125,7 +125,7 @@ async fn an_id_that_no_header_can_carry_is_refused_at_the_call() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidHeader);
 }
 
-/// A server whose second response begins when it is told to.
+/// A server whose second response begins when told.
 async fn held_back(first: &'static str, second: String) -> (Server, Arc<Notify>, Arc<Notify>) {
     let (more, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (go_on, begin) = (Arc::clone(&more), Arc::clone(&answer));
@@ -290,7 +290,7 @@ async fn a_stream_counts_what_it_has_seen() {
 
 #[tokio::test]
 async fn an_oversized_event_is_counted_also_when_its_turn_brings_nothing_else() {
-    // A queue of four is filled one by one, so each of these is published in a turn of its own.
+    // A queue of four fills one by one, so each of these is published in a turn of its own.
     let large = format!("data: {}\n\n", "x".repeat(100));
     let server = two_responses(&format!("data: 1\n\n{large}{large}{large}data: 2\n\n"), "").await;
     let (handle, mut events) = follow(stream(&server.url).max_event_size(50).capacity(4));

@@ -1,4 +1,4 @@
-//! What a stream does when its connection is lost, refused or changed.
+//! Lost, refused and changed connections.
 
 mod credentials;
 mod faults;

@@ -1,4 +1,4 @@
-//! Several changes in a row: each means what it would mean alone, whether the connection task has seen the one
+//! Several changes in a row. Each has the same effect whether the connection task has seen the one
 //! before or not.
 
 use sseclient::{Apply, Change, Delivery, ErrorKind, Filter, Handle, Resume, StreamBuilder};
@@ -7,7 +7,7 @@ use crate::support::{OPEN, Server, header, stream, within};
 
 const BASIC: &str = "Basic dXNlcjpzZWNyZXQ="; // user:secret
 
-/// A server that sends one event to each connection, with this ID, and stays.
+/// A server that sends one event with this ID to each connection, and stays.
 async fn server(id: u64) -> Server {
     Server::start(move |_, mut connection| async move {
         connection.send(&format!("{OPEN}id: {id}\ndata: {id}\n\n")).await;
@@ -16,7 +16,7 @@ async fn server(id: u64) -> Server {
     .await
 }
 
-/// A stream that has taken its first event.
+/// A stream whose first event has been taken.
 async fn opened(stream: StreamBuilder) -> Handle {
     let handle = stream.build().unwrap();
     let mut events = handle.subscribe(Filter::all());
@@ -25,7 +25,7 @@ async fn opened(stream: StreamBuilder) -> Handle {
     handle
 }
 
-/// The same place, with userinfo.
+/// The same URL, with userinfo.
 fn secret(url: &str) -> String {
     url.replace("http://", "http://user:secret@")
 }
@@ -116,7 +116,7 @@ async fn what_is_said_of_the_last_event_id_holds_until_something_else_is_said() 
     ];
     for (number, (calls, expected)) in rows.into_iter().enumerate() {
         let handle = opened(stream(&old.url)).await;
-        // Nothing is awaited: the task gets all of it at once.
+        // There is no await here, so the task gets all changes at once.
         calls.iter().for_each(|call| call(&handle));
         within(handle.update(|request| request, Apply::Reconnect)).await.unwrap();
         assert_eq!(last(&new, "last-event-id").as_deref(), expected, "row {number}");

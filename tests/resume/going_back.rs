@@ -1,4 +1,4 @@
-//! A program that goes back to what it has committed: everything since comes again, and counts again.
+//! A program that goes back to its last committed ID. All later events come again, and count again.
 
 use sseclient::{Commit, Delivery, Filter, Gap, Resume, Subscription};
 
@@ -37,7 +37,7 @@ async fn what_a_program_goes_back_for_is_no_repeat() {
         expect(&mut events, again).await;
         memory.holds("5").await;
         assert_eq!(handle.stats().repeats, 0);
-        // What comes again after that, is.
+        // Events that come after the call can be acknowledged.
         handle.reconnect();
         assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("5".into())))));
     }
@@ -89,7 +89,7 @@ async fn from_the_call_on_nothing_that_came_before_can_be_acknowledged() {
     let Some(Delivery::Event(second)) = within(events.recv()).await else { panic!("an event") };
     until("the third is here", || handle.stats().events == 3).await;
     handle.reconnect_from(Resume::Id("1".into())).unwrap();
-    // The task has not even heard of it.
+    // The connection task has not seen the call yet.
     assert!(!events.acknowledge(&second));
     let Some(Delivery::Event(third)) = within(events.recv()).await else { panic!("an event") };
     assert!(!events.acknowledge(&third), "it comes again");

@@ -1,4 +1,4 @@
-//! A program that is killed at any moment and started again: the `resume` example, a hundred times.
+//! The `resume` example, killed at any moment and started again, a hundred times.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use crate::support::{OPEN, Server, header, until, within};
 
 const RUNS: usize = 100;
 
-/// Sends numbers without end, after the last event ID.
+/// A server that sends numbers without end, after the last event ID.
 async fn endless_numbers() -> Server {
     Server::start(|_, mut connection| async move {
         let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0_u64);
@@ -28,7 +28,7 @@ async fn endless_numbers() -> Server {
     .await
 }
 
-/// The example, next to the test's own binary: `cargo test` builds both.
+/// Starts the example, which `cargo test` builds next to the test's own binary.
 fn start(url: &str, file: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -40,12 +40,12 @@ fn start(url: &str, file: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
     (child, BufReader::new(stdout).lines())
 }
 
-/// The number of an event that was processed; none for a line that says something else.
+/// The number of the event that the program reports as processed, if the line is such a report.
 fn number(line: &str) -> Option<u64> {
     line.split_once(' ').and_then(|(id, _)| id.parse().ok())
 }
 
-/// Runs the program, kills it after so many lines, and gives what it had processed by then.
+/// Runs the program, kills it after `lines` lines, and returns the numbers that it had processed.
 async fn killed_after(lines: usize, url: &str, file: &Path) -> Vec<u64> {
     let (mut child, mut output) = start(url, file);
     let mut processed = Vec::new();
@@ -53,7 +53,7 @@ async fn killed_after(lines: usize, url: &str, file: &Path) -> Vec<u64> {
         let line = within(output.next_line()).await.unwrap().expect("it runs until it is killed");
         processed.extend(number(&line));
     }
-    // SIGKILL, where there is such a thing.
+    // On Unix this is SIGKILL.
     child.kill().await.unwrap();
     while let Some(line) = within(output.next_line()).await.unwrap() {
         processed.extend(number(&line));
@@ -91,16 +91,17 @@ async fn a_program_killed_at_any_moment_processes_each_event_at_least_once() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// More than a queue, a pipe and the sockets hold: the stream has gone on without whoever does not read.
+/// More events than a queue, a pipe and the sockets hold, so that a program that does not read
+/// loses some.
 const OVERRUN: u64 = 5_000;
 
-/// As large as lines are that a pipe has room for few of.
+/// The lines are long, so that a pipe holds few of them.
 const SIZE: usize = 4_000;
 
 /// Also if it is too slow for the events that come again.
 #[tokio::test]
 async fn a_slow_run_goes_back_for_what_it_lost() {
-    // By the first connection, and by the newest of those after it.
+    // The number of events that the first connection sent, and the newest of the later ones.
     let sent: Arc<[AtomicU64; 2]> = Arc::default();
     let progress = Arc::clone(&sent);
     let server = Server::start(move |number, mut connection| {
@@ -132,7 +133,7 @@ async fn a_slow_run_goes_back_for_what_it_lost() {
     while processed().await == next {
         next += 1;
     }
-    // What is queued lies beyond the hole.
+    // The queued events are after the loss.
     until("it is overrun again", || has_overrun(1)).await;
     let mut is_back = false;
     while !is_back {

@@ -1,4 +1,4 @@
-//! Where a stream goes on: resume stores, last event IDs, acknowledgements.
+//! Resumption: resume stores, last event IDs, acknowledgements.
 
 mod going_back;
 mod killed;

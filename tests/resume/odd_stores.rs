@@ -1,4 +1,4 @@
-//! What a resume store is given when acknowledgements are odd, and what becomes of a stream whose store is.
+//! Resume stores under odd acknowledgements, and odd resume stores.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use sseclient::{Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, 
 use super::memory::{Memory, acknowledging};
 use crate::support::{Server, next_event, stream, within};
 
-/// A stream that saves what is acknowledged, with a subscription that acknowledges.
+/// A stream that saves acknowledged IDs, and a subscription that acknowledges.
 fn saving(server: &Server, store: &Memory) -> (Handle, Subscription) {
     let handle = stream(&server.url).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
     let events = acknowledging(&handle, Filter::all());
@@ -84,7 +84,8 @@ async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
     }
 }
 
-/// A store whose first calls of each kind panic: before there is a future, and in it.
+/// A store whose first load and first save panic: `load` before it returns a future, `save` in its
+/// future.
 #[derive(Clone, Default)]
 struct Panicking {
     loads: Arc<Mutex<u32>>,
@@ -92,7 +93,7 @@ struct Panicking {
     memory: Memory,
 }
 
-/// Counts a call; panics with the first.
+/// Counts a call, and panics in the first one.
 #[track_caller]
 fn panic_once(calls: &Mutex<u32>) {
     let before = {
@@ -144,7 +145,7 @@ async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
     store.holds("7").await;
 }
 
-/// It does not matter which of them has begun.
+/// The order of the shutdowns does not matter.
 #[tokio::test]
 async fn the_earliest_deadline_of_several_shutdowns_wins() {
     let server = Server::staying("id: 5\ndata: a\n\n").await;
@@ -162,7 +163,8 @@ async fn the_earliest_deadline_of_several_shutdowns_wins() {
                 Some(deadline) => (None, Some(handle.shutdown_with(Drain { deadline }))),
             };
             drop(handle.shutdown_with(Drain { deadline: day }));
-            // The event is never acknowledged: but for the hurry the task would wait for it.
+            // The event is never acknowledged. Without the earlier deadline the task would wait for
+            // it.
             if let Some(shutdown) = shutdown {
                 within(shutdown).await;
             }

@@ -1,4 +1,4 @@
-//! What a server sends again: what is not delivered twice, and where the stream stands afterwards.
+//! Deduplication: repeats are not delivered twice, and the last event ID stays right.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ fn numbered(ids: &[u64]) -> String {
     ids.iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
 }
 
-/// A server that says to each connection what is in its line, each part when it is told to; the last line is
-/// for all that follow.
+/// A server that sends each connection the parts of its line, each part when told. Later
+/// connections get the last line.
 async fn told(lines: Vec<Vec<String>>) -> (Server, Arc<Notify>) {
     let (lines, go_on) = (Arc::new(lines), Arc::new(Notify::new()));
     let told = Arc::clone(&go_on);
@@ -59,7 +59,7 @@ async fn what_both_responses_say_of_ids_and_oversized_events_counts_once() {
     let large = |id| format!("id: {id}\ndata: {}\n\n", "x".repeat(100));
     let overlap = format!("{}{}{}id: 5\n\n", numbered(&[2]), large(3), numbered(&[4]));
     let first = vec![format!("{OPEN}{}", numbered(&[1])), overlap.clone()];
-    // The second says where it begins.
+    // The second response begins with an ID.
     let second = vec![format!("{OPEN}id: 1\n\n{overlap}id: 2\n\n"), format!("{}{}", large(6), numbered(&[7]))];
     let (server, go_on) = told(vec![first, second]).await;
     let (handle, mut events) = follow(stream(&server.url).max_event_size(50));
@@ -82,7 +82,7 @@ async fn what_both_responses_say_of_ids_and_oversized_events_counts_once() {
 #[tokio::test]
 async fn a_gap_that_nothing_followed_does_not_come_after_a_later_one() {
     let first = vec![format!("{OPEN}{}", numbered(&[1, 2, 3])), numbered(&[4])];
-    // Begins somewhere else, with what is known.
+    // This response begins elsewhere, with events that are known.
     let second = vec![format!("{OPEN}{}", numbered(&[2]))];
     let third = vec![format!("{OPEN}{}", numbered(&[5]))];
     let (server, go_on) = told(vec![first, second, third]).await;

@@ -1,4 +1,4 @@
-//! Resuming across restarts: what a resume store is given, when, and what becomes of a stream whose store fails.
+//! Resumption across restarts: when a resume store loads and saves, and streams whose store fails.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use sseclient::{
     Subscription,
 };
 
-/// A server that has events 1 to `last`, of type `even` or `odd`, and sends what follows the last event ID.
+/// A server with the events 1 to `last`, of type `even` or `odd`, that resumes after the last event
+/// ID.
 async fn numbers(last: u64) -> Server {
     Server::resuming(move |after| {
         let event = |id| format!("event: {}\nid: {id}\ndata: {id}\n\n", if id % 2 == 0 { "even" } else { "odd" });
@@ -79,7 +80,7 @@ async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
     let last = next_event(&mut orders).await;
     within(handle.shutdown()).await;
     assert_eq!(memory.id().unwrap(), "5");
-    assert!(orders.acknowledge(&last), "but nobody saves it any more");
+    assert!(orders.acknowledge(&last), "the drain is over, so this ID is not saved");
 }
 
 #[tokio::test]
@@ -95,14 +96,14 @@ async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not(
     }
     memory.holds("1").await;
     for (event, safe) in take(&mut even, 4).await.iter().zip(["3", "5", "7", "9"]) {
-        assert!(!reader.acknowledge(event) && !odd.acknowledge(event), "somebody else's");
+        assert!(!reader.acknowledge(event) && !odd.acknowledge(event), "an event of another subscription");
         even.acknowledge(event);
         memory.holds(safe).await;
     }
     assert_eq!(next_event(&mut reader).await.data(), "1");
 }
 
-/// A predicate is asked when the turn is over: what it lets pass comes after the others, and is older.
+/// Predicates run at the end of a turn, so their events are queued after newer ones.
 #[tokio::test]
 async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
     let server = Server::start(|_, mut connection| async move {
@@ -121,7 +122,7 @@ async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
     let events = take(&mut all, 3).await;
     assert!(events[..2].iter().all(|event| all.acknowledge(event)));
     within(handle.shutdown()).await;
-    assert_eq!(memory.id().as_deref(), Some("1"), "the server sends nothing of 2 again to whoever goes on after it");
+    assert_eq!(memory.id().as_deref(), Some("1"), "a client that resumes after 2 gets none of its events again");
 }
 
 /// When no other event is unacknowledged.
@@ -247,7 +248,7 @@ async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() 
     handle.reconnect_from(Resume::Id("2".into())).unwrap();
     memory.holds("2").await;
     assert!(!orders.acknowledge(&old[1]), "from before");
-    // Queued from before: no concern any more.
+    // This event was queued before `reconnect_from`, so its acknowledgement does not count.
     let queued = next_event(&mut orders).await;
     assert!(!orders.acknowledge(&queued));
     assert_eq!(within(orders.recv()).await, Some(Delivery::Gap(Gap::reconnected(Some("2".into())))));

@@ -1,4 +1,4 @@
-//! What servers that compress do: one encoder for each coding that this build decodes.
+//! One encoder for each content coding that this build decodes.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ pub struct Coding {
     pub encoder: fn() -> Box<dyn Encoder>,
 }
 
-/// All that this build decodes, in the order in which it asks for them.
+/// All codings that this build decodes, in the order of `Accept-Encoding`.
 pub const CODINGS: &[Coding] = &[
     #[cfg(feature = "gzip")]
     Coding {
@@ -22,14 +22,14 @@ pub const CODINGS: &[Coding] = &[
 ];
 
 pub trait Encoder: Send {
-    /// All that is needed to decode everything up to the end of `text`.
+    /// Encodes `text`, and returns all bytes that are needed to decode it.
     fn flush(&mut self, text: &str) -> Vec<u8>;
 
-    /// What is left.
+    /// Ends the encoding, and returns the rest of the bytes.
     fn finish(&mut self) -> Vec<u8>;
 }
 
-/// The writers of all three libraries end by value.
+/// A writer that is finished by value, as in all three libraries.
 trait Writer: Write + Send {
     fn written(&mut self) -> &mut Vec<u8>;
     fn end(self) -> Vec<u8>;
@@ -82,7 +82,7 @@ impl<W: Writer> Encoder for Option<W> {
 }
 
 impl Coding {
-    /// A whole body.
+    /// Encodes a whole body.
     pub fn encode(&self, text: &str) -> Vec<u8> {
         let mut encoder = (self.encoder)();
         let mut body = encoder.flush(text);
@@ -90,7 +90,7 @@ impl Coding {
         body
     }
 
-    /// The head of an open stream that is encoded so.
+    /// The head of an open stream with this coding.
     pub fn open(&self) -> String {
         format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: {}\r\n\r\n", self.name)
     }

@@ -1,7 +1,9 @@
-//! An allocator that counts what the process has allocated, and a lock that lets one test run at a time.
+//! An allocator that counts what the process has allocated, and a lock that lets one test run at a
+//! time.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
-// A global allocator cannot be written without unsafe code. This one only counts, and passes each call on.
+// A global allocator cannot be written without unsafe code. This one only counts, and passes each
+// call on.
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -22,7 +24,8 @@ pub fn lock() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a test while no other runs. Its runtime and all its tasks are gone before the next one begins.
+/// Runs a test while no other runs. Its runtime and all its tasks are gone before the next one
+/// begins.
 pub fn alone<F: Future>(test: F) -> F::Output {
     let _alone = lock();
     Builder::new_current_thread().enable_all().build().unwrap().block_on(test)

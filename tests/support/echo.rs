@@ -1,4 +1,4 @@
-//! A server behind TLS, with an authority of its own that vouches for it.
+//! An https server with a certificate authority of its own.
 
 use std::sync::Arc;
 
@@ -33,14 +33,16 @@ impl Site {
         Self { root_pem: authority.pem(), acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 
-    /// Answers one request with its own head, as an event, and stays until the client goes.
+    /// Answers one request with an event whose data is the request head, and stays until the client
+    /// closes.
     pub async fn echo(&self, io: impl AsyncRead + AsyncWrite + Unpin) {
         let Ok(mut tls) = self.acceptor.accept(io).await else { return };
         echo(&mut tls).await;
     }
 }
 
-/// Answers one request with its own head, as an event, and stays until the client goes.
+/// Answers one request with an event whose data is the request head, and stays until the client
+/// closes.
 pub async fn echo(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

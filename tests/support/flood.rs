@@ -10,22 +10,22 @@ use tokio::task::JoinHandle;
 
 use crate::support::until;
 
-/// No client should take so much of one connection.
+/// More bytes than any client should read from one connection.
 const ENOUGH: usize = 1 << 30;
 
-/// What a flood consists of.
+/// The bytes of a flood.
 pub struct Script {
-    /// What is said first, unasked.
+    /// Sent first, before the request.
     pub greeting: Vec<u8>,
-    /// Whether these bytes are all of a request.
+    /// Returns whether these bytes are a complete request.
     pub is_asked: fn(&[u8]) -> bool,
     pub start: Vec<u8>,
-    /// What comes without end, up to a GiB; nothing if it is empty, and the connection stays.
+    /// Sent without end, up to a GiB. If it is empty, the connection stays open.
     pub part: Vec<u8>,
 }
 
 impl Script {
-    /// For who asks in HTTP/1.1.
+    /// A script for HTTP/1.1 clients.
     #[allow(dead_code, reason = "not all speak it")]
     pub fn http(start: impl Into<Vec<u8>>, part: impl Into<Vec<u8>>) -> Self {
         let is_asked = |asked: &[u8]| asked.ends_with(b"\r\n\r\n");
@@ -33,11 +33,11 @@ impl Script {
     }
 }
 
-/// The server: each connection gets the same. What it sends is there before anybody counts.
+/// The server. Each connection gets the same bytes, which are allocated before a test counts.
 pub struct Flood {
     /// Host and port.
     pub address: String,
-    /// Bytes that the system took, of all connections.
+    /// The bytes that the system accepted on all connections.
     written: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
@@ -59,8 +59,8 @@ impl Flood {
         Self { address, written, task }
     }
 
-    /// Ends it, and waits for all tasks but the test itself, so that what they give back is not counted with what is
-    /// counted next. Tells how many bytes the system took.
+    /// Ends the server and waits for its tasks, so that a later measurement does not count what
+    /// they free. Returns how many bytes the system accepted.
     pub async fn finish(self) -> usize {
         self.task.abort();
         let runtime = tokio::runtime::Handle::current();
@@ -85,7 +85,7 @@ async fn flood(mut tcp: TcpStream, script: &Script, counted: &AtomicUsize) -> st
         sent += taken;
         counted.fetch_add(taken, Relaxed);
     }
-    // Until the client goes.
+    // Stay until the client closes.
     while tcp.read_buf(&mut asked).await? > 0 {
         asked.clear();
     }

@@ -1,5 +1,5 @@
-//! A scripted server on loopback: each test says, byte by byte, what a connection is answered. And what tests of a
-//! stream that goes on begin with.
+//! A scripted server on loopback, whose answers each test writes byte by byte, and helpers for
+//! following a stream.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
@@ -26,13 +26,13 @@ use tokio::task::JoinHandle;
 /// The head of an open event stream, delimited by the connection's end.
 pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
-/// Room for a crowd that comes at once: whom a full queue turns away comes again a second later.
+/// Room for many clients at once. A client that finds the queue full would retry a second later.
 const BACKLOG: u32 = 4096;
 
 /// How long a condition may take to hold before a test fails rather than hang.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// A server that hands each connection, with its number, to a script.
+/// A server that passes each connection, with its number, to a script.
 pub struct Server {
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -40,7 +40,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `script` gets each connection after its request head was read.
+    /// Starts a server whose `script` gets each connection after the server has read its request.
     pub async fn start<F, Fut>(script: F) -> Self
     where
         F: Fn(usize, Connection) -> Fut + Send + 'static,
@@ -57,8 +57,8 @@ impl Server {
         server
     }
 
-    /// The same, but requests are not kept: for crowds. `script` is called in the order in which the
-    /// connections came.
+    /// Like [`Server::start`], for crowds: the server does not keep the requests. It calls `script`
+    /// in the order of the connections.
     pub async fn hearing<F, Fut>(script: F) -> Self
     where
         F: Fn(usize, Connection) -> Fut + Send + 'static,
@@ -81,8 +81,8 @@ impl Server {
         Self { url, requests: Arc::default(), task }
     }
 
-    /// A server that answers the connections in turn, each with one of these texts, and then closes
-    /// it. The last is for all that follow.
+    /// A server that answers the connections in turn with these texts, and closes each one. Later
+    /// connections get the last text.
     pub async fn answering(answers: Vec<String>) -> Self {
         let answers = Arc::new(answers);
         Self::start(move |number, mut connection| {
@@ -118,7 +118,8 @@ impl Server {
         .await
     }
 
-    /// A server that answers each connection with the events after its last event ID, a number, and stays.
+    /// A server that answers each connection with the events after its last event ID, a number, and
+    /// stays.
     pub async fn resuming(events: impl Fn(u64) -> String + Send + Sync + 'static) -> Self {
         let events = Arc::new(events);
         Self::start(move |_, mut connection| {
@@ -132,7 +133,7 @@ impl Server {
         .await
     }
 
-    /// The requests so far: heads, and bodies of a known length.
+    /// The requests so far, with bodies of a known length.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -156,14 +157,14 @@ pub fn header(request: &str, name: &str) -> Option<String> {
     })
 }
 
-/// One connection, in the server's hands.
+/// One connection, as the server sees it.
 pub struct Connection {
     pub tcp: TcpStream,
     pub request: String,
 }
 
 impl Connection {
-    /// Sends text; a client that went away is not the server's problem.
+    /// Sends text. Returns false if the client has closed.
     pub async fn send(&mut self, text: &str) -> bool {
         self.tcp.write_all(text.as_bytes()).await.is_ok()
     }
@@ -188,12 +189,12 @@ impl Connection {
     }
 }
 
-/// Waits for a future that has to come to an end; a test that would hang fails instead.
+/// Awaits a future. A test that would hang fails instead.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("this should have come to an end")
 }
 
-/// Waits until `condition` holds, giving way to everybody else in between.
+/// Waits until `condition` holds, and yields to other tasks in between.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {
@@ -203,12 +204,12 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
-/// A stream that comes back at once.
+/// A stream that reconnects at once.
 pub fn stream(url: &str) -> StreamBuilder {
     Client::new().stream(url).reconnection_time(Duration::from_millis(1))
 }
 
-/// A handle that is connected, and a subscription to everything that missed nothing.
+/// A connected handle, and a subscription to all events that was made before it connected.
 pub fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
     let handle = stream.build().unwrap();
     let subscription = handle.subscribe(Filter::all());
@@ -216,7 +217,7 @@ pub fn follow(stream: StreamBuilder) -> (Handle, Subscription) {
     (handle, subscription)
 }
 
-/// The first subscription of a stream with all defaults, or the error of the first attempt.
+/// Opens a stream with all defaults.
 pub async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Error> {
     within(client.build().stream(url).open(Filter::all())).await
 }
@@ -229,7 +230,7 @@ pub async fn next_event(subscription: &mut Subscription) -> Event {
     }
 }
 
-/// Why the stream waits, as soon as it does.
+/// Waits until the stream is about to retry, and returns the cause.
 pub async fn setback(states: &mut StateChanges) -> Error {
     loop {
         if let State::Waiting { cause, .. } = within(states.recv()).await.expect("the stream goes on") {
@@ -238,7 +239,7 @@ pub async fn setback(states: &mut StateChanges) -> Error {
     }
 }
 
-/// The next delivery, in short: the data, or the gap.
+/// The next delivery as text: the data, or the gap.
 pub async fn short(subscription: &mut Subscription) -> String {
     match within(subscription.recv()).await.expect("the stream goes on") {
         Delivery::Event(event) => event.data().to_owned(),

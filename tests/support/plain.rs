@@ -14,7 +14,8 @@ pub const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\n
 /// How long a condition may take to hold before a test fails rather than hang.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// Answers connections in turn, and the rest like the last. Its thread ends with the process.
+/// A server that answers connections in turn, and the rest like the last. Its thread ends with the
+/// process.
 pub struct Server {
     pub url: String,
     open: Arc<Mutex<Open>>,
@@ -27,7 +28,7 @@ struct Open {
 }
 
 impl Server {
-    /// `stays`: connections are left open after the answer.
+    /// If `stays` is set, connections stay open after the answer.
     pub fn answering(answers: &[&str], stays: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -40,7 +41,7 @@ impl Server {
                 read_head(&mut tcp);
                 let mut open = left_open.lock().unwrap();
                 let answer = if open.hung_up { STOP } else { &answers[number.min(answers.len() - 1)] };
-                // A client that went away is not the server's problem.
+                // The client may have closed already.
                 let _ = tcp.write_all(answer.as_bytes());
                 if stays {
                     open.connections.push(tcp);
@@ -50,7 +51,7 @@ impl Server {
         Self { url, open }
     }
 
-    /// Closes what is open; whoever comes again is told to stop.
+    /// Closes all connections. Clients that reconnect get a 204.
     pub fn hang_up(&self) {
         let mut open = self.open.lock().unwrap();
         open.hung_up = true;

@@ -1,4 +1,4 @@
-//! https servers on loopback, and the authorities that vouch for them, made anew for each test.
+//! https servers on loopback, and their certificate authorities, which are made for each test.
 
 use std::sync::Arc;
 
@@ -23,11 +23,12 @@ pub static BOTH: Versions = &[&TLS12, &TLS13];
 pub static ONLY_12: Versions = &[&TLS12];
 pub static ONLY_13: Versions = &[&TLS13];
 
-/// A certificate authority of this test's own.
+/// A certificate authority for one test.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// `name` is the test's own, so that a chain is not checked against another authority's key.
+    /// Makes an authority. Each test uses a `name` of its own, so that no chain is checked against
+    /// the key of another.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, format!("the authority of {name}"));
@@ -39,7 +40,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for `name`, between the beginnings of two years.
+    /// A certificate for `name` that is valid between the starts of two years.
     pub fn vouch_between(&self, name: &str, from: i32, to: i32) -> Vouched {
         let mut params = params(name);
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
@@ -56,7 +57,7 @@ impl Authority {
         Vouched::new(&params(name).signed_by(key, &self.0).unwrap(), key)
     }
 
-    /// Asks clients for a certificate of this authority's, and takes no other.
+    /// A verifier that accepts only client certificates of this authority.
     pub fn asking(&self) -> Arc<dyn ClientCertVerifier> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
@@ -89,7 +90,7 @@ impl Vouched {
         Self { certificate: certificate.der().clone(), pem, key, key_pem }
     }
 
-    /// One that nobody else vouches for, marked as an authority's or not.
+    /// A self-signed certificate, marked as an authority's or not.
     pub fn by_itself(name: &str, is_ca: bool) -> Self {
         let mut params = params(name);
         if is_ca {
@@ -100,7 +101,7 @@ impl Vouched {
     }
 }
 
-/// What a server shows, what it speaks, and whom it lets in.
+/// A server's configuration: its certificate, its TLS versions, and its verifier of clients.
 pub fn config(shown: &Vouched, versions: Versions, clients: Option<Arc<dyn ClientCertVerifier>>) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
     let builder = match clients {
@@ -108,14 +109,14 @@ pub fn config(shown: &Vouched, versions: Versions, clients: Option<Arc<dyn Clien
         None => builder.with_no_client_auth(),
     };
     let key = rustls::crypto::ring::sign::any_supported_type(&shown.key).unwrap();
-    // Not `with_single_cert`, which would notice a key that is another certificate's.
+    // `with_single_cert` would refuse the key of another certificate.
     let certified = CertifiedKey::new(vec![shown.certificate.clone()], key);
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"x-own".to_vec()];
     config
 }
 
-/// Serves one event, which says what was agreed on, to each client; returns the URL.
+/// Serves each client one event, whose data names the negotiated protocols. Returns the URL.
 pub async fn serve(config: ServerConfig) -> String {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     each(move |tcp| {
@@ -135,7 +136,7 @@ pub async fn serve(config: ServerConfig) -> String {
     .await
 }
 
-/// Answers the first bytes of each client with these, whatever they are, and hangs up; returns the URL.
+/// Answers the first bytes of each client with these bytes, and closes. Returns the URL.
 pub async fn answer(bytes: &'static [u8]) -> String {
     each(move |mut tcp| async move {
         let mut greeting = [0; 4096];
@@ -164,7 +165,7 @@ pub fn trusting(pem: &str) -> ClientBuilder {
     Client::builder().root_certificates_pem(pem.as_bytes()).unwrap()
 }
 
-/// The first event at `url`, or why there is none.
+/// The data of the first event at `url`, or the error of the first attempt.
 pub async fn ask(client: ClientBuilder, url: &str) -> Result<String, Error> {
     let mut events = within(client.build().stream(url).open(Filter::all())).await?;
     let Some(Delivery::Event(event)) = within(events.recv()).await else { panic!("an event") };

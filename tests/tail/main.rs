@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::program::{Finished, Running, Tail, command};
 use crate::server::{Server, refused_url};
 
-/// A first connection that was answered with `text`, which ends in a hang-up.
+/// Runs `tail` against a server that answers the first connection with `text` and closes it.
 fn answered_once(args: &[&str], text: &str) -> (Server, Tail) {
     let server = Server::start();
     let tail = Tail::start(&[&[server.url.as_str()], args].concat());
@@ -21,7 +21,7 @@ fn answered_once(args: &[&str], text: &str) -> (Server, Tail) {
     (server, tail)
 }
 
-/// What `tail` says to one raw HTTP response.
+/// The output of `tail` for one raw HTTP response.
 fn after_response(args: &[&str], head: &str, body: &str) -> Finished {
     let server = Server::start();
     let tail = Tail::start(&[&[server.url.as_str()], args].concat());
@@ -197,7 +197,7 @@ fn a_404_is_one_line_that_says_what_to_do() {
 #[test]
 fn an_error_body_of_any_length_is_printed_on_one_line() {
     let json = "{\n  \"error\": \"no such model\"\n}\n";
-    // At 8 KiB, which is in the middle of a letter.
+    // The limit of 8 KiB is inside a character.
     let long = format!("x{}", "é".repeat(5000));
     for (body, words) in [(json, r#"{ "error": "no such model" };"#), (&long, "xééé")] {
         let finished = after_response(&["--json"], "404 Not Found", body);
@@ -291,12 +291,12 @@ fn an_interrupt_works_while_the_output_is_not_read() {
     let server = Server::start();
     let mut child = Running::start(&[&server.url, "--json"]);
     let mut connection = server.accept_and_open();
-    // The pipe, then the sockets fill up, until the server cannot write any more.
+    // The pipe fills up, then the sockets, until the server cannot write any more.
     connection.socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let event = format!("data: {}\n\n", "x".repeat(60_000));
     while connection.socket.write_all(event.as_bytes()).is_ok() {}
     program::interrupt(&child.0);
-    // Open, and unread, until it has ended.
+    // The pipe stays open and unread until the program has ended.
     let unread = child.0.stdout.take();
     assert_eq!(child.exit_status(), Some(0));
     drop(unread);
@@ -304,7 +304,7 @@ fn an_interrupt_works_while_the_output_is_not_read() {
 
 #[test]
 fn a_slow_reader_loses_nothing() {
-    // Twice what the program's own queue holds, and more than fits into the sockets.
+    // Twice the capacity of the program's queue, and more than fits into the sockets.
     const EVENTS: u64 = 10_000;
     let server = Server::start();
     let limit = EVENTS.to_string();
@@ -318,7 +318,7 @@ fn a_slow_reader_loses_nothing() {
         }
         connection
     });
-    // Nobody reads until the server is stuck.
+    // The test does not read until the server is stuck.
     let mut before = 0;
     while let Ok(id) = progress.recv_timeout(Duration::from_millis(300)) {
         before = id;
@@ -328,7 +328,7 @@ fn a_slow_reader_loses_nothing() {
     let mut expected = 1;
     let mut line = String::new();
     while stdout.read_line(&mut line).unwrap() > 0 {
-        // Not parsed: that would take longer than all the rest.
+        // The test compares text, because parsing would take longer than everything else.
         assert!(!line.contains(r#""type":"gap""#), "{line}");
         if line.contains(r#""type":"event""#) {
             assert!(line.contains(&format!(r#""own_id":"{expected}""#)), "{expected}: {line}");
@@ -351,8 +351,8 @@ fn a_reader_that_goes_away_is_a_quiet_end() {
         let mut stdout = child.stdout();
         stdout.read_line(&mut String::new()).unwrap();
         drop(stdout);
-        // More than once: while another test starts a program, that one holds a copy of the pipe's
-        // end, and a write still succeeds.
+        // A write may still succeed while another test starts a program, which holds a copy of the
+        // pipe's end.
         let more = |_: &u32| connection.socket.write_all(b"data: 2\n\n").is_ok();
         assert_ne!((0..10_000_000).take_while(more).count(), 10_000_000, "{mode:?}");
         assert_eq!(child.exit_status(), Some(0), "{mode:?}");
@@ -494,7 +494,7 @@ fn a_redirect_is_followed_unless_that_is_ruled_out() {
 fn http2_is_spoken_at_once_to_a_server_that_is_known_to_speak_it() {
     let server = Server::start();
     let _tail = Tail::start(&[&server.url, "--http2-prior-knowledge"]);
-    // The preface of HTTP/2 begins like a request head.
+    // The preface of HTTP/2 starts like a request head.
     assert_eq!(server.accept().request_line(), "PRI * HTTP/2.0");
 }
 
@@ -586,7 +586,7 @@ fn a_client_certificate_is_sent_and_insecure_accepts_any_server() {
 #[test]
 fn a_silent_peer_is_given_up_after_the_connect_timeout() {
     let authority = tls::Authority::new("a_silent_peer_is_given_up_after_the_connect_timeout");
-    // It accepts, and never answers the TLS handshake.
+    // This listener accepts, and never answers the TLS handshake.
     let server = Server::start();
     let url = server.url.replace("http:", "https:");
     let file = authority.file.to_str().unwrap();
@@ -648,7 +648,7 @@ fn states_comments_and_gaps_go_to_standard_error_for_people() {
     }
 }
 
-/// 12 events, a hang-up in the middle of the thirteenth, and on.
+/// The server sends 12 events, closes in the middle of the thirteenth, and continues after it.
 #[test]
 fn the_embedded_server_hangs_up_and_is_resumed_without_a_hole() {
     let finished = Tail::start(&["--json", "--comments", "-n", "14"]).finish();

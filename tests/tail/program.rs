@@ -1,4 +1,4 @@
-//! The example's binary, run as a user runs it.
+//! Runs the example as a user does.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Long enough for any machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The example, next to the test's own binary: `cargo test` builds both.
+/// Starts the example, which `cargo test` builds next to the test's own binary.
 pub(crate) fn command(args: &[&str]) -> Command {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
@@ -35,7 +35,7 @@ pub(crate) struct Tail {
     stderr: Option<JoinHandle<String>>,
 }
 
-/// A running `tail` whose pipes are the test's own business.
+/// A running `tail` whose pipes the test handles itself.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -58,10 +58,10 @@ impl Drop for Running {
     }
 }
 
-/// What is left when it has ended.
+/// The rest of its output, and its exit status.
 pub(crate) struct Finished {
     pub(crate) status: Option<i32>,
-    /// The lines that the test had not read yet.
+    /// The lines that the test has not read yet.
     pub(crate) stdout: Vec<String>,
     pub(crate) stderr: String,
 }
@@ -95,7 +95,7 @@ impl Tail {
         self.lines.recv_timeout(PATIENCE).expect("another line on standard output")
     }
 
-    /// The next line of this `type` and all its fields; what comes before is skipped.
+    /// Skips to the next line of this `type`, and returns all its fields.
     pub(crate) fn next_of(&self, kind: &str) -> Value {
         loop {
             let value: Value = serde_json::from_str(&self.line()).unwrap();
@@ -148,7 +148,7 @@ impl Drop for Tail {
 }
 
 fn end(child: &mut Child) {
-    // Already gone when the test went well.
+    // The process is already gone if the test passed.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -166,7 +166,7 @@ impl Finished {
     }
 }
 
-/// What Ctrl-C does.
+/// Sends the signal of Ctrl-C.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &Child) {
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -1,4 +1,4 @@
-//! A server that does what the test says, connection by connection.
+//! A server that the test drives connection by connection.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,12 +29,12 @@ impl Server {
         Self { url, connections }
     }
 
-    /// The next connection, once its request head is here.
+    /// Waits for the next connection and its request head.
     pub(crate) fn accept(&self) -> Connection {
         self.connections.recv_timeout(PATIENCE).expect("a connection")
     }
 
-    /// The next connection, answered with an open stream.
+    /// Waits for the next connection and answers it with an open stream.
     pub(crate) fn accept_and_open(&self) -> Connection {
         let mut connection = self.accept();
         connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
@@ -42,7 +42,7 @@ impl Server {
     }
 }
 
-/// Hangs up when it is dropped.
+/// A connection, which closes when it is dropped.
 pub(crate) struct Connection {
     pub(crate) head: String,
     pub(crate) socket: TcpStream,
@@ -84,14 +84,14 @@ impl Connection {
     /// Returns once the client has closed its end.
     pub(crate) fn wait_for_hang_up(mut self) {
         let mut rest = Vec::new();
-        // A reset is a hang-up, too; running out of patience is not.
+        // A reset counts as closing. A timeout does not.
         if let Err(error) = self.socket.read_to_end(&mut rest) {
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
         }
     }
 }
 
-/// A URL at which nobody listens.
+/// A URL at which no server listens.
 pub(crate) fn refused_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}/", listener.local_addr().unwrap())

@@ -16,12 +16,12 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Where its certificate is, as PEM.
+    /// The path of its certificate in PEM.
     pub(crate) file: PathBuf,
 }
 
 impl Authority {
-    /// `name` and the process keep the files of tests that run at once apart.
+    /// The file names contain `name` and the process ID, so that parallel tests do not collide.
     pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
@@ -32,12 +32,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), file }
     }
 
-    /// A server with this authority's blessing that answers each request with `response`.
+    /// A server with a certificate of this authority that answers each request with `response`.
     pub(crate) fn serve(&self, response: &'static str) -> String {
         self.serve_with(WebPkiClientVerifier::no_client_auth(), response)
     }
 
-    /// The same, but only to clients with a certificate of this authority's.
+    /// Like the server above, but only for clients with a certificate of this authority.
     pub(crate) fn serve_its_own(&self, response: &'static str) -> String {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.file).unwrap()).unwrap();
@@ -60,7 +60,7 @@ impl Authority {
             while let Ok((mut socket, _)) = listener.accept() {
                 let mut session = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = Stream::new(&mut session, &mut socket);
-                // Clients that do not trust this server leave early.
+                // Clients that do not trust this server close early.
                 if matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
                     let _ = stream.write_all(response.as_bytes());
                 }
@@ -85,7 +85,7 @@ impl Authority {
 
 impl Drop for Authority {
     fn drop(&mut self) {
-        // A file that stays does no harm.
+        // A file that is left behind does no harm.
         let _ = std::fs::remove_file(&self.file);
     }
 }

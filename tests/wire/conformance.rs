@@ -1,5 +1,5 @@
-//! The wire vectors: each in its given chunks, in one piece, one byte at a time and cut in two
-//! everywhere, with comments and without. Whatever the chunks, the result is the same.
+//! The wire vectors, with and without comments: in the given chunks, in one piece, one byte at a
+//! time, and cut in two at every position. The chunks make no difference to the result.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,21 @@ use sseclient::wire::Decoder;
 use crate::runs::{Outcome, Owned, byte_by_byte, cut_at, difference, reference, run, shown, whole};
 use crate::vectors::{Event, Retry, Vector, load};
 
-/// Inputs longer than this are cut at their ends and around their line ends only.
+/// Longer inputs are cut only near their ends and around some line ends.
 const EVERY_SPLIT: usize = 6_000;
-/// How many positions at either end of a long input are tried, and of one of megabytes.
+/// The number of cuts at either end of a long input, and of one of several megabytes.
 const SPLITS_AT_THE_ENDS: usize = 64;
 const SPLITS_AT_LARGE_ENDS: usize = 3;
 const LARGE: usize = 1_000_000;
-/// Inputs longer than this are given byte by byte only at their ends, since a debug build takes a
-/// microsecond for each chunk; but one of megabytes goes through to show that the work is linear.
+/// Longer inputs are pushed byte by byte only near their ends, since a debug build takes a
+/// microsecond for each chunk. One of several megabytes is pushed byte by byte as a whole, to show
+/// that the work is linear.
 const DRIPPED: usize = 300_000;
 const DRIPPED_ENDS: usize = 20_000;
 const DRIPPED_ALL_THE_SAME: &str = "large-multibyte";
-/// How many of a long input's line ends are tried, from the front and from the back.
+/// The number of line ends of a long input at which it is cut, from the front and from the back.
 const LINE_ENDS: usize = 2;
-/// A report with hundreds of failures helps nobody.
+/// The maximum number of failures in a report.
 const FAILURES_SHOWN: usize = 8;
 
 #[test]
@@ -99,7 +100,7 @@ fn decoder(vector: &Vector, comments: bool) -> Decoder {
     }
 }
 
-/// Where to cut in two: everywhere, or where it hurts.
+/// The positions at which to cut in two.
 fn splits(input: &Bytes) -> BTreeSet<usize> {
     let length = input.len();
     if length <= EVERY_SPLIT {
@@ -111,7 +112,7 @@ fn splits(input: &Bytes) -> BTreeSet<usize> {
     let front = line_ends.iter().take(LINE_ENDS);
     let back = line_ends.iter().rev().take(LINE_ENDS);
     let around = front.chain(back).flat_map(|&at| [at, at + 1]);
-    // A third is inside a character of three bytes, whatever the length of what comes before.
+    // One of three neighbouring positions is inside a character of three bytes.
     let inside = (0..3).map(|byte| length / 2 + byte);
     (0..ends).chain(length - ends..=length).chain(around).chain(inside).collect()
 }
@@ -129,7 +130,7 @@ fn split_shown(input: &[u8], at: usize) -> String {
     format!("cut at {at} of {}: {} | {}", input.len(), shown(head), shown(tail))
 }
 
-/// What is not as the vector expects it.
+/// The differences between the result and the vector.
 fn compare(vector: &Vector, outcome: &Outcome, comments: bool) -> Option<String> {
     let mut wrong = Vec::new();
     wrong.extend(difference("events", &vector.events, &events(outcome)));
@@ -168,7 +169,7 @@ fn comment(frame: &Owned) -> Option<String> {
     }
 }
 
-/// So that a difference in a comment of megabytes can be printed.
+/// Shortens long comments for failure messages.
 fn clipped(texts: &[String]) -> Vec<Clipped<'_>> {
     texts.iter().map(|text| Clipped(text)).collect()
 }
@@ -193,8 +194,7 @@ fn retry_differs(expected: &Retry, got: Option<u64>) -> Option<String> {
     let (right, expected) = match expected {
         Retry::Exactly(expected) => (got == *expected, format!("{expected:?}")),
         Retry::Overflow { digits, before, forbidden } => {
-            // A clamp takes a value to a bound of the clamp's choice: any bound, as long as it cannot
-            // be what is left of the value after wrapping.
+            // A decoder may clamp to any bound, except to a value that wrapping would produce.
             let wrapped = got.is_some_and(|got| forbidden.contains(&got));
             let clamped = got.is_some_and(|got| Some(got) > *before && digits.len() >= got.to_string().len());
             let right = !wrapped && (got == *before || clamped);
@@ -204,14 +204,14 @@ fn retry_differs(expected: &Retry, got: Option<u64>) -> Option<String> {
     (!right).then(|| format!("retry:\n    expected {expected}\n    got      {got:?}"))
 }
 
-/// An event is due as soon as its blank line is in, and that is at the CR.
+/// An event is due as soon as its blank line is complete, which is at the CR.
 fn late(vector: &Vector, outcome: &Outcome) -> Option<String> {
     let prompt = vector.prompt.as_ref()?;
     let got = outcome.events_after_chunk();
     (*prompt != got).then(|| format!("events after each chunk:\n    expected {prompt:?}\n    got      {got:?}"))
 }
 
-/// Failures, one for each vector: the first way of cutting it that went wrong.
+/// The failures: for each vector the first cut that went wrong.
 #[derive(Default)]
 struct Report {
     failures: Vec<(String, String)>,

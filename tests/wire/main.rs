@@ -1,4 +1,5 @@
-//! The event stream format: the decoder and the encoder against vectors, properties and an allocator that counts.
+//! The event stream format: the decoder and the encoder against vectors, properties and an
+//! allocator that counts.
 
 mod conformance;
 mod memory;

@@ -1,7 +1,8 @@
-//! What a hostile or merely long stream costs, counted by the allocator: memory bounded by the limit,
-//! work linear in the input, one allocation for an event.
+//! The cost of hostile and long streams, counted by the allocator: memory is bounded by the limit,
+//! work is linear, and an event is one allocation.
 
-// A global allocator cannot be written without; this one only counts and hands on.
+// A global allocator cannot be written without unsafe code. This one only counts, and passes each
+// call on.
 #![allow(unsafe_code, reason = "a global allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,14 +11,14 @@ use std::cell::Cell;
 use bytes::Bytes;
 use sseclient::wire::{Decoder, Frame};
 
-/// Counts what the current thread allocates, so that tests side by side do not count each other.
+/// Counts what the current thread allocates, so that parallel tests do not count each other.
 struct Counting;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     live: isize,
     peak: isize,
-    /// Bytes handed out in all; a reallocation counts with its whole new size.
+    /// All bytes that were allocated. A reallocation counts with its whole new size.
     total: usize,
     calls: usize,
 }
@@ -27,7 +28,7 @@ thread_local! {
 }
 
 fn count(allocated: usize, freed: usize) {
-    // A thread that is ending has nothing to count any more.
+    // A thread that is ending counts nothing.
     let _ = COUNT.try_with(|cell| {
         let mut count = cell.get();
         count.live += allocated as isize - freed as isize;
@@ -38,7 +39,7 @@ fn count(allocated: usize, freed: usize) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: each call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
@@ -64,7 +65,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `work` allocates; `peak` above what was there before.
+/// Returns what `work` allocates. `peak` is relative to the start.
 fn measure(work: impl FnOnce()) -> Count {
     let before = COUNT.get();
     COUNT.set(Count { peak: before.live, ..before });
@@ -81,24 +82,25 @@ fn measure(work: impl FnOnce()) -> Count {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// What a decoder may hold besides its limit.
+/// The bytes that a decoder may hold besides its limit.
 const CONSTANT: usize = 16 * KIB;
 
-/// What a decoder may keep of buffers that were once large.
+/// The bytes of buffers that a decoder may keep after a large event.
 const RETAINED: usize = 512 * KIB;
 
-/// A chunk that costs the test nothing: the same bytes over and over.
+/// A chunk of repeated bytes, which is cheap to clone.
 fn endless(pattern: &[u8], size: usize) -> Bytes {
     shared(pattern.repeat(size.div_ceil(pattern.len())).into())
 }
 
-/// The first clone of some `Bytes` allocates; here it has been made, so that no decoder is charged for it.
+/// Clones once, because the first clone of some `Bytes` allocates, and the decoder must not be
+/// charged for it.
 fn shared(bytes: Bytes) -> Bytes {
     drop(bytes.clone());
     bytes
 }
 
-/// Pushes `start`, then `filler` until there were `size` bytes of it, and drops every frame.
+/// Pushes `start`, then `size` bytes of `filler`, and drops every frame.
 fn pour(mut decoder: Decoder, start: &'static [u8], filler: &Bytes, size: usize) {
     let fillers = std::iter::repeat_n(filler, size / filler.len());
     for chunk in std::iter::once(&Bytes::from_static(start)).chain(fillers) {
@@ -108,13 +110,13 @@ fn pour(mut decoder: Decoder, start: &'static [u8], filler: &Bytes, size: usize)
     decoder.finish();
 }
 
-/// Panics with all that went wrong, not only the first.
+/// Panics with all failures, not only the first.
 #[track_caller]
 fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Streams that never come to a blank line: how they start, and what then comes for ever.
+/// Streams without a blank line: how they start, and the bytes that follow without end.
 const ENDLESS: &[(&str, &[u8], &[u8])] = &[
     ("a data line", b"data: ", b"x"),
     ("a data line of broken text", b"data: ", b"\xff"),
@@ -142,7 +144,8 @@ fn an_endless_block_holds_no_more_than_the_limit() {
     let mut wrong = Vec::new();
     for &(what, start, pattern) in ENDLESS {
         let filler = endless(pattern, 16 * KIB);
-        // One of the streams is long enough for any leak to show; debug builds are slow.
+        // One of the streams is long enough to show any leak. The others are short, since debug
+        // builds are slow.
         let size = if start == b"data: " && pattern == b"x" { 64 * MIB } else { 2 * MIB };
         for limit in [0, 1000, 100 * KIB, MIB] {
             for comments in [true, false] {
@@ -159,8 +162,8 @@ fn an_endless_block_holds_no_more_than_the_limit() {
     assert_none(&wrong);
 }
 
-/// Blocks that fill the limit and are read to their blank line, by their parts: a field and how much
-/// of the limit its value takes, in percent.
+/// Blocks that fill the limit and end with a blank line. Each part is a field and the share of the
+/// limit that its value takes, in percent.
 const FULL: &[&[(&str, usize)]] = &[
     &[("data", 99)],
     &[("event", 49), ("data", 49)],
@@ -168,16 +171,16 @@ const FULL: &[&[(&str, usize)]] = &[
     &[("data", 33), ("data", 33), ("data", 33)],
     &[("event", 80), ("data", 10)],
     &[("event", 99)],
-    // Either is over the limit only together with the other.
+    // The two are over the limit only together.
     &[("data", 90), ("event", 90)],
     &[("event", 90), ("data", 90)],
-    // Not part of the block, but not free either.
+    // These do not count as part of the block, but they take memory.
     &[("data", 90), ("", 90)],
     &[("event", 45), ("data", 45), ("", 90)],
     &[("unknown", 300), ("data", 90)],
 ];
 
-/// Chunks of `size` bytes that make up the block.
+/// The chunks of the block, of `size` bytes each.
 fn full_block(parts: &[(&str, usize)], limit: usize, size: usize) -> Vec<Bytes> {
     let line = |&(name, percent): &(&str, usize)| format!("{name}:{}\n", "v".repeat(limit * percent / 100));
     let block: String = parts.iter().map(line).chain(["\n".to_owned()]).collect();
@@ -189,7 +192,8 @@ fn full_blocks_hold_no_more_than_the_limit_either() {
     let limit = 300 * KIB;
     let mut wrong = Vec::new();
     for &parts in FULL {
-        // In pieces, and whole: then the chunk is the caller's and nothing need be held but the constant.
+        // In pieces, and as one chunk. One chunk belongs to the caller, so the decoder holds only
+        // the constant.
         for size in [1000, 16 * KIB, 64 * MIB] {
             let chunks = full_block(parts, limit, size);
             let peak = peak_of_three(&chunks, limit);
@@ -203,7 +207,7 @@ fn full_blocks_hold_no_more_than_the_limit_either() {
     assert_none(&wrong);
 }
 
-/// What three blocks of the same kind, one after another, make a decoder hold.
+/// The peak memory of a decoder for three blocks of the same kind.
 fn peak_of_three(block: &[Bytes], limit: usize) -> usize {
     let held = measure(|| {
         let mut decoder = Decoder::new().max_event_size(limit).comments(true);
@@ -215,7 +219,7 @@ fn peak_of_three(block: &[Bytes], limit: usize) -> usize {
     held.peak as usize
 }
 
-/// Several large buffers may each have room to grow: half as much again as the limit, not more.
+/// Several large buffers may each have spare room, of half the limit in all.
 #[test]
 fn a_last_event_id_is_held_besides_the_limit_and_once() {
     let limit = 300 * KIB;
@@ -231,7 +235,8 @@ fn a_last_event_id_is_held_besides_the_limit_and_once() {
     assert_none(&wrong);
 }
 
-/// A decoder that has seen its one large event goes back to being small: there may be thousands.
+/// A decoder becomes small again after a large event, since a program may have thousands of
+/// decoders.
 #[test]
 fn a_large_event_leaves_no_large_buffers_behind() {
     let mut wrong = Vec::new();
@@ -240,7 +245,7 @@ fn a_large_event_leaves_no_large_buffers_behind() {
         let mut kept = 0;
         let held = measure(|| {
             let mut decoder = Decoder::new().comments(true);
-            // The ID that comes last is short, so that nothing large is meant to stay.
+            // The last ID is short, so that nothing large needs to stay.
             let small = Bytes::from_static(b"id: 1\ndata: x\n\nid: 2\ndata: y\n\n");
             for chunk in block.iter().chain([&small]) {
                 decoder.push(chunk.clone());
@@ -258,7 +263,7 @@ fn a_large_event_leaves_no_large_buffers_behind() {
     assert_none(&wrong);
 }
 
-/// What `input` makes the decoder allocate in all, one byte to a chunk.
+/// The bytes that the decoder allocates in all for `input`, with one byte in each chunk.
 fn byte_by_byte(start: &[u8], pattern: &[u8], size: usize) -> usize {
     let input = endless(pattern, size);
     let start = Bytes::copy_from_slice(start);
@@ -285,8 +290,8 @@ fn a_line_of_megabytes_in_chunks_of_one_byte_is_linear_work() {
         if two * 10 > one * 22 + 10 * CONSTANT {
             wrong.push(format!("{what}: {size} bytes allocate {one}, twice as many {two}"));
         }
-        // A buffer that doubles hands out each byte about four times; broken text is three times as long
-        // once it is replaced.
+        // A buffer that doubles allocates each byte about four times. Invalid text becomes three
+        // times as long.
         if two > 14 * 2 * size + CONSTANT {
             wrong.push(format!("{what}: {} bytes allocate {two}", 2 * size));
         }

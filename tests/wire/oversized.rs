@@ -1,4 +1,4 @@
-//! Blocks over the limit, and IDs that are odd: never fatal, and never the end of the resume point.
+//! Blocks over the limit, and odd IDs. Neither is fatal, and the resume point stays right.
 
 use bytes::Bytes;
 use sseclient::wire::{DEFAULT_MAX_EVENT_SIZE, Decoder};
@@ -19,7 +19,8 @@ fn oversized(event_type: Option<&str>, id: Option<&str>, size: u64) -> Owned {
     Owned::Oversized { event_type: event_type.map(str::to_owned), id: id.map(str::to_owned), size }
 }
 
-/// The stream gives these frames and leaves this last event ID: whole, byte by byte, cut in two anywhere.
+/// Asserts that the stream gives these frames and this last event ID: whole, byte by byte, and cut
+/// in two at every position.
 #[track_caller]
 fn gives(limit: usize, input: &str, expected: &[Owned], last_event_id: &str) {
     let input = Bytes::copy_from_slice(input.as_bytes());
@@ -84,7 +85,7 @@ fn data_at_the_limit_is_delivered_and_one_byte_more_is_not() {
     gives(8, "data: 0123\ndata: 5678\n\n", &[oversized(Some("message"), None, 9)], "");
 }
 
-/// They are copied once more than data is: what is over 4 KiB of them counts twice, however it comes.
+/// Types and IDs are copied once more than data is, so their bytes over 4 KiB count twice.
 #[test]
 fn a_long_type_or_id_counts_twice_for_any_chunks() {
     for (limit, fits) in [(20_904, true), (20_903, false)] {
@@ -125,7 +126,7 @@ fn unknown_fields_and_comments_do_not_use_up_the_limit() {
 fn an_id_over_the_limit_does_not_end_the_stream() {
     let long = "1".repeat(100);
     let input = format!("id: 7\n\nid: {long}\ndata: a\n\ndata: b\n\n");
-    // It cannot be kept, so the resume point stays where it was.
+    // The decoder cannot keep this ID, so the resume point does not change.
     let expected = [Owned::Id("7".to_owned()), oversized(Some("message"), None, 1), event("message", "b", None, "7")];
     gives(8, &input, &expected, "7");
 }

@@ -1,5 +1,5 @@
-//! Properties of the wire format: any bytes, any chunks, any limit. The seed is fixed, so a failure
-//! stays; `fuzz/` is what goes on looking.
+//! Properties of the wire format for any bytes, any chunks and any limit. The seed is fixed, so
+//! that a failure is reproducible. `fuzz/` searches further.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x5353_4521), failure_persistence: None, ..Default::default() }
 }
 
-/// What event streams are made of, and what breaks parsers.
+/// Pieces of event streams, including those that break parsers.
 const TOKENS: &[&[u8]] = &[
     b"\n",
     b"\n\n",
@@ -84,7 +84,8 @@ const TOKENS: &[&[u8]] = &[
     b"id: \xa9\n",
     b": \xc3\n",
     b":\xa9\n",
-    // Invalid: cut sequences, a stray continuation, a surrogate, an overlong form, never-valid bytes.
+    // Invalid: cut sequences, a stray continuation, a surrogate, an overlong form, never-valid
+    // bytes.
     b"\xc3",
     b"\xa9",
     b"\xe2\x82",
@@ -100,7 +101,7 @@ fn token() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         30 => select(TOKENS).prop_map(<[u8]>::to_vec),
         2 => vec(any::<u8>(), 1..6),
-        // Lines as long as the windows that a search for line ends may work in.
+        // Lines as long as the windows of a vectorised search for line ends.
         2 => (1usize..200).prop_map(|length| vec![b'y'; length]),
         1 => (60usize..70).prop_map(|length| [b"data: ".as_slice(), &vec![b'z'; length], b"\n"].concat()),
     ]
@@ -110,7 +111,7 @@ fn input() -> impl Strategy<Value = Bytes> {
     vec(token(), 0..40).prop_map(|tokens| tokens.concat().into())
 }
 
-/// Lengths of chunks, used over and over; zero is an empty chunk.
+/// Lengths of chunks, used cyclically. Zero is an empty chunk.
 fn lengths() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![vec(0usize..4, 1..8), vec(0usize..20, 1..8), vec(0usize..150, 1..6)]
 }
@@ -153,8 +154,7 @@ proptest! {
         prop_assert_eq!(&run(decoder("", true), cut_by(&input, &lengths)).frames, &expected);
     }
 
-    /// Nothing waits for a byte that may never come: after each chunk there is all that the bytes so
-    /// far can give.
+    /// After each chunk, every frame that its bytes complete is available.
     #[test]
     fn every_frame_is_there_as_soon_as_its_last_byte_is(input in input(), lengths in lengths()) {
         let chunks = cut_by(&input, &lengths);
@@ -166,7 +166,7 @@ proptest! {
         prop_assert_eq!(run(decoder("", true), chunks).after_chunk, due);
     }
 
-    /// A reader that is busy: it takes some frames, or none, before it pushes again.
+    /// The reader takes some frames, or none, before it pushes again.
     #[test]
     fn pushing_before_all_was_read_loses_nothing(
         input in input(), lengths in lengths(), takes in vec(0usize..4, 1..6), limit in select([8, 1000].as_slice()),
@@ -215,7 +215,7 @@ proptest! {
                 frames.push(Owned::from(frame));
             }
         }
-        // Which comments are heard depends on the chunks; what else there is does not.
+        // The chunks decide which comments appear. They must not change any other frame.
         let outcome = Outcome { frames, after_chunk: Vec::new(), last_event_id: String::new() };
         let expected = run(Decoder::new(), whole(&input));
         prop_assert_eq!(outcome.without_comments(), expected.frames);
@@ -238,7 +238,7 @@ proptest! {
         }
     }
 
-    /// With a limit, each event of the standard is there, or an oversized frame in its place.
+    /// With a limit, each event of the standard appears, or an oversized frame in its place.
     #[test]
     fn a_limit_replaces_events_and_changes_none(input in input(), limit in 0usize..=64) {
         let limited = run(Decoder::new().max_event_size(limit), whole(&input)).frames;
@@ -246,7 +246,7 @@ proptest! {
         let all: Vec<Owned> = reference::decode(&input, "").0.into_iter().filter(event).collect();
         let mut rest = all.iter();
         for frame in limited.iter().filter(|frame| event(frame)) {
-            // An ID that was too long to be kept is not inherited either.
+            // An ID that was too long to keep is not inherited.
             let same = |other: &&Owned| without_inherited_id(other) == without_inherited_id(frame);
             prop_assert!(rest.any(|other| same(&other)), "the limit invented {frame:?}");
         }
@@ -277,16 +277,18 @@ fn without_inherited_id(frame: &Owned) -> Owned {
     frame
 }
 
-/// A small [`Block`] fits into this with all its values.
+/// The limit of these tests. A small [`Block`] is always within it.
 const SMALLEST_LIMIT: usize = 24;
 
-/// A block whose data certainly fits, or certainly does not; its type and ID always do.
+/// A block whose data is either well within the limit or well over it. Its type and ID are within
+/// it.
 #[derive(Clone, Debug)]
 struct Block {
     event_type: Option<String>,
     id: Option<String>,
     data: Data,
-    /// Before which line the type, the ID and the noise stand; after the last one if there is no such line.
+    /// The index of the data line before which each of type, ID and noise stands, or after the last
+    /// line.
     places: [usize; 3],
     noise: Vec<u8>,
     line_end: &'static str,
@@ -295,9 +297,9 @@ struct Block {
 #[derive(Clone, Debug)]
 enum Data {
     Small(Vec<String>),
-    /// One line of this many bytes over the limit.
+    /// One line, this many bytes over the limit.
     LongLine(usize),
-    /// Lines of this length, until they are over the limit.
+    /// Lines of this length, until the limit is exceeded.
     ManyLines(usize),
 }
 
@@ -307,7 +309,7 @@ fn block() -> impl Strategy<Value = Block> {
         1 => (1usize..200).prop_map(Data::LongLine),
         1 => (0usize..6).prop_map(Data::ManyLines),
     ];
-    // Neither a comment nor an unknown field counts, however long.
+    // A comment or an unknown field of any length does not count.
     let noise = select(&["", ":", ": comment", "unknown", "unknown: field"][..]);
     (
         proptest::option::of("[a-z]{1,6}"),
@@ -458,7 +460,7 @@ proptest! {
     }
 }
 
-/// The events of a stream; no frame but those that an encoded event stands for is let by.
+/// The events of a stream. Asserts that it contains no other frames than encoded events do.
 fn events(chunks: Vec<Bytes>) -> Vec<Event> {
     let mut decoder = Decoder::new().comments(true);
     let mut events = Vec::new();
@@ -485,7 +487,8 @@ fn an_event_of_the_wire_keeps_what_it_inherited_and_does_not_write_it() {
     assert_eq!(event.encode(), "data: x\n\n");
 }
 
-/// Chunks of which the last comes before all was read: whatever was cut has to be found where it is.
+/// The second chunk comes before all frames of the first are read, so that the decoder must join
+/// what the cut divided.
 #[test]
 fn a_block_that_two_chunks_have_cut_is_whole_when_the_next_comes_early() {
     for (first, pulled, early) in [

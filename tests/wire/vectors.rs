@@ -1,4 +1,4 @@
-//! The conformance vectors: `tests/conformance/*.jsonl`, one JSON object a line.
+//! The conformance vectors in `tests/conformance/*.jsonl`, one JSON object per line.
 
 #![allow(dead_code, reason = "the seeds of the fuzzer are made from a part of this")]
 
@@ -8,13 +8,13 @@ use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::Value;
 
-/// One input and everything it must come to.
+/// One input and its expected result.
 pub(crate) struct Vector {
     pub(crate) name: String,
     pub(crate) rule: String,
     pub(crate) source: String,
     pub(crate) note: String,
-    /// The last event ID that an earlier connection left.
+    /// The last event ID of an earlier connection.
     pub(crate) seed: Option<String>,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) events: Vec<Event>,
@@ -25,7 +25,7 @@ pub(crate) struct Vector {
     pub(crate) prompt: Option<Vec<usize>>,
 }
 
-/// An event as the vectors tell it; `id` is the last event ID at dispatch.
+/// An event of a vector. `id` is the last event ID at dispatch.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) event_type: String,
@@ -33,11 +33,11 @@ pub(crate) struct Event {
     pub(crate) id: String,
 }
 
-/// What the last reconnection time may be.
+/// The allowed values of the last reconnection time.
 pub(crate) enum Retry {
     Exactly(Option<u64>),
-    /// A field beyond all bounds: kept as it is (given as digits), clamped, or ignored (then `before`
-    /// still holds), but never wrapped into one of `forbidden`.
+    /// A field that is out of range. A decoder may keep it (given as digits), clamp it, or ignore
+    /// it (then `before` still holds), but must not wrap it into one of `forbidden`.
     Overflow {
         digits: String,
         before: Option<u64>,
@@ -46,7 +46,7 @@ pub(crate) enum Retry {
 }
 
 impl Vector {
-    /// All chunks in one.
+    /// All chunks as one.
     pub(crate) fn input(&self) -> Bytes {
         self.chunks.concat().into()
     }
@@ -128,7 +128,7 @@ fn retry(expect: &Value) -> Retry {
     }
 }
 
-/// Run-length coded text: strings, or `{"s", "n"}` for `s` n times over.
+/// Run-length encoded text: strings, or `{"s", "n"}` for `s` repeated n times.
 fn repeated(parts: &Value) -> String {
     let part = |part: &Value| match part.as_str() {
         Some(text) => text.to_owned(),

@@ -1,11 +1,11 @@
-//! Proxies that work, as small as they can be. Whatever the target's name, it is here.
+//! Minimal proxies that work. They connect to this machine for every target name.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Passes on what an HTTP proxy is asked for: a request by its whole URL, or a tunnel.
+/// Forwards what an HTTP client asks for: a request with an absolute URL, or a tunnel.
 pub async fn relay(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str) {
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
@@ -23,7 +23,7 @@ pub async fn relay(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str) {
     let _ = copy_bidirectional(&mut io, &mut server).await;
 }
 
-/// The server at the port of `authority`, whose name only the proxy knows.
+/// Connects to the server at the port of `authority`. Only the proxy can resolve its name.
 async fn here(authority: &str) -> TcpStream {
     let (name, port) = authority.rsplit_once(':').unwrap();
     assert_eq!(name, "server.invalid", "names are the proxy's affair");
@@ -33,7 +33,7 @@ async fn here(authority: &str) -> TcpStream {
 /// A SOCKS5 proxy (RFC 1928), with a password (RFC 1929) or without.
 pub struct Socks {
     pub address: String,
-    /// Credentials and targets, as they came.
+    /// The credentials and targets of all clients, in order.
     pub heard: Arc<Mutex<Vec<String>>>,
 }
 

@@ -1,29 +1,30 @@
-//! The accounts of a subscriber: every number came once and in order, or a gap in its place says why not.
+//! The record of a subscriber: every number came once and in order, or a gap in its place says why
+//! not.
 
 use sseclient::{Delivery, Event, Gap};
 
 use super::nature::{Nature, Size};
 
-/// What a subscriber got.
+/// The deliveries of one subscriber.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(crate) delivered: u64,
     pub(crate) lagged: u64,
     pub(crate) oversized: u64,
-    /// Bytes of data of oversized events.
+    /// Oversized events, by the bytes of their data.
     size: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Account {
     seed: u64,
-    /// The types that were subscribed to; all, if there are none.
+    /// The subscribed types. None means all.
     types: &'static [&'static str],
-    /// The first number that is not accounted for; none before the first event of one who came late.
+    /// The next number that is due. A late subscriber has none before its first event.
     next: Option<u64>,
     /// Gaps since the last event.
     gaps: Sums,
-    /// Where the last response began.
+    /// The number after which the last response began.
     resumed: u64,
     pub(crate) sums: Sums,
 }
@@ -37,7 +38,7 @@ impl Account {
         Self { seed, types, next: None, gaps: Sums::default(), resumed: 0, sums: Sums::default() }
     }
 
-    /// The first number that is not accounted for.
+    /// The next number that is due.
     pub(crate) fn next(&self) -> u64 {
         self.next.unwrap_or(0)
     }
@@ -51,7 +52,7 @@ impl Account {
         }
     }
 
-    /// The stream is over, and had numbers up to `last`.
+    /// Checks the record of a stream that ended with the number `last`.
     pub(crate) fn finish(&mut self, last: u64) {
         self.settle(last + 1);
         let Sums { delivered, lagged, oversized, .. } = self.sums;
@@ -88,7 +89,7 @@ impl Account {
         self.gaps.size += size;
     }
 
-    /// The numbers up to `end` that did not come are those that gaps have told of, no more and no fewer.
+    /// Asserts that gaps report exactly the numbers before `end` that did not come.
     fn settle(&mut self, end: u64) {
         let gaps = std::mem::take(&mut self.gaps);
         let Some(next) = self.next else { return };

@@ -1,4 +1,5 @@
-//! The client of a run, and what it says of each attempt: to its source of credentials and its policy.
+//! The client of a run, and what it reports of each attempt to its credentials source and its
+//! policy.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -14,19 +15,19 @@ use super::nature::MAX_EVENT_SIZE;
 /// The client's own reconnection time.
 pub(crate) const SOON: Duration = Duration::from_millis(1);
 
-/// What the client's waits grow up to.
+/// The ceiling of the client's back-off.
 pub(crate) const CEILING: Duration = Duration::from_millis(4);
 
-/// How long the server may be silent. Waiting for a subscriber that is stuck takes longer than this: that
-/// must not count.
+/// The idle timeout. Waiting for a stuck subscriber takes longer than this, and must not count.
 pub(crate) const SILENCE: Duration = Duration::from_millis(30);
 
-/// Events in a queue: few, so that one who pauses lags; in some runs so few that each turn has one frame.
+/// The capacity of queues: small, so that a reader that pauses lags. In some runs each turn has
+/// room for one frame only.
 pub(crate) fn capacity(seed: u64) -> usize {
     4 << (seed % 3)
 }
 
-/// What the client said of its attempts, the first first.
+/// The client's reports of its attempts, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Tale {
     attempts: Mutex<Vec<Attempt>>,
@@ -34,20 +35,20 @@ pub(crate) struct Tale {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Attempt {
-    /// Its credentials were asked for because the attempt before was refused.
+    /// Whether the credentials were requested because the attempt before was refused.
     pub(crate) is_second: bool,
     pub(crate) outcome: Option<Outcome>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// The source of credentials was asked again.
+    /// The client called the credentials source again.
     Refused(StatusCode),
-    /// The policy was asked.
+    /// The client asked the policy.
     Failed(Told),
 }
 
-/// What the policy was told.
+/// The failure that the policy saw.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) kind: ErrorKind,
@@ -59,12 +60,12 @@ pub(crate) struct Told {
 }
 
 impl Tale {
-    /// What was said of the attempt with this number, from 1.
+    /// The report of the attempt with this number, from 1.
     pub(crate) fn attempt(&self, number: u64) -> Attempt {
         self.attempts.lock().unwrap()[number as usize - 1].clone()
     }
 
-    /// Gives each attempt its number as its credentials.
+    /// A credentials source that gives each attempt its number.
     fn credentials(&self, reason: CredentialsReason) -> HeaderMap {
         let mut attempts = self.attempts.lock().unwrap();
         let mut attempt = Attempt::default();
@@ -76,7 +77,7 @@ impl Tale {
         HeaderMap::from_iter([(AUTHORIZATION, attempts.len().to_string().parse().unwrap())])
     }
 
-    /// Notes what the policy would do, and shortens the wait: a run has no minutes to spend on it.
+    /// Records what the default policy decides, and shortens the wait so that a run takes seconds.
     fn decide(&self, failure: &Failure<'_>) -> Decision {
         let told = Told {
             kind: failure.error().kind(),
@@ -91,7 +92,7 @@ impl Tale {
     }
 }
 
-/// A stream that is idle yet.
+/// A stream that is not connected yet.
 pub(crate) fn stream(url: &str, seed: u64, tale: &Arc<Tale>) -> Handle {
     let (asked, told) = (Arc::clone(tale), Arc::clone(tale));
     let policy = ReconnectPolicy::daemon().reconnection_time(SOON).ceiling(CEILING);

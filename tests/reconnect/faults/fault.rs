@@ -1,4 +1,4 @@
-//! What the server can do wrong, what it sends then, and how the client may take that.
+//! The faults of the server, the bytes that it sends, and how the client may classify them.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use sseclient::ErrorKind;
 
 use super::nature::Nature;
 
-/// The most events in one response.
+/// The maximum number of events in one response.
 const MOST_EVENTS: u64 = 40;
 
-/// The longest that the client heeds a `Retry-After`.
+/// The longest `Retry-After` that the client obeys.
 const LONGEST_RETRY_AFTER: u64 = 3600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     Unauthorized,
     Garbage,
     Nothing,
-    /// The connection is closed before the request is read.
+    /// The server closes the connection before it reads the request.
     Unread,
 }
 
@@ -51,7 +51,7 @@ impl Fault {
         Self::Unread,
     ];
 
-    /// Each fault once, and what comes of being in a row twice: a refusal after a refusal is final by default.
+    /// Each fault once, and a refusal after a refusal, which is final by default.
     pub(crate) fn deck(random: &mut Rng) -> Vec<Self> {
         let mut deck = [&Self::ALL[..], &[Self::Unauthorized, Self::CleanEnd, Self::MidEvent]].concat();
         random.shuffle(&mut deck);
@@ -62,31 +62,31 @@ impl Fault {
 /// How the server leaves a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It says that nothing more comes, and waits for the client to close its end.
+    /// It closes its sending side, and waits until the client closes.
     Close,
-    /// It resets the connection: what the client has not read is lost.
+    /// It resets the connection, and data that the client has not read is lost.
     Reset,
-    /// It waits for the client to close the connection.
+    /// It waits until the client closes the connection.
     Silence,
 }
 
-/// What one connection is answered.
+/// The answer to one connection.
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ending: Ending,
-    /// The last number that came to its blank line.
+    /// The last number that was sent completely.
     pub(crate) complete: u64,
-    /// What the client may take it for, when it asks its policy.
+    /// The failures that the client may report to its policy.
     pub(crate) kinds: &'static [ErrorKind],
     pub(crate) status: Option<u16>,
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// From which number to which.
+/// A range of numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     pub(crate) seed: u64,
-    /// The last number that the client has.
+    /// The last number that the client has received.
     pub(crate) resumed: u64,
     pub(crate) last: u64,
 }
@@ -114,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// An answer that opens the stream, with some events.
+    /// An answer that opens the stream and has some events.
     fn open(self, span: Span, random: &mut Rng) -> Answer {
         let framing = Framing::any(random);
         let mut answer = Answer::before_a_head(span);
@@ -142,13 +142,13 @@ impl Fault {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the bytes: there are thousands, and the seed gives them again.
+        // Without the bytes: there are thousands, and the seed reproduces them.
         write!(f, "{:?} after {}, due {:?} {:?}", self.ending, self.complete, self.kinds, self.status)
     }
 }
 
 impl Answer {
-    /// Nothing, which most that goes wrong before a head is complete is taken for.
+    /// No answer. Most faults before a complete head count as this.
     fn before_a_head(span: Span) -> Self {
         Self {
             bytes: Vec::new(),
@@ -172,11 +172,11 @@ impl Answer {
     }
 }
 
-/// How HTTP tells where a body ends.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Chunked,
-    /// By the end of the connection.
+    /// The connection's end is the body's end.
     Connection,
 }
 
@@ -192,7 +192,8 @@ impl Framing {
         }
     }
 
-    /// What a body that breaks off is taken for: without chunks HTTP cannot tell that it did.
+    /// The failure that a broken body counts as. Without chunks HTTP cannot tell it from a normal
+    /// end.
     fn cut(self) -> &'static [ErrorKind] {
         match self {
             Self::Chunked => &[ErrorKind::Body],
@@ -224,7 +225,7 @@ fn byte_order_mark(random: &mut Rng) -> Vec<u8> {
     if random.u8(..8) == 0 { "\u{feff}".into() } else { Vec::new() }
 }
 
-/// Bytes that are not HTTP, or only begin like it.
+/// Bytes that are not HTTP, or only start like it.
 fn garbage(random: &mut Rng) -> Vec<u8> {
     let beginnings = [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01", b"data: 1\n\n"];
     let mut bytes = beginnings[random.usize(..beginnings.len())].to_vec();

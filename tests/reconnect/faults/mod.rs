@@ -1,4 +1,5 @@
-//! A server that numbers its events and does everything wrong, by a seed, while subscribers keep accounts.
+//! A server that numbers its events and fails in every way, by a seed, while subscribers check
+//! every number.
 
 mod account;
 mod client;
@@ -24,17 +25,17 @@ use crate::support::within;
 /// The types of the subscriber that wants only some.
 const SOME: [&str; 2] = ["message", "update"];
 
-/// How a subscriber reads.
+/// The speed of a subscriber.
 enum Pace {
-    /// As fast as it can, and tells how far it has come.
+    /// Reads as fast as it can, and publishes its position.
     Prompt(watch::Sender<u64>),
     Steady,
-    /// Gives way after each event, and pauses now and then until the prompt one is far ahead.
+    /// Yields after each event, and sometimes pauses until the prompt reader is far ahead.
     Slow {
         random: Rng,
         prompt: watch::Receiver<u64>,
         pause: u64,
-        /// More than a queue holds.
+        /// More events than a queue holds.
         far: u64,
     },
 }
@@ -52,7 +53,7 @@ impl Pace {
                 tokio::task::yield_now().await;
                 if next >= *pause {
                     *pause = next + random.u64(200..1_000);
-                    // An error is the end of the stream: there is nothing to wait for.
+                    // An error means that the stream has ended, so there is nothing to wait for.
                     let _ = prompt.wait_for(|&ahead| ahead > next + *far).await;
                 }
             }
@@ -60,7 +61,7 @@ impl Pace {
     }
 }
 
-/// Keeps the accounts of a subscriber until the stream ends.
+/// Records a subscriber's deliveries until the stream ends.
 async fn follow(mut subscription: Subscription, mut account: Account, mut pace: Pace) -> Account {
     while let Some(delivery) = within(subscription.recv()).await {
         account.take(&delivery);
@@ -69,7 +70,7 @@ async fn follow(mut subscription: Subscription, mut account: Account, mut pace: 
     account
 }
 
-/// Subscribes, reads a while, leaves, and comes again. How often.
+/// Subscribes, reads for a while, leaves, and repeats. Returns how often.
 async fn come_and_go(handle: Handle, seed: u64) -> u64 {
     let mut random = Rng::with_seed(seed);
     for visits in 0.. {
@@ -83,7 +84,7 @@ async fn come_and_go(handle: Handle, seed: u64) -> u64 {
     unreachable!("the stream ends")
 }
 
-/// One run. All assertions are in its tasks; a failure of any ends it, and names the seed.
+/// One run. All assertions are in its tasks. A failure ends the run and names the seed.
 async fn run(seed: u64, goal: Goal) -> Report {
     let tale = Arc::default();
     let server = Server::bind(seed, goal, &tale).await;
@@ -109,7 +110,7 @@ async fn run(seed: u64, goal: Goal) -> Report {
     report
 }
 
-/// The client's own books say the same.
+/// Checks that the client's own statistics agree.
 async fn check_stats(handle: &Handle, report: &Report, all: &Account, seed: u64) {
     let reason = within(handle.closed()).await;
     assert!(matches!(reason, CloseReason::NoContent), "seed {seed}: {reason}");
@@ -120,7 +121,7 @@ async fn check_stats(handle: &Handle, report: &Report, all: &Account, seed: u64)
     assert_eq!(stats.gaps, stats.opens - 1, "{context}");
 }
 
-/// Each fault, and all else that a run is about, came up.
+/// Checks that each fault and each consequence occurred.
 fn check_coverage(report: &Report) {
     let faults = Fault::ALL.iter().map(|fault| format!("{fault:?}"));
     let others = ["TooLarge", "TypeTooLarge", "tiny retry", "huge retry", "lagged when slow"].map(str::to_owned);
@@ -131,7 +132,7 @@ fn check_coverage(report: &Report) {
 
 fn seed() -> u64 {
     let seed = std::env::var("FAULT_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
-    // The first thing to know when it fails, even if it hangs.
+    // Printed first, so that it is known even if the run hangs.
     eprintln!("FAULT_SEED={seed}");
     seed
 }
@@ -152,13 +153,13 @@ async fn a_faulty_server_never_causes_an_unreported_loss_in_five_minutes() {
     check_coverage(&report);
 }
 
-/// The same for clients that change what they ask for all the time, one for each habit.
+/// A run with clients that change their requests all the time, one for each habit.
 async fn run_restless(seed: u64, goal: Goal) -> [Sums; 3] {
     let run = |habit| restless::run(seed, goal, habit);
     tokio::join!(run(Habit::None), run(Habit::DropRepeats), run(Habit::GoBack)).into()
 }
 
-/// All that such a run is about came up.
+/// Checks that everything such a run is about occurred.
 fn check_habits([none, drops, back]: [Sums; 3]) {
     let replaced = [none.replaced, drops.replaced, back.replaced];
     let others = [none.repeats, drops.repeats, none.went_back, back.went_back, back.saved];

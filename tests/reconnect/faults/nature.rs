@@ -1,28 +1,28 @@
-//! What each number of a run is: type, data, size, `retry`, and how it stands on the wire. The seed decides, so
-//! that server and subscribers agree without talking.
+//! The event of each number: type, data, size, `retry`, and encoding. The seed decides, so that
+//! server and subscribers agree.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// The most that the client takes; what fits is well below, what does not well above.
+/// The client's limit. Events are either well below or well above it.
 pub(crate) const MAX_EVENT_SIZE: usize = 1_000;
 
-/// The types that events have, the default one among them.
+/// The event types, including the default one.
 const TYPES: [&str; 4] = ["message", "update", "b", "c"];
 
 /// One event in so many has a `retry`.
 const RETRY_EVERY: u64 = 20;
 
-/// The bounds that the client holds a server's `retry` to.
+/// The bounds to which the client clamps a server's `retry`.
 const RETRY_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     Fits,
-    /// Skipped; subscribers of its type are told.
+    /// Skipped. Subscribers of its type get a gap.
     TooLarge,
-    /// Its type is longer than all that is kept, so everybody is told.
+    /// Skipped. Its type is too long to keep, so every subscriber gets a gap.
     TypeTooLarge,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Nature {
     pub(crate) size: Size,
     /// In milliseconds.
     pub(crate) retry: Option<u64>,
-    /// For what is only looked at now and then: the data, and the order of the fields.
+    /// Random bits for the data and the order of the fields.
     random: Rng,
 }
 
@@ -57,11 +57,11 @@ impl Nature {
         let length = random.usize(..60);
         let some: String = (0..length).map(|_| letters[random.usize(..letters.len())]).collect();
         let much = if self.size == Size::TooLarge { MAX_EVENT_SIZE + random.usize(..10_000) } else { 0 };
-        // Always a character of several bytes, to be cut in.
+        // The last character always has several bytes, so that it can be cut.
         format!("{}€{some}{}", self.number, "x".repeat(much))
     }
 
-    /// The reconnection time that this event sets.
+    /// The reconnection time that this event sets, if any.
     pub(crate) fn reconnection_time(&self) -> Option<Duration> {
         let (shortest, longest) = RETRY_BOUNDS;
         self.retry.map(|milliseconds| Duration::from_millis(milliseconds).clamp(shortest, longest))
@@ -103,12 +103,12 @@ fn retry(random: &mut Rng) -> u64 {
 /// An event's bytes.
 pub(crate) struct Block {
     pub(crate) text: Vec<u8>,
-    /// Where the blank line begins: up to here the event is not complete.
+    /// The position of the blank line. Up to here the event is not complete.
     end: usize,
 }
 
 impl Block {
-    /// A part that does not reach the blank line's end.
+    /// A part that ends before the end of the blank line.
     pub(crate) fn half(&self, random: &mut Rng) -> &[u8] {
         &self.text[..random.usize(1..=self.end)]
     }

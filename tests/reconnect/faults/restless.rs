@@ -1,5 +1,5 @@
-//! Clients that do not sit still: they ask for second responses, go back, and acknowledge into a store. The server
-//! does everything wrong, and may repeat some of what a client has.
+//! Restless clients: they ask for second responses, go back, and acknowledge into a store. The
+//! server fails in every way, and may repeat events.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,29 +25,29 @@ use super::nature::Nature;
 use super::server::{Goal, closed};
 use crate::support::{header, within};
 
-/// How many bytes the server writes at once: an event, more or less, so that a response goes on for a while.
+/// How many bytes the server writes at once: about one event, so that a response takes a while.
 const PIECE: usize = 100;
 
-/// How much of what came is told when something is wrong.
+/// How many deliveries a failure message shows.
 const TOLD: usize = 60;
 
-/// How often it gives way between them.
+/// How often it yields between two writes.
 const YIELDS: usize = 8;
 
-/// What a client does, beside asking for second responses.
+/// What a client does besides asking for second responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Habit {
-    /// Nothing.
+    /// Nothing else.
     None,
-    /// Drops what the server repeats.
+    /// Drops repeats.
     DropRepeats,
-    /// Acknowledges into a store, and goes back to what it has acknowledged.
+    /// Acknowledges into a store, and goes back to its last acknowledged event.
     GoBack,
 }
 
 impl Habit {
-    /// How many numbers before those that it asks for a client can bear with. The one whose ID was sent is known
-    /// without any memory.
+    /// How many numbers a server may repeat to this client. The client knows the one whose ID it
+    /// sent without any memory.
     fn most_repeats(self) -> u64 {
         match self {
             Self::None | Self::GoBack => 1,
@@ -56,7 +56,7 @@ impl Habit {
     }
 }
 
-/// How often what came up.
+/// How often each event of interest occurred.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Sums {
     pub(crate) events: u64,
@@ -83,7 +83,7 @@ impl Add for Sums {
 /// A server for one client, which may have several connections at once.
 struct Server {
     seed: u64,
-    /// It may repeat so many numbers that the client has.
+    /// How many numbers it may repeat.
     most_repeats: u64,
     deal: Mutex<Deal>,
 }
@@ -92,7 +92,7 @@ struct Deal {
     random: Rng,
     deck: Vec<Fault>,
     goal: Goal,
-    /// The last number that was ever sent up to its blank line.
+    /// The last number that was ever sent completely.
     complete: u64,
 }
 
@@ -105,7 +105,7 @@ impl Server {
         }
     }
 
-    /// The client may be gone at any time.
+    /// The client may close at any time.
     async fn answer(self: Arc<Self>, mut tcp: TcpStream) {
         let Ok(request) = read_head(&mut tcp).await else { return };
         let resumed = header(&request, "last-event-id").map_or(0, |id| id.parse().unwrap());
@@ -143,7 +143,7 @@ impl Deal {
         self.deck.pop().unwrap()
     }
 
-    /// The last number there will be.
+    /// The last number of the run.
     fn last(&mut self) -> u64 {
         match self.goal {
             Goal::Number(last) => last,
@@ -156,7 +156,7 @@ impl Deal {
     }
 }
 
-/// In pieces, with time between them for other responses to begin.
+/// Sends in pieces, with time between them for other responses to begin.
 async fn write(tcp: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(PIECE) {
         tcp.write_all(piece).await?;
@@ -175,7 +175,7 @@ async fn read_head(tcp: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8(head).unwrap())
 }
 
-/// Holds no ID of an event that has not been acknowledged, or it remembers which.
+/// A store that records whether it ever got the ID of an unacknowledged event.
 #[derive(Debug, Clone, Default)]
 struct Store(Arc<Saved>);
 
@@ -203,7 +203,7 @@ impl ResumeStore for Store {
     }
 }
 
-/// A client, and what it got: every number in order, and again only where a gap says so.
+/// A client and its deliveries: every number comes in order, and again only after a gap.
 struct Follower {
     seed: u64,
     habit: Habit,
@@ -211,18 +211,19 @@ struct Follower {
     events: Subscription,
     store: Store,
     random: Rng,
-    /// One more than the number that came last.
+    /// One more than the last number.
     next: u64,
-    /// The highest number that came since the client went back, or where it went back to. A response that repeats some
-    /// may give way to a third that was asked for before it did: that one goes on behind the highest, after a gap.
+    /// The highest number since the client went back, or the number that it went back to. A third
+    /// response, requested before the second one repeated events, continues after the highest
+    /// number, with a gap.
     highest: u64,
-    /// The stream was reconnected since.
+    /// Whether the stream has reconnected since then.
     reconnected: bool,
     unacknowledged: Vec<Event>,
-    /// Where the client has asked to go back to, until it comes there: what it gets before is still what was queued, and to
-    /// go back from there would be to go on, and leave out what is between.
+    /// The number that the client has asked to go back to, until it arrives there. Earlier
+    /// deliveries come from the queue, and going back from them would skip events.
     going_back: Option<u64>,
-    /// What came last: numbers, and gaps by what was sent.
+    /// The last deliveries: numbers, and gaps with the ID that was sent.
     recent: VecDeque<String>,
     sums: Sums,
 }
@@ -288,8 +289,8 @@ impl Follower {
         self.tell(format!("gap after {sent:?}"));
         self.reconnected = true;
         if self.going_back.is_some() && sent.and_then(|id| id.parse().ok()) == self.going_back {
-            // From here on all comes again. That may be further on than where the client is: another response, from
-            // before it asked, may have repeated what it had.
+            // From here on every event comes again. This may be further on than the client's
+            // position, because an earlier response may have repeated events.
             self.going_back.take().into_iter().for_each(|asked| self.highest = asked);
         }
     }
@@ -306,7 +307,7 @@ impl Follower {
             let is_allowed = self.reconnected && number <= self.highest + 1;
             assert!(is_allowed && self.habit != Habit::DropRepeats, "{}", self.context(number));
             self.sums.went_back += 1;
-            // What comes again is to be acknowledged again.
+            // Events that come again need a new acknowledgement.
             self.unacknowledged.retain(|event| number_of(event) < number);
         }
         (self.next, self.highest, self.reconnected) = (number + 1, self.highest.max(number), false);
@@ -330,7 +331,7 @@ impl Follower {
             }
             10 if self.going_back.is_none() => {
                 let before = number_of(&self.unacknowledged[0]) - 1;
-                // An error is the end of the stream.
+                // An error means that the stream has ended.
                 let _ = self.handle.reconnect_from(Resume::Id(before.to_string()));
                 self.going_back = Some(before);
             }
@@ -350,7 +351,7 @@ fn stream(url: &str) -> StreamBuilder {
         .reconnect_policy(policy.decide_with(|_| Decision::RetryAfter(SOON)))
         .response_timeout(SILENCE)
         .idle_timeout(SILENCE)
-        // Nobody falls behind here.
+        // No reader falls behind here.
         .capacity(64 * 1024)
 }
 

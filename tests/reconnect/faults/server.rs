@@ -1,4 +1,5 @@
-//! The server of a run: numbers its events, goes on after `Last-Event-ID`, and does something wrong each time.
+//! The server of a run. It numbers its events, continues after `Last-Event-ID`, and does something
+//! wrong on each connection.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -16,18 +17,18 @@ use super::fault::{Answer, Ending, Fault, Span};
 use super::nature::{Nature, Size};
 use crate::support::{header, within};
 
-/// When a run is over.
+/// The condition that ends a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
     Number(u64),
     Time(Instant),
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) seed: u64,
-    /// How often what was done, or came of it.
+    /// How often each fault and each consequence occurred.
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) connections: u64,
     pub(crate) last: u64,
@@ -46,13 +47,13 @@ pub(crate) struct Server {
     tale: Arc<Tale>,
     random: Rng,
     deck: Vec<Fault>,
-    /// The last number that the client has.
+    /// The last number that the client has received.
     resumed: u64,
-    /// The last number that was ever sent up to its blank line.
+    /// The last number that was ever sent completely.
     complete: u64,
-    /// What the connection before was answered.
+    /// The answer to the connection before.
     before: Option<Answer>,
-    /// A connection that came before it was noticed that the one before is closed.
+    /// A connection that arrived before the server noticed the end of the one before.
     early: Option<TcpStream>,
     report: Report,
 }
@@ -78,8 +79,8 @@ impl Server {
         format!("http://{}/stream", self.listener.local_addr().unwrap())
     }
 
-    /// One connection at a time: a second one beside it is a mistake of the client's. Ends with a 204 when
-    /// the client has every number.
+    /// Serves one connection at a time, and fails if the client opens a second one. Answers 204
+    /// when the client has every number.
     pub(crate) async fn serve(mut self) -> Report {
         loop {
             let mut tcp = self.accept().await;
@@ -118,7 +119,7 @@ impl Server {
         self.deck.pop().unwrap()
     }
 
-    /// The last number there will be.
+    /// The last number of the run.
     fn last(&mut self) -> u64 {
         match self.goal {
             Goal::Number(last) => last,
@@ -152,20 +153,20 @@ impl Server {
             Ending::Reset => tcp.set_zero_linger().unwrap(),
             Ending::Silence => self.client_closes(tcp).await,
             Ending::Close => {
-                // A client that has closed its end is what is waited for.
+                // An error here means that the client has closed its end.
                 let _ = tcp.shutdown().await;
                 self.client_closes(tcp).await;
             }
         }
     }
 
-    /// In pieces of any size, so that the client's reads end anywhere.
+    /// Sends in pieces of any size, so that the client's reads end anywhere.
     async fn write(&mut self, tcp: &mut TcpStream, mut bytes: &[u8]) {
         let most = [20, 500, 500, 10_000][self.random.usize(..4)];
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(self.random.usize(1..=bytes.len().min(most)));
             if tcp.write_all(piece).await.is_err() {
-                // The client lost its patience; that is checked when it comes again.
+                // The client's timeout has fired. The next connection checks that.
                 return;
             }
             if self.random.bool() {
@@ -175,18 +176,18 @@ impl Server {
         }
     }
 
-    /// Waits until the client has closed its end. It must do that before it dials again.
+    /// Waits until the client has closed its end, which it must do before it dials again.
     async fn client_closes(&mut self, mut tcp: TcpStream) {
         let accepted = tokio::select! {
             () = within(closed(&mut tcp)) => return,
             accepted = self.listener.accept() => accepted,
         };
-        // What tokio knows of the two sockets may be of different times; the system says how it is now.
+        // tokio may know an older state of one socket. The system knows the current one.
         assert!(is_closed(tcp.into_std().unwrap()), "a second connection while the first is open");
         self.early = Some(accepted.unwrap().0);
     }
 
-    /// The request is the next attempt, and goes on where the client can have been.
+    /// Checks that the request is the next attempt, and resumes where the client can have been.
     fn check(&mut self, request: &str) {
         let attempt = self.report.connections;
         assert_eq!(header(request, "authorization"), Some(attempt.to_string()), "one connection for each attempt");
@@ -199,7 +200,7 @@ impl Server {
         }
     }
 
-    /// The client took the answer before for what it was, and read all of it that could be read.
+    /// Checks that the client classified the previous answer correctly, and read all of it.
     fn check_outcome(&mut self, answer: &Answer, attempt: u64) {
         let told = self.tale.attempt(attempt);
         let context = format!("attempt {attempt}, then resumed after {}: {told:?}, {answer:?}", self.resumed);
@@ -214,7 +215,7 @@ impl Server {
                 assert_eq!(failed.retry_after, answer.retry_after, "{context}");
                 self.check_waits(&failed, &context);
             }
-            // On a machine that is busy with something else, the client's patience may end too early.
+            // On a busy machine the client's timeouts may fire early.
             Outcome::Failed(failed) => {
                 assert!(matches!(failed.kind, ErrorKind::IdleTimeout | ErrorKind::ResponseTimeout), "{context}");
                 self.report.count("timed out early", 1);
@@ -229,7 +230,7 @@ impl Server {
 
     fn check_waits(&self, told: &Told, context: &str) {
         let in_force = (1..=self.resumed).rev().find_map(|number| Nature::of(self.seed, number).reconnection_time());
-        // A `retry` is taken at the end of its line, so half an event can have brought it.
+        // A `retry` counts at the end of its line, so an unfinished event can have set it.
         let half = Nature::of(self.seed, self.resumed + 1).reconnection_time();
         let was_open = matches!(told.kind, ErrorKind::EndOfStream | ErrorKind::Body | ErrorKind::IdleTimeout);
         assert_eq!(told.was_open, was_open, "{context}");

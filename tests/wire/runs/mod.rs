@@ -1,5 +1,5 @@
-//! What the wire tests share: frames that own their text, one way to drive a decoder, and texts for
-//! failures.
+//! Shared by the wire tests and the fuzz target: owned frames, one way to drive a decoder, and
+//! texts for failures.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
@@ -22,7 +22,7 @@ pub(crate) enum Owned {
 }
 
 impl From<Frame<'_>> for Owned {
-    /// Panics unless the event that a frame becomes says the same as the frame.
+    /// Panics unless the event of a frame has the same fields as the frame.
     fn from(frame: Frame<'_>) -> Self {
         match frame {
             Frame::Event(frame) => {
@@ -53,7 +53,7 @@ impl From<Frame<'_>> for Owned {
     }
 }
 
-/// Long texts are shown by their ends and their length.
+/// Shows both ends and the length of a long text.
 impl fmt::Debug for Owned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,18 +79,18 @@ impl fmt::Debug for Owned {
     }
 }
 
-/// What a decoder made of a stream.
+/// The result of decoding a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Outcome {
     pub(crate) frames: Vec<Owned>,
-    /// How many frames there were after each chunk.
+    /// The number of frames after each chunk.
     pub(crate) after_chunk: Vec<usize>,
-    /// After the end of the stream.
+    /// The last event ID after the end of the stream.
     pub(crate) last_event_id: String,
 }
 
 impl Outcome {
-    /// How many events there were after each chunk.
+    /// The number of events after each chunk.
     pub(crate) fn events_after_chunk(&self) -> Vec<usize> {
         let event = |frame: &&Owned| matches!(frame, Owned::Event { .. });
         self.after_chunk.iter().map(|&frames| self.frames[..frames].iter().filter(event).count()).collect()
@@ -101,9 +101,9 @@ impl Outcome {
     }
 }
 
-/// Pushes the chunks, pulls after each what there is, and ends the stream.
+/// Pushes the chunks, pulls all frames after each one, and ends the stream.
 ///
-/// Pulls now this way and now that, which must make no difference.
+/// It alternates between the ways of pulling, which must make no difference.
 pub(crate) fn run(mut decoder: Decoder, chunks: impl IntoIterator<Item = Bytes>) -> Outcome {
     let mut frames = Vec::new();
     let mut after_chunk = Vec::new();
@@ -114,14 +114,14 @@ pub(crate) fn run(mut decoder: Decoder, chunks: impl IntoIterator<Item = Bytes>)
         after_chunk.push(frames.len());
     }
     decoder.finish();
-    // What is complete was there at once, and what is not is dropped: nothing is left for the end.
+    // Complete frames came at once and an incomplete one is dropped, so the end gives no frame.
     if let Some(frame) = decoder.next_frame() {
         panic!("a frame after the end of the stream: {:?}", Owned::from(frame));
     }
     Outcome { frames, after_chunk, last_event_id: decoder.current_last_event_id().to_owned() }
 }
 
-/// All frames that there are: one by one, together, or some of them one by one and then the others.
+/// All available frames: one by one, together, or some of them one by one and then the others.
 pub(crate) fn pull(decoder: &mut Decoder, way: usize, frames: &mut Vec<Owned>) {
     if way % 3 == 0 {
         frames.extend(decoder.next_frame().map(Owned::from));
@@ -153,7 +153,7 @@ pub(crate) fn cut_at(input: &Bytes, at: usize) -> [Bytes; 2] {
     [input.slice(..at), input.slice(at..)]
 }
 
-/// Chunks of these lengths, over and over, until the input is used up. All zeroes is one chunk.
+/// Chunks of these lengths, used cyclically. If all are zero there is one chunk.
 pub(crate) fn cut_by(input: &Bytes, lengths: &[usize]) -> Vec<Bytes> {
     if lengths.iter().all(|&length| length == 0) {
         return whole(input);
@@ -169,7 +169,7 @@ pub(crate) fn cut_by(input: &Bytes, lengths: &[usize]) -> Vec<Bytes> {
     chunks
 }
 
-/// Bytes as a literal; of long ones both ends and the length.
+/// Bytes as a literal. Long ones are shown by both ends and the length.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     const ENDS: usize = 48;
     let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
@@ -183,7 +183,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     format!("{}…{} ({} bytes)", text(head), text(tail), bytes.len())
 }
 
-/// The first place where two lists differ, with both sides; nothing when they are the same.
+/// The first place where two lists differ, with both sides, or `None` if they are equal.
 pub(crate) fn difference<T: PartialEq + fmt::Debug>(what: &str, expected: &[T], got: &[T]) -> Option<String> {
     let at = (0..expected.len().max(got.len())).find(|&at| expected.get(at) != got.get(at))?;
     let side = |list: &[T]| list.get(at).map_or_else(|| "nothing more".to_owned(), |item| format!("{item:?}"));

@@ -1,30 +1,30 @@
-//! The standard's algorithm, written down as plainly as it is told in HTML sections 9.2.5 and 9.2.6:
-//! the whole stream at once, decoded, cut into lines, line after line. Knows no limits, and shares no
-//! code with the crate.
+//! The standard's algorithm, written as plainly as HTML sections 9.2.5 and 9.2.6: it decodes the
+//! whole stream at once and processes it line by line. It has no limits, and shares no code with
+//! the crate.
 
 use std::time::Duration;
 
 use super::Owned;
 
-/// What the stream has said, comments included, and the last event ID at its end.
+/// Returns all frames of the stream, including comments, and the last event ID at its end.
 ///
-/// `seed` is the last event ID that an earlier stream left.
+/// `seed` is the last event ID of an earlier stream.
 pub(crate) fn decode(input: &[u8], seed: &str) -> (Vec<Owned>, String) {
     let mut stream = Stream::new(seed);
     for line in lines(&text(input)) {
         stream.line(&line);
     }
-    // What is in the buffers now never saw its blank line: dropped.
+    // A block without its blank line is dropped.
     (stream.frames, stream.last_event_id)
 }
 
-/// UTF-8 decode: one leading byte order mark goes, broken sequences become U+FFFD.
+/// UTF-8 decode: removes one leading byte order mark, and replaces invalid sequences with U+FFFD.
 fn text(input: &[u8]) -> String {
     let text = String::from_utf8_lossy(input);
     text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
 }
 
-/// The finished lines: a line ends at CR LF, at CR, or at LF.
+/// The complete lines. A line ends at CR LF, at CR, or at LF.
 fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -46,10 +46,10 @@ struct Stream {
     frames: Vec<Owned>,
     data: String,
     event_type: String,
-    /// The standard's "last event ID buffer": outlives blocks.
+    /// The standard's "last event ID buffer", which outlives blocks.
     id_buffer: String,
     last_event_id: String,
-    /// Of this block alone, for what the standard does not ask for: own ID and own retry.
+    /// This block's own ID and retry, which the standard does not expose.
     own_id: Option<String>,
     own_retry: Option<u64>,
 }
@@ -91,7 +91,7 @@ impl Stream {
                 self.own_id = Some(value.to_owned());
             }
             "retry" if !value.is_empty() && value.chars().all(|digit| digit.is_ascii_digit()) => {
-                // All digits: the only thing that can be wrong is that there are too many.
+                // These are all digits, so parsing can fail only if there are too many.
                 let milliseconds = value.parse().unwrap_or(u64::MAX);
                 self.own_retry = Some(milliseconds);
                 self.frames.push(Owned::Retry(milliseconds));
