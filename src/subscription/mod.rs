@@ -25,7 +25,7 @@ use futures_core::Stream;
 
 use crate::connection::{ConnectionGuard, SubscriberGuard};
 use crate::event::{Delivery, Event, Gap};
-use crate::hub::{AckHandle, EventReader, MAX_UNACKNOWLEDGED, PredicateFailure, Received, Subscribed};
+use crate::hub::{MAX_UNACKNOWLEDGED, Received, Subscribed};
 use crate::state::CloseReason;
 
 use self::coop_budget::CoopBudget;
@@ -74,15 +74,8 @@ pub use self::options::SubscribeOptions;
 /// and subscriptions of a stream are dropped, the connection closes.
 #[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription<T = Event> {
-    /// Retained events, which are taken first. `None` marks where the filter's predicate panicked:
-    /// the subscription ends there.
-    replay: VecDeque<Option<Delivery>>,
     // Field order is drop order: the reader leaves the hub before the guard counts the readers.
-    reader: EventReader,
-    /// Present if events must be acknowledged.
-    ack: Option<AckHandle>,
-    /// Present if the filter has a predicate, whose panic ends this subscription alone.
-    predicate_failure: Option<PredicateFailure>,
+    queue: Subscribed,
     name: String,
     missed: u64,
     budget: CoopBudget,
@@ -106,18 +99,9 @@ impl Item for Event {
 }
 
 impl Subscription {
-    pub(crate) fn new(subscribed: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
-        Self {
-            replay: subscribed.replay,
-            reader: subscribed.reader,
-            ack: subscribed.ack,
-            predicate_failure: subscribed.failure,
-            name,
-            missed: 0,
-            budget: CoopBudget::default(),
-            guard: SubscriberGuard::new(guard),
-            item: PhantomData,
-        }
+    pub(crate) fn new(queue: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
+        let (guard, budget) = (SubscriberGuard::new(guard), CoopBudget::default());
+        Self { queue, name, missed: 0, budget, guard, item: PhantomData }
     }
 
     /// Decodes the data of each event as JSON when it is taken.
@@ -128,17 +112,8 @@ impl Subscription {
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        Subscription {
-            replay: self.replay,
-            reader: self.reader,
-            ack: self.ack,
-            predicate_failure: self.predicate_failure,
-            name: self.name,
-            missed: self.missed,
-            budget: self.budget,
-            guard: self.guard,
-            item: PhantomData,
-        }
+        let Self { queue, name, missed, budget, guard, item: _ } = self;
+        Subscription { queue, name, missed, budget, guard, item: PhantomData }
     }
 }
 
@@ -235,12 +210,12 @@ impl<T> Subscription<T> {
     /// and the [replayed](SubscribeOptions::replay) events.
     #[doc(alias = "lag")]
     pub fn queued(&self) -> usize {
-        let replayed = if self.reader.is_cut_off() {
-            0
-        } else {
-            self.replay.iter().flatten().filter(|one| one.is_event()).count()
-        };
-        replayed + usize::try_from(self.reader.queued()).unwrap_or(usize::MAX)
+        let Subscribed { reader, replay, .. } = &self.queue;
+        if reader.is_cut_off() {
+            return 0;
+        }
+        let replayed = replay.iter().flatten().filter(|delivery| delivery.is_event()).count();
+        replayed + usize::try_from(reader.queued()).unwrap_or(usize::MAX)
     }
 
     /// Returns how many events that pass the filter were lost because this subscription was slow.
@@ -257,7 +232,7 @@ impl<T> Subscription<T> {
     /// A subscription ends alone if a predicate in its filter panics
     /// ([`Filter::and`](crate::Filter::and)).
     pub fn close_reason(&self) -> Option<CloseReason> {
-        let failure = self.predicate_failure.as_ref().and_then(|failure| failure.get());
+        let failure = self.queue.failure.as_ref().and_then(|failure| failure.get());
         let own_reason = failure.map(|error| CloseReason::Failed(error.clone()));
         own_reason.or_else(|| self.guard.connection().close_reason())
     }
@@ -284,7 +259,7 @@ impl<T> Subscription<T> {
     /// - it was queued before, or while, the program [went back](crate::Handle::reconnect_from);
     /// - the subscription is not acknowledging.
     pub fn acknowledge(&self, event: &Event) -> bool {
-        self.ack.as_ref().is_some_and(|ack| ack.acknowledge(event))
+        self.queue.ack.as_ref().is_some_and(|ack| ack.acknowledge(event))
     }
 
     /// Drops the subscription, and no longer holds the resume store for its events.
@@ -294,7 +269,7 @@ impl<T> Subscription<T> {
     /// events were processed, until the program restarts or
     /// [goes back](crate::Handle::reconnect_from).
     pub fn retire(mut self) {
-        if let Some(ack) = &mut self.ack {
+        if let Some(ack) = &mut self.queue.ack {
             ack.retire();
         }
     }
@@ -304,29 +279,33 @@ impl<T> Subscription<T> {
     /// Returns the next delivery. Without a context it leaves no waker.
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
-        if !self.replay.is_empty() {
+        if !self.queue.replay.is_empty() {
             return Poll::Ready(self.next_replayed());
         }
-        let (ack, too_many) = (self.ack.as_ref(), || log_unacknowledged(&self.guard, &self.name));
+        let Subscribed { reader, ack, .. } = &mut self.queue;
+        let on_overflow = || log_unacknowledged(&self.guard, &self.name);
         let received = match cx {
-            Some(cx) => self.reader.poll_take(cx, ack, too_many),
-            None => self.reader.try_take(ack, too_many).map_or(Poll::Pending, Poll::Ready),
+            Some(cx) => reader.poll_take(cx, ack.as_ref(), on_overflow),
+            None => reader.try_take(ack.as_ref(), on_overflow).map_or(Poll::Pending, Poll::Ready),
         };
         received.map(|received| self.delivery(received))
     }
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
-        if self.reader.is_cut_off() {
+        let Subscribed { reader, replay, .. } = &mut self.queue;
+        if reader.is_cut_off() {
             return None;
         }
-        let delivery = self.replay.front_mut()?.take()?;
-        self.replay.pop_front();
+        // A `None` stays in place: the predicate panicked there, and the subscription has ended.
+        let delivery = replay.front_mut()?.take()?;
+        replay.pop_front();
         if delivery.is_event() {
-            self.reader.took_replayed();
+            reader.took_replayed();
         }
-        if self.replay.is_empty() {
-            self.replay = VecDeque::new();
+        if replay.is_empty() {
+            // Gives back the memory, which may be large and is not used again.
+            *replay = VecDeque::new();
         }
         Some(delivery)
     }
