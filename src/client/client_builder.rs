@@ -138,7 +138,7 @@ impl ClientBuilder {
     ///
     /// A server that has only older versions fails the attempt with [`ErrorKind::Tls`].
     pub fn minimum_tls_version(mut self, version: TlsVersion) -> Self {
-        self.tls.set_minimum(version);
+        self.tls.minimum = version;
         self
     }
 
@@ -152,7 +152,7 @@ impl ClientBuilder {
     /// [`add_root_certificates_pem`](Self::add_root_certificates_pem). Root certificates have no
     /// effect while this is on.
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.tls.accept_invalid(accept);
+        self.tls.accept_invalid = accept;
         self
     }
 
@@ -164,7 +164,7 @@ impl ClientBuilder {
     /// does not speak fails the attempt.
     #[cfg(feature = "rustls-0_23")]
     pub fn rustls_0_23_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.tls.set_config(config);
+        self.tls.config = Some(config);
         self
     }
 }

@@ -64,7 +64,8 @@ pub enum ErrorKind {
     ContentEncoding,
     /// The open stream was silent for longer than the idle timeout. Retried.
     IdleTimeout,
-    /// The open stream broke off, its content coding is corrupt, or it breaks HTTP's rules. Retried.
+    /// The open stream broke off, its content coding is corrupt, or it breaks HTTP's rules.
+    /// Retried.
     Body,
     /// The server ended the stream. Retried: servers end streams all the time.
     EndOfStream,

@@ -107,8 +107,8 @@ impl Error {
         self.inner.response.as_ref().map(|response| &response.headers)
     }
 
-    /// Returns the beginning of the body of the response that was refused: at most 8 KiB, as much as
-    /// came within 2 s. Empty if a proxy refused a tunnel, whose answer's body is not read.
+    /// Returns the beginning of the body of the response that was refused: at most 8 KiB, as much
+    /// as came within 2 s. Empty if a proxy refused a tunnel, whose answer's body is not read.
     pub fn body(&self) -> Option<&Bytes> {
         self.inner.response.as_ref().map(|response| &response.body)
     }

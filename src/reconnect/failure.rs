@@ -1,4 +1,4 @@
-//! [`Failure`] and [`Decision`]: what a policy is told, and what it answers.
+//! [`Failure`] and [`Decision`]: a policy's input and its output.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use http::StatusCode;
 
 use crate::error::Error;
 
-/// What to do after a failure.
+/// A policy's decision after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Wait exactly this long, then try again.
+    /// Waits exactly this long, then tries again.
     RetryAfter(Duration),
-    /// Close the stream for good.
+    /// Closes the stream for good, with the failure as its reason.
     Stop,
 }
 
-/// What a policy knows when an attempt failed or a response ended.
+/// The input of a policy's decision: an attempt that failed or a response that ended.
 ///
 /// # Examples
 ///
-/// A closure that decides, and its test:
+/// A closure that decides, and how to test it:
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,7 +29,9 @@ pub enum Decision {
 ///
 /// fn policy() -> ReconnectPolicy {
 ///     ReconnectPolicy::daemon().decide_with(|failure| match failure.status() {
-///         Some(StatusCode::NOT_FOUND) if failure.retries() < 3 => Decision::RetryAfter(failure.reconnection_time()),
+///         Some(StatusCode::NOT_FOUND) if failure.retries() < 3 => {
+///             Decision::RetryAfter(failure.reconnection_time())
+///         }
 ///         _ => failure.suggestion(),
 ///     })
 /// }
@@ -43,7 +45,7 @@ pub enum Decision {
 /// assert_eq!(policy().decision(&failure), Decision::RetryAfter(Duration::from_secs(12)));
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "it is there to be decided about"]
+#[must_use = "it has no effect by itself"]
 pub struct Failure<'a> {
     pub(crate) error: &'a Error,
     pub(crate) retries: u32,
@@ -55,8 +57,8 @@ pub struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    /// For tests of programs that decide: the first failure in a row, with a reconnection time of 3 s, and
-    /// [`Decision::Stop`] as suggestion.
+    /// Returns the first failure in a row, for tests of programs that decide. Its reconnection time
+    /// is 3 s and its suggestion is [`Decision::Stop`].
     pub fn new(error: &'a Error) -> Self {
         Self {
             error,
@@ -69,75 +71,75 @@ impl<'a> Failure<'a> {
         }
     }
 
-    /// This failure, after so many retries.
+    /// Sets the number of retries so far.
     pub fn with_retries(self, retries: u32) -> Self {
         Self { retries, ..self }
     }
 
-    /// This failure, with another reconnection time.
+    /// Sets the reconnection time.
     pub fn with_reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: time, ..self }
     }
 
-    /// This failure, of a refused response that asked to be left alone for so long.
+    /// Sets the `Retry-After` of the refused response.
     pub fn with_retry_after(self, time: Duration) -> Self {
         Self { retry_after: Some(time), ..self }
     }
 
-    /// This failure, of a response that was open for so long.
+    /// Sets how long the response was open.
     pub fn with_open_for(self, time: Duration) -> Self {
         Self { open_for: Some(time), ..self }
     }
 
-    /// This failure, so long after the first one in a row.
+    /// Sets how long ago the first failure in a row was.
     pub fn with_failing_for(self, time: Duration) -> Self {
         Self { failing_for: time, ..self }
     }
 
-    /// This failure, with another suggestion. [`ReconnectPolicy::decision`] makes its own.
+    /// Sets the suggestion. [`ReconnectPolicy::decision`] replaces it with its own.
     ///
     /// [`ReconnectPolicy::decision`]: crate::ReconnectPolicy::decision
     pub fn with_suggestion(self, suggestion: Decision) -> Self {
         Self { suggestion, ..self }
     }
 
-    /// What happened: its kind is the class of the failure. The end of a response is one, too
+    /// Returns the error; its kind is the class of the failure. The end of a response is one, too
     /// ([`ErrorKind::EndOfStream`](crate::ErrorKind::EndOfStream)).
     pub fn error(&self) -> &'a Error {
         self.error
     }
 
-    /// The status, if a response was refused.
+    /// Returns the status, if a response was refused.
     pub fn status(&self) -> Option<StatusCode> {
         self.error.status()
     }
 
-    /// How often it has been tried again since the last healthy response.
+    /// Returns the number of retries since the last healthy response.
     pub fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// The reconnection time: the server's last `retry` within bounds, or the policy's own.
+    /// Returns the reconnection time: the server's last `retry` within bounds, or the policy's own.
     pub fn reconnection_time(&self) -> Duration {
         self.reconnection_time
     }
 
-    /// The refused response's `Retry-After`, at most an hour.
+    /// Returns the refused response's `Retry-After`, at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// How long the response was open; none if there was none.
+    /// Returns how long the response was open; `None` if no response was open.
     pub fn open_for(&self) -> Option<Duration> {
         self.open_for
     }
 
-    /// How long ago the first failure since the last healthy response was.
+    /// Returns how long ago the first failure since the last healthy response was.
     pub fn failing_for(&self) -> Duration {
         self.failing_for
     }
 
-    /// What the policy does if nobody decides otherwise.
+    /// Returns what the policy does without a [`decide_with`](crate::ReconnectPolicy::decide_with).
     pub fn suggestion(&self) -> Decision {
         self.suggestion
     }

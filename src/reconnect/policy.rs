@@ -1,4 +1,5 @@
-//! [`ReconnectPolicy`]: whether to try again, and when. Arithmetic only: time and randomness are arguments.
+//! [`ReconnectPolicy`]: whether to try again, and when. Arithmetic only: time and randomness are
+//! arguments.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use http::header::{DATE, RETRY_AFTER};
 use super::{Decision, Failure};
 use crate::error::{Error, ErrorKind};
 
-/// Browsers' and the Python library's reconnection time.
+/// The reconnection time of browsers and of the Python library.
 const RECONNECTION_TIME: Duration = Duration::from_secs(3);
 
-/// Each further wait in a row is this much longer.
+/// Each further wait in a row is longer by this factor.
 const FACTOR: f64 = 2.0;
 
 /// No wait grows beyond this, unless the reconnection time itself is longer: a server that is back
@@ -21,30 +22,18 @@ const FACTOR: f64 = 2.0;
 const CEILING: Duration = Duration::from_secs(60);
 
 /// Waits are lengthened by up to this part, so that the clients of a server that died do not come
-/// back together. Upwards only: the standard lets a client wait longer, never shorter.
+/// back together. The standard lets a client wait longer, never shorter.
 const JITTER: f64 = 0.5;
 
-/// A response that stayed open this long was healthy, even if no event came. Not each accepted
-/// response: a server that accepts and closes at once would be called in a tight loop.
+/// A response that stayed open this long was healthy, even if no event came. If every accepted
+/// response were, a server that accepts and closes at once would be called in a tight loop.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// The most that a server's `Retry-After` is heeded: maintenance ends earlier than announced, and a date
-/// in the year 9999 is a mistake.
+/// Maximum wait that a server's `Retry-After` causes: maintenance ends earlier than announced, and
+/// a date in the year 9999 is a mistake.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// When a stream that failed or ended is tried again, and when it is given up.
-///
-/// | preset | waits | statuses | gives up |
-/// |---|---|---|---|
-/// | [`daemon`](Self::daemon), the default | 3 s, doubling up to 60 s, up to 50 % more by chance | 408, 425, 429, 500, 502, 503, 504 are tried again, others are final | never |
-/// | [`standard`](Self::standard) | 3 s, always | all but 200 are final | never |
-/// | [`never`](Self::never) | none | all are final | after one response |
-/// | [`persistent`](Self::persistent) | as `daemon`; after what is final elsewhere, 60 s | all are tried again | never |
-///
-/// The 3 s are the reconnection time: the server's `retry` replaces it, from 100 ms to 5 min. Waits grow
-/// while nothing works; a response that delivered an event, or stayed open for 10 s, starts them anew. A
-/// server's `Retry-After`, in seconds or as a date, is a floor for the one wait that follows, of at
-/// most an hour. A 204 ends the stream under every policy.
+/// When a stream that failed or ended is retried, and when it is given up.
 ///
 /// # Examples
 ///
@@ -63,6 +52,23 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// let handle = Client::new().stream("http://127.0.0.1/").reconnect_policy(policy).build()?;
 /// # Ok::<(), sseclient::Error>(())
 /// ```
+///
+/// # Presets
+///
+/// | preset | waits (back-off) | refused statuses | gives up |
+/// |---|---|---|---|
+/// | [`daemon`](Self::daemon), the default | 3 s, doubling up to 60 s, up to 50 % more at random | 408, 425, 429, 500, 502, 503 and 504 are retried, others are final | never |
+/// | [`standard`](Self::standard) | 3 s, always | all are final | never |
+/// | [`never`](Self::never) | none | all are final | after one response |
+/// | [`persistent`](Self::persistent) | as `daemon`; 60 s after a status that is final elsewhere | all are retried | never |
+///
+/// The 3 s are the reconnection time. The server's `retry` replaces it, clamped to 100 ms ..= 5
+/// min. Waits grow while attempts fail; a response that delivered an event, or stayed open for 10
+/// s, resets them. A server's `Retry-After`, in seconds or as a date, is a minimum for the one wait
+/// that follows, of at most an hour. A 204 ends the stream under every policy. Each [`ErrorKind`]
+/// says whether `daemon` retries it.
+#[doc(alias = "backoff")]
+#[doc(alias = "retry")]
 #[derive(Clone)]
 #[must_use = "it takes effect in a stream's builder"]
 pub struct ReconnectPolicy {
@@ -75,22 +81,23 @@ pub struct ReconnectPolicy {
     healthy_after: Duration,
     stop_on_poison: bool,
     seed: Option<u64>,
-    verdicts: Verdicts,
+    refusals: RetriedRefusals,
     decide: Option<Arc<Decide>>,
 }
 
 type Decide = dyn Fn(&Failure<'_>) -> Decision + Send + Sync;
 
-/// Which responses that are no event stream are tried again.
+/// Which refused responses are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdicts {
-    Final,
+enum RetriedRefusals {
+    None,
+    /// Those that [`Error::is_final`] does not call final.
     Transient,
     All,
 }
 
 impl ReconnectPolicy {
-    /// For programs that must keep listening.
+    /// Returns the policy for programs that must keep listening.
     pub fn daemon() -> Self {
         Self {
             reconnection_time: RECONNECTION_TIME,
@@ -102,87 +109,99 @@ impl ReconnectPolicy {
             healthy_after: HEALTHY_AFTER,
             stop_on_poison: false,
             seed: None,
-            verdicts: Verdicts::Transient,
+            refusals: RetriedRefusals::Transient,
             decide: None,
         }
     }
 
-    /// The letter of the standard (HTML, section 9.2.3), as browsers do it.
+    /// Returns the standard's policy (HTML, section 9.2.3), a browser's behaviour.
     pub fn standard() -> Self {
-        Self { factor: 1.0, jitter: 0.0, verdicts: Verdicts::Final, ..Self::daemon() }
+        Self { factor: 1.0, jitter: 0.0, refusals: RetriedRefusals::None, ..Self::daemon() }
     }
 
-    /// For one response: whatever ends it ends the stream, and a clean end is no error.
+    /// Returns the policy for one response: its end ends the stream, and a clean end is no error.
     pub fn never() -> Self {
-        Self { max_retries: Some(0), verdicts: Verdicts::Final, ..Self::daemon() }
+        Self { max_retries: Some(0), refusals: RetriedRefusals::None, ..Self::daemon() }
     }
 
-    /// For servers that answer anything while they start: every verdict but a 204 is tried again.
+    /// Returns the policy for servers that answer anything while they start: every refused response
+    /// is retried.
     pub fn persistent() -> Self {
-        Self { verdicts: Verdicts::All, ..Self::daemon() }
+        Self { refusals: RetriedRefusals::All, ..Self::daemon() }
     }
 
-    /// The first wait; 3 s by default. Anything goes, zero too. The server's `retry` replaces it.
+    /// Sets the first wait; 3 s by default. Any time is allowed, zero too. The server's `retry`
+    /// replaces it.
     pub fn reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: time, ..self }
     }
 
-    /// How much longer each further wait is; 2 by default, at least 1.
+    /// Sets the factor by which each further wait is longer; 2 by default, at least 1.
     pub fn factor(self, factor: f64) -> Self {
-        // `max` gives the other operand for what is not a number.
+        // `max` returns the other operand if one is NaN.
         Self { factor: factor.max(1.0), ..self }
     }
 
-    /// What waits grow up to, before chance lengthens them; 60 s by default. A longer reconnection time
-    /// is not shortened.
+    /// Sets the limit up to which waits grow, before jitter lengthens them; 60 s by default. A
+    /// longer reconnection time is not shortened.
     pub fn ceiling(self, ceiling: Duration) -> Self {
         Self { ceiling, ..self }
     }
 
-    /// By which part of itself chance may lengthen a wait; 0.5 by default. Zero makes the clients of a
-    /// server that died come back together.
+    /// Sets the part of itself by which chance may lengthen a wait; 0.5 by default. With zero the
+    /// clients of a server that died come back together.
     pub fn jitter(self, part: f64) -> Self {
         Self { jitter: part.max(0.0), ..self }
     }
 
-    /// Gives up after so many retries in a row; unlimited by default. With zero the stream is one response, whose clean
-    /// end is no failure ([`CloseReason::EndOfStream`](crate::CloseReason::EndOfStream)).
+    /// Gives up after this many retries in a row; unlimited by default. With zero the stream is one
+    /// response, whose clean end is no failure
+    /// ([`CloseReason::EndOfStream`](crate::CloseReason::EndOfStream)).
     pub fn max_retries(self, retries: u32) -> Self {
         Self { max_retries: Some(retries), ..self }
     }
 
-    /// Gives up rather than try again later than this after the first failure in a row; unlimited by
+    /// Gives up instead of retrying later than this after the first failure in a row; unlimited by
     /// default.
     pub fn max_elapsed(self, time: Duration) -> Self {
         Self { max_elapsed: Some(time), ..self }
     }
 
-    /// A response that stayed open this long was healthy, even if no event came; 10 s by default. The
-    /// waits start anew after it, and the limits do.
+    /// Sets how long a response must stay open to be healthy even if no event came; 10 s by
+    /// default. A healthy response resets waits and limits.
     pub fn healthy_after(self, time: Duration) -> Self {
         Self { healthy_after: time, ..self }
     }
 
-    /// Gives up a stream that is [poisoned](ErrorKind::Poisoned), rather than wait for the ceiling between
-    /// attempts (a policy whose waits do not grow keeps to its time), in the hope that the server gets over it.
+    /// Gives up a stream that is [poisoned](ErrorKind::Poisoned).
+    ///
+    /// By default it is retried at the ceiling, because the server may recover. (A policy whose
+    /// waits do not grow keeps its wait.)
     pub fn stop_on_poison(self) -> Self {
         Self { stop_on_poison: true, ..self }
     }
 
-    /// Makes chance repeatable, for tests.
+    /// Seeds the jitter, so that tests can repeat it.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
-    /// Asks `decide` after each failure, in place of what the policy would do, which is the failure's
-    /// [`suggestion`](Failure::suggestion): its limits are no more than that then. (A first attempt of
-    /// [`open`](crate::StreamBuilder::open) that fails is final all the same.) Called in the connection task: it must
-    /// not block. A panic in it ends the stream ([`ErrorKind::TaskFailed`]).
+    /// Calls `decide` after each failure, and does what it returns.
+    ///
+    /// The policy's own decision is the failure's [`suggestion`](Failure::suggestion); its limits
+    /// bind only if `decide` follows it. A first attempt of
+    /// [`open`](crate::StreamBuilder::open) that fails is final in any case. The connection task
+    /// calls the closure, so it must not block.
+    ///
+    /// # Panics
+    ///
+    /// A panic in the closure ends the stream with [`ErrorKind::TaskFailed`].
     pub fn decide_with(self, decide: impl Fn(&Failure<'_>) -> Decision + Send + Sync + 'static) -> Self {
         Self { decide: Some(Arc::new(decide)), ..self }
     }
 
-    /// What this policy decides, chance aside: for tests of programs that [decide](Self::decide_with).
+    /// Returns this policy's decision without jitter, for tests of programs that
+    /// [decide](Self::decide_with).
     pub fn decision(&self, failure: &Failure<'_>) -> Decision {
         self.decide(failure.clone(), 0.0)
     }
@@ -195,17 +214,17 @@ impl ReconnectPolicy {
         self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
     }
 
-    /// Whether a response that ended had been healthy.
+    /// Returns true if a response that ended was healthy.
     pub(crate) fn was_healthy(&self, delivered: bool, open_for: Duration) -> bool {
         delivered || open_for >= self.healthy_after
     }
 
-    /// Whether even a stream that ended well is not tried again: then its end is no failure.
+    /// Returns true if the stream is one response, so that its clean end is no failure.
     pub(crate) fn is_for_one_response(&self) -> bool {
         self.max_retries == Some(0)
     }
 
-    /// What to do. `random`, in `0.0..1.0`, spreads the wait.
+    /// Returns the decision. `random`, in `0.0..1.0`, is the jitter.
     pub(crate) fn decide(&self, failure: Failure<'_>, random: f64) -> Decision {
         let suggestion = self.suggest(&failure, random);
         match &self.decide {
@@ -215,25 +234,32 @@ impl ReconnectPolicy {
     }
 
     fn suggest(&self, failure: &Failure<'_>, random: f64) -> Decision {
-        if self.max_retries.is_some_and(|most| failure.retries >= most) {
+        let is_poisoned = failure.error.kind() == ErrorKind::Poisoned;
+        let out_of_retries = self.max_retries.is_some_and(|max| failure.retries >= max);
+        if out_of_retries || !self.retries(failure.error) || is_poisoned && self.stop_on_poison {
             return Decision::Stop;
         }
         let ceiling = self.ceiling.max(failure.reconnection_time);
-        let poisoned = failure.error.kind() == ErrorKind::Poisoned;
-        if poisoned && self.stop_on_poison {
-            return Decision::Stop;
-        }
-        let back_off = match (self.verdicts, is_verdict(failure.error), failure.error.is_final()) {
-            (Verdicts::Final, true, _) | (_, false, true) | (Verdicts::Transient, true, true) => return Decision::Stop,
-            (Verdicts::All, true, true) => ceiling,
-            _ if poisoned && self.factor > 1.0 => ceiling,
-            _ => multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling),
+        let back_off = if failure.error.is_final() || is_poisoned && self.factor > 1.0 {
+            ceiling
+        } else {
+            multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling)
         };
-        let floor = failure.retry_after.unwrap_or_default();
-        let chance = multiply(back_off, self.jitter * random.clamp(0.0, 1.0));
-        let delay = back_off.max(floor).saturating_add(chance);
-        let too_late = |most| failure.failing_for.saturating_add(delay) > most;
-        if self.max_elapsed.is_some_and(too_late) { Decision::Stop } else { Decision::RetryAfter(delay) }
+        let minimum = failure.retry_after.unwrap_or_default();
+        let jitter = multiply(back_off, self.jitter * random.clamp(0.0, 1.0));
+        let delay = back_off.max(minimum).saturating_add(jitter);
+        let is_too_late = |max| failure.failing_for.saturating_add(delay) > max;
+        if self.max_elapsed.is_some_and(is_too_late) { Decision::Stop } else { Decision::RetryAfter(delay) }
+    }
+
+    /// Returns true if this policy retries the error, limits aside. For a refused response, like a
+    /// 503, the preset decides; `Error::is_final` knows the list of statuses.
+    fn retries(&self, error: &Error) -> bool {
+        match self.refusals {
+            RetriedRefusals::None if is_refusal(error) => false,
+            RetriedRefusals::All if is_refusal(error) => true,
+            _ => !error.is_final(),
+        }
     }
 }
 
@@ -255,37 +281,39 @@ impl fmt::Debug for ReconnectPolicy {
             .field("max_elapsed", &self.max_elapsed)
             .field("healthy_after", &self.healthy_after)
             .field("stop_on_poison", &self.stop_on_poison)
-            .field("verdicts", &self.verdicts)
+            .field("refusals", &self.refusals)
             .finish_non_exhaustive()
     }
 }
 
-/// Whether a server answered, with something that is no event stream.
-fn is_verdict(error: &Error) -> bool {
+/// Returns true if the server answered with something other than an event stream.
+fn is_refusal(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Status | ErrorKind::Redirect | ErrorKind::ContentType | ErrorKind::ContentEncoding
     )
 }
 
-/// Not `mul_f64`, which panics on overflow: whoever sets a reconnection time may set any.
+/// Multiplies without a panic on overflow, unlike `mul_f64`: a caller may set any reconnection
+/// time.
 fn multiply(time: Duration, by: f64) -> Duration {
     let seconds = time.as_secs_f64() * by;
-    // Zero times an infinite factor is no number.
+    // Zero times an infinite factor is NaN.
     if seconds.is_nan() { Duration::ZERO } else { Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) }
 }
 
-/// How long a refused response asks to be left alone (RFC 9110, section 10.2.3), at most an hour. A date
-/// counts from the response's own `Date`, if it has one: clocks differ. `now` is for the others.
+/// Returns how long a refused response asks clients to wait (RFC 9110, section 10.2.3), at most an
+/// hour. A date counts from the response's own `Date`, because clocks differ, or from `now` if it
+/// has none.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are more than an hour.
+        // A number that does not fit is more than an hour.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         let date = |text: &str| httpdate::parse_http_date(text).ok();
         let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
-        // What is over needs no waiting.
+        // A date in the past needs no wait.
         date(text)?.duration_since(sent).unwrap_or_default()
     };
     Some(wait.min(MAX_RETRY_AFTER))

@@ -1,4 +1,4 @@
-//! [`FileStore`]: the last event ID in a file that is always whole.
+//! [`FileStore`]: keeps the last event ID in a file that is always whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,27 +12,29 @@ use crate::resume::ResumeStore;
 
 /// Keeps the last event ID in a file.
 ///
-/// Each save writes a new file beside it, makes sure that it is on the disk, and puts it in the place of the
-/// old one, which is kept as `<name>.previous`; so whenever the program is killed, or the machine, there is
-/// a whole file. One that is damaged nevertheless is noticed (the ID stands in it twice), and the previous one is
-/// used: some events come again then, and none is lost. The directory has to exist; on Unix nobody but the owner can
-/// read the file.
+/// Each save writes a new file beside it, flushes it to the disk, and renames it over the old one,
+/// which is kept as `<name>.previous`. So there is a whole file at any moment at which the program
+/// or the machine dies. The file holds the ID twice; if the two differ, it is damaged, and the
+/// previous one is used: some events come again then, and none is lost. The directory must exist.
+/// On Unix only the owner can read the file.
 ///
-/// A file is for one stream of one running program: two that share one overwrite each other's IDs.
+/// A file is for one stream of one running program. Two streams that share a file overwrite each
+/// other's IDs.
 ///
 /// # Errors
 ///
-/// Loading fails when neither file can be read or is whole, unless neither exists; saving fails as
-/// writing does: no space, no permission.
+/// Loading fails if neither file can be read and is whole, unless neither exists. Saving fails if
+/// writing does: no space, no permission, no directory.
 ///
 /// # Cancel safety
 ///
-/// A save that is given up may still be carried out, in the background; it never overwrites a later one of
-/// the same store, since that waits for it. A disk that hangs holds one thread, however often it is tried.
+/// A save whose future is dropped may still be carried out in the background. It never overwrites a
+/// later one of the same store, which waits for it. A disk that hangs holds one thread, however
+/// often the store is called.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     files: Arc<Files>,
-    /// Held by the thread that is at the files.
+    /// Held by the thread that uses the files.
     turn: Arc<Mutex<()>>,
 }
 
@@ -42,28 +44,29 @@ struct Files {
 }
 
 impl FileStore {
-    /// Keeps the ID in the file at `path`. Nothing is touched before the first use.
+    /// Keeps the ID in the file at `path`. No file is touched before the first load or save.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { files: Arc::new(Files { path: path.into() }), turn: Arc::default() }
     }
 
-    /// Files block, and a disk that hangs blocks for good. So not in the runtime's blocking pool: the
-    /// names of hosts are resolved there, and the runtime's end waits for all that is in it.
-    async fn off_the_runtime<T: Send + 'static>(
+    /// Runs `work` on a thread of its own. A disk that hangs blocks for good, and the runtime's
+    /// blocking pool must stay free: it resolves host names, and the runtime waits for it at its
+    /// end.
+    async fn on_own_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let files = Arc::clone(&self.files);
-        let (tell, told) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         thread::Builder::new().name("sseclient-file".into()).spawn(move || {
             let done = work(&files);
-            // Before whoever asked goes on: the next turn is free then.
+            // Before the caller goes on, so that its next call finds the turn free.
             drop((files, turn));
-            // Nobody may wait for it any more.
-            let _ = tell.send(done);
+            // The caller may have dropped its future.
+            let _ = sender.send(done);
         })?;
-        told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that was at the file panicked")))
+        result.await.unwrap_or_else(|_| Err(io::Error::other("the thread that used the file panicked")))
     }
 }
 
@@ -71,11 +74,11 @@ impl ResumeStore for FileStore {
     type Error = io::Error;
 
     async fn load(&self) -> io::Result<Option<String>> {
-        self.off_the_runtime(Files::load).await
+        self.on_own_thread(Files::load).await
     }
 
     async fn save(&self, id: String) -> io::Result<()> {
-        self.off_the_runtime(move |files| {
+        self.on_own_thread(move |files| {
             let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", files.path.display()));
             files.save(&id).map_err(at)
         })
@@ -87,7 +90,7 @@ impl Files {
     fn load(&self) -> io::Result<Option<String>> {
         match (read(&self.path), read(&self.beside("previous"))) {
             (Ok(Some(id)), _) => Ok(Some(id)),
-            // Nothing at all, or a program that was killed between two steps.
+            // A first run, or a program that was killed between two renames.
             (Ok(None), previous) => previous,
             (Err(error), Ok(Some(previous))) => {
                 let path = self.path.display();
@@ -105,7 +108,7 @@ impl Files {
     }
 
     fn save(&self, id: &str) -> io::Result<()> {
-        // Always the same name: a program that is killed leaves one such file behind, not one each time.
+        // The name is fixed, so that killed programs leave at most one such file behind.
         let new = self.beside("new");
         write(&new, id)?;
         // A damaged file never takes the place of a whole one.
@@ -123,7 +126,8 @@ impl Files {
         name.into()
     }
 
-    /// A name is safe only when its directory is. Windows cannot do this, and needs not.
+    /// Flushes the directory, without which a rename may be lost. Windows cannot and need not do
+    /// it.
     fn sync_directory(&self) -> io::Result<()> {
         if cfg!(unix) {
             let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
@@ -133,12 +137,15 @@ impl Files {
     }
 }
 
-/// Another format would have another first line.
+/// The first line of the file. Another format would have another one.
 const FIRST_LINE: &str = "sseclient last event ID, version 1\n";
 
 fn write(path: &Path, id: &str) -> io::Result<()> {
     if id.contains('\n') {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an ID cannot hold a line feed"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the ID holds a line feed, which the file cannot keep",
+        ));
     }
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
@@ -149,16 +156,15 @@ fn write(path: &Path, id: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// `None` if there is no file.
+/// Reads the ID from a file; `None` if there is no file.
 fn read(path: &Path) -> io::Result<Option<String>> {
     let text = match fs::read(path) {
         Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let twice =
-        text.strip_prefix(FIRST_LINE).and_then(|ids| ids.strip_suffix('\n')).and_then(|ids| ids.split_once('\n'));
-    match twice {
+    let ids = text.strip_prefix(FIRST_LINE).and_then(|ids| ids.strip_suffix('\n'));
+    match ids.and_then(|ids| ids.split_once('\n')) {
         Some((id, same)) if id == same => Ok(Some(id.to_owned())),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()))),
     }
@@ -182,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_torn_anywhere_gives_the_id_before() {
+    fn a_file_torn_at_any_byte_gives_the_previous_id() {
         let directory = directory("torn");
         let path = directory.join("id");
         saved(&path, &["before", "the newest"]);
@@ -208,7 +214,7 @@ mod tests {
         assert_eq!(saved(&path, &[]).load().unwrap(), None);
         let files = saved(&path, &["1", ""]);
         assert_eq!(files.load().unwrap().as_deref(), Some(""));
-        // The old file is out of the way, the new one not yet in its place.
+        // As if killed after the first rename and before the second.
         fs::rename(&path, files.beside("new")).unwrap();
         assert_eq!(files.load().unwrap().as_deref(), Some("1"));
         fs::write(files.beside("previous"), "nonsense").unwrap();
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_the_format_cannot_hold_is_refused_and_the_one_before_stays() {
+    fn an_id_with_a_line_feed_is_refused_and_the_previous_one_stays() {
         let directory = directory("line-feed");
         let files = saved(&directory.join("id"), &["1"]);
         assert_eq!(files.save("a\nb").unwrap_err().kind(), io::ErrorKind::InvalidInput);
@@ -225,10 +231,11 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
     }
 
-    /// Nobody opens a pipe for writing before somebody reads from it.
+    /// Opening a pipe for writing blocks until a reader opens it. Dropped saves are not carried out
+    /// later.
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_disk_that_hangs_holds_one_thread_and_nothing_that_was_given_up_is_saved_later() {
+    async fn a_disk_that_hangs_holds_one_thread_and_dropped_saves_are_not_saved() {
         let directory = directory("hangs");
         let store = FileStore::new(directory.join("id"));
         let pipe = store.files.beside("new");
@@ -237,7 +244,7 @@ mod tests {
             let mut given_up = tokio_test::task::spawn(store.save(number.to_string()));
             assert!(given_up.poll().is_pending());
         }
-        assert_eq!(Arc::strong_count(&store.files), 2, "one thread is at the files");
+        assert_eq!(Arc::strong_count(&store.files), 2, "one thread uses the files");
 
         // The disk comes back: the thread goes on, and fails, since a pipe keeps nothing.
         let reader = File::open(&pipe).unwrap();

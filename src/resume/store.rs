@@ -1,4 +1,5 @@
-//! [`ResumeStore`]: where the last event ID is kept between two runs of a program.
+//! [`ResumeStore`]: keeps the last event ID between two runs of a program; and [`Commit`]: when it is
+//! saved.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,16 +13,16 @@ use tokio::time::timeout;
 use crate::error::panics::catch_future;
 use crate::error::{Error, ErrorKind};
 
-/// How long a store may take: one that takes longer is down. The stream does not wait for it, except
-/// before its first attempt.
+/// How long a call of a store may take; a store that takes longer is down. The stream waits for it
+/// only before its first attempt.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keeps the last event ID of one stream, so that the next run of a program goes on where this one
-/// stopped: a file ([`FileStore`](crate::FileStore)), a row of a database, a key somewhere.
+/// Keeps the last event ID of one stream, so that the next run of a program resumes where this one
+/// stopped: a file ([`FileStore`](crate::FileStore)), a row of a database, a key in a cache.
 ///
-/// Given to a stream by [`StreamBuilder::resume_store`](crate::StreamBuilder::resume_store). Calls come one
-/// at a time, and a call that takes longer than 5 s is given up: its future is dropped, and what it was to
-/// save is saved again later. A panic in a call is a failure like any other.
+/// Set with [`StreamBuilder::resume_store`](crate::StreamBuilder::resume_store). Calls come one at
+/// a time. The future of a call that takes longer than 5 s is dropped, and its ID is saved again
+/// later. A panic in a call counts as a failure.
 ///
 /// # Examples
 ///
@@ -45,7 +46,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///     }
 /// }
 ///
-/// // In an `Arc` it can be kept, too, to see what is in it.
+/// // An `Arc` lets the program look into the store as well.
 /// let store = std::sync::Arc::new(InMemory::default());
 /// let stream = sseclient::Client::new().stream("http://127.0.0.1/");
 /// let handle = stream.resume_store(store.clone(), sseclient::Commit::Delivery).build()?;
@@ -55,19 +56,20 @@ pub trait ResumeStore: Send + Sync + 'static {
     /// Why the store failed.
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
-    /// The ID that was saved last; `None` if none ever was.
+    /// Returns the ID that was saved last; `None` if none ever was.
     ///
     /// # Errors
     ///
-    /// When that cannot be said. The stream asks three times in all, a second apart, and then begins without an ID,
-    /// with a [`Gap::Reconnected`](crate::Gap::Reconnected) in each queue.
+    /// If the ID cannot be read. The stream calls `load` three times in all, a second apart, and
+    /// then begins without an ID, with a [`Gap::Reconnected`](crate::Gap::Reconnected) in each
+    /// queue.
     fn load(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 
-    /// Keeps an ID, in place of the one before. Empty: the server has cleared it.
+    /// Saves an ID in place of the previous one. An empty ID means that the server has cleared it.
     ///
     /// # Errors
     ///
-    /// When the ID may not have been kept. The stream goes on, and tries again.
+    /// If the ID may not have been saved. The stream goes on, and saves it again later.
     fn save(&self, id: String) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
@@ -83,31 +85,33 @@ impl<S: ResumeStore> ResumeStore for Arc<S> {
     }
 }
 
-/// When the last event ID may be saved: what a restart repeats, and what it can lose.
+/// When the last event ID is saved, which decides what a restart repeats and what it can lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Commit {
-    /// When an event has been put into the subscribers' queues. What they had not processed when the program was
-    /// killed is lost; what was delivered in the last moments before (100 ms, or as long as the store takes)
-    /// comes again.
+    /// When the events up to it are in the subscribers' queues. Events that the subscribers had not
+    /// processed when the program was killed are lost. Events of the last moments (100 ms, or as
+    /// long as the store takes) come again.
     Delivery,
-    /// When all acknowledging subscriptions have acknowledged everything up to it
-    /// ([`SubscribeOptions::acknowledging`](crate::SubscribeOptions::acknowledging)). Nothing is lost that
-    /// the server can still give; what was processed in the last moments comes again. Without such a
-    /// subscription nothing is saved. An ID that several events in a row set is saved when all of them that
-    /// have come are acknowledged: a server that is asked to go on after it sends none of them.
+    /// When all acknowledging subscriptions
+    /// ([`SubscribeOptions::acknowledging`](crate::SubscribeOptions::acknowledging)) have
+    /// acknowledged every event up to it. No event is lost that the server can still send. Events
+    /// processed in the last moments come again. Without such a subscription no ID is saved.
+    ///
+    /// An ID that several events in a row share is saved when all of them that have come are
+    /// acknowledged, because a server that resumes after it sends none of them.
     Acknowledgement,
 }
 
 pub(crate) type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// A store, whatever its type.
-trait AnyStore: Send + Sync {
+/// A [`ResumeStore`] with its type erased, whose calls are bounded in time.
+trait ErasedStore: Send + Sync {
     fn load(self: Arc<Self>) -> StoreFuture<Option<String>>;
     fn save(self: Arc<Self>, id: String) -> StoreFuture<()>;
 }
 
-impl<S: ResumeStore> AnyStore for S {
+impl<S: ResumeStore> ErasedStore for S {
     fn load(self: Arc<Self>) -> StoreFuture<Option<String>> {
         Box::pin(in_time("loaded", async move { ResumeStore::load(&*self).await }))
     }
@@ -117,6 +121,7 @@ impl<S: ResumeStore> AnyStore for S {
     }
 }
 
+/// Runs a call of the store: bounds it in time and turns a panic into an error.
 async fn in_time<T, E>(what: &str, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: Into<Box<dyn StdError + Send + Sync>>,
@@ -132,10 +137,10 @@ where
     }
 }
 
-/// A store that was given to a stream.
+/// The store of a stream.
 #[derive(Clone)]
 pub(crate) struct Store {
-    store: Arc<dyn AnyStore>,
+    store: Arc<dyn ErasedStore>,
     pub(crate) commit: Commit,
 }
 

@@ -8,8 +8,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -77,8 +77,8 @@ pub(super) struct Http2Connection {
 impl Http2Connection {
     /// Performs the handshake, and waits until the server has sent its limit on streams.
     pub(super) async fn handshake(io: Box<dyn Io>) -> Result<Arc<Self>, Error> {
-        let spawned = SpawnedFutures::default();
-        let handshake = Builder::new(spawned.clone())
+        let (executor, spawned) = mpsc::unbounded_channel();
+        let handshake = Builder::new(SpawnOnDriver(executor))
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -207,13 +207,14 @@ impl Http2Body {
     }
 }
 
-type HyperConnection = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>, SpawnedFutures>;
+type HyperConnection = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>, SpawnOnDriver>;
 
 /// Does all the work of a connection in one task. hyper would spawn a task per request.
 struct Driver {
     /// `None` once it accepts no more requests; the open ones go on.
     connection: Option<HyperConnection>,
-    spawned: SpawnedFutures,
+    /// At most a few futures per stream wait here, until the driver is polled next.
+    spawned: mpsc::UnboundedReceiver<BoxFuture<()>>,
     futures: FuturesUnordered<BoxFuture<()>>,
     limit: watch::Sender<usize>,
 }
@@ -235,14 +236,15 @@ impl Future for Driver {
             this.set_limit(0);
         }
         loop {
-            this.futures.extend(this.spawned.take());
+            while let Poll::Ready(Some(future)) = this.spawned.poll_recv(cx) {
+                this.futures.push(future);
+            }
             let polled = Pin::new(&mut this.futures).poll_next(cx);
             if let Some(connection) = &this.connection {
                 this.set_limit(connection.current_max_send_streams());
             }
             match polled {
                 Poll::Ready(Some(())) => {}
-                _ if !this.spawned.is_empty() => {}
                 Poll::Ready(None) if this.connection.is_none() => return Poll::Ready(()),
                 _ => return Poll::Pending,
             }
@@ -250,24 +252,13 @@ impl Future for Driver {
     }
 }
 
-/// The futures that hyper wants to spawn. It adds them while the [`Driver`] polls it.
-#[derive(Clone, Default)]
-struct SpawnedFutures {
-    futures: Arc<Mutex<Vec<BoxFuture<()>>>>,
-}
+/// hyper's executor: passes the futures that hyper wants to spawn to the [`Driver`].
+#[derive(Clone)]
+struct SpawnOnDriver(mpsc::UnboundedSender<BoxFuture<()>>);
 
-impl SpawnedFutures {
-    fn take(&self) -> Vec<BoxFuture<()>> {
-        std::mem::take(&mut *self.futures.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.futures.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for SpawnedFutures {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for SpawnOnDriver {
     fn execute(&self, future: F) {
-        self.futures.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(future));
+        // Without a driver the connection is closed, and the future has nothing to do.
+        let _ = self.0.send(Box::pin(future));
     }
 }

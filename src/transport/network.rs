@@ -117,7 +117,7 @@ impl Network {
         };
         #[cfg(feature = "tls")]
         if target.is_https() {
-            let tls = self.tls.handshake(target.host(), io).await?;
+            let tls = self.tls.handshake(target.host(), io, false).await?;
             let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
             return Ok(NegotiatedIo { io: Box::new(tls), speaks_http2 });
         }
@@ -142,7 +142,7 @@ impl Network {
             #[cfg(feature = "tls")]
             ProxyProtocol::Https => {
                 let host = proxy.uri().host().unwrap_or_default().trim_matches(['[', ']']);
-                self.tls.handshake_for_http1(host, boxed(io)).await.map(boxed).map_err(unreachable)
+                self.tls.handshake(host, boxed(io), true).await.map(boxed).map_err(unreachable)
             }
             #[cfg(not(feature = "tls"))]
             ProxyProtocol::Https => {

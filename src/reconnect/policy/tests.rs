@@ -77,7 +77,7 @@ fn each_preset_has_its_own_answer_to_each_class_of_failure() {
 }
 
 #[test]
-fn limits_on_retries_and_on_elapsed_time_end_the_row() {
+fn limits_on_retries_and_on_elapsed_time_stop() {
     let error = transport_fault();
     let three = ReconnectPolicy::daemon().max_retries(3);
     assert_eq!([2, 3].map(|retries| wait(&three, after(&error, retries), 0.0)), [Some(12.0), None]);
@@ -89,11 +89,11 @@ fn limits_on_retries_and_on_elapsed_time_end_the_row() {
 }
 
 #[test]
-fn a_retry_after_is_a_floor_for_one_wait() {
+fn a_retry_after_is_a_minimum_for_one_wait() {
     let error = status(503);
-    for (floor, expected) in [(0, 12.0), (5, 12.0), (100, 100.0)] {
-        let failure = Failure { retry_after: Some(seconds(floor)), ..after(&error, 2) };
-        assert_eq!(wait(&ReconnectPolicy::daemon(), failure, 0.0), Some(expected), "{floor} s");
+    for (minimum, expected) in [(0, 12.0), (5, 12.0), (100, 100.0)] {
+        let failure = Failure { retry_after: Some(seconds(minimum)), ..after(&error, 2) };
+        assert_eq!(wait(&ReconnectPolicy::daemon(), failure, 0.0), Some(expected), "{minimum} s");
     }
 }
 
@@ -138,7 +138,7 @@ fn a_caller_decides_with_what_the_policy_knows() {
 }
 
 #[test]
-fn what_is_not_a_number_is_no_factor_and_no_jitter() {
+fn a_factor_or_jitter_that_is_not_a_number_counts_as_none() {
     let policy = ReconnectPolicy::daemon().factor(f64::NAN).jitter(f64::NAN);
     assert_eq!(wait(&policy, after(&transport_fault(), 5), 1.0), Some(3.0));
     let policy = ReconnectPolicy::daemon().factor(f64::INFINITY).jitter(f64::INFINITY);

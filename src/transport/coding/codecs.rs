@@ -25,13 +25,13 @@ pub(super) const CODINGS: &[&str] = &[
 /// A decompressor: bytes in, bytes out, no more of either than the caller gives.
 pub(super) trait Decompressor: Send + Sync {
     /// Decodes from `input` into `output` until one of them is used up.
-    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Decoded;
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep;
 }
 
 pub(super) type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of one call of a [`Decompressor`]. The counts are valid also if it failed.
-pub(super) struct Decoded {
+pub(super) struct DecodeStep {
     pub(super) read: usize,
     pub(super) written: usize,
     /// True if the body may end here.
@@ -72,7 +72,7 @@ impl Gzip {
 
 #[cfg(feature = "gzip")]
 impl Decompressor for Gzip {
-    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Decoded {
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep {
         let (read, written) = (self.member.total_in(), self.member.total_out());
         let status = self.member.decompress(input, output, FlushDecompress::None);
         let since = |total: u64, before: u64| usize::try_from(total - before).unwrap_or(usize::MAX);
@@ -81,7 +81,7 @@ impl Decompressor for Gzip {
         if ended {
             *self = Self::new();
         }
-        Decoded { read, written, outcome: status.map(|_| ended).map_err(Into::into) }
+        DecodeStep { read, written, outcome: status.map(|_| ended).map_err(Into::into) }
     }
 }
 
@@ -103,10 +103,10 @@ impl Brotli {
 
 #[cfg(feature = "brotli")]
 impl Decompressor for Brotli {
-    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Decoded {
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep {
         if self.ended {
             let outcome = if input.is_empty() { Ok(true) } else { Err("more bytes follow its end".into()) };
-            return Decoded { read: 0, written: 0, outcome };
+            return DecodeStep { read: 0, written: 0, outcome };
         }
         let (mut read, mut written, mut total) = (0, 0, 0);
         let result = BrotliDecompressStream(
@@ -124,7 +124,7 @@ impl Decompressor for Brotli {
             BrotliResult::ResultFailure => Err(format!("{:?}", self.state.error_code).into()),
             _ => Ok(self.ended),
         };
-        Decoded { read, written, outcome }
+        DecodeStep { read, written, outcome }
     }
 }
 
@@ -149,10 +149,14 @@ impl Zstd {
 
 #[cfg(feature = "zstd")]
 impl Decompressor for Zstd {
-    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Decoded {
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep {
         let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(output));
         let result = self.decoder.run(&mut input, &mut output);
         // Zero means that a frame has ended and all of it is written.
-        Decoded { read: input.pos(), written: output.pos(), outcome: result.map(|hint| hint == 0).map_err(Into::into) }
+        DecodeStep {
+            read: input.pos(),
+            written: output.pos(),
+            outcome: result.map(|hint| hint == 0).map_err(Into::into),
+        }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::coop;
 
 use crate::error::{Error, ErrorKind};
 
-use self::codecs::{CODINGS, CodecError, Decoded, Decompressor, decompressor};
+use self::codecs::{CODINGS, CodecError, DecodeStep, Decompressor, decompressor};
 
 /// Maximum number of bytes decoded at once: as much as hyper reads at once from a busy connection.
 const MAX_PIECE: usize = 16 * 1024;
@@ -71,7 +71,7 @@ impl Decoding {
     fn next_piece(&mut self) -> Result<Bytes, Error> {
         let mut filled = 0;
         while self.failure.is_none() {
-            let Decoded { read, written, outcome } = self.codec.decode(&self.input, &mut self.piece[filled..]);
+            let DecodeStep { read, written, outcome } = self.codec.decode(&self.input, &mut self.piece[filled..]);
             self.input.advance(read.min(self.input.len()));
             filled += written;
             self.is_full = filled == self.piece.len();

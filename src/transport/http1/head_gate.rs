@@ -115,7 +115,8 @@ impl AsyncWrite for HeadGate {
 }
 
 /// Finds where the head of the final response ends (RFC 9112, section 2.1), in whichever pieces it
-/// comes. Lines may end with LF alone, as hyper accepts it. hyper judges whether it is a valid head.
+/// comes. Lines may end with LF alone, as hyper accepts it. hyper judges whether it is a valid
+/// head.
 #[derive(Debug, Default)]
 struct HeadScanner {
     /// The status line has come. An empty line before it means nothing.

@@ -27,8 +27,8 @@ const MAX_HEAD: usize = 16 * 1024;
 
 const NO_ANSWER: &str = "gave no answer to the request for a tunnel";
 
-/// Asks the proxy at the other end of `io` for a tunnel to `target`. The caller enforces the connect
-/// timeout.
+/// Asks the proxy at the other end of `io` for a tunnel to `target`. The caller enforces the
+/// connect timeout.
 pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
     let no_answer = |error| proxy.failed(NO_ANSWER, error);
     let request = request(proxy, target).map_err(|error| proxy.failed("cannot be asked for a tunnel", error))?;

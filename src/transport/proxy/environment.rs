@@ -13,6 +13,7 @@ use super::proxy_server::ProxyServer;
 /// The proxies that environment variables name, read once, so that all streams of a client go the
 /// same way. A variable that is no proxy's URL is an error when a stream needs it: a stream that
 /// should use a proxy must not bypass it.
+#[derive(Debug)]
 pub(crate) struct EnvironmentProxies {
     http: Option<Result<Arc<ProxyServer>, Error>>,
     https: Option<Result<Arc<ProxyServer>, Error>>,

@@ -9,7 +9,6 @@ mod environment;
 mod proxy_server;
 mod socks5;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -22,7 +21,7 @@ pub(super) use self::proxy_server::ProxyProtocol;
 pub(crate) use self::proxy_server::ProxyServer;
 
 /// Which targets are reached through which proxy.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum ProxyChoice {
     Never,
     Always(Arc<ProxyServer>),
@@ -45,16 +44,6 @@ impl ProxyChoice {
             Self::Never => Ok(None),
             Self::Always(proxy) => Ok(Some(Arc::clone(proxy))),
             Self::Environment(proxies) => proxies.for_target(target),
-        }
-    }
-}
-
-impl fmt::Debug for ProxyChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Never => f.write_str("Never"),
-            Self::Always(proxy) => proxy.fmt(f),
-            Self::Environment(_) => f.write_str("Environment"),
         }
     }
 }

@@ -58,8 +58,8 @@ impl Service<Uri> for Connected {
     }
 }
 
-/// Reads byte by byte. hyper-util reads ahead and loses bytes that follow the proxy's answer, but an
-/// HTTP/2 server may speak first (RFC 9113, section 3.4). The answers are a few bytes long.
+/// Reads byte by byte. hyper-util reads ahead and loses bytes that follow the proxy's answer, but
+/// an HTTP/2 server may speak first (RFC 9113, section 3.4). The answers are a few bytes long.
 struct ByteByByte(Box<dyn Io>);
 
 impl AsyncRead for ByteByByte {

@@ -62,8 +62,8 @@ fn explained(host: &str, cause: &TlsError) -> Error {
     Error::with_source(ErrorKind::Tls, message, cause.clone())
 }
 
-/// Returns the TLS error among the causes of another error. The `source` of an `io::Error` skips the
-/// error that it wraps.
+/// Returns the TLS error among the causes of another error. The `source` of an `io::Error` skips
+/// the error that it wraps.
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use super::connector::Io;
 
 pub(super) use self::handshake_error::explain;
+use self::handshake_error::handshake_error;
 pub(crate) use self::tls_settings::TlsSettings;
 pub use self::tls_settings::TlsVersion;
 use self::tls_settings::{crypto_provider, setup_error};
@@ -40,20 +41,22 @@ impl Tls {
         Self { settings: Arc::new(settings), config: Arc::default() }
     }
 
-    /// Performs the handshake with the server `host` at the other end of `io`.
-    pub(super) async fn handshake(&self, host: &str, io: Box<dyn Io>) -> Result<TlsStream<Box<dyn Io>>, Error> {
-        handshake_with(self.config().await?, host, io).await
-    }
-
-    /// Performs the handshake with a proxy, which gets HTTP/1.1 only.
-    pub(super) async fn handshake_for_http1(
+    /// Performs the handshake with the server `host` at the other end of `io`. A proxy gets
+    /// HTTP/1.1 only.
+    pub(super) async fn handshake(
         &self,
         host: &str,
         io: Box<dyn Io>,
+        is_proxy: bool,
     ) -> Result<TlsStream<Box<dyn Io>>, Error> {
-        let mut config = (*self.config().await?).clone();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        handshake_with(Arc::new(config), host, io).await
+        let mut config = self.config().await?;
+        if is_proxy {
+            Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            Error::with_source(ErrorKind::InvalidUrl, "the host is not a name that TLS can check", error)
+        })?;
+        TlsConnector::from(config).connect(name, io).await.map_err(|error| handshake_error(host, error))
     }
 
     /// Returns the configuration, built at the first call. Reading the platform's roots takes
@@ -67,17 +70,6 @@ impl Tls {
         };
         self.config.get_or_try_init(build).await.cloned()
     }
-}
-
-async fn handshake_with(
-    config: Arc<ClientConfig>,
-    host: &str,
-    io: Box<dyn Io>,
-) -> Result<TlsStream<Box<dyn Io>>, Error> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-        Error::with_source(ErrorKind::InvalidUrl, "the host is not a name that TLS can check", error)
-    })?;
-    TlsConnector::from(config).connect(name, io).await.map_err(|error| handshake_error::handshake_error(host, error))
 }
 
 fn build_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, Error> {

@@ -65,11 +65,11 @@ pub(crate) struct TlsSettings {
     /// Trusted in addition to `roots`.
     pub(super) extra_roots: Vec<CertificateDer<'static>>,
     pub(super) identity: Option<Identity>,
-    pub(super) minimum: TlsVersion,
-    pub(super) accept_invalid: bool,
+    pub(crate) minimum: TlsVersion,
+    pub(crate) accept_invalid: bool,
     /// A configuration of the caller's, which replaces all other settings.
     #[cfg(feature = "rustls-0_23")]
-    pub(super) config: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) config: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl TlsSettings {
@@ -91,19 +91,6 @@ impl TlsSettings {
     pub(crate) fn set_identity(&mut self, certificates: &[u8], key: &[u8]) -> Result<(), Error> {
         self.identity = Some(Identity::from_pem(certificates, key)?);
         Ok(())
-    }
-
-    pub(crate) fn set_minimum(&mut self, version: TlsVersion) {
-        self.minimum = version;
-    }
-
-    pub(crate) fn accept_invalid(&mut self, accept: bool) {
-        self.accept_invalid = accept;
-    }
-
-    #[cfg(feature = "rustls-0_23")]
-    pub(crate) fn set_config(&mut self, config: Arc<rustls::ClientConfig>) {
-        self.config = Some(config);
     }
 }
 
