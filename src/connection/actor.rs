@@ -1,7 +1,7 @@
 //! The connection task: one loop, one `select!`, one exit.
 //!
-//! The actor decides nothing. It hands what happens to the [`Session`], and carries out the [`Step`] that comes back.
-//! No handler awaits, so handles are answered in any phase.
+//! The actor decides nothing. It hands what happens to the [`Session`], and carries out the
+//! [`Step`] that comes back. No handler awaits, so handles are answered in any phase.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -40,13 +40,15 @@ pub(crate) fn connect(connection: &Arc<Connection>) -> bool {
     connection.task.spawn(|launch| run(Arc::clone(connection), launch))
 }
 
-/// Returns the task's future, which runs until there is a reason to end, and records that at its one exit.
+/// Returns the task's future, which runs until there is a reason to end, and records that at its
+/// one exit.
 ///
 /// The exit is made here, not at the first poll: a runtime may drop the task before that.
 fn run(connection: Arc<Connection>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
     let span = log::span(connection.name(), launch.config.request.target());
     let mut exit = Exit::of(&connection, span.clone());
-    // Boxed, because an async block holds what it captures twice, and a process may have thousands of streams.
+    // Boxed, because an async block holds what it captures twice, and a process may have thousands
+    // of streams.
     let actor = Box::new(Actor::new(connection, *launch));
     async move {
         let connection = Arc::clone(exit.connection());
@@ -101,7 +103,8 @@ impl Actor {
     }
 
     async fn run(mut self: Box<Self>) -> Ending {
-        // A panic, of a policy's closure say, is an end like others: what was acknowledged by then is still saved.
+        // A panic, of a policy's closure say, is an end like others: what was acknowledged by then
+        // is still saved.
         let followed = catch_future(pin!(self.follow())).await;
         let reason = followed.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
         if matches!(reason, CloseReason::Shutdown) {
@@ -118,8 +121,8 @@ impl Actor {
         let mut asked = pin!(mailbox.notified());
         loop {
             if !coop::has_budget_remaining() {
-                // The select will return at once. If reading used up the budget, the body has not registered for its
-                // socket: only the next poll makes it.
+                // The select will return at once. If reading used up the budget, the body has not
+                // registered for its socket: only the next poll makes it.
                 if let Some(reader) = self.phase.reader() {
                     reader.poll_body_again();
                 }
@@ -139,7 +142,8 @@ impl Actor {
         }
     }
 
-    /// Goes on with whatever does not come from handles.
+    /// Goes on with everything but the mailbox: the caller's stop, the committer, the linger time,
+    /// the phase.
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Progress> {
         if let Some(stop) = &mut self.stop {
             if stop.as_mut().poll(cx).is_ready() {
@@ -261,12 +265,14 @@ impl Actor {
         self.carry_out(step, now)
     }
 
+    /// Carries out a step, its parts in the order of their fields.
     fn carry_out(&mut self, step: Step, now: Instant) -> Flow {
         let Step { notice, state, restarts, action } = step;
         if let Some(notice) = notice {
             self.notify(&notice);
         }
-        // Counted before the state is published: a caller of `opened` finds the response in the statistics.
+        // Counted before the state is published: a caller of `opened` finds the response in
+        // `stats`.
         let gap = self.count_response(&action);
         if let Some(state) = state {
             log::state(&state);
@@ -277,9 +283,7 @@ impl Actor {
         }
         match action {
             Action::Stay => {}
-            Action::Load => {
-                self.phase = self.committer.as_ref().map_or(Phase::Idle, |store| Phase::Loading(store.load()))
-            }
+            Action::Load => self.load(),
             Action::Dial { attempt, reason } => {
                 self.dedup.forget_handovers();
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
@@ -290,16 +294,8 @@ impl Actor {
                 self.phase.begin_handover(dialing);
             }
             Action::ContinueHandover => self.phase.continue_handover(),
-            Action::CancelHandover { cause, change } => {
-                self.dedup.cancel_handover();
-                log::not_replaced(&cause);
-                self.connection.published.set_failed_handover(FailedHandover { change, cause });
-            }
-            Action::Read { change, .. } | Action::TakeOver { change } => {
-                self.publish_gap(gap);
-                // Last: a caller who waits for a change finds everything else done.
-                self.connection.published.set_applied(change);
-            }
+            Action::CancelHandover { cause, change } => self.cancel_handover(cause, change),
+            Action::Read { change, .. } | Action::TakeOver { change } => self.accept(gap, change),
             Action::Wait { delay } => self.phase = Phase::Waiting(timer::sleep(now, delay)),
             Action::Linger { delay } => self.linger = Some(timer::sleep(now, delay)),
             Action::StopLingering => self.linger = None,
@@ -330,8 +326,8 @@ impl Actor {
         gap
     }
 
-    /// Publishes that the stream goes on after the session's last event ID. Needed even if that is the one published
-    /// last: events that inherit it come again.
+    /// Publishes that the stream goes on after the session's last event ID. Needed even if that is
+    /// the one published last: events that inherit it come again.
     fn restart(&mut self) {
         let id = self.session.last_event_id();
         self.connection.published.set_last_event_id(&self.connection.hub.publisher(), id);
@@ -342,11 +338,26 @@ impl Actor {
         self.dedup.forget_delivered();
     }
 
-    fn publish_gap(&self, gap: Option<Gap>) {
+    fn load(&mut self) {
+        if let Some(committer) = &self.committer {
+            self.phase = Phase::Loading(committer.load());
+        }
+    }
+
+    /// Publishes the gap before an accepted response, and the changes that its request carried.
+    fn accept(&self, gap: Option<Gap>, change: u64) {
         if let Some(gap) = gap {
             self.connection.hub.publisher().gap(None, &gap);
             self.connection.hub.wake();
         }
+        // Last: a caller who waits for a change finds everything else done.
+        self.connection.published.set_applied(change);
+    }
+
+    fn cancel_handover(&mut self, cause: Error, change: u64) {
+        self.dedup.cancel_handover();
+        log::not_replaced(&cause);
+        self.connection.published.set_failed_handover(FailedHandover { change, cause });
     }
 
     fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {

@@ -1,4 +1,4 @@
-//! [`Change`], [`Apply`] and [`Resume`]: what callers can change of a stream that runs.
+//! [`Change`], [`Apply`] and [`Resume`]: how a caller changes a stream that runs.
 
 use std::fmt;
 
@@ -12,41 +12,48 @@ use crate::transport::{self, LAST_EVENT_ID};
 
 /// A change of a stream's request: see [`Handle::update`](crate::Handle::update).
 ///
-/// Setters never fail; the first mistake is what the update returns, and then nothing is changed. A mistake is what
-/// HTTP cannot carry, over 1,024 headers or parameters at once, and `Last-Event-ID`, which the stream owns.
+/// Setters never fail. The update returns the first mistake as an error, and then nothing is
+/// changed. A mistake is a value that HTTP cannot carry, more than 1,024 headers or parameters at
+/// once, or the header `Last-Event-ID`, which the stream sets itself.
 #[derive(Default)]
 #[must_use = "a change is made by returning it"]
 pub struct Change {
-    /// `None` removes.
+    /// `None` removes the header.
     headers: HeaderMap<Option<HeaderValue>>,
     target: Option<Target>,
     query: Vec<(String, String)>,
     keep_id: Option<bool>,
+    /// The first one.
     mistake: Option<Error>,
 }
 
-/// When a change is put into effect.
+/// When a change takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Apply {
-    /// With the next attempt, whenever that is: the open response is left alone.
+    /// With the next attempt. The open response is left alone, so that may be months later.
     NextAttempt,
-    /// Now: the open response is dropped, a wait ends, an attempt under way is replaced.
+    /// Now: the task drops the open response, ends a wait, or replaces the attempt under way.
     Reconnect,
-    /// Now, without a hole: a second response is opened while the first is still read, and takes over when
-    /// its head has come. What it repeats is dropped. If it does not begin where the first was left, or that is
-    /// not certain, there is a [`Gap::Reconnected`](crate::Gap::Reconnected) before its first event. If the
-    /// attempt fails the first response stays, and the change waits for the next attempt.
+    /// Now, by a handover: the task opens a second response while it still reads the first. The
+    /// second takes over when its head has come, and events that it repeats are dropped.
     ///
-    /// For servers that resume by ID and keep the order. Known as a repeat is what has the ID that was sent, at the
-    /// very beginning, or one that came since (the last 4,096 are known), and between two such what has none. An ID
-    /// that came more than once since is as good as none. That holds as well when the request carried no ID, because
-    /// none had come yet. So there is a gap, and repeats may come after it, if the newest events have no ID, or if the
-    /// second response begins with events that have none while the first delivered some. If nothing was delivered in
-    /// between, nothing can be found: what the server sends then is taken for what follows on the ID sent, without a
-    /// gap; if none was sent, there is one.
+    /// If the attempt fails, the first response stays, and the change goes with the next attempt.
+    /// If the second response does not certainly follow the first, there is a
+    /// [`Gap::Reconnected`](crate::Gap::Reconnected) before its first event. While no response is
+    /// open, this is [`Reconnect`](Self::Reconnect).
     ///
-    /// While no response is open this is [`Reconnect`](Self::Reconnect).
+    /// Use it with servers that resume by ID and keep the order of events. An event of the second
+    /// response is a repeat if its ID is the one that the request carried, or came once since
+    /// then. The client remembers the last 4,096 of these IDs. An event without an ID is a repeat
+    /// only between two repeats with one, and an ID that came more than once counts as none. All of
+    /// this holds, too, if the request carried no ID because none had come yet.
+    ///
+    /// So there is a gap, and perhaps repeats after it, in two cases: the newest events have no ID,
+    /// or the second response begins with events without an ID while the first delivered some. If
+    /// the first response delivered nothing in between, there is nothing to compare: the events of
+    /// the second count as following the ID that the request carried, or a gap goes before them if
+    /// it carried none.
     MakeBeforeBreak,
 }
 
@@ -54,17 +61,17 @@ pub enum Apply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resume {
-    /// After the event with this ID: one that was committed, say.
+    /// After the event with this ID, for example the last one that the program has committed.
     Id(String),
-    /// Wherever the server begins when it is sent no ID.
+    /// Where the server begins if the request carries no ID.
     Fresh,
 }
 
-/// The most parameters that are changed at once: no server takes nearly as many.
-const MOST_PARAMETERS: usize = 1024;
+/// The most parameters that one change can set. No server accepts nearly as many.
+const MAX_PARAMETERS: usize = 1024;
 
 impl Change {
-    /// Sets a header, in place of one of the same name. The value is treated as a secret.
+    /// Sets a header and replaces one of the same name. The value never appears in `Debug` or logs.
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -73,7 +80,7 @@ impl Change {
         self.set(transport::header(name, value).map(|(name, value)| (name, Some(value))))
     }
 
-    /// Removes a header.
+    /// Removes a header, if it is set.
     pub fn remove_header<N>(self, name: N) -> Self
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -91,9 +98,11 @@ impl Change {
         self.header(AUTHORIZATION, transport::basic_authorization(user.as_ref(), password.as_ref()))
     }
 
-    /// Sets another URL, whole, with its own query. Userinfo in it becomes basic authentication, until the
-    /// URL is replaced or `Authorization` is set; what was set goes along to the new URL. The last event ID stays
-    /// behind if the origin is another, unless [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
+    /// Sets another URL, with its own query.
+    ///
+    /// Userinfo in it becomes basic authentication, until the URL is replaced or `Authorization` is
+    /// set. Headers that were set go along. The last event ID stays behind if the origin is another
+    /// (RFC 6454), unless [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
     pub fn url<U>(mut self, url: U) -> Self
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
@@ -108,26 +117,27 @@ impl Change {
         }
     }
 
-    /// Sets a parameter of the URL's query, in place of all of the same key.
+    /// Sets a parameter of the URL's query, and replaces all parameters with the same key.
     pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         let key = key.into();
         self.query.retain(|(set, _)| *set != key);
-        if self.query.len() == MOST_PARAMETERS {
-            let message = format!("over {MOST_PARAMETERS} parameters are changed at once");
+        if self.query.len() == MAX_PARAMETERS {
+            let message = format!("more than {MAX_PARAMETERS} parameters are changed at once");
             return self.refuse(Error::new(ErrorKind::InvalidUrl, message));
         }
         self.query.push((key, value.into()));
         self
     }
 
-    /// Whether the last event ID goes along with the next attempt. If nobody says, it does, unless the
-    /// new URL has another origin, where it would mean nothing.
+    /// Decides whether the next attempt carries the last event ID.
+    ///
+    /// By default it does, unless the new URL has another origin, where the ID means nothing.
     pub fn keep_last_event_id(mut self, keep: bool) -> Self {
         self.keep_id = Some(keep);
         self
     }
 
-    /// The change, if it holds no mistake.
+    /// Returns the change if it holds no mistake.
     pub(crate) fn checked(self) -> Result<Self, Error> {
         match self.mistake {
             Some(mistake) => Err(mistake),
@@ -135,25 +145,25 @@ impl Change {
         }
     }
 
-    /// Whether the last event ID stays behind; `None` if that stands as before.
+    /// Returns whether the last event ID stays behind; `None` if this change does not say.
     pub(crate) fn leaves_id(&self, request: &Request) -> Option<bool> {
         let goes_elsewhere = self.target.as_ref().is_some_and(|target| !target.has_origin_of(request.target()));
         self.keep_id.map(|keep| !keep).or_else(|| goes_elsewhere.then_some(true))
     }
 
-    /// The request with this change.
+    /// Returns the request with this change.
     ///
     /// # Errors
     ///
-    /// When there would be too many headers, or the query does not fit the URL.
+    /// When there would be too many headers, or the URL does not take the query.
     pub(crate) fn applied_to(self, request: &Request) -> Result<Request, Error> {
         let mut request = request.clone();
-        // What is removed makes room.
+        // Removals first: they make room for the headers that are set.
         for name in self.headers.iter().filter_map(|(name, value)| value.is_none().then_some(name)) {
             request.remove(name);
         }
         for (name, value) in self.headers {
-            // A name is only left out for further values of the same header, and there are none.
+            // A `HeaderMap` leaves out the name for further values of a header, and there are none.
             if let (Some(name), Some(value)) = (name, value) {
                 request.set(name, value)?;
             }
@@ -166,16 +176,21 @@ impl Change {
     fn set(mut self, header: Result<(HeaderName, Option<HeaderValue>), Error>) -> Self {
         let may_be_set = |(name, value): (HeaderName, Option<HeaderValue>)| {
             if name == LAST_EVENT_ID {
-                return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID belongs to the stream"));
+                return Err(Error::new(
+                    ErrorKind::InvalidHeader,
+                    "the stream sets Last-Event-ID itself: use reconnect_from",
+                ));
             }
             transport::may_insert(&self.headers, &name)?;
             Ok((name, value))
         };
         match header.and_then(may_be_set) {
             Ok((name, value)) => {
-                // The later of the two counts.
+                // Of a header and the URL's userinfo, the later one counts.
                 if name == AUTHORIZATION {
-                    self.target.iter_mut().for_each(Target::forget_userinfo);
+                    if let Some(target) = &mut self.target {
+                        target.forget_userinfo();
+                    }
                 }
                 self.headers.insert(name, value);
                 self
@@ -190,7 +205,7 @@ impl Change {
     }
 }
 
-/// Names alone: the values of headers and of the query may be secrets.
+/// Shows names alone: the values of headers and of the query may be secrets.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Change")

@@ -1,8 +1,9 @@
 //! [`Committer`]: saves the last event ID in the caller's resume store, one save at a time.
 //!
-//! It must never hold up the stream: the actor polls it beside the phase, and a store that fails or hangs costs
-//! nothing but repeats after a crash. It keeps no ID of its own but the one that is being saved. What is to be saved
-//! next, it asks when it is ready: the published last event ID, or the hub's acknowledged one.
+//! It must never hold up the stream: the actor polls it beside the phase, and a store that fails or
+//! hangs costs nothing but repeats after a crash. It keeps no ID of its own but the one that is
+//! being saved. What is to be saved next, it asks when it is ready: the published last event ID, or
+//! the hub's acknowledged one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,18 +16,19 @@ use crate::resume::{Commit, Store, StoreFuture};
 
 use super::{Connection, log};
 
-/// The pause after a save. A fast stream costs ten writes a second, and a crash repeats a tenth of a second.
+/// The pause after a save. A fast stream costs ten writes a second, and a crash repeats a tenth of
+/// a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The pause after a save or a load that failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// How often the store is asked for the ID before the stream begins without it.
+/// The most attempts at loading the ID, before the stream begins without it.
 const MAX_LOADS: u32 = 3;
 
 pub(super) struct Committer {
     store: Store,
-    /// What the store holds, if that is known.
+    /// The ID that the store holds, if that is known.
     saved: Option<String>,
     /// The ID of the save that failed. An acknowledged one is not given a second time.
     unsaved: Option<String>,
@@ -101,7 +103,8 @@ impl Committer {
         }
     }
 
-    /// Saves what there is to save, without a pause: the save under way, and a last one. Returns the failures.
+    /// Saves what there is to save, without a pause: the save under way, and a last one. Returns
+    /// the failures.
     pub(super) async fn flush(&mut self, connection: &Connection) -> Vec<Error> {
         let mut failures = Vec::new();
         for _save in ["the one under way", "the last"] {
@@ -149,7 +152,8 @@ impl Committer {
                 None
             }
             Err(error) => {
-                // It is not known what the store holds. The next save takes this ID, or a newer one.
+                // It is not known what the store holds. The next save takes this ID, or a newer
+                // one.
                 self.saved = None;
                 self.unsaved = Some(id);
                 Some(error)

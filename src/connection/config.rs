@@ -1,4 +1,4 @@
-//! What one stream is told when it is built, and its defaults: named, each with its reason.
+//! [`Config`]: the settings of one stream, and their defaults, each with its reason.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,33 +17,35 @@ pub(crate) const MIN_SERVER_RETRY: Duration = Duration::from_millis(100);
 /// The server's `retry` is clamped to at most this: with more, a stream would seem dead.
 pub(crate) const MAX_SERVER_RETRY: Duration = Duration::from_secs(5 * 60);
 
-/// Name, TCP and TLS together: long enough for a lost SYN or two.
+/// The limit for resolving the name, TCP and TLS together: enough for one or two lost SYNs.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// From the request to the response head: servers under load answer late, dead ones never.
+/// The limit from the request to the response head: servers under load answer late, dead ones
+/// never.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Events per subscription: four turns of the connection task (see [`EVENTS_PER_TURN`]).
+/// The capacity of a subscription's queue, in events: four turns of the connection task.
 pub(crate) const CAPACITY: usize = 256;
 
-/// The least capacity: one event at a time.
+/// The smallest capacity: one event at a time.
 pub(crate) const MIN_CAPACITY: usize = 1;
 
-/// The most: a million events that nobody takes are a mistake already.
+/// The largest capacity: a million events that no one reads are a mistake.
 pub(crate) const MAX_CAPACITY: usize = 1 << 20;
 
-/// Bytes per subscription: as much as one event may have, so that a queue of large events is bounded as well.
+/// The capacity of a subscription's queue, in bytes: the largest event fits, and a queue of large
+/// events is bounded as well.
 pub(crate) const QUEUE_BYTES: u64 = DEFAULT_MAX_EVENT_SIZE as u64;
 
-/// How many events the connection task publishes before it lets others run: half of tokio's
-/// cooperative budget. With four times as many, a healthy subscriber on the same thread loses half.
+/// The most frames that the connection task publishes before other tasks run: half of tokio's coop
+/// budget. With four times as many, a healthy subscriber on the same thread loses half of them.
 pub(crate) const EVENTS_PER_TURN: usize = 64;
 
-/// Everything that a stream is told when it is built.
+/// The settings of one stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) name: String,
-    /// Shared with the mailbox, where the next one is made of it.
+    /// Shared with the mailbox, which makes the next request from it.
     pub(crate) request: Arc<Request>,
     pub(crate) last_event_id: String,
     pub(crate) connect_timeout: Duration,
@@ -51,13 +53,13 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
-    /// What is kept for subscribers who come late; nothing by default.
+    /// What the hub keeps for late subscribers; nothing by default.
     pub(crate) retain: Vec<Retain>,
-    /// How many IDs are remembered, to drop what is delivered again; none by default.
+    /// How many IDs deduplication remembers; none by default.
     pub(crate) drop_repeats: usize,
-    /// Open only while there are subscriptions, and for so long after the last; `None`: always.
+    /// For a lazy stream: how long it stays open without subscriptions. `None`: it is not lazy.
     pub(crate) linger: Option<Duration>,
-    /// Whether a failed first attempt is final, whatever its cause.
+    /// A failure of the first attempt is final.
     pub(crate) first_attempt_counts: bool,
 }
 
@@ -69,7 +71,7 @@ impl Config {
             last_event_id: String::new(),
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
-            // A silent stream is an ordinary one; TCP keep-alive finds dead links.
+            // Silence is ordinary, and TCP keep-alive finds dead links.
             idle_timeout: None,
             max_event_size: DEFAULT_MAX_EVENT_SIZE,
             capacity: CAPACITY,
@@ -80,7 +82,7 @@ impl Config {
         }
     }
 
-    /// An attempt with these headers.
+    /// Returns an attempt with these headers.
     pub(crate) fn attempt(&self, headers: HeaderMap) -> Attempt {
         let request = &self.request;
         Attempt {

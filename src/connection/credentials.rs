@@ -1,4 +1,4 @@
-//! [`Credentials`]: an asynchronous source of headers, asked before each attempt.
+//! [`Credentials`]: the caller's source of headers, asked before each attempt.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,18 +12,19 @@ use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
 
-/// How long a source may take: a token server that takes longer is down, and the attempt is retried.
+/// How long a source may take. A token server that takes longer is down, and the attempt fails.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a source of credentials is asked: see [`StreamBuilder::credentials`](crate::StreamBuilder::credentials).
+/// The reason for asking a source of credentials: see
+/// [`StreamBuilder::credentials`](crate::StreamBuilder::credentials).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsReason {
     /// For the first attempt.
     First,
-    /// For a later one. What was given before may still be good.
+    /// For a later attempt. Headers that were given before may still be valid.
     Reconnect,
-    /// The server has just refused what was given: only something fresh can help.
+    /// The server has just refused these credentials: only fresh ones can help.
     #[non_exhaustive]
     Rejected {
         /// 401 or 403.
@@ -34,7 +35,8 @@ pub enum CredentialsReason {
 }
 
 impl CredentialsReason {
-    /// If this is the refusal of credentials. A proxy's refusal is not: these are the server's.
+    /// Returns a reason if the server has refused credentials. A proxy's refusal gives none: the
+    /// credentials are for the server.
     pub(crate) fn rejected(error: &Error) -> Option<Self> {
         if error.kind() == ErrorKind::Proxy {
             return None;
@@ -67,8 +69,12 @@ impl Credentials {
         Self { source: Arc::new(source) }
     }
 
-    /// Asks the source, and adds what it gives to the headers of an attempt, in place of what they have
-    /// of the same name. `own` is the header that belongs to the stream.
+    /// Asks the source, and returns the headers of an attempt with those that it gives. They
+    /// replace headers of the same name. `own` names the header that only the stream sets.
+    ///
+    /// # Errors
+    ///
+    /// When the source fails, takes longer than 30 s, or gives `own` or too many headers.
     ///
     /// # Cancel safety
     ///
@@ -87,8 +93,10 @@ impl Credentials {
             let given = answer.map_err(|error| {
                 Error::with_source(ErrorKind::Credentials, "the source of credentials failed", error)
             })?;
-            if given.contains_key(&own) || given.len() > MOST {
-                let message = format!("credentials cannot hold {own}, nor over {MOST} headers");
+            if given.contains_key(&own) || given.len() > MAX_CREDENTIAL_HEADERS {
+                let message = format!(
+                    "a source of credentials must give neither {own} nor more than {MAX_CREDENTIAL_HEADERS} headers"
+                );
                 return Err(Error::new(ErrorKind::Credentials, message));
             }
             merge(&mut headers, given);
@@ -97,8 +105,9 @@ impl Credentials {
     }
 }
 
-/// No server takes nearly as many, and a `HeaderMap` that overflows panics.
-const MOST: usize = 1024;
+/// The most headers that a source can give. No server accepts nearly as many, and a `HeaderMap`
+/// that overflows panics.
+const MAX_CREDENTIAL_HEADERS: usize = 1024;
 
 fn merge(headers: &mut HeaderMap, given: HeaderMap) {
     for name in given.keys() {
@@ -106,7 +115,7 @@ fn merge(headers: &mut HeaderMap, given: HeaderMap) {
     }
     let mut last = None;
     for (name, mut value) in given {
-        // A name is only left out for further values of the same header.
+        // A `HeaderMap` leaves out the name for further values of a header.
         last = name.or(last);
         value.set_sensitive(true);
         if let Some(name) = &last {
@@ -130,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_source_gives_is_secret_and_takes_the_place_of_what_was_set() {
+    async fn headers_of_a_source_are_secret_and_replace_those_that_were_set() {
         let mut given = headers(&[("authorization", "new"), ("x-tenant", "a")]);
         given.append("x-tenant", HeaderValue::from_static("b"));
         let credentials = Credentials::new(move |_| std::future::ready(Ok::<_, Error>(given.clone())));

@@ -68,8 +68,8 @@ impl Drop for Exit {
     }
 }
 
-/// Saves what subscribers acknowledge after the end of the stream: until they have acknowledged all of it, or `until`,
-/// or a shutdown.
+/// Saves what subscribers acknowledge after the end of the stream: until they have acknowledged all
+/// of it, or `until`, or a shutdown.
 pub(super) async fn save_the_rest(connection: &Connection, mut committer: Box<Committer>, mut until: Option<Instant>) {
     while committer.waits_for_subscribers() && !connection.hub.all_acknowledged() {
         let asked = pin!(connection.mailbox.signal.notified());

@@ -1,6 +1,8 @@
-//! What the connection task logs. Names, levels and fields are a promise: the crate documentation lists them.
+//! What the connection task logs. Names, levels and fields are a promise: the crate documentation
+//! lists them.
 //!
-//! Each message begins with the event's name, because the default formatter prints the message and not the name.
+//! Each message begins with the event's name, because the default formatter prints the message and
+//! not the name.
 
 use std::error::Error as StdError;
 

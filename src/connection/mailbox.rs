@@ -1,8 +1,9 @@
 //! [`Mailbox`]: what handles ask of the connection task.
 //!
-//! A call is synchronous, and must not fail because the task is busy. So this is no queue of commands but the sum of
-//! what was asked, in the order of the calls: the request with all changes in it, where to resume, whether to dial.
-//! It is no larger than one request, however many calls are made.
+//! A call is synchronous, and must not fail because the task is busy. So this is no queue of
+//! commands but the sum of what was asked, in the order of the calls: the request with all changes
+//! in it, where to resume, whether to dial. It is no larger than one request, however many calls
+//! are made.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +23,7 @@ pub(crate) struct Mailbox {
     pub(crate) signal: Arc<Notify>,
 }
 
-/// What was asked since the task last looked.
+/// The sum of all calls since the task last looked.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) stop: Option<Stop>,
@@ -32,12 +33,12 @@ pub(crate) struct Asked {
     pub(crate) changes: u64,
     /// Where the next response begins. Asks for a new response as well.
     pub(crate) resume: Option<Resume>,
-    /// Whether the last event ID stays behind; `None` if no change says so.
+    /// `Some(true)` if the last event ID stays behind; `None` if no change decides about it.
     pub(crate) leave_id: Option<bool>,
     pub(crate) response: NewResponse,
 }
 
-/// Whether a new response is asked for, and how. The greatest of several counts.
+/// A request for a new response. Of several, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NewResponse {
     NotAsked,
@@ -110,7 +111,7 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// When the request cannot be changed like this. Nothing is asked then.
+    /// When the request cannot be changed like this. The mailbox stays as it was.
     pub(crate) fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
         let response = match apply {
             Apply::NextAttempt => NewResponse::NotAsked,

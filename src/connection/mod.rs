@@ -1,7 +1,7 @@
 //! The connection: one task that owns the response and the parser, and what others hold of it.
 //!
-//! [`Connection`] is what handles, subscriptions, monitors and the task share; [`ConnectionGuard`] keeps the task
-//! alive. Transport, wire format and hub meet here, and only here.
+//! [`Connection`] is what handles, subscriptions, monitors and the task share; [`ConnectionGuard`]
+//! keeps the task alive. Transport, wire format and hub meet here, and only here.
 //!
 //! ```text
 //!   Handle ──> Mailbox ──> Actor ──> Session          all decisions, pure: an Input in, a Step out
@@ -11,9 +11,9 @@
 //!                          └───────> Published, Counters       states, last event ID, statistics
 //! ```
 //!
-//! To change *when* or *why* something happens (a retry, a handover, an end), change [`session`]. To change *how* it
-//! is done, change the [`actor`] or the phase. Nothing but the actor's `select!` awaits, and no user's code runs under
-//! a lock.
+//! To change *when* or *why* something happens (a retry, a handover, an end), change [`session`].
+//! To change *how* it is done, change the [`actor`] or the phase. Nothing but the actor's `select!`
+//! awaits, and no user's code runs under a lock.
 
 mod actor;
 mod change;
@@ -54,7 +54,7 @@ pub(crate) use self::subscriber_guard::{ConnectionGuard, SubscriberGuard};
 pub(crate) use self::task::Launch;
 use self::task::TaskSlot;
 
-/// What handles, subscriptions, monitors and the connection task share.
+/// The state that handles, subscriptions, monitors and the connection task share.
 pub(crate) struct Connection {
     name: String,
     /// The capacity of a subscription's queue, unless its options say otherwise.
@@ -100,14 +100,15 @@ impl Connection {
         self.published.close_reason()
     }
 
-    /// Returns the last event ID. It is never behind an event that a subscriber has taken: both are published under
-    /// the hub's lock.
+    /// Returns the last event ID. It is never behind an event that a subscriber has taken: both are
+    /// published under the hub's lock.
     pub(crate) fn last_event_id(&self) -> String {
         let _published = self.hub.publisher();
         self.published.last_event_id().clone()
     }
 
-    /// Returns the ID up to which everything has been acknowledged, if it is another than at the last call.
+    /// Returns the ID up to which everything has been acknowledged, if it is another than at the
+    /// last call.
     fn acknowledged(&self) -> Option<Arc<str>> {
         self.hub.acknowledged_id(|| self.published.last_event_id().as_str().into())
     }

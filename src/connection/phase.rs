@@ -6,8 +6,8 @@
 //!   +--------+----------+------------+
 //! ```
 //!
-//! Futures live in their phase and are polled in place: no turn of the task creates any. A phase decides nothing. The
-//! session does, and the actor then sets the phase.
+//! Futures live in their phase and are polled in place: no turn of the task creates any. A phase
+//! decides nothing. The session does, and the actor then sets the phase.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,10 +25,11 @@ use super::reading::{Dedup, ReadTurn, ResponseReader};
 /// An attempt under way.
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
 
+/// What the task is doing.
 pub(super) enum Phase {
     /// `connect` has just been called, or a lazy stream has no subscriber.
     Idle,
-    /// The resume store is asked where to begin.
+    /// The resume store loads the last event ID.
     Loading(StoreFuture<Option<String>>),
     Dialing(Dialing),
     Reading {
@@ -39,7 +40,7 @@ pub(super) enum Phase {
     Waiting(Pin<Box<Sleep>>),
 }
 
-/// What the task has come to: in its phase, or beside it.
+/// Progress of the task that needs a decision.
 pub(super) enum Progress {
     Loaded(Result<Option<String>, Error>),
     /// An attempt has an outcome, be it that of a handover.
@@ -55,7 +56,8 @@ pub(super) enum Progress {
 }
 
 impl Phase {
-    /// Goes on with the phase. Ready when the session has something to decide, or after a turn of reading.
+    /// Goes on with the phase. Ready when the session has something to decide, or after a turn of
+    /// reading.
     ///
     /// # Cancel safety
     ///

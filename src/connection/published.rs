@@ -1,7 +1,7 @@
 //! [`Published`]: the copies of the session's facts that handles, monitors and the committer read.
 //!
-//! The connection task is the only writer. A watch skips values, so what must not be missed is counted in
-//! [`Status`].
+//! The connection task is the only writer. A watch skips values, so what must not be missed is
+//! counted in [`Status`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,7 @@ pub(crate) struct Published {
     last_event_id: Mutex<String>,
 }
 
-/// What monitors watch.
+/// The values that monitors watch, together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Status {
     pub(crate) state: State,
@@ -38,7 +38,8 @@ pub(crate) struct FailedHandover {
 }
 
 impl Status {
-    /// Returns true if a response is open, or has been open since `accepted` responses were accepted.
+    /// Returns true if a response is open, or has been open since `accepted` responses were
+    /// accepted.
     pub(crate) fn opened_since(&self, accepted: u64) -> bool {
         self.state.is_open() || self.accepted > accepted
     }

@@ -1,4 +1,4 @@
-//! [`Request`]: what attempts ask for, where, and with which headers.
+//! [`Request`]: method, URL, headers and body that each attempt sends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 use crate::transport::{self, Cookies, Redirects};
 
-/// What a caller asks for: replaced as a whole when it changes.
+/// The caller's request. A change replaces it as a whole.
 ///
-/// The one owner of authorization, of which there are two: the caller's own is a header, that of a URL is its
-/// userinfo and comes and goes with the URL. The one that was set last is sent.
+/// It is the one owner of authorization, which has two sources: the caller's header, and the
+/// userinfo of the URL, which comes and goes with the URL. The one that was set last is sent.
 #[derive(Clone)]
 pub(crate) struct Request {
-    /// `None` until somebody says: see [`method`](Self::method).
+    /// `None` unless the caller has set it: see [`method`](Self::method).
     method: Option<Method>,
     target: Target,
     headers: HeaderMap,
     /// Sent with each attempt.
     body: Option<Bytes>,
     pub(crate) redirects: Redirects,
-    /// Whether to ask for the content codings that this build decodes.
+    /// Asks for the content codings that this build decodes.
     pub(crate) compression: bool,
     /// The jar of the client, if it has one.
     pub(crate) cookies: Option<Arc<dyn Cookies>>,
@@ -36,7 +36,7 @@ impl Request {
         Self { method: None, target, headers, body: None, redirects, compression: true, cookies: None }
     }
 
-    /// `POST` with a body and `GET` without one, unless the caller has said otherwise.
+    /// Returns the caller's method; by default `POST` with a body, and `GET` without one.
     pub(crate) fn method(&self) -> Method {
         let usual = if self.body.is_some() { Method::POST } else { Method::GET };
         self.method.clone().unwrap_or(usual)
@@ -58,16 +58,17 @@ impl Request {
         &self.target
     }
 
-    /// Goes elsewhere, with the authorization that is in the URL.
+    /// Sets another URL, with the authorization in it.
     pub(crate) fn go_to(&mut self, target: Target) {
         self.target = target;
     }
 
-    /// Takes these headers to begin with. Authorization of the URL, which is a stream's own, stays.
+    /// Adds the headers of the client. Authorization of the URL, which belongs to the stream,
+    /// stays.
     ///
     /// # Errors
     ///
-    /// When there are too many, or a last event ID among them.
+    /// When there are too many, or a last event ID is among them.
     pub(crate) fn begin_with(&mut self, headers: &HeaderMap) -> Result<(), Error> {
         if headers.contains_key(transport::LAST_EVENT_ID) {
             let message = "a last event ID belongs to one stream, not to all of a client";
@@ -80,11 +81,11 @@ impl Request {
         Ok(())
     }
 
-    /// Sets a header, in place of all values of the same name.
+    /// Sets a header, and replaces all values of the same name.
     ///
     /// # Errors
     ///
-    /// When there would be too many.
+    /// When there would be too many headers.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
         transport::may_insert(&self.headers, &name)?;
         self.overrule(&name);
@@ -96,7 +97,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// When there would be too many, or it is a second last event ID.
+    /// When there would be too many headers, or two last event IDs.
     pub(crate) fn add(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
         if name == transport::LAST_EVENT_ID {
             return Err(Error::new(ErrorKind::InvalidHeader, "a stream has one last event ID, not several"));
@@ -107,19 +108,19 @@ impl Request {
         Ok(())
     }
 
-    /// Adds a cookie to those that the caller has set.
+    /// Adds a cookie.
     ///
     /// # Errors
     ///
-    /// When it is none, or there would be too many headers.
+    /// When it is no valid cookie, or there would be too many headers.
     pub(crate) fn add_cookie(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let cookie = transport::cookie(name, value)?;
-        // What consists of header values is one.
+        // Joining valid header values gives a valid one, so there is no other way to fail.
         let cookies = transport::join_cookies(&self.headers, cookie.as_bytes()).unwrap_or(cookie);
         self.set(COOKIE, cookies)
     }
 
-    /// Sets a header that the caller has not set.
+    /// Sets a header unless the caller has set it.
     pub(crate) fn set_default(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
         if self.headers.contains_key(&name) { Ok(()) } else { self.set(name, value) }
     }
@@ -129,12 +130,12 @@ impl Request {
         self.headers.remove(name);
     }
 
-    /// All headers that the caller has set, in one way or the other.
+    /// Returns all headers that the caller has set, with the authorization of the URL.
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         if let Some(userinfo) = self.target.userinfo() {
             let value = transport::basic_authorization(&userinfo.user, &userinfo.password);
-            // Base64 is a header value always.
+            // Base64 is always a valid header value.
             if let Ok((name, value)) = transport::header(AUTHORIZATION, value) {
                 headers.insert(name, value);
             }
@@ -142,7 +143,7 @@ impl Request {
         headers
     }
 
-    /// Authorization that is set by hand replaces that of the URL.
+    /// Drops the authorization of the URL, if the header of this name replaces it.
     fn overrule(&mut self, name: &HeaderName) {
         if *name == AUTHORIZATION {
             self.target.forget_userinfo();
@@ -150,7 +151,7 @@ impl Request {
     }
 }
 
-/// The body may be a secret: only its length.
+/// Shows the length of the body alone: it may be a secret.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")

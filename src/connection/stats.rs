@@ -1,4 +1,4 @@
-//! [`Stats`]: what a stream has seen, in numbers.
+//! [`Stats`] and [`Counters`]: a stream in numbers.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 
-/// What a stream has seen since it was built: see [`Handle::stats`](crate::Handle::stats).
+/// The statistics of a stream since it was built: see [`Handle::stats`](crate::Handle::stats).
 ///
-/// A copy, taken at the call. Counted once a turn of the connection task, so it can be behind by the
-/// up to 64 events of one turn.
+/// A copy, taken at the call. The connection task counts once a turn, so a copy can be behind by
+/// the up to 64 events of one turn.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that the server sent, whether anybody listened or not, repeats included.
+    /// Events that the server sent, with or without subscribers, repeats included.
     pub events: u64,
-    /// Comments, while somebody listened to them: otherwise they are skipped unread.
+    /// Comments, while there was a transcript. Otherwise they are skipped unread.
     pub comments: u64,
     /// Bytes of response bodies, decompressed.
     pub bytes: u64,
@@ -25,28 +25,31 @@ pub struct Stats {
     pub attempts: u64,
     /// Responses that were accepted.
     pub opens: u64,
-    /// Failures of attempts and ends of responses, by class.
+    /// Failed attempts, ended responses and failures of the resume store, by kind.
     pub failures: BTreeMap<ErrorKind, u64>,
-    /// How often queues were told of a [`Gap::Reconnected`](crate::Gap::Reconnected).
+    /// How often the queues got a [`Gap::Reconnected`](crate::Gap::Reconnected).
     pub gaps: u64,
     /// Events over the size limit: [`Gap::Oversized`](crate::Gap::Oversized).
     pub oversized: u64,
-    /// Events that had been delivered before, and were not again.
+    /// Events that were dropped because they had been delivered before.
     pub repeats: u64,
-    /// Events that subscriptions lost because they were too slow: [`Gap::Lagged`](crate::Gap::Lagged), counted when they
-    /// come to it, so what a subscription lost that is never read again is not in here (a warning is logged then). Of
-    /// a single one: [`missed`](crate::Subscription::missed).
+    /// Events that slow subscriptions lost: [`Gap::Lagged`](crate::Gap::Lagged).
+    ///
+    /// Counted when a subscription reads the gap. So the losses of a subscription that is never
+    /// read again are not in here, but a warning is logged. For one subscription:
+    /// [`missed`](crate::Subscription::missed).
     pub missed: u64,
     /// How long ago the last event came.
     pub last_event: Option<Duration>,
     /// How long ago the last byte came.
     pub last_byte: Option<Duration>,
-    /// How many events the slowest subscriber has still to take: at most what its queue holds, and the 64 that may be
-    /// in its hands. Transcripts count as well, with all of their items.
+    /// How many events the slowest subscriber has still to take: at most the capacity of its queue,
+    /// and the 64 that it may have taken out in one batch. Transcripts count as well, with all of
+    /// their items.
     pub lag: u64,
 }
 
-/// What came in one turn of the connection task.
+/// The counts of one turn of reading.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TurnCounts {
     pub(crate) bytes: u64,

@@ -37,11 +37,12 @@ impl fmt::Debug for ConnectionGuard {
     }
 }
 
-/// What a subscription or a transcript holds of its stream.
+/// Keeps the connection alive for one subscription or transcript.
 ///
 /// # Drop behavior
 ///
-/// The hub forgets channels without readers, and a lazy stream looks for the subscribers that are left.
+/// The hub forgets channels without readers, and a lazy stream looks for the subscribers that are
+/// left.
 pub(crate) struct SubscriberGuard {
     guard: Arc<ConnectionGuard>,
 }

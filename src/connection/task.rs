@@ -11,7 +11,7 @@ use crate::reconnect::ReconnectPolicy;
 use crate::resume::Store;
 use crate::transport::{BoxFuture, Connect};
 
-/// What the connection task needs to begin.
+/// Everything that the connection task needs to begin.
 pub(crate) struct Launch {
     pub(crate) config: Config,
     pub(crate) policy: ReconnectPolicy,

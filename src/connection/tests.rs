@@ -24,10 +24,10 @@ use crate::transport::target::Target;
 use crate::transport::{BoxFuture, Connect, HttpConnection};
 use crate::{Client, CloseReason, Filter, Handle, ReconnectPolicy, State};
 
-/// What the server does with one connection.
+/// The server's behaviour on one connection.
 #[derive(Clone)]
 enum Script {
-    /// Nobody is there.
+    /// Refuses the connection.
     Refuse,
     /// The connection never comes about.
     Hang,
@@ -37,7 +37,7 @@ enum Script {
     Answer(&'static str, Duration),
     /// Reads the request, and says one after the other, each after that much time.
     Talk(Vec<(Duration, &'static str)>),
-    /// The same, and the request is noted.
+    /// Like `Talk`, and notes the request.
     Note(Heard, Vec<(Duration, &'static str)>),
 }
 
@@ -160,7 +160,7 @@ async fn a_response_that_delivered_or_stayed_open_starts_the_back_off_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_retry_replaces_the_reconnection_time_within_bounds_and_outlives_the_response() {
+async fn the_servers_retry_is_clamped_and_outlives_the_response() {
     let pauses_after = |text| pauses(vec![Script::Answer(text, AT_ONCE), Script::Refuse], 3);
     assert_back_off(&pauses_after(RETRY).await, &[20.0, 40.0]);
     assert_back_off(&pauses_after(LONG_RETRY).await, &[300.0, 300.0]);
@@ -187,7 +187,7 @@ async fn a_retry_after_holds_back_one_wait_and_spreads_as_others_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_given_up_after_so_many_retries_or_so_long_and_a_healthy_response_starts_the_count_anew() {
+async fn a_stream_is_given_up_after_the_policys_retries_or_time() {
     let event = Script::Answer(EVENT, AT_ONCE);
     let scripts = || vec![Script::Refuse, Script::Refuse, event.clone(), Script::Refuse];
     let elapsed = ReconnectPolicy::standard().max_elapsed(Duration::from_secs(10));

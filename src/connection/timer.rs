@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::error::{Error, ErrorKind};
 
-/// What stands for an instant that no clock can hold.
+/// A delay that stands for all that no clock can hold.
 const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Returns a timer that goes off `delay` after `now`.
@@ -28,8 +28,8 @@ pub(super) fn far_away(now: Instant) -> Instant {
 
 /// How long the server may be silent before its response counts as dead.
 ///
-/// Costs nothing per chunk: a turn notes the time that it has read anyway, and the timer is moved only
-/// when it goes off.
+/// Costs nothing per chunk: a turn notes the time that it has read anyway, and the timer is moved
+/// only when it goes off.
 pub(super) struct IdleTimeout {
     timeout: Duration,
     last_heard: Instant,

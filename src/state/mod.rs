@@ -1,4 +1,6 @@
-//! [`State`] and [`CloseReason`]: how a connection stands, and why it ended.
+//! [`State`] and [`CloseReason`]: the state of a connection, and why it ended.
+//!
+//! Values without behaviour, below transport and hub in the layers: both report them.
 
 mod response_head;
 
@@ -12,7 +14,7 @@ use crate::error::Error;
 
 pub use self::response_head::ResponseHead;
 
-/// How a connection stands.
+/// The state of a connection.
 ///
 /// ```text
 /// Idle -> Connecting -> Open -> Waiting -> Connecting …
@@ -20,49 +22,49 @@ pub use self::response_head::ResponseHead;
 ///              +----------+--------+---> Closed
 /// ```
 ///
-/// A [lazy](crate::StreamBuilder::lazy) stream goes back from any of them to `Idle`.
+/// A [lazy](crate::StreamBuilder::lazy) stream returns to `Idle` from any state but `Closed`.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum State {
-    /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and there is no
-    /// subscription.
+    /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and
+    /// there is no subscription.
     #[default]
     Idle,
-    /// Dialling: resume store (the first time) and source of credentials, name, TCP, TLS, request, up to the response
-    /// head.
+    /// An attempt is under way: resume store (the first time), source of credentials, name, TCP,
+    /// TLS and request, up to the response head.
     #[non_exhaustive]
     Connecting {
-        /// Which attempt this is, from 1; counted since the last healthy response.
+        /// The number of this attempt, from 1, counted since the last healthy response.
         attempt: u32,
     },
-    /// A response was accepted: events can come.
+    /// A response was accepted, and events can come.
     #[non_exhaustive]
     Open {
         /// When the response was accepted.
         since: Instant,
-        /// Which attempt led here.
+        /// The number of the attempt that led here.
         attempt: u32,
-        /// What the server said: final URL, status, version, headers.
+        /// The response's head: final URL, status, version, headers.
         response: Arc<ResponseHead>,
     },
-    /// The last attempt failed, or the stream ended; the next begins at `until`.
+    /// The last attempt failed, or the response ended. The next attempt begins at `until`.
     #[non_exhaustive]
     Waiting {
-        /// The attempt that will follow.
+        /// The number of the next attempt.
         attempt: u32,
-        /// How long the wait is in all.
+        /// How long the whole wait is.
         delay: Duration,
         /// When it ends.
         until: Instant,
-        /// Why there is one.
+        /// The failure that led here.
         cause: Error,
     },
-    /// Ended for good.
+    /// The stream has ended for good.
     Closed(CloseReason),
 }
 
 impl State {
-    /// Why the connection is closed, if it is.
+    /// Returns why the connection is closed, if it is.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         match self {
             Self::Closed(reason) => Some(reason),
@@ -70,7 +72,7 @@ impl State {
         }
     }
 
-    /// Whether a response is open.
+    /// Returns true if a response is open.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
@@ -94,12 +96,12 @@ impl fmt::Display for State {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// [`shutdown`](crate::Handle::shutdown) or [`shutdown_with`](crate::Handle::shutdown_with) was called, or what the
-    /// stream was told to [stop with](crate::StreamBuilder::stop_when) has come.
+    /// [`shutdown`](crate::Handle::shutdown) or [`shutdown_with`](crate::Handle::shutdown_with) was
+    /// called, or the future of [`stop_when`](crate::StreamBuilder::stop_when) completed.
     Shutdown,
-    /// The server said so: 204 No Content, the standard's way to stop clients.
+    /// The server answered 204 No Content, the standard's way to stop a client (HTML, section 9.2).
     NoContent,
-    /// The server ended the stream, and the policy is not to reconnect
+    /// The server ended the stream, and the policy does not reconnect
     /// ([`ReconnectPolicy::never`](crate::ReconnectPolicy::never)).
     EndOfStream,
     /// All handles and subscriptions were dropped.
@@ -111,7 +113,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The failure, if the connection closed on one.
+    /// Returns the failure, if the connection closed on one.
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::Failed(error) => Some(error),
@@ -119,7 +121,7 @@ impl CloseReason {
         }
     }
 
-    /// `Err` if the connection closed on a failure, `Ok` otherwise.
+    /// Returns `Err` if the connection closed on a failure, `Ok` otherwise.
     ///
     /// # Errors
     ///

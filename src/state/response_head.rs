@@ -1,4 +1,4 @@
-//! [`ResponseHead`]: what a server said before the first byte of its stream.
+//! [`ResponseHead`]: the head of an accepted response.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ pub struct ResponseHead {
     url: Uri,
     status: StatusCode,
     version: Version,
-    /// `name:value\n`, copied together: kept as they came, they would pin the buffer that they were read
-    /// into, eight kilobytes for each stream that is open.
+    /// `name:value\n` for each header. A copy: the values that hyper gives would pin its read
+    /// buffer, 8 KiB for each open stream.
     headers: Box<[u8]>,
 }
 
@@ -23,22 +23,22 @@ impl ResponseHead {
         Self { url, status, version, headers: lines.flatten().flatten().copied().collect() }
     }
 
-    /// Where the response came from in the end, without userinfo.
+    /// Returns the URL that the response came from, after redirects, without userinfo.
     pub fn url(&self) -> &Uri {
         &self.url
     }
 
-    /// Its status.
+    /// Returns the status: 200.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Its version of HTTP.
+    /// Returns the version of HTTP.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Its headers, as a new map for each call. They may hold secrets.
+    /// Returns the headers, as a new map for each call. They may hold secrets.
     pub fn headers(&self) -> HeaderMap {
         let lines = self.headers.split(|&byte| byte == b'\n');
         let header = |line: &[u8]| {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_come_back_as_they_were_and_debug_keeps_their_values_to_itself() {
+    fn headers_come_back_unchanged_and_debug_hides_their_values() {
         let mut headers = HeaderMap::new();
         for (name, value) in [("server", "a:b"), ("set-cookie", "secret=1"), ("set-cookie", ""), ("x-raw", "\t\u{e9}")]
         {

@@ -1,8 +1,8 @@
 //! [`Dedup`]: drops events that have been delivered before.
 //!
-//! There are two reasons to look: the caller has asked for it (`drop_repeats`: an event is a repeat if its ID is among
-//! the last so many), or a second response has taken over from a first ([`Handover`]). Most streams have neither, and
-//! then no event is looked at.
+//! There are two reasons to look: the caller has asked for it (`drop_repeats`: an event is a repeat
+//! if its ID is among the last so many), or a second response has taken over from a first
+//! ([`Handover`]). Most streams have neither, and then no event is looked at.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -11,22 +11,24 @@ use crate::event::Gap;
 
 use super::handover::{Admission, Handover, IdHash, Overlap};
 
-/// What has been delivered, as far as it may come again.
+/// A memory of delivered events, as far as they may come again.
 ///
 /// Outlives responses: a new one repeats what came with an old one.
 #[derive(Debug, Default)]
 pub(in crate::connection) struct Dedup {
     // Boxed: a process may have many streams, and most of them need none of this.
-    /// What the caller has asked for.
+    /// For the caller's `drop_repeats`.
     repeats: Option<Box<RecentIds>>,
     /// Records what the open response delivers while a second one is on its way.
     handover: Option<Box<Handover>>,
-    /// Compares the open response with the one before. A third response may be on its way at the same time.
+    /// Compares the open response with the one before. A third response may be on its way at the
+    /// same time.
     overlap: Option<Box<Overlap>>,
-    /// The gap that belonged before an event that was dropped. It goes before the next one that is not.
+    /// The gap that belonged before an event that was dropped. It goes before the next one that is
+    /// not.
     owed: Option<Box<Gap>>,
-    /// The last event ID is not the newest delivered event's, or not that event's alone, so that a response which
-    /// begins after it may repeat events.
+    /// The last event ID is not the newest delivered event's, or not that event's alone, so that a
+    /// response which begins after it may repeat events.
     id_is_ambiguous: bool,
 }
 
@@ -36,17 +38,18 @@ impl Dedup {
         Self { repeats: (repeats > 0).then(|| Box::new(RecentIds::new(repeats))), ..Self::default() }
     }
 
-    /// Begins to record what is delivered: a second response is asked to begin after `sent`.
+    /// Begins to record what is delivered: the request for a second response carries `sent`.
     ///
     /// `other_origin`: the IDs of the open response mean nothing to the second.
     pub(in crate::connection) fn begin_handover(&mut self, sent: Option<String>, other_origin: bool) {
         self.handover = Some(Box::new(Handover::new(sent, !self.id_is_ambiguous, other_origin)));
     }
 
-    /// Lets the second response take over. Returns the gap if it is clear that it does not follow on.
+    /// Lets the second response take over. Returns the gap if it is clear that it does not follow
+    /// on.
     pub(in crate::connection) fn take_over(&mut self) -> Option<Gap> {
         let handover = self.handover.take()?;
-        // The second response is asked to follow what was delivered, and is judged by that.
+        // The second response has to follow what was delivered, not what was held back.
         self.owed = None;
         match handover.take_over() {
             Ok(overlap) => {
@@ -65,7 +68,8 @@ impl Dedup {
         self.handover = None;
     }
 
-    /// Forgets all handovers: the next response is an ordinary one, which begins with a gap of its own.
+    /// Forgets all handovers: the next response is an ordinary one, which begins with a gap of its
+    /// own.
     pub(in crate::connection) fn forget_handovers(&mut self) {
         (self.handover, self.overlap, self.owed) = (None, None, None);
         self.id_is_ambiguous = false;
@@ -112,7 +116,8 @@ impl Dedup {
         admission
     }
 
-    /// Decides whether a block without data sets the last event ID to `id`. An ID of before does not.
+    /// Decides whether a block without data sets the last event ID to `id`. An ID of before does
+    /// not.
     pub(in crate::connection) fn admits_id(&mut self, id: &str) -> bool {
         let overlaps = self.overlap.as_ref().is_some_and(|overlap| overlap.knows(id));
         if overlaps || self.repeats.as_ref().is_some_and(|repeats| repeats.contains(id)) {
@@ -124,7 +129,8 @@ impl Dedup {
         true
     }
 
-    /// Drops the event if its ID is a recent one. Keeps the gap that goes before the next one that is not dropped.
+    /// Drops the event if its ID is a recent one. Keeps the gap that goes before the next one that
+    /// is not dropped.
     fn admit_unless_recent(&mut self, admission: Admission, id: Option<&str>) -> Admission {
         let repeats = self.repeats.as_mut();
         let is_repeat = repeats.zip(id).is_some_and(|(repeats, id)| !repeats.insert(id));
@@ -163,7 +169,8 @@ impl RecentIds {
         self.ids.contains(&self.hasher.hash_one(id))
     }
 
-    /// Adds an ID, in place of the oldest if there are too many. Returns false if it is there already.
+    /// Adds an ID, in place of the oldest if there are too many. Returns false if it is there
+    /// already.
     fn insert(&mut self, id: &str) -> bool {
         let id = self.hasher.hash_one(id);
         if !self.ids.insert(id) {

@@ -1,18 +1,21 @@
 //! [`Handover`] and [`Overlap`]: how a second response goes on from what the first delivered.
 //!
-//! While the second response is on its way, [`Handover`] records what the first delivers. When the second takes over,
-//! [`Overlap`] drops its first events as long as it is certain that they are repeats. Both responses carry the same
-//! stream in the same order, so an event is certainly a repeat if
+//! While the second response is on its way, [`Handover`] records what the first delivers. When the
+//! second takes over, [`Overlap`] drops its first events as long as it is certain that they are
+//! repeats. Both responses carry the same stream in the same order, so an event is certainly a
+//! repeat if
 //!
-//! - its own ID is the one that was sent (some servers begin with it), or came exactly once since the request, and
-//!   the second response passes these IDs in the order in which the first did, none of them twice;
-//! - it has no ID of its own, and follows such an ID, other than the newest, by no more places than events without an
-//!   ID did in the first response.
+//! - its own ID is the one that was sent (some servers begin with it), or came exactly once since
+//!   the request, and the second response passes these IDs in the order in which the first did,
+//!   none of them twice;
+//! - it has no ID of its own, and follows such an ID, other than the newest, by no more places than
+//!   events without an ID did in the first response.
 //!
-//! An ID that came more than once is treated as none. The first event that is not certainly a repeat ends the overlap:
-//! it is delivered, and so is all that follows. If the event before it was the newest with an ID, and nothing without
-//! an ID came after that, the second response follows on. Otherwise a gap goes before it: the second response may have
-//! skipped events, or may repeat some.
+//! An ID that came more than once is treated as none. The first event that is not certainly a
+//! repeat ends the overlap: it is delivered, and so is all that follows. If the event before it was
+//! the newest with an ID, and nothing without an ID came after that, the second response follows
+//! on. Otherwise a gap goes before it: the second response may have skipped events, or may repeat
+//! some.
 
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -20,14 +23,15 @@ use std::hash::BuildHasher;
 
 use crate::event::Gap;
 
-/// A keyed hash of an event's ID, kept instead of the ID, whose length is the server's choice. The key is random, so a
-/// server cannot construct two IDs that collide.
+/// A keyed hash of an event's ID, kept instead of the ID, whose length is the server's choice. The
+/// key is random, so a server cannot construct two IDs that collide.
 pub(in crate::connection) type IdHash = u64;
 
-/// The most IDs that are recorded while a second response is on its way: one round trip's worth of a busy stream.
+/// The most IDs that are recorded while a second response is on its way: one round trip's worth of
+/// a busy stream.
 const MAX_HANDOVER_IDS: usize = 4096;
 
-/// What becomes of an event.
+/// The decision about one event.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::connection) enum Admission {
     Deliver,
@@ -36,7 +40,7 @@ pub(in crate::connection) enum Admission {
     Drop,
 }
 
-/// What the first response delivers while the second is on its way.
+/// A record of what the first response delivers while the second is on its way.
 #[derive(Debug)]
 pub(in crate::connection) struct Handover {
     /// The last event ID that the second request carries.
@@ -46,7 +50,8 @@ pub(in crate::connection) struct Handover {
     hasher: RandomState,
     /// The ID sent, then the IDs that came since, in order.
     delivered: VecDeque<Landmark>,
-    /// IDs of blocks without data. Servers need not repeat these, so they have no place among the others.
+    /// IDs of blocks without data. Servers need not repeat these, so they have no place among the
+    /// others.
     id_blocks: HashSet<IdHash>,
 }
 
@@ -151,7 +156,8 @@ impl Overlap {
         self.places.contains_key(&hash) || self.id_blocks.contains(&hash) || self.sent.as_deref() == Some(id)
     }
 
-    /// Decides about an event of the second response. With the first one that is not dropped the overlap is over.
+    /// Decides about an event of the second response. With the first one that is not dropped the
+    /// overlap is over.
     pub(in crate::connection) fn admit(&mut self, id: Option<&str>) -> Admission {
         if self.is_repeat(id.map(|id| self.hasher.hash_one(id))) {
             Admission::Drop
@@ -186,7 +192,8 @@ impl Overlap {
         self.at.unwrap_or_default() + 1 == self.without_place.len()
     }
 
-    /// Returns true if all that was delivered has been repeated, so that what comes next is certainly new.
+    /// Returns true if all that was delivered has been repeated, so that what comes next is
+    /// certainly new.
     fn is_complete(&self) -> bool {
         self.is_at_newest() && self.without_place.last() == Some(&0)
     }

@@ -8,8 +8,8 @@
 //!                                        └──> TurnReport, for the session and the statistics
 //! ```
 //!
-//! This code runs once per event. It must never allocate, lock or read a clock per event, and it must never
-//! publish while a queue that wants backpressure is full.
+//! This code runs once per event. It must never allocate, lock or read a clock per event, and it
+//! must never publish while a queue that wants backpressure is full.
 
 mod dedup;
 mod handover;
@@ -33,7 +33,7 @@ use super::session::TurnReport;
 use super::timer::IdleTimeout;
 use super::{Connection, log};
 
-/// What one turn of reading came to.
+/// The outcome of one turn of reading.
 #[derive(Debug, Default)]
 pub(super) struct ReadTurn {
     pub(super) report: TurnReport,
@@ -55,8 +55,8 @@ pub(super) struct ResponseReader {
     decoder: Decoder,
     /// The decoder has no frame until more is pushed.
     decoder_is_empty: bool,
-    /// The body had nothing more when the turn ended, and will wake the task. Holds only until the task is
-    /// polled anew (see [`poll_body_again`](Self::poll_body_again)).
+    /// The body had nothing more when the turn ended, and will wake the task. Holds only until the
+    /// task is polled anew (see [`poll_body_again`](Self::poll_body_again)).
     body_is_pending: bool,
     /// The response has brought an event that was no repeat.
     has_begun: bool,
@@ -80,7 +80,8 @@ impl ResponseReader {
         }
     }
 
-    /// Reads and publishes one turn: up to 64 frames, from as many chunks as that takes, but no more than 64.
+    /// Reads and publishes one turn: up to 64 frames, from as many chunks as that takes, but no
+    /// more than 64.
     ///
     /// # Cancel safety
     ///
@@ -96,7 +97,8 @@ impl ResponseReader {
             return self.poll_silence(cx);
         }
         ready!(self.poll_backpressure(cx, connection));
-        // A turn counts as one operation of tokio's budget, so that other tasks of the thread get theirs.
+        // A turn counts as one operation of tokio's budget, so that other tasks of the thread get
+        // theirs.
         let budget = ready!(coop::poll_proceed(cx));
         self.decoder.set_comments(connection.hub.wants_comments());
         let (mut report, mut end) = (TurnReport::default(), None);
@@ -115,23 +117,13 @@ impl ResponseReader {
                 end = Some(ResponseEnd { cause, cut_off: self.decoder.is_in_block() });
                 break;
             }
-            match self.body.poll_data(cx) {
+            match self.poll_chunk(cx) {
+                Poll::Ready(bytes) => report.counts.bytes += bytes as u64,
                 Poll::Pending if report.counts.bytes > 0 || published > 0 => {
                     self.body_is_pending = true;
                     break;
                 }
                 Poll::Pending => return self.poll_silence(cx),
-                Poll::Ready(Some(Ok(chunk))) => {
-                    if chunk.is_empty() {
-                        // Encoded bytes have come that decode to nothing yet: the server is not silent.
-                        self.heard(Instant::now());
-                    }
-                    report.counts.bytes += chunk.len() as u64;
-                    self.decoder.push(chunk);
-                    self.decoder_is_empty = false;
-                }
-                Poll::Ready(Some(Err(error))) => self.end = Some(error),
-                Poll::Ready(None) => self.end = Some(end_of_stream()),
             }
         }
         budget.made_progress();
@@ -139,6 +131,29 @@ impl ResponseReader {
             connection.hub.wake();
         }
         Poll::Ready(ReadTurn { report, end })
+    }
+
+    /// Pushes the next chunk to the decoder and returns its size, or notes why there is none.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let chunk = match ready!(self.body.poll_data(cx)) {
+            Some(Ok(chunk)) => chunk,
+            Some(Err(error)) => {
+                self.end = Some(error);
+                return Poll::Ready(0);
+            }
+            None => {
+                self.end = Some(Error::new(ErrorKind::EndOfStream, "the server ended the stream"));
+                return Poll::Ready(0);
+            }
+        };
+        let bytes = chunk.len();
+        if bytes == 0 {
+            // Encoded bytes have come that decode to nothing yet: the server is not silent.
+            self.heard(Instant::now());
+        }
+        self.decoder.push(chunk);
+        self.decoder_is_empty = false;
+        Poll::Ready(bytes)
     }
 
     /// Notes that bytes came in the turn before.
@@ -161,13 +176,15 @@ impl ResponseReader {
             subscriptions => log::stuck(subscriptions),
         }
         if ready!(waited) {
-            // The task was not listening, so the server was not silent. Waits are rare and may read the clock.
+            // The task was not listening, so the server was not silent. Waits are rare and may read
+            // the clock.
             self.heard(Instant::now());
         }
         Poll::Ready(())
     }
 
-    /// Publishes what the decoder has, up to `max` frames and what the queues allow, and returns how many.
+    /// Publishes what the decoder has, up to `max` frames and what the queues allow, and returns
+    /// how many.
     ///
     /// Wakes the readers if frames are left, because the turn ends then.
     fn publish(&mut self, connection: &Connection, max: usize, dedup: &mut Dedup, report: &mut TurnReport) -> usize {
@@ -197,9 +214,4 @@ impl ResponseReader {
         let end = ResponseEnd { cause, cut_off: self.decoder.is_in_block() };
         Poll::Ready(ReadTurn { report: TurnReport::default(), end: Some(end) })
     }
-}
-
-/// The cause of an ordinary end.
-fn end_of_stream() -> Error {
-    Error::new(ErrorKind::EndOfStream, "the server ended the stream")
 }

@@ -11,14 +11,16 @@ use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 use super::dedup::Dedup;
 use super::handover::Admission;
 
-/// The longest event type or ID that a gap carries. Gaps take no room in queues, so they must be small.
+/// The longest event type or ID that a gap carries. Gaps take no room in queues, so they must be
+/// small.
 const MAX_GAP_TEXT: usize = MAX_ECHOED_VALUE;
 
 /// The way of frames from the decoder to the hub.
 ///
-/// An event and its last event ID become visible together, because both are published under the lock that
-/// this holds. Without deduplication the decoder knows the last event ID at the end of the turn; with it the ID
-/// is published after each event, because an event that is dropped must leave no ID behind.
+/// An event and its last event ID become visible together, because both are published under the
+/// lock that this holds. Without deduplication the decoder knows the last event ID at the end of
+/// the turn; with it the ID is published after each event, because an event that is dropped must
+/// leave no ID behind.
 pub(super) struct TurnPublisher<'a> {
     publisher: Publisher<'a>,
     published: &'a Published,
@@ -30,7 +32,8 @@ pub(super) struct TurnPublisher<'a> {
     inspects: bool,
     /// Events have set an ID that is to be taken from the decoder at the end.
     id_is_due: bool,
-    /// Whether the newest event has the last event ID, and no event before it; `None` if no event came.
+    /// Whether the newest event has the last event ID, and no event before it; `None` if no event
+    /// came.
     id_names_newest: Option<bool>,
 }
 
@@ -81,7 +84,8 @@ impl<'a> TurnPublisher<'a> {
         }
     }
 
-    /// Publishes the last event ID. Then lets go of the hub, and wakes the readers if `wake` is set.
+    /// Publishes the last event ID. Then lets go of the hub, and wakes the readers if `wake` is
+    /// set.
     pub(super) fn finish(mut self, decoder: &Decoder, wake: bool) {
         if self.id_is_due {
             self.set_last_event_id(decoder.current_last_event_id());
@@ -130,7 +134,8 @@ impl<'a> TurnPublisher<'a> {
         }
     }
 
-    /// Returns true if the event that sets `id` is to be published. Publishes the gap before it, if there is one.
+    /// Returns true if the event that sets `id` is to be published. Publishes the gap before it, if
+    /// there is one.
     fn admit(&mut self, id: Option<&str>) -> bool {
         match self.dedup.admit(id) {
             Admission::Drop => {
@@ -158,7 +163,8 @@ impl<'a> TurnPublisher<'a> {
     fn set_id_alone(&mut self, id: &str) {
         let changes = self.set_last_event_id(id);
         if self.id_is_due {
-            // An event before it in this turn may have had this ID, too. A gap too many is better than one too few.
+            // An event before it in this turn may have had this ID, too. A gap too many is better
+            // than one too few.
             self.id_names_newest = Some(false);
         } else if changes {
             self.id_names_newest = Some(true);

@@ -25,7 +25,8 @@ impl BackOff {
         Self { policy, reconnection_time, waits: 0, failing_since: None }
     }
 
-    /// Returns the number of the attempt under way, or of the next, counted from the last healthy response.
+    /// Returns the number of the attempt under way, or of the next, counted from the last healthy
+    /// response.
     pub(super) fn attempt(&self) -> u32 {
         self.waits.saturating_add(1)
     }
@@ -43,7 +44,8 @@ impl BackOff {
         }
     }
 
-    /// Asks the policy about a failure. `open_for`: how long the response was open, if there was one.
+    /// Asks the policy about a failure. `open_for`: how long the response was open, if there was
+    /// one.
     pub(super) fn decide(
         &mut self,
         error: &Error,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Who is listening, on a stream that is open only while there are subscribers.
+/// The demand for a stream that is open only while there are subscribers.
 ///
 /// ```text
 /// Absent ---> Present ---> Lingering ---> Absent
@@ -22,7 +22,7 @@ enum Presence {
     Lingering,
 }
 
-/// What is new about the demand.
+/// A change of the demand.
 pub(super) enum DemandChange {
     None,
     Came,

@@ -1,4 +1,5 @@
-//! [`Health`]: how the open response does; and [`Poison`]: whether responses break off at the same place each time.
+//! [`Health`]: how the open response does; and [`Poison`]: whether responses break off at the same
+//! place each time.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 use super::step::{Fingerprint, TurnReport};
 
-/// What the session knows of the open response.
+/// The session's knowledge of the open response.
 #[derive(Debug)]
 pub(super) struct Health {
     since: Instant,
@@ -61,8 +62,8 @@ impl Breakage<'_> {
         let has_events = self.health.new_events > 0;
         // Without an ID nothing says how far a response got, if it delivered anything.
         let at_same_place = before == self.last_event_id && !(before.is_empty() && has_events);
-        // A server may end a response between two blocks at any time, and be silent for any time; a proxy may cut
-        // what it takes for idle. No event is to blame for that.
+        // A server may end a response between two blocks at any time, and be silent for any time; a
+        // proxy may cut what it takes for idle. No event is to blame for that.
         let is_ordinary = matches!(kind, ErrorKind::EndOfStream | ErrorKind::IdleTimeout);
         self.is_short && at_same_place && (self.cut_off || (has_events && !is_ordinary))
     }

@@ -1,11 +1,12 @@
 //! [`Session`]: every decision of a connection. Pure: no IO, no clock, no randomness, no logs.
 //!
-//! The session is the one owner of the last event ID ([`ResumePoint`]), the request, the reconnection time and the
-//! back-off. [`Session::handle`] is the only method that changes it: the actor says what has happened, as an
-//! [`Input`], and gets what to do, as a [`Step`]. The other methods read.
+//! The session is the one owner of the last event ID ([`ResumePoint`]), the request, the
+//! reconnection time and the back-off. [`Session::handle`] is the only method that changes it: the
+//! actor says what has happened, as an [`Input`], and gets what to do, as a [`Step`]. The other
+//! methods read.
 //!
-//! The actor begins with `Asked` (what handles asked for before `connect`), then `Connect`, and on a lazy stream
-//! `Demand`. From then on it hands in what happens, in the order in which it happens:
+//! The actor begins with `Asked` (what handles asked for before `connect`), then `Connect`, and on
+//! a lazy stream `Demand`. From then on it hands in what happens, in the order in which it happens:
 //!
 //! | input | when | steps that may follow |
 //! |---|---|---|
@@ -20,8 +21,8 @@
 //! | `Ended` | after the last `Turn` of a response | `Wait`, `Close`, `ContinueHandover` |
 //! | `WaitOver` | after `Wait` | `Dial`, `Sleep` |
 //!
-//! Each input may also lead to `Stay`. The actor carries out the parts of a step in this order: notice, state, restart,
-//! action. After `Close` there is no further input.
+//! Each input may also lead to `Stay`. The actor carries out the parts of a step in this order:
+//! notice, state, restart, action. After `Close` there is no further input.
 
 mod back_off;
 mod demand;
@@ -71,27 +72,29 @@ pub(super) struct Session {
     accepted: u64,
     /// The number of the last change that is part of the request.
     last_change: u64,
-    /// The number of the last change that the attempt under way, or the open response's request, carries.
+    /// The number of the last change that the attempt under way, or the open response's request,
+    /// carries.
     carried_change: u64,
     /// Another request or resume point was asked for after the attempt under way was made.
     is_outdated: bool,
 }
 
-/// What the connection task is doing, as far as decisions depend on it.
+/// The task's phase, as far as decisions depend on it.
 #[derive(Debug)]
 enum Activity {
     /// Nothing: `connect` has not been called, or a lazy stream has no subscriber.
     Idle,
-    /// The resume store is asked where to begin.
+    /// The resume store loads the last event ID.
     Loading,
     Connecting,
     Open(Health),
-    /// A second attempt is under way while the first response is read, or after that has ended (`None`).
+    /// A second attempt is under way while the first response is read, or after that has ended
+    /// (`None`).
     HandingOver(Option<Health>),
     Waiting,
 }
 
-/// What the actor can ask: a source of credentials, and a resume store.
+/// The caller's sources that the actor can ask.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sources {
     pub(super) credentials: bool,
@@ -164,7 +167,8 @@ impl Session {
 
     fn on_asked(&mut self, asked: Asked, now: Instant) -> Step {
         let mut response = asked.response;
-        // Resume before change: a `reconnect_from` after a change has revoked what that said of the ID.
+        // Resume before change: a `reconnect_from` after a change has revoked what that said of the
+        // ID.
         if let Some(resume) = asked.resume {
             self.resume_from(resume);
             response = NewResponse::Reconnect;
@@ -219,7 +223,8 @@ impl Session {
 
     fn on_demand(&mut self, present: bool) -> Step {
         match self.demand.update(present) {
-            // A wait after a failure goes on without subscribers, or each new one would cut it short.
+            // A wait after a failure goes on without subscribers, or each new one would cut it
+            // short.
             DemandChange::Came if matches!(self.activity, Activity::Idle) => self.begin(),
             DemandChange::Came | DemandChange::None => Step::stay(),
             DemandChange::CameBack => Action::StopLingering.into(),
@@ -361,8 +366,8 @@ impl Session {
             self.poison.forget();
             return cause;
         }
-        // The silence that ended a response does not make it a healthy one: most idle timeouts are longer than
-        // that takes.
+        // The silence that ended a response does not make it a healthy one: most idle timeouts are
+        // longer than that takes.
         let silence = self.config.idle_timeout.filter(|_| cause.kind() == ErrorKind::IdleTimeout);
         let lively_for = health.open_for(now).saturating_sub(silence.unwrap_or_default());
         let is_short = !self.back_off.policy.was_healthy(false, lively_for);
@@ -414,7 +419,8 @@ impl Session {
         }
     }
 
-    /// Returns the reason to ask for fresh credentials, once for each attempt. The policy judges a second refusal.
+    /// Returns the reason to ask for fresh credentials, once for each attempt. The policy judges a
+    /// second refusal.
     fn ask_for_credentials(&mut self, cause: &Error) -> Option<CredentialsReason> {
         let may_ask = self.sources.credentials && !self.has_fresh_credentials;
         let reason = CredentialsReason::rejected(cause).filter(|_| may_ask)?;

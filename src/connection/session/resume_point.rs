@@ -1,6 +1,7 @@
 //! [`ResumePoint`]: where in the event stream the next response begins.
 //!
-//! Usually that is after the last event ID. A caller, a resume store, or a change of the request may say otherwise.
+//! Usually that is after the last event ID. A caller, a resume store, or a change of the request
+//! may say otherwise.
 
 use http::HeaderValue;
 
@@ -12,16 +13,16 @@ use crate::transport;
 pub(super) struct ResumePoint {
     last_event_id: String,
     beginning: Beginning,
-    /// What the last attempt carried as last event ID.
+    /// The last event ID that the last attempt carried.
     sent: SentId,
-    /// The change from which on attempts leave the last event ID behind. It is kept as long as the first response of a
-    /// handover is read.
+    /// The change from which on attempts leave the last event ID behind. It is kept as long as the
+    /// first response of a handover is read.
     left_behind_since: Option<u64>,
     /// The stream goes on somewhere else than where it ended, and the actor does not know yet.
     has_moved: bool,
 }
 
-/// Who has said where the stream begins.
+/// The authority for where the stream begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beginning {
     /// The configuration, or the resume store.
@@ -32,7 +33,7 @@ enum Beginning {
     Lost,
 }
 
-/// What an attempt carries as last event ID.
+/// The last event ID that an attempt carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum SentId {
     Nothing,
@@ -128,8 +129,9 @@ impl ResumePoint {
         self.sent == SentId::LeftBehind
     }
 
-    /// Forgets the last event ID if the attempt under way left it behind. To be called when no response is read any
-    /// more that could bring another. `dialed`: the last change that the attempt carries.
+    /// Forgets the last event ID if the attempt under way left it behind. To be called when no
+    /// response is read any more that could bring another. `dialed`: the last change that the
+    /// attempt carries.
     pub(super) fn forget_if_left_behind(&mut self, dialed: u64) {
         if self.is_left_behind() {
             self.last_event_id.clear();

@@ -12,7 +12,7 @@ use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::Attempt;
 use crate::wire::EventFrame;
 
-/// What has happened.
+/// Something that has happened.
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     /// `connect` was called.
@@ -34,7 +34,7 @@ pub(crate) enum Input<'a> {
     /// The attempt under way has failed.
     Failed {
         cause: Error,
-        /// What the refused response asked for.
+        /// The `Retry-After` of the refused response.
         retry_after: Option<Duration>,
         /// In `0.0..1.0`: spreads the wait.
         random: f64,
@@ -42,7 +42,8 @@ pub(crate) enum Input<'a> {
     /// The open response was read, and its events were published.
     Turn {
         report: &'a TurnReport,
-        /// The last event ID, if it has changed: that of the last block that came to its blank line.
+        /// The last event ID, if it has changed: that of the last block that came to its blank
+        /// line.
         last_event_id: Option<&'a str>,
     },
     /// The open response has ended, `cut_off` within a block.
@@ -54,7 +55,7 @@ pub(crate) enum Input<'a> {
     },
 }
 
-/// What one turn of reading brought, besides the events, which have been published.
+/// The news of one turn of reading. Its events have been published.
 #[derive(Debug, Default)]
 pub(crate) struct TurnReport {
     pub(crate) counts: TurnCounts,
@@ -66,7 +67,8 @@ pub(crate) struct TurnReport {
     pub(crate) retry: Option<u64>,
 }
 
-/// A hash of an event. Two events with the same hash are taken for one, which a server can only use to poison itself.
+/// A hash of an event. Two events with the same hash are taken for one, which a server can only use
+/// to poison itself.
 pub(in crate::connection) type Fingerprint = u64;
 
 pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
@@ -75,20 +77,22 @@ pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
     hasher.finish()
 }
 
-/// What to do about an input. The actor carries out the parts in the order of the fields.
+/// The decision about an input. The actor carries out its parts in the order of the fields.
 #[derive(Debug)]
 #[must_use = "a decision has no effect until the actor carries it out"]
 pub(crate) struct Step {
     pub(crate) notice: Option<Notice>,
-    /// The state of the connection, if it has changed. `Close` has none: the exit announces the end.
+    /// The state of the connection, if it has changed. `Close` has none: the exit announces the
+    /// end.
     pub(crate) state: Option<State>,
-    /// The stream goes on after the session's last event ID, and what was delivered before may be delivered again:
-    /// publish the ID, restart the hub, and forget repeats. Set even if the ID is the one published last.
+    /// The stream goes on after the session's last event ID, and what was delivered before may be
+    /// delivered again: publish the ID, restart the hub, and forget repeats. Set even if the ID is
+    /// the one published last.
     pub(crate) restarts: bool,
     pub(crate) action: Action,
 }
 
-/// What is to be logged.
+/// Something to be logged.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The request goes without the last event ID, which HTTP cannot carry.
@@ -97,12 +101,12 @@ pub(crate) enum Notice {
     Poisoned(Error),
 }
 
-/// What to do with the connection.
+/// The next action of the actor.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Go on as before.
     Stay,
-    /// Ask the resume store where to begin.
+    /// Load the last event ID from the resume store.
     Load,
     /// Dial, in place of what is open or under way.
     Dial { attempt: Box<Attempt>, reason: CredentialsReason },
@@ -129,7 +133,8 @@ pub(crate) enum Action {
         /// The last change that its request carried.
         change: u64,
     },
-    /// Read the accepted response, which takes over from the open one. Deduplication knows whether there is a gap.
+    /// Read the accepted response, which takes over from the open one. Deduplication knows whether
+    /// there is a gap.
     TakeOver {
         /// The last change that its request carried.
         change: u64,

@@ -47,7 +47,7 @@ fn use_up_the_budget(cx: &mut Context<'_>) {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // As a socket does: whether anything has come is not looked at without budget.
+        // Like a socket: without budget it does not look for new bytes.
         let budget = std::task::ready!(coop::poll_proceed(cx));
         let mut line = self.0.lock().unwrap();
         let Some(piece) = line.asked.then(|| line.pieces.pop_front()).flatten() else {
@@ -106,7 +106,8 @@ impl ResumeStore for Untimely {
     }
 }
 
-/// Runs `work` where between any two polls whoever gave way is woken: one wake-up is all that a task gets.
+/// Runs `work` where between any two polls the task that yielded is woken: one wake-up is all that
+/// a task gets.
 fn run(work: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).event_interval(1).build().unwrap().block_on(work);
@@ -124,7 +125,7 @@ async fn assert_events(wire: Wire, stream: crate::StreamBuilder, events: usize) 
 }
 
 #[test]
-fn a_stream_goes_on_reading_when_its_task_had_to_give_way_in_the_middle_of_a_turn() {
+fn a_stream_goes_on_reading_after_its_task_yields_within_a_turn() {
     run(async {
         let wire = Wire::giving(&[&[EMPTY][..], &["data: x\n\n"; 10]].concat(), true);
         let stream = Client::with_connector(Arc::new(wire.clone())).stream("http://host/");
@@ -133,7 +134,7 @@ fn a_stream_goes_on_reading_when_its_task_had_to_give_way_in_the_middle_of_a_tur
 }
 
 #[test]
-fn a_stream_goes_on_reading_when_its_task_had_to_give_way_to_something_else() {
+fn a_stream_goes_on_reading_after_its_task_yields_to_another() {
     run(async {
         let wire = Wire::giving(&[WITH_ID], false);
         let stream = Client::with_connector(Arc::new(wire.clone())).stream("http://host/");

@@ -22,7 +22,7 @@ fn with_credentials(stream: StreamBuilder) -> StreamBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_refused_are_asked_for_once_more_and_the_attempt_repeated_at_once() {
+async fn refused_credentials_are_asked_for_once_more_at_once() {
     for status in [401, 403] {
         let refusal = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n").leak();
         check(Row {
@@ -89,7 +89,7 @@ async fn a_source_of_credentials_has_thirty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connecting_has_ten_seconds_and_a_head_thirty_and_an_open_response_any_time() {
+async fn an_attempt_has_limits_and_an_open_response_has_none() {
     check(Row {
         what: "the defaults",
         stream: plain,
@@ -207,7 +207,7 @@ async fn the_standard_waits_at_a_constant_pace_and_stops_at_any_other_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_persistent_stream_comes_back_after_any_verdict_and_one_for_one_response_after_none() {
+async fn a_persistent_stream_retries_every_verdict_and_never_retries_none() {
     check(Row {
         what: "persistent",
         stream: |stream| stream.reconnect_policy(ReconnectPolicy::persistent().jitter(0.0)),

@@ -77,7 +77,7 @@ async fn a_retry_after_of_any_form_lengthens_one_wait_by_an_hour_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_servers_retry_of_any_size_stays_between_a_tenth_of_a_second_and_five_minutes() {
+async fn a_servers_retry_stays_between_100_ms_and_five_minutes() {
     for (retry, expected) in [
         ("0", [0.1, 0.2]),
         ("99", [0.1, 0.2]),

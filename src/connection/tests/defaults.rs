@@ -4,7 +4,7 @@ use super::row::{Row, STOP, at_once, check, opened, plain};
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_ends_is_followed_by_another_that_goes_on_after_its_last_id() {
+async fn an_ended_response_is_followed_by_one_after_its_last_id() {
     let states = &[
         "0.0 connecting 1",
         "0.0 open 1 since 0.0",
@@ -61,7 +61,7 @@ async fn the_reconnection_time_is_the_servers_or_else_the_callers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_double_up_to_a_minute_without_a_limit_and_begin_with_the_first_attempt() {
+async fn waits_double_up_to_a_minute_without_a_limit_on_attempts() {
     let mut answers = vec![Script::Refuse; 7];
     answers.extend(at_once(&[STOP]));
     check(Row {
@@ -123,7 +123,7 @@ async fn an_event_or_ten_seconds_begin_the_waits_anew_and_a_clean_end_does_not()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_says_later_is_tried_again_and_a_retry_after_is_a_floor_for_that_one_wait() {
+async fn temporary_statuses_are_retried_with_retry_after_as_a_floor() {
     for status in [408, 425, 429, 500, 502, 503, 504] {
         let busy = |headers: &str| format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n{headers}\r\n").leak();
         check(Row {

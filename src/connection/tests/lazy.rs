@@ -1,4 +1,4 @@
-//! Streams that are open only while somebody listens: stories, with their times.
+//! Lazy streams, which are open only while there are subscribers: stories, with their times.
 
 use std::task::Poll;
 
@@ -6,7 +6,7 @@ use super::row::{STOP, overheard, short_request, short_state, tenths};
 use super::*;
 use crate::{Commit, Delivery, Resume, ResumeStore, Subscription, TranscriptItem};
 
-/// What the program does.
+/// An act of the program.
 enum Do {
     Subscribe,
     /// Takes what the oldest subscription has, and drops it.
@@ -33,7 +33,7 @@ struct Story {
     deliveries: &'static [&'static str],
 }
 
-/// What a subscription has now, in short.
+/// The deliveries that a subscription has now, in short.
 fn taken(mut subscription: Subscription) -> String {
     let mut all = Vec::new();
     while let Poll::Ready(Some(delivery)) = tokio_test::task::spawn(subscription.recv()).poll() {
@@ -52,7 +52,7 @@ async fn check(story: Story) {
     let policy = ReconnectPolicy::daemon().jitter(0.0);
     let stream = stream.reconnect_policy(policy).lazy(Duration::from_secs(story.linger));
     let handle = stream.build().unwrap();
-    // Neither of these counts as somebody who listens.
+    // Neither of these counts as a subscriber.
     let mut transcript = handle.transcript();
     let monitor = handle.monitor();
     let begun = Instant::now();
@@ -138,7 +138,7 @@ async fn it_dials_for_the_first_lingers_after_the_last_and_resumes_for_the_next(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_while_nobody_listens_goes_by_and_moves_the_id() {
+async fn events_without_a_subscriber_move_the_id() {
     check(Story {
         what: "a second event comes when the first subscription has gone",
         linger: 10,
@@ -181,7 +181,7 @@ async fn without_any_time_to_linger_the_last_closes_the_connection_as_it_leaves(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_given_up_when_nobody_waits_for_it_any_more() {
+async fn an_attempt_is_given_up_when_its_subscriber_has_gone() {
     check(Story {
         what: "dialling takes longer than the last one waits",
         linger: 2,
@@ -200,9 +200,9 @@ fn refused() -> Vec<Script> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_goes_on_without_anybody_and_whoever_comes_does_not_cut_it_short() {
+async fn a_wait_goes_on_without_subscribers_and_a_new_one_does_not_cut_it_short() {
     check(Story {
-        what: "somebody comes back during the wait, later somebody after it",
+        what: "a subscriber comes back during the wait, later one after it",
         linger: 1,
         answers: refused(),
         steps: &[
@@ -250,9 +250,9 @@ async fn a_wait_goes_on_without_anybody_and_whoever_comes_does_not_cut_it_short(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_another_attempt_ends_a_wait_and_there_is_one_only_if_somebody_listens() {
+async fn a_reconnect_ends_a_wait_and_dials_only_if_there_is_a_subscriber() {
     check(Story {
-        what: "somebody asks for another attempt, and nobody listens",
+        what: "a handle asks for another attempt, and there is no subscriber",
         linger: 1,
         answers: refused(),
         steps: &[
@@ -282,7 +282,7 @@ async fn who_asks_for_another_attempt_ends_a_wait_and_there_is_one_only_if_someb
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_response_that_everybody_leaves_ends_the_row_of_attempts() {
+async fn a_healthy_response_that_all_subscribers_leave_resets_the_back_off() {
     check(Story {
         what: "the second attempt is well",
         linger: 1,
@@ -305,7 +305,7 @@ async fn a_healthy_response_that_everybody_leaves_ends_the_row_of_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_of_an_idle_stream_goes_with_the_next_attempt_and_dials_for_nobody() {
+async fn changes_of_an_idle_stream_go_with_the_next_attempt_and_do_not_dial() {
     check(Story {
         what: "before the first, and between two",
         linger: 1,
@@ -353,7 +353,7 @@ async fn it_ends_in_any_phase() {
         ("open", &[(0.0, Subscribe), (2.0, DropEverything)], stays(), &["2.0"]),
         ("dialling", &[(0.0, Subscribe), (2.0, DropEverything)], Script::Hang, &["2.0"]),
         (
-            "waiting, and nobody listens",
+            "waiting, without subscribers",
             &[(0.0, Subscribe), (0.5, Drop), (2.0, DropEverything)],
             Script::Refuse,
             &["2.0"],
@@ -403,7 +403,7 @@ async fn ends(what: &str, steps: &[(f64, Do)], answer: Script, last: &str) {
     assert_eq!(closed, last, "{what}");
 }
 
-/// A store that is down when it is asked first.
+/// A store whose first load fails.
 struct Late(Arc<Mutex<u32>>);
 
 impl ResumeStore for Late {
@@ -424,7 +424,7 @@ impl ResumeStore for Late {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_asked_for_nobody_is_asked_again_for_the_next() {
+async fn a_load_that_was_given_up_begins_again_for_the_next_subscriber() {
     let (heard, asked) = (Heard::default(), Arc::<Mutex<u32>>::default());
     let scripts = overheard(vec![stays()], &heard);
     let scripted = Scripted { scripts, asked: watch::Sender::default() };

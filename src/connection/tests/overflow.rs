@@ -1,4 +1,5 @@
-//! Queues that are full, under paused time: who is waited for, for how long, and what goes on meanwhile.
+//! Queues that are full, under paused time: who is waited for, for how long, and what goes on
+//! meanwhile.
 
 use super::row::opened;
 use super::*;
@@ -39,13 +40,13 @@ async fn expect(subscription: &mut Subscription, events: std::ops::Range<u64>) {
 /// Until the task waits for a queue, or for the server.
 async fn settled(handle: &Handle, events: u64) {
     while handle.stats().events < events {
-        // Time goes by when nobody has anything to do.
+        // Time passes when no task has anything to do.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscription_that_is_never_read_holds_the_stream_for_its_patience_once() {
+async fn a_subscription_that_is_never_read_holds_the_stream_once() {
     let (_, handle) = stream(vec![numbered(1_000)]);
     let mut healthy = handle.subscribe(Filter::all());
     let mut stuck = handle.subscribe_with(Filter::all(), queue(16, Overflow::Wait { patience: 5 * SECOND }));
@@ -91,7 +92,7 @@ async fn a_stuck_subscription_is_waited_for_again_only_after_it_has_been_empty()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscription_that_takes_an_event_every_0_99_seconds_loses_nothing_and_sets_the_pace_for_all() {
+async fn a_subscription_that_takes_an_event_within_its_patience_loses_nothing() {
     let (_, handle) = stream(vec![numbered(300)]);
     let mut slow = handle.subscribe_with(Filter::all(), queue(8, Overflow::default()));
     let mut healthy = handle.subscribe(Filter::all());
@@ -154,7 +155,7 @@ async fn the_task_reads_on_when_each_queue_that_is_full_has_come_down_to_half() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_queue_is_waited_for_whatever_is_asked_is_answered_at_once() {
+async fn handles_are_answered_while_the_task_waits_for_a_queue() {
     let (scripted, handle) = stream(vec![numbered(1_000)]);
     let mut full = handle.subscribe_with(Filter::all(), queue(4, Overflow::Block));
     let mut states = handle.state_changes();
@@ -178,7 +179,7 @@ async fn while_a_queue_is_waited_for_whatever_is_asked_is_answered_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_full_when_its_response_is_dropped_is_waited_for_by_the_next_one_and_its_clock_begins_anew() {
+async fn a_full_queue_outlives_its_response_and_its_patience_begins_anew() {
     let (_, handle) = stream(vec![numbered(50)]);
     let mut full = handle.subscribe_with(Filter::all(), queue(2, Overflow::Wait { patience: 20 * SECOND }));
     handle.connect();
@@ -206,7 +207,7 @@ async fn the_idle_timeout_begins_anew_after_a_wait() {
     handle.connect();
     settled(&handle, 4).await;
     tokio::time::sleep(HOUR / 2).await;
-    assert!(handle.state().is_open(), "nobody could hear the server");
+    assert!(handle.state().is_open(), "the task could not hear the server");
     expect(&mut full, 0..10).await;
     let drained = Instant::now();
     while !matches!(states.recv().await, Some(State::Waiting { .. })) {}
@@ -214,7 +215,7 @@ async fn the_idle_timeout_begins_anew_after_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_awaits_one_while_another_is_full_stalls_for_the_patience_or_for_ever() {
+async fn a_task_that_awaits_one_queue_while_another_is_full_stalls() {
     for (overflow, stalls) in [(Overflow::default(), Some(1)), (Overflow::Block, None), (Overflow::DropOldest, Some(0))]
     {
         let text = format!("{EMPTY}{}event: a\ndata: at last\n\n", "event: b\ndata: x\n\n".repeat(10)).leak();
@@ -226,7 +227,7 @@ async fn a_task_that_awaits_one_while_another_is_full_stalls_for_the_patience_or
         let came = tokio::time::timeout(HOUR, awaited.recv()).await;
         assert_eq!(came.is_ok().then(|| begun.elapsed().as_secs()), stalls);
         drop(full);
-        // Whoever held it is gone.
+        // The subscription that held it is gone.
         if came.is_err() {
             assert_eq!(next(&mut awaited).await, "at last");
         }
@@ -257,7 +258,7 @@ async fn several_kinds_on_one_filter_each_have_their_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_is_full_of_bytes_before_it_is_of_events_and_one_event_always_fits() {
+async fn a_queue_can_be_full_of_bytes_and_one_event_always_fits() {
     let large = |letter: char| format!("data: {}\n\n", String::from(letter).repeat(1_000));
     let text = format!("{EMPTY}{}{}{}{}", large('a'), large('b'), large('c'), large('d')).leak();
     for (bytes, held) in [(1, 1), (1_000, 1), (1_001, 2), (2_500, 3)] {
@@ -342,9 +343,9 @@ fn opened_body() -> &'static str {
     (0..100).map(|number| format!("data: {number}\n\n")).collect::<String>().leak()
 }
 
-/// What was retained is in no queue, but it is taken: whoever takes it is not stuck.
+/// A replay is in no queue, but reading it counts: its reader is not stuck.
 #[tokio::test(start_paused = true)]
-async fn a_late_joiner_that_is_slow_with_its_replay_is_waited_for_like_any_other() {
+async fn a_slow_reader_of_a_replay_is_waited_for() {
     let lines = |range: std::ops::Range<u64>| -> &'static str {
         range.map(|number| format!("data: {number}\n\n")).collect::<String>().leak()
     };

@@ -9,13 +9,14 @@ const UNFINISHED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n
 const LONG: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\n";
 const ENOUGH: usize = 12;
 
-/// Says all of this, the body in parts a second apart, and closes: before the length that was promised.
+/// Says all of this, the body in parts a second apart, and closes: before the length that was
+/// promised.
 fn cut(body: &[&'static str]) -> Script {
     let part = |part: &&'static str| (Duration::from_secs(1), *part);
     Script::Talk([(AT_ONCE, LONG)].into_iter().chain(body.iter().map(part)).collect())
 }
 
-/// Whether a stream that follows these scripts is given up as poisoned within so many attempts.
+/// Returns true if a stream of these scripts is given up as poisoned within so many attempts.
 async fn is_poisoned(scripts: Vec<Script>, attempts: usize) -> bool {
     let (scripted, handle) = stream_with(ReconnectPolicy::daemon().stop_on_poison(), scripts);
     handle.connect();
@@ -27,7 +28,7 @@ async fn is_poisoned(scripts: Vec<Script>, attempts: usize) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_breaks_off_five_times_at_one_place_is_poisoned_and_tried_again_every_minute() {
+async fn five_breaks_at_one_place_are_poison_and_retried_every_minute() {
     let first = || Script::Answer(WITH_ID, AT_ONCE);
     for poison in [CUT, CUT_BLOCK] {
         let scripts = vec![first(), Script::Answer(poison, AT_ONCE)];
@@ -59,7 +60,7 @@ async fn a_policy_that_always_waits_as_long_does_so_for_a_poisoned_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_on_which_nothing_happens_is_no_poison_unless_it_falls_silent_within_a_block() {
+async fn a_silent_stream_is_no_poison_unless_the_silence_is_within_a_block() {
     let seconds = Duration::from_secs;
     // Also if a response that stayed open as long as that would be a healthy one.
     for (text, timeout, is_poison) in [
@@ -98,7 +99,7 @@ async fn what_ends_between_blocks_or_without_an_id_or_after_long_is_no_poison() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_on_which_events_flow_is_no_poison_whether_they_have_ids_or_not() {
+async fn a_stream_with_new_events_is_no_poison_with_or_without_ids() {
     let lines = ["data: a\n\n", "data: b\n\n", "data: c\n\n", "data: d\n\n", "data: e\n\n", "data: f\n\n"];
     let first = || Script::Answer(WITH_ID, AT_ONCE);
     // Others each time, and more each time.
@@ -108,7 +109,7 @@ async fn a_stream_on_which_events_flow_is_no_poison_whether_they_have_ids_or_not
         let attempts = 1 + flow.len();
         assert!(!is_poisoned([vec![first()], flow].concat(), attempts + 1).await);
     }
-    // The same again is none.
+    // Repeating the same events is no progress.
     assert!(is_poisoned(vec![first(), cut(&lines[..3])], ENOUGH).await);
     assert!(is_poisoned(vec![first(), cut(&lines[..3]), cut(&lines[..2]), cut(&lines[..3])], ENOUGH).await);
 }
@@ -147,7 +148,7 @@ async fn who_asks_for_something_else_begins_the_count_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_something_else_while_a_poisoned_stream_waits_begins_the_count_anew() {
+async fn a_caller_who_asks_for_something_else_restarts_the_count() {
     let reconnect: Ask = |handle| handle.reconnect();
     let elsewhere: Ask = |handle| handle.reconnect_from(Resume::Id("7".into())).unwrap();
     let changed: Ask = |handle| drop(handle.update(|request| request.bearer_auth("fresh"), Apply::Reconnect));

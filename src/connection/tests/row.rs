@@ -1,5 +1,5 @@
-//! [`Row`]: one stream from its first attempt to its end: what is asked when, how the stream stands, what is
-//! delivered. Chance aside, which only lengthens waits.
+//! [`Row`]: one stream from its first attempt to its end: its requests, states and deliveries, each
+//! with its time. Rows have no jitter, which only lengthens waits.
 
 use super::*;
 use crate::{StreamBuilder, TranscriptItem};
@@ -51,7 +51,7 @@ pub(super) fn overheard(answers: Vec<Script>, heard: &Heard) -> Vec<Script> {
     answers.into_iter().map(overhear).collect()
 }
 
-/// What a request says beside what each says.
+/// The headers of a request, without those that each has.
 pub(super) fn short_request(head: &str) -> String {
     let mut lines: Vec<&str> = head.trim_end().split("\r\n").collect();
     let agent = concat!("user-agent: sseclient/", env!("CARGO_PKG_VERSION"));
