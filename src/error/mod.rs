@@ -27,10 +27,12 @@ pub struct Error {
     inner: Arc<ErrorInner>,
 }
 
+/// The shared contents of an error.
 struct ErrorInner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Boxed, since most errors have none.
     response: Option<Box<RefusedResponse>>,
 }
 
@@ -53,6 +55,7 @@ impl Error {
         Self::with_response(ErrorKind::Status, format!("the server answered {status}"), status, headers, body.into())
     }
 
+    /// Returns an error with a cause, which must hold no secrets either: `Debug` shows it.
     pub(crate) fn with_source(
         kind: ErrorKind,
         message: impl Into<String>,
@@ -61,6 +64,7 @@ impl Error {
         Self::build(kind, message.into(), Some(source.into()), None)
     }
 
+    /// Returns the error for a refused response.
     pub(crate) fn with_response(
         kind: ErrorKind,
         message: impl Into<String>,

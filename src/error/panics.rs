@@ -17,6 +17,7 @@ pub(crate) struct Panicked {
 }
 
 impl Panicked {
+    /// Keeps the text of a payload, if it is one.
     fn of(payload: &Payload) -> Self {
         let text = payload.downcast_ref::<&str>().map(|&text| text.to_owned());
         Self { text: text.or_else(|| payload.downcast_ref::<String>().cloned()) }
@@ -49,6 +50,7 @@ pub(crate) fn drop_catching<T>(held: T) {
 /// Returns the output of a future, or its panic, after which it is not polled again.
 pub(crate) async fn catch_future<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
+    // Each poll is guarded by itself: a panic must not leave the task that polls.
     poll_fn(|cx| match catch(|| future.as_mut().poll(cx)) {
         Ok(polled) => polled.map(Ok),
         Err(panicked) => Poll::Ready(Err(panicked)),

@@ -85,6 +85,7 @@ pub struct ReconnectPolicy {
     decide: Option<Arc<Decide>>,
 }
 
+/// A closure of [`ReconnectPolicy::decide_with`].
 type Decide = dyn Fn(&Failure<'_>) -> Decision + Send + Sync;
 
 /// Which refused responses are retried.
@@ -206,10 +207,12 @@ impl ReconnectPolicy {
         self.decide(failure.clone(), 0.0)
     }
 
+    /// Returns the reconnection time until the server sets another with `retry`.
     pub(crate) fn initial_reconnection_time(&self) -> Duration {
         self.reconnection_time
     }
 
+    /// Returns the source of jitter.
     pub(crate) fn random(&self) -> fastrand::Rng {
         self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
     }
@@ -233,18 +236,22 @@ impl ReconnectPolicy {
         }
     }
 
+    /// Returns the policy's own decision: limits first, then the back-off, at least as long as
+    /// `Retry-After`, with jitter on top.
     fn suggest(&self, failure: &Failure<'_>, random: f64) -> Decision {
         let is_poisoned = failure.error.kind() == ErrorKind::Poisoned;
         let out_of_retries = self.max_retries.is_some_and(|max| failure.retries >= max);
         if out_of_retries || !self.retries(failure.error) || is_poisoned && self.stop_on_poison {
             return Decision::Stop;
         }
+        // A reconnection time above the ceiling was set on purpose, by the caller or the server.
         let ceiling = self.ceiling.max(failure.reconnection_time);
         let back_off = if failure.error.is_final() || is_poisoned && self.factor > 1.0 {
             ceiling
         } else {
             multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling)
         };
+        // Jitter comes on top of `Retry-After` as well: all clients of the server got the same one.
         let minimum = failure.retry_after.unwrap_or_default();
         let jitter = multiply(back_off, self.jitter * random.clamp(0.0, 1.0));
         let delay = back_off.max(minimum).saturating_add(jitter);

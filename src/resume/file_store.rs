@@ -38,6 +38,7 @@ pub struct FileStore {
     turn: Arc<Mutex<()>>,
 }
 
+/// The files of a store: `<name>`, `<name>.previous` and, during a save, `<name>.new`.
 #[derive(Debug)]
 struct Files {
     path: PathBuf,
@@ -87,6 +88,7 @@ impl ResumeStore for FileStore {
 }
 
 impl Files {
+    /// Loads the ID, from the previous file if the newest is damaged or missing.
     fn load(&self) -> io::Result<Option<String>> {
         match (read(&self.path), read(&self.beside("previous"))) {
             (Ok(Some(id)), _) => Ok(Some(id)),
@@ -107,6 +109,7 @@ impl Files {
         }
     }
 
+    /// Writes a new file, and renames it into place. Each step leaves a whole file behind.
     fn save(&self, id: &str) -> io::Result<()> {
         // The name is fixed, so that killed programs leave at most one such file behind.
         let new = self.beside("new");
@@ -119,6 +122,7 @@ impl Files {
         self.sync_directory()
     }
 
+    /// Returns the path with an extension added.
     fn beside(&self, extension: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(".");
@@ -140,6 +144,7 @@ impl Files {
 /// The first line of the file. Another format would have another one.
 const FIRST_LINE: &str = "sseclient last event ID, version 1\n";
 
+/// Writes the ID twice into a file that only the owner can read, and flushes it to the disk.
 fn write(path: &Path, id: &str) -> io::Result<()> {
     if id.contains('\n') {
         return Err(io::Error::new(
@@ -150,8 +155,10 @@ fn write(path: &Path, id: &str) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
+    // An ID may be a token that gives access to the stream.
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
+    // Twice, so that a file of which only a part reached the disk is noticed.
     file.write_all(format!("{FIRST_LINE}{id}\n{id}\n").as_bytes())?;
     file.sync_all()
 }
@@ -159,6 +166,7 @@ fn write(path: &Path, id: &str) -> io::Result<()> {
 /// Reads the ID from a file; `None` if there is no file.
 fn read(path: &Path) -> io::Result<Option<String>> {
     let text = match fs::read(path) {
+        // A text that is not UTF-8 is damaged like an empty one.
         Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! [`ResumeStore`]: keeps the last event ID between two runs of a program; and [`Commit`]: when it is
+//! [`ResumeStore`]: keeps the last event ID between two runs of a program; [`Commit`]: when it is
 //! saved.
 
 use std::error::Error as StdError;
@@ -103,6 +103,7 @@ pub enum Commit {
     Acknowledgement,
 }
 
+/// A call of a store, bounded in time.
 pub(crate) type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// A [`ResumeStore`] with its type erased, whose calls are bounded in time.
@@ -126,6 +127,7 @@ async fn in_time<T, E>(what: &str, answer: impl Future<Output = Result<T, E>>) -
 where
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
+    // The store is the caller's code: it may hang or panic, and the stream must go on.
     match timeout(TIMEOUT, catch_future(answer)).await {
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Ok(Err(error))) => Err(Error::with_source(ErrorKind::Store, format!("the ID could not be {what}"), error)),
@@ -149,10 +151,16 @@ impl Store {
         Self { store: Arc::new(store), commit }
     }
 
+    /// Starts to load the ID.
+    ///
+    /// # Errors
+    ///
+    /// `Store` if the store fails, panics, or takes longer than 5 s.
     pub(crate) fn load(&self) -> StoreFuture<Option<String>> {
         Arc::clone(&self.store).load()
     }
 
+    /// Starts to save an ID. Fails like [`load`](Self::load).
     pub(crate) fn save(&self, id: String) -> StoreFuture<()> {
         Arc::clone(&self.store).save(id)
     }

@@ -1,4 +1,13 @@
 //! [`Attempt`]: one attempt at opening a stream, from the request to an open response.
+//!
+//! [`dial`] is the whole way: connect, send, judge, and start over where a redirect leads. An
+//! attempt never waits for a back-off and never repeats itself after a failure; the connection task
+//! does that, as its policy decides. The one exception is a request on a reused HTTP/2 connection
+//! that had died unnoticed: see [`Attempt::send_request`].
+//!
+//! Each stage has a time limit of its own, so that an attempt ends even if the server stays silent:
+//! the connect timeout and the response timeout (for each hop of a chain of redirects anew), and 2
+//! s for the body of a refusal.
 
 use std::error::Error as _;
 use std::fmt;
@@ -26,7 +35,9 @@ pub(crate) struct Attempt {
     /// The jar that adds cookies to each request and stores those of each response.
     pub(crate) cookies: Option<Arc<dyn Cookies>>,
     pub(crate) redirects: Redirects,
+    /// Limit for name, TCP, proxy and TLS together; 10 s by default.
     pub(crate) connect_timeout: Duration,
+    /// Limit from the request to the response head; 30 s by default.
     pub(crate) response_timeout: Duration,
 }
 
@@ -64,6 +75,7 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
     let mut redirects = 0;
     loop {
         let (mut head, body) = attempt.send_request(&*connector).await?;
+        // Redirects and refusals set cookies, too: a login page, say.
         if let Some(jar) = &attempt.cookies {
             jar.store(&attempt.request.target, &head.headers, connector.wall_clock());
         }
@@ -72,10 +84,12 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
             ResponseVerdict::Accept => {
                 let url = attempt.request.target.uri().clone();
                 let head = ResponseHead::new(url, head.status, head.version, &head.headers);
+                // Boxed, so that the future that returns it stays small.
                 return Ok(Dialed::Open { head, body: Box::new(body) });
             }
             ResponseVerdict::Stop => return Ok(Dialed::NoContent),
             ResponseVerdict::Refuse(ErrorKind::Redirect) => {
+                // The body of a redirect that is followed is not read: its connection is dropped.
                 if let Err(refused) = redirect::follow(attempt.redirects, &mut attempt.request, &head, redirects) {
                     let body = body.read_beginning().await;
                     return Err(refused.into_error(&attempt.request.target, head, body));
@@ -98,6 +112,7 @@ impl Attempt {
     async fn send_request(&self, connector: &dyn Connect) -> Result<(Parts, RawBody), Error> {
         let connection = self.connect(connector).await?;
         let is_reused = connection.is_reused();
+        // Read after the connection is there, which may take seconds: cookies expire.
         let cookies = match &self.cookies {
             Some(jar) => jar.matching(&self.request.target, connector.wall_clock()),
             None => Vec::new(),
@@ -112,9 +127,11 @@ impl Attempt {
         }
     }
 
+    /// Connects within the connect timeout, which covers name, TCP, proxy and TLS together.
     async fn connect(&self, connector: &dyn Connect) -> Result<HttpConnection, Error> {
         let target = &self.request.target;
         let connecting = connector.connect(target, self.connect_timeout);
+        // A connector of the caller's may not keep the time it is given, so it is enforced here.
         timeout(self.connect_timeout, connecting).await.unwrap_or_else(|_| {
             let through = through(connector.proxy(target).as_deref());
             let message = format!("no connection to {}{through} within {:?}", target.authority(), self.connect_timeout);
@@ -122,6 +139,7 @@ impl Attempt {
         })
     }
 
+    /// Builds the request in the form that this connection needs, and sends it.
     async fn send_on(
         &self,
         connection: HttpConnection,

@@ -1,4 +1,8 @@
 //! [`Body`]: the body of a response, read piece by piece, without its content coding.
+//!
+//! A body that breaks off or is corrupt yields one error, after all data before it. Trailers are
+//! skipped, since no caller needs them. Only a bounded amount is read ahead of the caller: a stream
+//! that is not polled makes the server wait (backpressure).
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -28,6 +32,7 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Dropping it closes the connection, or resets its stream on a shared one.
 pub(crate) struct Body {
     raw: RawBody,
+    /// Boxed, since most streams are not compressed.
     decoding: Option<Box<Decoding>>,
 }
 
@@ -39,6 +44,7 @@ pub(super) enum RawBody {
 }
 
 impl RawBody {
+    /// Polls for the next encoded bytes.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         match self {
             Self::Http1(body) => body.poll_data(cx).map(|data| {
@@ -73,6 +79,7 @@ impl Body {
     pub(super) async fn read_beginning(mut self) -> Bytes {
         let mut beginning = BytesMut::new();
         let read = async {
+            // A server may send an endless body with a refusal.
             while beginning.len() < MAX_ERROR_BODY {
                 let Some(Ok(data)) = poll_fn(|cx| self.poll_data(cx)).await else { break };
                 beginning.extend_from_slice(&data[..data.len().min(MAX_ERROR_BODY - beginning.len())]);

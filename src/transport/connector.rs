@@ -1,4 +1,7 @@
 //! [`Connector`]: the caller's own way to a server, and [`Io`], the byte stream that any way makes.
+//!
+//! The types that every other file of this folder needs are here, because this file uses none of
+//! them.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -27,6 +30,7 @@ pub(super) struct NegotiatedIo {
     pub(super) speaks_http2: bool,
 }
 
+/// Erases the type of a byte stream.
 pub(super) fn boxed(io: impl Io + 'static) -> Box<dyn Io> {
     Box::new(io)
 }
@@ -83,6 +87,7 @@ where
     }
 }
 
+/// The result of a caller's connector.
 type ConnectResult = Result<Box<dyn Io>, Box<dyn StdError + Send + Sync>>;
 
 /// A caller's [`Connector`] with its type erased.
@@ -98,6 +103,7 @@ impl BoxedConnector {
         }))
     }
 
+    /// Connects to the server of `target`. The caller enforces the connect timeout.
     pub(super) async fn connect(&self, target: &Target) -> Result<Box<dyn Io>, Error> {
         let failed = |error: Box<dyn StdError + Send + Sync>| {
             let message = format!("the client's connector did not reach {}", target.authority());

@@ -1,4 +1,7 @@
 //! Checks of the headers that callers set, and the values that this crate computes.
+//!
+//! A header is checked when the caller sets it, so that the call which is wrong gets the error and
+//! no attempt can fail on it later. No error repeats a value: it may be a secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -58,6 +61,7 @@ where
     let value = value.try_into();
     let mut value =
         value.map_err(|error| invalid(format!("HTTP cannot carry this value of the header {name}"), error.into()))?;
+    // Only the caller knows which headers are secrets, so all of them count as such.
     value.set_sensitive(true);
     Ok((name, value))
 }

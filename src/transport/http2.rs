@@ -38,6 +38,7 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 /// connection's window.
 const MAX_STREAMS: usize = 256;
 
+/// Maximum number of unread bytes of all streams together.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 
 /// Maximum size of an unpacked response head, and of a frame. These are hyper's defaults; they are
@@ -87,6 +88,7 @@ impl Http2Connection {
             .initial_max_send_streams(UNKNOWN_LIMIT)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
+            // Covers the time between the handshake and the first request as well.
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(io));
         let (sender, connection) = handshake.await.map_err(|error| {
@@ -113,6 +115,7 @@ impl Http2Connection {
             return None;
         }
         let limit = match *self.limit.borrow() {
+            // One is always allowed; more might be refused.
             UNKNOWN_LIMIT => 1,
             limit => limit.min(MAX_STREAMS),
         };
@@ -123,6 +126,7 @@ impl Http2Connection {
         Some(StreamLease { connection: Arc::clone(self), is_reused: before > 0 })
     }
 
+    /// Returns true unless the connection is closed, as far as the client knows.
     pub(super) fn is_alive(&self) -> bool {
         !self.sender.is_closed()
     }
@@ -153,6 +157,7 @@ impl StreamLease {
         self.is_reused
     }
 
+    /// Returns the connection of this lease.
     pub(super) fn connection(&self) -> Arc<Http2Connection> {
         Arc::clone(&self.connection)
     }
@@ -207,6 +212,7 @@ impl Http2Body {
     }
 }
 
+/// hyper's part of the connection.
 type HyperConnection = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>, SpawnOnDriver>;
 
 /// Does all the work of a connection in one task. hyper would spawn a task per request.
@@ -220,6 +226,7 @@ struct Driver {
 }
 
 impl Driver {
+    /// Publishes the number of streams that the server allows, if it changed.
     fn set_limit(&self, streams: usize) {
         self.limit.send_if_modified(|limit| std::mem::replace(limit, streams) != streams);
     }

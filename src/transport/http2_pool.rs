@@ -44,6 +44,7 @@ struct Origin {
     failed_dials: Mutex<FailedDials>,
 }
 
+/// How many dials have failed, and how the last one did.
 #[derive(Clone, Default)]
 struct FailedDials {
     count: u64,
@@ -77,6 +78,7 @@ impl Http2Pool {
         let failures_before = origin.failed_dials().count;
         // The holder lets go after `DIAL_PATIENCE`, unless its runtime is not running any more.
         let alone = timeout(2 * DIAL_PATIENCE, origin.dialing.lock()).await.ok();
+        // The stream that dialed before this one may have made a connection with room.
         if let Some(lease) = origin.lease() {
             return Ok(HttpConnection::Http2(lease));
         }
@@ -100,6 +102,8 @@ impl Http2Pool {
         }
     }
 
+    /// Returns the state of `target`'s origin. Forgets origins without a connection when there are
+    /// many, so that the map stays bounded.
     fn origin(&self, target: &Target) -> Arc<Origin> {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         if origins.len() >= MAX_IDLE_ORIGINS {
@@ -117,6 +121,7 @@ impl Origin {
             return Ok(HttpConnection::Http1(dialed.io));
         }
         let connection = Http2Connection::handshake(dialed.io).await?;
+        // Leased before it is published: another stream could take the only place.
         let lease = connection.lease();
         self.connections().push(Arc::downgrade(&connection));
         lease.map(HttpConnection::Http2).ok_or_else(|| {
@@ -135,6 +140,7 @@ impl Origin {
         failed.last = Some(error.clone());
     }
 
+    /// Returns a stream of the first connection that has one left.
     fn lease(&self) -> Option<StreamLease> {
         let mut connections = self.connections();
         connections.retain(is_alive);

@@ -1,5 +1,8 @@
 //! [`HttpConnection`]: a connection on which one request is sent, and [`Connect`], which makes
 //! them.
+//!
+//! The response timeout lives here. An attempt that fails here fails with a kind that says who
+//! failed: `ResponseTimeout` and `Protocol` (the server), `Proxy`, or `Tls`.
 
 use std::future::Future;
 use std::io;
@@ -96,6 +99,7 @@ impl HttpConnection {
                 let sending = http1::send(io, request);
                 match answer_in_time(sending, target, Some(&proxy), response_timeout).await {
                     Ok((head, body)) => proxy.check_forwarded(head, RawBody::Http1(body)).await,
+                    // The proxy hung up, not the server: users have to look there.
                     Err(error) if error.kind() == ErrorKind::Protocol => Err(proxy.failed("gave no answer", error)),
                     Err(error) => Err(error),
                 }

@@ -1,4 +1,11 @@
 //! [`HttpRequest`]: the request of an attempt, and the headers that every request carries.
+//!
+//! A header that every request should carry is added in [`HttpRequest::all_headers`]; the caller's
+//! header of the same name must win over it. This is a pure function of the request, so that tests
+//! can compare its bytes.
+//!
+//! The values may be secrets. They must be marked as sensitive before they get here (see
+//! `header_values`), and never be formatted into a message.
 
 use bytes::Bytes;
 #[cfg(feature = "http2")]
@@ -98,6 +105,7 @@ impl HttpRequest {
         headers
     }
 
+    /// Adds `Host` unless the caller set one (RFC 9110, section 7.2).
     fn add_host(&self, headers: &mut HeaderMap) -> Result<(), http::Error> {
         if !headers.contains_key(HOST) {
             headers.insert(HOST, HeaderValue::from_str(self.target.authority())?);
@@ -113,6 +121,7 @@ fn trim_values(headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
         if let Some(mut trimmed) = trimmed.ok().filter(|trimmed| trimmed != value) {
+            // A new value is not sensitive by itself.
             trimmed.set_sensitive(value.is_sensitive());
             *value = trimmed;
         }

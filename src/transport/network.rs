@@ -1,4 +1,13 @@
 //! [`Network`]: chooses the way to a server, and runs TLS over it for https.
+//!
+//! | target | no proxy | HTTP proxy | SOCKS5 proxy |
+//! |---|---|---|---|
+//! | http | TCP | the proxy forwards the request | tunnel |
+//! | http, HTTP/2 with prior knowledge | pooled connection | tunnel, pooled | tunnel, pooled |
+//! | https | TLS, pooled if the server chooses HTTP/2 | tunnel, then the same | tunnel, then the same |
+//!
+//! A Unix socket or the caller's connector replaces TCP and proxies for all of them. A proxy that
+//! fails is an error of the attempt; it is never bypassed.
 
 #[cfg(unix)]
 use std::path::Path;
@@ -56,6 +65,7 @@ enum Route {
 }
 
 impl Network {
+    /// Sets the network up. Reads the proxies of the environment unless the settings name one.
     pub(crate) fn new(settings: NetworkSettings, #[cfg(feature = "tls")] tls: Tls) -> Self {
         Self {
             tcp: Tcp::new(settings.tcp),
@@ -69,11 +79,13 @@ impl Network {
         }
     }
 
+    /// Sets whether servers are known to speak HTTP/2 (RFC 9113, section 3.3).
     #[cfg(feature = "http2")]
     pub(crate) fn http2_prior_knowledge(self, known: bool) -> Self {
         Self { http2_prior_knowledge: known, ..self }
     }
 
+    /// Chooses the way to a target: the replacement of TCP, else the target's proxy, else directly.
     fn route(&self, target: &Target) -> Result<Route, Error> {
         if let Some(replacement) = &self.tcp_replacement {
             return Ok(Route::Replacement(replacement.clone()));
@@ -84,6 +96,8 @@ impl Network {
         })
     }
 
+    /// Connects to a target: to a forwarding proxy, through the HTTP/2 pool, or with a connection
+    /// of the stream's own.
     async fn connect_to(&self, target: &Target, timeout: Duration) -> Result<HttpConnection, Error> {
         let route = match self.route(target)? {
             Route::Proxy(proxy) if self.is_forwarded(target, &proxy) => {
@@ -124,6 +138,7 @@ impl Network {
         Ok(NegotiatedIo { io, speaks_http2: self.http2_prior_knowledge })
     }
 
+    /// Connects to the proxy, and through it to the target.
     async fn tunnel(&self, proxy: &ProxyServer, target: &Target, timeout: Duration) -> Result<Box<dyn Io>, Error> {
         let io = self.reach_proxy(proxy, timeout).await?;
         proxy::open_tunnel(io, proxy, target).await
@@ -141,6 +156,7 @@ impl Network {
             ProxyProtocol::Http | ProxyProtocol::Socks5 => Ok(boxed(io)),
             #[cfg(feature = "tls")]
             ProxyProtocol::Https => {
+                // TLS checks an IPv6 address without its brackets.
                 let host = proxy.uri().host().unwrap_or_default().trim_matches(['[', ']']);
                 self.tls.handshake(host, boxed(io), true).await.map(boxed).map_err(unreachable)
             }
@@ -154,6 +170,7 @@ impl Network {
 
 impl Connect for Network {
     fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
+        // The future outlives the call: it lives in the connection task's phase.
         let (network, target) = (self.clone(), target.clone());
         Box::pin(async move { network.connect_to(&target, timeout).await })
     }
@@ -166,6 +183,7 @@ impl Connect for Network {
     }
 }
 
+/// Connects to a Unix socket.
 #[cfg(unix)]
 async fn unix_socket(path: &Path) -> Result<Box<dyn Io>, Error> {
     tokio::net::UnixStream::connect(path).await.map(boxed).map_err(|error| {

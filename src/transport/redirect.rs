@@ -1,5 +1,9 @@
 //! [`Redirects`]: which redirects are followed; and [`follow`], a pure function that computes the
 //! next request (Fetch, section 4.4, "HTTP-redirect fetch", and this crate's defaults for daemons).
+//!
+//! Three things must never happen here: a step from https to http, a secret header at another
+//! origin, and an endless chain. Everything that is not on the list of safe headers is dropped when
+//! the origin changes, and stays dropped if a later redirect leads back.
 
 use bytes::Bytes;
 use http::header::{
@@ -112,6 +116,7 @@ pub(super) fn follow(
     head: &Parts,
     before: usize,
 ) -> Result<(), RefusedRedirect> {
+    // Told apart from "too many", which is retried.
     if redirects.max == 0 {
         return Err(RefusedRedirect::Never("redirects are not followed here"));
     }
@@ -138,6 +143,7 @@ pub(super) fn follow(
     if !same_origin {
         request.headers = safe_headers(&request.headers);
     }
+    // Credentials in a `Location` are meant for where it leads, as browsers see it.
     if let Some(userinfo) = target.userinfo() {
         let value = basic_authorization(&userinfo.user, &userinfo.password);
         if let Ok((name, value)) = header(AUTHORIZATION, value) {
@@ -163,6 +169,7 @@ fn encoded(url: &[u8]) -> String {
     let mut uri = percent_encode(origin, NOT_IN_A_URI).to_string();
     for (number, part) in path.split(|&byte| byte == b'%').enumerate() {
         if number > 0 {
+            // A stray percent sign is encoded, a valid escape is kept.
             let is_encoded = part.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
             uri.push_str(if is_encoded { "%" } else { "%25" });
         }
@@ -174,6 +181,7 @@ fn encoded(url: &[u8]) -> String {
 /// Returns where path and query begin in a URL, which may be relative.
 fn end_of_authority(url: &[u8]) -> usize {
     let is_path = |byte: &u8| matches!(byte, b'/' | b'?');
+    // `//` begins an authority only at the start or after a scheme.
     let Some(slashes) = memchr::memmem::find(url, b"//") else { return 0 };
     let scheme = &url[..slashes];
     if !scheme.is_empty() && (!scheme.ends_with(b":") || scheme.iter().any(is_path)) {
@@ -192,6 +200,7 @@ fn becomes_get(status: StatusCode, method: &Method) -> bool {
     }
 }
 
+/// Returns the headers that another origin may see.
 fn safe_headers(headers: &HeaderMap) -> HeaderMap {
     let kept = headers.iter().filter(|(name, _)| SAFE_HEADERS.contains(name));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()

@@ -1,4 +1,8 @@
 //! [`Resolver`]: looks up the addresses of a host name, with the system's resolver or the caller's.
+//!
+//! The system's resolver blocks a thread of the runtime's blocking pool until it answers, also if
+//! the attempt has been given up meanwhile. Nothing is cached: each attempt looks the name up
+//! again, so that a server which has moved is found.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,6 +17,7 @@ use tower_service::Service;
 
 use super::connector::BoxFuture;
 
+/// The result of a lookup, as hyper's connector expects it.
 type Addresses = Result<vec::IntoIter<SocketAddr>, Unresolved>;
 
 /// A resolver as hyper's connector calls it. Its error is [`Unresolved`], which tells a failed

@@ -1,5 +1,5 @@
 //! [`ServiceConnector`]: a `tower_service::Service<Uri>`, as hyper-util's connectors are, as a
-//! [`Connector`].
+//! [`Connector`]. Its feature carries the version of tower-service, which is part of the API.
 
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};

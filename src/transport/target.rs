@@ -1,4 +1,8 @@
 //! [`Target`]: the URL of a stream, parsed once. It keeps credentials and query out of sight.
+//!
+//! Userinfo is taken out when the URL is parsed, and becomes a header; from then on no URL in this
+//! crate holds it. The query stays in the URL, which is why URLs are logged by [`Target`]'s
+//! `Display` and never as they are.
 
 use std::fmt;
 
@@ -128,6 +132,7 @@ impl Target {
         Ok(Uri::from_parts(parts)?)
     }
 
+    /// Returns the port, or the scheme's default.
     fn port(&self) -> u16 {
         let default = if self.is_https() { 443 } else { 80 };
         self.authority.port_u16().unwrap_or(default)
@@ -173,11 +178,13 @@ impl Target {
         self.userinfo.as_ref()
     }
 
+    /// Removes the userinfo, once it has become a header.
     pub(crate) fn forget_userinfo(&mut self) {
         self.userinfo = None;
     }
 }
 
+/// Checks that this build can speak the scheme.
 fn check_scheme(scheme: Option<&Scheme>) -> Result<(), Error> {
     match scheme.map(Scheme::as_str) {
         Some("https") if !cfg!(feature = "tls") => {
@@ -212,6 +219,7 @@ pub(crate) fn invalid_url(error: http::Error) -> Error {
 
 /// Splits an authority into decoded userinfo, if there is any, and host with port.
 pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
+    // The last `@`: people forget to encode one in a password.
     let Some((userinfo, host)) = authority.rsplit_once('@') else {
         return (None, authority);
     };
@@ -219,6 +227,7 @@ pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
     if user.is_empty() && password.is_empty() {
         return (None, host);
     }
+    // Escapes that are not UTF-8 become U+FFFD: such credentials do not work either way.
     let decoded = |part| percent_decode_str(part).decode_utf8_lossy().into_owned();
     (Some(Userinfo { user: decoded(user), password: decoded(password) }), host)
 }

@@ -1,4 +1,7 @@
 //! [`Tcp`]: TCP connections to a host's addresses, and how their sockets are set up.
+//!
+//! hyper-util's connector does the work (RFC 8305, "happy eyeballs"). This file sets it up, and
+//! turns its errors into `Dns`, `Connect` or `ConnectTimeout`.
 
 use std::error::Error as StdError;
 use std::io;
@@ -101,8 +104,10 @@ impl Default for TcpSettings {
 pub(super) struct Tcp(HttpConnector<Resolver>);
 
 impl Tcp {
+    /// Sets hyper's connector up.
     pub(super) fn new(settings: TcpSettings) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(settings.resolver);
+        // TLS, for https, is added on top of it.
         tcp.enforce_http(false);
         tcp.set_local_address(settings.local_address);
         tcp.set_nodelay(settings.nodelay);
@@ -135,6 +140,7 @@ fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdErro
     let error = error.into();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(error) = cause {
+        // hyper wraps the errors of lookups and connections alike; only the type tells.
         if error.is::<Unresolved>() {
             let message = format!("the name in {name} does not resolve");
             return Error::with_source(ErrorKind::Dns, message, Unresolved(error.to_string()));

@@ -1,6 +1,9 @@
 //! [`judge`]: whether a response is an event stream, by its head alone. A pure function (HTML
 //! standard, section 9.2.3, and this crate's defaults for daemons).
 //!
+//! To treat another status or content type in a special way, add an arm to [`judge`]. The message
+//! that users read is in [`refusal`].
+//!
 //! This decides what a response *is*. Whether a refused one is retried is decided by
 //! `error/retryable.rs` (the list of statuses) and `reconnect/policy.rs`.
 
@@ -30,6 +33,7 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> ResponseVerdict 
         StatusCode::OK if has_content_coding(headers) || has_transfer_coding(headers) => {
             ResponseVerdict::Refuse(ErrorKind::ContentEncoding)
         }
+        // 206 and other successes are refused: the standard opens a stream on 200 alone.
         StatusCode::OK => ResponseVerdict::Accept,
         StatusCode::NO_CONTENT => ResponseVerdict::Stop,
         StatusCode::MOVED_PERMANENTLY
@@ -37,6 +41,7 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> ResponseVerdict 
         | StatusCode::SEE_OTHER
         | StatusCode::TEMPORARY_REDIRECT
         | StatusCode::PERMANENT_REDIRECT
+            // Without a `Location` it is a status like any other, and final.
             if headers.contains_key(LOCATION) =>
         {
             ResponseVerdict::Refuse(ErrorKind::Redirect)
@@ -47,6 +52,7 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> ResponseVerdict 
 
 /// Returns the error for a refused response.
 pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
+    // These headers are not secrets. They are quoted, since a server may put anything into them.
     let shown = |name: HeaderName| match headers.get_all(&name).iter().next_back() {
         Some(value) => format!("the {name} {:?}", String::from_utf8_lossy(value.as_bytes())),
         None => format!("no {name}"),

@@ -28,6 +28,7 @@ pub(super) trait Decompressor: Send + Sync {
     fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep;
 }
 
+/// Why a decompressor failed, in its own words.
 pub(super) type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of one call of a [`Decompressor`]. The counts are valid also if it failed.
@@ -79,6 +80,7 @@ impl Decompressor for Gzip {
         let (read, written) = (since(self.member.total_in(), read), since(self.member.total_out(), written));
         let ended = matches!(status, Ok(Status::StreamEnd));
         if ended {
+            // The next member has a header and a checksum of its own.
             *self = Self::new();
         }
         DecodeStep { read, written, outcome: status.map(|_| ended).map_err(Into::into) }
@@ -105,6 +107,7 @@ impl Brotli {
 impl Decompressor for Brotli {
     fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep {
         if self.ended {
+            // The library would ignore bytes after the end, and the stream would look alive.
             let outcome = if input.is_empty() { Ok(true) } else { Err("more bytes follow its end".into()) };
             return DecodeStep { read: 0, written: 0, outcome };
         }

@@ -40,6 +40,8 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
+    /// Returns the decoder for a coding, if this build has it. An empty body is valid: some proxies
+    /// label one with a coding.
     fn new(coding: &str) -> Option<Self> {
         let (name, codec) = decompressor(coding)?;
         let piece = vec![0; MAX_PIECE].into_boxed_slice();
@@ -68,6 +70,8 @@ impl Decoding {
         Poll::Ready(Some(self.next_piece()))
     }
 
+    /// Decodes until the piece is full or the input is used up. A failure waits until the data
+    /// before it has been returned.
     fn next_piece(&mut self) -> Result<Bytes, Error> {
         let mut filled = 0;
         while self.failure.is_none() {
@@ -76,12 +80,14 @@ impl Decoding {
             filled += written;
             self.is_full = filled == self.piece.len();
             match outcome {
+                // A step without progress says nothing new about where the body may end.
                 Ok(may_end) => self.may_end = may_end || (self.may_end && read + written == 0),
                 Err(cause) => self.failure = Some(self.corrupt(cause)),
             }
             if self.is_full || self.input.is_empty() {
                 break;
             }
+            // With input and room left a codec must move on, or this loop would not end.
             if read + written == 0 && self.failure.is_none() {
                 self.failure = Some(self.corrupt("the decoder is stuck".into()));
             }
@@ -92,10 +98,12 @@ impl Decoding {
         }
     }
 
+    /// Returns the error for bytes that are not in the coding.
     fn corrupt(&self, cause: CodecError) -> Error {
         Error::with_source(ErrorKind::Body, format!("the body cannot be decoded: it is not valid {}", self.name), cause)
     }
 
+    /// Returns the error for a body that ends before its coding does.
     fn cut_off(&self) -> Error {
         let cause = io::Error::from(io::ErrorKind::UnexpectedEof);
         Error::with_source(ErrorKind::Body, format!("the body was cut off in the middle of its {}", self.name), cause)
@@ -112,9 +120,11 @@ pub(super) fn accept_encoding() -> Option<HeaderValue> {
 pub(crate) fn take_coding(headers: &mut HeaderMap) -> Option<Box<Decoding>> {
     let decoding = {
         let mut codings = listed_codings(headers, CONTENT_ENCODING);
+        // Several codings in a row do not occur in practice; the verdict refuses them.
         let only = codings.next().filter(|_| codings.next().is_none())?;
         Decoding::new(only)?
     };
+    // Both describe the encoded body, which callers do not see.
     headers.remove(CONTENT_ENCODING);
     headers.remove(CONTENT_LENGTH);
     Some(Box::new(decoding))

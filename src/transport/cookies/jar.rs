@@ -1,7 +1,8 @@
 //! [`Jar`]: the cookies of a client, in memory, bounded in size and number.
 //!
-//! The jar itself decides when a cookie expires: the library uses the system's clock, which tests
-//! cannot set.
+//! `cookie_store` parses cookies and matches them to URLs. The jar adds what it lacks: limits, so
+//! that a server cannot fill the memory; expiry by a clock that tests can set; and the checks of
+//! RFC 6265bis that keep one server from setting another's cookies.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ pub(crate) struct Jar {
     contents: Mutex<JarContents>,
 }
 
+/// The cookies, and the order in which they were set.
 #[derive(Default)]
 struct JarContents {
     store: CookieStore,
@@ -37,6 +39,7 @@ struct JarContents {
     order: VecDeque<StoredCookie>,
 }
 
+/// A cookie in the store, and when it expires.
 struct StoredCookie {
     key: CookieKey,
     /// `None`: when the jar is dropped.
@@ -49,6 +52,7 @@ impl StoredCookie {
     }
 }
 
+/// The identity of a cookie: a second one with the same key replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CookieKey {
     domain: String,
@@ -74,6 +78,7 @@ impl Cookies for Jar {
         cookies.into_iter().map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
     }
 
+    /// Stores the cookies that fit and that the server may set; ignores the others, as browsers do.
     fn store(&self, target: &Target, headers: &HeaderMap, now: SystemTime) {
         // Most responses set no cookie.
         if !headers.contains_key(SET_COOKIE) {
@@ -99,14 +104,18 @@ impl fmt::Debug for Jar {
 }
 
 impl JarContents {
+    /// Stores one cookie. An expired one removes the cookie that it replaces. Over http, nothing
+    /// replaces a secure cookie, so that a listener on the network cannot.
     fn set(&mut self, mut cookie: Cookie<'static>, url: &Url, now: SystemTime) {
         let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
         let key = CookieKey { domain, path: cookie.path.to_string(), name: cookie.name().to_owned() };
         let old = self.store.get(&key.domain, &key.path, &key.name);
+        // A listener on the network could otherwise replace it (RFC 6265bis, section 5.7).
         if old.is_some_and(|old| old.secure() == Some(true)) && !is_secure(url) {
             return;
         }
         let stored = StoredCookie { key, expires: expiry(&cookie, now) };
+        // From here on the jar keeps the time, not the store.
         cookie.expires = CookieExpiration::SessionEnd;
         // The store checks that the server may set the cookie, also when it sets it to remove it.
         if self.store.insert(cookie, url).is_err() {
@@ -121,6 +130,7 @@ impl JarContents {
         self.make_room();
     }
 
+    /// Removes every expired cookie from the store and from the order.
     fn remove_expired(&mut self, now: SystemTime) {
         let Self { store, order } = self;
         order.retain(|cookie| {
@@ -185,6 +195,7 @@ fn is_secure(url: &Url) -> bool {
     is_local || url.scheme() == "https"
 }
 
+/// Returns the URL as the library wants it.
 fn url(target: &Target) -> Option<Url> {
     Url::parse(&target.uri().to_string()).ok()
 }

@@ -1,4 +1,8 @@
-//! The `Cookie` header (RFC 6265): the caller's cookies, joined by those of a [`Jar`].
+//! The `Cookie` header (RFC 6265): the caller's cookies, joined by those of a jar.
+//!
+//! The caller's cookies win over those of the same name from the jar. A server must not be able to
+//! make the header longer than other servers accept, so the jar's cookies stop at
+//! [`MAX_ECHOED_VALUE`] bytes.
 
 #[cfg(feature = "cookies")]
 mod jar;
@@ -34,6 +38,7 @@ pub(crate) trait Cookies: fmt::Debug + Send + Sync {
 /// commas or characters outside of ASCII: servers would read another value, or another cookie.
 pub(crate) fn cookie(name: &str, value: &str) -> Result<HeaderValue, Error> {
     let invalid = |message| Error::new(ErrorKind::InvalidHeader, message);
+    // RFC 2616, section 2.2, as RFC 6265 refers to it.
     let is_token = |byte: u8| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(invalid("a cookie cannot have this name: letters, digits and some signs only"));
@@ -67,6 +72,7 @@ pub(super) fn add_jar_cookies(headers: &mut HeaderMap, jar_cookies: &[(String, S
     let mut more = String::new();
     for (name, value) in jar_cookies.iter().filter(|(name, _)| !own_names.contains(&name.as_bytes())) {
         let separator = if more.is_empty() { "" } else { "; " };
+        // A shorter cookie may still fit after one that does not.
         if more.len() + separator.len() + name.len() + 1 + value.len() <= MAX_ECHOED_VALUE {
             more.extend([separator, name, "=", value]);
         }

@@ -58,6 +58,7 @@ impl Framing {
     /// is one, and whether there is a body at all.
     pub(super) fn of(head: &Parts, body: &Incoming) -> Self {
         let coding = head.headers.get_all(TRANSFER_ENCODING).iter().next_back();
+        // `chunked` is always applied last (RFC 9112, section 6.1); hyper checks the rest.
         let last = coding.and_then(|coding| coding.as_bytes().rsplit(|&byte| byte == b',').next());
         match body.size_hint().exact() {
             Some(length) => Self::Length(length),
@@ -108,6 +109,7 @@ fn take_chunks(state: &mut ChunkState, buffer: &mut BytesMut) -> io::Result<Byte
     let mut read = 0;
     let mut data = 0..0;
     loop {
+        // Chunks that came together become one piece, since callers work per piece.
         match state.advance(&buffer[read..]) {
             Ok(ChunkStep::Skip(count)) => read += count,
             Ok(ChunkStep::Data(count)) => {
@@ -122,6 +124,7 @@ fn take_chunks(state: &mut ChunkState, buffer: &mut BytesMut) -> io::Result<Byte
             }
             Ok(ChunkStep::Wait) => break,
             Err(error) if data.is_empty() => return Err(error),
+            // The state has not moved, so the next call meets the same error.
             Err(_) => break,
         }
     }
@@ -154,6 +157,7 @@ impl ChunkState {
                 *self = if line.chunk_size == 0 { Self::Trailers(0) } else { Self::Data(line.chunk_size) };
                 Ok(ChunkStep::Skip(line.length))
             }
+            // An empty piece of data would look like progress to the caller.
             Self::Data(_) if bytes.is_empty() => Ok(ChunkStep::Wait),
             Self::Data(left) => {
                 let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -219,6 +223,7 @@ fn line_length(bytes: &[u8], max: usize) -> io::Result<Option<usize>> {
     Ok(end)
 }
 
+/// Returns the error for bytes that are not valid chunks.
 fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

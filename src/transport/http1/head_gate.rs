@@ -21,6 +21,7 @@ pub(super) struct HeadGate {
 #[derive(Clone)]
 pub(super) struct GateHandle(Arc<Mutex<GateState>>);
 
+/// The state that both sides share.
 struct GateState {
     /// `None` once it was taken to read the body.
     source: Option<HeadSource>,
@@ -28,6 +29,7 @@ struct GateState {
     flushed: bool,
 }
 
+/// Reads the connection as long as heads come.
 struct HeadSource {
     read: ReadHalf<Box<dyn Io>>,
     /// Bytes after a head that came together with it.
@@ -36,6 +38,7 @@ struct HeadSource {
 }
 
 impl HeadGate {
+    /// Splits a connection into hyper's side and ours.
     pub(super) fn new(io: Box<dyn Io>) -> (Self, GateHandle) {
         let (read, write) = split(io);
         let source = HeadSource { read, rest: BytesMut::new(), scanner: HeadScanner::default() };
@@ -50,6 +53,7 @@ impl GateHandle {
         self.lock().source.take().map(|source| (source.read, source.rest))
     }
 
+    /// Returns true if everything that hyper wrote is sent.
     pub(super) fn is_flushed(&self) -> bool {
         self.lock().flushed
     }
@@ -65,18 +69,21 @@ impl GateHandle {
 }
 
 impl HeadSource {
+    /// Reads bytes of a head into hyper's buffer, and keeps those after it.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.scanner.is_over() {
             // The bytes that follow are not for hyper, which is never woken for them.
             return Poll::Pending;
         }
         if self.rest.is_empty() {
+            // hyper's buffer may hold the beginning of the head already.
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
             let head = before + self.scanner.head_length(&buf.filled()[before..]);
             self.rest.extend_from_slice(&buf.filled()[head..]);
             buf.set_filled(head);
         } else {
+            // After an interim head, the next head may have come together with it.
             let max = self.rest.len().min(buf.remaining());
             let head = self.scanner.head_length(&self.rest[..max]);
             buf.put_slice(&self.rest.split_to(head));
@@ -133,6 +140,7 @@ const STATUS: usize = 9;
 const STATUS_END: usize = STATUS + 3;
 
 impl HeadScanner {
+    /// Returns true if the final head is complete.
     fn is_over(&self) -> bool {
         self.over
     }
@@ -148,6 +156,7 @@ impl HeadScanner {
         })
     }
 
+    /// Takes one byte; returns true if the head ends with it.
     fn ends_with(&mut self, byte: u8) -> bool {
         match byte {
             b'\n' if self.line == 0 => return self.begun,

@@ -28,8 +28,10 @@ pub(in crate::transport) struct Http1Body {
 }
 
 impl Http1Body {
+    /// Takes the connection over from hyper, with the bytes that came after the head.
     pub(super) fn new(sender: RequestSender, framing: Framing) -> Self {
         let (read, buffer) = sender.take_body().map_or_else(Default::default, |(read, rest)| (Some(read), rest));
+        // Most requests are sent by now, and their sender is freed with its buffers.
         let sender = (!sender.is_done()).then(|| Box::new(sender));
         Self { read, buffer, read_size: MIN_READ, framing, sender }
     }
@@ -37,6 +39,7 @@ impl Http1Body {
     /// Polls for the next bytes of the body, as many as have come; `None` at its end. Trailers are
     /// skipped.
     pub(in crate::transport) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        // Checked before the call, which is rare, to keep the common path short.
         if self.sender.is_some() {
             self.send_rest(cx);
         }
@@ -48,6 +51,7 @@ impl Http1Body {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
             match self.poll_read(cx) {
+                // The end of the connection completes a body only if its framing says so.
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.framing.cut_off_error().map(Err)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -62,6 +66,8 @@ impl Http1Body {
         }
     }
 
+    /// Reads into the buffer, as much as fits, and adapts the size of the next read. Zero bytes
+    /// mean the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { read: Some(read), buffer, .. } = self else { return Poll::Ready(Ok(0)) };
         buffer.reserve(self.read_size);
@@ -75,6 +81,7 @@ impl Http1Body {
         Poll::Ready(Ok(count))
     }
 
+    /// Sends the rest of the request. Rare: most requests are sent before the head comes.
     #[cold]
     fn send_rest(&mut self, cx: &mut Context<'_>) {
         if let Some(sender) = &mut self.sender {

@@ -46,6 +46,7 @@ impl RequestSender {
         Ok((head, framing, sender))
     }
 
+    /// Lets hyper send and receive.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
         if let Some(connection) = &mut self.connection {
             if Pin::new(connection).poll(cx).is_ready() {

@@ -1,7 +1,8 @@
 //! A tunnel through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6).
 //!
 //! hyper-util has one as well, but hides the proxy's answer, without whose status users cannot tell
-//! what to do.
+//! what to do. This one keeps status and headers in the error, and does not read the body, which
+//! may never end. Bytes that come after the proxy's answer belong to the server and are not lost.
 
 use std::future::poll_fn;
 use std::io::Cursor;
@@ -25,6 +26,7 @@ use super::proxy_server::ProxyServer;
 /// Maximum size of the head of the proxy's answer; hyper's minimum is 8 KiB.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// The message for a proxy that hangs up, or answers something other than HTTP.
 const NO_ANSWER: &str = "gave no answer to the request for a tunnel";
 
 /// Asks the proxy at the other end of `io` for a tunnel to `target`. The caller enforces the
@@ -34,10 +36,12 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     let request = request(proxy, target).map_err(|error| proxy.failed("cannot be asked for a tunnel", error))?;
     let handshake = Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.map_err(no_answer)?;
+    // The connection is kept after the answer: the tunnel runs over it.
     let mut connection = pin!(connection.without_shutdown());
     let mut answer = pin!(sender.send_request(request));
     let mut parts = None;
     let answer = poll_fn(|cx| {
+        // A future must not be polled again after it has ended.
         if parts.is_none() {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 parts = Some(ended);
@@ -69,6 +73,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     Ok(Box::new(join(Cursor::new(parts.read_buf).chain(read), write)))
 }
 
+/// Returns the CONNECT request, with the credentials of the proxy's URL.
 fn request(proxy: &ProxyServer, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
     let server = target.server();
     let mut request = Request::builder().method(Method::CONNECT).uri(&*server).body(Empty::new())?;

@@ -1,4 +1,11 @@
 //! [`EnvironmentProxies`]: the proxies that environment variables name.
+//!
+//! | variable | used for |
+//! |---|---|
+//! | `http_proxy`, `HTTP_PROXY` | http targets; the latter not in a CGI program |
+//! | `https_proxy`, `HTTPS_PROXY` | https targets |
+//! | `all_proxy`, `ALL_PROXY` | both, if there is no variable of their own |
+//! | `no_proxy`, `NO_PROXY` | domains, addresses and networks that are reached directly, or `*` |
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -22,6 +29,7 @@ pub(crate) struct EnvironmentProxies {
 }
 
 impl EnvironmentProxies {
+    /// Reads the environment of the process.
     pub(super) fn read() -> Self {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -53,12 +61,14 @@ impl EnvironmentProxies {
     pub(super) fn for_target(&self, target: &Target) -> Result<Option<Arc<ProxyServer>>, Error> {
         let proxy = if target.is_https() { &self.https } else { &self.http };
         match proxy {
+            // An invalid variable does not matter to a target that `NO_PROXY` excepts.
             Some(proxy) if self.needs_proxy.intercept(target.uri()).is_some() => proxy.clone().map(Some),
             _ => Ok(None),
         }
     }
 }
 
+/// Parses a variable; the error names it, but does not repeat its value.
 fn parse((name, value): (&str, OsString)) -> Result<Arc<ProxyServer>, Error> {
     let message = format!("the environment variable {name} is not a proxy's URL");
     let invalid = |source: Error| Error::with_source(ErrorKind::InvalidConfig, message.clone(), source);

@@ -1,5 +1,9 @@
 //! [`ProxyServer`]: a parsed proxy URL, and the errors of its proxy.
 //!
+//! An error names the proxy by host and port, says what was refused, and for a 407 what to do about
+//! the credentials. It never shows the credentials themselves, also not for a URL that cannot be
+//! parsed: the password may be anywhere in it.
+//!
 //! To add a kind of proxy: its scheme in [`ProxyServer::parse`], a variant of [`ProxyProtocol`],
 //! and an arm in `open_tunnel`.
 
@@ -72,6 +76,7 @@ impl ProxyServer {
         self.protocol
     }
 
+    /// Returns the proxy's host and port as a URL of http, for connecting.
     pub(in crate::transport) fn uri(&self) -> &Uri {
         &self.uri
     }
@@ -136,6 +141,7 @@ impl ProxyServer {
     }
 }
 
+/// Returns the protocol of a scheme, and its default port.
 fn parse_scheme(scheme: &str) -> Result<(ProxyProtocol, u16), Error> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((ProxyProtocol::Http, 80)),
@@ -146,6 +152,7 @@ fn parse_scheme(scheme: &str) -> Result<(ProxyProtocol, u16), Error> {
     }
 }
 
+/// Returns the error for a proxy's URL, which it must not repeat.
 fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::InvalidConfig, format!("the proxy's URL {what}"))
 }

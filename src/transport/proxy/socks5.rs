@@ -1,4 +1,7 @@
 //! A tunnel through a SOCKS5 proxy (RFC 1928, RFC 1929). The proxy resolves the name.
+//!
+//! hyper-util speaks the protocol. It has one fixed buffer, so that very long credentials together
+//! with a very long host name do not fit; that is an error before a byte is sent.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -32,6 +35,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
         asked = "with the credentials in its URL";
         length += userinfo.user.len() + userinfo.password.len();
     }
+    // hyper-util's own error would not say what is too long.
     if length > MAX_LENGTH {
         let message = format!("the proxy {proxy}: its credentials and the target's name are too long together");
         return Err(Error::new(ErrorKind::Proxy, message));

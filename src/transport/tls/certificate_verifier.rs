@@ -1,5 +1,8 @@
 //! [`CertificateVerifier`]: checks a server's certificate against the platform's roots or given
 //! ones, or accepts any.
+//!
+//! Accepting any certificate is for tests alone, and has to be asked for by name
+//! (`danger_accept_invalid_certificates`). Signatures of the handshake are checked even then.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ pub(super) fn build(
     Ok(Arc::new(CertificateVerifier { trust, algorithms: provider.signature_verification_algorithms }))
 }
 
+/// Returns the verifier that checks against the roots of the settings.
 fn trust(settings: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let mut roots = RootCertStore::empty();
     let mut given = settings.extra_roots.clone();
@@ -43,6 +47,11 @@ fn trust(settings: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Arc<d
     Ok(verifier.map_err(setup_error)?)
 }
 
+/// Returns the operating system's verifier.
+///
+/// # Errors
+///
+/// `Roots` on a machine without root certificates, as in a bare container.
 fn platform(
     extra_roots: Vec<CertificateDer<'static>>,
     provider: &Arc<CryptoProvider>,
@@ -90,6 +99,7 @@ impl ServerCertVerifier for CertificateVerifier {
         let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
         let verified = trust.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         verified.map_err(|error| match error {
+            // Only a failed check is looked at again, so that this can never accept a certificate.
             TlsError::InvalidCertificate(CertificateError::UnknownIssuer) if is_self_signed(end_entity) => {
                 TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(SelfSigned))))
             }
@@ -124,6 +134,7 @@ impl ServerCertVerifier for CertificateVerifier {
     }
 }
 
+/// Returns true if a certificate names itself as its issuer.
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     webpki::EndEntityCert::try_from(certificate).is_ok_and(|parsed| parsed.issuer() == parsed.subject())
 }

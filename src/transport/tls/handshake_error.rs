@@ -1,4 +1,7 @@
 //! Errors of a TLS handshake: which check failed, and what to do about it.
+//!
+//! The message names the host, the check and the remedy; rustls's own error is the source. A
+//! certificate is under the server's control, so what is quoted from it is escaped and cut.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -57,6 +60,7 @@ pub(in crate::transport) fn explain(host: &str, error: Error) -> Error {
     }
 }
 
+/// Returns the error that users see, with the TLS error as its source.
 fn explained(host: &str, cause: &TlsError) -> Error {
     let message = format!("the TLS handshake with {host} failed: {}", reason(cause));
     Error::with_source(ErrorKind::Tls, message, cause.clone())
@@ -100,6 +104,7 @@ fn reason(error: &TlsError) -> Cow<'static, str> {
     text.into()
 }
 
+/// Returns what is wrong with the server's certificate.
 fn certificate_reason(error: &CertificateError) -> Cow<'static, str> {
     let text = match error {
         CertificateError::ExpiredContext { time, not_after } => {
@@ -137,6 +142,8 @@ fn certificate_reason(error: &CertificateError) -> Cow<'static, str> {
     text.into()
 }
 
+/// Returns the reason of an error that rustls does not know: our own, or of its certificate
+/// library.
 fn other_reason(OtherError(error): &OtherError) -> &'static str {
     if error.is::<SelfSigned>() {
         return "its certificate is self-signed; give that certificate itself with add_root_certificates_pem, \
@@ -201,6 +208,7 @@ fn bare_name(name: &str) -> String {
     inner.chars().take(MAX_NAME).flat_map(char::escape_debug).collect()
 }
 
+/// Formats a time as HTTP does.
 fn date(time: UnixTime) -> String {
     let seconds = time.as_secs();
     // The formatter panics on later dates.

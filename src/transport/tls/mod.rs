@@ -1,5 +1,10 @@
 //! TLS: the handshake with a server. It is set up once per client, when the first https stream
 //! connects.
+//!
+//! `tls_settings` holds what the caller set, `certificate_verifier` checks the server's
+//! certificate, and `handshake_error` turns rustls's errors into ones that say what to do. A client
+//! without https streams reads no certificate. A missing root store is an error of the attempt, not
+//! of the builder, so that roots which are installed later are found.
 
 mod certificate_verifier;
 mod handshake_error;
@@ -37,6 +42,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// Keeps the settings; no certificate is read before the first https connection.
     pub(crate) fn new(settings: TlsSettings) -> Self {
         Self { settings: Arc::new(settings), config: Arc::default() }
     }
@@ -51,6 +57,7 @@ impl Tls {
     ) -> Result<TlsStream<Box<dyn Io>>, Error> {
         let mut config = self.config().await?;
         if is_proxy {
+            // The CONNECT request is written in HTTP/1.1, also if the proxy would prefer HTTP/2.
             Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
@@ -72,6 +79,7 @@ impl Tls {
     }
 }
 
+/// Builds the configuration of rustls. Blocks while it reads the platform's roots.
 fn build_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, Error> {
     #[cfg(feature = "rustls-0_23")]
     if let Some(config) = &settings.config {
@@ -100,6 +108,7 @@ fn alpn_protocols() -> Vec<Vec<u8>> {
     ALPN_PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect()
 }
 
+/// Returns the versions of TLS from the minimum on.
 fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     static FROM_1_2: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
     match minimum {

@@ -73,21 +73,33 @@ pub(crate) struct TlsSettings {
 }
 
 impl TlsSettings {
+    /// Trusts these certificates, and no others.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` if the PEM text holds no usable certificate.
     pub(crate) fn replace_roots(&mut self, pem: &[u8]) -> Result<(), Error> {
         self.roots = Roots::Given(root_certificates(pem)?);
         Ok(())
     }
 
+    /// Trusts these certificates as well. Fails like [`replace_roots`](Self::replace_roots).
     pub(crate) fn add_roots(&mut self, pem: &[u8]) -> Result<(), Error> {
         self.extra_roots.extend(root_certificates(pem)?);
         Ok(())
     }
 
+    /// Trusts Mozilla's roots in place of the platform's.
     #[cfg(feature = "webpki-roots")]
     pub(crate) fn use_webpki_roots(&mut self) {
         self.roots = Roots::Mozilla;
     }
 
+    /// Sets the client certificate with its chain, and its private key.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` if either cannot be read or they do not belong together.
     pub(crate) fn set_identity(&mut self, certificates: &[u8], key: &[u8]) -> Result<(), Error> {
         self.identity = Some(Identity::from_pem(certificates, key)?);
         Ok(())
@@ -117,6 +129,7 @@ impl fmt::Debug for TlsSettings {
 pub(super) struct Identity(Arc<CertifiedKey>);
 
 impl Identity {
+    /// Reads certificate and key, and checks that they belong together.
     fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
         let chain = read_certificates(certificates, "the client certificate cannot be read")?;
         if chain.is_empty() {
@@ -126,6 +139,7 @@ impl Identity {
         Ok(Self(Arc::new(certified.map_err(unusable_identity)?)))
     }
 
+    /// Returns the identity as rustls asks for it: always this one.
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
         Arc::new(SingleCertAndKey::from(Arc::clone(&self.0)))
     }
@@ -137,6 +151,7 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// Returns the error for a certificate and a key that cannot be used.
 fn unusable_identity(error: TlsError) -> Error {
     let message = match &error {
         TlsError::InconsistentKeys(_) => {
@@ -169,6 +184,7 @@ fn root_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> 
     if certificates.is_empty() {
         return Err(Error::new(ErrorKind::InvalidConfig, "the PEM text holds no certificate"));
     }
+    // rustls accepts only some certificates as roots. Checked now, the error names the right call.
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
         let added = store.add(certificate.clone());
@@ -177,6 +193,7 @@ fn root_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> 
     Ok(certificates)
 }
 
+/// Reads all certificates of a PEM text; `unreadable` is the message if that fails.
 fn read_certificates(pem: &[u8], unreadable: &'static str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
     certificates.map_err(|error| Error::with_source(ErrorKind::InvalidConfig, unreadable, error))
