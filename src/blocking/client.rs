@@ -14,7 +14,7 @@ use super::subscription::Subscription;
 use super::wait::wait;
 use super::worker::Worker;
 
-/// A [`Client`](client::Client) for programs without a runtime, with one thread for all its streams.
+/// A [`Client`](client::Client) for programs without a runtime: one thread drives its streams.
 ///
 /// Cheap to clone; clones share the thread.
 ///

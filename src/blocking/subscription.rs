@@ -70,7 +70,7 @@ impl Subscription {
         }
     }
 
-    /// Blocks until there is a delivery, and appends it to `buffer` with up to `limit - 1` more.
+    /// Blocks until there is a delivery, and appends it and up to `limit - 1` queued ones to `buffer`.
     ///
     /// Returns how many it appended. That is 0 only if the subscription has ended, or if `limit`
     /// is 0.

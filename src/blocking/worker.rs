@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::mpsc;
-use std::{fmt, io, thread};
+use std::{fmt, thread};
 
 use tokio::runtime::{self, EnterGuard, Runtime};
 use tokio::sync::mpsc as leases;
@@ -35,14 +35,25 @@ impl Worker {
     pub(super) fn start() -> Result<Self, Error> {
         let message = "the thread that drives the streams could not start";
         let failed = |error| Error::with_source(ErrorKind::Thread, message, error);
-        let (started, has_started) = mpsc::sync_channel(1);
-        let (lease, leases) = leases::channel(1);
-        // Never joined: the last stream may drop the last lease on this very thread.
-        let thread = thread::Builder::new().name(THREAD_NAME.into()).spawn(move || run(&started, leases));
-        thread.map_err(failed)?;
-        let ended = |_| Err(io::Error::other("the thread has ended"));
-        let runtime = has_started.recv().unwrap_or_else(ended).map_err(failed)?;
-        Ok(Self { runtime, lease })
+        let (lease, mut leases) = leases::channel::<Infallible>(1);
+        let (sender, receiver) = mpsc::channel::<Runtime>();
+        let drive = move || {
+            // The other end is dropped without a runtime if none could be built.
+            let Ok(runtime) = receiver.recv() else { return };
+            let _: Option<Infallible> = runtime.block_on(leases.recv());
+            // All streams have ended, so no task needs a blocking call that is still running.
+            runtime.shutdown_background();
+        };
+        // Before the runtime: one that no thread can take over would be dropped here, which may
+        // panic. Never joined: the last stream may drop the last lease on this very thread.
+        thread::Builder::new().name(THREAD_NAME.into()).spawn(drive).map_err(failed)?;
+        let mut builder = runtime::Builder::new_current_thread();
+        builder.enable_all().thread_name(THREAD_NAME).max_blocking_threads(MAX_BLOCKING_THREADS);
+        let runtime = builder.build().map_err(failed)?;
+        let worker = Self { runtime: runtime.handle().clone(), lease };
+        // Cannot fail: the thread waits for it.
+        let _ = sender.send(runtime);
+        Ok(worker)
     }
 
     /// Makes the calling thread spawn tasks and timers on the worker's, until the guard is dropped.
@@ -64,24 +75,4 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").finish_non_exhaustive()
     }
-}
-
-fn run(started: &mpsc::SyncSender<io::Result<runtime::Handle>>, mut leases: leases::Receiver<Infallible>) {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            // `start` waits for this, so the send cannot fail.
-            let _ = started.send(Err(error));
-            return;
-        }
-    };
-    let _ = started.send(Ok(runtime.handle().clone()));
-    let _: Option<Infallible> = runtime.block_on(leases.recv());
-    // All streams have ended, so no task needs a blocking call that is still running.
-    runtime.shutdown_background();
-}
-
-fn runtime() -> io::Result<Runtime> {
-    let mut builder = runtime::Builder::new_current_thread();
-    builder.enable_all().thread_name(THREAD_NAME).max_blocking_threads(MAX_BLOCKING_THREADS).build()
 }

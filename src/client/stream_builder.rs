@@ -67,7 +67,8 @@ pub struct StreamBuilder {
     /// Kept apart from the policy, which it overrides in either order of the calls.
     reconnection_time: Option<Duration>,
     credentials: Option<Credentials>,
-    /// The mutex makes the builder `Sync`, which the caller's future need not be. It is never locked.
+    /// The mutex makes the builder `Sync`, which the caller's future need not be. It is never
+    /// locked.
     stop: Mutex<Option<BoxFuture<()>>>,
     store: Option<Store>,
 }
@@ -288,7 +289,9 @@ impl StreamBuilder {
 ///
 /// There is no limit on the whole response: a stream may last forever.
 impl StreamBuilder {
-    /// Limits name resolution, TCP and TLS together; 10 s by default, enough for a lost packet or two.
+    /// Limits name resolution, TCP and TLS together; 10 s by default.
+    ///
+    /// That is enough for a lost packet or two.
     ///
     /// The addresses of one family, IPv4 or IPv6, have equal shares of this time, so that one
     /// address that never answers does not use it up. The families are tried
@@ -445,11 +448,11 @@ impl StreamBuilder {
 
     /// Connects only while there are subscriptions; off by default.
     ///
-    /// By default a stream stays open from [`connect`](Handle::connect) on. A lazy stream needs that
-    /// call too, once. It then connects when there is a subscription, and disconnects `linger`
-    /// after the last one is dropped ([`State::Idle`](crate::State::Idle)). The next subscription connects again, and
-    /// the stream resumes after its last event ID. With a `linger` of zero, each subscription that
-    /// is alone costs a connection.
+    /// By default a stream stays open from [`connect`](Handle::connect) on. A lazy stream needs
+    /// that call too, once. It then connects when there is a subscription, and disconnects `linger`
+    /// after the last one is dropped ([`State::Idle`](crate::State::Idle)). The next subscription
+    /// connects again, and the stream resumes after its last event ID. With a `linger` of zero,
+    /// each subscription that is alone costs a connection.
     ///
     /// Handles, monitors and transcripts do not count as subscriptions, nor does a resume store,
     /// which goes on saving.
@@ -522,8 +525,8 @@ impl StreamBuilder {
     ///
     /// # Errors
     ///
-    /// Those of [`build`](Self::build), and the failure of the first attempt, which is not retried. A
-    /// 204 is an [`ErrorKind::Closed`]. Once the stream is open, failures are retried.
+    /// Those of [`build`](Self::build), and the failure of the first attempt, which is not retried.
+    /// A 204 is an [`ErrorKind::Closed`]. Once the stream is open, failures are retried.
     ///
     /// # Panics
     ///

@@ -257,10 +257,10 @@ impl Handle {
     /// committed, for example.
     ///
     /// Each call connects at once, and replaces an attempt that is under way: a program that calls
-    /// this in a loop must pace itself. Each queue has a [`Gap::Reconnected`] where the new response
-    /// begins. Events queued before that gap stay, and come again after it. After this call,
-    /// [`acknowledge`](Subscription::acknowledge) returns false for events that were already queued.
-    /// To go back again, use only the ID of an event for which it returned true.
+    /// this in a loop must pace itself. Each queue has a [`Gap::Reconnected`] where the new
+    /// response begins. Events queued before that gap stay, and come again after it. After this
+    /// call, [`acknowledge`](Subscription::acknowledge) returns false for events that were already
+    /// queued. To go back again, use only the ID of an event for which it returned true.
     ///
     /// # Errors
     ///
@@ -273,7 +273,8 @@ impl Handle {
             transport::last_event_id_value(id)?;
         }
         let connection = self.guard.connection();
-        // The hub first: acknowledgements stop counting before the task can publish the new response.
+        // The hub first: acknowledgements stop counting before the task can publish the new
+        // response.
         connection.hub.prepare_restart();
         connection.mailbox.resume(resume);
         Ok(())

@@ -81,7 +81,8 @@ impl Draining {
         let outcome = async move {
             drain_tracker.wait(deadline).await;
             let reason = monitor.ended().await;
-            // Only after the end: a deadline can pass before the hub is closed, and until then more events may come.
+            // Only after the end: a deadline can pass before the hub is closed, and until then more
+            // events may come.
             let DrainCounts { delivered, dropped } = drain_tracker.counts();
             Drained { delivered, dropped, last_event_id: connection.last_event_id(), reason }
         };

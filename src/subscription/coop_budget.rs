@@ -10,9 +10,10 @@ use tokio::task::coop::{self, RestoreOnPending};
 /// Events for one unit of the budget.
 ///
 /// A task without budget goes to the end of the run queue, and tokio wakes another thread to take
-/// it from there. At one unit per event that is a quarter of an event's cost, just when half a queue
-/// has been read. At eight events per unit a reader that is a whole queue behind catches up in one
-/// go, and a task that never waits for anything else still lets others run every 1,024 events.
+/// it from there. At one unit per event that is a quarter of an event's cost, just when half a
+/// queue has been read. At eight events per unit a reader that is a whole queue behind catches up
+/// in one go, and a task that never waits for anything else still lets others run every 1,024
+/// events.
 const EVENTS_PER_UNIT: u8 = 8;
 
 /// The part of a unit that is already paid for.

@@ -132,7 +132,7 @@ impl<T: Item> Subscription<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Waits for a delivery and appends it to `buffer`, with up to `limit - 1` more that are queued.
+    /// Waits for a delivery, and appends it and up to `limit - 1` queued ones to `buffer`.
     ///
     /// Returns how many it appended. That is 0 only if the subscription has ended, or if `limit`
     /// is 0.
@@ -167,7 +167,7 @@ impl<T: Item> Subscription<T> {
 
     /// Takes the next event or gap if one is queued; never waits.
     ///
-    /// It does not disturb a task that waits in [`recv`](Self::recv) meanwhile: that is still woken.
+    /// A task that waits in [`recv`](Self::recv) meanwhile is still woken.
     ///
     /// # Errors
     ///
@@ -247,11 +247,12 @@ impl<T> Subscription<T> {
     /// Marks an event as processed, on an [`acknowledging`](SubscribeOptions::acknowledging)
     /// subscription.
     ///
-    /// Events can be acknowledged in any order. An event that is never acknowledged keeps the resume
-    /// store from saving any later ID. So does an event that this queue dropped ([`Gap::Lagged`]),
-    /// or that was taken while 65,536 others were open. Those cannot be acknowledged: to get them
-    /// again, [go back](crate::Handle::reconnect_from). An event over the size limit
-    /// ([`Gap::Oversized`]) does not hold the store, since it would not come the next time either.
+    /// Events can be acknowledged in any order. An event that is never acknowledged keeps the
+    /// resume store from saving any later ID. So does an event that this queue dropped
+    /// ([`Gap::Lagged`]), or that was taken while 65,536 others were open. Those cannot be
+    /// acknowledged: to get them again, [go back](crate::Handle::reconnect_from). An event over the
+    /// size limit ([`Gap::Oversized`]) does not hold the store, since it would not come the next
+    /// time either.
     ///
     /// Returns false if there was nothing to acknowledge:
     ///
@@ -264,10 +265,10 @@ impl<T> Subscription<T> {
 
     /// Drops the subscription, and no longer holds the resume store for its events.
     ///
-    /// **Gives up** events that it did not take or acknowledge: the store may save IDs after them. A
-    /// subscription that is only dropped goes on holding the store, because nothing says that those
-    /// events were processed, until the program restarts or
-    /// [goes back](crate::Handle::reconnect_from).
+    /// **Gives up** events that it did not take or acknowledge: the store may save IDs after them.
+    /// A subscription that is only dropped goes on holding the store, because nothing says that
+    /// those events were processed, until the program restarts or [goes
+    /// back](crate::Handle::reconnect_from).
     pub fn retire(mut self) {
         if let Some(ack) = &mut self.queue.ack {
             ack.retire();
