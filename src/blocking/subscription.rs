@@ -70,7 +70,7 @@ impl Subscription {
         }
     }
 
-    /// Blocks until there is a delivery, and appends it and up to `limit - 1` queued ones to `buffer`.
+    /// Blocks until there is a delivery, and appends it and up to `limit - 1` queued ones.
     ///
     /// Returns how many it appended. That is 0 only if the subscription has ended, or if `limit`
     /// is 0.
@@ -157,6 +157,7 @@ impl Iterator for Subscription {
                 }
             }
         }
+        // The error comes once: an iterator that is called after its end goes on returning `None`.
         if std::mem::replace(&mut self.has_ended, true) {
             return None;
         }

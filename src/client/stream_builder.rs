@@ -335,6 +335,7 @@ impl StreamBuilder {
     /// [`SubscribeOptions`]: crate::SubscribeOptions
     #[doc(alias = "lag")]
     pub fn capacity(self, events: usize) -> Self {
+        // Clamped, not refused: a capacity that is computed at run time must not fail a stream.
         self.set(|config| config.capacity = events.clamp(MIN_CAPACITY, MAX_CAPACITY))
     }
 
@@ -429,6 +430,7 @@ impl StreamBuilder {
 
     fn retain_by(self, filter: Filter, keep: Keep) -> Self {
         self.try_set(|config| {
+            // Events are retained under the hub's lock, where no code of the caller's may run.
             if filter.predicate().is_some() {
                 let message = "events are retained by type, so this filter must not have a predicate";
                 return Err(Error::new(ErrorKind::InvalidConfig, message));
@@ -511,6 +513,7 @@ impl StreamBuilder {
         let mut config = self.config?;
         let target = config.request.target().clone().with_query(&self.query)?;
         request(&mut config).go_to(target);
+        // Only now: the two setters may be called in either order.
         let policy = match self.reconnection_time {
             Some(time) => self.policy.reconnection_time(time),
             None => self.policy,

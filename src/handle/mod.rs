@@ -115,6 +115,7 @@ impl Handle {
         let limits = QueueLimits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
         let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
         let subscribed = subscribe(&connection.hub, filter.into(), &limits, acknowledging);
+        // A lazy stream connects for its first subscription.
         connection.demand_changed();
         Subscription::new(subscribed, name, Arc::clone(&self.guard))
     }
@@ -413,6 +414,8 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // Handles are counted apart from the guard, which subscriptions hold as well: only a handle
+        // can connect.
         self.guard.connection().remove_handle();
     }
 }

@@ -190,6 +190,7 @@ impl<T: Item> Subscription<T> {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
+        // Before the look: a task without budget must not take an event, which it could not return.
         let unit = ready!(self.budget.poll(cx));
         let delivery = ready!(self.next_delivery(Some(cx)));
         self.budget.spend(unit);
@@ -233,6 +234,7 @@ impl<T> Subscription<T> {
     /// ([`Filter::and`](crate::Filter::and)).
     pub fn close_reason(&self) -> Option<CloseReason> {
         let failure = self.queue.failure.as_ref().and_then(|failure| failure.get());
+        // Its own reason first: the stream is still open, or closed later for another reason.
         let own_reason = failure.map(|error| CloseReason::Failed(error.clone()));
         own_reason.or_else(|| self.guard.connection().close_reason())
     }
@@ -280,6 +282,7 @@ impl<T> Subscription<T> {
     /// Returns the next delivery. Without a context it leaves no waker.
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
+        // Retained events are older than everything in the queue.
         if !self.queue.replay.is_empty() {
             return Poll::Ready(self.next_replayed());
         }
@@ -321,6 +324,7 @@ impl<T> Subscription<T> {
         }
     }
 
+    #[cold]
     fn lagged(&mut self, missed: u64) -> Gap {
         self.missed += missed;
         let (connection, subscription) = (self.guard.connection(), self.name.as_str());
@@ -338,6 +342,7 @@ impl<T> Subscription<T> {
 
     /// Logs a gap that the caller does not pass on, if events were lost in it.
     pub(crate) fn log_loss(&self, gap: &Gap) {
+        // `lagged` has logged these where they were found.
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
             let (stream, subscription) = (self.guard.connection().name(), self.name.as_str());
