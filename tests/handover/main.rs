@@ -1,6 +1,7 @@
 //! Handover: opening a second response before the first is closed.
 
 mod another_origin;
+mod make_before_break;
 mod rotation;
 mod second_response;
 

@@ -13,7 +13,7 @@ use sseclient::{Apply, CredentialsReason, Delivery, Filter, Handle, Subscription
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::support::{Connection, OPEN, Server, header, next_event, stream, until, within};
+use crate::support::{Connection, OPEN, Server, header, next_event, numbered, stream, until, within};
 
 const UNAUTHORIZED: &str =
     "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
@@ -26,11 +26,6 @@ const EXPIRIES: u64 = 10;
 const ROTATIONS: u64 = 100;
 /// The number of events in 10 ms, at a thousand a second.
 const BATCH: u64 = 10;
-
-/// Events whose data is their ID.
-fn numbered(ids: impl IntoIterator<Item = u64>) -> String {
-    ids.into_iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
-}
 
 /// The last event ID of a request, or 0.
 fn last_event_id(request: &str) -> u64 {

@@ -1,16 +1,8 @@
-//! Changes of a running stream: headers, URL, the resume point, and handover to a second response.
-
-use std::sync::Arc;
+//! Changes of a running stream: headers, URL, the resume point, and statistics.
 
 use sseclient::{Apply, Change, Delivery, ErrorKind, Gap, Resume};
-use tokio::sync::Notify;
 
-use crate::support::{Connection, OPEN, Server, follow, header, short, stream, until, within};
-
-/// An event whose data is its ID.
-fn numbered(ids: &[u64]) -> String {
-    ids.iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
-}
+use crate::support::{OPEN, Server, follow, header, numbered, short, stream, until, within};
 
 /// A server that sends `first` to the first connection and `second` to the second, and stays.
 async fn two_responses(first: &str, second: &str) -> Server {
@@ -27,7 +19,7 @@ async fn two_responses(first: &str, second: &str) -> Server {
 
 #[tokio::test]
 async fn an_update_changes_headers_and_query_together_and_resolves_when_applied() {
-    let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
+    let server = two_responses(&numbered([1]), &numbered([2])).await;
     let (handle, mut events) = follow(stream(&format!("{}?keep=1&old=a&old=b", server.url)).header("x-old", "1"));
     assert_eq!(short(&mut events).await, "1");
     let change =
@@ -43,7 +35,7 @@ async fn an_update_changes_headers_and_query_together_and_resolves_when_applied(
 
 #[tokio::test]
 async fn an_update_for_the_next_attempt_leaves_the_open_response_alone() {
-    let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
+    let server = two_responses(&numbered([1]), &numbered([2])).await;
     let (handle, mut events) = follow(stream(&server.url));
     assert_eq!(short(&mut events).await, "1");
     let update = handle.update(|request| request.header("x-new", "2"), Apply::NextAttempt);
@@ -55,7 +47,7 @@ async fn an_update_for_the_next_attempt_leaves_the_open_response_alone() {
 
 #[tokio::test]
 async fn a_mistake_in_an_update_changes_nothing() {
-    let server = two_responses(&numbered(&[1]), &numbered(&[2])).await;
+    let server = two_responses(&numbered([1]), &numbered([2])).await;
     let (handle, mut events) = follow(stream(&server.url));
     assert_eq!(short(&mut events).await, "1");
     type Mistake = fn(Change) -> Change;
@@ -80,8 +72,8 @@ async fn a_mistake_in_an_update_changes_nothing() {
 #[tokio::test]
 async fn a_new_origin_gets_no_last_event_id_unless_the_caller_says_so() {
     for (keep, expected) in [(None, None), (Some(true), Some("1")), (Some(false), None)] {
-        let old = two_responses(&numbered(&[1]), "").await;
-        let new = two_responses(&numbered(&[7]), "").await;
+        let old = two_responses(&numbered([1]), "").await;
+        let new = two_responses(&numbered([7]), "").await;
         let (handle, mut events) = follow(stream(&old.url.replace("http://", "http://user:pass@")));
         assert_eq!(short(&mut events).await, "1");
         let url = new.url.clone();
@@ -102,7 +94,7 @@ async fn a_program_can_go_back_to_what_it_has_committed() {
     for (resume, sent) in
         [(Resume::Id("2".into()), Some("2")), (Resume::Id(String::new()), None), (Resume::Fresh, None)]
     {
-        let server = two_responses(&numbered(&[1, 2, 3]), "data: x\n\n").await;
+        let server = two_responses(&numbered([1, 2, 3]), "data: x\n\n").await;
         let (handle, mut events) = follow(stream(&server.url));
         let mut other = handle.subscribe("message");
         for expected in ["1", "2", "3"] {
@@ -125,139 +117,9 @@ async fn an_id_that_no_header_can_carry_is_refused_at_the_call() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidHeader);
 }
 
-/// A server whose second response begins when told.
-async fn held_back(first: &'static str, second: String) -> (Server, Arc<Notify>, Arc<Notify>) {
-    let (more, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (go_on, begin) = (Arc::clone(&more), Arc::clone(&answer));
-    let server = Server::start(move |number, mut connection: Connection| {
-        let (go_on, begin, second) = (Arc::clone(&go_on), Arc::clone(&begin), second.clone());
-        async move {
-            if number == 0 {
-                connection.send(&format!("{OPEN}{}", numbered(&[1]))).await;
-                go_on.notified().await;
-                connection.send(first).await;
-            } else {
-                begin.notified().await;
-                connection.send(&second).await;
-            }
-            connection.closed().await;
-        }
-    })
-    .await;
-    (server, more, answer)
-}
-
-#[tokio::test]
-async fn a_second_response_takes_over_without_a_gap_and_without_a_repeat() {
-    let second = format!("{OPEN}{}", numbered(&[2, 3, 4, 5]));
-    let (server, more, answer) = held_back("id: 2\ndata: 2\n\nid: 3\ndata: 3\n\n", second).await;
-    let (handle, mut events) = follow(stream(&server.url));
-    assert_eq!(short(&mut events).await, "1");
-    let update = handle.update(|request| request.bearer_auth("fresh"), Apply::MakeBeforeBreak);
-    until("the second request comes", || server.requests().len() == 2).await;
-    assert!(handle.state().is_open());
-    more.notify_one();
-    for expected in ["2", "3"] {
-        assert_eq!(short(&mut events).await, expected, "the first response is read until the second begins");
-    }
-    answer.notify_one();
-    within(update).await.unwrap();
-    for expected in ["4", "5"] {
-        assert_eq!(short(&mut events).await, expected);
-    }
-    assert_eq!(server.headers("last-event-id"), [None, Some("1".into())]);
-    let stats = handle.stats();
-    assert_eq!((stats.repeats, stats.gaps, stats.opens), (2, 0, 2));
-}
-
-#[tokio::test]
-async fn a_second_response_that_begins_somewhere_else_is_a_gap() {
-    let second = format!("{OPEN}{}", numbered(&[7, 8]));
-    let (server, more, answer) = held_back("id: 2\ndata: 2\n\n", second).await;
-    let (handle, mut events) = follow(stream(&server.url));
-    assert_eq!(short(&mut events).await, "1");
-    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
-    until("the second request comes", || server.requests().len() == 2).await;
-    more.notify_one();
-    assert_eq!(short(&mut events).await, "2");
-    answer.notify_one();
-    within(update).await.unwrap();
-    for expected in ["reconnected after Some(\"1\")", "7", "8"] {
-        assert_eq!(short(&mut events).await, expected);
-    }
-}
-
-#[tokio::test]
-async fn a_second_response_that_is_refused_leaves_the_first_open() {
-    let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n".to_owned();
-    let (server, more, answer) = held_back("id: 2\ndata: 2\n\n", refusal).await;
-    let (handle, mut events) = follow(stream(&server.url));
-    assert_eq!(short(&mut events).await, "1");
-    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
-    answer.notify_one();
-    assert_eq!(within(update).await.unwrap_err().status().unwrap(), 500);
-    assert!(handle.state().is_open());
-    more.notify_one();
-    assert_eq!(short(&mut events).await, "2");
-}
-
-#[tokio::test]
-async fn a_refused_second_response_leaves_a_change_for_the_next_attempt_pending() {
-    let refusal = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n";
-    let server = Server::start(move |number, mut connection| async move {
-        connection.send(if number == 1 { refusal } else { OPEN }).await;
-        connection.closed().await;
-    })
-    .await;
-    let (handle, _events) = follow(stream(&server.url));
-    within(handle.opened()).await.unwrap();
-    let mut next = tokio_test::task::spawn(handle.update(|request| request.header("x-next", "1"), Apply::NextAttempt));
-    let beside = handle.update(|request| request.header("x-beside", "1"), Apply::MakeBeforeBreak);
-    assert_eq!(within(beside).await.unwrap_err().status().unwrap(), 500);
-    assert!(next.poll().is_pending(), "it goes with the next attempt");
-    handle.reconnect();
-    within(next).await.unwrap();
-    assert_eq!(server.headers("x-next"), [None, Some("1".into()), Some("1".into())]);
-    assert_eq!(server.headers("x-beside"), [None, Some("1".into()), Some("1".into())]);
-}
-
-#[tokio::test]
-async fn the_first_response_may_end_while_the_second_is_on_its_way() {
-    let answer = Arc::new(Notify::new());
-    let begin = Arc::clone(&answer);
-    let server = Server::start(move |number, mut connection| {
-        let begin = Arc::clone(&begin);
-        async move {
-            if number == 0 {
-                connection.send(&format!("{OPEN}{}", numbered(&[1]))).await;
-                begin.notified().await;
-                connection.send(&numbered(&[2])).await;
-                begin.notify_one();
-            } else {
-                begin.notified().await;
-                begin.notified().await;
-                connection.send(&format!("{OPEN}{}", numbered(&[2, 3]))).await;
-                connection.closed().await;
-            }
-        }
-    })
-    .await;
-    let (handle, mut events) = follow(stream(&server.url));
-    assert_eq!(short(&mut events).await, "1");
-    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
-    until("the second request comes", || server.requests().len() == 2).await;
-    answer.notify_one();
-    assert_eq!(short(&mut events).await, "2");
-    until("the first response is over", || !handle.state().is_open()).await;
-    answer.notify_one();
-    within(update).await.unwrap();
-    assert_eq!(short(&mut events).await, "3");
-    assert_eq!(server.requests().len(), 2);
-}
-
 #[tokio::test]
 async fn events_that_a_server_repeats_are_dropped_when_asked() {
-    let server = two_responses(&numbered(&[1, 2, 3]), &format!("{}data: x\n\n", numbered(&[2, 3, 4]))).await;
+    let server = two_responses(&numbered([1, 2, 3]), &format!("{}data: x\n\n", numbered([2, 3, 4]))).await;
     let (handle, mut events) = follow(stream(&server.url).drop_repeats(2));
     for expected in ["1", "2", "3"] {
         assert_eq!(short(&mut events).await, expected);

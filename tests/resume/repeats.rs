@@ -5,17 +5,12 @@ use std::sync::Arc;
 use sseclient::{Apply, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{OPEN, Server, follow, short, stream, until, within};
+use crate::support::{OPEN, Server, follow, numbered, short, stream, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
         assert_eq!(short(subscription).await, *expected);
     }
-}
-
-/// Events whose data is their ID.
-fn numbered(ids: &[u64]) -> String {
-    ids.iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
 }
 
 /// A server that sends each connection the parts of its line, each part when told. Later
@@ -40,7 +35,7 @@ async fn told(lines: Vec<Vec<String>>) -> (Server, Arc<Notify>) {
 #[tokio::test]
 async fn a_repeat_leaves_the_last_event_id_at_the_newest_delivered_event() {
     for repeat in ["id: 3\ndata: 3\n\n", "id: 3\n\n"] {
-        let server = Server::answering(vec![format!("{OPEN}{}{repeat}", numbered(&[1, 2, 3, 4, 5]))]).await;
+        let server = Server::answering(vec![format!("{OPEN}{}{repeat}", numbered([1, 2, 3, 4, 5]))]).await;
         let (_handle, mut events) = follow(stream(&server.url).drop_repeats(10));
         expect(&mut events, &["1", "2", "3", "4", "5", "reconnected after Some(\"5\")"]).await;
         assert_eq!(server.headers("last-event-id")[..2], [None, Some("5".into())]);
@@ -57,10 +52,10 @@ async fn events_that_take_the_last_event_id_away_are_no_repeats_of_each_other() 
 #[tokio::test]
 async fn what_both_responses_say_of_ids_and_oversized_events_counts_once() {
     let large = |id| format!("id: {id}\ndata: {}\n\n", "x".repeat(100));
-    let overlap = format!("{}{}{}id: 5\n\n", numbered(&[2]), large(3), numbered(&[4]));
-    let first = vec![format!("{OPEN}{}", numbered(&[1])), overlap.clone()];
+    let overlap = format!("{}{}{}id: 5\n\n", numbered([2]), large(3), numbered([4]));
+    let first = vec![format!("{OPEN}{}", numbered([1])), overlap.clone()];
     // The second response begins with an ID.
-    let second = vec![format!("{OPEN}id: 1\n\n{overlap}id: 2\n\n"), format!("{}{}", large(6), numbered(&[7]))];
+    let second = vec![format!("{OPEN}id: 1\n\n{overlap}id: 2\n\n"), format!("{}{}", large(6), numbered([7]))];
     let (server, go_on) = told(vec![first, second]).await;
     let (handle, mut events) = follow(stream(&server.url).max_event_size(50));
     go_on.notify_one();
@@ -81,10 +76,10 @@ async fn what_both_responses_say_of_ids_and_oversized_events_counts_once() {
 
 #[tokio::test]
 async fn a_gap_that_nothing_followed_does_not_come_after_a_later_one() {
-    let first = vec![format!("{OPEN}{}", numbered(&[1, 2, 3])), numbered(&[4])];
+    let first = vec![format!("{OPEN}{}", numbered([1, 2, 3])), numbered([4])];
     // This response begins elsewhere, with events that are known.
-    let second = vec![format!("{OPEN}{}", numbered(&[2]))];
-    let third = vec![format!("{OPEN}{}", numbered(&[5]))];
+    let second = vec![format!("{OPEN}{}", numbered([2]))];
+    let third = vec![format!("{OPEN}{}", numbered([5]))];
     let (server, go_on) = told(vec![first, second, third]).await;
     let (handle, mut events) = follow(stream(&server.url).drop_repeats(10));
     go_on.notify_one();

@@ -222,6 +222,11 @@ pub async fn open(client: ClientBuilder, url: &str) -> Result<Subscription, Erro
     within(client.build().stream(url).open(Filter::all())).await
 }
 
+/// Events whose data is their ID.
+pub fn numbered(ids: impl IntoIterator<Item = u64>) -> String {
+    ids.into_iter().map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()
+}
+
 /// The next delivery, which must be an event.
 pub async fn next_event(subscription: &mut Subscription) -> Event {
     match within(subscription.recv()).await {
