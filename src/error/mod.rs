@@ -1,6 +1,6 @@
 //! [`Error`]: the crate's one error type, and [`panics`]: panics of the caller's code as values.
 //!
-//! Errors can be cloned, because every subscriber may get the same one. Which of them are retried
+//! Errors can be cloned, because every subscriber may get one. Which of them are retried
 //! by default is in `retryable.rs`.
 
 mod kind;

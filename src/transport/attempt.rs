@@ -134,7 +134,11 @@ impl Attempt {
         // A connector of the caller's may not keep the time it is given, so it is enforced here.
         timeout(self.connect_timeout, connecting).await.unwrap_or_else(|_| {
             let through = through(connector.proxy(target).as_deref());
-            let message = format!("no connection to {}{through} within {:?}", target.authority(), self.connect_timeout);
+            let message = format!(
+                "no connection to {}{through} within the connect timeout of {:?}",
+                target.authority(),
+                self.connect_timeout
+            );
             Err(Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
         })
     }

@@ -85,7 +85,7 @@ pub(crate) fn last_event_id_value(id: &str) -> Result<Option<HeaderValue>, Error
         return Ok(None);
     }
     if id.len() > MAX_ECHOED_VALUE {
-        return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID is too long to be sent"));
+        return Err(Error::new(ErrorKind::InvalidHeader, "the last event ID is too long to be sent, over 8,000 bytes"));
     }
     let value = id.trim_matches([' ', '\t']);
     if value.is_empty() {

@@ -131,7 +131,11 @@ async fn answer_in_time<T>(
     match timeout(limit, sending).await {
         Ok(answer) => answer.map_err(|error| no_answer(target, error)),
         Err(_) => {
-            let message = format!("{} sent no response head{} within {limit:?}", target.authority(), through(proxy));
+            let message = format!(
+                "{} sent no response head{} within the response timeout of {limit:?}",
+                target.authority(),
+                through(proxy)
+            );
             Err(Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
         }
     }

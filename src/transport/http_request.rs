@@ -34,7 +34,7 @@ pub(crate) struct HttpRequest {
     /// The caller's headers, without cookies of a jar.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Whether to ask for the content codings that this build decodes.
+    /// Asks the server for the content codings that this build decodes.
     pub(crate) compression: bool,
 }
 

@@ -17,8 +17,8 @@
 //!
 //! The time limits are in `attempt` (connect), `http_connection` (response head) and `body`
 //! (the body of a refusal). To add a content coding, see `coding/codecs.rs`; a kind of proxy,
-//! `proxy/proxy_server.rs`. Nothing here decides whether an attempt is repeated: that is
-//! `reconnect`'s business. Errors and logs never hold header values, cookies, userinfo or
+//! `proxy/proxy_server.rs`. Nothing here decides whether an attempt is repeated;
+//! `reconnect` does. Errors and logs never hold header values, cookies, userinfo or
 //! query values.
 
 mod attempt;

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | http | TCP | the proxy forwards the request | tunnel |
 //! | http, HTTP/2 with prior knowledge | pooled connection | tunnel, pooled | tunnel, pooled |
-//! | https | TLS, pooled if the server chooses HTTP/2 | tunnel, then the same | tunnel, then the same |
+//! | https | TLS, pooled if the server chooses HTTP/2 | tunnel, TLS through it | tunnel, TLS through it |
 //!
 //! A Unix socket or the caller's connector replaces TCP and proxies for all of them. A proxy that
 //! fails is an error of the attempt; it is never bypassed.

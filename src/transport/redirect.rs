@@ -100,7 +100,9 @@ impl RefusedRedirect {
     /// Returns the error for the response of the request to `target`.
     pub(super) fn into_error(self, target: &Target, head: Parts, body: Bytes) -> Error {
         let (kind, why) = match self {
-            Self::TooMany => (ErrorKind::TooManyRedirects, "too many redirects in a row"),
+            Self::TooMany => {
+                (ErrorKind::TooManyRedirects, "more redirects in a row than this stream follows, most likely a loop")
+            }
             Self::Never(why) => (ErrorKind::Redirect, why),
         };
         let message = format!("{} answered {}: {why}", target.authority(), head.status);
@@ -118,7 +120,7 @@ pub(super) fn follow(
 ) -> Result<(), RefusedRedirect> {
     // Told apart from "too many", which is retried.
     if redirects.max == 0 {
-        return Err(RefusedRedirect::Never("redirects are not followed here"));
+        return Err(RefusedRedirect::Never("this stream follows no redirects"));
     }
     if before >= redirects.max {
         return Err(RefusedRedirect::TooMany);
@@ -131,7 +133,7 @@ pub(super) fn follow(
     }
     let same_origin = target.has_origin_of(&request.target);
     if !same_origin && !redirects.across_origins {
-        return Err(RefusedRedirect::Never("it leads to another origin, which is not followed here"));
+        return Err(RefusedRedirect::Never("it leads to another origin, which this stream does not follow"));
     }
     if becomes_get(head.status, &request.method) {
         request.method = Method::GET;

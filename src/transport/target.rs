@@ -62,7 +62,7 @@ impl Target {
         let (userinfo, authority) = split_userinfo(given.as_ref().map_or("", Authority::as_str));
         let authority = authority.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
         let Some(authority) = authority else {
-            return Err(Error::new(ErrorKind::InvalidUrl, "the URL needs a host"));
+            return Err(Error::new(ErrorKind::InvalidUrl, "the URL has no host; write it like http://host:8080/path"));
         };
         check_port(&authority)?;
         parts.authority = Some(authority.clone());
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_path_asks_for_the_root_and_empty_userinfo_is_none() {
+    fn a_missing_path_is_the_root_and_empty_userinfo_is_none() {
         assert_eq!(target("http://h?x=y").path_and_query(), "/?x=y");
         assert_eq!(target("http://h").path_and_query(), "/");
         assert!(target("http://@h/").userinfo().is_none());
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ascii_is_encoded_since_no_request_may_hold_it() {
+    fn characters_outside_of_ascii_are_encoded() {
         let target = target("http://h/ä/%C3%A4?ключ=[ü]");
         assert_eq!(target.path_and_query(), "/%C3%A4/%C3%A4?%D0%BA%D0%BB%D1%8E%D1%87=[%C3%BC]");
         let set = target.setting_query(&[("ключ".to_owned(), "1".to_owned())]).unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_left_out_or_empty_is_that_of_the_scheme() {
+    fn a_missing_or_empty_port_is_the_default_of_the_scheme() {
         for (url, server) in [
             ("http://h/", "h:80"),
             ("http://h:/", "h:80"),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_url_is_a_typed_error() {
+    fn a_url_that_is_not_http_is_a_typed_error() {
         for (url, kind) in [
             ("/stream", ErrorKind::InvalidUrl),
             ("example.com", ErrorKind::InvalidUrl),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_password_is_not_repeated_when_a_url_cannot_be_read() {
+    fn an_error_never_repeats_what_may_be_a_password() {
         for url in ["http://user:hunter2/x@host/", "http://user:hunter2#x@host/", "https://user:hunter2?x@host/"] {
             let error = Target::parse(url.parse().unwrap()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");

@@ -22,7 +22,7 @@ const MAX_HEAD: usize = 8 * 1024 + 400 * 1024;
 
 /// hyper's side of a connection. It must be polled until the whole request is sent.
 pub(super) struct RequestSender {
-    /// `None` once it has ended. Its result does not matter: what is read decides.
+    /// `None` once it has ended. Its result does not matter: the bytes that are read decide.
     connection: Option<Connection<TokioIo<HeadGate>, Full<Bytes>>>,
     gate: GateHandle,
 }

@@ -23,7 +23,7 @@ use super::super::header_values::{basic_authorization, header};
 /// Maximum length of a user or a password in SOCKS5 (RFC 1929, section 2).
 const MAX_SOCKS_CREDENTIAL: usize = 255;
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) enum ProxyProtocol {
     Http,

@@ -1,8 +1,8 @@
 //! [`CertificateVerifier`]: checks a server's certificate against the platform's roots or given
 //! ones, or accepts any.
 //!
-//! Accepting any certificate is for tests alone, and has to be asked for by name
-//! (`danger_accept_invalid_certificates`). Signatures of the handshake are checked even then.
+//! Accepting any certificate is for tests alone, behind
+//! `danger_accept_invalid_certificates`. Signatures of the handshake are checked even then.
 
 use std::fmt;
 use std::sync::Arc;

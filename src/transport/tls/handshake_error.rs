@@ -1,7 +1,7 @@
 //! Errors of a TLS handshake: which check failed, and what to do about it.
 //!
 //! The message names the host, the check and the remedy; rustls's own error is the source. A
-//! certificate is under the server's control, so what is quoted from it is escaped and cut.
+//! certificate is under the server's control, so its names are escaped and cut.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -24,11 +24,10 @@ const MAX_SHOWN_NAMES: usize = 4;
 /// Maximum length of a name in DNS (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
 
-const OLD_VERSION: &str =
-    "the server speaks only versions of TLS older than this client's minimum (1.2, or what minimum_tls_version says)";
+const OLD_VERSION: &str = "the server speaks only versions of TLS older than this client's minimum (1.2, or the one set with minimum_tls_version)";
 const EXPIRED: &str = "its certificate has expired";
 const NOT_YET: &str = "its certificate is not valid yet";
-const NO_REVOCATION: &str = "whether its certificate has been revoked cannot be found out";
+const NO_REVOCATION: &str = "the client cannot find out whether its certificate has been revoked";
 const WEAK: &str = "its certificate is signed in a way that is not trusted any more, as with SHA-1 or a short RSA key";
 
 /// Returns the error for a handshake that failed.
@@ -96,7 +95,7 @@ fn reason(error: &TlsError) -> Cow<'static, str> {
         TlsError::InvalidMessage(_) => "the server's answer is not TLS; check that this is not an http:// port",
         TlsError::NoCertificatesPresented => "the server has no certificate",
         TlsError::PeerMisbehaved(_) | TlsError::DecryptError => {
-            "the server, or something on the way, breaks the protocol"
+            "the server, or a device in between, breaks the protocol"
         }
         TlsError::FailedToGetCurrentTime => "this machine has no clock to check the certificate against",
         _ => "the source says why",

@@ -139,7 +139,7 @@ impl Identity {
         Ok(Self(Arc::new(certified.map_err(unusable_identity)?)))
     }
 
-    /// Returns the identity as rustls asks for it: always this one.
+    /// Returns the resolver that offers this identity to every server.
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
         Arc::new(SingleCertAndKey::from(Arc::clone(&self.0)))
     }
