@@ -5,8 +5,6 @@ use std::iter::FusedIterator;
 use std::time::Duration;
 
 use crate::error::Error;
-#[cfg(doc)]
-use crate::event::Gap;
 use crate::event::{Delivery, Event};
 use crate::handle::Handle;
 use crate::state::CloseReason;
@@ -61,7 +59,6 @@ impl Subscription {
     ///
     /// [`RecvTimeoutError::Timeout`] if nothing came in time, [`RecvTimeoutError::Closed`] if the
     /// subscription has ended.
-    #[doc(alias = "timeout")]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Delivery, RecvTimeoutError> {
         match wait_for(limit, self.inner.recv()) {
             Some(Some(delivery)) => Ok(delivery),
@@ -96,18 +93,17 @@ impl Subscription {
     /// Returns how many events can be taken without blocking.
     ///
     /// See [`Subscription::queued`](subscription::Subscription::queued).
-    #[doc(alias = "lag")]
     pub fn queued(&self) -> usize {
         self.inner.queued()
     }
 
     /// Returns how many events that pass the filter were lost because this subscription was slow.
-    #[doc(alias = "lag")]
     pub fn missed(&self) -> u64 {
         self.inner.missed()
     }
 
-    /// Returns how many gaps with lost events ([`Gap::is_loss`]) the iterator has skipped.
+    /// Returns how many gaps with lost events ([`Gap::is_loss`](crate::Gap::is_loss)) the iterator
+    /// has skipped.
     pub fn losses(&self) -> u64 {
         self.losses
     }

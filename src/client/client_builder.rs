@@ -301,7 +301,6 @@ impl ClientBuilder {
     ///
     /// Within a family the client tries the next address once one has refused, or has not answered
     /// within its share of the [connect timeout](StreamBuilder::connect_timeout).
-    #[doc(alias = "timeout")]
     pub fn happy_eyeballs_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.network.tcp.happy_eyeballs = timeout.into();
         self

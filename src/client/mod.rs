@@ -14,8 +14,6 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri};
 
 use crate::error::Error;
-#[cfg(doc)]
-use crate::error::ErrorKind;
 use crate::hub::Filter;
 use crate::subscription::Subscription;
 use crate::transport::{Connect, Cookies};
@@ -114,7 +112,6 @@ impl Client {
     ///
     /// This cannot fail: an invalid URL is an error of [`StreamBuilder::build`] and
     /// [`StreamBuilder::open`].
-    #[doc(alias = "EventSource")]
     pub fn stream<U>(&self, url: U) -> StreamBuilder
     where
         U: TryInto<Uri, Error: Into<http::Error>>,

@@ -296,7 +296,6 @@ impl StreamBuilder {
     /// The addresses of one family, IPv4 or IPv6, have equal shares of this time, so that one
     /// address that never answers does not use it up. The families are tried
     /// [side by side](ClientBuilder::happy_eyeballs_timeout).
-    #[doc(alias = "timeout")]
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.connect_timeout = timeout)
     }
@@ -304,7 +303,6 @@ impl StreamBuilder {
     /// Limits the time from the request to the response head; 30 s by default.
     ///
     /// A server under load answers late, a dead one never.
-    #[doc(alias = "timeout")]
     pub fn response_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.response_timeout = timeout)
     }
@@ -316,7 +314,7 @@ impl StreamBuilder {
     /// After that much silence the stream drops the response and reconnects
     /// ([`ErrorKind::IdleTimeout`]). While the connection task waits for slow subscribers the clock
     /// stands still. With a timeout of zero no response survives.
-    #[doc(alias("timeout", "heartbeat"))]
+    #[doc(alias = "heartbeat")]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.idle_timeout = Some(timeout))
     }

@@ -23,8 +23,6 @@ use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-#[cfg(doc)]
-use crate::event::{Event, Gap};
 use crate::hub::{Filter, Hub, Overflow, QueueLimits};
 use crate::state::{CloseReason, State};
 #[cfg(feature = "json")]
@@ -124,7 +122,7 @@ impl Handle {
     ///
     /// An event that cannot be decoded is an item that holds the error; it never ends the stream.
     /// An **enum** takes several types of events in wire order: the event type is the variant
-    /// ([`Event::json`] has the rules). For other options use
+    /// ([`Event::json`](crate::Event::json) has the rules). For other options use
     /// [`subscribe_with`](Self::subscribe_with) and [`decode_as`](Subscription::decode_as).
     ///
     /// An event is decoded once for each type `T`, in the task that takes it first. Other
@@ -258,9 +256,10 @@ impl Handle {
     /// committed, for example.
     ///
     /// Each call connects at once, and replaces an attempt that is under way: a program that calls
-    /// this in a loop must pace itself. Each queue has a [`Gap::Reconnected`] where the new
-    /// response begins. Events queued before that gap stay, and come again after it. After this
-    /// call, [`acknowledge`](Subscription::acknowledge) returns false for events that were already
+    /// this in a loop must pace itself. Each queue has a
+    /// [`Gap::Reconnected`](crate::Gap::Reconnected) where the new response begins. Events queued
+    /// before that gap stay, and come again after it. After this call,
+    /// [`acknowledge`](Subscription::acknowledge) returns false for events that were already
     /// queued. To go back again, use only the ID of an event for which it returned true.
     ///
     /// # Errors
@@ -349,7 +348,7 @@ impl Handle {
     /// Returns the last event ID of the events that were published; empty if there is none.
     ///
     /// Subscribers may be behind it. To resume after the last event that you have processed, keep
-    /// that event's [`Event::last_event_id`] instead.
+    /// that event's [`Event::last_event_id`](crate::Event::last_event_id) instead.
     #[doc(alias = "Last-Event-ID")]
     pub fn last_event_id(&self) -> String {
         self.guard.connection().last_event_id()

@@ -33,7 +33,6 @@ impl<T: Item> Events<T> {
     /// Returns how many events were lost because this subscription was slow.
     ///
     /// See [`Subscription::missed`].
-    #[doc(alias = "lag")]
     pub fn missed(&self) -> u64 {
         self.subscription.missed()
     }

@@ -209,7 +209,6 @@ impl<T> Subscription<T> {
     ///
     /// At most the queue's capacity, 64 that the subscription has already taken out of the queue,
     /// and the [replayed](SubscribeOptions::replay) events.
-    #[doc(alias = "lag")]
     pub fn queued(&self) -> usize {
         let Subscribed { reader, replay, .. } = &self.queue;
         if reader.is_cut_off() {

@@ -47,7 +47,6 @@ impl SubscribeOptions {
     ///
     /// By default the stream's [`capacity`](crate::StreamBuilder::capacity), which is 256. The
     /// subscription may hold up to 64 more that it has already taken out of the queue.
-    #[doc(alias = "lag")]
     pub fn capacity(self, events: usize) -> Self {
         Self { capacity: Some(events.clamp(MIN_CAPACITY, MAX_CAPACITY)), ..self }
     }
