@@ -167,26 +167,17 @@ impl Actor {
 
     /// Takes what was asked before `connect`, then connects.
     fn start(&mut self) -> Flow {
-        self.take_asked()?;
-        self.handle(Input::Connect)?;
-        self.look_for_subscribers()
+        self.on_asked()?;
+        self.handle(Input::Connect)
     }
 
     fn on_asked(&mut self) -> Flow {
-        self.take_asked()?;
-        self.look_for_subscribers()
-    }
-
-    fn take_asked(&mut self) -> Flow {
         let asked = self.connection.mailbox.take();
         if let Some(stop) = asked.stop {
             self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
         }
-        self.handle(Input::Asked(asked))
-    }
-
-    fn look_for_subscribers(&mut self) -> Flow {
+        self.handle(Input::Asked(asked))?;
         if !self.session.is_lazy() {
             return ControlFlow::Continue(());
         }
@@ -322,7 +313,10 @@ impl Actor {
             Action::TakeOver { .. } => self.dedup.take_over(),
             _ => return None,
         };
-        self.connection.counters.count_response(gap.is_some());
+        self.connection.counters.count(|stats| {
+            stats.opens += 1;
+            stats.gaps += u64::from(gap.is_some());
+        });
         gap
     }
 
@@ -361,7 +355,7 @@ impl Actor {
     }
 
     fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {
-        self.connection.counters.count_attempt();
+        self.connection.counters.count(|stats| stats.attempts += 1);
         let connector = Arc::clone(&self.connector);
         let Some(credentials) = &self.credentials else {
             return Box::pin(transport::dial(connector, attempt));

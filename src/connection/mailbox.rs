@@ -101,10 +101,20 @@ impl Mailbox {
 
     /// Asks the task to end.
     pub(crate) fn stop(&self, stop: Stop) {
-        let mut asked = self.asked();
-        asked.stop = Some(asked.stop.map_or(stop, |first| first.and(stop)));
-        drop(asked);
-        self.signal.notify_one();
+        self.ask(|asked| asked.stop = Some(asked.stop.map_or(stop, |first| first.and(stop))));
+    }
+
+    /// Asks for a new response.
+    pub(crate) fn reconnect(&self) {
+        self.ask(|asked| asked.response = NewResponse::Reconnect);
+    }
+
+    /// Asks for a new response that begins somewhere else.
+    pub(crate) fn resume(&self, resume: Resume) {
+        self.ask(|asked| {
+            asked.leave_id = None;
+            asked.resume = Some(resume);
+        });
     }
 
     /// Asks for a change of the request, and returns its number.
@@ -118,31 +128,14 @@ impl Mailbox {
             Apply::MakeBeforeBreak => NewResponse::Handover,
             Apply::Reconnect => NewResponse::Reconnect,
         };
-        let mut asked = self.asked();
-        let leave_id = change.leaves_id(&asked.request);
-        asked.request = Arc::new(change.applied_to(&asked.request)?);
-        asked.leave_id = leave_id.or(asked.leave_id);
-        asked.changes += 1;
-        asked.response = asked.response.max(response);
-        let changes = asked.changes;
-        drop(asked);
-        self.signal.notify_one();
-        Ok(changes)
-    }
-
-    /// Asks for a new response that begins somewhere else.
-    pub(crate) fn resume(&self, resume: Resume) {
-        let mut asked = self.asked();
-        asked.leave_id = None;
-        asked.resume = Some(resume);
-        drop(asked);
-        self.signal.notify_one();
-    }
-
-    /// Asks for a new response.
-    pub(crate) fn reconnect(&self) {
-        self.asked().response = NewResponse::Reconnect;
-        self.signal.notify_one();
+        self.ask(|asked| {
+            let leave_id = change.leaves_id(&asked.request);
+            asked.request = Arc::new(change.applied_to(&asked.request)?);
+            asked.leave_id = leave_id.or(asked.leave_id);
+            asked.response = asked.response.max(response);
+            asked.changes += 1;
+            Ok(asked.changes)
+        })
     }
 
     /// Takes what was asked, and leaves nothing.
@@ -150,6 +143,13 @@ impl Mailbox {
         let mut asked = self.asked();
         let nothing = Asked::nothing(Arc::clone(&asked.request), asked.changes);
         std::mem::replace(&mut *asked, nothing)
+    }
+
+    /// Adds to what was asked, and wakes the task.
+    fn ask<T>(&self, ask: impl FnOnce(&mut Asked) -> T) -> T {
+        let answer = ask(&mut self.asked());
+        self.signal.notify_one();
+        answer
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {

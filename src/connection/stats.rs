@@ -91,25 +91,13 @@ impl Counters {
         Stats { last_event, last_byte, lag, ..counted.stats.clone() }
     }
 
-    /// Counts events that a subscription has lost.
-    pub(crate) fn count_missed(&self, missed: u64) {
-        let missed_so_far = &mut self.counted().stats.missed;
-        *missed_so_far = missed_so_far.saturating_add(missed);
-    }
-
-    pub(super) fn count_attempt(&self) {
-        self.counted().stats.attempts += 1;
-    }
-
-    /// Counts an accepted response, and the gap before it if there is one.
-    pub(super) fn count_response(&self, after_a_gap: bool) {
-        let stats = &mut self.counted().stats;
-        stats.opens += 1;
-        stats.gaps += u64::from(after_a_gap);
+    /// Counts something, under the lock.
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Stats)) {
+        count(&mut self.counted().stats);
     }
 
     pub(super) fn count_failure(&self, error: &Error) {
-        *self.counted().stats.failures.entry(error.kind()).or_default() += 1;
+        self.count(|stats| *stats.failures.entry(error.kind()).or_default() += 1);
     }
 
     pub(super) fn count_turn(&self, turn: TurnCounts, now: Instant) {

@@ -327,7 +327,7 @@ impl<T> Subscription<T> {
     fn lagged(&mut self, missed: u64) -> Gap {
         self.missed += missed;
         let (connection, subscription) = (self.guard.connection(), self.name.as_str());
-        connection.counters.count_missed(missed);
+        connection.counters.count(|stats| stats.missed = stats.missed.saturating_add(missed));
         tracing::warn!(
             name: "lagged",
             target: "sseclient",

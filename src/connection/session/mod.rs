@@ -5,11 +5,12 @@
 //! actor says what has happened, as an [`Input`], and gets what to do, as a [`Step`]. The other
 //! methods read.
 //!
-//! The actor begins with `Asked` (what handles asked for before `connect`), then `Connect`, and on
-//! a lazy stream `Demand`. From then on it hands in what happens, in the order in which it happens:
+//! The actor begins with `Asked` (what handles asked for before `connect`), on a lazy stream
+//! `Demand`, and then `Connect`. From then on it hands in what happens, as it happens:
 //!
 //! | input | when | steps that may follow |
 //! |---|---|---|
+//! | `Connect` | once, at the beginning | `Load`, `Dial` |
 //! | `Asked` | handles have asked for something; in any phase | `Dial`, `BeginHandover`, `Sleep` |
 //! | `Demand` | after each `Asked`, on a lazy stream | `Load`, `Dial`, `Linger`, `StopLingering` |
 //! | `LingerOver` | the time of a `Linger` is over | `Sleep` |
@@ -136,7 +137,8 @@ impl Session {
     /// Decides what to do about an input.
     pub(super) fn handle(&mut self, input: Input<'_>, now: Instant) -> Step {
         match input {
-            Input::Connect if self.demand.is_absent() => Step::stay(),
+            // A lazy stream begins with a `Demand`.
+            Input::Connect if self.demand.is_lazy() => Step::stay(),
             Input::Connect => self.begin(),
             Input::Asked(asked) => self.on_asked(asked, now),
             Input::Demand { present } => self.on_demand(present),
