@@ -101,9 +101,15 @@ impl GapReader {
         Self { log: Arc::clone(log), newest, seen, told, held: VecDeque::new() }
     }
 
+    /// Whether there are no gaps, held or in the log.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && !self.has_unseen()
+    }
+
     /// Whether there are gaps in the log that were not taken from it.
     #[inline]
-    pub(super) fn has_unseen(&self) -> bool {
+    fn has_unseen(&self) -> bool {
         self.newest.load(Ordering::Acquire) != self.seen
     }
 
@@ -125,13 +131,15 @@ impl GapReader {
         if at <= position { self.held.pop_front().map(|(_, gap)| gap) } else { None }
     }
 
-    /// Takes the gaps before `end` from the log. The items around them leave the ring, or may do so
-    /// from now on, and then the log merges the gaps between them.
-    pub(super) fn hold(&mut self, end: u64) {
+    /// Takes the gaps before `end` from the log: the items around them are about to leave the ring, and
+    /// then the log merges the gaps between them. False if one of the gaps comes first, before the item
+    /// at `position`.
+    pub(super) fn hold(&mut self, position: u64, end: u64) -> bool {
         while self.has_unseen() {
-            let Some(gap) = self.take_from_log(|at| at < end) else { return };
+            let Some(gap) = self.take_from_log(|at| at < end) else { break };
             self.held.push_back(gap);
         }
+        self.held.front().is_none_or(|&(at, _)| at > position)
     }
 
     #[cold]

@@ -103,8 +103,8 @@ pub(crate) use self::event_reader::EventReader;
 pub use self::filter::Filter;
 pub(crate) use self::overflow::QueueLimits;
 pub use self::overflow::{ConflateKey, Overflow};
-use self::predicate::Evaluator;
 pub(crate) use self::predicate::PredicateFailure;
+use self::predicate::{Evaluation, Evaluator};
 pub(crate) use self::publisher::Publisher;
 pub(crate) use self::reader::{Reader, Received};
 use self::registry::Registry;
@@ -213,25 +213,30 @@ impl Hub {
     /// Ends a turn. Predicates are evaluated, keys are computed, events dropped and readers woken while
     /// no lock is held: each of these runs user code, which may come back here.
     fn settle<'a>(&'a self, mut registry: MutexGuard<'a, Registry>) {
-        let mut evaluations = registry.take_evaluations();
-        if !evaluations.is_empty() {
-            drop(registry);
-            evaluations.iter_mut().for_each(predicate::Evaluation::run);
-            registry = self.lock();
-        }
         let tracker = self.tracker();
-        let panicked = registry.accept(tracker, &mut evaluations);
+        let mut evaluated = None;
+        if registry.has_unevaluated {
+            let mut evaluations = registry.take_evaluations();
+            drop(registry);
+            evaluations.iter_mut().for_each(Evaluation::run);
+            registry = self.lock();
+            let panicked = registry.accept(tracker, &mut evaluations);
+            evaluated = Some((evaluations, panicked));
+        }
         // None of this allocates where there is nothing to do.
         let mut wakers = Wakers::default();
         let settled = registry.settle(&mut wakers);
         drop(registry);
-        let mut has_ended = panicked.has_channels();
+        let mut has_ended = false;
         for batch in settled.batches {
             has_ended |= batch.enter(tracker, &mut wakers);
         }
         wakers.wake();
-        panicked.close(tracker);
-        evaluations.into_iter().for_each(drop_catching);
+        if let Some((evaluations, panicked)) = evaluated {
+            has_ended |= panicked.has_channels();
+            panicked.close(tracker);
+            evaluations.into_iter().for_each(drop_catching);
+        }
         if has_ended {
             // The task checks whether any subscription is left.
             self.signal.notify_one();

@@ -10,7 +10,7 @@ use super::drain::DrainSignal;
 use super::gaps::GapReader;
 use super::overflow::QueueItem;
 use super::readers::Cursor;
-use super::ring::{Found, Ring, SleepState, Taken};
+use super::ring::{Found, Ring, SleepState};
 
 /// How many items a reader takes out of the ring at once. They are its own then, and not overwritten.
 pub(super) const MAX_BUFFERED: usize = 64;
@@ -97,7 +97,7 @@ impl<T: QueueItem> Reader<T> {
             return self.take_and_report(take).map_or(Poll::Pending, Poll::Ready);
         }
         // Its waker is in place, and nothing has come since.
-        if self.sleep.is_left(self.ring.epoch(), cx.waker()) && !self.gaps.has_unseen() {
+        if self.sleep.is_left(self.ring.epoch(), cx.waker()) && self.gaps.is_empty() {
             self.drain.report_before_sleep(|| self.left());
             return Poll::Pending;
         }
@@ -152,31 +152,39 @@ impl<T: QueueItem> Reader<T> {
 
     #[inline(never)]
     fn refill(&mut self) -> Option<Received<T>> {
-        // Items that were missed are counted already, but the gap before them comes first.
-        let position = self.cursor.position() - self.missed;
+        if self.missed > 0 {
+            return Some(self.take_missed());
+        }
+        let position = self.cursor.position();
         if let Some(gap) = self.gaps.next(position) {
             return Some(Received::Gap(gap));
-        }
-        if self.missed > 0 {
-            return Some(Received::Lagged(std::mem::take(&mut self.missed)));
         }
         let Self { ring, buffer, gaps, sleep, .. } = self;
-        let taken = ring.take(self.number, self.max_buffered, buffer, sleep, |end| gaps.hold(end));
-        let Taken { found, releases_publisher } = taken;
-        self.releases_publisher = releases_publisher;
-        if let Found::Lagged(missed) = found {
-            self.cursor.lagged(missed);
-            self.missed = missed;
+        let taken = ring.take(self.number, self.max_buffered, buffer, sleep, |end| gaps.hold(position, end));
+        self.releases_publisher = taken.releases_publisher;
+        match taken.found {
+            Found::Items => return self.take_buffered(),
+            Found::Lagged(missed) => {
+                self.cursor.lagged(missed);
+                self.missed = missed;
+                return Some(self.take_missed());
+            }
+            Found::Gap | Found::Closed | Found::Nothing => {}
         }
-        // A gap may have been logged after the look above, and before what was found was published.
+        // A gap may have been logged after the look above.
         if let Some(gap) = self.gaps.next(position) {
             return Some(Received::Gap(gap));
         }
-        match found {
-            Found::Items => self.take_buffered(),
-            Found::Lagged(_) => Some(Received::Lagged(std::mem::take(&mut self.missed))),
-            Found::Closed => Some(Received::Closed),
-            Found::Nothing => None,
+        (taken.found == Found::Closed).then_some(Received::Closed)
+    }
+
+    /// Takes the items that were missed, after the gaps before them.
+    fn take_missed(&mut self) -> Received<T> {
+        // They count as gone by already.
+        let position = self.cursor.position() - self.missed;
+        match self.gaps.next(position) {
+            Some(gap) => Received::Gap(gap),
+            None => Received::Lagged(std::mem::take(&mut self.missed)),
         }
     }
 

@@ -139,13 +139,12 @@ impl Registry {
         self.full.mark_all();
     }
 
-    /// Takes what has to be evaluated while no lock is held. Empty for most hubs, at the cost of a look.
+    /// Takes what has to be evaluated while no lock is held.
     pub(super) fn take_evaluations(&mut self) -> Vec<Evaluation> {
+        self.has_unevaluated = false;
         let mut evaluations = Vec::new();
-        if std::mem::take(&mut self.has_unevaluated) {
-            let Self { channels, unsettled, .. } = self;
-            unsettled.visit(channels, |index, channel| evaluations.extend(channel.take_evaluation(index)));
-        }
+        let Self { channels, unsettled, .. } = self;
+        unsettled.visit(channels, |index, channel| evaluations.extend(channel.take_evaluation(index)));
         evaluations
     }
 
@@ -190,7 +189,8 @@ impl Registry {
     /// Moves what was published into the rings. Returns what is to be done without the lock.
     pub(super) fn settle(&mut self, wakers: &mut Wakers) -> Settled {
         let Self { channels, unsettled, transcript, conflations, retention, .. } = self;
-        let mut dropped: Vec<_> = retention.take_dropped().into_iter().collect();
+        let mut dropped = Vec::new();
+        dropped.extend(retention.take_dropped());
         unsettled.visit(channels, |_, channel| dropped.extend(channel.queue.settle(wakers)));
         unsettled.clear();
         let transcribed = transcript.as_mut().and_then(|channel| channel.settle(wakers));

@@ -64,6 +64,8 @@ pub(super) enum Found {
     Items,
     /// A hole: this many items have been dropped.
     Lagged(u64),
+    /// Items, which stay in the ring because a gap comes before them.
+    Gap,
     Nothing,
     /// Nothing, and nothing will come.
     Closed,
@@ -170,15 +172,17 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
-    /// Moves up to `limit` items into the buffer of a reader, and leaves its waker if it has to sleep. Calls `before_move` with the position after the last of
-    /// them while nothing can be added or dropped.
+    /// Moves up to `limit` items into the buffer of a reader, and leaves its waker if it has to sleep.
+    ///
+    /// Calls `may_move` with the position after the last of the items, while nothing can be added or
+    /// dropped; they stay in the ring if it returns false.
     pub(super) fn take(
         &self,
         reader: usize,
         limit: usize,
         buffer: &mut VecDeque<T>,
         sleep: &mut SleepState,
-        before_move: impl FnOnce(u64),
+        may_move: impl FnOnce(u64) -> bool,
     ) -> Taken {
         let mut guard = self.lock();
         let slots = &mut *guard;
@@ -192,7 +196,9 @@ impl<T: QueueItem> Ring<T> {
         let count = (slots.queue.len() - index).min(limit);
         let end = entry.next + count as u64;
         if count > 0 {
-            before_move(end);
+            if !may_move(end) {
+                return Taken::only(Found::Gap);
+            }
             entry.next = end;
             slots.take(index, count, buffer);
         } else if slots.closed {
