@@ -65,6 +65,7 @@ fn run(connection: Arc<Connection>, launch: Box<Launch>) -> impl Future<Output =
 /// Goes on, or ends for this reason.
 type Flow = ControlFlow<CloseReason>;
 
+/// Everything that the task owns. Handles see none of it: they share the [`Connection`].
 struct Actor {
     connection: Arc<Connection>,
     session: Session,
@@ -102,22 +103,26 @@ impl Actor {
         }
     }
 
+    /// Runs the task to its end, and keeps what has to be done afterwards. A panic is an end, too.
     async fn run(mut self: Box<Self>) -> Ending {
-        // A panic, of a policy's closure say, is an end like others: what was acknowledged by then
-        // is still saved.
+        // Policies and connectors are the caller's code, and may panic. What was acknowledged by
+        // then is still saved.
         let followed = catch_future(pin!(self.follow())).await;
         let reason = followed.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
         if matches!(reason, CloseReason::Shutdown) {
+            // A shutdown without a deadline waits for no subscriber.
             self.until.get_or_insert_with(Instant::now);
         }
         Ending { reason, committer: self.committer.take(), until: self.until }
     }
 
+    /// The loop: takes what comes next, from handles or from anywhere else, until the stream ends.
     async fn follow(&mut self) -> CloseReason {
         if let ControlFlow::Break(reason) = self.start() {
             return reason;
         }
         let mailbox = Arc::clone(&self.connection.mailbox.signal);
+        // Lives across turns: a turn creates no future.
         let mut asked = pin!(mailbox.notified());
         loop {
             if !coop::has_budget_remaining() {
@@ -171,8 +176,11 @@ impl Actor {
         self.handle(Input::Connect)
     }
 
+    /// Takes what handles have asked for, and looks for subscribers on a lazy stream: the same
+    /// signal says that one has come or gone.
     fn on_asked(&mut self) -> Flow {
         let asked = self.connection.mailbox.take();
+        // A stop overrules all else that was asked.
         if let Some(stop) = asked.stop {
             self.until = stop.deadline();
             return ControlFlow::Break(stop.into());
@@ -209,6 +217,7 @@ impl Actor {
 
     fn on_loaded(&mut self, loaded: Result<Option<String>, Error>) -> Flow {
         match (&loaded, &mut self.committer) {
+            // Or the committer would save what the store holds already.
             (Ok(Some(id)), Some(committer)) => committer.loaded(id.clone()),
             (Ok(_), _) => {}
             (Err(error), _) => store_failed(&self.connection, error),
@@ -216,6 +225,7 @@ impl Actor {
         self.handle(Input::Loaded(loaded))
     }
 
+    /// Counts a failed attempt, and looks for a `Retry-After`.
     fn on_failed(&mut self, cause: Error) -> Flow {
         self.connection.counters.count_failure(&cause);
         // A date in `Retry-After` is the one thing that needs the wall clock.
@@ -225,6 +235,8 @@ impl Actor {
         self.handle(Input::Failed { cause, retry_after, random })
     }
 
+    /// Counts a turn of reading, and hands in its news, and the end of the response if it has
+    /// ended.
     fn on_turn(&mut self, turn: ReadTurn) -> Flow {
         let ReadTurn { report, end } = turn;
         // The one look at the clock in a turn.
@@ -235,6 +247,8 @@ impl Actor {
                 reader.heard(now);
             }
         }
+        // The session takes its ID from the published copy: that of the decoder may be of an event
+        // that was dropped as a repeat.
         let published = report.id_changed.then(|| self.connection.published.last_event_id());
         let last_event_id = published.as_deref().map(String::as_str);
         let step = self.session.handle(Input::Turn { report: &report, last_event_id }, now);
@@ -250,6 +264,7 @@ impl Actor {
         self.carry_out(step, now)
     }
 
+    /// Hands an input to the session, and carries out the step.
     fn handle(&mut self, input: Input<'_>) -> Flow {
         let now = Instant::now();
         let step = self.session.handle(input, now);
@@ -332,6 +347,7 @@ impl Actor {
         self.dedup.forget_delivered();
     }
 
+    /// Begins to load the last event ID. Only a session with a store asks for that.
     fn load(&mut self) {
         if let Some(committer) = &self.committer {
             self.phase = Phase::Loading(committer.load());
@@ -348,12 +364,15 @@ impl Actor {
         self.connection.published.set_applied(change);
     }
 
+    /// Stays with the open response, and tells the callers of the changes that have not taken
+    /// effect.
     fn cancel_handover(&mut self, cause: Error, change: u64) {
         self.dedup.cancel_handover();
         log::not_replaced(&cause);
         self.connection.published.set_failed_handover(FailedHandover { change, cause });
     }
 
+    /// Returns the future of an attempt. It asks for credentials first, if there is a source.
     fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {
         self.connection.counters.count(|stats| stats.attempts += 1);
         let connector = Arc::clone(&self.connector);
@@ -367,6 +386,7 @@ impl Actor {
         })
     }
 
+    /// Begins to read an accepted response, in place of one that is still read.
     fn read(&mut self, body: Box<Body>) {
         let config = self.session.config();
         // Seeded, as Blink does it: or the first event without an ID would wipe the resume point.

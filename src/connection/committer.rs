@@ -26,6 +26,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The most attempts at loading the ID, before the stream begins without it.
 const MAX_LOADS: u32 = 3;
 
+/// The caller's resume store, and the save under way.
 pub(super) struct Committer {
     store: Store,
     /// The ID that the store holds, if that is known.
@@ -37,8 +38,10 @@ pub(super) struct Committer {
     work: Work,
 }
 
+/// What the committer is doing.
 enum Work {
     None,
+    /// The store saves this ID.
     Saving(String, StoreFuture<()>),
     Pausing(Pin<Box<Sleep>>),
 }
@@ -63,6 +66,7 @@ impl Committer {
         })
     }
 
+    /// Notes the ID that the store has loaded: it need not be saved.
     pub(super) fn loaded(&mut self, id: String) {
         self.saved = Some(id);
     }
@@ -124,6 +128,7 @@ impl Committer {
 
     /// Begins a save if there is something to save.
     fn begin_save(&mut self, connection: &Connection) -> bool {
+        // A newer ID replaces the one that could not be saved.
         let newest = self.newest(connection).or_else(|| self.unsaved.take());
         let Some(id) = newest.filter(|id| self.saved.as_ref() != Some(id)) else { return false };
         self.unsaved = None;
@@ -137,6 +142,7 @@ impl Committer {
         match self.store.commit {
             Commit::Delivery => is_stale.then(|| connection.published.last_event_id().clone()),
             Commit::Acknowledgement => {
+                // Asked first, and always: the hub resets its answer.
                 let may_have_moved = connection.hub.take_acknowledged() || is_stale;
                 may_have_moved.then(|| connection.acknowledged()).flatten().map(|id| (*id).to_owned())
             }

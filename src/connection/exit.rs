@@ -71,6 +71,7 @@ impl Drop for Exit {
 /// Saves what subscribers acknowledge after the end of the stream: until they have acknowledged all
 /// of it, or `until`, or a shutdown.
 pub(super) async fn save_the_rest(connection: &Connection, mut committer: Box<Committer>, mut until: Option<Instant>) {
+    // The task goes on, though the stream has ended: acknowledgements wake it through the mailbox.
     while committer.waits_for_subscribers() && !connection.hub.all_acknowledged() {
         let asked = pin!(connection.mailbox.signal.notified());
         let over = pin!(tokio::time::sleep_until(until.unwrap_or_else(|| far_away(Instant::now()))));

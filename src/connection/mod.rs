@@ -70,6 +70,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Returns a connection whose task is not spawned yet.
     pub(crate) fn new(launch: Launch) -> Arc<Self> {
         let config = &launch.config;
         let mailbox = Mailbox::new(Arc::clone(&config.request));
@@ -113,6 +114,7 @@ impl Connection {
         self.hub.acknowledged_id(|| self.published.last_event_id().as_str().into())
     }
 
+    /// Returns the statistics as of now.
     pub(crate) fn stats(&self) -> Stats {
         // One lock after the other: neither is ever taken under the other.
         let lag = self.hub.lag();
@@ -143,6 +145,7 @@ impl Connection {
         self.task.ended().await;
     }
 
+    /// Counts a handle: the last one matters, see [`remove_handle`](Self::remove_handle).
     pub(crate) fn add_handle(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
@@ -154,6 +157,7 @@ impl Connection {
         }
     }
 
+    /// Signals the task, or closes in its place if it never was spawned.
     fn stop(&self, stop: Stop) {
         self.mailbox.stop(stop);
         self.close_unless_spawned(stop.into());

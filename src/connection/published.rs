@@ -46,6 +46,7 @@ impl Status {
 }
 
 impl Published {
+    /// Begins with the state of an idle stream, and the configured last event ID.
     pub(super) fn new(last_event_id: String) -> Self {
         Self { status: watch::Sender::default(), last_event_id: Mutex::new(last_event_id) }
     }
@@ -55,6 +56,7 @@ impl Published {
         self.status.borrow().state.clone()
     }
 
+    /// Returns why the connection closed, if it has.
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         self.status.borrow().state.close_reason().cloned()
     }
@@ -66,12 +68,13 @@ impl Published {
 
     /// Publishes a state, and counts it if a response has been accepted.
     pub(super) fn set_state(&self, state: State) {
+        // A swap: the old state may hold an error of the caller's, which must not be dropped under
+        // the lock of the watch.
         let mut replaced = state;
         self.status.send_modify(|status| {
             status.accepted += u64::from(replaced.is_open());
             std::mem::swap(&mut status.state, &mut replaced);
         });
-        // The old state may hold an error of the user's: it is dropped here, under no lock.
     }
 
     /// Publishes that the accepted response's request carried all changes up to `change`.
@@ -81,6 +84,7 @@ impl Published {
 
     /// Publishes that the open response stays.
     pub(super) fn set_failed_handover(&self, failed: FailedHandover) {
+        // A swap, as for the state.
         let mut replaced = Some(failed);
         self.status.send_modify(|status| std::mem::swap(&mut status.failed_handover, &mut replaced));
     }

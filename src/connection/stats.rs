@@ -96,10 +96,12 @@ impl Counters {
         count(&mut self.counted().stats);
     }
 
+    /// Counts a failure by its kind.
     pub(super) fn count_failure(&self, error: &Error) {
         self.count(|stats| *stats.failures.entry(error.kind()).or_default() += 1);
     }
 
+    /// Counts a turn of reading that ended at `now`.
     pub(super) fn count_turn(&self, turn: TurnCounts, now: Instant) {
         let Counted { stats, last_event, last_byte } = &mut *self.counted();
         stats.bytes += turn.bytes;

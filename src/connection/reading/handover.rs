@@ -8,8 +8,8 @@
 //! - its own ID is the one that was sent (some servers begin with it), or came exactly once since
 //!   the request, and the second response passes these IDs in the order in which the first did,
 //!   none of them twice;
-//! - it has no ID of its own, and follows such an ID, other than the newest, by no more places than
-//!   events without an ID did in the first response.
+//! - it has no ID of its own, follows such an ID other than the newest, and the first response
+//!   delivered at least as many events without an ID there.
 //!
 //! An ID that came more than once is treated as none. The first event that is not certainly a
 //! repeat ends the overlap: it is delivered, and so is all that follows. If the event before it was
@@ -129,6 +129,7 @@ impl Overlap {
         let Handover { sent, hasher, delivered, id_blocks, .. } = handover;
         let mut places = HashMap::new();
         for id in delivered.iter().filter_map(|landmark| landmark.id) {
+            // The first pass finds IDs that came more than once: these have no place.
             match places.entry(id) {
                 Entry::Vacant(entry) => drop(entry.insert(Some(0))),
                 Entry::Occupied(mut entry) => drop(entry.insert(None)),
@@ -137,6 +138,7 @@ impl Overlap {
         let mut without_place: Vec<u64> = Vec::new();
         for landmark in delivered {
             let place = landmark.id.and_then(|id| places.get_mut(&id)).and_then(Option::as_mut);
+            // A landmark whose ID is ambiguous counts as one more event without a place.
             match (place, without_place.last_mut()) {
                 (None, Some(before)) => *before += 1 + landmark.without_id,
                 (place, _) => {

@@ -54,6 +54,7 @@ impl BackOff {
         random: f64,
         now: Instant,
     ) -> Decision {
+        // The policy may limit how long a stream fails in a row.
         let failing_since = *self.failing_since.get_or_insert(now);
         let failure = Failure {
             error,
@@ -67,6 +68,7 @@ impl BackOff {
         self.policy.decide(failure, random)
     }
 
+    /// Counts a wait: the next one will be longer.
     pub(super) fn count_wait(&mut self) {
         self.waits = self.waits.saturating_add(1);
     }

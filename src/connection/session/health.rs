@@ -90,7 +90,7 @@ struct SameBreaks {
 }
 
 impl Poison {
-    /// Begins the count anew: the next response has nothing to do with those before.
+    /// Begins the count anew: the next response has no relation to those before.
     pub(super) fn forget(&mut self) {
         self.breaks = None;
     }

@@ -167,6 +167,8 @@ impl Session {
         self.dial()
     }
 
+    /// Takes what handles ask for. An attempt under way will do for a reconnect, unless it is
+    /// outdated; `reconnect_from` always outdates it.
     fn on_asked(&mut self, asked: Asked, now: Instant) -> Step {
         let mut response = asked.response;
         // Resume before change: a `reconnect_from` after a change has revoked what that said of the
@@ -187,6 +189,7 @@ impl Session {
         }
     }
 
+    /// Takes the resume point of a caller.
     fn resume_from(&mut self, resume: Resume) {
         self.is_outdated = true;
         self.poison.forget();
@@ -195,6 +198,7 @@ impl Session {
 
     /// Takes the request for the next attempt, which includes all changes up to `number`.
     fn change(&mut self, request: Arc<Request>, leave_id: Option<bool>, number: u64) {
+        // The mailbox hands in the request each time, changed or not.
         if number == self.last_change {
             return;
         }
@@ -203,12 +207,14 @@ impl Session {
         if let Some(leave) = leave_id {
             self.resume_point.leave_behind(leave, number);
         }
+        // Another URL is another stream, which may be a healthy one.
         if request.target().uri() != self.config.request.target().uri() {
             self.poison.forget();
         }
         self.config.request = request;
     }
 
+    /// Dials at once, in place of what is open or under way.
     fn reconnect(&mut self, now: Instant) -> Step {
         if self.demand.is_absent() {
             return self.sleep();
@@ -223,6 +229,7 @@ impl Session {
         self.dial()
     }
 
+    /// Begins with the first subscriber, and lingers after the last.
     fn on_demand(&mut self, present: bool) -> Step {
         match self.demand.update(present) {
             // A wait after a failure goes on without subscribers, or each new one would cut it
@@ -234,6 +241,7 @@ impl Session {
         }
     }
 
+    /// Gives up what is open or under way. A wait goes on: it protects the server.
     fn on_linger_over(&mut self, now: Instant) -> Step {
         self.demand.leave();
         if let Activity::Waiting = self.activity {
@@ -248,11 +256,13 @@ impl Session {
         if let Activity::Waiting = self.activity { self.fall_asleep() } else { Step::stay() }
     }
 
+    /// Becomes idle until there is a subscriber. The last event ID is kept.
     fn fall_asleep(&mut self) -> Step {
         self.activity = Activity::Idle;
         Step { state: Some(State::Idle), ..Step::from(Action::Sleep) }
     }
 
+    /// Makes an ordinary attempt, for which credentials may be asked for once more.
     fn dial(&mut self) -> Step {
         self.has_fresh_credentials = false;
         let is_first = self.attempts == 0;
@@ -272,6 +282,7 @@ impl Session {
         }
     }
 
+    /// Makes an attempt whose response will take over from the open one, which is read until then.
     fn begin_handover(&mut self, reason: CredentialsReason) -> Step {
         let (attempt, notice) = self.next_attempt();
         self.activity = Activity::HandingOver(self.take_health());
@@ -279,6 +290,8 @@ impl Session {
         Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, other_origin }) }
     }
 
+    /// Returns an attempt with the present request and the last event ID, and notes what it
+    /// carries.
     fn next_attempt(&mut self) -> (Box<Attempt>, Option<Notice>) {
         self.is_outdated = false;
         self.attempts += 1;
@@ -294,6 +307,8 @@ impl Session {
         (Box::new(self.config.attempt(headers)), notice)
     }
 
+    /// Opens a response. Subscribers get a gap before each but the first: the server alone knows
+    /// whether it has resumed without loss.
     fn accept(&mut self, head: ResponseHead, now: Instant) -> Step {
         let takes_over = matches!(self.activity, Activity::HandingOver(_));
         if takes_over {
@@ -301,6 +316,7 @@ impl Session {
             // Not before: until now the first response was read, whose IDs these are.
             self.resume_point.forget_if_left_behind(self.carried_change);
         }
+        // With its ID at the beginning: a response that ends with the same one got nowhere.
         self.activity = Activity::Open(Health::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
         self.has_fresh_credentials = false;
@@ -315,6 +331,8 @@ impl Session {
         }
     }
 
+    /// Decides about a failed attempt: fresh credentials, the open response if there is one, or the
+    /// policy.
     fn on_failed(&mut self, cause: Error, retry_after: Option<Duration>, random: f64, now: Instant) -> Step {
         let is_reading = matches!(self.activity, Activity::HandingOver(Some(_)));
         match self.ask_for_credentials(&cause) {
@@ -334,6 +352,7 @@ impl Session {
         Action::CancelHandover { cause, change: self.carried_change }.into()
     }
 
+    /// Takes the news of a turn. Runs once a turn, so it must not allocate.
     fn on_turn(&mut self, report: &TurnReport, last_event_id: Option<&str>) -> Step {
         if let Some(id) = last_event_id {
             self.resume_point.advance(id);
@@ -347,6 +366,8 @@ impl Session {
         Step::stay()
     }
 
+    /// Decides about the end of the open response. During a handover it is no failure: the attempt
+    /// under way goes on.
     fn on_ended(&mut self, cause: Error, cut_off: bool, random: f64, now: Instant) -> Step {
         if let Activity::HandingOver(_) = self.activity {
             self.drop_response(now);
@@ -377,6 +398,7 @@ impl Session {
         self.poison.judge(cause, &Breakage { health, last_event_id, cut_off, is_short })
     }
 
+    /// Asks the policy whether to try again. Each failure that is not answered otherwise ends here.
     fn wait_or_close(
         &mut self,
         cause: Error,
@@ -430,6 +452,7 @@ impl Session {
         Some(reason)
     }
 
+    /// The state of an attempt.
     fn connecting(&self) -> State {
         State::Connecting { attempt: self.back_off.attempt() }
     }
