@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,22 +32,22 @@ pub(crate) struct Http2Pool {
     origins: Arc<Mutex<HashMap<String, Arc<Origin>>>>,
 }
 
-/// The state of one origin.
+/// One origin of the pool.
 #[derive(Default)]
 struct Origin {
-    /// The origin chose HTTP/1.1 last time, so that there is no connection to wait for.
-    speaks_http1: AtomicBool,
     /// Held, for a limited time, while a stream makes a connection that others may share.
     dialing: tokio::sync::Mutex<()>,
-    connections: Mutex<Vec<Weak<Http2Connection>>>,
-    failed_dials: Mutex<FailedDials>,
+    state: Mutex<OriginState>,
 }
 
-/// How many dials have failed, and how the last one did.
-#[derive(Clone, Default)]
-struct FailedDials {
-    count: u64,
-    last: Option<Error>,
+#[derive(Default)]
+struct OriginState {
+    /// The origin chose HTTP/1.1 last time, so that there is no connection to wait for.
+    speaks_http1: bool,
+    connections: Vec<Weak<Http2Connection>>,
+    /// Number of dials that failed.
+    failed_dials: u64,
+    last_failure: Option<Error>,
 }
 
 impl Http2Pool {
@@ -69,30 +68,31 @@ impl Http2Pool {
         dial: impl Future<Output = Result<NegotiatedIo, Error>>,
     ) -> Result<HttpConnection, Error> {
         let origin = self.origin(target);
-        if origin.speaks_http1.load(Ordering::Relaxed) {
+        if origin.state().speaks_http1 {
             return origin.add(dial.await?).await;
         }
         if let Some(lease) = origin.lease() {
             return Ok(HttpConnection::Http2(lease));
         }
-        let failures_before = origin.failed_dials().count;
+        let failures_before = origin.state().failed_dials;
         // The holder lets go after `DIAL_PATIENCE`, unless its runtime is not running any more.
         let alone = timeout(2 * DIAL_PATIENCE, origin.dialing.lock()).await.ok();
         // The stream that dialed before this one may have made a connection with room.
         if let Some(lease) = origin.lease() {
             return Ok(HttpConnection::Http2(lease));
         }
-        match origin.failed_dials() {
-            FailedDials { count, last: Some(error) } if count != failures_before => return Err(error),
-            _ => {}
+        if let Some(error) = origin.failure_since(failures_before) {
+            return Err(error);
         }
         // If the origin turned out to speak HTTP/1.1, no other stream should wait for this one.
-        let alone = alone.filter(|_| !origin.speaks_http1.load(Ordering::Relaxed));
+        let alone = alone.filter(|_| !origin.state().speaks_http1);
         let mut dial = pin!(dial);
         match timeout(DIAL_PATIENCE, &mut dial).await {
             Ok(Ok(io)) => origin.add(io).await,
             Ok(Err(error)) => {
-                origin.record_failure(&error);
+                let mut state = origin.state();
+                state.failed_dials += 1;
+                state.last_failure = Some(error.clone());
                 Err(error)
             }
             Err(_) => {
@@ -116,43 +116,39 @@ impl Http2Pool {
 impl Origin {
     /// Adds a new connection, and returns a stream of it. One that speaks HTTP/1.1 is not shared.
     async fn add(&self, dialed: NegotiatedIo) -> Result<HttpConnection, Error> {
-        self.speaks_http1.store(!dialed.speaks_http2, Ordering::Relaxed);
+        self.state().speaks_http1 = !dialed.speaks_http2;
         if !dialed.speaks_http2 {
             return Ok(HttpConnection::Http1(dialed.io));
         }
         let connection = Http2Connection::handshake(dialed.io).await?;
         // Leased before it is published: another stream could take the only place.
         let lease = connection.lease();
-        self.connections().push(Arc::downgrade(&connection));
+        self.state().connections.push(Arc::downgrade(&connection));
         lease.map(HttpConnection::Http2).ok_or_else(|| {
             let message = "the server ended the HTTP/2 connection at once, or allows no request on it";
             Error::new(ErrorKind::Protocol, message)
         })
     }
 
-    fn failed_dials(&self) -> FailedDials {
-        self.failed_dials.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn record_failure(&self, error: &Error) {
-        let mut failed = self.failed_dials.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.count += 1;
-        failed.last = Some(error.clone());
+    /// Returns the last failure, if a dial has failed since there were `before` failures.
+    fn failure_since(&self, before: u64) -> Option<Error> {
+        let state = self.state();
+        state.last_failure.clone().filter(|_| state.failed_dials != before)
     }
 
     /// Returns a stream of the first connection that has one left.
     fn lease(&self) -> Option<StreamLease> {
-        let mut connections = self.connections();
-        connections.retain(is_alive);
-        connections.iter().filter_map(Weak::upgrade).find_map(|connection| connection.lease())
+        let mut state = self.state();
+        state.connections.retain(is_alive);
+        state.connections.iter().filter_map(Weak::upgrade).find_map(|connection| connection.lease())
     }
 
     fn has_connection(&self) -> bool {
-        self.connections().iter().any(is_alive)
+        self.state().connections.iter().any(is_alive)
     }
 
-    fn connections(&self) -> MutexGuard<'_, Vec<Weak<Http2Connection>>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, OriginState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

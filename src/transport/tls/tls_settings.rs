@@ -108,15 +108,7 @@ impl TlsSettings {
 
 impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let roots = match &self.roots {
-            Roots::Platform => "the platform's".to_owned(),
-            #[cfg(feature = "webpki-roots")]
-            Roots::Mozilla => "Mozilla's".to_owned(),
-            Roots::Given(given) => format!("{} given", given.len()),
-        };
         f.debug_struct("TlsSettings")
-            .field("roots", &format_args!("{roots}"))
-            .field("extra_roots", &self.extra_roots.len())
             .field("identity", &self.identity)
             .field("minimum", &self.minimum)
             .field("accept_invalid", &self.accept_invalid)
