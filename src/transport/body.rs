@@ -65,7 +65,13 @@ impl Body {
         Self { raw, decoding: coding::take_coding(headers) }
     }
 
-    /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped.
+    /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped. Bytes may be
+    /// empty: encoded data came that decodes to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// `Body` if the connection breaks, the framing is invalid, or the content coding is corrupt.
+    /// The body is over then.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let Self { raw, decoding } = self;
         match decoding {

@@ -76,7 +76,13 @@ pub(super) struct Http2Connection {
 }
 
 impl Http2Connection {
-    /// Performs the handshake, and waits until the server has sent its limit on streams.
+    /// Performs the handshake, and waits until the server has sent its limit on streams, for at
+    /// most one second.
+    ///
+    /// # Errors
+    ///
+    /// `Protocol` if the connection breaks. A server that speaks HTTP/1.1 only is found out by the
+    /// first request.
     pub(super) async fn handshake(io: Box<dyn Io>) -> Result<Arc<Self>, Error> {
         let (executor, spawned) = mpsc::unbounded_channel();
         let handshake = Builder::new(SpawnOnDriver(executor))
@@ -162,7 +168,11 @@ impl StreamLease {
         Arc::clone(&self.connection)
     }
 
-    /// Sends the request and waits for the response head.
+    /// Sends the request and waits for the response head. The body keeps the lease.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future resets the stream and gives the lease back.
     pub(super) async fn send(self, request: Request<Full<Bytes>>) -> hyper::Result<(Parts, Http2Body)> {
         let response = self.connection.sender.clone().send_request(request).await?;
         let (head, incoming) = response.into_parts();

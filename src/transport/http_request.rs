@@ -52,6 +52,10 @@ pub(super) enum RequestForm {
 
 impl HttpRequest {
     /// Builds the request that hyper sends, with the cookies of a jar.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl` if the caller's `Host` or the URL does not fit a request.
     pub(super) fn to_http(
         &self,
         jar_cookies: &[(String, String)],

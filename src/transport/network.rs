@@ -87,6 +87,7 @@ impl Network {
 
     /// Chooses the way to a target: the replacement of TCP, else the target's proxy, else directly.
     fn route(&self, target: &Target) -> Result<Route, Error> {
+        // Before proxies: a Unix socket or a connector is the whole way.
         if let Some(replacement) = &self.tcp_replacement {
             return Ok(Route::Replacement(replacement.clone()));
         }
@@ -119,7 +120,15 @@ impl Network {
         proxy.is_http() && !target.is_https() && !self.http2_prior_knowledge
     }
 
-    /// Opens a byte stream to `target`.
+    /// Opens a byte stream to `target`, with TLS for https.
+    ///
+    /// # Errors
+    ///
+    /// `Dns`, `Connect`, `ConnectTimeout`, `Proxy`, `Tls` or `Roots`: the kind says who failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
     async fn dial(&self, route: Route, target: &Target, timeout: Duration) -> Result<NegotiatedIo, Error> {
         let io = match route {
             Route::Direct => self.tcp.connect(target.uri().clone(), target.authority(), timeout).await.map(boxed)?,
@@ -144,7 +153,11 @@ impl Network {
         proxy::open_tunnel(io, proxy, target).await
     }
 
-    /// Connects to the proxy itself.
+    /// Connects to the proxy itself, with TLS if its URL is one of https.
+    ///
+    /// # Errors
+    ///
+    /// `Proxy`, or `ConnectTimeout` if no address answered in time.
     async fn reach_proxy(&self, proxy: &ProxyServer, timeout: Duration) -> Result<Box<dyn Io>, Error> {
         let unreachable = |error: Error| match error.kind() {
             // The same kind as when the timer of the whole attempt fires first.

@@ -35,13 +35,15 @@ impl Resolver {
                 let looking_up = GaiResolver::new().call(name);
                 Box::pin(async {
                     let addresses = looking_up.await.map_err(|error| Unresolved(error.to_string()))?;
+                    // Collected, so that both kinds of resolver return the same type.
                     Ok(addresses.collect::<Vec<_>>().into_iter())
                 })
             }),
         }
     }
 
-    /// Looks names up with the caller's function.
+    /// Looks names up with the caller's function. An error or an empty list fails the attempt with
+    /// `Dns`. Host names that are addresses are not looked up.
     pub(crate) fn custom<F, Fut, E>(lookup: F) -> Self
     where
         F: Fn(String) -> Fut + Send + Sync + 'static,

@@ -61,6 +61,7 @@ impl Target {
         let given = parts.authority.take();
         let (userinfo, authority) = split_userinfo(given.as_ref().map_or("", Authority::as_str));
         let authority = authority.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
+        // The part that failed may be a password, so the message does not quote it.
         let Some(authority) = authority else {
             return Err(Error::new(ErrorKind::InvalidUrl, "the URL has no host; write it like http://host:8080/path"));
         };
@@ -77,12 +78,17 @@ impl Target {
         Ok(Self { uri, authority, userinfo })
     }
 
-    /// Returns this URL with the query parameters appended.
+    /// Returns this URL with the query parameters appended, percent-encoded.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl` if the parameters do not fit into a URL.
     pub(crate) fn with_query(self, parameters: &[(String, String)]) -> Result<Self, Error> {
         self.replacing_query(parameters, |_| true)
     }
 
-    /// Returns this URL with the query parameters set: each replaces all of the same key.
+    /// Returns this URL with the query parameters set: each replaces all of the same key. Fails
+    /// like [`with_query`](Self::with_query).
     pub(crate) fn setting_query(&self, parameters: &[(String, String)]) -> Result<Self, Error> {
         self.replacing_query(parameters, |pair| {
             let key = pair.split_once('=').map_or(pair, |(key, _)| key);
@@ -119,6 +125,7 @@ impl Target {
     /// Returns scheme, host and port as one string, to compare origins by.
     #[cfg(feature = "http2")]
     pub(crate) fn origin(&self) -> String {
+        // Host names are case-insensitive.
         let scheme = self.uri.scheme_str().unwrap_or_default();
         format!("{scheme}://{}:{}", self.authority.host().to_ascii_lowercase(), self.port())
     }

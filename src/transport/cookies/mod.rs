@@ -30,7 +30,7 @@ pub(crate) trait Cookies: fmt::Debug + Send + Sync {
     fn store(&self, target: &Target, headers: &HeaderMap, now: SystemTime);
 }
 
-/// Returns one cookie as it is sent.
+/// Returns one cookie as it is sent: `name=value`.
 ///
 /// # Errors
 ///

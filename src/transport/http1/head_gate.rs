@@ -23,7 +23,7 @@ pub(super) struct GateHandle(Arc<Mutex<GateState>>);
 
 /// The state that both sides share.
 struct GateState {
-    /// `None` once it was taken to read the body.
+    /// `None` once [`GateHandle::take_body`] took it.
     source: Option<HeadSource>,
     /// Everything that hyper has written is sent.
     flushed: bool,
@@ -103,6 +103,7 @@ impl AsyncRead for HeadGate {
 
 impl AsyncWrite for HeadGate {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        // Before the write: a write that is only queued in TLS counts as not sent.
         self.handle.set_flushed(false);
         Pin::new(&mut self.write).poll_write(cx, data)
     }

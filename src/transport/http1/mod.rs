@@ -31,6 +31,10 @@ use self::request_sender::RequestSender;
 /// # Errors
 ///
 /// hyper's: no answer came, or none that is HTTP.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the connection.
 pub(super) async fn send(io: Box<dyn Io>, request: Request<Full<Bytes>>) -> hyper::Result<(Parts, Http1Body)> {
     let (head, framing, sender) = RequestSender::send(io, request).await?;
     Ok((head, Http1Body::new(sender, framing)))

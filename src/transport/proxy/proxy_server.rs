@@ -59,6 +59,7 @@ impl ProxyServer {
         if parsed.host().is_empty() || path.contains('@') {
             return Err(unreadable());
         }
+        // The port follows the whole host: an IPv6 address has colons of its own.
         let port = match server.strip_prefix(parsed.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
             Some("") => default_port,
             Some(given) => given.parse::<u16>().map_err(|_| invalid("has no port from 0 to 65535"))?,
@@ -113,6 +114,7 @@ impl ProxyServer {
 
     /// Returns the error for the proxy's own answer, which refuses `what`.
     pub(super) fn refused(&self, what: &str, head: Parts, body: Bytes) -> Error {
+        // The headers and the body go into the error, but not into its message.
         let mut message = format!("the proxy {self} refused {what}: {}", head.status);
         if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             message.push_str(match self.userinfo {

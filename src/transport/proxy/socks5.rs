@@ -25,6 +25,10 @@ const MAX_LENGTH: usize = 262 - (3 + 3 + 7);
 
 /// Asks the proxy at the other end of `io` for a byte stream to `target`. The caller enforces the
 /// connect timeout.
+///
+/// # Errors
+///
+/// `Proxy` if the proxy refuses, breaks off or does not speak SOCKS5; the source has its reason.
 pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
     let server = target.server_uri().map_err(|error| proxy.failed("cannot be asked", error))?;
     let mut socks = SocksV5::new(proxy.uri().clone(), Connected(Some(TokioIo::new(ByteByByte(io)))));

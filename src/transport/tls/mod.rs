@@ -49,6 +49,11 @@ impl Tls {
 
     /// Performs the handshake with the server `host` at the other end of `io`. A proxy gets
     /// HTTP/1.1 only.
+    ///
+    /// # Errors
+    ///
+    /// `Tls` if the handshake fails, `Roots` if TLS cannot be set up, and `InvalidUrl` for a host
+    /// that no certificate can name.
     pub(super) async fn handshake(
         &self,
         host: &str,
