@@ -84,13 +84,6 @@ impl Span {
         range.start == range.end
     }
 
-    /// The same range, `by` bytes nearer to the beginning.
-    #[inline]
-    pub(crate) fn nearer(self, by: usize) -> Self {
-        let range = self.range();
-        Self::new(range.start - by..range.end - by)
-    }
-
     #[inline]
     pub(crate) fn some(self) -> Option<Self> {
         (self != Self::NONE).then_some(self)

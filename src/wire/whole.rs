@@ -23,110 +23,82 @@ pub(super) enum Whole {
     Cut,
 }
 
-/// The fields of a block so far; [`Span::NONE`] for those that have not come.
-// One word each, no options: so they stay in registers.
-struct Fields {
-    /// All lines.
-    around: Line,
-    /// The offset of the first value in there.
-    lead: usize,
-    data: Span,
-    event_type: Span,
-    id: Span,
-}
-
 /// Reads a block whose `first` line, which is not empty, was popped from `lines` just now.
 ///
 /// If the block is whole, `lines` are past its blank line and `values` are set; otherwise `lines` are somewhere within.
 #[inline(always)]
 pub(super) fn read(lines: &mut Lines, first: Line, bytes: &[u8], limit: usize, values: &mut Values) -> Whole {
-    if let Some(data) = read_data_only(lines, first, bytes, limit) {
-        return Whole::DataOnly(data);
+    let (mut field, mut value) = split(first, bytes);
+    if field == Field::Data && is_blank(&bytes[lines.position()..]) && value.len() <= limit {
+        lines.next(bytes);
+        return Whole::DataOnly(value);
     }
-    let mut fields = Fields { around: first, lead: 0, data: Span::NONE, event_type: Span::NONE, id: Span::NONE };
-    let mut line = first;
+    let mut fields = Fields { around: value, data: Span::NONE, event_type: Span::NONE, id: Span::NONE };
     loop {
-        if !fields.add(line, bytes) {
+        if !fields.add(field, value) {
             return Whole::Other;
         }
         match lines.next(bytes) {
             // What is too large to be joined is taken in line by line.
             None if bytes.len() - first.start > MAX_KEPT => return Whole::Other,
             None => return Whole::Cut,
-            Some(blank) if blank.is_empty() => break,
-            Some(next) => line = next,
+            Some(blank) if blank.is_empty() => return fields.finish(bytes, limit, values),
+            Some(line) => (field, value) = split(line, bytes),
         }
-    }
-    match fields.finish(bytes, limit, values) {
-        Some(around) => Whole::Block(around),
-        None => Whole::Other,
     }
 }
 
-/// Reads a block that is one line of data, and returns its value. Otherwise `lines` stay where they are.
+/// Returns the field of a line and where its value stands.
 #[inline(always)]
-fn read_data_only(lines: &mut Lines, first: Line, bytes: &[u8], limit: usize) -> Option<Line> {
-    if !matches!(&bytes[lines.position()..], [b'\n', ..] | [b'\r', b'\n', ..]) {
-        return None;
-    }
-    let (Field::Data, value) = field::split(&bytes[first.range()]) else { return None };
-    let data = Line { start: first.start + value, end: first.end };
-    if data.len() > limit {
-        return None;
-    }
-    lines.next(bytes);
-    Some(data)
+fn split(line: Line, bytes: &[u8]) -> (Field, Line) {
+    let (field, value) = field::split(&bytes[line.range()]);
+    (field, Line { start: line.start + value, end: line.end })
+}
+
+/// Returns whether `rest` begins with a blank line that ends in LF.
+#[inline(always)]
+fn is_blank(rest: &[u8]) -> bool {
+    matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..])
+}
+
+/// The values of a block so far, relative to the first; [`Span::NONE`] for those that have not come.
+// One word each, no options: so they stay in registers.
+struct Fields {
+    /// From the first value to the last.
+    around: Line,
+    data: Span,
+    event_type: Span,
+    id: Span,
 }
 
 impl Fields {
-    /// Takes a line that is not empty. Returns false if the block is of another kind because of it.
+    /// Takes a value. Returns false if the block is of another kind because of it.
     #[inline(always)]
-    fn add(&mut self, line: Line, bytes: &[u8]) -> bool {
-        let (field, value) = field::split(&bytes[line.range()]);
-        let start = line.start + value - self.around.start;
-        let span = Span::new(start..line.end - self.around.start);
-        if self.lead == 0 {
-            self.lead = start;
-        }
-        let is_first;
-        match field {
-            Field::Data => {
-                is_first = self.data == Span::NONE;
-                self.data = span;
-            }
-            Field::EventType => {
-                is_first = self.event_type == Span::NONE;
-                self.event_type = span;
-            }
-            Field::Id => {
-                is_first = self.id == Span::NONE;
-                self.id = span;
-            }
-            _ => return false,
-        }
-        self.around.end = line.end;
+    fn add(&mut self, field: Field, value: Line) -> bool {
+        let slot = match field {
+            Field::Data => &mut self.data,
+            Field::EventType => &mut self.event_type,
+            Field::Id => &mut self.id,
+            Field::Retry | Field::Comment | Field::Unknown => return false,
+        };
+        let is_first = *slot == Span::NONE;
+        *slot = Span::new(value.start - self.around.start..value.end - self.around.start);
+        self.around.end = value.end;
         is_first
     }
 
-    /// Sets the values of a block that has ended, and returns where they stand, from the first to the last. `None` if
-    /// the block has no data, may be over the limit, or has an ID that does not count.
+    /// Ends the block, and sets its values.
     #[inline(always)]
-    fn finish(self, bytes: &[u8], limit: usize, values: &mut Values) -> Option<Line> {
-        let Self { around, lead, data, event_type, id } = self;
+    fn finish(self, bytes: &[u8], limit: usize, values: &mut Values) -> Whole {
+        let Self { around, data, event_type, id } = self;
         let is_small = |value: Span| value.some().is_none_or(|value| value.range().len() <= MAX_COUNTED_ONCE);
         let has_nul = |id: Span| memchr::memchr(0, &bytes[around.range()][id.range()]).is_some();
-        let data = data.some()?;
-        // All lines count here, with their names: what is near the limit is for the assembler to count.
-        if around.len() > limit || !is_small(event_type) || !is_small(id) || id.some().is_some_and(has_nul) {
-            return None;
+        // Field names and line ends between the values count here: what is near the limit is for the assembler to count.
+        let is_near_limit = around.len() > limit || !is_small(event_type) || !is_small(id);
+        if data == Span::NONE || is_near_limit || id.some().is_some_and(has_nul) {
+            return Whole::Other;
         }
-        let from_lead = |value: Span| value.some().map(|value| value.nearer(lead));
-        *values = Values {
-            data: data.nearer(lead),
-            event_type: from_lead(event_type).unwrap_or(Span::EMPTY),
-            id: from_lead(id).unwrap_or(Span::NONE),
-            retry: RetryTime::NONE,
-        };
-        Some(Line { start: around.start + lead, end: around.end })
+        *values = Values { data, event_type: event_type.some().unwrap_or(Span::EMPTY), id, retry: RetryTime::NONE };
+        Whole::Block(around)
     }
 }
