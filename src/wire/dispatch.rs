@@ -1,4 +1,7 @@
-//! Dispatch (HTML, section 9.2.6): from a finished block to the frame that is lent.
+//! [`FinishedBlock`]: dispatch (HTML, section 9.2.6), from a finished block to its frame.
+//!
+//! Text that is not UTF-8 is replaced here, as the standard's decoder does it; it is never an
+//! error.
 
 use simdutf8::basic::from_utf8;
 
@@ -7,19 +10,20 @@ use crate::event::{Span, Values};
 use super::frame::{EventFrame, Frame, OversizedFrame};
 use super::last_event_id::LastEventIdBuffer;
 
-/// A finished block: its values in one piece of bytes, and what did not fit.
-pub(super) struct DispatchedBlock<'a> {
+/// A block that came to its blank line.
+pub(super) struct FinishedBlock<'a> {
+    /// All values, in one piece.
     pub(super) bytes: &'a [u8],
     pub(super) values: Values,
     pub(super) has_data: bool,
-    /// The length of the data, with what did not fit.
+    /// The length of the data, also if it was dropped.
     pub(super) data_size: u64,
     pub(super) is_oversized: bool,
     /// The type itself did not fit.
     pub(super) is_type_cut: bool,
 }
 
-/// Lends a block that is UTF-8.
+/// Lends a block whose text is UTF-8, and commits its ID.
 #[inline]
 pub(super) fn event<'a>(text: &'a str, values: &'a Values, last_event_id: &'a mut LastEventIdBuffer) -> EventFrame<'a> {
     if let Some(id) = values.id.some() {
@@ -28,16 +32,16 @@ pub(super) fn event<'a>(text: &'a str, values: &'a Values, last_event_id: &'a mu
     EventFrame { text, values: Some(values), last_event_id }
 }
 
-impl<'a> DispatchedBlock<'a> {
-    /// A block with data that fits.
+impl<'a> FinishedBlock<'a> {
+    /// Creates a block with data that fits under the limit.
     pub(super) fn whole(bytes: &'a [u8], values: Values) -> Self {
         let data_size = values.data.range().len() as u64;
         Self { bytes, values, has_data: true, data_size, is_oversized: false, is_type_cut: false }
     }
 
-    /// Lends the block. Its ID becomes the last event ID, even if its data is dropped.
+    /// Lends the block, and commits its ID even if its data is dropped.
     ///
-    /// `values` and `replaced` are memory for what is lent.
+    /// The frame borrows `values` and `replaced`.
     pub(super) fn dispatch(
         mut self,
         limit: usize,
@@ -54,16 +58,16 @@ impl<'a> DispatchedBlock<'a> {
         if !self.has_data {
             Frame::Id(event.last_event_id())
         } else if self.is_oversized {
-            let event_type = if self.is_type_cut { None } else { Some(event.event_type()) };
-            let (id, is_new_id) = (event.id(), event.sets_new_id());
-            Frame::Oversized(OversizedFrame { event_type, id, is_new_id, size: self.data_size })
+            Frame::Oversized(OversizedFrame { event, is_type_cut: self.is_type_cut, size: self.data_size })
         } else {
             Frame::Event(event)
         }
     }
 
-    /// Puts the values into `replaced`, with replacement characters. The block is oversized if its data does not fit
-    /// any more then.
+    /// Puts the values into `replaced`, with replacement characters.
+    ///
+    /// They may be larger there. If they do not fit under the limit any more, the block is
+    /// oversized.
     fn replace<'r>(&mut self, limit: usize, replaced: &'r mut String) -> &'r str {
         replaced.clear();
         let Values { data, event_type, id, .. } = &mut self.values;
@@ -78,7 +82,7 @@ impl<'a> DispatchedBlock<'a> {
     }
 }
 
-/// Lends a comment.
+/// Lends a comment, with replacement characters where it is not UTF-8.
 pub(super) fn comment<'a>(comment: &'a [u8], replaced: &'a mut String) -> Frame<'a> {
     Frame::Comment(match from_utf8(comment) {
         Ok(text) => text,
@@ -90,7 +94,8 @@ pub(super) fn comment<'a>(comment: &'a [u8], replaced: &'a mut String) -> Frame<
     })
 }
 
-/// Appends `bytes` to `text`, with U+FFFD for each maximal part that is not UTF-8.
+/// Appends `bytes` to `text`, with U+FFFD for each maximal part that is not UTF-8, and returns
+/// where they stand.
 fn append_replaced(bytes: &[u8], text: &mut String) -> Span {
     let start = text.len();
     for part in bytes.utf8_chunks() {

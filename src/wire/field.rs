@@ -1,7 +1,7 @@
 //! [`split`]: from a line to its field and the start of its value.
 
 /// The fields of the standard (HTML, section 9.2.6, "process the field").
-// An enum, not the name: no field that a server sends can be mistaken for a marker of ours.
+// An enum and not the name, so that no field of a server is mistaken for one of our own making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Data,
@@ -20,8 +20,8 @@ pub(super) const MAX_HEAD: usize = "retry:".len() + 1;
 
 /// Splits a line without its terminator into its field and the offset of its value.
 ///
-/// Names are compared as bytes: case-sensitive, untrimmed. A line without a colon is a field with an
-/// empty value. One space after the colon is not part of the value, but a comment keeps its own.
+/// Names are compared as bytes: case-sensitive, untrimmed. A line without a colon is a field with
+/// an empty value. One space after the colon is not part of the value, but a comment keeps its own.
 #[inline(always)]
 pub(super) fn split(line: &[u8]) -> (Field, usize) {
     let (field, value) = match line {
@@ -35,6 +35,7 @@ pub(super) fn split(line: &[u8]) -> (Field, usize) {
     (field, value + usize::from(line.get(value) == Some(&b' ')))
 }
 
+/// Returns the field of a line that has no colon after a known name.
 fn without_colon(line: &[u8]) -> Field {
     match line {
         b"data" => Field::Data,
@@ -45,14 +46,14 @@ fn without_colon(line: &[u8]) -> Field {
     }
 }
 
-/// Returns whether [`split`] gives the same answer for `head` and for every longer line that begins
-/// with it.
+/// Returns whether [`split`] gives the same answer for `head` and for every line that begins with
+/// it.
 pub(super) fn is_decided(head: &[u8]) -> bool {
     head.len() >= MAX_HEAD || head.split_last().is_some_and(|(_, name)| name.contains(&b':'))
 }
 
 /// The value of a `retry` field, which may come in pieces: ASCII digits only, at least one.
-// Not `str::parse`, which accepts `+5`. A number that is too large saturates: wrapped it would be wrong.
+// Not `str::parse`, which accepts `+5` and needs all pieces at once. Too large a number saturates.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RetryDigits {
     number: u64,

@@ -1,4 +1,4 @@
-//! What the decoder lends: frames that borrow its memory until the next call.
+//! [`Frame`]: something that the stream said, borrowed from the decoder until the next call.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,34 +7,37 @@ use crate::event::{DEFAULT_EVENT_TYPE, Event, Span, Values};
 
 use super::last_event_id::LastEventIdBuffer;
 
-/// Something that the event stream said. Lent from the decoder's memory.
+/// Something that the event stream said, borrowed from the decoder's memory.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Frame<'a> {
-    /// A block with data came to its blank line.
+    /// An event: a block with data came to its blank line.
     Event(EventFrame<'a>),
-    /// A comment: the text after the colon, untouched. Only when the decoder was asked for them.
+    /// A comment: the text after the colon, with its leading space. Only if the decoder was set to
+    /// make
+    /// [frames of comments](super::Decoder::comments).
     Comment(&'a str),
-    /// A valid `retry` line: milliseconds, as soon as the line ends. Saturated, unclamped.
+    /// A valid `retry` field, in milliseconds, as soon as its line ends. Not clamped.
     Retry(u64),
-    /// A block without data set the last event ID, to this; empty clears it.
+    /// A block without data set the last event ID to this. An empty one clears it.
     Id(&'a str),
-    /// A block over the limit was skipped. Its ID counts all the same.
+    /// An event over the size limit was skipped. Its ID still counts.
     Oversized(OversizedFrame<'a>),
 }
 
-/// An event before anybody has paid for its memory.
-// Pointers only: frames pass through memory, and what is stored in small pieces is slow to load in larger ones.
+/// An event that is borrowed: no memory has been allocated for it yet.
+// Pointers only: frames pass through memory, and memory that is written in small pieces is slow to
+// read in larger ones.
 #[derive(Clone, Copy)]
 pub struct EventFrame<'a> {
     pub(super) text: &'a str,
-    /// Where in the text its values stand; `None` if all of it is data, and there is nothing else.
+    /// Where the values stand in the text. `None` if the text is data and nothing else.
     pub(super) values: Option<&'a Values>,
     pub(super) last_event_id: &'a LastEventIdBuffer,
 }
 
 impl<'a> EventFrame<'a> {
-    /// The event type; `"message"` when the block named none.
+    /// Returns the event type; `"message"` if the block named none.
     pub fn event_type(&self) -> &'a str {
         match self.values {
             Some(values) if !values.event_type.is_empty() => &self.text[values.event_type.range()],
@@ -42,38 +45,38 @@ impl<'a> EventFrame<'a> {
         }
     }
 
-    /// The data: the block's `data` lines, joined by line feeds.
+    /// Returns the data: the `data` lines of the block, joined by line feeds.
     pub fn data(&self) -> &'a str {
         self.values.map_or(self.text, |values| &self.text[values.data.range()])
     }
 
-    /// The ID that this block itself set.
+    /// Returns the ID that the block itself set.
     pub fn id(&self) -> Option<&'a str> {
         self.values?.id.some().map(|id| &self.text[id.range()])
     }
 
-    /// Whether the block sets an ID, and another than the one before.
+    /// Returns whether the block sets an ID that differs from the last event ID before it.
     pub(crate) fn sets_new_id(&self) -> bool {
         self.id().is_some() && self.last_event_id.has_changed()
     }
 
-    /// The last event ID, with this block's counted in.
+    /// Returns the last event ID after this block.
     pub fn last_event_id(&self) -> &'a str {
         self.last_event_id.as_str()
     }
 
-    /// The reconnection time that this block set.
+    /// Returns the reconnection time that the block set.
     pub fn retry(&self) -> Option<Duration> {
         self.values?.retry.get().map(Duration::from_millis)
     }
 
-    /// The event, owned: one allocation, of its own text's size.
+    /// Returns the event with memory of its own: one allocation of the size of its text.
     #[inline]
     pub fn to_event(&self) -> Event {
         self.event_at(0)
     }
 
-    /// The same, as the one at this position of a stream.
+    /// Returns the event with memory of its own, for this position of a stream.
     #[inline]
     pub(crate) fn event_at(&self, position: u64) -> Event {
         let data_only = Values::data_only(self.text.len());
@@ -95,32 +98,33 @@ impl fmt::Debug for EventFrame<'_> {
     }
 }
 
-/// What is known of a block that was over the limit.
+/// An event over the size limit, without its data.
 #[derive(Debug, Clone, Copy)]
 pub struct OversizedFrame<'a> {
-    pub(super) event_type: Option<&'a str>,
-    pub(super) id: Option<&'a str>,
-    /// It has one, and another than the block before.
-    pub(super) is_new_id: bool,
+    /// The rest of the event.
+    pub(super) event: EventFrame<'a>,
+    /// The type itself did not fit.
+    pub(super) is_type_cut: bool,
     pub(super) size: u64,
 }
 
 impl<'a> OversizedFrame<'a> {
-    /// The event type; none if it was itself too long to be kept.
+    /// Returns the event type; `None` if it was itself too long to be kept.
     pub fn event_type(&self) -> Option<&'a str> {
-        self.event_type
+        if self.is_type_cut { None } else { Some(self.event.event_type()) }
     }
 
-    /// The ID that the block set; it is the last event ID now.
+    /// Returns the ID that the block set; it is the last event ID now.
     pub fn id(&self) -> Option<&'a str> {
-        self.id
+        self.event.id()
     }
 
+    /// Returns whether the block sets an ID that differs from the last event ID before it.
     pub(crate) fn sets_new_id(&self) -> bool {
-        self.is_new_id
+        self.event.sets_new_id()
     }
 
-    /// How many bytes of data the block had.
+    /// Returns how many bytes of data the event had.
     pub fn size(&self) -> u64 {
         self.size
     }

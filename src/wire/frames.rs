@@ -1,4 +1,4 @@
-//! [`Frames`]: the frames of what was pushed, with all that is needed for them at hand.
+//! [`Frames`]: the frames of what was pushed, with their text validated ahead.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use super::frame::Frame;
 use super::joined::Joined;
 use super::lines::{Line, Lines};
 
-/// The frames of the chunks that a decoder has been pushed: see [`Decoder::frames`](super::Decoder::frames).
+/// The frames of what a decoder was pushed: see [`Decoder::frames`](super::Decoder::frames).
 ///
 /// # Drop behavior
 ///
-/// What has not been read stays in the decoder. One that is leaked instead leaves the decoder not knowing what was read:
-/// what it gives then is of no use until it is [finished](super::Decoder::finish).
+/// Dropping it tells the decoder how far it has read; the rest stays there. If it is leaked, the
+/// decoder's next frames are of no use until the stream is [finished](super::Decoder::finish).
 pub struct Frames<'a> {
     reader: &'a mut BlockReader,
     joined: &'a mut Joined,
@@ -22,10 +22,11 @@ pub struct Frames<'a> {
     bytes: &'a [u8],
     chunk: &'a [u8],
     text: ValidText<'a>,
-    /// A cursor of its own, which lives in registers. Moving all of the decoder's cursor through memory takes longer
-    /// than searching one window again.
+    /// A cursor of its own, which lives in registers.
+    // To move all of the decoder's cursor through memory takes longer than to search one window
+    // again.
     lines: Lines,
-    /// The decoder's cursor, which gets the position back.
+    /// The decoder's cursor, which gets the position back on drop.
     home: &'a mut Lines,
 }
 
@@ -41,7 +42,7 @@ impl<'a> Frames<'a> {
         Self { reader, joined, bytes, chunk, text: ValidText::default(), lines: Lines::from(home.position()), home }
     }
 
-    /// The next frame, or `None` when more bytes have to be pushed.
+    /// Returns the next frame, or `None` when the decoder needs more bytes.
     #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         let step = match self.reader.advance(&mut self.lines, self.bytes) {
@@ -70,8 +71,9 @@ impl fmt::Debug for Frames<'_> {
     }
 }
 
-/// At the end of what is read: the chunk may be next. The step there, and where it is read to.
-// Of the cursor itself it sees nothing, or all of it would have to be in memory.
+/// Goes on at the end of `bytes`, which are the joined bytes or the chunk. Returns the next step,
+/// if the chunk has one, and the position in the chunk.
+// It does not see the cursor, which would have to be in memory for that.
 #[inline(never)]
 pub(super) fn advance_in_chunk(
     position: usize,
@@ -93,20 +95,21 @@ pub(super) fn advance_in_chunk(
 }
 
 /// A part of the bytes being read that is known to be UTF-8.
+// Validating much at once is cheaper than each line alone: 25 % on `ticks` and `anthropic`.
 #[derive(Default)]
 pub(super) struct ValidText<'a> {
-    /// The offset of `text`.
+    /// The offset at which `text` begins.
     start: usize,
     text: &'a str,
-    /// Somewhere before this offset there are bytes that are not UTF-8.
+    /// Before this offset, validating ahead has failed.
     broken_until: usize,
 }
 
-/// How much to validate at once.
+/// The number of bytes to validate at once.
 const MAX_AHEAD: usize = 4 * 1024;
 
 impl<'a> ValidText<'a> {
-    /// Returns the text of `line`, if it is UTF-8.
+    /// Returns the text of `line` if it is UTF-8.
     #[inline]
     pub(super) fn of(&mut self, bytes: &'a [u8], line: Line) -> Option<&'a str> {
         match line.start.checked_sub(self.start).and_then(|from| self.text.get(from..from + line.len())) {
@@ -129,9 +132,10 @@ impl<'a> ValidText<'a> {
     }
 }
 
-/// Returns how far to validate, from the start of `line`: at least to its end, and not into a character.
+/// Returns the offset up to which to validate from the start of `line` on: at least its end, and
+/// not within a character.
 fn end_ahead(bytes: &[u8], line: Line) -> usize {
-    // Ahead only if another line of this length has room.
+    // Nothing is gained if no other line of this length follows.
     if bytes.len() - line.end < line.len() {
         return line.end;
     }

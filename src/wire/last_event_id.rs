@@ -5,11 +5,15 @@ use std::sync::{Arc, OnceLock};
 use super::MAX_RETAINED;
 
 /// The last event ID buffer (HTML, section 9.2.6).
+///
+/// It changes when a block with an ID comes to its blank line, and keeps its value until another
+/// does.
 #[derive(Debug, Default)]
 pub(super) struct LastEventIdBuffer {
     id: String,
-    /// A copy for the events that inherit the ID, made for the first of them.
+    /// A copy that events share which inherit the ID; made for the first of them.
     shared: OnceLock<Arc<str>>,
+    /// The last commit changed the ID.
     changed: bool,
 }
 
@@ -34,7 +38,7 @@ impl LastEventIdBuffer {
         self.changed
     }
 
-    /// Takes the ID of a block that came to its blank line.
+    /// Stores the ID of a block that came to its blank line.
     pub(super) fn commit(&mut self, id: &str) {
         self.changed = self.id != id;
         if !self.changed {

@@ -1,4 +1,23 @@
-//! The event stream format.
+//! The event stream format (HTML standard, sections 9.2.5 and 9.2.6), without IO.
+//!
+//! [`Decoder::push`] takes chunks of bytes, and [`Decoder::frames`] gives the [`Frame`]s in them.
+//! [`Event::encode`] is the way back. This module knows no HTTP, no clock and no runtime.
+//!
+//! [`Event::encode`]: crate::Event::encode
+// The life of a chunk:
+//
+// decoder        takes it: skips a byte order mark, and the LF of a CR LF that the last chunk began
+// joined         puts its beginning behind the unfinished block of the last chunk, if there is one
+// frames         reads first these joined bytes, then the rest of the chunk
+// lines          finds where the lines end, 64 bytes at a time
+// block_reader   picks one of two paths for each block:
+// whole            the fast one, for a block that is there from its first line to its blank line
+// assembler        the general one, for all others, which copies what it reads
+// field          splits a line into its field and value, for both paths
+// dispatch       makes a frame of a finished block, and commits its ID
+// last_event_id  keeps that ID for the blocks after it
+// frame          is what the caller borrows, until it asks for the next one
+// joined         keeps the unfinished block at the end, or gives it to the assembler if it is large
 
 mod assembler;
 mod block_reader;
@@ -18,5 +37,5 @@ pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
 pub use self::frame::{EventFrame, Frame, OversizedFrame};
 pub use self::frames::Frames;
 
-/// Buffers that have grown larger than this are given back after the event that needed them.
+/// The capacity above which a buffer is given back after the event that needed it.
 const MAX_RETAINED: usize = 128 * 1024;

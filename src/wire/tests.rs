@@ -1,9 +1,9 @@
-//! The decoder as the connection task uses it: in turns that have room for some frames only, with each chunk let go as
-//! soon as it has been read to its end.
+//! The decoder as the connection task uses it: in turns with room for some frames, where each chunk
+//! is released as soon as it has been read to its end.
 
 use super::{Decoder, Frame};
 
-/// What streams are made of, line ends of all kinds included.
+/// Pieces to make streams of, with line ends of all kinds.
 const PIECES: [&str; 16] = [
     "data: a\n",
     "data: bb\r\n",
@@ -27,7 +27,7 @@ fn shown(frame: Frame<'_>) -> String {
     format!("{frame:?}")
 }
 
-/// All frames, pushed in one piece and pulled one by one.
+/// Returns all frames of a stream that is pushed in one piece and pulled one by one.
 fn at_once(stream: &str) -> Vec<String> {
     let mut decoder = Decoder::new().comments(true);
     decoder.push(stream.to_owned().into());
@@ -38,7 +38,7 @@ fn at_once(stream: &str) -> Vec<String> {
     frames
 }
 
-/// All frames of the chunks, in turns with room for up to `most` frames.
+/// Returns all frames of the chunks, read in turns with room for up to `most` frames.
 fn in_turns(chunks: &[&str], most: usize, random: &mut fastrand::Rng) -> Vec<String> {
     let mut decoder = Decoder::new().comments(true);
     let mut taken = Vec::new();
@@ -65,12 +65,12 @@ fn in_turns(chunks: &[&str], most: usize, random: &mut fastrand::Rng) -> Vec<Str
 }
 
 #[test]
-fn a_turn_may_end_after_any_frame_whatever_is_unfinished_then() {
+fn a_turn_may_end_after_any_frame() {
     let mut random = fastrand::Rng::with_seed(1);
     for case in 0..50_000 {
         let mut stream: String = (0..random.usize(1..14)).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
         if case % 50 == 0 {
-            // Too long to be joined with what follows.
+            // Too long to be kept for the next chunk.
             stream = stream.replacen("data: a", &format!("data: {}", "a".repeat(random.usize(4000..9000))), 2);
         }
         let mut chunks = Vec::new();
