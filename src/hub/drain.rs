@@ -96,7 +96,8 @@ impl DrainSignal {
         // A reader has a fence only where it finds nothing, because one for each item would be
         // expensive. So a take at the very moment at which the flag is raised may miss the flag, and
         // the look may miss the take. That is why there is a second look.
-        let mut second_look = Some(std::pin::pin!(tokio::time::sleep(STORE_VISIBLE)));
+        let sleep = std::pin::pin!(tokio::time::sleep(STORE_VISIBLE));
+        let mut second_look = Some(sleep);
         loop {
             let mut reader_done = std::pin::pin!(self.reader_done.notified());
             // Registered before the look, so that no reader is missed in between.
