@@ -1,15 +1,17 @@
-//! [`Backpressure`]: whether the publisher may go on, and its wait for readers whose queues are full.
+//! [`Backpressure`]: whether the publisher may go on, and its wait for readers with full queues.
 //!
 //! [`PublisherWait`] holds the one answer to that question. It is true while no channel has used up
-//! its credit, so a turn asks the channels nothing. When a channel has used it up the publisher asks
-//! the full channels, never all of them, and the answer is a [`Readiness`]:
+//! its credit, so a turn asks the channels nothing. When a channel has used it up the publisher
+//! asks the full channels, never all of them, and the answer is a [`Readiness`]:
 //!
 //! ```text
-//!            credit used up             a queue is full                 queues at most half full,
-//!   Ready ------------------> survey ------------------> wait (Wait) -- or their readers stuck -----+
-//!     ^                        |  ^                                                                 |
-//!     |  room, or stuck ones   |  |  a reader that may lose items is behind: yield once (Yield)     |
-//!     +------------------------+--+-----------------------------------------------------------------+
+//!             credit used up          a queue is full
+//!   publish ------------------> ask --------------------> wait (Wait)
+//!      ^                        |  ^                        |
+//!      |  room (Ready)          |  |  half empty, or stuck  |
+//!      +------------------------+  +------------------------+
+//!                               |  ^
+//!                               +--+  yield once: a reader that may lose items is behind
 //! ```
 //!
 //! The readers end the wait: the last one that is waited for wakes the publisher, once. Patience is
@@ -51,11 +53,13 @@ pub(crate) struct PublisherWait {
 }
 
 impl PublisherWait {
+    /// Whether the publisher may go on without asking the channels.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
     }
 
+    /// Sets whether it may. Call this under the hub's lock.
     pub(super) fn set_ready(&self, is_ready: bool) {
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }
@@ -65,8 +69,8 @@ impl PublisherWait {
         self.readers.fetch_add(readers, Ordering::AcqRel);
     }
 
-    /// Waits for this many readers less. True if those were the last: then call [`wake`](Self::wake),
-    /// without any lock.
+    /// Waits for this many readers less. True if those were the last: then call
+    /// [`wake`](Self::wake), without any lock.
     #[must_use]
     pub(super) fn remove(&self, readers: usize) -> bool {
         readers > 0 && self.readers.fetch_sub(readers, Ordering::AcqRel) == readers
@@ -117,8 +121,8 @@ pub(crate) struct Backpressure {
 }
 
 impl Backpressure {
-    /// Waits until at least one item may be published, and returns whether it had to wait for readers.
-    /// One publisher at a time may call this.
+    /// Waits until at least one item may be published, and returns whether it had to wait for
+    /// readers. One publisher at a time may call this.
     ///
     /// # Cancel safety
     ///
@@ -143,11 +147,13 @@ impl Backpressure {
         Poll::Ready(has_waited)
     }
 
-    /// Returns how many readers became stuck since the last call: nothing was taken for their patience.
+    /// Returns how many readers became stuck since the last call: nothing was taken for their
+    /// patience.
     pub(crate) fn take_stuck(&mut self) -> usize {
         std::mem::take(&mut self.stuck)
     }
 
+    /// Starts the clock of the readers whose queues are full.
     fn begin_wait(&mut self, hub: &Hub) {
         self.is_waiting = true;
         let now = Instant::now();
@@ -155,6 +161,7 @@ impl Backpressure {
         self.check_patience(hub, now);
     }
 
+    /// Waits until the readers have made room, or are stuck.
     fn poll_wait(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
         while hub.wait.poll(cx.waker()).is_pending() {
             match &mut self.timer {
@@ -166,6 +173,7 @@ impl Backpressure {
         Poll::Ready(())
     }
 
+    /// Gives up readers that do not move, and sets the timer for the next check.
     fn check_patience(&mut self, hub: &Hub, now: Instant) {
         let PatienceCheck { stuck, again_at } = hub.lock().check_patience(now);
         self.stuck += stuck;

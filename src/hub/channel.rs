@@ -32,7 +32,8 @@ pub(super) struct Channel<T> {
 }
 
 impl<T: QueueItem> Channel<T> {
-    /// `reserve`: how many items the queues hold beyond their capacity before the oldest are dropped.
+    /// `reserve`: how many items the queues hold beyond their capacity before the oldest are
+    /// dropped.
     pub(super) fn new(limits: &QueueLimits, reserve: usize, wait: &Arc<PublisherWait>) -> Self {
         Self {
             limits: limits.clone(),
@@ -84,6 +85,7 @@ impl<T: QueueItem> Channel<T> {
         self.has_news = true;
     }
 
+    /// Logs a gap after the items that have been published.
     pub(super) fn publish_gap(&mut self, gap: Gap) {
         let oldest = self.published.saturating_sub((self.batch.len() + self.limits.capacity) as u64);
         GapLog::push(&self.gaps, gap, self.published, oldest);
@@ -97,8 +99,8 @@ impl<T: QueueItem> Channel<T> {
         }
     }
 
-    /// Moves the items of this turn into the ring. Returns what was dropped there, and adds the wakers
-    /// of readers; both are for when no lock is held.
+    /// Moves the items of this turn into the ring. Returns what was dropped there, and adds the
+    /// wakers of readers; both are for when no lock is held.
     pub(super) fn settle(&mut self, wakers: &mut Wakers) -> Option<Vec<T>> {
         if std::mem::take(&mut self.has_news) {
             self.ring.extend(&mut self.batch, &mut self.dropped, Some(wakers));
@@ -116,8 +118,8 @@ impl<T: QueueItem> Channel<T> {
         Survey { credit: self.credit, should_yield }
     }
 
-    /// Prepares for a stream that begins again at events which readers may have lost: those that move
-    /// are waited for again.
+    /// Prepares for a stream that begins again at events which readers may have lost: those that
+    /// move are waited for again.
     pub(super) fn restart(&mut self) {
         self.ring.with_readers(Readers::forgive_moving);
         self.credit = QueueSize::default();

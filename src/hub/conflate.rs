@@ -1,8 +1,8 @@
 //! [`Conflation`]: the queue of one subscription that wants only the newest event of each key.
 //!
-//! Such a queue has one reader, because which event is the newest differs by what a reader has taken.
-//! Keys and predicates are user code, so events wait in a batch until the hub's lock is released; then
-//! the [`ConflateBatch`] enters the queue.
+//! Such a queue has one reader, because which event is the newest differs by what a reader has
+//! taken. Keys and predicates are user code, so events wait in a batch until the hub's lock is
+//! released; then the [`ConflateBatch`] enters the queue.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -51,6 +51,7 @@ struct NotKept {
 }
 
 impl Conflation {
+    /// Makes a queue and its reader.
     pub(super) fn new(
         filter: Filter,
         evaluator: Option<Evaluator>,
@@ -70,10 +71,12 @@ impl Conflation {
         self.evaluator.as_ref().is_some_and(Evaluator::has_failed)
     }
 
+    /// Whether events of this type go into the queue. After a failure none do.
     pub(super) fn matches(&self, event_type: &str) -> bool {
         self.filter.matches(event_type) && !self.has_failed()
     }
 
+    /// Publishes an event whose type matches.
     pub(super) fn publish(&mut self, tracker: Option<&AckTracker>, event: Event) {
         if let (Some(tracker), Some(ack)) = (tracker, self.ack) {
             tracker.published(&[ack], &event);
@@ -82,12 +85,14 @@ impl Conflation {
         self.batch.push(Delivery::Event(event));
     }
 
+    /// Publishes a gap, unless the subscription has ended.
     pub(super) fn publish_gap(&mut self, gap: Gap) {
         if !self.has_failed() {
             self.batch.push(Delivery::Gap(gap));
         }
     }
 
+    /// Takes what has to enter the queue when no lock is held.
     pub(super) fn take_batch(&mut self) -> Option<ConflateBatch> {
         if self.batch.is_empty() {
             return None;
@@ -121,8 +126,8 @@ impl Conflation {
 }
 
 impl ConflateBatch {
-    /// Evaluates the predicate and the keys, and enters what passes. Returns whether the predicate has
-    /// panicked. No lock may be held.
+    /// Evaluates the predicate and the keys, and enters what passes. Returns whether the predicate
+    /// has panicked. No lock may be held.
     pub(super) fn enter(mut self, tracker: Option<&AckTracker>, wakers: &mut Wakers) -> bool {
         let mut not_kept = NotKept::default();
         self.evaluate(&mut not_kept);
@@ -160,6 +165,7 @@ struct ConflateQueue {
     cursor: Arc<Cursor>,
 }
 
+/// What the queue's lock protects. No user code runs under it.
 #[derive(Debug, Default)]
 struct ConflateState {
     /// By place, which rises.
@@ -173,12 +179,14 @@ struct ConflateState {
     waker: Option<Waker>,
 }
 
+/// An event, and the key under which a newer one replaces it.
 #[derive(Debug)]
 struct KeyedEvent {
     key: Arc<str>,
     event: Event,
 }
 
+/// A gap, and the place of the first event after it.
 #[derive(Debug)]
 struct PlacedGap {
     place: u64,
@@ -203,7 +211,8 @@ impl ConflateQueue {
         }
         wakers.extend(state.waker.take());
         drop(state);
-        // Events that had no room count as skipped at once: they are not there to be taken any more.
+        // Events that had no room count as skipped at once: they are not there to be taken any
+        // more.
         self.cursor.skip((replaced.len() + lost.len()) as u64);
         not_kept.replaced.extend(replaced.iter().map(Event::position));
         not_kept.lost.extend(lost.iter().map(Event::position));
@@ -215,6 +224,7 @@ impl ConflateQueue {
         wakers.extend(state.waker.take());
     }
 
+    /// Computes the key of an event. Calls user code, so no lock may be held.
     fn key(&self, delivery: &Delivery) -> Arc<str> {
         match (delivery, &self.limits.overflow) {
             // A key that panics concerns only its own subscription.
@@ -275,9 +285,11 @@ impl ConflateState {
         }
     }
 
+    /// Appends a gap, and merges gaps that have become neighbours.
     fn enter_gap(&mut self, gap: Gap) {
         self.gaps.push_back(PlacedGap { place: self.next_place, gap });
-        // Events that stood between gaps may have moved or gone: then those gaps are neighbours now.
+        // Events that stood between gaps may have moved or gone: then those gaps are neighbours
+        // now.
         let mut index = 0;
         while index < self.gaps.len() {
             if self.merge_into_newer(index) {
@@ -296,6 +308,7 @@ impl ConflateState {
         newer.is_some_and(|newer| self.events.range(place..newer.place).next().is_none() && newer.gap.merge(&gap))
     }
 
+    /// Removes the first event, and returns it with its place.
     fn pop(&mut self) -> Option<(u64, Event)> {
         let (place, KeyedEvent { key, event }) = self.events.pop_first()?;
         self.places.remove(&key);
@@ -303,6 +316,7 @@ impl ConflateState {
         Some((place, event))
     }
 
+    /// Takes what comes first: a gap or an event, then the end.
     fn take(&mut self) -> Option<Received<Event>> {
         let first = self.events.first_key_value().map(|(&place, _)| place);
         if self.gaps.front().is_some_and(|gap| first.is_none_or(|first| gap.place <= first)) {
@@ -349,6 +363,7 @@ impl ConflateReader {
         }
     }
 
+    /// Takes what is there without waiting, with a `take` as above.
     pub(super) fn try_take_with(
         &mut self,
         take: impl FnOnce(&mut Self) -> Option<Received<Event>>,

@@ -1,8 +1,9 @@
 //! [`DrainTracker`] and [`DrainSignal`]: waiting at shutdown until subscribers have emptied their
 //! queues.
 //!
-//! A reader that has taken everything says so through the signal; a tracker waits for all the readers
-//! that there were when it was made, until a deadline. Then it cuts them off: they take nothing more.
+//! A reader that has taken everything says so through the signal; a tracker waits for all the
+//! readers that there were when it was made, until a deadline. Then it cuts them off: they take
+//! nothing more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
@@ -49,9 +50,9 @@ impl DrainTracker {
         Self { starts, signal, cut_short }
     }
 
-    /// Waits until everything has been taken or dropped, at most until `deadline` or until a shutdown
-    /// that does not wait cuts the drain short. Then it cuts readers off. The hub has to be closed
-    /// meanwhile.
+    /// Waits until everything has been taken or dropped, at most until `deadline` or until a
+    /// shutdown that does not wait cuts the drain short. Then it cuts readers off. The hub has
+    /// to be closed meanwhile.
     pub(crate) async fn wait(&self, deadline: Instant) {
         let drained = self.signal.drained(self.cut_short, || self.starts.iter().all(DrainStart::is_drained));
         if !tokio::time::timeout_at(deadline, drained).await.unwrap_or(false) {
@@ -59,8 +60,8 @@ impl DrainTracker {
         }
     }
 
-    /// Returns how many items were taken and how many were left. Call it once the hub is closed: before,
-    /// it is not known what is left.
+    /// Returns how many items were taken and how many were left. Call it once the hub is closed:
+    /// before, it is not known what is left.
     pub(crate) fn counts(&self) -> DrainCounts {
         let delivered = self.starts.iter().map(|start| start.cursor.progress() - start.progress).sum();
         let dropped = self.starts.iter().map(|start| start.cursor.left().unwrap_or(0)).sum();
@@ -86,16 +87,16 @@ pub(crate) struct DrainSignal {
 }
 
 impl DrainSignal {
-    /// Waits until `is_drained`, which is called whenever a reader is done, or until readers are cut
-    /// off. False if a drain has been cut short since there were `cut_short`.
+    /// Waits until `is_drained`, which is called whenever a reader is done, or until readers are
+    /// cut off. False if a drain has been cut short since there were `cut_short`.
     async fn drained(&self, cut_short: usize, is_drained: impl Fn() -> bool) -> bool {
         self.flags.fetch_or(AWAITED, Ordering::SeqCst);
-        // The flag before the look at the queues; a reader stores its position before it looks at the
-        // flag. One of the two sees the other.
+        // The flag before the look at the queues; a reader stores its position before it looks at
+        // the flag. One of the two sees the other.
         fence(Ordering::SeqCst);
         // A reader has a fence only where it finds nothing, because one for each item would be
-        // expensive. So a take at the very moment at which the flag is raised may miss the flag, and
-        // the look may miss the take. That is why there is a second look.
+        // expensive. So a take at the very moment at which the flag is raised may miss the flag,
+        // and the look may miss the take. That is why there is a second look.
         let sleep = std::pin::pin!(tokio::time::sleep(STORE_VISIBLE));
         let mut second_look = Some(sleep);
         loop {
@@ -126,8 +127,8 @@ impl DrainSignal {
         }
     }
 
-    /// Like [`report`](Self::report), for a reader that is about to sleep. Its position is stored before
-    /// it looks at the flags, so that a drain does not miss it.
+    /// Like [`report`](Self::report), for a reader that is about to sleep. Its position is stored
+    /// before it looks at the flags, so that a drain does not miss it.
     pub(super) fn report_before_sleep(&self, left: impl FnOnce() -> u64) {
         fence(Ordering::SeqCst);
         self.report(left);
@@ -150,6 +151,7 @@ impl DrainSignal {
         self.reader_done();
     }
 
+    /// Whether readers are to take nothing more.
     #[inline]
     pub(super) fn is_cut_off(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & CUT_OFF != 0

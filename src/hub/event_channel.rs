@@ -17,16 +17,16 @@ use super::reader::Reader;
 ///
 /// A filter with a predicate has a channel of its own, even if another filter is equal: a predicate
 /// that panics then ends one subscription only. Predicates are user code and never called under a
-/// lock, so such a channel collects what is published, in order, until the turn is over; then the hub
-/// [evaluates](Evaluation) it and the channel [accepts](Self::accept) what passes.
+/// lock, so such a channel collects what is published, in order, until the turn is over; then the
+/// hub [evaluates](Evaluation) it and the channel [accepts](Self::accept) what passes.
 #[derive(Debug)]
 pub(super) struct EventChannel {
     pub(super) filter: Filter,
     evaluator: Option<Evaluator>,
     /// The events and gaps of this turn, if there is a predicate.
     unevaluated: Vec<Delivery>,
-    /// The numbers of the readers that acknowledge, copied from the ring: a reader locks the tracker
-    /// before the ring, so the publisher must not lock it after.
+    /// The numbers of the readers that acknowledge, copied from the ring: a reader locks the
+    /// tracker before the ring, so the publisher must not lock it after.
     acks: Vec<u64>,
     pub(super) queue: Channel<Event>,
 }
@@ -47,6 +47,7 @@ impl EventChannel {
         self.evaluator.is_none() && self.filter == *filter && self.queue.has_limits(limits)
     }
 
+    /// Whether events have to be evaluated before they enter the queue.
     pub(super) fn has_predicate(&self) -> bool {
         self.evaluator.is_some()
     }
@@ -74,6 +75,7 @@ impl EventChannel {
         has_credit
     }
 
+    /// Publishes a gap that concerns the filter.
     pub(super) fn send_gap(&mut self, gap: Gap) {
         if self.evaluator.is_none() {
             self.queue.publish_gap(gap);
@@ -82,6 +84,7 @@ impl EventChannel {
         }
     }
 
+    /// Collects an event until the predicate can be evaluated.
     fn defer(&mut self, tracker: Option<&AckTracker>, event: Event) {
         if let Some(tracker) = tracker.filter(|_| !self.acks.is_empty()) {
             tracker.announce(&event);
@@ -89,6 +92,7 @@ impl EventChannel {
         self.unevaluated.push(Delivery::Event(event));
     }
 
+    /// Enters an event that has passed, and for which the credit has been charged.
     #[inline]
     fn enter(&mut self, tracker: Option<&AckTracker>, event: Event) {
         if self.acks.is_empty() {
@@ -114,8 +118,8 @@ impl EventChannel {
         Some(Evaluation::new(index, evaluator.clone(), std::mem::take(&mut self.unevaluated)))
     }
 
-    /// Publishes what has passed the predicate. False if the predicate has panicked: then nothing more
-    /// comes.
+    /// Publishes what has passed the predicate. False if the predicate has panicked: then nothing
+    /// more comes.
     pub(super) fn accept(&mut self, tracker: Option<&AckTracker>, evaluation: &mut Evaluation) -> bool {
         for delivery in evaluation.passed.drain(..) {
             match delivery {

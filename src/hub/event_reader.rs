@@ -35,6 +35,7 @@ impl EventReader {
         }
     }
 
+    /// How many events there are to take, whether or not they may be taken.
     fn left(&self) -> u64 {
         match self {
             Self::Shared(reader) => reader.left(),
@@ -98,6 +99,7 @@ impl EventReader {
     }
 }
 
+/// Takes through the handle, if there is one.
 fn take_tracked(
     ack: Option<&AckHandle>,
     take: impl FnOnce() -> Option<Received<Event>>,

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use crate::event::{DEFAULT_EVENT_TYPE, Event};
 
-/// Which events a subscription gets: all, those of a set of types, or those whose type has a prefix; of
-/// these, if wanted, only those that pass a predicate.
+/// Which events a subscription gets: all, those of a set of types, or those whose type has a
+/// prefix; of these, if wanted, only those that pass a predicate.
 ///
 /// An empty set matches nothing. Types are compared exactly, byte by byte: nothing is a wildcard.
 ///
-/// A filter is made from `"update"`, a `String`, arrays, slices or a `Vec` of these, references to any of
-/// them, [`Filter::all`], [`Filter::prefix`], or [`Filter::matching`]. A set is sorted and deduplicated;
-/// `""` stands for `"message"`, the type of events that name none.
+/// A filter is made from `"update"`, a `String`, arrays, slices or a `Vec` of these, references to
+/// any of them, [`Filter::all`], [`Filter::prefix`], or [`Filter::matching`]. A set is sorted and
+/// deduplicated; `""` stands for `"message"`, the type of events that name none.
 ///
-/// Subscriptions with equal filters share the memory of a queue. A predicate is equal only to itself, and
-/// each subscription that has one has a queue of its own.
+/// Subscriptions with equal filters share the memory of a queue. A predicate is equal only to
+/// itself, and each subscription that has one has a queue of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a filter does nothing by itself"]
 pub struct Filter {
@@ -24,6 +24,7 @@ pub struct Filter {
     predicate: Option<Predicate>,
 }
 
+/// The types that a filter matches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Types {
     All,
@@ -42,8 +43,8 @@ impl Filter {
     }
 
     /// Matches events whose type has this prefix: `prefix("order.")` matches `order.placed`,
-    /// `order.shipped`, and `order.` itself. The empty prefix matches every type. The type of events that
-    /// name none is `message`.
+    /// `order.shipped`, and `order.` itself. The empty prefix matches every type. The type of
+    /// events that name none is `message`.
     ///
     /// # Examples
     ///
@@ -78,24 +79,25 @@ impl Filter {
 
     /// Narrows the filter to events for which `predicate` returns true.
     ///
-    /// The connection task evaluates it once for each event that passes the rest of the filter, in wire
-    /// order. Until it returns nothing else is read, so it must be quick and must not block. For
-    /// [retained](crate::StreamBuilder::retain) events it runs in the call that subscribes; the task may
-    /// evaluate it for newer events at the same time. It may use the stream's handle, but a predicate
-    /// that owns a handle keeps the stream alive.
+    /// The connection task evaluates it once for each event that passes the rest of the filter, in
+    /// wire order. Until it returns nothing else is read, so it must be quick and must not
+    /// block. For [retained](crate::StreamBuilder::retain) events it runs in the call that
+    /// subscribes; the task may evaluate it for newer events at the same time. It may use the
+    /// stream's handle, but a predicate that owns a handle keeps the stream alive.
     ///
     /// An event that it rejects takes no room in the queue, wakes no task, and is not
-    /// [missed](crate::Subscription::missed). It is not evaluated for a [`Gap`](crate::Gap), nor for an
-    /// event over the size limit, which is never whole: a subscription gets those as if it had no
-    /// predicate.
+    /// [missed](crate::Subscription::missed). It is not evaluated for a [`Gap`](crate::Gap), nor
+    /// for an event over the size limit, which is never whole: a subscription gets those as if
+    /// it had no predicate.
     ///
     /// # Panics
     ///
-    /// A predicate that panics ends its own subscription, which yields what was queued before, and then
-    /// `None`. [`close_reason`](crate::Subscription::close_reason) is then a failure with
-    /// [`ErrorKind::FilterPanicked`](crate::ErrorKind::FilterPanicked). Other subscriptions and the stream
-    /// go on. If the subscription is [acknowledging](crate::SubscribeOptions::acknowledging), the event at
-    /// which it panicked holds the resume store, like one that was taken and never acknowledged.
+    /// A predicate that panics ends its own subscription, which yields what was queued before, and
+    /// then `None`. [`close_reason`](crate::Subscription::close_reason) is then a failure with
+    /// [`ErrorKind::FilterPanicked`](crate::ErrorKind::FilterPanicked). Other subscriptions and the
+    /// stream go on. If the subscription is
+    /// [acknowledging](crate::SubscribeOptions::acknowledging), the event at which it panicked
+    /// holds the resume store, like one that was taken and never acknowledged.
     ///
     /// # Examples
     ///
@@ -121,7 +123,8 @@ impl Filter {
                 types => types.binary_search_by(|one| (**one).cmp(event_type)).is_ok(),
             },
             Types::Prefixes(prefixes) => {
-                // Of the prefixes that are not greater only the last can match: none is a prefix of another.
+                // Of the prefixes that are not greater only the last can match: none is a prefix of
+                // another.
                 let before = prefixes.partition_point(|prefix| **prefix <= *event_type);
                 before > 0 && event_type.starts_with(&*prefixes[before - 1])
             }
@@ -141,6 +144,7 @@ impl Filter {
         }
     }
 
+    /// Returns the predicate, if there is one.
     pub(crate) fn predicate(&self) -> Option<&Predicate> {
         self.predicate.as_ref()
     }
@@ -150,6 +154,7 @@ impl Filter {
         self.types.clone().into()
     }
 
+    /// Makes a filter of a set of types.
     fn set<T: AsRef<str>>(types: &[T]) -> Self {
         let named = |event_type: &T| match event_type.as_ref() {
             "" => DEFAULT_EVENT_TYPE.into(),
@@ -159,6 +164,7 @@ impl Filter {
     }
 }
 
+/// Sorts and deduplicates.
 fn sorted(names: impl Iterator<Item = Box<str>>) -> Vec<Box<str>> {
     let mut names: Vec<Box<str>> = names.collect();
     names.sort_unstable();
@@ -171,6 +177,7 @@ fn sorted(names: impl Iterator<Item = Box<str>>) -> Vec<Box<str>> {
 pub(crate) struct Predicate(Arc<dyn Fn(&Event) -> bool + Send + Sync>);
 
 impl Predicate {
+    /// Evaluates the predicate, which may panic.
     pub(crate) fn holds(&self, event: &Event) -> bool {
         (self.0)(event)
     }
@@ -214,7 +221,8 @@ impl From<String> for Filter {
     }
 }
 
-// A call does not dereference an argument to find a trait: without these, `subscribe(&name)` would not compile.
+// A call does not dereference an argument to find a trait: without these, `subscribe(&name)` would
+// not compile.
 impl From<&String> for Filter {
     fn from(event_type: &String) -> Self {
         Self::set(&[event_type])

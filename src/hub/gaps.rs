@@ -1,12 +1,12 @@
 //! [`GapLog`]: the gaps of one channel.
 //!
-//! Gaps are logged beside the ring, so that they take no room in it and cannot be overwritten. A gap
-//! stands before the item at position `at`. Gaps at one position merge by kind, and so do those whose
-//! neighbours have left the ring, so there are at most two for each item in the ring.
+//! Gaps are logged beside the ring, so that they take no room in it and cannot be overwritten. A
+//! gap stands before the item at position `at`. Gaps at one position merge by kind, and so do those
+//! whose neighbours have left the ring, so there are at most two for each item in the ring.
 //!
-//! Readers see different parts of the log: one may have taken a gap before a newer one replaces it. So
-//! the log does not add up gaps as [`Gap::merge`] does. It keeps the newest and running totals, and
-//! each reader is told the difference to what it has been told before.
+//! Readers see different parts of the log: one may have taken a gap before a newer one replaces it.
+//! So the log does not add up gaps as [`Gap::merge`] does. It keeps the newest and running totals,
+//! and each reader is told the difference to what it has been told before.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use super::sync::lock;
 /// How many kinds of gap are logged: reconnections and oversized events. Lag is each reader's own.
 const KINDS: usize = 2;
 
+/// The gaps of one channel that a reader may still need.
 #[derive(Debug, Default)]
 pub(super) struct GapLog {
     gaps: VecDeque<LoggedGap>,
@@ -27,6 +28,7 @@ pub(super) struct GapLog {
     totals: GapTotals,
 }
 
+/// One gap, and what had been logged up to it.
 #[derive(Debug)]
 struct LoggedGap {
     serial: u64,
@@ -46,6 +48,7 @@ struct GapTotals {
 }
 
 impl GapTotals {
+    /// Adds a gap to the totals.
     fn add(&mut self, gap: &Gap) {
         match gap {
             Gap::Oversized { events, size, .. } => {
@@ -71,8 +74,8 @@ impl GapLog {
             gaps.remove(first + index);
         }
         gaps.push_back(LoggedGap { serial, at, gap, totals: *totals });
-        // All gaps outside the ring are at one place, where one of each kind is enough. Of three, two
-        // are of the same kind, and the older of them goes.
+        // All gaps outside the ring are at one place, where one of each kind is enough. Of three,
+        // two are of the same kind, and the older of them goes.
         while gaps.get(KINDS).is_some_and(|logged| logged.at <= oldest) {
             let is_first_repeated = gaps.range(1..=KINDS).any(|newer| newer.gap.is_same_kind(&gaps[0].gap));
             gaps.remove(usize::from(!is_first_repeated));
@@ -123,17 +126,17 @@ impl GapReader {
         self.take_from_log(|at| at <= position).map(|(_, gap)| gap)
     }
 
-    /// Returns the next gap before the item at `position`, which is in the reader's buffer: gaps before
-    /// such items have been taken from the log.
+    /// Returns the next gap before the item at `position`, which is in the reader's buffer: gaps
+    /// before such items have been taken from the log.
     #[inline]
     pub(super) fn next_held(&mut self, position: u64) -> Option<Gap> {
         let &(at, _) = self.held.front()?;
         if at <= position { self.held.pop_front().map(|(_, gap)| gap) } else { None }
     }
 
-    /// Takes the gaps before `end` from the log: the items around them are about to leave the ring, and
-    /// then the log merges the gaps between them. False if one of the gaps comes first, before the item
-    /// at `position`.
+    /// Takes the gaps before `end` from the log: the items around them are about to leave the ring,
+    /// and then the log merges the gaps between them. False if one of the gaps comes first,
+    /// before the item at `position`.
     pub(super) fn hold(&mut self, position: u64, end: u64) -> bool {
         while self.has_unseen() {
             let Some(gap) = self.take_from_log(|at| at < end) else { break };
@@ -142,6 +145,7 @@ impl GapReader {
         self.held.front().is_none_or(|&(at, _)| at > position)
     }
 
+    /// Takes the next unseen gap whose position is wanted, as this reader has to be told of it.
     #[cold]
     fn take_from_log(&mut self, is_wanted: impl Fn(u64) -> bool) -> Option<(u64, Gap)> {
         let log = lock(&self.log);

@@ -1,7 +1,7 @@
 //! Every interleaving of a publisher that fills small queues and readers that empty them, or leave.
 //!
-//! No task sleeps forever, and nothing is lost or taken twice. loom reports a task that sleeps forever as
-//! a deadlock.
+//! No task sleeps forever, and nothing is lost or taken twice. loom reports a task that sleeps
+//! forever as a deadlock.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg hub_loom" cargo test --release --lib loom_tests
@@ -45,8 +45,8 @@ fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (LoomPublis
 }
 
 impl LoomPublisher {
-    /// Publishes as [`Backpressure`](super::backpressure::Backpressure) does, without its clock: patience
-    /// has run out at each check.
+    /// Publishes as [`Backpressure`](super::backpressure::Backpressure) does, without its clock:
+    /// patience has run out at each check.
     async fn publish(&mut self, item: u32) {
         let mut waiting = false;
         poll_fn(|cx| {

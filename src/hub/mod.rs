@@ -12,33 +12,33 @@
 //! | `Conflate`, `ConflateBy` | goes on | gets the newest event of each key; beyond its capacity in keys, loses the oldest |
 //!
 //! Loss is always reported: the subscriber gets [`Received::Lagged`] with the exact number, at the
-//! place of the hole. Other gaps (reconnections, oversized events) take no room, are never dropped, and
-//! stand in their places between the events. What a publisher sends when it does not ask
+//! place of the hole. Other gaps (reconnections, oversized events) take no room, are never dropped,
+//! and stand in their places between the events. What a publisher sends when it does not ask
 //! [`Publisher::is_ready`] first overruns queues of any kind.
 //!
 //! # The way of an event
 //!
 //! ```text
-//!                                     one per filter and limits
-//!  connection task ── Publisher ──┬──▶ EventChannel ── batch ──▶ Ring ──┬──▶ Reader (buffer of 64)
-//!   (one turn: up to 64 events,   │     ([predicate])                   └──▶ Reader
-//!    under one lock)              ├──▶ Conflation ──── batch ──▶ queue of one reader, by key
-//!                                 ├──▶ transcript ──── batch ──▶ Ring of TranscriptItem
-//!                                 └──▶ Retention (for subscribers that come late)
+//!                               one per filter and limits
+//!  connection task ─ Publisher ─┬─▶ EventChannel ─ batch ─▶ Ring ─┬─▶ Reader (buffer of 64)
+//!   (one turn: up to 64 events, │    (with its predicate)         └─▶ Reader
+//!    under one lock)            ├─▶ Conflation ─── batch ─▶ queue of one reader, by key
+//!                               ├─▶ transcript ─── batch ─▶ Ring of TranscriptItem
+//!                               └─▶ Retention (for subscribers that come late)
 //! ```
 //!
-//! An event rests in at most three places: the batch of the turn, the ring, the reader's buffer. A ring
-//! holds each event once for all its readers; the last one that needs it moves it out:
+//! An event rests in at most three places: the batch of the turn, the ring, the reader's buffer. A
+//! ring holds each event once for all its readers; the last one that needs it moves it out:
 //!
 //! ```text
 //!   first                                     end = first + length
 //!     │ [2 left] [2 left] [1 left] [3 left] ... │
 //!         ▲                   ▲                 ▲
-//!      slowest reader      another reader    a reader that has caught up: it leaves its waker and sleeps
+//!      slowest reader      another reader    one that has caught up: it leaves a waker and sleeps
 //! ```
 //!
-//! A ring that is full, of which the slowest reader may be overrun, drops its first item; that reader
-//! finds itself before `first` and learns how many it has missed.
+//! A ring that is full, of which the slowest reader may be overrun, drops its first item; that
+//! reader finds itself before `first` and learns how many it has missed.
 //!
 //! Who wakes whom: [`Hub::wake`], once at the end of a turn, wakes the readers that sleep. The last
 //! reader that the publisher waits for wakes the publisher ([`backpressure`]). A reader that has
@@ -55,8 +55,9 @@
 //! | a conflating queue's | its events and gaps, its waker | the tracker's |
 //! | a gap log's | the gaps of one channel | the hub's, the tracker's, the ring's |
 //!
-//! User code never runs under any of them: predicates, conflation keys, wakers, and the drop of events,
-//! which may own values that the user has decoded. [`Hub::settle`] is where most of it runs.
+//! User code never runs under any of them: predicates, conflation keys, wakers, and the drop of
+//! events, which may own values that the user has decoded. [`Hub::settle`] is where most of it
+//! runs.
 
 mod ack;
 mod backpressure;
@@ -129,7 +130,8 @@ pub(crate) struct Hub {
 pub(crate) struct Subscribed {
     pub(crate) reader: EventReader,
     pub(crate) ack: Option<AckHandle>,
-    /// Where to find the reason if the subscription ends before the stream does. `None` if it cannot.
+    /// Where to find the reason if the subscription ends before the stream does. `None` if it
+    /// cannot.
     pub(crate) failure: Option<PredicateFailure>,
     /// Retained events and gaps, to be taken first. `None` where the predicate has panicked: then
     /// nothing follows.
@@ -137,8 +139,8 @@ pub(crate) struct Subscribed {
 }
 
 impl Hub {
-    /// `signal` wakes the connection task when an event has been acknowledged, or a subscription has
-    /// ended by itself.
+    /// `signal` wakes the connection task when an event has been acknowledged, or a subscription
+    /// has ended by itself.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
         let (wait, drain) = (Arc::<PublisherWait>::default(), Arc::<DrainSignal>::default());
         let registry = Mutex::new(Registry::new(Arc::clone(&wait), Arc::clone(&drain)));
@@ -150,8 +152,8 @@ impl Hub {
         self.lock().retention = Retention::new(rules);
     }
 
-    /// Subscribes to the events that are published from now on. On a closed hub the subscription ends at
-    /// once.
+    /// Subscribes to the events that are published from now on. On a closed hub the subscription
+    /// ends at once.
     ///
     /// `acknowledging`: what it takes stays unacknowledged until the subscriber says otherwise.
     pub(crate) fn subscribe(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
@@ -165,6 +167,7 @@ impl Hub {
         self.add(filter, limits, acknowledging, true)
     }
 
+    /// Adds a subscription, late or not.
     fn add(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool, is_late: bool) -> Subscribed {
         let evaluator = Evaluator::of(&filter);
         let (retained, mut subscribed, closed) = {
@@ -210,8 +213,8 @@ impl Hub {
         self.settle(self.lock());
     }
 
-    /// Ends a turn. Predicates are evaluated, keys are computed, events dropped and readers woken while
-    /// no lock is held: each of these runs user code, which may come back here.
+    /// Ends a turn. Predicates are evaluated, keys are computed, events dropped and readers woken
+    /// while no lock is held: each of these runs user code, which may come back here.
     fn settle<'a>(&'a self, mut registry: MutexGuard<'a, Registry>) {
         let tracker = self.tracker();
         let mut evaluated = None;
@@ -302,29 +305,29 @@ impl Hub {
 
     /// Returns the ID up to which everything has been acknowledged, if it is a new one.
     ///
-    /// `last` returns the stream's last event ID. It is called under the hub's lock, so the ID is never
-    /// ahead of the events that have been published.
+    /// `last` returns the stream's last event ID. It is called under the hub's lock, so the ID is
+    /// never ahead of the events that have been published.
     pub(crate) fn acknowledged_id(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
         let _registry = self.lock();
         self.tracker()?.safe_id(last)
     }
 
-    /// Whether all events that acknowledging subscriptions got have been acknowledged. From the first
-    /// call on each acknowledgement wakes the connection task.
+    /// Whether all events that acknowledging subscriptions got have been acknowledged. From the
+    /// first call on each acknowledgement wakes the connection task.
     pub(crate) fn all_acknowledged(&self) -> bool {
         self.tracker().is_none_or(AckTracker::all_acknowledged)
     }
 
-    /// Rejects acknowledgements until [`restart`](Self::restart): the program has asked to go back, so
-    /// everything that it has now comes again.
+    /// Rejects acknowledgements until [`restart`](Self::restart): the program has asked to go back,
+    /// so everything that it has now comes again.
     pub(crate) fn prepare_restart(&self) {
         if let Some(tracker) = self.tracker() {
             tracker.prepare_restart();
         }
     }
 
-    /// Begins the stream again after `id`. Events from before need not be acknowledged any more, and
-    /// readers that were too slow for them are waited for again.
+    /// Begins the stream again after `id`. Events from before need not be acknowledged any more,
+    /// and readers that were too slow for them are waited for again.
     pub(crate) fn restart(&self, id: &str) {
         let mut registry = self.lock();
         registry.restart();
@@ -333,11 +336,13 @@ impl Hub {
         }
     }
 
+    /// Opens a handle for a subscription that acknowledges.
     fn open_ack(&self, limits: &QueueLimits) -> AckHandle {
         let tracker = self.tracker.get_or_init(|| Arc::new(AckTracker::new(Arc::clone(&self.signal))));
         tracker.open(limits.capacity, limits.conflates())
     }
 
+    /// Returns the tracker, once a subscription acknowledges.
     fn tracker(&self) -> Option<&AckTracker> {
         self.tracker.get().map(|tracker| &**tracker)
     }

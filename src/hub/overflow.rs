@@ -10,25 +10,27 @@ use super::transcript_item::TranscriptItem;
 
 /// How long a full queue from which nothing is taken holds up the stream.
 ///
-/// Long enough for a subscriber that waits for a disk or a lock. Short enough that a subscriber which
-/// hangs costs the others little, once.
+/// Long enough for a subscriber that waits for a disk or a lock. Short enough that a subscriber
+/// which hangs costs the others little, once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What happens when a subscription does not keep up and its queue is full: see
 /// [`SubscribeOptions::overflow`](crate::SubscribeOptions::overflow).
 ///
 /// All subscriptions of a stream share one connection. While the connection task waits for one of
-/// them it reads nothing, so TCP pushes back on the server, and **no** subscription gets anything new:
+/// them it reads nothing, so TCP pushes back on the server, and **no** subscription gets anything
+/// new:
 ///
-/// - Under [`Wait`](Self::Wait), one subscriber that takes an event every 0.99 s slows the stream down
-///   to that pace for all: it is slow, but alive.
-/// - A task that awaits one subscription while another one, which only it reads, is full, stalls the
-///   stream: for the patience under `Wait`, and **forever under [`Block`](Self::Block)**, because the
-///   event that it awaits is never read. Await them together (`select!`), or in tasks of their own.
+/// - Under [`Wait`](Self::Wait), one subscriber that takes an event every 0.99 s slows the stream
+///   down to that pace for all: it is slow, but alive.
+/// - A task that awaits one subscription while another one, which only it reads, is full, stalls
+///   the stream: for the patience under `Wait`, and **forever under [`Block`](Self::Block)**,
+///   because the event that it awaits is never read. Await them together (`select!`), or in tasks
+///   of their own.
 ///
-/// Waiting never holds up commands, shutdown, or changes of state. A server that gives up on clients
-/// which read nothing may close the connection meanwhile; the stream then reconnects as usual. The
-/// [idle timeout](crate::StreamBuilder::idle_timeout) starts anew after the wait.
+/// Waiting never holds up commands, shutdown, or changes of state. A server that gives up on
+/// clients which read nothing may close the connection meanwhile; the stream then reconnects as
+/// usual. The [idle timeout](crate::StreamBuilder::idle_timeout) starts anew after the wait.
 ///
 /// A queue is full when it holds as many [events](crate::SubscribeOptions::capacity) or
 /// [bytes](crate::SubscribeOptions::queue_bytes) as it may. [Gaps](crate::Gap) take no room and are
@@ -39,22 +41,23 @@ pub enum Overflow {
     /// The task waits until this queue, and every other that it waits for, is at most half full. It
     /// waits no longer than `patience` (1 s by default) in which no event is taken from the queue.
     ///
-    /// The clock runs only while the task waits. It starts anew with each event taken, which the task
-    /// checks sixteen times within the patience. When it runs out the subscription is *stuck*: it
-    /// loses its oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at the place of the
-    /// hole. A stuck subscription does not hold up the stream again until it has taken everything that
-    /// was queued once, or until the program has gone [back](crate::Handle::reconnect_from) for what it
-    /// lost.
+    /// The clock runs only while the task waits. It starts anew with each event taken, which the
+    /// task checks sixteen times within the patience. When it runs out the subscription is
+    /// *stuck*: it loses its oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at
+    /// the place of the hole. A stuck subscription does not hold up the stream again until it
+    /// has taken everything that was queued once, or until the program has gone
+    /// [back](crate::Handle::reconnect_from) for what it lost.
     Wait {
-        /// How long to wait while nothing is taken. Zero never waits; `Duration::MAX` waits forever.
+        /// How long to wait while nothing is taken. Zero never waits; `Duration::MAX` waits
+        /// forever.
         patience: Duration,
     },
     /// Never holds up the stream. The oldest events are lost, and counted by
-    /// [`Gap::Lagged`](crate::Gap::Lagged). The task yields to other tasks when the queue is more than
-    /// half full, and does no more than that.
+    /// [`Gap::Lagged`](crate::Gap::Lagged). The task yields to other tasks when the queue is more
+    /// than half full, and does no more than that.
     DropOldest,
-    /// The task waits for as long as it takes. Nothing is lost, and one subscriber that hangs stops the
-    /// stream for all.
+    /// The task waits for as long as it takes. Nothing is lost, and one subscriber that hangs stops
+    /// the stream for all.
     Block,
     /// Never holds up the stream, and keeps only the newest event of each type: see
     /// [`conflate_by`](Self::conflate_by).
@@ -68,18 +71,19 @@ impl Overflow {
     /// Keeps only the newest event of each key, for values of which only the last one counts. Never
     /// holds up the stream.
     ///
-    /// A newer event takes the place in the queue of the one that it replaces. So a busy key neither
-    /// pushes out nor delays a rare one. Events of different keys may therefore come in another order
-    /// than on the wire, but nothing moves across a [`Gap`](crate::Gap): what comes before a gap was
-    /// sent before it, and what comes after one, after it. An event that was replaced does not count as
-    /// [missed](crate::Subscription::missed), and need not be acknowledged.
+    /// A newer event takes the place in the queue of the one that it replaces. So a busy key
+    /// neither pushes out nor delays a rare one. Events of different keys may therefore come in
+    /// another order than on the wire, but nothing moves across a [`Gap`](crate::Gap): what
+    /// comes before a gap was sent before it, and what comes after one, after it. An event that
+    /// was replaced does not count as [missed](crate::Subscription::missed), and need not be
+    /// acknowledged.
     ///
     /// The capacity counts keys that wait to be taken. When there are more, or more bytes than the
     /// queue may hold, the event that has waited longest is lost: it counts as missed, and
     /// [`Gap::Lagged`](crate::Gap::Lagged) says so.
     ///
-    /// The connection task calls `key` once for each event and subscription, without holding any lock.
-    /// It should be quick.
+    /// The connection task calls `key` once for each event and subscription, without holding any
+    /// lock. It should be quick.
     ///
     /// # Panics
     ///
@@ -120,8 +124,8 @@ impl fmt::Debug for Overflow {
     }
 }
 
-/// The key that tells apart events which are conflated: see [`Overflow::conflate_by`]. Equal only to
-/// its clones.
+/// The key that tells apart events which are conflated: see [`Overflow::conflate_by`]. Equal only
+/// to its clones.
 #[derive(Clone)]
 pub struct ConflateKey(Arc<dyn Fn(&Event) -> String + Send + Sync>);
 
@@ -148,7 +152,8 @@ impl fmt::Debug for ConflateKey {
 
 /// How much one channel's queues hold, and what happens when one is full.
 ///
-/// One item always fits: one that takes a queue over its bytes is let in, and the queue is full then.
+/// One item always fits: one that takes a queue over its bytes is let in, and the queue is full
+/// then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QueueLimits {
     pub(crate) capacity: usize,
@@ -173,7 +178,8 @@ impl QueueLimits {
         matches!(self.overflow, Overflow::Conflate | Overflow::ConflateBy(_))
     }
 
-    /// How long the task waits for a queue from which nothing is taken, if it does not wait forever.
+    /// How long the task waits for a queue from which nothing is taken, if it does not wait
+    /// forever.
     pub(super) fn patience(&self) -> Option<Duration> {
         match self.overflow {
             Overflow::Wait { patience } => Some(patience),
@@ -186,10 +192,12 @@ impl QueueLimits {
         (self.capacity / 4).max(1) as u64
     }
 
+    /// Whether a queue of this size is full.
     pub(super) fn are_reached(&self, size: QueueSize) -> bool {
         size.items >= self.capacity as u64 || size.bytes >= self.bytes
     }
 
+    /// Whether a queue of this size is more than half full.
     pub(super) fn are_half_reached(&self, size: QueueSize) -> bool {
         size.items > self.capacity as u64 / 2 || size.bytes > self.bytes / 2
     }

@@ -29,10 +29,12 @@ impl Evaluator {
         Some(Self { predicate, failure: PredicateFailure::default() })
     }
 
+    /// Returns where the reason will be if the predicate panics.
     pub(super) fn failure(&self) -> PredicateFailure {
         Arc::clone(&self.failure)
     }
 
+    /// Whether the predicate has panicked.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.get().is_some()
     }
@@ -49,15 +51,17 @@ impl Evaluator {
         }
         catch(|| self.predicate.holds(event))
             .map_err(|panicked| {
-                // Set before the queue ends, so that a subscriber which sees the end can read the reason.
+                // Set before the queue ends, so that a subscriber which sees the end can read the
+                // reason.
                 let text = panicked.message("the subscription's predicate");
                 self.failure.set(Error::new(ErrorKind::FilterPanicked, text))
             })
             .ok()
     }
 
-    /// Evaluates the predicate for events in order, and passes on to `keep` what passes, and gaps. Stops
-    /// at the first event at which the predicate panics, and returns that. No lock may be held.
+    /// Evaluates the predicate for events in order, and passes on to `keep` what passes, and gaps.
+    /// Stops at the first event at which the predicate panics, and returns that. No lock may be
+    /// held.
     pub(super) fn evaluate(
         &self,
         deliveries: &mut impl Iterator<Item = Delivery>,

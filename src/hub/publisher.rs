@@ -27,14 +27,15 @@ impl<'a> Publisher<'a> {
 
     /// Whether another item may be published without overrunning a reader.
     ///
-    /// Ask before each: an event may be large, and a subscription with a smaller queue may have come
-    /// since the turn began.
+    /// Ask before each: an event may be large, and a subscription with a smaller queue may have
+    /// come since the turn began.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.hub.wait.is_ready()
     }
 
-    /// Ends the turn: moves what was published into the queues, releases the lock, and wakes readers.
+    /// Ends the turn: moves what was published into the queues, releases the lock, and wakes
+    /// readers.
     pub(crate) fn wake(self) {
         self.hub.settle(self.registry);
     }
@@ -92,12 +93,13 @@ impl<'a> Publisher<'a> {
         }
     }
 
+    /// Publishes a comment, which only transcripts get.
     pub(crate) fn comment(&mut self, comment: &str) {
         self.transcribe(|| TranscriptItem::Comment(comment.into()));
     }
 
-    /// Publishes a gap where an event of this type would have been; to all subscriptions if the type is
-    /// not known.
+    /// Publishes a gap where an event of this type would have been; to all subscriptions if the
+    /// type is not known.
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
         let Registry { channels, unsettled, has_unevaluated, conflations, retention, .. } = &mut *self.registry;
         retention.gap(gap);

@@ -12,7 +12,8 @@ use super::overflow::QueueItem;
 use super::readers::Cursor;
 use super::ring::{Found, Ring, SleepState};
 
-/// How many items a reader takes out of the ring at once. They are its own then, and not overwritten.
+/// How many items a reader takes out of the ring at once. They are its own then, and not
+/// overwritten.
 pub(super) const MAX_BUFFERED: usize = 64;
 
 /// What comes next in a queue.
@@ -51,8 +52,8 @@ pub(crate) struct Reader<T: QueueItem> {
 }
 
 impl<T: QueueItem> Reader<T> {
-    /// `ack`: its number in the tracker, if it acknowledges. Then it takes items one by one: one that
-    /// has left the queue counts as taken.
+    /// `ack`: its number in the tracker, if it acknowledges. Then it takes items one by one: one
+    /// that has left the queue counts as taken.
     pub(super) fn new(
         ring: Arc<Ring<T>>,
         gaps: GapReader,
@@ -84,9 +85,9 @@ impl<T: QueueItem> Reader<T> {
         self.poll_take_with(cx, Self::take)
     }
 
-    /// Like [`poll_take`](Self::poll_take), with a `take` that calls [`take`](Self::take) in its own
-    /// way: under a lock, say. Wakers are called, cloned and dropped outside of it: they are user code,
-    /// and may drop something that takes that lock.
+    /// Like [`poll_take`](Self::poll_take), with a `take` that calls [`take`](Self::take) in its
+    /// own way: under a lock, say. Wakers are called, cloned and dropped outside of it: they
+    /// are user code, and may drop something that takes that lock.
     #[inline]
     pub(super) fn poll_take_with(
         &mut self,
@@ -107,14 +108,15 @@ impl<T: QueueItem> Reader<T> {
         taken.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Takes what is there without waiting, with a `take` as above. Leaves no waker: only a task that
-    /// has polled before is woken by what comes later.
+    /// Takes what is there without waiting, with a `take` as above. Leaves no waker: only a task
+    /// that has polled before is woken by what comes later.
     pub(super) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
         // A waker that was left in the ring before stays there.
         self.sleep.waker = None;
         self.take_and_report(take)
     }
 
+    /// Takes, then wakes the publisher or a drain if they wait for this reader.
     #[inline]
     fn take_and_report(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
         let taken = take(self);
@@ -143,6 +145,7 @@ impl<T: QueueItem> Reader<T> {
         }
     }
 
+    /// Takes the first item of the buffer.
     #[inline]
     fn take_buffered(&mut self) -> Option<Received<T>> {
         let item = self.buffer.pop_front()?;
@@ -150,6 +153,8 @@ impl<T: QueueItem> Reader<T> {
         Some(Received::Item(item))
     }
 
+    /// Takes what comes next when the buffer is empty, with more items out of the ring if there are
+    /// any.
     #[inline(never)]
     fn refill(&mut self) -> Option<Received<T>> {
         if self.missed > 0 {

@@ -165,8 +165,8 @@ impl Readers {
         self.iter().filter(|entry| !entry.state.is_stuck()).map(|entry| entry.next).min()
     }
 
-    /// How many items the slowest reader has yet to take, of a ring that begins at `first` and holds
-    /// at most `capacity` of the items up to `end`.
+    /// How many items the slowest reader has yet to take, of a ring that begins at `first` and
+    /// holds at most `capacity` of the items up to `end`.
     pub(super) fn lag(&self, first: u64, end: u64, capacity: u64) -> u64 {
         let lag = |entry: &ReaderEntry| {
             let buffered = entry.next.saturating_sub(entry.cursor.position());
@@ -182,11 +182,14 @@ impl Readers {
 
     /// Makes stuck readers active that have taken anything since they were given up.
     ///
-    /// Called when the stream begins again at the events that they lost: they would lose them again.
+    /// Called when the stream begins again at the events that they lost: they would lose them
+    /// again.
     pub(super) fn forgive_moving(&mut self) {
         self.forgive_if(|current, given_up| current != given_up);
     }
 
+    /// Makes stuck readers active by their current position and the one at which they were given
+    /// up.
     fn forgive_if(&mut self, is_forgiven: impl Fn(u64, u64) -> bool) {
         if self.stuck == 0 {
             return;
@@ -265,7 +268,8 @@ impl Readers {
     }
 
     /// Whether the publisher should yield: a reader that it may overrun is far behind and has moved
-    /// since the publisher last yielded to it. `all`: it may overrun all readers, not only stuck ones.
+    /// since the publisher last yielded to it. `all`: it may overrun all readers, not only stuck
+    /// ones.
     pub(super) fn should_yield(&mut self, all: bool, is_far_behind: impl Fn(u64) -> bool) -> bool {
         let mut should_yield = false;
         for entry in self.iter_mut() {
@@ -289,6 +293,7 @@ impl ReaderState {
 }
 
 impl PatienceCheck {
+    /// Adds what another ring's readers have shown.
     pub(super) fn add(&mut self, other: Self) {
         self.stuck += other.stuck;
         self.again_at = self.again_at.into_iter().chain(other.again_at).min();
@@ -318,6 +323,7 @@ pub(super) struct Cursor {
 const OPEN: u64 = u64::MAX;
 
 impl Cursor {
+    /// Makes a cursor of a reader that begins at `position`.
     pub(super) fn at(position: u64) -> Self {
         let [taken, end] = [position, OPEN].map(AtomicU64::new);
         let [skipped, replay, replayed, lost] = [0; 4].map(AtomicU64::new);
@@ -329,11 +335,13 @@ impl Cursor {
         self.taken() + self.skipped.load(Ordering::Acquire)
     }
 
+    /// How many items the subscriber has taken, counted from the beginning of the channel.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
     }
 
-    /// How much the subscriber has taken, replayed events included. It is stuck when this stands still.
+    /// How much the subscriber has taken, replayed events included. It is stuck when this stands
+    /// still.
     pub(super) fn progress(&self) -> u64 {
         self.taken() + self.replayed.load(Ordering::Acquire)
     }
@@ -359,6 +367,7 @@ impl Cursor {
         self.replay.store(events, Ordering::Release);
     }
 
+    /// Counts one replayed event as taken.
     pub(super) fn took_replayed(&self) {
         self.replayed.fetch_add(1, Ordering::AcqRel);
     }
@@ -376,8 +385,8 @@ impl Cursor {
     /// How many items there are still to take; `None` while more can come.
     pub(super) fn left(&self) -> Option<u64> {
         let end = self.end.load(Ordering::Acquire);
-        // In this order, as in `lagged`: the reader may come to the hole meanwhile, and must not seem
-        // to have taken everything.
+        // In this order, as in `lagged`: the reader may come to the hole meanwhile, and must not
+        // seem to have taken everything.
         let position = self.position();
         let lost = self.lost.load(Ordering::Acquire);
         let replay = self.replay.load(Ordering::Acquire).saturating_sub(self.replayed.load(Ordering::Acquire));
@@ -389,6 +398,7 @@ impl Cursor {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// Notes that the reader was dropped.
     pub(super) fn leave(&self) {
         self.gone.store(true, Ordering::Release);
     }

@@ -1,7 +1,7 @@
 //! [`Registry`]: everything that the hub's lock protects.
 //!
-//! No user code runs in here. What holds user code, and is removed, is handed out as [`Detached`], to be
-//! closed and dropped when the lock has been released.
+//! No user code runs in here. What holds user code, and is removed, is handed out as [`Detached`],
+//! to be closed and dropped when the lock has been released.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use super::routes::Routes;
 use super::sync::Wakers;
 use super::transcript_item::TranscriptItem;
 
-/// How many items a transcript holds beyond its capacity: states and gaps also come when the publisher
-/// cannot wait.
+/// How many items a transcript holds beyond its capacity: states and gaps also come when the
+/// publisher cannot wait.
 pub(super) const TRANSCRIPT_RESERVE: usize = 64;
 
 /// The channels, and what all of them share.
@@ -62,8 +62,8 @@ pub(super) struct Registry {
 /// Returns the position before a stream's first event.
 ///
 /// Each stream of the process has a range of its own, so that an event of one is never taken for an
-/// event of another, and events need not carry more than their position. There is room for 16 million
-/// streams of 10^12 events each.
+/// event of another, and events need not carry more than their position. There is room for 16
+/// million streams of 10^12 events each.
 fn first_position() -> u64 {
     static STREAMS: AtomicU64 = AtomicU64::new(0);
     STREAMS.fetch_add(1, Ordering::Relaxed) << 40
@@ -122,8 +122,8 @@ impl Registry {
         })
     }
 
-    /// Adds a reader of everything. All transcripts of a stream share one channel, with the limits of
-    /// the first.
+    /// Adds a reader of everything. All transcripts of a stream share one channel, with the limits
+    /// of the first.
     pub(super) fn transcript(&mut self, limits: &QueueLimits) -> Reader<TranscriptItem> {
         let Self { transcript, wait, drain, .. } = self;
         let channel = transcript.get_or_insert_with(|| Channel::new(limits, TRANSCRIPT_RESERVE, wait));
@@ -162,8 +162,8 @@ impl Registry {
         panicked
     }
 
-    /// Returns the index of the channel from which an evaluation was taken. Channels may have come and
-    /// gone since then, and so may that one.
+    /// Returns the index of the channel from which an evaluation was taken. Channels may have come
+    /// and gone since then, and so may that one.
     fn find(&self, Evaluation { index, evaluator, .. }: &Evaluation) -> Option<usize> {
         if self.channels.get(*index).is_some_and(|channel| channel.is_of(evaluator)) {
             return Some(*index);
@@ -178,6 +178,7 @@ impl Registry {
         Detached { channels, ..Detached::default() }
     }
 
+    /// Takes out a channel that ends before the stream does.
     fn remove(&mut self, index: usize) -> EventChannel {
         let channel = self.channels.remove(index);
         self.ended.retain(|cursor| !cursor.is_gone());
@@ -198,8 +199,8 @@ impl Registry {
         Settled { batches, _dropped: dropped, _transcribed: transcribed }
     }
 
-    /// Whether the publisher may go on. Asks the channels that have used up their credit, never all of
-    /// them: a thousand channels to which nothing was published cost nothing.
+    /// Whether the publisher may go on. Asks the channels that have used up their credit, never all
+    /// of them: a thousand channels to which nothing was published cost nothing.
     pub(super) fn survey(&mut self) -> Readiness {
         let (mut has_credit, mut should_yield) = (true, false);
         let mut add = |survey: Survey| {
@@ -324,8 +325,8 @@ pub(super) struct Settled {
     _transcribed: Option<Vec<TranscriptItem>>,
 }
 
-/// Channels that were taken out of the registry. They hold user code: close and drop them when no lock
-/// is held.
+/// Channels that were taken out of the registry. They hold user code: close and drop them when no
+/// lock is held.
 #[derive(Default)]
 pub(super) struct Detached {
     pub(super) channels: Vec<EventChannel>,
@@ -334,12 +335,13 @@ pub(super) struct Detached {
 }
 
 impl Detached {
+    /// Whether channels of events are among them.
     pub(super) fn has_channels(&self) -> bool {
         !self.channels.is_empty()
     }
 
-    /// Ends the channels and wakes their readers. Predicates and keys are dropped after that: they may
-    /// panic.
+    /// Ends the channels and wakes their readers. Predicates and keys are dropped after that: they
+    /// may panic.
     pub(super) fn close(mut self, tracker: Option<&AckTracker>) {
         let mut wakers = Wakers::default();
         self.channels.iter_mut().for_each(|channel| channel.queue.close(&mut wakers));

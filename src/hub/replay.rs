@@ -6,15 +6,15 @@ use crate::event::{Delivery, Event, Gap};
 
 use super::filter::Filter;
 
-/// How many events a snapshot and what came after it may be: enough for minutes of a busy stream, few
-/// enough to be handed to a subscriber at once.
+/// How many events a snapshot and what came after it may be: enough for minutes of a busy stream,
+/// few enough to be handed to a subscriber at once.
 pub(crate) const MAX_RETAINED_EVENTS: usize = 65_536;
 
 /// How many bytes one rule keeps: as many as a queue may hold.
 pub(crate) const MAX_RETAINED_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How many gaps one rule keeps between two events. Beyond that, gaps of a kind merge even if they are
-/// about different types, or another rule keeps events between them.
+/// How many gaps one rule keeps between two events. Beyond that, gaps of a kind merge even if they
+/// are about different types, or another rule keeps events between them.
 const MAX_GAPS: usize = 16;
 
 /// A rule for what is kept.
@@ -34,6 +34,7 @@ pub(crate) enum Keep {
 }
 
 impl Retain {
+    /// How many events the rule keeps at most.
     fn max_events(&self) -> usize {
         match self.keep {
             Keep::Newest(count) => count,
@@ -46,7 +47,8 @@ impl Retain {
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     rules: Vec<RetainedByRule>,
-    /// Counts events and gaps as they come, so that what several rules keep is replayed once, in order.
+    /// Counts events and gaps as they come, so that what several rules keep is replayed once, in
+    /// order.
     serial: u64,
     /// The serial number of the newest event that any rule keeps.
     newest_event: u64,
@@ -67,6 +69,7 @@ struct RetainedByRule {
     last_trimmed: u64,
 }
 
+/// An event or gap, and when it came.
 #[derive(Debug, Clone)]
 struct RetainedEntry {
     serial: u64,
@@ -87,6 +90,7 @@ impl Retention {
         self.rules.iter().any(|rule| rule.wants(event_type))
     }
 
+    /// Keeps an event by each rule that wants it.
     pub(super) fn event(&mut self, event: &Event) {
         self.serial += 1;
         self.newest_event = self.serial;
@@ -95,6 +99,7 @@ impl Retention {
         }
     }
 
+    /// Keeps a gap by each rule that it concerns.
     pub(super) fn gap(&mut self, gap: &Gap) {
         self.serial += 1;
         for rule in &mut self.rules {
@@ -102,6 +107,7 @@ impl Retention {
         }
     }
 
+    /// Takes the events that no rule keeps any more.
     pub(super) fn take_dropped(&mut self) -> Option<Vec<Event>> {
         (!self.dropped.is_empty()).then(|| std::mem::take(&mut self.dropped))
     }
@@ -110,7 +116,8 @@ impl Retention {
     pub(super) fn replay(&self, filter: &Filter) -> VecDeque<Delivery> {
         let matching = self.rules.iter().flat_map(|rule| &rule.entries).filter(|entry| entry.matches(filter));
         let mut entries: Vec<_> = matching.cloned().chain(self.rules.iter().filter_map(RetainedByRule::hole)).collect();
-        // A hole stands where the last of the missing events stood, which another rule may still have.
+        // A hole stands where the last of the missing events stood, which another rule may still
+        // have.
         entries.sort_by_key(|entry| entry.serial);
         entries.dedup_by(|later, entry| later.serial == entry.serial && entry.delivery == later.delivery);
         let mut replay = VecDeque::with_capacity(entries.len());
@@ -139,12 +146,14 @@ impl RetainedByRule {
         (self.trimmed > 0).then_some(RetainedEntry { serial: self.last_trimmed, delivery })
     }
 
+    /// Whether this rule keeps an event of this type.
     fn wants(&self, event_type: &str) -> bool {
         // `Since` keeps everything after the first event that matches.
         let has_begun = !self.entries.is_empty() || self.trimmed > 0;
         (self.rule.keep == Keep::Since && has_begun) || self.rule.filter.matches(event_type)
     }
 
+    /// Keeps an event, and drops the oldest for which there is no room.
     fn event(&mut self, serial: u64, event: &Event, dropped: &mut Vec<Event>) {
         if self.rule.keep == Keep::Since && self.rule.filter.matches(event.event_type()) {
             dropped.extend(self.entries.drain(..).filter_map(|entry| entry.delivery.event()));
@@ -181,9 +190,10 @@ impl RetainedByRule {
 
     /// Keeps a gap, if it comes after an event.
     ///
-    /// Rules that keep the same gap must end up with equal ones, so that it is replayed once. So it does
-    /// not merge with gaps from before `newest_event`, which another rule may keep, and which then stands
-    /// between them; nor with gaps about another type, which another rule may not want.
+    /// Rules that keep the same gap must end up with equal ones, so that it is replayed once. So it
+    /// does not merge with gaps from before `newest_event`, which another rule may keep, and
+    /// which then stands between them; nor with gaps about another type, which another rule may
+    /// not want.
     fn gap(&mut self, serial: u64, gap: &Gap, newest_event: u64) {
         if self.entries.is_empty() || !type_of(gap).is_none_or(|event_type| self.wants(event_type)) {
             return;
@@ -199,6 +209,7 @@ impl RetainedByRule {
 }
 
 impl RetainedEntry {
+    /// Whether a subscription with this filter gets it.
     fn matches(&self, filter: &Filter) -> bool {
         match &self.delivery {
             Delivery::Event(event) => filter.matches(event.event_type()),
@@ -226,8 +237,8 @@ fn push_gap(
     entries.push_back(RetainedEntry { serial, delivery: Delivery::Gap(gap) });
 }
 
-/// Merges two gaps. The type of a gap says which filters it concerns, so a gap that stands for several
-/// types has none.
+/// Merges two gaps. The type of a gap says which filters it concerns, so a gap that stands for
+/// several types has none.
 fn merge(newer: &mut Gap, older: &Gap) -> bool {
     let is_same_type = type_of(newer) == type_of(older);
     let has_merged = newer.merge(older);

@@ -1,7 +1,7 @@
 //! [`Ring`]: the items of one channel, held once for all its readers.
 //!
-//! The publisher adds the items of a turn under one lock, and a reader takes up to 64 under one. The
-//! last reader that needs an item moves it out, so a channel whose readers have caught up holds
+//! The publisher adds the items of a turn under one lock, and a reader takes up to 64 under one.
+//! The last reader that needs an item moves it out, so a channel whose readers have caught up holds
 //! nothing.
 //!
 //! A read that reaches the end leaves its waker under the same lock. Until the ring's epoch changes
@@ -25,6 +25,7 @@ use super::sync::{Mutex, MutexGuard, Wakers};
 /// How many slots an empty queue keeps allocated.
 const MAX_IDLE_SLOTS: usize = 64;
 
+/// The items of one channel, and its readers.
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
@@ -36,6 +37,7 @@ pub(super) struct Ring<T> {
     wait: Arc<PublisherWait>,
 }
 
+/// What the ring's lock protects.
 #[derive(Debug)]
 struct Slots<T> {
     queue: VecDeque<Slot<T>>,
@@ -47,6 +49,7 @@ struct Slots<T> {
     closed: bool,
 }
 
+/// One item, until the last reader has taken it.
 #[derive(Debug)]
 struct Slot<T> {
     item: T,
@@ -74,8 +77,8 @@ pub(super) enum Found {
 /// The result of [`Ring::take`].
 pub(super) struct Taken {
     pub(super) found: Found,
-    /// The publisher waited for this reader and for no other any more: the caller has to wake it, with
-    /// [`Ring::wake_publisher`].
+    /// The publisher waited for this reader and for no other any more: the caller has to wake it,
+    /// with [`Ring::wake_publisher`].
     pub(super) releases_publisher: bool,
 }
 
@@ -98,6 +101,7 @@ fn waker_id(waker: &Waker) -> WakerId {
 }
 
 impl SleepState {
+    /// Clones a waker to be left in the ring, unless it is the one that is here.
     pub(super) fn prepare(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
             self.waker = Some(waker.clone());
@@ -110,8 +114,8 @@ impl SleepState {
         self.left == Some((epoch, waker_id(waker)))
     }
 
-    /// Notes, after a read, whether the waker was left in the ring. If so, `self.waker` is now the one
-    /// that was there before.
+    /// Notes, after a read, whether the waker was left in the ring. If so, `self.waker` is now the
+    /// one that was there before.
     pub(super) fn finish(&mut self, waker: &Waker) {
         if let Some(epoch) = self.epoch.take() {
             self.waker = None;
@@ -125,7 +129,8 @@ impl SleepState {
 pub(super) struct Survey {
     /// How much may be published before the ring has to be asked again; zero if a queue is full.
     pub(super) credit: QueueSize,
-    /// The publisher should yield: an active reader that may lose items is more than half a queue behind.
+    /// The publisher should yield: an active reader that may lose items is more than half a queue
+    /// behind.
     pub(super) should_yield: bool,
 }
 
@@ -163,19 +168,22 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
+    /// Moves the wakers of sleeping readers into `wakers`.
     fn wake(&self, slots: &mut Slots<T>, wakers: &mut Wakers) {
-        // The epoch changes under the lock, so a reader that leaves a waker knows the epoch in which it
-        // did. It stays as it is while no reader sleeps. It has one writer, so a load and a store do.
+        // The epoch changes under the lock, so a reader that leaves a waker knows the epoch in
+        // which it did. It stays as it is while no reader sleeps. It has one writer, so a load and
+        // a store do.
         if slots.readers.have_sleeping() {
             self.epoch.store(self.epoch.load(Ordering::Relaxed) + 1, Ordering::Release);
             slots.readers.wake(wakers);
         }
     }
 
-    /// Moves up to `limit` items into the buffer of a reader, and leaves its waker if it has to sleep.
+    /// Moves up to `limit` items into the buffer of a reader, and leaves its waker if it has to
+    /// sleep.
     ///
-    /// Calls `may_move` with the position after the last of the items, while nothing can be added or
-    /// dropped; they stay in the ring if it returns false.
+    /// Calls `may_move` with the position after the last of the items, while nothing can be added
+    /// or dropped; they stay in the ring if it returns false.
     pub(super) fn take(
         &self,
         reader: usize,
@@ -205,8 +213,8 @@ impl<T: QueueItem> Ring<T> {
             return Taken::only(Found::Closed);
         }
         // One of several readers that has come to the end sleeps soon: with its waker left now, its
-        // next poll need not lock. A single reader mostly finds more when it looks again, and must not
-        // be woken for each item. A closed ring wakes nothing.
+        // next poll need not lock. A single reader mostly finds more when it looks again, and must
+        // not be woken for each item. A closed ring wakes nothing.
         let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.readers.len() > 1);
         if sleeps && sleep.waker.is_some() {
             slots.readers.sleep(reader, &mut sleep.waker);
@@ -252,8 +260,8 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
-    /// Ends the ring: readers get what is there and then [`Found::Closed`], and the publisher waits for
-    /// none of them.
+    /// Ends the ring: readers get what is there and then [`Found::Closed`], and the publisher waits
+    /// for none of them.
     pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
@@ -296,7 +304,8 @@ impl<T: QueueItem> Ring<T> {
         look(&mut self.lock().readers)
     }
 
-    /// How many items the slowest reader has yet to take. `pending`: items that are not in the ring yet.
+    /// How many items the slowest reader has yet to take. `pending`: items that are not in the ring
+    /// yet.
     pub(super) fn lag(&self, pending: usize) -> u64 {
         let slots = self.lock();
         slots.readers.lag(slots.first, slots.end() + pending as u64, self.limits.capacity as u64)
@@ -342,6 +351,7 @@ fn size_from<T>(queue: &VecDeque<Slot<T>>, first: u64, bytes: u64, next: u64) ->
 }
 
 impl<T: QueueItem> Slots<T> {
+    /// The position after the last item.
     fn end(&self) -> u64 {
         self.first + self.queue.len() as u64
     }
@@ -350,6 +360,7 @@ impl<T: QueueItem> Slots<T> {
         size_from(&self.queue, self.first, self.bytes, next)
     }
 
+    /// Appends items. Drops the oldest where there is no room for them.
     fn extend(&mut self, items: &mut Vec<T>, dropped: &mut Vec<T>, limits: &QueueLimits, reserve: usize) {
         let readers_left = self.readers.len();
         let capacity = (limits.capacity + reserve) as u64;
@@ -371,12 +382,14 @@ impl<T: QueueItem> Slots<T> {
         self.queue.front().is_some_and(|first| len >= capacity || self.bytes - first.bytes_before >= max_bytes)
     }
 
+    /// Moves the first item out.
     fn pop_first(&mut self) -> Option<T> {
         self.first += 1;
         self.queue.pop_front().map(|slot| slot.item)
     }
 
-    /// Moves `count` items from `index` on into a reader's buffer. Clones those that others still need.
+    /// Moves `count` items from `index` on into a reader's buffer. Clones those that others still
+    /// need.
     fn take(&mut self, mut index: usize, count: usize, buffer: &mut VecDeque<T>) {
         if self.readers.len() == 1 && index == 0 {
             // No other reader needs any of these, and none has kept an item before them.
@@ -398,7 +411,8 @@ impl<T: QueueItem> Slots<T> {
         self.trim();
     }
 
-    /// Moves those of `count` items from `index` on out that only a reader which has left still needed.
+    /// Moves those of `count` items from `index` on out that only a reader which has left still
+    /// needed.
     fn release(&mut self, mut index: usize, count: usize, out: &mut VecDeque<T>) {
         for _ in 0..count {
             self.queue[index].readers_left -= 1;

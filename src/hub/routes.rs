@@ -1,7 +1,8 @@
 //! [`Routes`]: which channels an event goes to, by its type.
 //!
-//! An event is looked up by its type, so a thousand subscriptions to a thousand types cost it as much as
-//! one does. The keys are types that the program has named, never types that a server invents.
+//! An event is looked up by its type, so a thousand subscriptions to a thousand types cost it as
+//! much as one does. The keys are types that the program has named, never types that a server
+//! invents.
 
 use std::collections::HashMap;
 
@@ -14,15 +15,15 @@ pub(super) struct Routes {
     named: HashMap<Box<str>, Vec<usize>>,
     /// The length of the longest of these. A longer type is none of them, and need not be hashed.
     max_len: usize,
-    /// The channels of all types, and of prefixes, which have to be matched one by one. Without their
-    /// predicates, which are user code and must be dropped with their channel only.
+    /// The channels of all types, and of prefixes, which have to be matched one by one. Without
+    /// their predicates, which are user code and must be dropped with their channel only.
     matched: Vec<(usize, Filter)>,
     is_outdated: bool,
 }
 
 impl Routes {
-    /// Notes that channels came or went. The routes are rebuilt when the next event comes: often more
-    /// channels come or go before.
+    /// Notes that channels came or went. The routes are rebuilt when the next event comes: often
+    /// more channels come or go before.
     pub(super) fn invalidate(&mut self) {
         self.is_outdated = true;
     }
@@ -36,6 +37,7 @@ impl Routes {
         }
     }
 
+    /// Builds the routes from scratch.
     #[cold]
     fn rebuild<'a>(&mut self, filters: impl Iterator<Item = &'a Filter>) {
         *self = Self::default();
@@ -109,8 +111,8 @@ mod tests {
         }
     }
 
-    /// Returns how long it takes to publish an event, in nanoseconds. Its reader takes it at once, which
-    /// does not count.
+    /// Returns how long it takes to publish an event, in nanoseconds. Its reader takes it at once,
+    /// which does not count.
     fn cost(channels: usize, at_once: usize, event_type: impl Fn(usize) -> usize) -> f64 {
         const EVENTS: usize = 2_000_000;
         let many = QueueLimits::of(256, Overflow::DropOldest);

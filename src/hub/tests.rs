@@ -69,8 +69,8 @@ fn a_gap_stays_between_its_events_while_a_reader_has_them_buffered() {
             other => panic!("{other:?}"),
         };
     }
-    // The first event was taken above. Then come the second, the gap, the third, and the events that
-    // were dropped, with a gap after them.
+    // The first event was taken above. Then come the second, the gap, the third, and the events
+    // that were dropped, with a gap after them.
     assert_eq!(seen, "egelg");
 }
 

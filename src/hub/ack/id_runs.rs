@@ -1,18 +1,18 @@
-//! [`IdRuns`]: which events in a row share their last event ID, so that they are safe together only.
+//! [`IdRuns`]: which events in a row share their last event ID, and so are safe only together.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use crate::event::Event;
 
-/// How many runs are told apart. Beyond that, neighbours are taken for one, which only holds the resume
-/// store back longer.
+/// How many runs are told apart. Beyond that, neighbours are taken for one, which only holds the
+/// resume store back longer.
 const MAX_RUNS: usize = 1024;
 
 /// Runs of events with the same last event ID.
 ///
-/// A server that is asked to go on after an ID sends none of the events that set it. So an ID is not
-/// safe while a later event that also sets it is open. Events that only inherit it come again.
+/// A server that is asked to go on after an ID sends none of the events that set it. So an ID is
+/// not safe while a later event that also sets it is open. Events that only inherit it come again.
 #[derive(Debug, Default)]
 pub(super) struct IdRuns {
     /// The last event ID of the newest run, which may still grow.
@@ -24,6 +24,7 @@ pub(super) struct IdRuns {
     seen: u64,
 }
 
+/// Events in a row with the same last event ID.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     start: u64,
@@ -38,8 +39,8 @@ impl Run {
 }
 
 impl IdRuns {
-    /// Notes an event that a subscription has to acknowledge, or may have to. Ignores one that was noted
-    /// before.
+    /// Notes an event that a subscription has to acknowledge, or may have to. Ignores one that was
+    /// noted before.
     pub(super) fn published(&mut self, event: &Event) {
         let (position, id) = (event.position(), event.last_event_id());
         if position <= self.seen {
@@ -62,6 +63,7 @@ impl IdRuns {
         }
     }
 
+    /// Remembers a run that has ended. Beyond the limit it becomes one with the run before it.
     fn keep(&mut self, run: Run) {
         let is_full = self.shared.len() == MAX_RUNS;
         match self.shared.back_mut() {
@@ -76,8 +78,8 @@ impl IdRuns {
         self.run_of(position).filter(|run| position <= run.last).map_or(position, |run| run.start)
     }
 
-    /// Returns what has to be acknowledged, from `first` on, for the ID of `position` to be as safe as one
-    /// from before `first`. `None` if more events with that ID may come.
+    /// Returns what has to be acknowledged, from `first` on, for the ID of `position` to be as safe
+    /// as one from before `first`. `None` if more events with that ID may come.
     pub(super) fn needed(&self, first: u64, position: u64) -> Option<RangeInclusive<u64>> {
         match self.run_of(position) {
             // The two have different IDs.

@@ -1,12 +1,13 @@
-//! [`AckTracker`]: which events are unacknowledged, and up to which ID everything has been acknowledged.
+//! [`AckTracker`]: which events are unacknowledged, and up to which ID all are acknowledged.
 //!
-//! Events are told apart by their position in the stream, because IDs repeat and are inherited. Each
-//! acknowledging subscription has an [`AckHandle`]. The stream is safe up to the newest acknowledged
-//! event before anything that any subscription has *open*: in its queue, or taken and not acknowledged.
-//! Events in a row that set the same ID are safe together or not at all: see [`IdRuns`].
+//! Events are told apart by their position in the stream, because IDs repeat and are inherited.
+//! Each acknowledging subscription has an [`AckHandle`]. The stream is safe up to the newest
+//! acknowledged event before anything that any subscription has *open*: in its queue, or taken and
+//! not acknowledged. Events in a row that set the same ID are safe together or not at all: see
+//! [`IdRuns`].
 //!
-//! An event that can never be acknowledged (the queue dropped it, or its predicate panicked) holds the
-//! stream where it is, until the program goes back.
+//! An event that can never be acknowledged (the queue dropped it, or its predicate panicked) holds
+//! the stream where it is, until the program goes back.
 
 mod id_runs;
 
@@ -23,8 +24,8 @@ use self::id_runs::IdRuns;
 use super::reader::Received;
 use super::sync::lock;
 
-/// How many events a subscription may have taken and not acknowledged. More are not told apart, and hold
-/// the stream where it is.
+/// How many events a subscription may have taken and not acknowledged. More are not told apart, and
+/// hold the stream where it is.
 pub(crate) const MAX_UNACKNOWLEDGED: usize = 64 * 1024;
 
 /// Up to this many acknowledged IDs none are pruned: that costs a look at each subscription.
@@ -36,11 +37,13 @@ pub(crate) struct AckTracker {
     state: Mutex<AckState>,
     /// An event has been acknowledged since the connection task last looked.
     has_news: AtomicBool,
-    /// The task wants to be woken by each acknowledgement, not only by the first since it last looked.
+    /// The task wants to be woken by each acknowledgement, not only by the first since it last
+    /// looked.
     is_eager: AtomicBool,
     signal: Arc<Notify>,
 }
 
+/// What the tracker's lock protects.
 #[derive(Debug, Default)]
 struct AckState {
     /// Sorted by number.
@@ -87,8 +90,10 @@ impl AckSubscriber {
         self.queued.push_back(position);
     }
 
+    /// Notes an event that the subscription has taken. Its queue may have dropped others before it.
     fn took(&mut self, position: u64, restarted_at: u64) {
-        // A newer event was noted as pushing this one out, but it was taken before that one was queued.
+        // A newer event was noted as pushing this one out, but it was taken before that one was
+        // queued.
         self.lost = self.lost.filter(|&lost| lost != position);
         if self.conflates {
             self.remove(position);
@@ -116,8 +121,8 @@ impl AckSubscriber {
         }
     }
 
-    /// Notes an event that can never be acknowledged. The first position counts, in whichever order they
-    /// become known.
+    /// Notes an event that can never be acknowledged. The first position counts, in whichever order
+    /// they become known.
     fn lost(&mut self, position: u64) {
         self.lost = self.lost.into_iter().chain([position]).min();
     }
@@ -133,6 +138,7 @@ impl AckSubscriber {
         self.taken.first().into_iter().chain(self.queued.front()).chain(&self.lost).min().copied()
     }
 
+    /// Whether anything in this range is open.
     fn has_open(&self, range: &RangeInclusive<u64>) -> bool {
         let queued = self.queued.get(self.queued.partition_point(|queued| queued < range.start()));
         let mut others = queued.into_iter().chain(&self.lost);
@@ -160,10 +166,11 @@ impl AckState {
         }
     }
 
-    /// Forgets IDs that make no difference, so that there are not many more than there are open events.
+    /// Forgets IDs that make no difference, so that there are not many more than there are open
+    /// events.
     fn prune(&mut self) {
-        // After an event that can never be acknowledged nothing is ever safe. One ID stays, for the case
-        // that the event can be acknowledged after all.
+        // After an event that can never be acknowledged nothing is ever safe. One ID stays, for the
+        // case that the event can be acknowledged after all.
         let lost = self.subscribers.iter().filter_map(|subscriber| subscriber.lost).chain(self.barrier).min();
         if let Some(lost) = lost {
             let newest = self.acknowledged.split_off(&lost).pop_last();
@@ -179,8 +186,8 @@ impl AckState {
         }
     }
 
-    /// Whether the ID of `newer` is safe whenever that of `older` is: nothing is open in between, or at
-    /// the newer event itself, which another subscription may have.
+    /// Whether the ID of `newer` is safe whenever that of `older` is: nothing is open in between,
+    /// or at the newer event itself, which another subscription may have.
     fn is_implied(&self, open: &[&AckSubscriber], older: u64, newer: u64) -> bool {
         let Some(needed) = self.runs.needed(older + 1, newer) else { return false };
         let is_barred = self.barrier.is_some_and(|barrier| needed.contains(&barrier));
@@ -207,8 +214,8 @@ impl AckTracker {
         AckHandle { tracker: Arc::clone(self), number, is_retired: false }
     }
 
-    /// Notes an event that waits for a predicate. Other events are published before it may go into a
-    /// queue, so its place among them has to be noted now.
+    /// Notes an event that waits for a predicate. Other events are published before it may go into
+    /// a queue, so its place among them has to be noted now.
     pub(super) fn announce(&self, event: &Event) {
         self.lock().runs.published(event);
     }
@@ -224,8 +231,8 @@ impl AckTracker {
         }
     }
 
-    /// Notes what a queue that conflates has not kept: replaced by a newer event, or lost for want of
-    /// room.
+    /// Notes what a queue that conflates has not kept: replaced by a newer event, or lost for want
+    /// of room.
     pub(super) fn removed(&self, subscriber: u64, replaced: &[u64], lost: &[u64]) {
         let mut state = self.lock();
         let Some(subscriber) = state.subscriber(subscriber) else { return };
@@ -241,8 +248,8 @@ impl AckTracker {
         self.notify();
     }
 
-    /// Notes an event at which a predicate has panicked. It enters no queue, so it takes no room there
-    /// and pushes nothing out, and it can never be acknowledged.
+    /// Notes an event at which a predicate has panicked. It enters no queue, so it takes no room
+    /// there and pushes nothing out, and it can never be acknowledged.
     pub(super) fn refused(&self, subscribers: &[u64], event: &Event) {
         let mut state = self.lock();
         state.runs.published(event);
@@ -281,8 +288,8 @@ impl AckTracker {
         self.has_news.swap(false, Ordering::AcqRel)
     }
 
-    /// Returns the ID up to which everything has been acknowledged, if it is a new one. `last` is the
-    /// stream's last event ID, which is safe when nothing is open.
+    /// Returns the ID up to which everything has been acknowledged, if it is a new one. `last` is
+    /// the stream's last event ID, which is safe when nothing is open.
     pub(super) fn safe_id(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
         let mut state = self.lock();
         let restarted_from = state.restarted_from.take();
@@ -292,8 +299,8 @@ impl AckTracker {
         let not_safe = safe_before.map(|before| state.acknowledged.split_off(&before)).unwrap_or_default();
         let safe = std::mem::replace(&mut state.acknowledged, not_safe).into_values().next_back();
         match first_open {
-            // This includes events that no subscription had to acknowledge, but only while there is a
-            // subscription that would have had to.
+            // This includes events that no subscription had to acknowledge, but only while there is
+            // a subscription that would have had to.
             None if !state.subscribers.is_empty() => Some(last()),
             _ => safe.or(restarted_from),
         }
@@ -312,6 +319,7 @@ impl AckTracker {
         lock(&self.state)
     }
 
+    /// Wakes the connection task, unless it has been woken and has not looked yet.
     fn notify(&self) {
         if !self.has_news.swap(true, Ordering::AcqRel) || self.is_eager.load(Ordering::Acquire) {
             self.signal.notify_one();
@@ -323,8 +331,8 @@ impl AckTracker {
 ///
 /// # Drop behavior
 ///
-/// What is open stays open, unless the handle was [retired](Self::retire): nothing else says that it
-/// was processed.
+/// What is open stays open, unless the handle was [retired](Self::retire): nothing else says that
+/// it was processed.
 #[derive(Debug)]
 pub(crate) struct AckHandle {
     tracker: Arc<AckTracker>,
@@ -340,9 +348,10 @@ impl AckHandle {
 
     /// Notes what `take` takes.
     ///
-    /// `take` runs under the tracker's lock, so that an event is always in the queue or taken. It must
-    /// not call a waker: that may drop a subscription, whose handle takes the lock. `on_overflow` is
-    /// called without the lock if this is the first event that can never be acknowledged.
+    /// `take` runs under the tracker's lock, so that an event is always in the queue or taken. It
+    /// must not call a waker: that may drop a subscription, whose handle takes the lock.
+    /// `on_overflow` is called without the lock if this is the first event that can never be
+    /// acknowledged.
     pub(crate) fn take(
         &self,
         take: impl FnOnce() -> Option<Received<Event>>,
@@ -363,8 +372,8 @@ impl AckHandle {
         taken
     }
 
-    /// Acknowledges an event. False if it was not open: never taken here, acknowledged before, or to
-    /// come again after a restart.
+    /// Acknowledges an event. False if it was not open: never taken here, acknowledged before, or
+    /// to come again after a restart.
     pub(crate) fn acknowledge(&self, event: &Event) -> bool {
         let position = event.position();
         let mut state = self.tracker.lock();

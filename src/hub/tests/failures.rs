@@ -28,7 +28,8 @@ async fn a_predicate_that_panics_over_a_replay_ends_the_wait_for_its_queue() {
         hub.wake();
         let backpressure = Arc::new(Mutex::new(Backpressure::default()));
         let (publisher, its_pace) = (Arc::clone(&hub), Arc::clone(&backpressure));
-        // While it is evaluated for retained events, the connection task fills its queue and waits for it.
+        // While it is evaluated for retained events, the connection task fills its queue and waits
+        // for it.
         let filter = Filter::all().and(move |event| {
             assert!(event.event_type() != "kept" || !fill(&publisher, &mut its_pace.lock().unwrap()), "a bug");
             true

@@ -1,5 +1,5 @@
-//! Each overflow policy with each way to read, for 1 to 1,000 subscribers on one filter: what each saw is
-//! compared with what was published.
+//! Each overflow policy with each way to read, for 1 to 1,000 subscribers on one filter: what each
+//! saw is compared with what was published.
 
 use tokio::time::{Duration, advance};
 
@@ -118,7 +118,8 @@ struct Outcome {
     subjects: Vec<Seen>,
     /// A fast subscriber of each policy, on the same filter.
     witnesses: Vec<Seen>,
-    /// How long the publisher waited, and how much it had published when it had waited for a minute.
+    /// How long the publisher waited, and how much it had published when it had waited for a
+    /// minute.
     waited: Duration,
     at_a_minute: Option<u64>,
 }

@@ -1,8 +1,9 @@
 //! Random programs that run against the hub and, beside it, against a model.
 //!
-//! The model has no ring, no entries and no epochs: for each subscription it has a list of what is queued, what is
-//! buffered, and what the subscriber has been told. There are dozens of channels of all kinds. Subscriptions come, go
-//! and are pruned in the middle of a turn. Time passes only where the program says so.
+//! The model has no ring, no entries and no epochs: for each subscription it has a list of what is
+//! queued, what is buffered, and what the subscriber has been told. There are dozens of channels of
+//! all kinds. Subscriptions come, go and are pruned in the middle of a turn. Time passes only where
+//! the program says so.
 
 mod expected;
 mod member;
@@ -230,7 +231,8 @@ impl Program {
         }
     }
 
-    /// The lag is what the slowest reader has yet to take. A conflating queue counts also when it has ended.
+    /// The lag is what the slowest reader has yet to take. A conflating queue counts also when it
+    /// has ended.
     fn check_lag(&self) {
         self.hub.prune();
         let expected = self.members.iter().map(|member| &member.expected);
@@ -360,7 +362,8 @@ impl Program {
         self.finish();
     }
 
-    /// Lets all members read: then none is waited for, and in the end each event was seen or counted.
+    /// Lets all members read: then none is waited for, and in the end each event was seen or
+    /// counted.
     fn finish(mut self) {
         let case = self.case.clone();
         for member in &mut self.members {
