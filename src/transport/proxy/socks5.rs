@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, Join, ReadBuf, ReadHalf, WriteHalf, join, split};
 use tower_service::Service;
 
 use crate::error::{Error, ErrorKind};
@@ -31,7 +31,9 @@ const MAX_LENGTH: usize = 262 - (3 + 3 + 7);
 /// `Proxy` if the proxy refuses, breaks off or does not speak SOCKS5; the source has its reason.
 pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
     let server = target.server_uri().map_err(|error| proxy.failed("cannot be asked", error))?;
-    let mut socks = SocksV5::new(proxy.uri().clone(), Connected(Some(TokioIo::new(ByteByByte(io)))));
+    let (read, write) = split(io);
+    let connected = Connected(Some(TokioIo::new(join(ByteByByte(read), write))));
+    let mut socks = SocksV5::new(proxy.uri().clone(), connected);
     let mut asked = "without credentials";
     let mut length = target.server().len();
     if let Some(userinfo) = proxy.userinfo() {
@@ -46,14 +48,17 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     }
     let stream = socks.call(server).await;
     let refused = format!("did not connect to {}, asked {asked}", target.server());
-    Ok(stream.map_err(|error| proxy.failed(&refused, error))?.into_inner().0)
+    let (read, write) = stream.map_err(|error| proxy.failed(&refused, error))?.into_inner().into_inner();
+    Ok(read.0.unsplit(write))
 }
 
+type ProxyIo = TokioIo<Join<ByteByByte, WriteHalf<Box<dyn Io>>>>;
+
 /// The connection to the proxy, as the connector that hyper-util expects.
-struct Connected(Option<TokioIo<ByteByByte>>);
+struct Connected(Option<ProxyIo>);
 
 impl Service<Uri> for Connected {
-    type Response = TokioIo<ByteByByte>;
+    type Response = ProxyIo;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Response>>;
 
@@ -68,7 +73,7 @@ impl Service<Uri> for Connected {
 
 /// Reads byte by byte. hyper-util reads ahead and loses bytes that follow the proxy's answer, but
 /// an HTTP/2 server may speak first (RFC 9113, section 3.4). The answers are a few bytes long.
-struct ByteByByte(Box<dyn Io>);
+struct ByteByByte(ReadHalf<Box<dyn Io>>);
 
 impl AsyncRead for ByteByByte {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -77,19 +82,5 @@ impl AsyncRead for ByteByByte {
         std::task::ready!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
         buf.put_slice(one.filled());
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ByteByByte {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
