@@ -88,7 +88,10 @@ impl Credentials {
         let source = Arc::clone(&self.source);
         async move {
             let answer = timeout(TIMEOUT, source(reason)).await.map_err(|_| {
-                Error::new(ErrorKind::CredentialsTimeout, format!("no credentials came within {TIMEOUT:?}"))
+                Error::new(
+                    ErrorKind::CredentialsTimeout,
+                    format!("the source of credentials gave nothing within {TIMEOUT:?}"),
+                )
             })?;
             let given = answer.map_err(|error| {
                 Error::with_source(ErrorKind::Credentials, "the source of credentials failed", error)

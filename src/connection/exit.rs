@@ -15,7 +15,7 @@ use super::committer::Committer;
 use super::timer::far_away;
 use super::{Connection, log};
 
-/// How a stream ended.
+/// The end of a stream, and what is left to do.
 pub(super) struct Ending {
     pub(super) reason: CloseReason,
     pub(super) committer: Option<Box<Committer>>,

@@ -53,7 +53,7 @@ impl IdleTimeout {
             ready!(self.sleep.as_mut().poll(cx));
             let due = after(self.last_heard, self.timeout);
             if due <= self.sleep.deadline() {
-                let message = format!("the server was silent for {:?}", self.timeout);
+                let message = format!("the server was silent for {:?}, the idle timeout", self.timeout);
                 return Poll::Ready(Error::new(ErrorKind::IdleTimeout, message));
             }
             self.sleep.as_mut().reset(due);

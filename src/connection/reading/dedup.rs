@@ -33,7 +33,7 @@ pub(in crate::connection) struct Dedup {
 }
 
 impl Dedup {
-    /// Drops events whose own ID is among the last `repeats` that were delivered.
+    /// Returns a memory of the last `repeats` IDs that were delivered.
     pub(in crate::connection) fn new(repeats: usize) -> Self {
         Self { repeats: (repeats > 0).then(|| Box::new(RecentIds::new(repeats))), ..Self::default() }
     }

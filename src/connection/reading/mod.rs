@@ -41,7 +41,7 @@ pub(super) struct ReadTurn {
     pub(super) end: Option<ResponseEnd>,
 }
 
-/// How a response ended.
+/// The end of a response.
 #[derive(Debug)]
 pub(super) struct ResponseEnd {
     pub(super) cause: Error,

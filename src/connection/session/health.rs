@@ -44,7 +44,7 @@ impl Health {
     }
 }
 
-/// How a response broke off.
+/// The way in which a response broke off.
 pub(super) struct Breakage<'a> {
     pub(super) health: &'a Health,
     /// The last event ID at its end.
@@ -118,7 +118,10 @@ impl Poison {
         if count < MAX_SAME_BREAKS {
             return cause;
         }
-        let message = format!("the stream broke off {count} times in a row after the ID {:?}", breakage.last_event_id);
+        let message = format!(
+            "the stream broke off {count} times in a row after the ID {:?}; to skip that place, reconnect from a later ID",
+            breakage.last_event_id
+        );
         Error::with_source(ErrorKind::Poisoned, message, cause)
     }
 }

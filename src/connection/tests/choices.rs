@@ -1,4 +1,4 @@
-//! What a caller chooses beside the defaults, and the limits on time: row by row.
+//! The caller's choices other than the defaults, and the limits on time: row by row.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;

@@ -20,7 +20,7 @@ pub(super) struct Row<'a> {
     pub(super) what: &'a str,
     pub(super) stream: fn(StreamBuilder) -> StreamBuilder,
     pub(super) answers: Vec<Script>,
-    /// When, and what beside the headers that each has.
+    /// The time, and the headers that not every request has.
     pub(super) requests: &'a [&'a str],
     pub(super) states: &'a [&'a str],
     pub(super) deliveries: &'a [&'a str],
