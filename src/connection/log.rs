@@ -12,6 +12,13 @@ use crate::error::Error;
 use crate::state::{CloseReason, State};
 use crate::transport::target::Target;
 
+/// Logs an event at a level, with its name at the beginning of the message.
+macro_rules! log {
+    ($level:ident, $name:literal, $text:literal $(, $($field:tt)+)?) => {
+        $level!(name: $name, target: "sseclient", $($($field)+,)? concat!($name, ": ", $text))
+    };
+}
+
 /// Returns the span of one stream. It has no parent, since it outlives the caller of `connect`.
 pub(super) fn span(stream: &str, url: &Target) -> Span {
     info_span!(target: "sseclient", parent: None, "sseclient", stream, %url)
@@ -19,19 +26,17 @@ pub(super) fn span(stream: &str, url: &Target) -> Span {
 
 pub(super) fn state(state: &State) {
     match state {
-        State::Connecting { attempt } => {
-            debug!(name: "connecting", target: "sseclient", attempt, "connecting: an attempt begins");
-        }
+        State::Connecting { attempt } => log!(debug, "connecting", "an attempt begins", attempt),
         State::Open { attempt, response, .. } => {
             let (status, version) = (response.status().as_u16(), response.version());
-            info!(name: "open", target: "sseclient", attempt, status, ?version, "open: the server has accepted the request");
+            log!(info, "open", "the server has accepted the request", attempt, status, ?version);
         }
         State::Waiting { attempt, delay, cause, .. } => {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let (kind, error) = (cause.kind(), cause as &dyn StdError);
-            info!(name: "waiting", target: "sseclient", attempt, delay_ms, ?kind, error, "waiting: the next attempt begins after the delay");
+            log!(info, "waiting", "the next attempt begins after the delay", attempt, delay_ms, ?kind, error);
         }
-        State::Idle => info!(name: "idle", target: "sseclient", "idle: the next subscription opens the stream again"),
+        State::Idle => log!(info, "idle", "the next subscription opens the stream again"),
         // `closed` logs the end.
         State::Closed(_) => {}
     }
@@ -39,62 +44,34 @@ pub(super) fn state(state: &State) {
 
 pub(super) fn closed(reason: &CloseReason) {
     match reason.error() {
-        None => info!(name: "closed", target: "sseclient", %reason, "closed: the stream has ended for good"),
+        None => log!(info, "closed", "the stream has ended for good", %reason),
         Some(error) => {
             let (kind, error) = (error.kind(), error as &dyn StdError);
-            warn!(
-                name: "closed",
-                target: "sseclient",
-                %reason,
-                ?kind,
-                error,
-                "closed: the stream has ended for good; build a new one once the cause is gone"
-            );
+            log!(warn, "closed", "the stream has ended for good; build a new one", %reason, ?kind, error);
         }
     }
 }
 
 pub(super) fn poisoned(error: &Error) {
     let error = error as &dyn StdError;
-    warn!(
-        name: "poisoned",
-        target: "sseclient",
-        error,
-        "poisoned: the stream breaks off at the same place each time; to skip that place, reconnect from a later ID"
-    );
+    log!(warn, "poisoned", "each response breaks off at the same place; reconnect from a later ID to skip it", error);
 }
 
 pub(super) fn not_replaced(error: &Error) {
     let (kind, error) = (error.kind(), error as &dyn StdError);
-    warn!(
-        name: "not_replaced",
-        target: "sseclient",
-        ?kind,
-        error,
-        "not_replaced: the second response failed; the first one stays, and the change goes with the next attempt"
-    );
+    log!(warn, "not_replaced", "the open response stays, and the change goes with the next attempt", ?kind, error);
 }
 
 pub(super) fn store_failed(error: &Error) {
     let error = error as &dyn StdError;
-    warn!(
-        name: "store_failed",
-        target: "sseclient",
-        error,
-        "store_failed: the resume store could not load or save the last event ID; the stream goes on and tries again"
-    );
+    log!(warn, "store_failed", "the last event ID was not loaded or saved; the stream goes on and tries again", error);
 }
 
 pub(super) fn stuck(subscriptions: usize) {
-    warn!(
-        name: "stuck",
-        target: "sseclient",
-        subscriptions,
-        "stuck: these subscriptions took nothing in time; the stream goes on, and they lose their oldest events"
-    );
+    log!(warn, "stuck", "these took nothing in time; the stream goes on, and they lose old events", subscriptions);
 }
 
 pub(super) fn left_out(what: &str, error: &Error) {
     let error = error as &dyn StdError;
-    warn!(name: "left_out", target: "sseclient", what, error, "left_out: the request goes without it, since HTTP cannot carry it");
+    log!(warn, "left_out", "the request goes without it, since HTTP cannot carry it", what, error);
 }
