@@ -67,7 +67,7 @@ pub trait Connector: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error fails the attempt with [`ErrorKind::Connect`](crate::ErrorKind::Connect), with
+    /// Any error fails the attempt with [`ErrorKind::Connect`], with
     /// this one as its source. The attempt is retried by default.
     fn connect(&self, server: Uri) -> impl Future<Output = Result<Self::Io, Self::Error>> + Send;
 }

@@ -2,6 +2,10 @@
 //!
 //! A header is checked when the caller sets it, so that the call which is wrong gets the error and
 //! no attempt can fail on it later. No error repeats a value: it may be a secret.
+//!
+//! The exception is the last event ID, which the server chooses. An ID that no header can carry is
+//! left out of the request, with a notice in the log, because a server must not be able to stop the
+//! stream by sending one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,6 +1,12 @@
 //! [`Http2Connection`]: an HTTP/2 connection (RFC 9113) that streams share, and the one task that
 //! drives it.
 //!
+//! ```text
+//! Http2Body ── StreamLease ─┐
+//! Http2Body ── StreamLease ─┼─ Http2Connection ╌╌ Driver (one task) ── socket
+//! Http2Body ── StreamLease ─┘
+//! ```
+//!
 //! Every stream of a client to one origin is a request on the same connection, up to the server's
 //! limit. Each holds a [`StreamLease`]; the connection ends with the last one. A stream that is not
 //! read does not stop the others: each has a window of its own, and the connection's window is as

@@ -1,5 +1,12 @@
 //! [`Http2Pool`]: the HTTP/2 connections of a client, by origin.
 //!
+//! A stream that connects takes the first of these ways that works:
+//!
+//! 1. the origin chose HTTP/1.1 last time: a connection of its own;
+//! 2. a connection with a free stream exists: a lease of it;
+//! 3. another stream is dialing: wait for its result, for a while;
+//! 4. dial, and share the connection if the server chooses HTTP/2.
+//!
 //! HTTP/1.1 is never pooled: each of its streams has a connection of its own. Streams that start
 //! together share one dial: the first makes the connection and the others wait for it, but only
 //! for [`DIAL_PATIENCE`], since it may hang for as long as its own stream allows.

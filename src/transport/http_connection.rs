@@ -1,6 +1,12 @@
 //! [`HttpConnection`]: a connection on which one request is sent, and [`Connect`], which makes
 //! them.
 //!
+//! | variant | used for | request target |
+//! |---|---|---|
+//! | `Http1` | the server itself, also through a tunnel | path and query |
+//! | `Forwarded` | an HTTP proxy that forwards requests for http targets | the whole URL |
+//! | `Http2` | one stream of a shared connection | the whole URL, as pseudo-headers |
+//!
 //! The response timeout lives here. An attempt that fails here fails with a kind that says who
 //! failed: `ResponseTimeout` and `Protocol` (the server), `Proxy`, or `Tls`.
 

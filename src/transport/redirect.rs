@@ -1,6 +1,12 @@
 //! [`Redirects`]: which redirects are followed; and [`follow`], a pure function that computes the
 //! next request (Fetch, section 4.4, "HTTP-redirect fetch", and this crate's defaults for daemons).
 //!
+//! | status | method and body of the next request |
+//! |---|---|
+//! | 301, 302 | a POST becomes a GET without a body; other methods stay |
+//! | 303 | a GET without a body |
+//! | 307, 308 | both stay |
+//!
 //! Three things must never happen here: a step from https to http, a secret header at another
 //! origin, and an endless chain. Everything that is not on the list of safe headers is dropped when
 //! the origin changes, and stays dropped if a later redirect leads back.

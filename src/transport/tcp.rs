@@ -2,6 +2,12 @@
 //!
 //! hyper-util's connector does the work (RFC 8305, "happy eyeballs"). This file sets it up, and
 //! turns its errors into `Dns`, `Connect` or `ConnectTimeout`.
+//!
+//! | what happened | kind |
+//! |---|---|
+//! | the resolver failed, or knows no address | `Dns` |
+//! | the addresses refused, or are unreachable | `Connect` |
+//! | an address did not answer within its share of the timeout | `ConnectTimeout` |
 
 use std::error::Error as StdError;
 use std::io;

@@ -1,6 +1,15 @@
 //! [`judge`]: whether a response is an event stream, by its head alone. A pure function (HTML
 //! standard, section 9.2.3, and this crate's defaults for daemons).
 //!
+//! | response | verdict | what follows |
+//! |---|---|---|
+//! | 200, `text/event-stream`, no coding left | `Accept` | the stream opens |
+//! | 204 | `Stop` | the stream closes, without an error |
+//! | 301, 302, 303, 307, 308 with `Location` | `Refuse(Redirect)` | `redirect` follows it, or refuses |
+//! | 200, another content type | `Refuse(ContentType)` | final |
+//! | 200, a coding that is not decoded | `Refuse(ContentEncoding)` | final |
+//! | any other | `Refuse(Status)` | retried if listed in `error/retryable.rs`, else final |
+//!
 //! To treat another status or content type in a special way, add an arm to [`judge`]. The message
 //! that users read is in [`refusal`].
 //!

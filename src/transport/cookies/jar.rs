@@ -3,6 +3,10 @@
 //! `cookie_store` parses cookies and matches them to URLs. The jar adds what it lacks: limits, so
 //! that a server cannot fill the memory; expiry by a clock that tests can set; and the checks of
 //! RFC 6265bis that keep one server from setting another's cookies.
+//!
+//! A full jar drops the cookie that was set longest ago: of the same domain if that has more than
+//! 50, else of all. A lock guards the jar. It is held for one request or one response, and never
+//! across an await.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;

@@ -1,5 +1,13 @@
 //! [`Framing`]: which bytes after a response head are its body (RFC 9112, section 6.3).
 //!
+//! A chunked body passes through these states:
+//!
+//! ```text
+//! Size ── Data ── DataEnd ─┐
+//!  │ └─────────────────────┘
+//!  └─ Trailers ── End              after a chunk of size zero
+//! ```
+//!
 //! Bytes that are not valid chunks are an error, never guessed at. Only a head that hyper accepted
 //! gets here.
 

@@ -6,6 +6,11 @@
 //! count of each piece) was two thirds of a stream's CPU time, even with both futures in one task.
 //! Here all chunks of one read become one piece, in place; `benches/README.md` has the figures.
 //!
+//! ```text
+//! socket ─┬─ HeadGate ── hyper            until the head is complete
+//!         └─ Framing ─── Http1Body        from then on
+//! ```
+//!
 //! `head_gate` gives hyper the bytes of response heads and not one byte of a body. The body's
 //! framing must never disagree with hyper about where the head ends: the gate only counts lines and
 //! leaves it to hyper to accept or reject the head, and `body_framing` takes over only from a head
