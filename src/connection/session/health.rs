@@ -118,9 +118,10 @@ impl Poison {
         if count < MAX_SAME_BREAKS {
             return cause;
         }
+        let id = breakage.last_event_id;
         let message = format!(
-            "the stream broke off {count} times in a row after the ID {:?}; to skip that place, reconnect from a later ID",
-            breakage.last_event_id
+            "the stream broke off {count} times in a row after the ID {id:?}; to skip that place, \
+             reconnect from a later ID"
         );
         Error::with_source(ErrorKind::Poisoned, message, cause)
     }
