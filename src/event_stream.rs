@@ -1,4 +1,4 @@
-//! [`EventStream`]: the decoder over a body that somebody else has fetched.
+//! [`EventStream`]: the decoder over the body of one response.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,15 +17,7 @@ use crate::event::{Delivery, Gap};
 use crate::transport::{self, Decoding, MAX_ERROR_BODY, ResponseVerdict, judge, refusal};
 use crate::wire::{Decoder, Frame};
 
-/// The events of one response that you have already: an LLM's answer, a request made with reqwest.
-///
-/// It ends when the body ends, with an unfinished event dropped, and never reconnects; a body that
-/// fails is one last `Err`. An event over the [size limit](Self::max_event_size) is a
-/// [`Gap::Oversized`], not an error. It works on any executor.
-///
-/// # Examples
-///
-/// With reqwest, whose response converts into [`http::Response`]:
+/// The events of one response, such as the answer of an LLM or a request made with reqwest.
 ///
 /// ```no_run
 /// use sseclient::{Delivery, EventStream};
@@ -41,14 +33,26 @@ use crate::wire::{Decoder, Frame};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "nothing is read of it by itself"]
+///
+/// It never reconnects: it ends with the body, and drops an event that is unfinished then. A body
+/// that fails yields one last `Err`. An event over the [size limit](Self::max_event_size) yields a
+/// [`Gap::Oversized`], which is not an error.
+///
+/// It reads only while it is polled, on any executor, and queues nothing: backpressure is the
+/// body's. Dropping it drops the body.
+///
+/// The example is for reqwest, whose response converts into [`http::Response`].
+#[doc(alias = "EventSource")]
+#[doc(alias = "SSE")]
+#[doc(alias = "server-sent events")]
+#[must_use = "an event stream reads nothing unless it is polled"]
 pub struct EventStream<B> {
     body: Encoded<B>,
     decoder: Decoder,
     ended: bool,
 }
 
-/// A body, and what takes its content coding off, if it has one.
+/// A body, and the decoder of its content coding, if it has one.
 struct Encoded<B> {
     body: Pin<Box<B>>,
     decoding: Option<Box<Decoding>>,
@@ -59,7 +63,7 @@ where
     B: Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Reads a body as an event stream, whatever response it came with.
+    /// Reads a body as an event stream. Status and headers of its response are not checked.
     pub fn new(body: B) -> Self {
         Self::decoding(Encoded { body: Box::pin(body), decoding: None })
     }
@@ -68,15 +72,18 @@ where
         Self { body, decoder: Decoder::new(), ended: false }
     }
 
-    /// Reads a response's body, if it is an event stream: status 200, content type
-    /// `text/event-stream`, no content encoding but those whose features are enabled (`gzip`, `brotli`, `zstd`). To ask
-    /// for one is your request's business.
+    /// Reads the body of a response that is an event stream.
+    ///
+    /// That is a response with status 200 and content type `text/event-stream`. Its body is
+    /// decompressed if the feature of its content encoding is enabled (`gzip`, `brotli`, `zstd`).
+    /// The request has to ask for a content encoding itself.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Status`], [`ErrorKind::Redirect`], [`ErrorKind::ContentType`] or [`ErrorKind::ContentEncoding`],
-    /// with status, headers and the first 8 KiB of the body; a 204 is an [`ErrorKind::Status`], since there is no
-    /// stream to end. There is no time limit on reading the body: put this under a timeout if the server may stall.
+    /// [`ErrorKind::Status`], [`ErrorKind::Redirect`], [`ErrorKind::ContentType`] or
+    /// [`ErrorKind::ContentEncoding`] for any other response. The error has the status, the headers
+    /// and the first 8 KiB of the body. A 204 is an [`ErrorKind::Status`] too. Reading these 8 KiB
+    /// has no time limit: use a timeout if the server may stall.
     ///
     /// # Cancel safety
     ///
@@ -94,28 +101,28 @@ where
         Err(refusal(kind, head.status, head.headers, body))
     }
 
-    /// The most bytes that one event may have; 16 MiB by default, at most 1 GiB.
+    /// Sets the size limit of an event, in bytes. Default: 16 MiB; at most 1 GiB.
     pub fn max_event_size(mut self, bytes: usize) -> Self {
         self.decoder = self.decoder.max_event_size(bytes);
         self
     }
 
-    /// The last event ID that the response resumes from; events that set none inherit it.
+    /// Sets the last event ID that the response resumes from. Events that set no ID inherit it.
     pub fn resumed_from(mut self, id: &str) -> Self {
         self.decoder = self.decoder.last_event_id(id);
         self
     }
 
-    /// The last event ID; empty if there is none.
+    /// Returns the last event ID; empty if there is none.
     pub fn last_event_id(&self) -> &str {
         self.decoder.current_last_event_id()
     }
 
-    /// The next event or gap; `None` when the body has ended.
+    /// Waits for the next event or gap. Returns `None` when the body has ended.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Body`] when the body fails, or cannot be decompressed; nothing comes after it.
+    /// [`ErrorKind::Body`] if the body fails or cannot be decompressed. `None` follows.
     ///
     /// # Cancel safety
     ///
@@ -163,7 +170,7 @@ where
     B: Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// The next bytes without their coding.
+    /// Polls for the next bytes, decompressed.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let Self { body, decoding } = self;
         match decoding {
@@ -172,7 +179,8 @@ where
         }
     }
 
-    /// The beginning of the body of a refused response; a failure of its own says no more than the status.
+    /// Reads the beginning of the body of a refused response.
+    // If the body fails, the status says all there is to say.
     async fn beginning(mut self) -> Bytes {
         let mut beginning = BytesMut::new();
         while beginning.len() < MAX_ERROR_BODY {
@@ -184,7 +192,7 @@ where
     }
 }
 
-/// The next bytes as they came; none for trailers.
+/// Polls for the next bytes as the body has them; empty for trailers.
 fn poll_data<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>
 where
     B: Body,
@@ -192,8 +200,9 @@ where
 {
     let frame = std::task::ready!(body.poll_frame(cx));
     Poll::Ready(frame.map(|frame| {
-        let frame = frame.map_err(|error| Error::with_source(ErrorKind::Body, "the body broke off", error))?;
-        // Bytes pass through; another buffer is copied once.
+        let frame =
+            frame.map_err(|error| Error::with_source(ErrorKind::Body, "the body failed before its end", error))?;
+        // `Bytes` are not copied; another kind of buffer is copied once.
         Ok(frame.into_data().map(|mut data| data.copy_to_bytes(data.remaining())).unwrap_or_default())
     }))
 }
@@ -204,7 +213,7 @@ where
     D: Buf,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Reads a stream of chunks as an event stream.
+    /// Reads a stream of chunks as an event stream, such as reqwest's `bytes_stream`.
     pub fn from_bytes_stream(stream: S) -> Self {
         Self::new(StreamBody { stream })
     }

@@ -1,4 +1,4 @@
-//! [`EventBuilder`]: events that did not come from a server.
+//! [`EventBuilder`]: events that do not come from a server.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use super::values::{MAX_TEXT, RetryTime, Span};
 use super::{DEFAULT_EVENT_TYPE, Event};
 
-/// Builds an [`Event`]; everything is optional, [`build`](Self::build) validates once.
+/// A builder of an [`Event`]. Every part is optional; [`build`](Self::build) validates all of them.
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct EventBuilder {
@@ -18,25 +18,25 @@ pub struct EventBuilder {
 }
 
 impl EventBuilder {
-    /// Sets the event type; `""` and `"message"` are the default type.
+    /// Sets the event type. Default: `"message"`; `""` means the same.
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = event_type.into();
         self
     }
 
-    /// Sets the data. CR LF and CR become line feeds, as they would on the wire.
+    /// Sets the data. Default: empty. CR LF and CR become line feeds, as they do on the wire.
     pub fn data(mut self, data: impl Into<String>) -> Self {
         self.data = data.into();
         self
     }
 
-    /// Sets the ID; `""` clears the client's last event ID.
+    /// Sets the ID. Default: none. An empty ID clears the client's last event ID.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// Sets the reconnection time, in whole milliseconds (what is finer is cut off).
+    /// Sets the reconnection time, rounded down to milliseconds. Default: none.
     pub fn retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
         self
@@ -46,15 +46,15 @@ impl EventBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidEvent`]: a CR or LF in type or ID, a NUL in the ID (the standard makes
-    /// clients ignore such an ID), more than 4 GiB of text.
+    /// [`ErrorKind::InvalidEvent`] if the type or the ID holds a CR or LF, if the ID holds a NUL
+    /// (the standard makes clients ignore such an ID), or if the event has more than 4 GiB of text.
     pub fn build(self) -> Result<Event, Error> {
         let invalid = |what: &str| Err(Error::new(ErrorKind::InvalidEvent, what.to_owned()));
         if self.event_type.contains(['\r', '\n']) {
-            return invalid("an event type cannot hold a line break");
+            return invalid("an event type cannot hold a line break: remove CR and LF");
         }
         if self.id.as_deref().is_some_and(|id| id.contains(['\r', '\n', '\0'])) {
-            return invalid("an event ID cannot hold a line break or NUL");
+            return invalid("an event ID cannot hold a line break or NUL: remove CR, LF and NUL");
         }
         let mut text = match self.data.contains('\r') {
             true => self.data.replace("\r\n", "\n").replace('\r', "\n"),
@@ -68,7 +68,7 @@ impl EventBuilder {
         text.push_str(self.id.as_deref().unwrap_or_default());
         let id = event_type.end..text.len();
         if text.len() > MAX_TEXT {
-            return invalid("an event cannot hold more than 4 GiB");
+            return invalid("an event cannot hold more than 4 GiB of text");
         }
         let id = if self.id.is_some() { Span::new(id) } else { Span::NONE };
         let retry = RetryTime::new(self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)));

@@ -4,20 +4,20 @@ use std::fmt;
 
 use crate::event::Event;
 
-/// What a subscription yields: an event, or notice of a hole at the place of the hole.
+/// An item of a subscription: an event, or a gap where events may be missing.
 ///
-/// Exhaustive for good, so that nobody needs a `_` arm that swallows gaps.
+/// This enum will never get a third variant, so a `match` needs no `_` arm that would hide gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "promised: a `_` arm would swallow gaps")]
 pub enum Delivery<T = Event> {
-    /// An event that matched the filter.
+    /// An event that matches the filter.
     Event(T),
     /// Events may be missing here.
     Gap(Gap),
 }
 
 impl<T> Delivery<T> {
-    /// The same of something else.
+    /// Converts the event and keeps a gap.
     pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Delivery<U> {
         match self {
             Self::Event(event) => Delivery::Event(map(event)),
@@ -29,7 +29,7 @@ impl<T> Delivery<T> {
         matches!(self, Self::Event(_))
     }
 
-    /// The event, if it is one.
+    /// Returns the event; `None` for a gap.
     pub fn event(self) -> Option<T> {
         match self {
             Self::Event(event) => Some(event),
@@ -38,78 +38,91 @@ impl<T> Delivery<T> {
     }
 }
 
-/// A place where events may be missing. Never an error: the stream goes on.
+/// A place in a stream where events may be missing.
 ///
-/// Gaps take no room in a queue and are never dropped. Neighbours of a kind merge: [`Lagged`] and
-/// [`Oversized`] add up, [`Reconnected`] keeps the latest, or that a request carried no ID if one of them
-/// did not: what was lost then does not come back.
+/// A gap is not an error: the stream goes on. Gaps take no capacity in a queue and are never
+/// dropped. Two neighbours of a kind merge into one. The numbers of [`Lagged`] and [`Oversized`]
+/// gaps add up. Of two [`Reconnected`] gaps the latest stays; if one of the requests carried no ID,
+/// `sent` is `None`, since a later reconnection does not bring back what was lost then.
 ///
 /// [`Lagged`]: Self::Lagged
 /// [`Oversized`]: Self::Oversized
 /// [`Reconnected`]: Self::Reconnected
+#[doc(alias = "lag")]
+#[doc(alias = "loss")]
+#[doc(alias = "missed")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gap {
-    /// This subscriber was too slow: its oldest events were dropped.
+    /// The subscriber was too slow, so its oldest events were dropped.
     #[non_exhaustive]
     Lagged {
-        /// How many events that matched its filter. In a transcript: how many items.
+        /// The number of dropped events, which all matched its filter. In a transcript: of dropped
+        /// items.
         missed: u64,
     },
-    /// A new response took over. The server was asked to go on after `sent`; with `None` it could
-    /// not know where, and whatever it sent in between is lost.
+    /// A new response replaced the last one.
+    ///
+    /// The request asked the server to resume after `sent`. With `None` the server could not know
+    /// where to resume, and what it sent in between is lost.
     #[non_exhaustive]
     Reconnected {
-        /// The last event ID that the request carried; `None` if it, or one before it that merged with it,
-        /// carried none.
+        /// The last event ID that the request carried. `None` if it carried none, or if this gap
+        /// has merged with one whose request carried none.
         sent: Option<String>,
     },
-    /// Events over the size limit were skipped. Their IDs count: a reconnection resumes after them.
+    /// Events over the size limit were skipped. Their IDs count, so a reconnection resumes after
+    /// them.
     #[non_exhaustive]
     Oversized {
-        /// The type of the newest; none if it was itself too long to be kept, or over 8,000 bytes. In a
-        /// [replay](crate::SubscribeOptions::replay) also none if events of several types have merged.
+        /// The type of the newest one; `None` if it is over 8,000 bytes or over the size limit. In
+        /// a [replay](crate::SubscribeOptions::replay) also `None` if events of several types have
+        /// merged.
         event_type: Option<String>,
-        /// The ID that the newest set; none if that is over 8,000 bytes.
+        /// The ID that the newest one set; `None` if it set none, or one over 8,000 bytes.
         id: Option<String>,
-        /// How many.
+        /// The number of skipped events.
         events: u64,
-        /// How many bytes of data they had together.
+        /// The bytes of data that they had together.
         size: u64,
     },
-    /// In a [replay](crate::SubscribeOptions::replay) of a snapshot and what came after it: there was more than is
-    /// [retained](crate::StreamBuilder::retain_since), and the oldest of it is missing before here. Of which types
-    /// those events were is not known any more, so whoever asks for a replay is told, whatever the filter.
+    /// A [replay](crate::SubscribeOptions::replay) since a snapshot is not complete.
+    ///
+    /// More events came after the snapshot than the stream
+    /// [retains](crate::StreamBuilder::retain_since), and the oldest of them are missing here.
+    /// Their types are not known any more, so every replay has this gap, for any filter.
     #[non_exhaustive]
     NotRetained {
-        /// How many events, of any type.
+        /// The number of missing events, of any type.
         events: u64,
     },
 }
 
 impl Gap {
-    /// For tests of programs that handle gaps.
+    /// Creates a gap for tests of programs that handle gaps.
     pub fn lagged(missed: u64) -> Self {
         Self::Lagged { missed }
     }
 
-    /// For tests of programs that handle gaps.
+    /// Creates a gap for tests of programs that handle gaps.
     pub fn reconnected(sent: Option<String>) -> Self {
         Self::Reconnected { sent }
     }
 
-    /// For tests of programs that handle gaps: one event.
+    /// Creates a gap of one event for tests of programs that handle gaps.
     pub fn oversized(event_type: Option<String>, id: Option<String>, size: u64) -> Self {
         Self::Oversized { event_type, id, events: 1, size }
     }
 
-    /// For tests of programs that handle gaps.
+    /// Creates a gap for tests of programs that handle gaps.
     pub fn not_retained(events: u64) -> Self {
         Self::NotRetained { events }
     }
 
-    /// Whether events are certainly missing, or nothing says that they are not: true for `Lagged`,
-    /// `Oversized`, `NotRetained` and `Reconnected { sent: None }`.
+    /// Returns whether events must be considered lost.
+    ///
+    /// True for `Lagged`, `Oversized`, `NotRetained` and `Reconnected { sent: None }`. False for a
+    /// reconnection whose request carried an ID: the server can send what is missing.
     pub fn is_loss(&self) -> bool {
         match self {
             Self::Lagged { .. } | Self::Oversized { .. } | Self::NotRetained { .. } => true,
@@ -117,14 +130,15 @@ impl Gap {
         }
     }
 
-    /// Whether two gaps are of the same kind, so that they merge as neighbours.
+    /// Returns whether two gaps are of the same kind, so that they merge as neighbours.
     pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Merges with an `older` neighbour: afterwards this gap stands for both. False, with nothing
-    /// changed, if the two are of different kinds, or say that events were not retained: each retention
-    /// rule speaks for itself.
+    /// Merges with an `older` neighbour; this gap stands for both then.
+    ///
+    /// Returns false and changes nothing if the two are of different kinds. `NotRetained` gaps do
+    /// not merge either: each retention rule reports its own.
     pub(crate) fn merge(&mut self, older: &Self) -> bool {
         match (self, older) {
             (Self::Lagged { missed }, Self::Lagged { missed: more }) => *missed = missed.saturating_add(*more),
@@ -132,7 +146,8 @@ impl Gap {
                 *events = events.saturating_add(*more);
                 *size = size.saturating_add(*larger);
             }
-            // What was lost before a reconnection without an ID does not come back with a later one.
+            // What was lost before a reconnection without an ID does not come back with a later
+            // one.
             (Self::Reconnected { sent }, Self::Reconnected { sent: older }) => {
                 if older.is_none() {
                     *sent = None;
@@ -144,7 +159,7 @@ impl Gap {
     }
 }
 
-/// So many events were.
+/// A number of events as the subject of a sentence: "1 event was", "2 events were".
 struct Were(u64);
 
 impl fmt::Display for Were {

@@ -1,4 +1,4 @@
-//! From an event back to its wire format. Never validates: events are valid by construction.
+//! [`encode`]: from an event back to its wire format, which cannot fail for a valid event.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::event::{DEFAULT_EVENT_TYPE, Event};
 /// Room for the field names and line ends of a block with one line of data.
 const FIELD_NAMES: usize = 40;
 
-/// Writes `event` as one block, blank line included.
+/// Returns `event` as one block, with its blank line.
 pub(crate) fn encode(event: &Event) -> String {
     let size = event.event_type().len() + event.id().map_or(0, str::len) + event.data().len();
     let mut block = String::with_capacity(size + FIELD_NAMES);
@@ -28,7 +28,7 @@ pub(crate) fn encode(event: &Event) -> String {
     block
 }
 
-/// The space after the colon keeps a value's own leading space.
+/// Appends a line. The space after the colon keeps a leading space of the value.
 fn line(block: &mut String, name: &str, value: &str) {
     block.push_str(name);
     block.push_str(": ");

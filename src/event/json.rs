@@ -1,4 +1,4 @@
-//! JSON in events, and enums whose variant is the event type.
+//! [`Event::json`]: JSON in events, and enums whose variant is the event type.
 
 use std::sync::Arc;
 
@@ -11,18 +11,21 @@ use crate::error::{Error, ErrorKind};
 use super::Event;
 
 impl Event {
-    /// The data, decoded as JSON: once for each type, however many subscribers ask, and in the place of the first who
-    /// does; the others get the same value.
+    /// Returns the data, decoded as JSON.
     ///
-    /// An **enum** stands for the whole event: its variant is named as the event type, and the data is what the variant
-    /// holds. So several types can be taken in wire order and told apart. A variant that holds nothing takes any data;
-    /// one with `#[serde(other)]` takes all other types. An enum that is tagged within the data (`#[serde(tag = …)]`,
-    /// `untagged`), and one inside another type, is in the data.
+    /// The first caller decodes it, on its own thread; all others get the same value. This is done
+    /// once for each type `T`.
+    ///
+    /// An **enum** stands for the whole event: the event type names the variant, and the data is
+    /// what the variant holds. So a subscription to several types keeps them in wire order and
+    /// apart. A variant that holds nothing accepts any data; a variant with `#[serde(other)]`
+    /// accepts all other types. An enum that is tagged within the data (`#[serde(tag = …)]`,
+    /// `untagged`), or inside another type, is decoded from the data.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`]: the data is no JSON, not of this shape, or there is more of it; or the enum has no such
-    /// variant. The source is serde's error.
+    /// [`ErrorKind::Decode`] if the data is not JSON, does not fit the type or has more after it,
+    /// or if the enum has no variant for the event type. The source is serde's error.
     ///
     /// # Examples
     ///
@@ -50,7 +53,7 @@ impl Event {
     }
 }
 
-/// An event as serde sees it: its data, or, for an enum, that within its type.
+/// An event as serde sees it: its data, or for an enum the data within its type.
 struct Tagged<'de> {
     event_type: &'de str,
     data: &'de str,
@@ -59,7 +62,7 @@ struct Tagged<'de> {
 type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 
 impl<'de> Tagged<'de> {
-    /// Reads the data, all of it.
+    /// Reads the data to its end.
     fn data<T>(self, read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> Result<T>) -> Result<T> {
         let mut json = serde_json::Deserializer::from_str(self.data);
         let value = read(&mut json)?;

@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 /// Where the values of a block stand in the text of its event, and its reconnection time.
-// Each is one word of eight bytes: events are made by the million, and memory that is written in small pieces is slow to
-// read in larger ones.
+// Each is one word: memory that is written in small pieces is slow to read in larger ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Values {
     pub(crate) data: Span,
@@ -16,7 +15,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// The values of a block whose text is all data.
+    /// Creates the values of a block whose text is data only.
     #[inline]
     pub(crate) fn data_only(length: usize) -> Self {
         Self { data: Span::new(0..length), event_type: Span::EMPTY, id: Span::NONE, retry: RetryTime::NONE }
@@ -29,13 +28,12 @@ impl Default for Values {
     }
 }
 
-/// Milliseconds, if there are any: in eight bytes, since each event has it.
+/// A reconnection time in milliseconds, or none, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RetryTime(u64);
 
 impl RetryTime {
-    /// Not the greatest, which stands for all that is greater still. Half a billion years, and one ms more
-    /// for who asks for just this.
+    /// No reconnection time. Not the largest number, which numbers that are too large become.
     pub(crate) const NONE: Self = Self(u64::MAX - 1);
 
     #[inline]
@@ -52,23 +50,22 @@ impl RetryTime {
     }
 }
 
-/// A range of an event's text, in one word: the start above, the end below. Four bytes each way: no event is
-/// larger than 4 GiB ([`MAX_TEXT`] sees to that).
+/// A range of an event's text in one word: the start in the upper half, the end in the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(u64);
 
-/// The most text that one event can hold, so that a [`Span`] always fits.
+/// The size limit of the text of an event, so that a [`Span`] can hold every range of it.
 pub(crate) const MAX_TEXT: usize = u32::MAX as usize;
 
 impl Span {
     pub(crate) const EMPTY: Self = Self(0);
 
-    /// No range: it ends before it starts.
+    /// The absence of a range; it ends before it starts.
     pub(crate) const NONE: Self = Self(1 << 32);
 
     #[inline]
     pub(crate) fn new(range: Range<usize>) -> Self {
-        // Saturates rather than wraps; the decoder's limit is clamped to MAX_TEXT, so neither happens.
+        // Within MAX_TEXT, because the decoder and the builder limit events to less.
         let narrow = |at: usize| at.min(MAX_TEXT) as u64;
         Self(narrow(range.start) << 32 | narrow(range.end))
     }
