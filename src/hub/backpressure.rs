@@ -134,6 +134,7 @@ impl Backpressure {
                 match hub.readiness() {
                     Readiness::Ready => break,
                     Readiness::Yield => {
+                        // Goes to the end of the runtime's queue; readers run meanwhile.
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }

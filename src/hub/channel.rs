@@ -87,6 +87,7 @@ impl<T: QueueItem> Channel<T> {
 
     /// Logs a gap after the items that have been published.
     pub(super) fn publish_gap(&mut self, gap: Gap) {
+        // A lower bound: readers may have emptied more of the ring, which only delays a merge.
         let oldest = self.published.saturating_sub((self.batch.len() + self.limits.capacity) as u64);
         GapLog::push(&self.gaps, gap, self.published, oldest);
         self.has_news = true;
@@ -112,6 +113,7 @@ impl<T: QueueItem> Channel<T> {
     pub(super) fn survey(&mut self) -> Survey {
         let mut should_yield = false;
         if self.credit.is_used_up() {
+            // What is in the batch takes room as well.
             self.flush();
             Survey { credit: self.credit, should_yield } = self.ring.survey();
         }

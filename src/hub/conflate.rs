@@ -133,12 +133,14 @@ impl ConflateBatch {
         self.evaluate(&mut not_kept);
         let has_panicked = !not_kept.lost.is_empty();
         let rejected = not_kept.replaced.len() + not_kept.lost.len();
+        // They were counted as published, and will not be taken.
         self.queue.cursor.skip(rejected as u64);
         self.queue.enter(self.deliveries, &mut not_kept, wakers);
         if let (Some(tracker), Some(ack)) = (tracker, self.ack) {
             tracker.removed(ack, &not_kept.replaced, &not_kept.lost);
         }
         if has_panicked {
+            // Only after what passed before the panic has entered.
             self.queue.close(wakers);
         }
         has_panicked

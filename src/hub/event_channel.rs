@@ -66,6 +66,7 @@ impl EventChannel {
     /// Publishes an event whose type matches. Returns whether there is credit for another.
     #[inline]
     pub(super) fn send(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
+        // Charged before the predicate is known to pass, or a turn could overrun the queue.
         let has_credit = self.queue.charge(&event);
         if self.evaluator.is_none() {
             self.enter(tracker, event);
@@ -87,6 +88,7 @@ impl EventChannel {
     /// Collects an event until the predicate can be evaluated.
     fn defer(&mut self, tracker: Option<&AckTracker>, event: Event) {
         if let Some(tracker) = tracker.filter(|_| !self.acks.is_empty()) {
+            // The tracker needs positions in the order in which events were published.
             tracker.announce(&event);
         }
         self.unevaluated.push(Delivery::Event(event));
@@ -138,6 +140,7 @@ impl EventChannel {
     pub(super) fn prune(&mut self) -> bool {
         let Self { acks, queue, .. } = self;
         queue.ring.with_readers(|readers| {
+            // Numbers of readers that are gone do no harm, but must not pile up.
             if !acks.is_empty() {
                 *acks = readers.acks().collect();
             }

@@ -80,6 +80,7 @@ impl GapLog {
             let is_first_repeated = gaps.range(1..=KINDS).any(|newer| newer.gap.is_same_kind(&gaps[0].gap));
             gaps.remove(usize::from(!is_first_repeated));
         }
+        // Last: a reader that sees the new serial number finds the gap.
         newest.store(serial, Ordering::Release);
     }
 }

@@ -178,6 +178,7 @@ impl Hub {
             let subscribed = registry.subscribe(filter, evaluator.clone(), limits, ack);
             (retained, subscribed, registry.take_if_closed())
         };
+        // On a closed hub the new subscription ends at once.
         closed.close(self.tracker());
         subscribed.replay = match &evaluator {
             None => retained.into_iter().map(Some).collect(),
@@ -330,6 +331,7 @@ impl Hub {
     /// and readers that were too slow for them are waited for again.
     pub(crate) fn restart(&self, id: &str) {
         let mut registry = self.lock();
+        // Under one lock: no event may come between the two.
         registry.restart();
         if let Some(tracker) = self.tracker() {
             tracker.restart(registry.position, id);

@@ -45,20 +45,26 @@ impl<'a> Publisher<'a> {
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
         self.registry.position += 1;
         let position = self.registry.position;
+        let Registry { channels, full, has_unevaluated, transcript, conflations, retention, .. } = &mut *self.registry;
+        // In the usual case there is one channel, and the event is moved to where it stays.
+        let ([only], None, [], true) = (&mut channels[..], transcript, &conflations[..], retention.is_empty()) else {
+            return self.event_to_all(event_type, || build(position));
+        };
+        if only.filter.matches(event_type) {
+            *has_unevaluated |= only.has_predicate();
+            if !only.send(self.tracker, build(position)) {
+                full.mark(0);
+                self.hub.wait.set_ready(false);
+            }
+        }
+    }
+
+    /// Publishes an event to all whom it concerns. The last of them gets the event, others a clone.
+    fn event_to_all(&mut self, event_type: &str, build: impl FnOnce() -> Event) {
         let tracker = self.tracker;
         let Registry { channels, routes, unsettled, full, has_unevaluated, transcript, conflations, retention, .. } =
             &mut *self.registry;
-        if let ([only], None, [], true) = (&mut channels[..], &transcript, &conflations[..], retention.is_empty()) {
-            // The usual case. The event is moved to where it stays.
-            if only.filter.matches(event_type) {
-                *has_unevaluated |= only.has_predicate();
-                if !only.send(tracker, build(position)) {
-                    full.mark(0);
-                    self.hub.wait.set_ready(false);
-                }
-            }
-            return;
-        }
+        // Only now: many channels may have come and gone since the last event.
         routes.refresh(channels.iter().map(|channel| &channel.filter));
         let mut matching = routes.to(event_type);
         let first = matching.next();
@@ -67,7 +73,7 @@ impl<'a> Publisher<'a> {
         if first.is_none() && transcript.is_none() && conflations.peek().is_none() && !retains {
             return;
         }
-        let (event, mut is_ready) = (build(position), true);
+        let (event, mut is_ready) = (build(), true);
         if retains {
             retention.event(&event);
         }
@@ -103,6 +109,7 @@ impl<'a> Publisher<'a> {
     pub(crate) fn gap(&mut self, event_type: Option<&str>, gap: &Gap) {
         let Registry { channels, unsettled, has_unevaluated, conflations, retention, .. } = &mut *self.registry;
         retention.gap(gap);
+        // Gaps are rare and concern many channels: to remember which costs more than to visit all.
         unsettled.mark_all();
         for channel in channels {
             if event_type.is_none_or(|event_type| channel.filter.matches(event_type)) {

@@ -170,6 +170,7 @@ impl<T: QueueItem> Reader<T> {
         match taken.found {
             Found::Items => return self.take_buffered(),
             Found::Lagged(missed) => {
+                // At once, not when it is returned: a drain must not count it as left.
                 self.cursor.lagged(missed);
                 self.missed = missed;
                 return Some(self.take_missed());
@@ -202,6 +203,7 @@ impl<T: QueueItem> Reader<T> {
 impl<T: QueueItem> Drop for Reader<T> {
     fn drop(&mut self) {
         self.cursor.end_at(self.cursor.position() + self.left(), 0);
+        // After the position is final, so that a drain sees how much was left.
         self.ring.leave(self.number);
         self.cursor.leave();
         self.drain.reader_done();

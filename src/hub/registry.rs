@@ -106,6 +106,7 @@ impl Registry {
             let index = self.find_or_add(filter, evaluator, limits);
             let channel = &mut self.channels[index];
             let reader = channel.reader(&self.drain, number);
+            // A reader that joins a full channel must not be overrun in this very turn.
             require_survey(&self.wait, channel.queue.survey());
             EventReader::Shared(reader)
         };
@@ -181,6 +182,7 @@ impl Registry {
     /// Takes out a channel that ends before the stream does.
     fn remove(&mut self, index: usize) -> EventChannel {
         let channel = self.channels.remove(index);
+        // Subscriptions may fail one after the other for as long as the stream lives.
         self.ended.retain(|cursor| !cursor.is_gone());
         channel.queue.ring.with_readers(|readers| self.ended.extend(readers.cursors()));
         self.channels_changed();
@@ -215,6 +217,7 @@ impl Registry {
             (false, _) => Readiness::Wait,
             (true, true) => Readiness::Yield,
             (true, false) => {
+                // Channels that get full from now on mark themselves.
                 self.full.clear();
                 self.wait.set_ready(true);
                 Readiness::Ready
@@ -279,6 +282,7 @@ impl Registry {
 
     /// Takes out all channels. From now on subscriptions end at once.
     pub(super) fn close(&mut self) -> Detached {
+        // A drain that begins after the close still counts what these readers take.
         self.ended = self.cursors();
         self.is_closed = true;
         self.take_if_closed()

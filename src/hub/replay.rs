@@ -157,6 +157,7 @@ impl RetainedByRule {
     fn event(&mut self, serial: u64, event: &Event, dropped: &mut Vec<Event>) {
         if self.rule.keep == Keep::Since && self.rule.filter.matches(event.event_type()) {
             dropped.extend(self.entries.drain(..).filter_map(|entry| entry.delivery.event()));
+            // A new snapshot makes everything before it obsolete, also what was trimmed.
             (self.events, self.bytes, self.trimmed) = (0, 0, 0);
         }
         self.entries.push_back(RetainedEntry { serial, delivery: Delivery::Event(event.clone()) });

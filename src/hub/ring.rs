@@ -154,6 +154,7 @@ impl<T: QueueItem> Ring<T> {
         let mut guard = self.lock();
         let slots = &mut *guard;
         if slots.readers.len() == 0 {
+            // The channel is about to be pruned. Positions go on, as the channel counts them.
             slots.first += items.len() as u64;
             dropped.append(items);
             return;
@@ -197,6 +198,7 @@ impl<T: QueueItem> Ring<T> {
         let first = slots.first;
         let Some(entry) = slots.readers.get(reader) else { return Taken::only(Found::Closed) };
         if entry.next < first {
+            // Its items were dropped since it last looked. It goes on with the first that is there.
             let dropped = first - std::mem::replace(&mut entry.next, first);
             return Taken::only(Found::Lagged(dropped));
         }
