@@ -193,6 +193,7 @@ impl Actor {
         self.handle(Input::Demand { present })
     }
 
+    /// Turns progress into an input.
     fn on_progress(&mut self, progress: Progress) -> Flow {
         match progress {
             Progress::Loaded(loaded) => self.on_loaded(loaded),
@@ -215,6 +216,7 @@ impl Actor {
         }
     }
 
+    /// Hands in the ID that the resume store has loaded, or that it has failed.
     fn on_loaded(&mut self, loaded: Result<Option<String>, Error>) -> Flow {
         match (&loaded, &mut self.committer) {
             // Or the committer would save what the store holds already.
@@ -311,6 +313,7 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
+    /// Logs a notice of the session.
     fn notify(&self, notice: &Notice) {
         match notice {
             Notice::IdLeftOut(error) => log::left_out("the last event ID", error),

@@ -173,6 +173,7 @@ impl Change {
         Ok(request)
     }
 
+    /// Takes a header that is to be set or removed, or the mistake in it.
     fn set(mut self, header: Result<(HeaderName, Option<HeaderValue>), Error>) -> Self {
         let may_be_set = |(name, value): (HeaderName, Option<HeaderValue>)| {
             if name == LAST_EVENT_ID {
@@ -199,6 +200,7 @@ impl Change {
         }
     }
 
+    /// Keeps the first mistake.
     fn refuse(mut self, mistake: Error) -> Self {
         self.mistake.get_or_insert(mistake);
         self

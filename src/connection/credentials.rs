@@ -50,6 +50,7 @@ impl CredentialsReason {
 type Answer = Result<HeaderMap, Box<dyn StdError + Send + Sync>>;
 type Source = dyn Fn(CredentialsReason) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
+/// The caller's source, shared by the streams that were built from one builder.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     source: Arc<Source>,
@@ -112,6 +113,7 @@ impl Credentials {
 /// that overflows panics.
 const MAX_CREDENTIAL_HEADERS: usize = 1024;
 
+/// Adds the headers of the source, as secrets, in place of those with the same names.
 fn merge(headers: &mut HeaderMap, given: HeaderMap) {
     for name in given.keys() {
         headers.remove(name);

@@ -24,6 +24,7 @@ pub(super) fn span(stream: &str, url: &Target) -> Span {
     info_span!(target: "sseclient", parent: None, "sseclient", stream, %url)
 }
 
+/// Logs each new state but the end.
 pub(super) fn state(state: &State) {
     match state {
         State::Connecting { attempt } => log!(debug, "connecting", "an attempt begins", attempt),
@@ -42,6 +43,7 @@ pub(super) fn state(state: &State) {
     }
 }
 
+/// Logs the end; a failure as a warning.
 pub(super) fn closed(reason: &CloseReason) {
     match reason.error() {
         None => log!(info, "closed", "the stream has ended for good", %reason),
@@ -57,6 +59,7 @@ pub(super) fn poisoned(error: &Error) {
     log!(warn, "poisoned", "each response breaks off at the same place; reconnect from a later ID to skip it", error);
 }
 
+/// Logs that the attempt of a handover has failed.
 pub(super) fn not_replaced(error: &Error) {
     let (kind, error) = (error.kind(), error as &dyn StdError);
     log!(warn, "not_replaced", "the open response stays, and the change goes with the next attempt", ?kind, error);

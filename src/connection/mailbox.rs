@@ -48,6 +48,7 @@ pub(crate) enum NewResponse {
     Reconnect,
 }
 
+/// The reason to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// `shutdown` was called.
@@ -87,6 +88,7 @@ impl From<Stop> for CloseReason {
 }
 
 impl Asked {
+    /// Asks for nothing: the request has all `changes` in it already.
     pub(crate) fn nothing(request: Arc<Request>, changes: u64) -> Self {
         let response = NewResponse::NotAsked;
         Self { stop: None, request, changes, resume: None, leave_id: None, response }

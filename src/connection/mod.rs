@@ -163,6 +163,7 @@ impl Connection {
         self.close_unless_spawned(stop.into());
     }
 
+    /// Closes a stream whose task was never spawned, and now never will be.
     fn close_unless_spawned(&self, reason: CloseReason) {
         if self.task.cancel() {
             self.close(reason);

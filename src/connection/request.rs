@@ -125,6 +125,7 @@ impl Request {
         if self.headers.contains_key(&name) { Ok(()) } else { self.set(name, value) }
     }
 
+    /// Removes a header, and the authorization of the URL if that is meant.
     pub(crate) fn remove(&mut self, name: &HeaderName) {
         self.overrule(name);
         self.headers.remove(name);

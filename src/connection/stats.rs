@@ -75,6 +75,7 @@ pub(crate) struct Counters {
     counted: Mutex<Counted>,
 }
 
+/// The values under the lock.
 #[derive(Debug, Default)]
 struct Counted {
     stats: Stats,

@@ -189,6 +189,7 @@ impl Overlap {
         }
     }
 
+    /// Returns true if the newest ID of the first response has been repeated.
     fn is_at_newest(&self) -> bool {
         // Unless it begins with the ID sent, a response begins right behind it.
         self.at.unwrap_or_default() + 1 == self.without_place.len()

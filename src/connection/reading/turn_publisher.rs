@@ -66,6 +66,7 @@ impl<'a> TurnPublisher<'a> {
         self.has_begun
     }
 
+    /// Publishes one frame. The usual ones come first, and cost no more than a look at their ID.
     #[inline]
     pub(super) fn publish(&mut self, frame: Frame<'_>) {
         match frame {
@@ -124,6 +125,8 @@ impl<'a> TurnPublisher<'a> {
         }
     }
 
+    /// Publishes the gap in place of an event over the size limit. Its ID counts all the same, or
+    /// the server would send it again and again.
     fn publish_oversized(&mut self, event: &OversizedFrame<'_>) {
         if self.admit(event.id()) {
             self.report.counts.oversized += 1;
@@ -171,6 +174,7 @@ impl<'a> TurnPublisher<'a> {
         }
     }
 
+    /// Publishes the last event ID, and returns true if it has changed.
     fn set_last_event_id(&mut self, id: &str) -> bool {
         let changes = self.published.set_last_event_id(&self.publisher, id);
         self.report.id_changed |= changes;

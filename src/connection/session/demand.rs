@@ -14,6 +14,7 @@ pub(super) struct Demand {
     presence: Presence,
 }
 
+/// The presence of subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Absent,

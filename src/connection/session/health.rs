@@ -78,6 +78,7 @@ pub(super) struct Poison {
     breaks: Option<SameBreaks>,
 }
 
+/// What the breaks in a row have in common.
 #[derive(Debug)]
 struct SameBreaks {
     kind: ErrorKind,

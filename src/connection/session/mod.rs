@@ -269,6 +269,7 @@ impl Session {
         self.dial_because(if is_first { CredentialsReason::First } else { CredentialsReason::Reconnect })
     }
 
+    /// Makes an attempt, in place of what is open or under way.
     fn dial_because(&mut self, reason: CredentialsReason) -> Step {
         let (attempt, notice) = self.next_attempt();
         self.activity = Activity::Connecting;

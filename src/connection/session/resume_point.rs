@@ -125,6 +125,7 @@ impl ResumePoint {
         }
     }
 
+    /// Returns true if the last attempt left the last event ID behind.
     pub(super) fn is_left_behind(&self) -> bool {
         self.sent == SentId::LeftBehind
     }

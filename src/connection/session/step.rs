@@ -71,6 +71,7 @@ pub(crate) struct TurnReport {
 /// to poison itself.
 pub(in crate::connection) type Fingerprint = u64;
 
+/// Returns the hash of an event's type, data and own ID.
 pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     (event.event_type(), event.data(), event.id()).hash(&mut hasher);
