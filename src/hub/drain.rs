@@ -212,7 +212,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn events_lost_before_a_drain_do_not_count_as_dropped_in_it() {
         for overflow in [Overflow::DropOldest, Overflow::Conflate] {
-            for told in [false, true] {
+            for is_reported in [false, true] {
                 for gone in [false, true] {
                     let hub = Hub::new(Arc::default());
                     let mut subscribed = hub.subscribe(Filter::all(), &QueueLimits::of(16, overflow.clone()), false);
@@ -223,7 +223,7 @@ mod tests {
                     hub.wake();
                     let drain_tracker = hub.drain_tracker();
                     hub.close();
-                    if told {
+                    if is_reported {
                         assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Lagged(984))));
                     }
                     let kept = (!gone).then_some(subscribed);
@@ -231,7 +231,7 @@ mod tests {
                     assert_eq!(
                         drain_tracker.counts(),
                         DrainCounts { delivered: 0, dropped: 16 },
-                        "{overflow:?}, {told}, {gone}"
+                        "{overflow:?}, {is_reported}, {gone}"
                     );
                     drop(kept);
                 }

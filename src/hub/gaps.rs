@@ -6,7 +6,7 @@
 //!
 //! Readers see different parts of the log: one may have taken a gap before a newer one replaces it.
 //! So the log does not add up gaps as [`Gap::merge`] does. It keeps the newest and running totals,
-//! and each reader is told the difference to what it has been told before.
+//! and reports to each reader the difference to what it has reported before.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ struct LoggedGap {
     totals: GapTotals,
 }
 
-/// What has been logged, or what a reader has been told, since the channel began.
+/// What has been logged, or reported to a reader, since the channel began.
 #[derive(Debug, Default, Clone, Copy)]
 struct GapTotals {
     oversized_events: u64,
@@ -92,7 +92,7 @@ pub(super) struct GapReader {
     newest: Arc<AtomicU64>,
     /// The serial number of the last gap that was taken from the log.
     seen: u64,
-    told: GapTotals,
+    reported: GapTotals,
     /// Taken from the log together with the items around them.
     held: VecDeque<(u64, Gap)>,
 }
@@ -101,8 +101,8 @@ impl GapReader {
     pub(super) fn new(log: &Arc<Mutex<GapLog>>) -> Self {
         let locked = lock(log);
         let newest = Arc::clone(&locked.newest);
-        let (seen, told) = (newest.load(Ordering::Relaxed), locked.totals);
-        Self { log: Arc::clone(log), newest, seen, told, held: VecDeque::new() }
+        let (seen, reported) = (newest.load(Ordering::Relaxed), locked.totals);
+        Self { log: Arc::clone(log), newest, seen, reported, held: VecDeque::new() }
     }
 
     /// Whether there are no gaps, held or in the log.
@@ -146,7 +146,8 @@ impl GapReader {
         self.held.front().is_none_or(|&(at, _)| at > position)
     }
 
-    /// Takes the next unseen gap whose position is wanted, as this reader has to be told of it.
+    /// Takes the next unseen gap whose position is wanted, with the totals that are
+    /// news to this reader.
     #[cold]
     fn take_from_log(&mut self, is_wanted: impl Fn(u64) -> bool) -> Option<(u64, Gap)> {
         let log = lock(&self.log);
@@ -157,14 +158,14 @@ impl GapReader {
         let mut gap = logged.gap.clone();
         match &mut gap {
             Gap::Oversized { events, size, .. } => {
-                *events = logged.totals.oversized_events - self.told.oversized_events;
-                *size = logged.totals.oversized_bytes.saturating_sub(self.told.oversized_bytes);
-                self.told.oversized_events = logged.totals.oversized_events;
-                self.told.oversized_bytes = logged.totals.oversized_bytes;
+                *events = logged.totals.oversized_events - self.reported.oversized_events;
+                *size = logged.totals.oversized_bytes.saturating_sub(self.reported.oversized_bytes);
+                self.reported.oversized_events = logged.totals.oversized_events;
+                self.reported.oversized_bytes = logged.totals.oversized_bytes;
             }
             Gap::Reconnected { sent } => {
-                // A loss that has merged with this gap, and that the reader has not been told.
-                if std::mem::replace(&mut self.told.losses, logged.totals.losses) != logged.totals.losses {
+                // A loss that has merged with this gap, and that was not reported to this reader.
+                if std::mem::replace(&mut self.reported.losses, logged.totals.losses) != logged.totals.losses {
                     *sent = None;
                 }
             }
