@@ -50,7 +50,7 @@ impl CredentialsReason {
 type Answer = Result<HeaderMap, Box<dyn StdError + Send + Sync>>;
 type Source = dyn Fn(CredentialsReason) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
-/// The caller's source, shared by the streams that were built from one builder.
+/// The caller's source of headers.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     source: Arc<Source>,
