@@ -26,7 +26,7 @@ pub(super) struct Assembler {
     /// The number of bytes that the values and the line being read may have together.
     pub(super) limit: usize,
     pub(super) wants_comments: bool,
-    phase: Phase,
+    phase: BlockPhase,
     stage: Stage,
     /// The head of the line until its field is known; then the value of a type, an ID or a comment.
     line: Vec<u8>,
@@ -58,7 +58,7 @@ pub(super) enum Assembled {
 
 /// How far the block has come.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum BlockPhase {
     /// Nothing of a block has come.
     #[default]
     Idle,
@@ -89,7 +89,7 @@ impl Assembler {
     /// Returns whether nothing of a block has been taken in, and none is lent.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.phase == Phase::Idle
+        self.phase == BlockPhase::Idle
     }
 
     /// Returns whether a block has begun that would be lost if the stream ended here.
@@ -99,7 +99,7 @@ impl Assembler {
             Stage::Head => self.line.first() != Some(&b':'),
             Stage::Value(field) | Stage::Skipped(field) => field != Field::Comment,
         };
-        self.phase == Phase::InBlock && (in_field || self.data_size > 0 || self.has_id)
+        self.phase == BlockPhase::InBlock && (in_field || self.data_size > 0 || self.has_id)
     }
 
     fn is_in_line(&self) -> bool {
@@ -108,7 +108,7 @@ impl Assembler {
 
     /// Prepares for the next block. The buffers keep a modest capacity.
     pub(super) fn reset(&mut self) {
-        self.phase = Phase::Idle;
+        self.phase = BlockPhase::Idle;
         self.stage = Stage::LineStart;
         self.data_size = 0;
         self.has_id = false;
@@ -130,12 +130,12 @@ impl Assembler {
     /// After the loan of a block it reads nothing and becomes idle.
     #[inline(never)]
     pub(super) fn read(&mut self, position: usize, bytes: &[u8]) -> (Option<Assembled>, usize) {
-        if self.phase == Phase::Lent {
+        if self.phase == BlockPhase::Lent {
             self.reset();
             return (None, position);
         }
         let mut lines = Lines::from(position);
-        self.phase = Phase::InBlock;
+        self.phase = BlockPhase::InBlock;
         while let Some(line) = lines.next(bytes) {
             if line.is_empty() && !self.is_in_line() {
                 return (self.end_block(), lines.position());
@@ -180,7 +180,7 @@ impl Assembler {
         if piece.is_empty() {
             return;
         }
-        self.phase = Phase::InBlock;
+        self.phase = BlockPhase::InBlock;
         if self.stage == Stage::LineStart {
             self.line.clear();
             self.stage = Stage::Head;
@@ -297,7 +297,7 @@ impl Assembler {
     /// Ends the block at its blank line. A block with neither data nor an ID has nothing to lend.
     fn end_block(&mut self) -> Option<Assembled> {
         if self.data_size > 0 || self.has_id {
-            self.phase = Phase::Lent;
+            self.phase = BlockPhase::Lent;
             return Some(Assembled::Block);
         }
         self.reset();

@@ -27,7 +27,7 @@ pub(super) struct BlockReader {
 
 /// Something to lend, before its text is validated.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum Found {
     /// A block that is one line of data; its value.
     DataOnly(Line),
     /// A whole block; the range from its first value to the last.
@@ -39,7 +39,7 @@ pub(super) enum Step {
 
 /// The outcome of reading without the assembler.
 enum Skimmed {
-    Step(Step),
+    Found(Found),
     /// The block that begins here is for the assembler.
     Other(usize),
     /// The line or block that begins here is unfinished.
@@ -51,14 +51,14 @@ impl BlockReader {
         Self { assembler: Assembler::new(limit), ..Self::default() }
     }
 
-    /// Reads up to the next step. `None` at the end of the bytes; the unfinished rest begins at the
-    /// position of `lines` then.
+    /// Reads up to the next thing to lend. `None` at the end of the bytes; the unfinished rest
+    /// begins at the position of `lines` then.
     #[inline(always)]
-    pub(super) fn advance(&mut self, lines: &mut Lines, bytes: &[u8]) -> Option<Step> {
+    pub(super) fn advance(&mut self, lines: &mut Lines, bytes: &[u8]) -> Option<Found> {
         loop {
             if self.assembler.is_idle() {
                 match self.skim(lines, bytes) {
-                    Skimmed::Step(step) => return Some(step),
+                    Skimmed::Found(found) => return Some(found),
                     Skimmed::Other(start) => *lines = Lines::from(start),
                     Skimmed::Cut(start) => {
                         *lines = Lines::from(start);
@@ -67,10 +67,10 @@ impl BlockReader {
                 }
             }
             // Passes only the position, in a register: the whole cursor would go through memory.
-            let (step, position) = self.assembler.read(lines.position(), bytes);
+            let (found, position) = self.assembler.read(lines.position(), bytes);
             *lines = Lines::from(position);
-            if step.is_some() || !self.assembler.is_idle() {
-                return step.map(Step::Assembled);
+            if found.is_some() || !self.assembler.is_idle() {
+                return found.map(Found::Assembled);
             }
         }
     }
@@ -78,15 +78,15 @@ impl BlockReader {
     /// Reads what stands between two blocks, and a whole block.
     #[inline(always)]
     fn skim(&mut self, lines: &mut Lines, bytes: &[u8]) -> Skimmed {
-        let limit = self.assembler.limit;
+        let (limit, wants_comments) = (self.assembler.limit, self.assembler.wants_comments);
         while let Some(line) = lines.next(bytes) {
             if line.is_empty() {
                 continue;
             }
             if bytes[line.start] != b':' {
                 return match whole::read(lines, line, bytes, limit, &mut self.values) {
-                    Whole::DataOnly(data) => Skimmed::Step(Step::DataOnly(data)),
-                    Whole::Block(around) => Skimmed::Step(Step::Whole(around)),
+                    Whole::DataOnly(data) => Skimmed::Found(Found::DataOnly(data)),
+                    Whole::Block(around) => Skimmed::Found(Found::Whole(around)),
                     Whole::Other => Skimmed::Other(line.start),
                     Whole::Cut => Skimmed::Cut(line.start),
                 };
@@ -94,56 +94,56 @@ impl BlockReader {
             // Most heartbeats end with a blank line: 10 % on the `heartbeats` corpus.
             lines.pass_empty();
             let text = Line { start: line.start + 1, end: line.end };
-            if self.assembler.wants_comments && text.len() <= limit {
-                return Skimmed::Step(Step::Comment(text));
+            if wants_comments && text.len() <= limit {
+                return Skimmed::Found(Found::Comment(text));
             }
         }
         Skimmed::Cut(lines.position())
     }
 
-    /// Lends what a step has found. `text` validates a range of the bytes.
+    /// Lends what was found. `text` validates a range of the bytes.
     // Inlined for the steps of most streams, so that their frames do not pass through memory.
     #[inline(always)]
     pub(super) fn lend<'a>(
         &'a mut self,
-        step: Step,
+        found: Found,
         bytes: &'a [u8],
         text: impl FnOnce(Line) -> Option<&'a str>,
     ) -> Frame<'a> {
-        match step {
-            Step::DataOnly(line) => {
+        match found {
+            Found::DataOnly(line) => {
                 if let Some(text) = text(line) {
                     return Frame::Event(EventFrame { text, values: None, last_event_id: &self.last_event_id });
                 }
             }
-            Step::Whole(around) => {
+            Found::Whole(around) => {
                 if let Some(text) = text(around) {
                     return Frame::Event(dispatch::event(text, &self.values, &mut self.last_event_id));
                 }
             }
-            Step::Comment(line) => {
+            Found::Comment(line) => {
                 if let Some(text) = text(line) {
                     return Frame::Comment(text);
                 }
             }
-            Step::Assembled(_) => {}
+            Found::Assembled(_) => {}
         }
-        self.lend_rest(step, bytes)
+        self.lend_rest(found, bytes)
     }
 
     /// Lends what is not whole or not UTF-8.
     #[inline(never)]
-    fn lend_rest<'a>(&'a mut self, step: Step, bytes: &'a [u8]) -> Frame<'a> {
+    fn lend_rest<'a>(&'a mut self, found: Found, bytes: &'a [u8]) -> Frame<'a> {
         let limit = self.assembler.limit;
-        let block = match step {
-            Step::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
-            Step::Comment(line) => return dispatch::comment(&bytes[line.range()], &mut self.replaced),
-            Step::Assembled(Assembled::Comment) => {
+        let block = match found {
+            Found::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
+            Found::Comment(line) => return dispatch::comment(&bytes[line.range()], &mut self.replaced),
+            Found::Assembled(Assembled::Comment) => {
                 return dispatch::comment(self.assembler.comment(), &mut self.replaced);
             }
-            Step::DataOnly(line) => FinishedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
-            Step::Whole(around) => FinishedBlock::whole(&bytes[around.range()], self.values),
-            Step::Assembled(Assembled::Block) => self.assembler.block(),
+            Found::DataOnly(line) => FinishedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
+            Found::Whole(around) => FinishedBlock::whole(&bytes[around.range()], self.values),
+            Found::Assembled(Assembled::Block) => self.assembler.block(),
         };
         block.dispatch(limit, &mut self.values, &mut self.last_event_id, &mut self.replaced)
     }

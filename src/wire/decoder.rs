@@ -153,19 +153,19 @@ impl Decoder {
     /// Returns the next frame, or `None` when the decoder needs more bytes.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
-        let mut step = self.reader.advance(&mut self.lines, bytes);
-        if step.is_none() {
+        let mut found = self.reader.advance(&mut self.lines, bytes);
+        if found.is_none() {
             let position = self.lines.position();
             let (next, position) =
                 frames::advance_in_chunk(position, bytes, &self.chunk, &mut self.joined, &mut self.reader);
-            (step, self.lines) = (next, Lines::from(position));
+            (found, self.lines) = (next, Lines::from(position));
         }
-        let Some(step) = step else {
+        let Some(found) = found else {
             self.let_go();
             return None;
         };
         let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
-        Some(self.reader.lend(step, bytes, |line| from_utf8(&bytes[line.range()]).ok()))
+        Some(self.reader.lend(found, bytes, |line| from_utf8(&bytes[line.range()]).ok()))
     }
 
     /// Returns the frames of what was pushed, faster than [`next_frame`](Self::next_frame) does.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use simdutf8::basic::from_utf8;
 
-use super::block_reader::{BlockReader, Step};
+use super::block_reader::{BlockReader, Found};
 use super::frame::Frame;
 use super::joined::Joined;
 use super::lines::{Line, Lines};
@@ -45,16 +45,16 @@ impl<'a> Frames<'a> {
     /// Returns the next frame, or `None` when the decoder needs more bytes.
     #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        let step = match self.reader.advance(&mut self.lines, self.bytes) {
-            Some(step) => step,
+        let found = match self.reader.advance(&mut self.lines, self.bytes) {
+            Some(found) => found,
             None => {
                 let position = self.lines.position();
-                let (step, position) = advance_in_chunk(position, self.bytes, self.chunk, self.joined, self.reader);
+                let (found, position) = advance_in_chunk(position, self.bytes, self.chunk, self.joined, self.reader);
                 (self.bytes, self.lines, self.text) = (self.chunk, Lines::from(position), ValidText::default());
-                step?
+                found?
             }
         };
-        Some(self.reader.lend(step, self.bytes, |line| self.text.of(self.bytes, line)))
+        Some(self.reader.lend(found, self.bytes, |line| self.text.of(self.bytes, line)))
     }
 }
 
@@ -71,8 +71,8 @@ impl fmt::Debug for Frames<'_> {
     }
 }
 
-/// Goes on at the end of `bytes`, which are the joined bytes or the chunk. Returns the next step,
-/// if the chunk has one, and the position in the chunk.
+/// Goes on at the end of `bytes`, which are the joined bytes or the chunk. Returns what is found
+/// next, if the chunk has one, and the position in the chunk.
 // It does not see the cursor, which would have to be in memory for that.
 #[inline(never)]
 pub(super) fn advance_in_chunk(
@@ -81,13 +81,13 @@ pub(super) fn advance_in_chunk(
     chunk: &[u8],
     joined: &mut Joined,
     reader: &mut BlockReader,
-) -> (Option<Step>, usize) {
+) -> (Option<Found>, usize) {
     reader.trim();
     let mut more = joined.end(position, bytes, chunk, &mut reader.assembler);
     while let Some(position) = more {
         let mut lines = Lines::from(position);
-        if let Some(step) = reader.advance(&mut lines, chunk) {
-            return (Some(step), lines.position());
+        if let Some(found) = reader.advance(&mut lines, chunk) {
+            return (Some(found), lines.position());
         }
         more = joined.end(lines.position(), chunk, chunk, &mut reader.assembler);
     }
