@@ -140,8 +140,8 @@ impl Assembler {
             if line.is_empty() && !self.is_in_line() {
                 return (self.end_block(), lines.position());
             }
-            if let Some(step) = self.line(&bytes[line.range()]) {
-                return (Some(step), lines.position());
+            if let Some(found) = self.line(&bytes[line.range()]) {
+                return (Some(found), lines.position());
             }
         }
         (None, lines.position())
@@ -150,8 +150,8 @@ impl Assembler {
     /// Reads all of `bytes`, which hold the beginning of a block and nothing to lend.
     #[inline(never)]
     pub(super) fn take_in(&mut self, bytes: &[u8]) {
-        let (step, position) = self.read(0, bytes);
-        debug_assert!(step.is_none(), "only a block without an end is taken in");
+        let (found, position) = self.read(0, bytes);
+        debug_assert!(found.is_none(), "only a block without an end is taken in");
         self.feed(&bytes[position..]);
     }
 

@@ -102,7 +102,7 @@ impl BlockReader {
     }
 
     /// Lends what was found. `text` validates a range of the bytes.
-    // Inlined for the steps of most streams, so that their frames do not pass through memory.
+    // Inlined for what most streams are made of, so that their frames do not pass through memory.
     #[inline(always)]
     pub(super) fn lend<'a>(
         &'a mut self,
