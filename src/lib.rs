@@ -39,7 +39,8 @@
 //! - The loop above does not end when the connection breaks. It ends when the stream is closed for
 //!   good, and [`Handle::closed`] says why.
 //! - Losses are values ([`Delivery::Gap`]) at the place of the hole, never errors.
-//! - A slow subscriber delays the others by default. [`Overflow`] is the choice to lose events instead.
+//! - A slow subscriber delays the others by default. [`Overflow`] is the choice to lose events
+//!   instead.
 //!
 //! # Ways in
 //!
@@ -79,8 +80,8 @@
 //!
 //! Only `tls` is on by default.
 //!
-//! - `tls`: https with rustls, ring, and the platform's certificate verifier. Without it an https URL is
-//!   an error when the stream is built.
+//! - `tls`: https with rustls, ring, and the platform's certificate verifier. Without it an https
+//!   URL is an error when the stream is built.
 //! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring. If both are on, aws-lc-rs is used.
 //! - `webpki-roots`: `ClientBuilder::webpki_roots`, Mozilla's root certificates, for containers
 //!   without any.
@@ -89,9 +90,10 @@
 //!   `ClientBuilder::http2_prior_knowledge`.
 //! - `gzip`, `brotli`, `zstd`: compressed streams. Each feature asks for its coding and decodes it
 //!   (`StreamBuilder::compression`).
-//! - `cookies`: a cookie jar for each client that wants one (`ClientBuilder::cookies`). Fixed cookies
-//!   ([`StreamBuilder::cookie`]) need no feature.
-//! - `json`: event data as values (`Handle::subscribe_as`, `Event::json`), and request bodies of JSON.
+//! - `cookies`: a cookie jar for each client that wants one (`ClientBuilder::cookies`). Fixed
+//!   cookies ([`StreamBuilder::cookie`]) need no feature.
+//! - `json`: event data as values (`Handle::subscribe_as`, `Event::json`), and request bodies of
+//!   JSON.
 //! - `blocking`: a module of that name, for programs without a runtime.
 //! - `tower-service-0-3`: connectors that are a `tower_service::Service<Uri>` (`ServiceConnector`).
 //!

@@ -1,9 +1,12 @@
-//! The structure of `src/`: imports point down, and files do not use each other in circles.
+//! The structure of `src/`: imports point down, files do not use each other in circles, and names
+//! and prose are plain.
 
 #[path = "layers/circles.rs"]
 mod circles;
 #[path = "layers/source.rs"]
 mod source;
+#[path = "layers/words.rs"]
+mod words;
 
 use std::collections::BTreeSet;
 

@@ -27,7 +27,7 @@ pub(super) struct BlockReader {
 
 /// Something to lend, before its text is validated.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Found {
+pub(super) enum FoundFrame {
     /// A block that is one line of data; its value.
     DataOnly(Line),
     /// A whole block; the range from its first value to the last.
@@ -39,7 +39,7 @@ pub(super) enum Found {
 
 /// The outcome of reading without the assembler.
 enum Skimmed {
-    Found(Found),
+    Found(FoundFrame),
     /// The block that begins here is for the assembler.
     Other(usize),
     /// The line or block that begins here is unfinished.
@@ -54,7 +54,7 @@ impl BlockReader {
     /// Reads up to the next thing to lend. `None` at the end of the bytes; the unfinished rest
     /// begins at the position of `lines` then.
     #[inline(always)]
-    pub(super) fn advance(&mut self, lines: &mut Lines, bytes: &[u8]) -> Option<Found> {
+    pub(super) fn advance(&mut self, lines: &mut Lines, bytes: &[u8]) -> Option<FoundFrame> {
         loop {
             if self.assembler.is_idle() {
                 match self.skim(lines, bytes) {
@@ -70,7 +70,7 @@ impl BlockReader {
             let (found, position) = self.assembler.read(lines.position(), bytes);
             *lines = Lines::from(position);
             if found.is_some() || !self.assembler.is_idle() {
-                return found.map(Found::Assembled);
+                return found.map(FoundFrame::Assembled);
             }
         }
     }
@@ -85,8 +85,8 @@ impl BlockReader {
             }
             if bytes[line.start] != b':' {
                 return match whole::read(lines, line, bytes, limit, &mut self.values) {
-                    Whole::DataOnly(data) => Skimmed::Found(Found::DataOnly(data)),
-                    Whole::Block(around) => Skimmed::Found(Found::Whole(around)),
+                    Whole::DataOnly(data) => Skimmed::Found(FoundFrame::DataOnly(data)),
+                    Whole::Block(around) => Skimmed::Found(FoundFrame::Whole(around)),
                     Whole::Other => Skimmed::Other(line.start),
                     Whole::Cut => Skimmed::Cut(line.start),
                 };
@@ -95,7 +95,7 @@ impl BlockReader {
             lines.pass_empty();
             let text = Line { start: line.start + 1, end: line.end };
             if wants_comments && text.len() <= limit {
-                return Skimmed::Found(Found::Comment(text));
+                return Skimmed::Found(FoundFrame::Comment(text));
             }
         }
         Skimmed::Cut(lines.position())
@@ -106,44 +106,44 @@ impl BlockReader {
     #[inline(always)]
     pub(super) fn lend<'a>(
         &'a mut self,
-        found: Found,
+        found: FoundFrame,
         bytes: &'a [u8],
         text: impl FnOnce(Line) -> Option<&'a str>,
     ) -> Frame<'a> {
         match found {
-            Found::DataOnly(line) => {
+            FoundFrame::DataOnly(line) => {
                 if let Some(text) = text(line) {
                     return Frame::Event(EventFrame { text, values: None, last_event_id: &self.last_event_id });
                 }
             }
-            Found::Whole(around) => {
+            FoundFrame::Whole(around) => {
                 if let Some(text) = text(around) {
                     return Frame::Event(dispatch::event(text, &self.values, &mut self.last_event_id));
                 }
             }
-            Found::Comment(line) => {
+            FoundFrame::Comment(line) => {
                 if let Some(text) = text(line) {
                     return Frame::Comment(text);
                 }
             }
-            Found::Assembled(_) => {}
+            FoundFrame::Assembled(_) => {}
         }
         self.lend_rest(found, bytes)
     }
 
     /// Lends what is not whole or not UTF-8.
     #[inline(never)]
-    fn lend_rest<'a>(&'a mut self, found: Found, bytes: &'a [u8]) -> Frame<'a> {
+    fn lend_rest<'a>(&'a mut self, found: FoundFrame, bytes: &'a [u8]) -> Frame<'a> {
         let limit = self.assembler.limit;
         let block = match found {
-            Found::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
-            Found::Comment(line) => return dispatch::comment(&bytes[line.range()], &mut self.replaced),
-            Found::Assembled(Assembled::Comment) => {
+            FoundFrame::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
+            FoundFrame::Comment(line) => return dispatch::comment(&bytes[line.range()], &mut self.replaced),
+            FoundFrame::Assembled(Assembled::Comment) => {
                 return dispatch::comment(self.assembler.comment(), &mut self.replaced);
             }
-            Found::DataOnly(line) => FinishedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
-            Found::Whole(around) => FinishedBlock::whole(&bytes[around.range()], self.values),
-            Found::Assembled(Assembled::Block) => self.assembler.block(),
+            FoundFrame::DataOnly(line) => FinishedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
+            FoundFrame::Whole(around) => FinishedBlock::whole(&bytes[around.range()], self.values),
+            FoundFrame::Assembled(Assembled::Block) => self.assembler.block(),
         };
         block.dispatch(limit, &mut self.values, &mut self.last_event_id, &mut self.replaced)
     }

@@ -35,8 +35,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// # Deviations from the standard
 ///
 /// - In the standard each stream starts with an empty last event ID buffer. This decoder can start
-///   with the [last event ID](Self::last_event_id) of the stream before, as Blink's does. Otherwise the
-///   first event without an ID after a reconnection would clear the resume point.
+///   with the [last event ID](Self::last_event_id) of the stream before, as Blink's does. Otherwise
+///   the first event without an ID after a reconnection would clear the resume point.
 /// - A `retry` that is too large for 64 bits becomes the largest number.
 /// - An event over the size limit is not dispatched. The standard knows no limit.
 ///

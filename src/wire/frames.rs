@@ -4,7 +4,7 @@ use std::fmt;
 
 use simdutf8::basic::from_utf8;
 
-use super::block_reader::{BlockReader, Found};
+use super::block_reader::{BlockReader, FoundFrame};
 use super::frame::Frame;
 use super::joined::Joined;
 use super::lines::{Line, Lines};
@@ -81,7 +81,7 @@ pub(super) fn advance_in_chunk(
     chunk: &[u8],
     joined: &mut Joined,
     reader: &mut BlockReader,
-) -> (Option<Found>, usize) {
+) -> (Option<FoundFrame>, usize) {
     reader.trim();
     let mut more = joined.end(position, bytes, chunk, &mut reader.assembler);
     while let Some(position) = more {

@@ -212,7 +212,7 @@ fn a_poll_that_finds_nothing_is_woken_by_the_next_event_or_gap() {
 }
 
 #[test]
-fn a_conflating_queue_whose_keys_panic_harms_nobody() {
+fn a_conflating_queue_whose_keys_panic_harms_no_other() {
     let hub = Hub::new(Arc::default());
     let panics = Overflow::conflate_by(|_| panic!("a bug in a key"));
     let mut bad = hub.subscribe(Filter::all(), &QueueLimits::of(16, panics), false);
