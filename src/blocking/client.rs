@@ -24,9 +24,9 @@ use super::worker::Worker;
 /// # Drop behavior
 ///
 /// Streams go on without the client. The thread ends by itself after the last clone is dropped and
-/// the last stream has ended: by a shutdown, for good, or because its handles and subscriptions are
-/// dropped. The drop does not wait for the thread, so a client may be dropped anywhere, also on the
-/// threads of a runtime.
+/// the last stream has ended: by a shutdown, for good, or because its handles, subscriptions and
+/// transcripts are dropped. The drop does not wait for the thread, so a client may be dropped
+/// anywhere, also on the threads of a runtime.
 #[derive(Debug, Clone)]
 pub struct Client {
     client: client::Client,

@@ -32,8 +32,8 @@ use super::wait::{wait, wait_for};
 ///
 /// # Drop behavior
 ///
-/// A subscription keeps the connection alive. When all handles and subscriptions of a stream are
-/// dropped, the connection closes.
+/// A subscription keeps the connection alive. When all handles, subscriptions and transcripts of a
+/// stream are dropped, the connection closes.
 #[derive(Debug)]
 #[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription {

@@ -343,8 +343,8 @@ impl ClientBuilder {
     /// A later call replaces an earlier one. A header that a stream sets replaces all values of the
     /// same name; authorization in the stream's URL replaces `Authorization`. Only
     /// [`StreamBuilder::cookie`] adds to the `Cookie` header. The values are treated as secrets:
-    /// they never appear in `Debug`, logs or errors, and do not follow a redirect to another
-    /// origin.
+    /// they never appear in `Debug`, logs or errors. To another origin a redirect carries only a
+    /// few that hold no secrets, like `User-Agent`: see [`StreamBuilder::redirects`].
     ///
     /// A `Last-Event-ID`, which belongs to one stream, or more than 1,024 headers are an
     /// [`ErrorKind::InvalidHeader`] when a stream is built.

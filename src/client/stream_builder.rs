@@ -312,8 +312,8 @@ impl StreamBuilder {
     /// Many streams are silent for hours, so there is no safe default. Any byte counts: if the
     /// server sends comments as heartbeats, set a little more than the time between two of them.
     /// After that much silence the stream drops the response and reconnects
-    /// ([`ErrorKind::IdleTimeout`]). While the connection task waits for slow subscribers the clock
-    /// stands still. With a timeout of zero no response survives.
+    /// ([`ErrorKind::IdleTimeout`]). The clock starts anew after the connection task has waited for
+    /// slow subscribers. With a timeout of zero no response survives.
     #[doc(alias = "heartbeat")]
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.idle_timeout = Some(timeout))
@@ -325,8 +325,9 @@ impl StreamBuilder {
     /// Sets how many events a subscription's queue holds; 256 by default, from 1 to 1,048,576.
     ///
     /// A subscription may hold up to 64 more that it has already taken out of the queue. An empty
-    /// queue needs no memory. A full one needs some 24 bytes per event besides the event itself,
-    /// and subscriptions with the same filter and options share it. [`Overflow`] decides what a
+    /// queue keeps room for at most 64. A full one needs some 24 bytes per event besides the event
+    /// itself, and subscriptions with the same filter, limits and [`Overflow`] share it, unless the
+    /// filter has a predicate or they conflate. [`Overflow`] decides what a
     /// full queue does; [`SubscribeOptions`] has the limit in bytes, and both for one subscription.
     ///
     /// [`Overflow`]: crate::Overflow

@@ -57,9 +57,10 @@ pub use self::update::Update;
 ///
 /// # Drop behavior
 ///
-/// Handles and subscriptions keep the connection alive. When the last of them is dropped, the
-/// connection task closes the connection and ends, in any phase. If the last handle is dropped
-/// before [`connect`](Self::connect), its subscriptions end with [`CloseReason::NeverConnected`].
+/// Handles, subscriptions and transcripts keep the connection alive. When the last of them is
+/// dropped, the connection task closes the connection and ends, in any phase. If the last handle is
+/// dropped before [`connect`](Self::connect), its subscriptions end with
+/// [`CloseReason::NeverConnected`].
 pub struct Handle {
     guard: Arc<ConnectionGuard>,
     monitor: Monitor,

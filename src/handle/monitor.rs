@@ -31,8 +31,8 @@ use crate::state::{CloseReason, State};
 ///
 /// # Drop behavior
 ///
-/// Nothing depends on a monitor. The stream closes when its last handle and subscription are
-/// dropped, also while a task awaits a monitor.
+/// Nothing depends on a monitor. The stream closes when the last of its handles, subscriptions and
+/// transcripts is dropped, also while a task awaits a monitor.
 #[derive(Clone)]
 pub struct Monitor {
     connection: Arc<Connection>,

@@ -60,9 +60,9 @@ pub trait ResumeStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If the ID cannot be read. The stream calls `load` three times in all, a second apart, and
-    /// then begins without an ID, with a [`Gap::Reconnected`](crate::Gap::Reconnected) in each
-    /// queue.
+    /// If the ID cannot be read. The stream calls `load` three times in all, a second apart. Then
+    /// it begins after the ID of [`last_event_id`](crate::StreamBuilder::last_event_id), or without
+    /// one if that was not set, with a [`Gap::Reconnected`](crate::Gap::Reconnected) in each queue.
     fn load(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 
     /// Saves an ID in place of the previous one. An empty ID means that the server has cleared it.

@@ -17,12 +17,21 @@ pub use self::response_head::ResponseHead;
 /// The state of a connection.
 ///
 /// ```text
-/// Idle -> Connecting -> Open -> Waiting -> Connecting …
-///              |          |        |
-///              +----------+--------+---> Closed
+///                reconnect, or ended (handover)
+///           +----------------------------------+
+///           v                                  |
+/// Idle -> Connecting ------- accepted -----> Open
+///           |    ^                             |
+///    failed |    | the wait is over            | ended
+///           v    |                             |
+///          Waiting <---------------------------+
 /// ```
 ///
-/// A [lazy](crate::StreamBuilder::lazy) stream returns to `Idle` from any state but `Closed`.
+/// Every state can lead to `Closed`, which is the last one. Without subscriptions a
+/// [lazy](crate::StreamBuilder::lazy) stream returns to `Idle` from every other state.
+/// [`Handle::reconnect`](crate::Handle::reconnect) also ends a wait. In a
+/// [handover](crate::Apply::MakeBeforeBreak) one `Open` follows another, or `Connecting` follows if
+/// the first response ends before the second has come.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum State {
@@ -104,7 +113,7 @@ pub enum CloseReason {
     /// The server ended the stream, and the policy does not reconnect
     /// ([`ReconnectPolicy::never`](crate::ReconnectPolicy::never)).
     EndOfStream,
-    /// All handles and subscriptions were dropped.
+    /// All handles, subscriptions and transcripts were dropped.
     Abandoned,
     /// The last handle was dropped before `connect` was called.
     NeverConnected,
@@ -140,7 +149,7 @@ impl fmt::Display for CloseReason {
             Self::Shutdown => f.write_str("shut down"),
             Self::NoContent => f.write_str("the server has no more content (204)"),
             Self::EndOfStream => f.write_str("the server ended the stream"),
-            Self::Abandoned => f.write_str("all handles and subscriptions were dropped"),
+            Self::Abandoned => f.write_str("all handles, subscriptions and transcripts were dropped"),
             Self::NeverConnected => f.write_str("all handles were dropped before connect was called"),
             Self::Failed(error) => error.fmt(f),
         }

@@ -70,8 +70,8 @@ pub use self::options::SubscribeOptions;
 ///
 /// # Drop behavior
 ///
-/// A subscription keeps the connection alive, and queued events are lost with it. When all handles
-/// and subscriptions of a stream are dropped, the connection closes.
+/// A subscription keeps the connection alive, and queued events are lost with it. When all handles,
+/// subscriptions and transcripts of a stream are dropped, the connection closes.
 #[must_use = "a subscription that is dropped gets no events"]
 pub struct Subscription<T = Event> {
     // Field order is drop order: the reader leaves the hub before the guard counts the readers.
@@ -250,10 +250,10 @@ impl<T> Subscription<T> {
     ///
     /// Events can be acknowledged in any order. An event that is never acknowledged keeps the
     /// resume store from saving any later ID. So does an event that this queue dropped
-    /// ([`Gap::Lagged`]), or that was taken while 65,536 others were open. Those cannot be
-    /// acknowledged: to get them again, [go back](crate::Handle::reconnect_from). An event over the
-    /// size limit ([`Gap::Oversized`]) does not hold the store, since it would not come the next
-    /// time either.
+    /// ([`Gap::Lagged`]), or that was taken while 65,536 others were not acknowledged. Those cannot
+    /// be acknowledged: to get them again, [go back](crate::Handle::reconnect_from). An event over
+    /// the size limit ([`Gap::Oversized`]) does not hold the store, since it would not come the
+    /// next time either.
     ///
     /// Returns false if there was nothing to acknowledge:
     ///
@@ -358,7 +358,7 @@ fn log_unacknowledged(guard: &SubscriberGuard, subscription: &str) {
         stream = guard.connection().name(),
         subscription,
         unacknowledged = MAX_UNACKNOWLEDGED,
-        "unacknowledged: too many events are open, so the resume store saves nothing newer; \
+        "unacknowledged: too many events are not acknowledged, so the resume store saves nothing newer; \
          acknowledge them, then reconnect from the last one"
     );
 }

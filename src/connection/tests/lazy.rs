@@ -345,7 +345,7 @@ async fn changes_of_an_idle_stream_go_with_the_next_attempt_and_do_not_dial() {
 
 #[tokio::test(start_paused = true)]
 async fn it_ends_in_any_phase() {
-    let abandoned = "closed: all handles and subscriptions were dropped";
+    let abandoned = "closed: all handles, subscriptions and transcripts were dropped";
     for (what, steps, answer, states) in [
         ("never listened to", &[(1.0, DropEverything)][..], stays(), &["1.0"][..]),
         ("lingering", &[(0.0, Subscribe), (1.0, Drop), (2.0, DropEverything)], stays(), &["2.0"]),
