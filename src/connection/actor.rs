@@ -1,4 +1,5 @@
-//! The connection task: one loop, one `select!`, one exit.
+//! The connection task: one loop, one `select!`, one exit. What is left to save after the end has a
+//! loop of its own, in [`save_the_rest`].
 //!
 //! The actor decides nothing. It hands what happens to the [`Session`], and carries out the
 //! [`Step`] that comes back. No handler awaits, so handles are answered in any phase.

@@ -1,4 +1,4 @@
-//! [`Exit`]: the one way out of a stream; and what is saved after the end.
+//! [`Exit`]: the one way out of the connection task; and what is saved after the end.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -55,7 +55,7 @@ pub(crate) enum Stop {
     Shutdown,
     /// `shutdown_with` was called: subscribers may acknowledge until then.
     Drain(Instant),
-    /// All handles and subscriptions are gone.
+    /// All handles, subscriptions and transcripts are gone.
     Abandoned,
 }
 

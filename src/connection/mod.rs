@@ -12,8 +12,8 @@
 //! ```
 //!
 //! To change *when* or *why* something happens (a retry, a handover, an end), change [`session`].
-//! To change *how* it is done, change the [`actor`] or the phase. Nothing but the actor's `select!`
-//! awaits, and no user's code runs under a lock.
+//! To change *how* it is done, change the [`actor`] or the phase. While the stream lives,
+//! nothing but the actor's `select!` awaits. No user's code runs under a lock.
 
 mod actor;
 mod change;
@@ -170,7 +170,9 @@ impl Connection {
         }
     }
 
-    /// Ends the stream: the one exit. Queues end after what is in them.
+    /// Ends the stream. Queues end after what is in them. The task does this through its
+    /// [`Exit`](exit::Exit), and a stream without a task through
+    /// [`close_unless_spawned`](Self::close_unless_spawned).
     fn close(&self, reason: CloseReason) {
         // The state first: a reader that sees its queue end can ask for the reason.
         self.announce(State::Closed(reason));

@@ -1,10 +1,19 @@
 //! [`Phase`]: what the connection task is doing, with the futures and timers that belong to it.
 //!
 //! ```text
-//! Idle -> Loading -> Dialing -> Reading -> Waiting -> Dialing …
-//!   ^        |          |  +---------|--------^
-//!   +--------+----------+------------+
+//!         no store            reconnect, or ended (handover)
+//!   +------------------+   +--------------------------------+
+//!   |                  v   v                                |
+//! Idle -> Loading --> Dialing -------- accepted -------> Reading
+//!                      |   ^                                |
+//!               failed |   | over, or reconnect             | ended
+//!                      v   |                                |
+//!                     Waiting <-----------------------------+
 //! ```
+//!
+//! Not drawn: a lazy stream without subscribers goes back to `Idle` from any phase. A new attempt
+//! can replace the one under way, and a handover one response with another. At the end of the
+//! stream the phase is dropped, whichever it is.
 //!
 //! Futures live in their phase and are polled in place: no turn of the task creates any. A phase
 //! decides nothing. The session does, and the actor then sets the phase.

@@ -1,4 +1,5 @@
-//! [`Request`]: method, URL, headers and body that each attempt sends.
+//! [`Request`]: the method, URL, headers and body that the caller has set. What the crate adds to
+//! each request is in `transport/http_request.rs`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Connection;
 use super::mailbox::Stop;
 
-/// Keeps the connection task alive. Held by handles and subscriptions, and by nothing else.
+/// Keeps the connection task alive. Held by handles, subscriptions and transcripts, and by nothing
+/// else.
 ///
 /// # Drop behavior
 ///

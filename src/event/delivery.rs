@@ -99,27 +99,28 @@ pub enum Gap {
 }
 
 impl Gap {
-    /// Creates a gap for tests of programs that handle gaps.
+    /// Creates a [`Lagged`](Self::Lagged) gap, for tests of programs that handle gaps.
     pub fn lagged(missed: u64) -> Self {
         Self::Lagged { missed }
     }
 
-    /// Creates a gap for tests of programs that handle gaps.
+    /// Creates a [`Reconnected`](Self::Reconnected) gap, for tests of programs that handle gaps.
     pub fn reconnected(sent: Option<String>) -> Self {
         Self::Reconnected { sent }
     }
 
-    /// Creates a gap of one event for tests of programs that handle gaps.
+    /// Creates an [`Oversized`](Self::Oversized) gap of one event, for tests of programs that
+    /// handle gaps.
     pub fn oversized(event_type: Option<String>, id: Option<String>, size: u64) -> Self {
         Self::Oversized { event_type, id, events: 1, size }
     }
 
-    /// Creates a gap for tests of programs that handle gaps.
+    /// Creates a [`NotRetained`](Self::NotRetained) gap, for tests of programs that handle gaps.
     pub fn not_retained(events: u64) -> Self {
         Self::NotRetained { events }
     }
 
-    /// Returns whether events must be considered lost.
+    /// Returns true if events must be considered lost.
     ///
     /// True for `Lagged`, `Oversized`, `NotRetained` and `Reconnected { sent: None }`. False for a
     /// reconnection whose request carried an ID: the server can send what is missing.
@@ -130,7 +131,7 @@ impl Gap {
         }
     }
 
-    /// Returns whether two gaps are of the same kind, so that they merge as neighbours.
+    /// Returns true if two gaps are of the same kind, so that they merge as neighbours.
     pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }

@@ -53,7 +53,7 @@ pub(crate) struct PublisherWait {
 }
 
 impl PublisherWait {
-    /// Whether the publisher may go on without asking the channels.
+    /// Returns true if the publisher may go on without asking the channels.
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
@@ -76,7 +76,7 @@ impl PublisherWait {
         readers > 0 && self.readers.fetch_sub(readers, Ordering::AcqRel) == readers
     }
 
-    /// Whether the publisher waits for any reader.
+    /// Returns true if the publisher waits for any reader.
     pub(super) fn is_waiting(&self) -> bool {
         self.readers.load(Ordering::Acquire) > 0
     }

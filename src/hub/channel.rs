@@ -61,7 +61,7 @@ impl<T: QueueItem> Channel<T> {
         self.limits == *limits
     }
 
-    /// Publishes an item. Returns whether there is credit for another.
+    /// Publishes an item. Returns true if there is credit for another.
     #[inline]
     pub(super) fn publish(&mut self, item: T) -> bool {
         let has_credit = self.charge(&item);
@@ -69,7 +69,7 @@ impl<T: QueueItem> Channel<T> {
         has_credit
     }
 
-    /// Charges the credit for an item. Returns whether there is some left.
+    /// Charges the credit for an item. Returns true if there is some left.
     #[inline]
     pub(super) fn charge(&mut self, item: &T) -> bool {
         self.credit.items = self.credit.items.saturating_sub(1);
@@ -127,8 +127,8 @@ impl<T: QueueItem> Channel<T> {
         self.credit = QueueSize::default();
     }
 
-    /// How many items the slowest reader has yet to take. Items that a stuck reader has lost do not
-    /// count.
+    /// Returns how many items the slowest reader has yet to take. Items that a stuck reader has
+    /// lost do not count.
     pub(super) fn lag(&self) -> u64 {
         self.ring.lag(self.batch.len())
     }

@@ -45,7 +45,7 @@ pub(super) struct ConflateBatch {
 #[derive(Debug, Default)]
 struct NotKept {
     /// A newer event has replaced it, or a predicate has rejected it.
-    replaced: Vec<u64>,
+    unneeded: Vec<u64>,
     /// There was no room for it, or the subscription ended before it.
     lost: Vec<u64>,
 }
@@ -66,12 +66,12 @@ impl Conflation {
         (Self { filter, evaluator, queue, ack, batch: Vec::new(), published: 0 }, reader)
     }
 
-    /// Whether its predicate has panicked: then nothing more comes.
+    /// Returns true if its predicate has panicked: then nothing more comes.
     pub(super) fn has_failed(&self) -> bool {
         self.evaluator.as_ref().is_some_and(Evaluator::has_failed)
     }
 
-    /// Whether events of this type go into the queue. After a failure none do.
+    /// Returns true if events of this type go into the queue. After a failure none do.
     pub(super) fn matches(&self, event_type: &str) -> bool {
         self.filter.matches(event_type) && !self.has_failed()
     }
@@ -105,12 +105,12 @@ impl Conflation {
         Arc::clone(&self.queue.cursor)
     }
 
-    /// Whether its reader is there.
+    /// Returns true if its reader is there.
     pub(super) fn has_reader(&self) -> bool {
         !self.queue.cursor.is_gone()
     }
 
-    /// How many events its reader has yet to take.
+    /// Returns how many events its reader has yet to take.
     pub(super) fn lag(&self) -> u64 {
         self.published.saturating_sub(self.queue.cursor.position())
     }
@@ -126,18 +126,18 @@ impl Conflation {
 }
 
 impl ConflateBatch {
-    /// Evaluates the predicate and the keys, and enters what passes. Returns whether the predicate
+    /// Evaluates the predicate and the keys, and enters what passes. Returns true if the predicate
     /// has panicked. No lock may be held.
     pub(super) fn enter(mut self, tracker: Option<&AckTracker>, wakers: &mut Wakers) -> bool {
         let mut not_kept = NotKept::default();
         self.evaluate(&mut not_kept);
         let has_panicked = !not_kept.lost.is_empty();
-        let rejected = not_kept.replaced.len() + not_kept.lost.len();
+        let rejected = not_kept.unneeded.len() + not_kept.lost.len();
         // They were counted as published, and will not be taken.
         self.queue.cursor.skip(rejected as u64);
         self.queue.enter(self.deliveries, &mut not_kept, wakers);
         if let (Some(tracker), Some(ack)) = (tracker, self.ack) {
-            tracker.removed(ack, &not_kept.replaced, &not_kept.lost);
+            tracker.removed(ack, &not_kept.unneeded, &not_kept.lost);
         }
         if has_panicked {
             // Only after what passed before the panic has entered.
@@ -150,7 +150,7 @@ impl ConflateBatch {
     fn evaluate(&mut self, not_kept: &mut NotKept) {
         let Some(evaluator) = &self.evaluator else { return };
         let mut deliveries = std::mem::take(&mut self.deliveries).into_iter();
-        let reject = |event: &Event| not_kept.replaced.push(event.position());
+        let reject = |event: &Event| not_kept.unneeded.push(event.position());
         let panicked_at = evaluator.evaluate(&mut deliveries, |delivery| self.deliveries.push(delivery), reject);
         if panicked_at.is_some() {
             let lost = panicked_at.into_iter().chain(deliveries.filter_map(Delivery::event));
@@ -216,7 +216,7 @@ impl ConflateQueue {
         // Events that had no room count as skipped at once: they are not there to be taken any
         // more.
         self.cursor.skip((replaced.len() + lost.len()) as u64);
-        not_kept.replaced.extend(replaced.iter().map(Event::position));
+        not_kept.unneeded.extend(replaced.iter().map(Event::position));
         not_kept.lost.extend(lost.iter().map(Event::position));
     }
 
@@ -344,7 +344,7 @@ pub(crate) struct ConflateReader {
 }
 
 impl ConflateReader {
-    /// How many events there are to take.
+    /// Returns how many events there are to take.
     pub(super) fn left(&self) -> u64 {
         self.queue.lock().events.len() as u64
     }

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::readers::Cursor;
 
-/// By then every thread sees what another thread has stored.
+/// The pause before the second look at the queues: a position that another thread has stored is
+/// visible by then.
 const STORE_VISIBLE: Duration = Duration::from_millis(1);
 
 /// The flag of a drain that waits for readers to take everything.
@@ -151,7 +152,7 @@ impl DrainSignal {
         self.reader_done();
     }
 
-    /// Whether readers are to take nothing more.
+    /// Returns true if readers are to take nothing more.
     #[inline]
     pub(super) fn is_cut_off(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & CUT_OFF != 0

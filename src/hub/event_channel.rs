@@ -42,17 +42,17 @@ impl EventChannel {
         Self { filter, evaluator, unevaluated: Vec::new(), acks: Vec::new(), queue }
     }
 
-    /// Whether a subscription with this filter and these limits can share the channel.
+    /// Returns true if a subscription with this filter and these limits can share the channel.
     pub(super) fn is_shared_by(&self, filter: &Filter, limits: &QueueLimits) -> bool {
         self.evaluator.is_none() && self.filter == *filter && self.queue.has_limits(limits)
     }
 
-    /// Whether events have to be evaluated before they enter the queue.
+    /// Returns true if events have to be evaluated before they enter the queue.
     pub(super) fn has_predicate(&self) -> bool {
         self.evaluator.is_some()
     }
 
-    /// Whether this is the channel of that evaluator.
+    /// Returns true if this is the channel of that evaluator.
     pub(super) fn is_of(&self, evaluator: &Evaluator) -> bool {
         self.evaluator.as_ref().is_some_and(|own| own.is_same(evaluator))
     }
@@ -63,7 +63,7 @@ impl EventChannel {
         self.queue.reader(drain, ack)
     }
 
-    /// Publishes an event whose type matches. Returns whether there is credit for another.
+    /// Publishes an event whose type matches. Returns true if there is credit for another.
     #[inline]
     pub(super) fn send(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
         // Charged before the predicate is known to pass, or a turn could overrun the queue.
@@ -136,7 +136,7 @@ impl EventChannel {
         false
     }
 
-    /// Forgets readers that are gone. Returns whether any are left.
+    /// Forgets readers that are gone. Returns true if any are left.
     pub(super) fn prune(&mut self) -> bool {
         let Self { acks, queue, .. } = self;
         queue.ring.with_readers(|readers| {

@@ -35,7 +35,7 @@ impl EventReader {
         }
     }
 
-    /// How many events there are to take, whether or not they may be taken.
+    /// Returns how many events there are to take, whether or not they may be taken.
     fn left(&self) -> u64 {
         match self {
             Self::Shared(reader) => reader.left(),
@@ -54,7 +54,8 @@ impl EventReader {
         self.drain().report(|| self.left());
     }
 
-    /// Whether a drain has run out of time: nothing more may be taken, replayed events included.
+    /// Returns true if a drain has run out of time: nothing more may be taken, replayed events
+    /// included.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.drain().is_cut_off()
     }

@@ -114,7 +114,7 @@ impl Filter {
         Self { predicate: Some(predicate), ..self }
     }
 
-    /// Returns whether the filter matches this type. Does not evaluate the predicate.
+    /// Returns true if the filter matches this type. Does not evaluate the predicate.
     pub fn matches(&self, event_type: &str) -> bool {
         match &self.types {
             Types::All => true,
@@ -131,7 +131,7 @@ impl Filter {
         }
     }
 
-    /// Returns whether this event passes, by its type and by the predicate, if there is one.
+    /// Returns true if this event passes, by its type and by the predicate, if there is one.
     pub fn passes(&self, event: &Event) -> bool {
         self.matches(event.event_type()) && self.predicate.as_ref().is_none_or(|predicate| predicate.holds(event))
     }

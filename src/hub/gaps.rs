@@ -105,13 +105,13 @@ impl GapReader {
         Self { log: Arc::clone(log), newest, seen, reported, held: VecDeque::new() }
     }
 
-    /// Whether there are no gaps, held or in the log.
+    /// Returns true if there are no gaps, held or in the log.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty() && !self.has_unseen()
     }
 
-    /// Whether there are gaps in the log that were not taken from it.
+    /// Returns true if there are gaps in the log that were not taken from it.
     #[inline]
     fn has_unseen(&self) -> bool {
         self.newest.load(Ordering::Acquire) != self.seen

@@ -21,8 +21,8 @@
 //! ```text
 //!                               one per filter and limits
 //!  connection task ─ Publisher ─┬─▶ EventChannel ─ batch ─▶ Ring ─┬─▶ Reader (buffer of 64)
-//!   (one turn: up to 64 events, │    (with its predicate)         └─▶ Reader
-//!    under one lock)            ├─▶ Conflation ─── batch ─▶ queue of one reader, by key
+//!   (one chunk: at most 64      │    (with its predicate)         └─▶ Reader
+//!    events, under one lock)    ├─▶ Conflation ─── batch ─▶ queue of one reader, by key
 //!                               ├─▶ transcript ─── batch ─▶ Ring of TranscriptItem
 //!                               └─▶ Retention (for subscribers that come late)
 //! ```
@@ -273,12 +273,12 @@ impl Hub {
         drop(unused);
     }
 
-    /// Whether there are subscriptions. Transcripts do not count.
+    /// Returns true if there are subscriptions. Transcripts do not count.
     pub(crate) fn has_subscribers(&self) -> bool {
         self.lock().has_subscribers()
     }
 
-    /// Whether comments are wanted: only transcripts have them.
+    /// Returns true if comments are wanted: only transcripts have them.
     pub(crate) fn wants_comments(&self) -> bool {
         self.lock().transcript.is_some()
     }
@@ -299,7 +299,7 @@ impl Hub {
         self.drain.cut_short();
     }
 
-    /// Whether anything has been acknowledged since the last call.
+    /// Returns true if anything has been acknowledged since the last call.
     pub(crate) fn take_acknowledged(&self) -> bool {
         self.tracker().is_some_and(AckTracker::take_news)
     }
@@ -313,8 +313,8 @@ impl Hub {
         self.tracker()?.safe_id(last)
     }
 
-    /// Whether all events that acknowledging subscriptions got have been acknowledged. From the
-    /// first call on each acknowledgement wakes the connection task.
+    /// Returns true if all events that acknowledging subscriptions got have been acknowledged. From
+    /// the first call on each acknowledgement wakes the connection task.
     pub(crate) fn all_acknowledged(&self) -> bool {
         self.tracker().is_none_or(AckTracker::all_acknowledged)
     }
@@ -349,7 +349,7 @@ impl Hub {
         self.tracker.get().map(|tracker| &**tracker)
     }
 
-    /// Whether the publisher may go on.
+    /// Returns what the publisher has to do before it goes on.
     fn readiness(&self) -> Readiness {
         // A wait that began during a response which is gone goes on during the next.
         if self.wait.is_waiting() { Readiness::Wait } else { self.lock().survey() }

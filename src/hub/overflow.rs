@@ -1,4 +1,7 @@
 //! [`Overflow`]: what happens when a subscription's queue is full; [`QueueLimits`]: when it is.
+//!
+//! This file only names the choices. `backpressure.rs` waits, `ring.rs` drops the oldest items, and
+//! `conflate.rs` keeps the newest of each key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,9 +31,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 ///   because the event that it awaits is never read. Await them together (`select!`), or in tasks
 ///   of their own.
 ///
-/// Waiting never holds up commands, shutdown, or changes of state. A server that gives up on
-/// clients which read nothing may close the connection meanwhile; the stream then reconnects as
-/// usual. The [idle timeout](crate::StreamBuilder::idle_timeout) starts anew after the wait.
+/// Waiting never holds up requests from handles, shutdown, or changes of state. A server that gives
+/// up on clients which read nothing may close the connection meanwhile; the stream then reconnects
+/// as usual. The [idle timeout](crate::StreamBuilder::idle_timeout) starts anew after the wait.
 ///
 /// A queue is full when it holds as many [events](crate::SubscribeOptions::capacity) or
 /// [bytes](crate::SubscribeOptions::queue_bytes) as it may. [Gaps](crate::Gap) take no room and are
@@ -168,12 +171,12 @@ impl QueueLimits {
         Self { capacity, bytes: u64::MAX, overflow }
     }
 
-    /// Whether the connection task waits for a full queue.
+    /// Returns true if the connection task waits for a full queue.
     pub(super) fn waits(&self) -> bool {
         matches!(self.overflow, Overflow::Wait { .. } | Overflow::Block)
     }
 
-    /// Whether the queue keeps only the newest event of each key.
+    /// Returns true if the queue keeps only the newest event of each key.
     pub(super) fn conflates(&self) -> bool {
         matches!(self.overflow, Overflow::Conflate | Overflow::ConflateBy(_))
     }
@@ -192,12 +195,12 @@ impl QueueLimits {
         (self.capacity / 4).max(1) as u64
     }
 
-    /// Whether a queue of this size is full.
+    /// Returns true if a queue of this size is full.
     pub(super) fn are_reached(&self, size: QueueSize) -> bool {
         size.items >= self.capacity as u64 || size.bytes >= self.bytes
     }
 
-    /// Whether a queue of this size is more than half full.
+    /// Returns true if a queue of this size is more than half full.
     pub(super) fn are_half_reached(&self, size: QueueSize) -> bool {
         size.items > self.capacity as u64 / 2 || size.bytes > self.bytes / 2
     }
@@ -211,7 +214,7 @@ pub(super) struct QueueSize {
 }
 
 impl QueueSize {
-    /// Whether there is none left, of items or of bytes.
+    /// Returns true if there is none left, of items or of bytes.
     #[inline]
     pub(super) fn is_used_up(self) -> bool {
         self.items == 0 || self.bytes == 0
@@ -220,7 +223,7 @@ impl QueueSize {
 
 /// An item that a channel can hold.
 pub(crate) trait QueueItem: Clone {
-    /// How many bytes of a queue it takes.
+    /// Returns how many bytes of a queue it takes.
     fn bytes(&self) -> u64;
 }
 

@@ -34,12 +34,12 @@ impl Evaluator {
         Arc::clone(&self.failure)
     }
 
-    /// Whether the predicate has panicked.
+    /// Returns true if the predicate has panicked.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.get().is_some()
     }
 
-    /// Whether both belong to the same subscription.
+    /// Returns true if both belong to the same subscription.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.failure, &other.failure)
     }

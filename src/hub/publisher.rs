@@ -9,7 +9,8 @@ use super::ack::AckTracker;
 use super::registry::Registry;
 use super::transcript_item::TranscriptItem;
 
-/// The hub, locked for publishing: all events of a turn under one lock.
+/// The hub, locked for publishing. The connection task makes one for each chunk, so that the events
+/// of a chunk, at most 64, cost one lock.
 ///
 /// # Drop behavior
 ///
@@ -25,7 +26,7 @@ impl<'a> Publisher<'a> {
         Self { hub, tracker: hub.tracker(), registry }
     }
 
-    /// Whether another item may be published without overrunning a reader.
+    /// Returns true if another item may be published without overrunning a reader.
     ///
     /// Ask before each: an event may be large, and a subscription with a smaller queue may have
     /// come since the turn began.

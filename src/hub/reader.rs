@@ -194,7 +194,7 @@ impl<T: QueueItem> Reader<T> {
         }
     }
 
-    /// How many items there are to take.
+    /// Returns how many items there are to take.
     pub(super) fn left(&self) -> u64 {
         self.buffer.len() as u64 + self.ring.unread(self.number)
     }

@@ -165,8 +165,8 @@ impl Readers {
         self.iter().filter(|entry| !entry.state.is_stuck()).map(|entry| entry.next).min()
     }
 
-    /// How many items the slowest reader has yet to take, of a ring that begins at `first` and
-    /// holds at most `capacity` of the items up to `end`.
+    /// Returns how many items the slowest reader has yet to take, of a ring that begins at `first`
+    /// and holds at most `capacity` of the items up to `end`.
     pub(super) fn lag(&self, first: u64, end: u64, capacity: u64) -> u64 {
         let lag = |entry: &ReaderEntry| {
             let buffered = entry.next.saturating_sub(entry.cursor.position());
@@ -267,9 +267,9 @@ impl Readers {
         PatienceCheck { stuck, again_at }
     }
 
-    /// Whether the publisher should yield: a reader that it may overrun is far behind and has moved
-    /// since the publisher last yielded to it. `all`: it may overrun all readers, not only stuck
-    /// ones.
+    /// Returns true if the publisher should yield: a reader that it may overrun is far behind and
+    /// has moved since the publisher last yielded to it. `all`: it may overrun all readers, not
+    /// only stuck ones.
     pub(super) fn should_yield(&mut self, all: bool, is_far_behind: impl Fn(u64) -> bool) -> bool {
         let mut should_yield = false;
         for entry in self.iter_mut() {
@@ -335,13 +335,13 @@ impl Cursor {
         self.taken() + self.skipped.load(Ordering::Acquire)
     }
 
-    /// How many items the subscriber has taken, counted from the beginning of the channel.
+    /// Returns how many items the subscriber has taken, counted from the beginning of the channel.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
     }
 
-    /// How much the subscriber has taken, replayed events included. It is stuck when this stands
-    /// still.
+    /// Returns how much the subscriber has taken, replayed events included. It is stuck when this
+    /// stands still.
     pub(super) fn progress(&self) -> u64 {
         self.taken() + self.replayed.load(Ordering::Acquire)
     }
@@ -382,7 +382,7 @@ impl Cursor {
         let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// How many items there are still to take; `None` while more can come.
+    /// Returns how many items there are still to take; `None` while more can come.
     pub(super) fn left(&self) -> Option<u64> {
         let end = self.end.load(Ordering::Acquire);
         // In this order, as in `lagged`: the reader may come to the hole meanwhile, and must not
@@ -393,7 +393,7 @@ impl Cursor {
         (end != OPEN).then(|| end.saturating_sub(position + lost) + replay)
     }
 
-    /// Whether the reader was dropped.
+    /// Returns true if the reader was dropped.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }

@@ -201,8 +201,9 @@ impl Registry {
         Settled { batches, _dropped: dropped, _transcribed: transcribed }
     }
 
-    /// Whether the publisher may go on. Asks the channels that have used up their credit, never all
-    /// of them: a thousand channels to which nothing was published cost nothing.
+    /// Returns what the publisher has to do before it goes on. Asks the channels that have used up
+    /// their credit, never all of them: a thousand channels to which nothing was published cost
+    /// nothing.
     pub(super) fn survey(&mut self) -> Readiness {
         let (mut has_credit, mut should_yield) = (true, false);
         let mut add = |survey: Survey| {
@@ -247,7 +248,7 @@ impl Registry {
         self.wait.set_ready(false);
     }
 
-    /// Whether any subscription can still get something.
+    /// Returns true if any subscription can still get something.
     pub(super) fn has_subscribers(&self) -> bool {
         !self.channels.is_empty() || !self.conflations.iter().all(Conflation::has_failed)
     }
@@ -263,7 +264,7 @@ impl Registry {
         cursors
     }
 
-    /// How many items the slowest reader has yet to take.
+    /// Returns how many items the slowest reader has yet to take.
     pub(super) fn lag(&self) -> u64 {
         let events = self.channels.iter().map(|channel| channel.queue.lag());
         let transcript = self.transcript.iter().map(Channel::lag);
@@ -339,7 +340,7 @@ pub(super) struct Detached {
 }
 
 impl Detached {
-    /// Whether channels of events are among them.
+    /// Returns true if channels of events are among them.
     pub(super) fn has_channels(&self) -> bool {
         !self.channels.is_empty()
     }

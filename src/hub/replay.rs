@@ -34,7 +34,7 @@ pub(crate) enum Keep {
 }
 
 impl Retain {
-    /// How many events the rule keeps at most.
+    /// Returns how many events the rule keeps at most.
     fn max_events(&self) -> usize {
         match self.keep {
             Keep::Newest(count) => count,
@@ -63,7 +63,8 @@ struct RetainedByRule {
     entries: VecDeque<RetainedEntry>,
     events: usize,
     bytes: u64,
-    /// How many events after the newest that matched there was no room for.
+    /// The number of events since the snapshot that were dropped for want of room, the oldest
+    /// first.
     trimmed: u64,
     /// The serial number of the last of these.
     last_trimmed: u64,
@@ -85,7 +86,7 @@ impl Retention {
         self.rules.is_empty()
     }
 
-    /// Whether an event of this type is to be kept.
+    /// Returns true if an event of this type is to be kept.
     pub(super) fn wants(&self, event_type: &str) -> bool {
         self.rules.iter().any(|rule| rule.wants(event_type))
     }
@@ -146,7 +147,7 @@ impl RetainedByRule {
         (self.trimmed > 0).then_some(RetainedEntry { serial: self.last_trimmed, delivery })
     }
 
-    /// Whether this rule keeps an event of this type.
+    /// Returns true if this rule keeps an event of this type.
     fn wants(&self, event_type: &str) -> bool {
         // `Since` keeps everything after the first event that matches.
         let has_begun = !self.entries.is_empty() || self.trimmed > 0;
@@ -210,7 +211,7 @@ impl RetainedByRule {
 }
 
 impl RetainedEntry {
-    /// Whether a subscription with this filter gets it.
+    /// Returns true if a subscription with this filter gets it.
     fn matches(&self, filter: &Filter) -> bool {
         match &self.delivery {
             Delivery::Event(event) => filter.matches(event.event_type()),

@@ -1,6 +1,6 @@
 //! [`Ring`]: the items of one channel, held once for all its readers.
 //!
-//! The publisher adds the items of a turn under one lock, and a reader takes up to 64 under one.
+//! The publisher adds a batch of items under one lock, and a reader takes up to 64 under one.
 //! The last reader that needs an item moves it out, so a channel whose readers have caught up holds
 //! nothing.
 //!
@@ -108,7 +108,7 @@ impl SleepState {
         }
     }
 
-    /// Whether this waker was left in the ring in that epoch.
+    /// Returns true if this waker was left in the ring in that epoch.
     #[inline]
     pub(super) fn is_left(&self, epoch: u64, waker: &Waker) -> bool {
         self.left == Some((epoch, waker_id(waker)))
@@ -227,7 +227,7 @@ impl<T: QueueItem> Ring<T> {
         Taken { found: if count > 0 { Found::Items } else { Found::Nothing }, releases_publisher }
     }
 
-    /// How many items a reader could take.
+    /// Returns how many items a reader could take.
     pub(super) fn unread(&self, reader: usize) -> u64 {
         let mut slots = self.lock();
         let (first, end) = (slots.first, slots.end());
@@ -276,7 +276,7 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
-    /// How much may be published.
+    /// Looks at the readers, and returns how much may be published.
     pub(super) fn survey(&self) -> Survey {
         let mut guard = self.lock();
         let slots = &mut *guard;
@@ -306,8 +306,8 @@ impl<T: QueueItem> Ring<T> {
         look(&mut self.lock().readers)
     }
 
-    /// How many items the slowest reader has yet to take. `pending`: items that are not in the ring
-    /// yet.
+    /// Returns how many items the slowest reader has yet to take. `pending`: items that are not in
+    /// the ring yet.
     pub(super) fn lag(&self, pending: usize) -> u64 {
         let slots = self.lock();
         slots.readers.lag(slots.first, slots.end() + pending as u64, self.limits.capacity as u64)
@@ -378,7 +378,7 @@ impl<T: QueueItem> Slots<T> {
         }
     }
 
-    /// Whether the first item has to go before another is added. One item always fits.
+    /// Returns true if the first item has to go before another is added. One item always fits.
     fn exceeds(&self, capacity: u64, max_bytes: u64) -> bool {
         let len = self.queue.len() as u64;
         self.queue.front().is_some_and(|first| len >= capacity || self.bytes - first.bytes_before >= max_bytes)

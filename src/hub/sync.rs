@@ -37,9 +37,11 @@ pub(super) struct Wakers {
 }
 
 impl Wakers {
-    /// Calls all wakers.
+    /// Calls all wakers, which is what dropping them does.
     #[inline]
-    pub(super) fn wake(self) {}
+    pub(super) fn wake(self) {
+        drop(self);
+    }
 
     fn wake_all(&mut self, first: Waker) {
         for waker in std::iter::once(first).chain(self.others.drain(..)) {

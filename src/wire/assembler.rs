@@ -86,13 +86,13 @@ impl Assembler {
         Self { limit, ..Self::default() }
     }
 
-    /// Returns whether nothing of a block has been taken in, and none is lent.
+    /// Returns true if nothing of a block has been taken in, and none is lent.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
         self.phase == BlockPhase::Idle
     }
 
-    /// Returns whether a block has begun that would be lost if the stream ended here.
+    /// Returns true if a block has begun that would be lost if the stream ended here.
     pub(super) fn is_in_block(&self) -> bool {
         let in_field = match self.stage {
             Stage::LineStart => false,
@@ -310,7 +310,7 @@ impl Assembler {
         self.data.len() + self.held_besides
     }
 
-    /// Returns whether `more` bytes fit under the limit.
+    /// Returns true if `more` bytes fit under the limit.
     ///
     /// If they do not, the block is oversized from now on and its data is dropped; the answer is
     /// then whether the bytes fit without the data.

@@ -204,7 +204,7 @@ impl Decoder {
         }
     }
 
-    /// Returns whether there are pushed bytes that have not been read.
+    /// Returns true if there are pushed bytes that have not been read.
     fn is_unread(&self) -> bool {
         let (bytes, more) = self.being_read();
         self.lines.position() < bytes.len() || !more.is_empty()
@@ -215,7 +215,7 @@ impl Decoder {
         if self.joined.is_read() { (&self.bytes, &self.chunk[self.joined.head()..]) } else { (&self.chunk, &[]) }
     }
 
-    /// Returns whether a block has begun and not come to its blank line. A comment is not part of
+    /// Returns true if a block has begun and not come to its blank line. A comment is not part of
     /// one.
     pub(crate) fn is_in_block(&self) -> bool {
         self.joined.is_in_block() || self.reader.assembler.is_in_block()

@@ -46,7 +46,7 @@ fn without_colon(line: &[u8]) -> Field {
     }
 }
 
-/// Returns whether [`split`] gives the same answer for `head` and for every line that begins with
+/// Returns true if [`split`] gives the same answer for `head` and for every line that begins with
 /// it.
 pub(super) fn is_decided(head: &[u8]) -> bool {
     head.len() >= MAX_HEAD || head.split_last().is_some_and(|(_, name)| name.contains(&b':'))

@@ -14,8 +14,7 @@ pub enum Frame<'a> {
     /// An event: a block with data came to its blank line.
     Event(EventFrame<'a>),
     /// A comment: the text after the colon, with its leading space. Only if the decoder was set to
-    /// make
-    /// [frames of comments](super::Decoder::comments).
+    /// make [frames of comments](super::Decoder::comments).
     Comment(&'a str),
     /// A valid `retry` field, in milliseconds, as soon as its line ends. Not clamped.
     Retry(u64),
@@ -55,7 +54,7 @@ impl<'a> EventFrame<'a> {
         self.values?.id.some().map(|id| &self.text[id.range()])
     }
 
-    /// Returns whether the block sets an ID that differs from the last event ID before it.
+    /// Returns true if the block sets an ID that differs from the last event ID before it.
     pub(crate) fn sets_new_id(&self) -> bool {
         self.id().is_some() && self.last_event_id.has_changed()
     }
@@ -119,7 +118,7 @@ impl<'a> OversizedFrame<'a> {
         self.event.id()
     }
 
-    /// Returns whether the block sets an ID that differs from the last event ID before it.
+    /// Returns true if the block sets an ID that differs from the last event ID before it.
     pub(crate) fn sets_new_id(&self) -> bool {
         self.event.sets_new_id()
     }

@@ -28,7 +28,7 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Returns whether the joined bytes are being read; the chunk is next.
+    /// Returns true if the joined bytes are being read; the chunk is next.
     #[inline]
     pub(super) fn is_read(&self) -> bool {
         self.kept > 0
@@ -39,12 +39,12 @@ impl Joined {
         self.head
     }
 
-    /// Returns whether something waits for the next chunk.
+    /// Returns true if something waits for the next chunk.
     pub(super) fn has_kept(&self) -> bool {
         !self.next.is_empty()
     }
 
-    /// Returns whether a block waits for the next chunk. A comment is not part of a block.
+    /// Returns true if a block waits for the next chunk. A comment is not part of a block.
     pub(super) fn is_in_block(&self) -> bool {
         self.next.first().is_some_and(|&byte| byte != b':')
     }

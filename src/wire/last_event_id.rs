@@ -33,7 +33,7 @@ impl LastEventIdBuffer {
         self.shared.get_or_init(|| self.id.as_str().into()).clone()
     }
 
-    /// Returns whether the last call of [`commit`](Self::commit) changed the ID.
+    /// Returns true if the last call of [`commit`](Self::commit) changed the ID.
     pub(super) fn has_changed(&self) -> bool {
         self.changed
     }

@@ -59,7 +59,7 @@ fn split(line: Line, bytes: &[u8]) -> (Field, Line) {
     (field, Line { start: line.start + value, end: line.end })
 }
 
-/// Returns whether `rest` begins with a blank line that ends in LF.
+/// Returns true if `rest` begins with a blank line that ends in LF.
 #[inline(always)]
 fn is_blank(rest: &[u8]) -> bool {
     matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..])

@@ -1,4 +1,5 @@
-//! [`TurnPublisher`]: publishes the frames of one turn, under one lock of the hub.
+//! [`TurnPublisher`]: publishes the frames of one chunk, under one lock of the hub. A turn has one
+//! for each of its chunks.
 
 use crate::connection::Connection;
 use crate::connection::published::Published;

@@ -299,7 +299,7 @@ impl Session {
         self.carried_change = self.last_change;
         let mut headers = self.config.request.headers();
         let mut notice = None;
-        match self.resume_point.send() {
+        match self.resume_point.next_value() {
             Ok(Some(id)) => drop(headers.insert(transport::LAST_EVENT_ID, id)),
             Ok(None) => {}
             // Never fatal: the ID is the server's choice. The gap will say that none was sent.

@@ -2,6 +2,10 @@
 //!
 //! Usually that is after the last event ID. A caller, a resume store, or a change of the request
 //! may say otherwise.
+//!
+//! Only the IDs of blocks that came to their blank line get here. When a response is cut within a
+//! block, the ID of that block is dropped with the response's decoder, and the next request carries
+//! the one before it.
 
 use http::HeaderValue;
 
@@ -26,10 +30,10 @@ pub(super) struct ResumePoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beginning {
     /// The configuration, or the resume store.
-    Settled,
+    Configured,
     /// A caller. The resume store no longer counts.
     Chosen,
-    /// The resume store should have, but could not. The first response has a gap before it.
+    /// Nothing: the resume store could not say. The first response has a gap before it.
     Lost,
 }
 
@@ -46,7 +50,7 @@ impl ResumePoint {
     pub(super) fn new(last_event_id: String) -> Self {
         Self {
             last_event_id,
-            beginning: Beginning::Settled,
+            beginning: Beginning::Configured,
             sent: SentId::Nothing,
             left_behind_since: None,
             has_moved: false,
@@ -87,7 +91,7 @@ impl ResumePoint {
             Resume::Id(id) => self.last_event_id = id,
             Resume::Fresh => self.last_event_id.clear(),
         }
-        if self.beginning == Beginning::Settled {
+        if self.beginning == Beginning::Configured {
             self.beginning = Beginning::Chosen;
         }
         self.left_behind_since = None;
@@ -99,12 +103,12 @@ impl ResumePoint {
         self.left_behind_since = leave.then_some(change);
     }
 
-    /// Returns the value that a new attempt carries, if there is one.
+    /// Returns the value that the next attempt carries, if there is one, and notes it as sent.
     ///
     /// # Errors
     ///
     /// When HTTP cannot carry the ID. The attempt goes without it.
-    pub(super) fn send(&mut self) -> Result<Option<HeaderValue>, Error> {
+    pub(super) fn next_value(&mut self) -> Result<Option<HeaderValue>, Error> {
         if self.left_behind_since.is_some() {
             self.sent = SentId::LeftBehind;
             return Ok(None);
@@ -151,7 +155,7 @@ impl ResumePoint {
     pub(super) fn take_lost(&mut self) -> bool {
         let is_lost = self.beginning == Beginning::Lost;
         if is_lost {
-            self.beginning = Beginning::Settled;
+            self.beginning = Beginning::Configured;
         }
         is_lost
     }

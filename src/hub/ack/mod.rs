@@ -127,7 +127,7 @@ impl AckSubscriber {
         self.lost = self.lost.into_iter().chain([position]).min();
     }
 
-    /// Removes an event from the queue. Returns whether it was there.
+    /// Removes an event from the queue. Returns true if it was there.
     fn remove(&mut self, position: u64) -> bool {
         let found = self.queued.binary_search(&position);
         found.is_ok_and(|index| self.queued.remove(index).is_some())
@@ -138,7 +138,7 @@ impl AckSubscriber {
         self.taken.first().into_iter().chain(self.queued.front()).chain(&self.lost).min().copied()
     }
 
-    /// Whether anything in this range is open.
+    /// Returns true if anything in this range is open.
     fn has_open(&self, range: &RangeInclusive<u64>) -> bool {
         let queued = self.queued.get(self.queued.partition_point(|queued| queued < range.start()));
         let mut others = queued.into_iter().chain(&self.lost);
@@ -186,8 +186,8 @@ impl AckState {
         }
     }
 
-    /// Whether the ID of `newer` is safe whenever that of `older` is: nothing is open in between,
-    /// or at the newer event itself, which another subscription may have.
+    /// Returns true if the ID of `newer` is safe whenever that of `older` is: nothing is open in
+    /// between, or at the newer event itself, which another subscription may have.
     fn is_implied(&self, open: &[&AckSubscriber], older: u64, newer: u64) -> bool {
         let Some(needed) = self.runs.needed(older + 1, newer) else { return false };
         let is_barred = self.barrier.is_some_and(|barrier| needed.contains(&barrier));
@@ -283,7 +283,7 @@ impl AckTracker {
         self.has_news.store(true, Ordering::Release);
     }
 
-    /// Whether something has been acknowledged since the last call.
+    /// Returns true if something has been acknowledged since the last call.
     pub(super) fn take_news(&self) -> bool {
         self.has_news.swap(false, Ordering::AcqRel)
     }
@@ -306,8 +306,8 @@ impl AckTracker {
         }
     }
 
-    /// Whether nothing is open that could still be acknowledged. From the first call on each
-    /// acknowledgement wakes the connection task.
+    /// Returns true if nothing is open that could still be acknowledged. From the first call on
+    /// each acknowledgement wakes the connection task.
     pub(super) fn all_acknowledged(&self) -> bool {
         self.is_eager.store(true, Ordering::Release);
         let state = self.lock();

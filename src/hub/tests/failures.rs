@@ -8,7 +8,7 @@ fn event(event_type: &str) -> Event {
     Event::builder().event_type(event_type).build().unwrap()
 }
 
-/// Publishes until a queue is full. Returns whether the publisher waits then.
+/// Publishes until a queue is full. Returns true if the publisher waits then.
 fn fill(hub: &Hub, backpressure: &mut Backpressure) -> bool {
     let context = &mut Context::from_waker(Waker::noop());
     assert!(backpressure.poll_ready(context, hub).is_ready());

@@ -23,7 +23,7 @@ pub(super) struct GateHandle(Arc<Mutex<GateState>>);
 
 /// The state that both sides share.
 struct GateState {
-    /// `None` once [`GateHandle::take_body`] took it.
+    /// `None` once [`GateHandle::take_read_half`] took it.
     source: Option<HeadSource>,
     /// Everything that hyper has written is sent.
     flushed: bool,
@@ -49,7 +49,7 @@ impl HeadGate {
 
 impl GateHandle {
     /// Takes the connection's read half, and the bytes that came after the last head. Only once.
-    pub(super) fn take_body(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
+    pub(super) fn take_read_half(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
         self.lock().source.take().map(|source| (source.read, source.rest))
     }
 

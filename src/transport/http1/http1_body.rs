@@ -30,7 +30,7 @@ pub(in crate::transport) struct Http1Body {
 impl Http1Body {
     /// Takes the connection over from hyper, with the bytes that came after the head.
     pub(super) fn new(sender: RequestSender, framing: Framing) -> Self {
-        let (read, buffer) = sender.take_body().map_or_else(Default::default, |(read, rest)| (Some(read), rest));
+        let (read, buffer) = sender.take_read_half().map_or_else(Default::default, |(read, rest)| (Some(read), rest));
         // Most requests are sent by now, and their sender is freed with its buffers.
         let sender = (!sender.is_done()).then(|| Box::new(sender));
         Self { read, buffer, read_size: MIN_READ, framing, sender }

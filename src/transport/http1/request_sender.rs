@@ -61,7 +61,7 @@ impl RequestSender {
     }
 
     /// Takes the connection's read half, and the bytes that came after the head. Only once.
-    pub(super) fn take_body(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
-        self.gate.take_body()
+    pub(super) fn take_read_half(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
+        self.gate.take_read_half()
     }
 }

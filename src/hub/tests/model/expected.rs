@@ -40,7 +40,8 @@ impl Owed {
         self.last = later.last.or_else(|| self.last.take());
     }
 
-    /// Whether a subscriber that got these gaps got what was `owed`: neighbours may have merged.
+    /// Returns true if a subscriber that got these gaps got what was `owed`: neighbours may have
+    /// merged.
     pub(super) fn pays(&self, owed: &Self) -> bool {
         let last_is_kept = self.last == owed.last || (self.last == Some(None) && owed.lost);
         self.oversized == owed.oversized
@@ -104,7 +105,7 @@ impl Expected {
         items >= self.limits.capacity as u64 || bytes >= self.limits.bytes
     }
 
-    /// How many events there are to take.
+    /// Returns how many events there are to take.
     pub(super) fn left(&self) -> u64 {
         (self.buffered.len() + self.queue.len()) as u64
     }
@@ -186,7 +187,7 @@ impl Expected {
         }
     }
 
-    /// Whether a poll would find something, now that the turn has ended.
+    /// Returns true if a poll would find something, now that the turn has ended.
     pub(super) fn has_something(&self) -> bool {
         !self.buffered.is_empty() || !self.queue.is_empty() || self.dropped > 0 || !self.given.pays(&self.owed)
     }
