@@ -123,7 +123,7 @@ impl Actor {
             return reason;
         }
         let mailbox = Arc::clone(&self.connection.mailbox.signal);
-        // Lives across turns: a turn creates no future.
+        // Lives across passes of the loop, none of which creates a future.
         let mut asked = pin!(mailbox.notified());
         loop {
             if !coop::has_budget_remaining() {

@@ -15,8 +15,8 @@
 //! can replace the one under way, and a handover one response with another. At the end of the
 //! stream the phase is dropped, whichever it is.
 //!
-//! Futures live in their phase and are polled in place: no turn of the task creates any. A phase
-//! decides nothing. The session does, and the actor then sets the phase.
+//! Futures live in their phase and are polled in place: no pass of the task's loop creates any.
+//! A phase decides nothing. The session does, and the actor then sets the phase.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -7,7 +7,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The URL cannot be parsed, has no host, or is longer than 64 KiB. Final; correct the URL.
+    /// The URL cannot be parsed, has no host, or is longer than 64 KiB, or TLS cannot check its
+    /// host's name. Final; correct the URL.
     InvalidUrl,
     /// HTTP cannot carry a header name or value or the last event ID, there are more than 1,024
     /// headers, or `Last-Event-ID` was set as a header. Final; correct the call.
@@ -19,8 +20,9 @@ pub enum ErrorKind {
     InvalidConfig,
     /// An event's data does not have the expected type. The stream goes on with the next event.
     Decode,
-    /// This build lacks the scheme or feature, or the method's responses have no body (`HEAD`,
-    /// `CONNECT`). Final; the message names the feature to enable.
+    /// This build lacks the scheme or feature, the method's responses have no body (`HEAD`,
+    /// `CONNECT`), or Android's certificate verifier takes no roots beside its own. Final; the
+    /// message says what to use.
     Unsupported,
     /// The source of credentials failed. Retried; the source has the reason.
     Credentials,
@@ -87,6 +89,7 @@ pub enum ErrorKind {
     /// The stream is closed for good, so the call has no effect.
     Closed,
     /// The connection task panicked, most likely in the caller's code (a policy's closure, a source
-    /// of credentials), or its runtime was shut down. Final; the message has the panic's text.
+    /// of credentials, a connector), or its runtime was shut down. Final; the message has the
+    /// panic's text.
     TaskFailed,
 }

@@ -35,7 +35,7 @@ use crate::resume::ResumeStore;
 pub struct FileStore {
     files: Arc<Files>,
     /// Held by the thread that uses the files.
-    turn: Arc<Mutex<()>>,
+    in_use: Arc<Mutex<()>>,
 }
 
 /// The files of a store: `<name>`, `<name>.previous` and, during a save, `<name>.new`.
@@ -47,7 +47,7 @@ struct Files {
 impl FileStore {
     /// Keeps the ID in the file at `path`. No file is touched before the first load or save.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { files: Arc::new(Files { path: path.into() }), turn: Arc::default() }
+        Self { files: Arc::new(Files { path: path.into() }), in_use: Arc::default() }
     }
 
     /// Runs `work` on a thread of its own. A disk that hangs blocks for good, and the runtime's
@@ -57,13 +57,13 @@ impl FileStore {
         &self,
         work: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let in_use = Arc::clone(&self.in_use).lock_owned().await;
         let files = Arc::clone(&self.files);
         let (sender, result) = oneshot::channel();
         thread::Builder::new().name("sseclient-file".into()).spawn(move || {
             let done = work(&files);
-            // Before the caller goes on, so that its next call finds the turn free.
-            drop((files, turn));
+            // Before the caller goes on, so that its next call finds the files free.
+            drop((files, in_use));
             // The caller may have dropped its future.
             let _ = sender.send(done);
         })?;

@@ -189,7 +189,8 @@ impl Session {
         }
     }
 
-    /// Takes the resume point of a caller.
+    /// Lets the next response begin where a caller has chosen. The attempt under way asks for
+    /// something else, and earlier breaks say nothing about the new place.
     fn resume_from(&mut self, resume: Resume) {
         self.is_outdated = true;
         self.poison.forget();
