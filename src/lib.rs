@@ -36,9 +36,9 @@
 //!
 //! Three things differ from what one may expect:
 //!
-//! - The loop above does not end when the connection breaks. While the server is down it waits, from
-//!   the first attempt on. It ends when the stream is closed for good, and [`Handle::closed`] says
-//!   why. Silence is not health: watch [`Handle::state_changes`], or begin with
+//! - The loop above does not end when the connection breaks. While the server is down it waits,
+//!   from the first attempt on. It ends when the stream is closed for good, and [`Handle::closed`]
+//!   says why. Silence is not health: watch [`Handle::state_changes`], or begin with
 //!   [`StreamBuilder::open`], which fails if the first attempt fails.
 //! - Losses are values ([`Delivery::Gap`]) at the place of the hole, never errors.
 //! - A slow subscriber delays the others by default. [`Overflow`] is the choice to lose events
