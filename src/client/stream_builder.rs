@@ -370,8 +370,10 @@ impl StreamBuilder {
     ///
     /// A store that fails or panics never stops the stream. The failure is logged, counted as
     /// [`ErrorKind::Store`] in [`Stats::failures`](crate::Stats::failures), and retried after 1 s.
-    /// If the store cannot tell where to begin, or returns an ID that no header can carry, each
-    /// subscription gets a [`Gap::Reconnected`] before its first event.
+    /// If the store cannot tell where to begin, the stream begins after
+    /// [`last_event_id`](Self::last_event_id), or without an ID if that is not set. Then, and if
+    /// the store returns an ID that no header can carry, each subscription gets a
+    /// [`Gap::Reconnected`] before its first event.
     ///
     /// # Examples
     ///
