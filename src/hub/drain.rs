@@ -173,7 +173,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use crate::event::Event;
+    use crate::event::{Event, Gap};
     use crate::hub::tests::take;
     use crate::hub::{DrainCounts, Filter, Hub, Overflow, QueueLimits, Received};
 
@@ -192,6 +192,18 @@ mod tests {
         drain_tracker.wait(Instant::now()).await;
         hub.close();
         assert_eq!(drain_tracker.counts(), DrainCounts { delivered: 1, dropped: 9 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_that_comes_next_is_reported_even_after_the_deadline() {
+        let hub = Hub::new(Arc::default());
+        let mut subscribed = hub.subscribe(Filter::all(), &QueueLimits::of(2, Overflow::DropOldest), false);
+        hub.publisher().gap(None, &Gap::reconnected(None));
+        hub.publisher().event("message", |_| Event::builder().build().unwrap());
+        hub.close();
+        hub.drain_tracker().wait(Instant::now()).await;
+        assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Gap(_))));
+        assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl<T: QueueItem> Reader<T> {
     #[inline]
     pub(super) fn take(&mut self) -> Option<Received<T>> {
         if self.drain.is_cut_off() {
-            return Some(Received::Closed);
+            return Some(self.take_cut_off());
         }
         if self.buffer.is_empty() {
             return self.refill();
@@ -143,6 +143,16 @@ impl<T: QueueItem> Reader<T> {
             Some(gap) => Some(Received::Gap(gap)),
             None => self.take_buffered(),
         }
+    }
+
+    /// Takes what comes next when a drain has run out of time: no item, but a loss is still
+    /// reported.
+    #[cold]
+    fn take_cut_off(&mut self) -> Received<T> {
+        if self.missed > 0 {
+            return self.take_missed();
+        }
+        self.gaps.next(self.cursor.position()).map_or(Received::Closed, Received::Gap)
     }
 
     /// Takes the first item of the buffer.
