@@ -219,11 +219,11 @@ impl Actor {
 
     /// Hands in the ID that the resume store has loaded, or that it has failed.
     fn on_loaded(&mut self, loaded: Result<Option<String>, Error>) -> Flow {
-        match (&loaded, &mut self.committer) {
-            // Or the committer would save what the store holds already.
-            (Ok(Some(id)), Some(committer)) => committer.loaded(id.clone()),
-            (Ok(_), _) => {}
-            (Err(error), _) => store_failed(&self.connection, error),
+        if let Err(error) = &loaded {
+            store_failed(&self.connection, error);
+        }
+        if let Some(committer) = &mut self.committer {
+            committer.loaded(loaded.as_ref().ok().cloned().flatten());
         }
         self.handle(Input::Loaded(loaded))
     }

@@ -35,6 +35,8 @@ pub(super) struct Committer {
     unsaved: Option<String>,
     /// There may be another ID to save.
     is_stale: bool,
+    /// The store has been asked for its ID. Before that a save would overwrite it.
+    has_loaded: bool,
     work: Work,
 }
 
@@ -48,7 +50,7 @@ enum Work {
 
 impl Committer {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, saved: None, unsaved: None, is_stale: false, work: Work::None }
+        Self { store, saved: None, unsaved: None, is_stale: false, has_loaded: false, work: Work::None }
     }
 
     /// Asks the store for the ID that an earlier run saved, up to three times.
@@ -66,9 +68,11 @@ impl Committer {
         })
     }
 
-    /// Notes the ID that the store has loaded: it need not be saved.
-    pub(super) fn loaded(&mut self, id: String) {
-        self.saved = Some(id);
+    /// Notes the ID that the store has loaded, if any: it need not be saved. From now on others may
+    /// be.
+    pub(super) fn loaded(&mut self, id: Option<String>) {
+        self.saved = id;
+        self.has_loaded = true;
     }
 
     /// Notes that the published last event ID has changed.
@@ -128,6 +132,9 @@ impl Committer {
 
     /// Begins a save if there is something to save.
     fn begin_save(&mut self, connection: &Connection) -> bool {
+        if !self.has_loaded {
+            return false;
+        }
         // A newer ID replaces the one that could not be saved.
         let newest = self.newest(connection).or_else(|| self.unsaved.take());
         let Some(id) = newest.filter(|id| self.saved.as_ref() != Some(id)) else { return false };

@@ -10,6 +10,7 @@ mod lazy;
 mod overflow;
 mod poison;
 mod row;
+mod stores;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
