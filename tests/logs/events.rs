@@ -5,14 +5,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, ResumeStore, SubscribeOptions};
+use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, ResumeStore, State, SubscribeOptions};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Instrument as _, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::support::{OPEN, Server, within};
+use crate::support::{OPEN, Server, until, within};
 
 /// Each log event as a line: level, name, fields, and its span. A new span is a line, too.
 #[derive(Clone, Default)]
@@ -100,6 +100,8 @@ async fn what_happens_to_a_stream_is_logged_under_stable_names() {
         a_subscriber_acknowledges_nothing(&lines).await;
         a_policy_panics(&lines).await;
         a_second_response_is_refused(&lines).await;
+        a_stream_breaks_off_at_the_same_place(&lines).await;
+        a_lazy_stream_has_no_subscriber(&lines).await;
     };
     stories.instrument(tracing::info_span!("the caller's")).await;
     // An alert on a name works on printed logs, too.
@@ -115,6 +117,9 @@ async fn what_happens_to_a_stream_is_logged_under_stable_names() {
         "lagged",
         "unacknowledged",
         "not_replaced",
+        "missing",
+        "poisoned",
+        "idle",
     ] {
         assert!(printed.contains(&format!(" sseclient: {name}: ")), "no {name} in {printed}");
     }
@@ -208,5 +213,35 @@ async fn a_second_response_is_refused(lines: &Lines) {
     within(handle.update(|request| request.bearer_auth("old"), Apply::MakeBeforeBreak)).await.unwrap_err();
     let line = "WARN not_replaced kind=Status error=the server answered 403 Forbidden (final) in sseclient";
     assert_eq!(lines.take().last().map(String::as_str), Some(line));
+    within(handle.shutdown()).await;
+}
+
+async fn a_stream_breaks_off_at_the_same_place(lines: &Lines) {
+    let server = Server::answering(vec![format!("{OPEN}data: x")]).await;
+    let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).stop_on_poison();
+    let handle = Client::new().stream(&server.url).name("prices").reconnect_policy(policy).build().unwrap();
+    let named = SubscribeOptions::default().name("each");
+    let mut events = handle.subscribe_with(Filter::all(), named).into_events();
+    handle.connect();
+    while within(events.recv()).await.is_some() {}
+    let lines = lines.take();
+    let missing = "WARN missing stream=\"prices\" subscription=\"each\" gap=reconnected without an ID: what came in \
+                   between is lost in the caller's";
+    assert!(lines.iter().any(|line| line == missing), "{lines:?}");
+    let poisoned = "WARN poisoned error=the stream broke off 5 times in a row after the ID \"\"; to skip that place, \
+                    reconnect from a later ID (worth another try) in sseclient";
+    assert!(lines.iter().any(|line| line == poisoned), "{lines:?}");
+}
+
+async fn a_lazy_stream_has_no_subscriber(lines: &Lines) {
+    let server = Server::staying("").await;
+    let handle = Client::new().stream(&server.url).lazy(Duration::ZERO).build().unwrap();
+    handle.connect();
+    let subscription = handle.subscribe(Filter::all());
+    within(handle.opened()).await.unwrap();
+    lines.take();
+    drop(subscription);
+    until("the stream is idle", || matches!(handle.state(), State::Idle)).await;
+    assert_eq!(lines.take(), ["INFO idle in sseclient"]);
     within(handle.shutdown()).await;
 }

@@ -9,7 +9,7 @@ use crate::connection::stats::TurnCounts;
 use crate::transport::target::Target;
 
 /// When, in seconds; what has happened; the step and the state.
-type Line<'a> = (u64, Input<'a>, &'a str);
+type StepLine<'a> = (u64, Input<'a>, &'a str);
 
 const NO_SOURCES: Sources = Sources { credentials: false, store: false };
 const CREDENTIALS: Sources = Sources { credentials: true, store: false };
@@ -28,7 +28,7 @@ fn session(sources: Sources) -> Session {
 }
 
 #[track_caller]
-fn check(what: &str, mut session: Session, lines: Vec<Line<'_>>) -> Session {
+fn check(what: &str, mut session: Session, lines: Vec<StepLine<'_>>) -> Session {
     let begun = Instant::now();
     for (number, (at, input, expected)) in lines.into_iter().enumerate() {
         let step = session.handle(input, begun + Duration::from_secs(at));
@@ -64,7 +64,8 @@ fn describe_action(action: &Action) -> String {
     };
     match action {
         Action::Dial { attempt, reason } => format!("dial{}{}", after(attempt), fresh(reason)),
-        Action::BeginHandover { attempt, reason, other_origin, .. } => {
+        Action::BeginHandover { attempt, reason, sent, other_origin } => {
+            assert_eq!(sent.is_some(), attempt.request.headers.contains_key(transport::LAST_EVENT_ID));
             let elsewhere = if *other_origin { " elsewhere" } else { "" };
             format!("hand over{elsewhere}{}{}", after(attempt), fresh(reason))
         }
@@ -99,11 +100,21 @@ fn refused_until<'a>(status: u16, retry_after: Option<Duration>) -> Input<'a> {
 }
 
 fn ended<'a>() -> Input<'a> {
-    Input::Ended { cause: Error::new(ErrorKind::EndOfStream, "scripted"), cut_off: false, random: 0.0 }
+    ended_by(ErrorKind::EndOfStream)
 }
 
+/// An end between two blocks.
+fn ended_by<'a>(kind: ErrorKind) -> Input<'a> {
+    Input::Ended { cause: Error::new(kind, "scripted"), cut_off: false, random: 0.0 }
+}
+
+/// An end within a block.
 fn cut<'a>() -> Input<'a> {
-    Input::Ended { cause: Error::new(ErrorKind::Body, "scripted"), cut_off: true, random: 0.0 }
+    cut_by(ErrorKind::Body)
+}
+
+fn cut_by<'a>(kind: ErrorKind) -> Input<'a> {
+    Input::Ended { cause: Error::new(kind, "scripted"), cut_off: true, random: 0.0 }
 }
 
 /// A turn with one event that sets this ID.
@@ -111,6 +122,19 @@ fn event(id: &str) -> Input<'_> {
     let counts = TurnCounts { events: 1, ..TurnCounts::default() };
     let report = TurnReport { counts, id_changed: true, ..TurnReport::default() };
     Input::Turn { report: Box::leak(Box::new(report)), last_event_id: Some(id) }
+}
+
+/// A turn with one event without an ID. Events with the same number are the same.
+fn unnumbered<'a>(number: u64) -> Input<'a> {
+    let counts = TurnCounts { events: 1, ..TurnCounts::default() };
+    let report = TurnReport { counts, first: Some(number), ..TurnReport::default() };
+    Input::Turn { report: Box::leak(Box::new(report)), last_event_id: None }
+}
+
+/// A turn with one event that was delivered before.
+fn repeated<'a>() -> Input<'a> {
+    let counts = TurnCounts { events: 1, repeats: 1, ..TurnCounts::default() };
+    Input::Turn { report: Box::leak(Box::new(TurnReport { counts, ..TurnReport::default() })), last_event_id: None }
 }
 
 fn retry<'a>(milliseconds: u64) -> Input<'a> {
@@ -140,12 +164,17 @@ fn set_origin(apply: Apply) -> impl FnOnce(&Mailbox) {
     move |mailbox| assert!(mailbox.change(crate::Change::default().url("http://other/"), apply).is_ok())
 }
 
+/// Another URL of the same origin.
+fn set_path(apply: Apply) -> impl FnOnce(&Mailbox) {
+    move |mailbox| assert!(mailbox.change(crate::Change::default().url("http://host/other"), apply).is_ok())
+}
+
 fn resume(id: &str) -> impl FnOnce(&Mailbox) {
     let resume = Resume::Id(id.to_owned());
     move |mailbox| mailbox.resume(resume)
 }
 
-fn joined<'a>(mut first: Vec<Line<'a>>, then: Vec<Line<'a>>) -> Vec<Line<'a>> {
+fn joined<'a>(mut first: Vec<StepLine<'a>>, then: Vec<StepLine<'a>>) -> Vec<StepLine<'a>> {
     first.extend(then);
     first
 }
@@ -262,23 +291,121 @@ fn refused_credentials_are_asked_for_once_more_in_each_attempt() {
     check("a proxy's refusal", session(CREDENTIALS), lines);
 }
 
+/// The inputs of one response, each with its time in seconds after the response began.
+type Inside<'a> = Vec<(u64, Input<'a>)>;
+
+/// Returns the inputs of responses that begin a thousand seconds apart, each but the first after a
+/// wait.
+fn responses<'a>(times: u64, inside: impl Fn(u64) -> Inside<'a>) -> Inside<'a> {
+    let mut inputs = Vec::new();
+    for number in 0..times {
+        let begin = if number == 0 { Input::Connect } else { Input::WaitOver };
+        let response = [(0, begin), (0, accepted())].into_iter().chain(inside(number));
+        inputs.extend(response.map(|(after, input)| (1000 * number + after, input)));
+    }
+    inputs
+}
+
+/// Returns the step that follows from the last of the inputs.
+fn last_step(mut session: Session, inputs: Inside<'_>) -> String {
+    let begun = Instant::now();
+    let steps = inputs.into_iter().map(|(at, input)| session.handle(input, begun + Duration::from_secs(at)));
+    describe(&steps.last().unwrap())
+}
+
+/// A session that goes on after the ID 7, and takes a minute of silence for an end.
+fn after_seven() -> Session {
+    let config = Config { last_event_id: "7".to_owned(), idle_timeout: Some(Duration::from_secs(60)), ..config() };
+    Session::new(config, ReconnectPolicy::daemon(), NO_SOURCES)
+}
+
 #[test]
 fn five_breaks_at_the_same_place_are_poison() {
-    let break_off = |policy, times: u64| {
-        let mut session = Session::new(config(), policy, NO_SOURCES);
-        let mut last = String::new();
-        for number in 0..times {
-            let now = Instant::now() + Duration::from_secs(1000 * number);
-            for input in [if number == 0 { Input::Connect } else { Input::WaitOver }, accepted()] {
-                drop(session.handle(input, now));
-            }
-            last = describe(&session.handle(cut(), now));
-        }
-        last
+    for (policy, times, expected) in [
+        (ReconnectPolicy::daemon(), 4, "wait { delay: 24s }; waiting 24s for 5"),
+        (ReconnectPolicy::daemon(), 5, "poisoned, wait { delay: 60s }; waiting 60s for 6"),
+        (ReconnectPolicy::daemon(), 6, "poisoned, wait { delay: 60s }; waiting 60s for 7"),
+        (ReconnectPolicy::daemon().stop_on_poison(), 5, "poisoned, fail: Poisoned"),
+        // Waits that do not grow stay as they are.
+        (ReconnectPolicy::standard(), 5, "poisoned, wait { delay: 3s }; waiting 3s for 6"),
+    ] {
+        let what = format!("{policy:?}, {times} times");
+        let session = Session::new(config(), policy, NO_SOURCES);
+        assert_eq!(last_step(session, responses(times, |_| vec![(0, cut())])), expected, "{what}");
+    }
+}
+
+#[test]
+fn only_breaks_with_no_progress_are_poison() {
+    use ErrorKind::{Body, EndOfStream, IdleTimeout};
+    const POISON: &str = "poisoned, wait { delay: 60s }; waiting 60s for 6";
+    const FIFTH: &str = "wait { delay: 48s }; waiting 48s for 6";
+    // A response with an event, or one that was open for long, resets the waits.
+    const HEALTHY_POISON: &str = "poisoned, wait { delay: 60s }; waiting 60s for 2";
+    const HEALTHY: &str = "wait { delay: 3s }; waiting 3s for 2";
+    let story = |what, inputs, expected| assert_eq!(last_step(after_seven(), inputs), expected, "{what}");
+    let five = |what, inside: &dyn Fn(u64) -> Inside<'static>, expected| story(what, responses(5, inside), expected);
+
+    five("the same event without an ID", &|_| vec![(0, unnumbered(1)), (0, cut())], HEALTHY_POISON);
+    five("other events without an ID", &|number| vec![(0, unnumbered(number)), (0, cut())], HEALTHY);
+    five("repeats", &|_| vec![(0, repeated()), (0, cut())], HEALTHY_POISON);
+    let ids = ["8", "9", "10", "11", "12"];
+    five("new IDs", &|number| vec![(0, event(ids[usize::try_from(number).unwrap()])), (0, cut())], HEALTHY);
+    let further = |number| match number {
+        4 => vec![(0, unnumbered(1)), (0, unnumbered(2)), (0, cut())],
+        _ => vec![(0, unnumbered(1)), (0, cut())],
     };
-    assert_eq!(break_off(ReconnectPolicy::daemon(), 4), "wait { delay: 24s }; waiting 24s for 5");
-    assert_eq!(break_off(ReconnectPolicy::daemon(), 5), "poisoned, wait { delay: 60s }; waiting 60s for 6");
-    assert_eq!(break_off(ReconnectPolicy::daemon().stop_on_poison(), 5), "poisoned, fail: Poisoned");
+    five("one more event at the end", &further, HEALTHY);
+    let no_id = responses(5, |_| vec![(0, unnumbered(1)), (0, cut())]);
+    assert_eq!(last_step(session(NO_SOURCES), no_id), HEALTHY, "no ID says where it breaks off");
+
+    five("open for 9 s", &|_| vec![(9, cut())], POISON);
+    five("open for 10 s", &|_| vec![(10, cut())], HEALTHY);
+    let one_is_long = "wait { delay: 12s }; waiting 12s for 4";
+    five("one of them open for 10 s", &|number| vec![(if number == 2 { 10 } else { 0 }, cut())], one_is_long);
+    five("9 s and a silence", &|_| vec![(69, cut_by(IdleTimeout))], HEALTHY_POISON);
+    five("10 s and a silence", &|_| vec![(70, cut_by(IdleTimeout))], HEALTHY);
+
+    five("ends between blocks", &|_| vec![(0, ended_by(EndOfStream))], FIFTH);
+    five("ends after the same event", &|_| vec![(0, unnumbered(1)), (0, ended_by(EndOfStream))], HEALTHY);
+    five("a silence after the same event", &|_| vec![(0, unnumbered(1)), (60, ended_by(IdleTimeout))], HEALTHY);
+    five("an error after the same event", &|_| vec![(0, unnumbered(1)), (0, ended_by(Body))], HEALTHY_POISON);
+    five("an error after heartbeats", &|_| vec![(0, ended_by(Body))], FIFTH);
+    five("ends within a block", &|_| vec![(0, cut_by(EndOfStream))], POISON);
+    five("two ways to break off", &|number| vec![(0, cut_by(if number < 4 { EndOfStream } else { Body }))], FIFTH);
+    five("an ordinary end among them", &|number| vec![(0, if number == 2 { ended() } else { cut() })], FIFTH);
+}
+
+#[test]
+fn a_caller_may_start_the_count_of_breaks_anew() {
+    const POISON: &str = "poisoned, wait { delay: 60s }; waiting 60s for 6";
+    const FIFTH: &str = "wait { delay: 48s }; waiting 48s for 6";
+    let story = |what, ask: Input<'static>, then: Vec<Input<'static>>, expected| {
+        let mut inputs = responses(4, |_| vec![(0, cut())]);
+        inputs.extend([ask].into_iter().chain(then).chain([accepted(), cut()]).map(|input| (4000, input)));
+        assert_eq!(last_step(after_seven(), inputs), expected, "{what}");
+    };
+    let wait_over = || vec![Input::WaitOver];
+    story("a header", asked(&mailbox(), set_header(Apply::NextAttempt)), wait_over(), POISON);
+    story("a reconnect", asked(&mailbox(), Mailbox::reconnect), vec![], FIFTH);
+    story("another URL", asked(&mailbox(), set_path(Apply::NextAttempt)), wait_over(), FIFTH);
+    story("another place to resume", asked(&mailbox(), resume("5")), vec![], FIFTH);
+    story("the same place to resume", asked(&mailbox(), resume("7")), vec![], FIFTH);
+
+    // The request of the fifth response was outdated when that broke off.
+    let mut inputs = responses(4, |_| vec![(0, cut())]);
+    let change = asked(&mailbox(), set_header(Apply::NextAttempt));
+    inputs.extend([Input::WaitOver, accepted(), change, cut()].map(|input| (4000, input)));
+    assert_eq!(last_step(after_seven(), inputs), FIFTH, "a change that waits for the next attempt");
+
+    // Without subscribers nothing is dialled at once.
+    let session = Session::new(lazy(), ReconnectPolicy::daemon(), NO_SOURCES);
+    let mut inputs = responses(4, |_| vec![(0, cut())]);
+    inputs.insert(1, (0, Input::Demand { present: true }));
+    let gone = [Input::Demand { present: false }, Input::LingerOver, asked(&mailbox(), resume(""))];
+    let back = [Input::Demand { present: true }, accepted(), cut()];
+    inputs.extend(gone.into_iter().chain(back).map(|input| (4000, input)));
+    assert_eq!(last_step(session, inputs), FIFTH, "a place to resume, on a lazy stream without subscribers");
 }
 
 #[test]
@@ -288,10 +415,110 @@ fn the_policy_decides_about_the_end_of_a_stream() {
         (ReconnectPolicy::never(), cut(), "fail: Body"),
         (ReconnectPolicy::standard(), ended(), "wait { delay: 3s }; waiting 3s for 2"),
         (ReconnectPolicy::daemon().max_retries(0), ended(), "close(endofstream)"),
+        (ReconnectPolicy::daemon().max_elapsed(Duration::from_secs(2)), ended(), "fail: EndOfStream"),
     ] {
         let lines = vec![(0, Input::Connect, DIAL), (0, accepted(), OPEN), (0, end, expected)];
         check(expected, Session::new(config(), policy, NO_SOURCES), lines);
     }
+}
+
+#[test]
+fn each_end_of_a_response_is_retried_after_the_last_whole_event() {
+    use ErrorKind::{Body, EndOfStream, IdleTimeout};
+    const GAP: &str = "reconnected, resuming after ID \"7\"; read, change 0; open 2";
+    for kind in [EndOfStream, Body, IdleTimeout] {
+        for end in [ended_by(kind), cut_by(kind)] {
+            let what = format!("{end:?}");
+            let lines = vec![
+                (0, Input::Connect, DIAL),
+                (0, accepted(), OPEN),
+                (0, event("7"), "stay"),
+                (70, end, "wait { delay: 3s }; waiting 3s for 2"),
+                (73, Input::WaitOver, "dial after 7; connecting, attempt 2"),
+                (73, accepted(), GAP),
+            ];
+            assert_eq!(check(&what, session(NO_SOURCES), lines).last_event_id(), "7");
+        }
+    }
+}
+
+#[test]
+fn a_policy_decides_about_refusals() {
+    use ErrorKind::{Connect, ContentEncoding, ContentType, InvalidUrl, Redirect};
+    const SOON: &str = "wait { delay: 3s }; waiting 3s for 2";
+    const CEILING: &str = "wait { delay: 60s }; waiting 60s for 2";
+    let first = |policy, failure, expected| {
+        let what = format!("{policy:?}, {failure:?}");
+        let lines = vec![(0, Input::Connect, DIAL), (0, failure, expected)];
+        check(&what, Session::new(config(), policy, NO_SOURCES), lines);
+    };
+    let (persistent, standard) = (ReconnectPolicy::persistent, ReconnectPolicy::standard);
+    let refusals = [206, 400, 401, 403, 404, 410, 501, 505].map(refused);
+    for verdict in refusals.into_iter().chain([ContentType, ContentEncoding, Redirect].map(failed)) {
+        first(persistent(), verdict, CEILING);
+    }
+    first(persistent(), refused(503), SOON);
+    first(persistent(), failed(InvalidUrl), "fail: InvalidUrl");
+    first(persistent(), Input::NoContent, "close(nocontent)");
+    first(standard(), refused(503), "fail: Status");
+    first(standard(), failed(Connect), SOON);
+    first(ReconnectPolicy::never(), failed(Connect), "fail: Connect");
+}
+
+#[test]
+fn a_policy_may_limit_the_attempts_and_the_time_of_failing_in_a_row() {
+    let (refuse, second) = (|| failed(ErrorKind::Connect), Duration::from_secs(1));
+    let fail_twice = || {
+        vec![
+            (0, refuse(), "wait { delay: 3s }; waiting 3s for 2"),
+            (3, Input::WaitOver, "dial; connecting, attempt 2"),
+            (3, refuse(), "wait { delay: 6s }; waiting 6s for 3"),
+            (9, Input::WaitOver, "dial; connecting, attempt 3"),
+        ]
+    };
+    for policy in [ReconnectPolicy::daemon().max_retries(2), ReconnectPolicy::daemon().max_elapsed(9 * second)] {
+        let story = |what, then: Vec<StepLine<'_>>| {
+            let lines = joined(joined(vec![(0, Input::Connect, DIAL)], fail_twice()), then);
+            check(what, Session::new(config(), policy.clone(), NO_SOURCES), lines);
+        };
+        story("a third failure", vec![(9, refuse(), "fail: Connect")]);
+        story("an end", vec![(9, accepted(), "read, change 0; open 3"), (9, ended(), "fail: EndOfStream")]);
+        story(
+            "a healthy response starts the count anew",
+            vec![
+                (9, accepted(), "read, change 0; open 3"),
+                (9, unnumbered(1), "stay"),
+                (90, ended(), "wait { delay: 3s }; waiting 3s for 2"),
+            ],
+        );
+    }
+    let lines = vec![(0, Input::Connect, DIAL), (0, refused_until(503, Some(4 * second)), "fail: Status")];
+    let policy = ReconnectPolicy::daemon().max_elapsed(3 * second);
+    check("a server that asks for a longer wait", Session::new(config(), policy, NO_SOURCES), lines);
+}
+
+#[test]
+fn an_id_that_cannot_be_sent_is_left_out_and_kept() {
+    const LOSS: &str = "reconnected without an ID: what came in between is lost; read, change 0; open 2";
+    let calls = mailbox();
+    let lines = vec![
+        (0, Input::Connect, DIAL),
+        (0, accepted(), OPEN),
+        (0, event("\u{1}"), "stay"),
+        (0, ended(), "wait { delay: 3s }; waiting 3s for 2"),
+        (3, Input::WaitOver, "ID left out, dial; connecting, attempt 2"),
+        (3, accepted(), LOSS),
+        (3, asked(&calls, set_header(Apply::MakeBeforeBreak)), "ID left out, hand over"),
+        (3, failed(ErrorKind::Connect), "stay with the open response, change 1"),
+    ];
+    let session = check("it is left out", session(NO_SOURCES), lines);
+    assert_eq!(session.last_event_id(), "\u{1}");
+    let lines = vec![
+        (0, event("8"), "stay"),
+        (0, ended(), "wait { delay: 3s }; waiting 3s for 2"),
+        (3, Input::WaitOver, "dial after 8; connecting, attempt 2"),
+    ];
+    check("the next one is sent", session, lines);
 }
 
 #[test]
@@ -342,7 +569,7 @@ fn a_handover_takes_over_fails_or_outlives_the_open_response() {
     let calls = mailbox();
     let open = || vec![(0, Input::Connect, DIAL), (0, accepted(), OPEN), (0, event("7"), "stay")];
     let hand_over = || (0, asked(&calls, set_header(Apply::MakeBeforeBreak)), "hand over after 7");
-    let story = |what, lines: Vec<Line<'_>>| drop(check(what, session(CREDENTIALS), joined(open(), lines)));
+    let story = |what, lines: Vec<StepLine<'_>>| drop(check(what, session(CREDENTIALS), joined(open(), lines)));
     story("it takes over", vec![hand_over(), (0, accepted(), "take over, change 1; open 1")]);
     story("the server has no more", vec![hand_over(), (0, Input::NoContent, "close(nocontent)")]);
     story(
@@ -384,9 +611,70 @@ fn a_handover_takes_over_fails_or_outlives_the_open_response() {
 }
 
 #[test]
+fn other_calls_replace_a_handover_that_is_under_way() {
+    const AFTER_FIVE: &str = "restart, dial after 5; connecting, attempt 1";
+    const CONTINUE: &str = "continuehandover; connecting, attempt 1";
+    const LINGER: &str = "linger { delay: 5s }";
+    let demand = |present| Input::Demand { present };
+    let same_origin = (
+        "hand over after 7",
+        "take over, change 1; open 1",
+        "dial after 7; connecting, attempt 1",
+        "reconnected, resuming after ID \"7\"; read, change 1; open 1",
+    );
+    let other_origin = (
+        "hand over elsewhere",
+        "restart, take over, change 1; open 1",
+        "restart, dial; connecting, attempt 1",
+        "reconnected without an ID: what came in between is lost; read, change 1; open 1",
+    );
+    for (hand_over, take_over, dial, gap) in [same_origin, other_origin] {
+        let story = |what, then: &dyn Fn(&Mailbox) -> Vec<StepLine<'static>>| {
+            let calls = mailbox();
+            let handover = if hand_over.ends_with("elsewhere") {
+                asked(&calls, set_origin(Apply::MakeBeforeBreak))
+            } else {
+                asked(&calls, set_header(Apply::MakeBeforeBreak))
+            };
+            let open = vec![(0, Input::Connect, "stay"), (0, demand(true), DIAL), (0, accepted(), OPEN)];
+            let begin = joined(open, vec![(0, event("7"), "stay"), (0, handover, hand_over)]);
+            let session = Session::new(lazy(), ReconnectPolicy::daemon(), NO_SOURCES);
+            check(&format!("{hand_over}, {what}"), session, joined(begin, then(&calls)));
+        };
+        story("a change for the next attempt", &|calls| {
+            vec![(0, asked(calls, set_header(Apply::NextAttempt)), "stay"), (0, accepted(), take_over)]
+        });
+        story("a reconnect", &|calls| vec![(0, asked(calls, Mailbox::reconnect), dial), (0, accepted(), gap)]);
+        story("another place to resume", &|calls| vec![(0, asked(calls, resume("5")), AFTER_FIVE)]);
+        story("no subscriber comes in time", &|_| {
+            vec![
+                (0, demand(false), LINGER),
+                (5, Input::LingerOver, "sleep; idle"),
+                (6, demand(true), dial),
+                (6, accepted(), gap),
+            ]
+        });
+        story("another handover after the end", &|calls| {
+            vec![(0, ended(), CONTINUE), (0, asked(calls, set_header(Apply::MakeBeforeBreak)), dial)]
+        });
+        story("another place to resume after the end", &|calls| {
+            vec![(0, ended(), CONTINUE), (0, asked(calls, resume("5")), AFTER_FIVE)]
+        });
+        story("no subscriber comes in time after the end", &|_| {
+            vec![
+                (0, ended(), CONTINUE),
+                (0, demand(false), LINGER),
+                (5, Input::LingerOver, "sleep; idle"),
+                (6, demand(true), dial),
+            ]
+        });
+    }
+}
+
+#[test]
 fn a_change_of_origin_leaves_the_last_event_id_behind() {
     let open = || vec![(0, Input::Connect, DIAL), (0, accepted(), OPEN), (0, event("7"), "stay")];
-    let story = |what, lines: Vec<Line<'_>>| check(what, session(NO_SOURCES), joined(open(), lines));
+    let story = |what, lines: Vec<StepLine<'_>>| check(what, session(NO_SOURCES), joined(open(), lines));
     let calls = mailbox();
     let left = story(
         "at once",
