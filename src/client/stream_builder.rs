@@ -222,6 +222,8 @@ impl StreamBuilder {
                 |error| Error::with_source(ErrorKind::InvalidConfig, "the body cannot be written as JSON", error);
             let request = request(config);
             request.set_body(body.map_err(unusable)?.into());
+            // The caller's own type wins, in either order of the calls: `application/problem+json`,
+            // say.
             request.set_default(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         })
     }
@@ -343,6 +345,7 @@ impl StreamBuilder {
     /// A larger event is skipped and reported as a [`Gap::Oversized`]. Its ID still counts, so that
     /// the server does not send it again after each reconnection.
     pub fn max_event_size(self, bytes: usize) -> Self {
+        // With 0 no event would fit, not even an empty one.
         self.set(|config| config.max_event_size = bytes.max(1))
     }
 }
@@ -566,6 +569,7 @@ impl StreamBuilder {
 
     /// Changes the configuration, unless an earlier call was a mistake: the first one is reported.
     fn try_set(mut self, change: impl FnOnce(&mut Config) -> Result<(), Error>) -> Self {
+        // The first mistake stays, and `build` returns it: a later setter must not hide it.
         if let Ok(config) = &mut self.config {
             if let Err(error) = change(config) {
                 self.config = Err(error);
@@ -576,10 +580,12 @@ impl StreamBuilder {
 }
 
 fn request(config: &mut Config) -> &mut Request {
+    // Copies nothing: the request is shared only from `build` on.
     Arc::make_mut(&mut config.request)
 }
 
 fn set_last_event_id(config: &mut Config, id: &str) -> Result<(), Error> {
+    // Checked now: an attempt would only leave such an ID out.
     transport::last_event_id_value(id)?;
     id.clone_into(&mut config.last_event_id);
     Ok(())

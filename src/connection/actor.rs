@@ -168,6 +168,7 @@ impl Actor {
                 return Poll::Ready(Progress::LingerOver);
             }
         }
+        // Last: the body of a busy stream is always ready, and nothing behind it would get a turn.
         self.phase.poll(cx, &self.connection, &mut self.dedup)
     }
 
@@ -294,6 +295,8 @@ impl Actor {
             Action::Stay => {}
             Action::Load => self.load(),
             Action::Dial { attempt, reason } => {
+                // An ordinary reconnection compares nothing: a gap goes before its first event
+                // instead.
                 self.dedup.forget_handovers();
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
@@ -383,6 +386,7 @@ impl Actor {
         let Some(credentials) = &self.credentials else {
             return Box::pin(transport::dial(connector, attempt));
         };
+        // The source's answer replaces headers of the attempt, so it needs all of them.
         let asking = credentials.ask(reason, std::mem::take(&mut attempt.request.headers), transport::LAST_EVENT_ID);
         Box::pin(async move {
             attempt.request.headers = asking.await?;

@@ -111,6 +111,7 @@ impl Change {
             Err(error) => self.refuse(error),
             Ok(target) => {
                 self.target = Some(target);
+                // Parameters that were set before belong to the URL before.
                 self.query.clear();
                 self
             }

@@ -57,6 +57,8 @@ impl Committer {
     pub(super) fn load(&self) -> StoreFuture<Option<String>> {
         let store = self.store.clone();
         Box::pin(async move {
+            // A few times only: a store that is down for long must not keep the stream from its
+            // events.
             let mut loaded = store.load().await;
             for _ in 1..MAX_LOADS {
                 let Err(error) = &loaded else { break };
@@ -116,6 +118,7 @@ impl Committer {
     pub(super) async fn flush(&mut self, connection: &Connection) -> Vec<Error> {
         let mut failures = Vec::new();
         for _save in ["the one under way", "the last"] {
+            // The stream has ended, so a pause between two saves is cut short.
             if !matches!(self.work, Work::Saving(..)) {
                 self.work = Work::None;
                 if !self.begin_save(connection) {

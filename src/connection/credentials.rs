@@ -38,6 +38,7 @@ impl CredentialsReason {
     /// Returns a reason if the server has refused credentials. A proxy's refusal gives none: the
     /// credentials are for the server.
     pub(crate) fn rejected(error: &Error) -> Option<Self> {
+        // A proxy's refusal says nothing about the credentials that the server wants.
         if error.kind() == ErrorKind::Proxy {
             return None;
         }
@@ -116,6 +117,8 @@ const MAX_CREDENTIAL_HEADERS: usize = 1024;
 /// Adds the headers of the source, as secrets, in place of those with the same names.
 fn merge(headers: &mut HeaderMap, given: HeaderMap) {
     for name in given.keys() {
+        // A fresh token replaces the old one: a request has one `Authorization` (RFC 9110, section
+        // 11.6.2).
         headers.remove(name);
     }
     let mut last = None;

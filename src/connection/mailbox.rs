@@ -134,6 +134,7 @@ impl Mailbox {
             let leave_id = change.leaves_id(&asked.request);
             asked.request = Arc::new(change.applied_to(&asked.request)?);
             asked.leave_id = leave_id.or(asked.leave_id);
+            // A handover must not weaken a reconnection that was asked for and not yet made.
             asked.response = asked.response.max(response);
             asked.changes += 1;
             Ok(asked.changes)
@@ -143,6 +144,7 @@ impl Mailbox {
     /// Takes what was asked, and leaves nothing.
     pub(crate) fn take(&self) -> Asked {
         let mut asked = self.asked();
+        // The request stays behind, because the next change builds on it.
         let nothing = Asked::nothing(Arc::clone(&asked.request), asked.changes);
         std::mem::replace(&mut *asked, nothing)
     }
@@ -150,6 +152,7 @@ impl Mailbox {
     /// Adds to what was asked, and wakes the task.
     fn ask<T>(&self, ask: impl FnOnce(&mut Asked) -> T) -> T {
         let answer = ask(&mut self.asked());
+        // It keeps a permit: a task that does not wait at this moment finds it later.
         self.signal.notify_one();
         answer
     }

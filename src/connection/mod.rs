@@ -74,6 +74,7 @@ impl Connection {
     pub(crate) fn new(launch: Launch) -> Arc<Self> {
         let config = &launch.config;
         let mailbox = Mailbox::new(Arc::clone(&config.request));
+        // One signal for the hub and for handles, so that the task waits for one thing.
         let hub = Hub::new(Arc::clone(&mailbox.signal));
         hub.retain(config.retain.clone());
         Arc::new(Self {
@@ -147,11 +148,15 @@ impl Connection {
 
     /// Counts a handle: the last one matters, see [`remove_handle`](Self::remove_handle).
     pub(crate) fn add_handle(&self) {
+        // Relaxed: each handle but the first is made from one that exists, so the count is not zero
+        // meanwhile.
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Closes a stream that was never connected, with the last of its handles.
     pub(crate) fn remove_handle(&self) {
+        // The release keeps what other handles did before they went; the last one acquires it and
+        // may close the stream.
         if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close_unless_spawned(CloseReason::NeverConnected);
         }
@@ -181,6 +186,7 @@ impl Connection {
 
     /// Publishes a state, to transcripts and to monitors.
     fn announce(&self, state: State) {
+        // Transcripts first: a caller that has seen a state finds it in the transcript.
         self.hub.state(&state);
         self.published.set_state(state);
     }

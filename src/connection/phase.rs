@@ -78,6 +78,8 @@ impl Phase {
             Self::Dialing(dialing) => dialing.as_mut().poll(cx).map(Progress::Dialed),
             Self::Reading { reader, handover } => {
                 if let Some(dialing) = handover {
+                    // Before the open response, which may be ready at each poll and would keep the
+                    // new one waiting.
                     if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
                         *handover = None;
                         return Poll::Ready(Progress::Dialed(dialed));

@@ -79,6 +79,7 @@ impl Published {
 
     /// Publishes that the accepted response's request carried all changes up to `change`.
     pub(super) fn set_applied(&self, change: u64) {
+        // A `send_modify` would wake each waiter of this watch for a number that has not changed.
         self.status.send_if_modified(|status| std::mem::replace(&mut status.applied, change) != change);
     }
 
@@ -96,6 +97,7 @@ impl Published {
         let mut last = self.last_event_id();
         let changes = *last != id;
         if changes {
+            // Reuses the memory: a stream with IDs comes here in each turn.
             id.clone_into(&mut last);
         }
         changes

@@ -89,6 +89,7 @@ impl Request {
     /// When there would be too many headers.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
         transport::may_insert(&self.headers, &name)?;
+        // Userinfo becomes the same header, and the later of the two counts.
         self.overrule(&name);
         self.headers.insert(name, value);
         Ok(())

@@ -64,6 +64,7 @@ impl SubscriberGuard {
 
 impl Drop for SubscriberGuard {
     fn drop(&mut self) {
+        // First: the task looks whether there are channels when it is woken.
         self.connection().hub.prune();
         self.connection().demand_changed();
     }

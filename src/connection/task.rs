@@ -69,11 +69,14 @@ impl TaskSlot {
     /// Any number of callers may wait, and each may give up.
     pub(super) async fn ended(&self) {
         let Some(task) = self.task.get() else { return };
+        // An async lock, because a caller holds it while it waits. When it gives up, the next one
+        // waits on.
         let mut task = task.lock().await;
         if let Some(task) = task.as_mut() {
             // If the task has panicked, the close reason says so.
             let _ = task.await;
         }
+        // A handle must not be polled again after it has ended.
         *task = None;
     }
 

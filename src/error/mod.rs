@@ -72,6 +72,7 @@ impl Error {
         headers: HeaderMap,
         body: Bytes,
     ) -> Self {
+        // Boxed: headers are large, and most errors have no response.
         let response = Box::new(RefusedResponse { status, headers, body });
         Self::build(kind, message.into(), None, Some(response))
     }
@@ -82,6 +83,7 @@ impl Error {
         source: Option<Box<dyn StdError + Send + Sync>>,
         response: Option<Box<RefusedResponse>>,
     ) -> Self {
+        // Shared, because each subscriber, monitor and transcript gets a copy of the same error.
         Self { inner: Arc::new(ErrorInner { kind, message, source, response }) }
     }
 

@@ -32,6 +32,8 @@ pub(super) fn is_retried_by_default(kind: ErrorKind, status: Option<StatusCode>)
         | ErrorKind::Body
         | ErrorKind::EndOfStream
         | ErrorKind::Poisoned => true,
+        // The program, its configuration or the server has to change first, or the stream has
+        // ended.
         _ => false,
     }
 }

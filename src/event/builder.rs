@@ -53,9 +53,13 @@ impl EventBuilder {
         if self.event_type.contains(['\r', '\n']) {
             return invalid("an event type cannot hold a line break: remove CR and LF");
         }
+        // A decoder ignores an ID with NUL, and a line break would end the field (HTML, sections
+        // 9.2.5 and 9.2.6).
         if self.id.as_deref().is_some_and(|id| id.contains(['\r', '\n', '\0'])) {
             return invalid("an event ID cannot hold a line break or NUL: remove CR, LF and NUL");
         }
+        // A CR ends a line like LF, so it cannot come out of a decoder's data again (HTML, section
+        // 9.2.5).
         let mut text = match self.data.contains('\r') {
             true => self.data.replace("\r\n", "\n").replace('\r', "\n"),
             false => self.data,

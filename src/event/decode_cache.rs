@@ -34,6 +34,7 @@ impl DecodeCache {
         loop {
             let entry = cache
                 .0
+                // Boxed: most events are never decoded this way, and have no room for a value.
                 .get_or_init(|| Box::new(DecodedValue { made_as, made: OnceLock::new(), others: Self::default() }));
             if entry.made_as == made_as {
                 return entry;

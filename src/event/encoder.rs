@@ -11,6 +11,7 @@ const FIELD_NAMES: usize = 40;
 pub(crate) fn encode(event: &Event) -> String {
     let size = event.event_type().len() + event.id().map_or(0, str::len) + event.data().len();
     let mut block = String::with_capacity(size + FIELD_NAMES);
+    // A block without a type is a `message` (HTML, section 9.2.6).
     if event.event_type() != DEFAULT_EVENT_TYPE {
         line(&mut block, "event", event.event_type());
     }
@@ -21,9 +22,11 @@ pub(crate) fn encode(event: &Event) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(block, "retry: {}", retry.as_millis());
     }
+    // A line of data is a field of its own. A decoder joins them with LF (HTML, section 9.2.6).
     for data in event.data().split('\n') {
         line(&mut block, "data", data);
     }
+    // An empty line dispatches the event: without it a decoder would wait for more fields.
     block.push('\n');
     block
 }

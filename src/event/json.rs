@@ -66,6 +66,7 @@ impl<'de> Tagged<'de> {
     fn data<T>(self, read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> Result<T>) -> Result<T> {
         let mut json = serde_json::Deserializer::from_str(self.data);
         let value = read(&mut json)?;
+        // Text after the value would go unnoticed otherwise.
         json.end()?;
         Ok(value)
     }

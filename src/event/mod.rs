@@ -171,6 +171,8 @@ impl Event {
 /// Compares type, data, own ID, last event ID and retry.
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
+        // Position and decoded values are left out: they tell when an event came and how it was
+        // used.
         self.event_type() == other.event_type()
             && self.data() == other.data()
             && self.id() == other.id()

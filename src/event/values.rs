@@ -40,6 +40,8 @@ impl RetryTime {
     pub(crate) fn new(milliseconds: Option<u64>) -> Self {
         match milliseconds {
             None => Self::NONE,
+            // One time has to stand for none, and at that length a millisecond more makes no
+            // difference.
             Some(milliseconds) if Self(milliseconds) == Self::NONE => Self(u64::MAX),
             Some(milliseconds) => Self(milliseconds),
         }

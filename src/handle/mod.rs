@@ -271,6 +271,8 @@ impl Handle {
     pub fn reconnect_from(&self, resume: Resume) -> Result<(), Error> {
         self.check_not_closed()?;
         if let Resume::Id(id) = &resume {
+            // Refused here, where the caller can act: later it would only be left out of the
+            // request.
             transport::last_event_id_value(id)?;
         }
         let connection = self.guard.connection();

@@ -137,6 +137,8 @@ impl Monitor {
             outcome = find(status);
             outcome.is_some() || status.state.close_reason().is_some()
         };
+        // `find` is asked first in `is_over`, so an outcome that came before the close wins over
+        // it.
         let reason = statuses.wait_for(is_over).await.ok().and_then(|last| last.state.close_reason().cloned());
         // There is a reason: the sender lives as long as `self`.
         outcome.ok_or_else(|| reason.unwrap_or(CloseReason::Abandoned))

@@ -61,6 +61,8 @@ impl PublisherWait {
 
     /// Sets whether it may. Call this under the hub's lock.
     pub(super) fn set_ready(&self, is_ready: bool) {
+        // Relaxed: a publisher that sees an old value asks again under the hub's lock before each
+        // event.
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
@@ -159,6 +161,7 @@ impl Backpressure {
         self.is_waiting = true;
         let now = Instant::now();
         hub.lock().begin_wait(now);
+        // Sets the timer, and gives up at once a reader whose patience is zero.
         self.check_patience(hub, now);
     }
 

@@ -112,6 +112,7 @@ impl<T: QueueItem> Channel<T> {
     /// Asks the ring for credit, if there is none left. The credit is zero if a queue is full.
     pub(super) fn survey(&mut self) -> Survey {
         let mut should_yield = false;
+        // With credit left there is nothing to ask: readers only make more room.
         if self.credit.is_used_up() {
             // What is in the batch takes room as well.
             self.flush();
@@ -124,6 +125,8 @@ impl<T: QueueItem> Channel<T> {
     /// move are waited for again.
     pub(super) fn restart(&mut self) {
         self.ring.with_readers(Readers::forgive_moving);
+        // No credit makes the next survey look at the ring: the queues of forgiven readers may be
+        // full.
         self.credit = QueueSize::default();
     }
 

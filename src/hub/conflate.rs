@@ -79,6 +79,8 @@ impl Conflation {
     /// Publishes an event whose type matches.
     pub(super) fn publish(&mut self, tracker: Option<&AckTracker>, event: Event) {
         if let (Some(tracker), Some(ack)) = (tracker, self.ack) {
+            // Noted now, under the hub's lock: the tracker needs the order of publication, and the
+            // batch enters the queue later.
             tracker.published(&[ack], &event);
         }
         self.published += 1;
@@ -172,6 +174,7 @@ struct ConflateQueue {
 struct ConflateState {
     /// By place, which rises.
     events: BTreeMap<u64, KeyedEvent>,
+    // The keys are shared with `events`, because their length is the caller's choice.
     places: HashMap<Arc<str>, u64>,
     /// Each gap stands before the events from its place on.
     gaps: VecDeque<PlacedGap>,
@@ -270,6 +273,8 @@ impl ConflateState {
 
     /// Drops the events that have waited longest until the rest fits.
     fn shorten(&mut self, limits: &QueueLimits, lost: &mut Vec<Event>) {
+        // One event always fits, or a subscription with a small queue would never get a large
+        // event.
         while self.events.len() > limits.capacity || (self.bytes > limits.bytes && self.events.len() > 1) {
             let Some((place, event)) = self.pop() else { return };
             lost.push(event);
@@ -393,6 +398,7 @@ impl ConflateReader {
         let mut waker = Some(waker.clone());
         let mut state = self.queue.lock();
         let is_empty = state.events.is_empty() && state.gaps.is_empty() && !state.closed;
+        // Otherwise an event has come since the caller looked, and the caller looks again.
         if is_empty {
             std::mem::swap(&mut state.waker, &mut waker);
         }
@@ -404,6 +410,7 @@ impl ConflateReader {
 impl Drop for ConflateReader {
     fn drop(&mut self) {
         self.cursor.end_at(self.cursor.position() + self.left(), 0);
+        // In two steps: the lock is free again after the first, and dropping a waker is user code.
         let waker = self.queue.lock().waker.take();
         drop(waker);
         self.cursor.leave();

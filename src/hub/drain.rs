@@ -56,6 +56,7 @@ impl DrainTracker {
     /// to be closed meanwhile.
     pub(crate) async fn wait(&self, deadline: Instant) {
         let drained = self.signal.drained(self.cut_short, || self.starts.iter().all(DrainStart::is_drained));
+        // A deadline that has passed means the same as a drain that was cut short.
         if !tokio::time::timeout_at(deadline, drained).await.unwrap_or(false) {
             self.signal.cut_off();
         }
@@ -142,12 +143,14 @@ impl DrainSignal {
 
     /// Ends the wait of all drains that have begun: a shutdown came that does not wait.
     pub(super) fn cut_short(&self) {
+        // Before the signal: a drain that wakes up looks at this number.
         self.cut_short.fetch_add(1, Ordering::AcqRel);
         self.reader_done();
     }
 
     /// Makes readers take nothing more, and ends all waits for them.
     fn cut_off(&self) {
+        // Before the signal: a drain that wakes up looks at the flags.
         self.flags.fetch_or(CUT_OFF, Ordering::SeqCst);
         self.reader_done();
     }

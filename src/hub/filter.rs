@@ -67,6 +67,7 @@ impl Filter {
             }
         }
         match &shortest[..] {
+            // Equal to `all()`, so that both share a channel.
             [only] if only.is_empty() => Self::all(),
             _ => Types::Prefixes(shortest.into()).into(),
         }
@@ -107,6 +108,7 @@ impl Filter {
     /// let large = Filter::prefix("order.").and(|event| event.data().len() > 1000);
     /// ```
     pub fn and(self, predicate: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        // One closure for both, so that a filter has one predicate to compare and to call.
         let predicate = match self.predicate {
             None => Predicate(Arc::new(predicate)),
             Some(first) => Predicate(Arc::new(move |event| first.holds(event) && predicate(event))),
@@ -119,6 +121,7 @@ impl Filter {
         match &self.types {
             Types::All => true,
             Types::Set(types) => match &**types {
+                // Most filters name one type, and a comparison costs less than a search.
                 [only] => **only == *event_type,
                 types => types.binary_search_by(|one| (**one).cmp(event_type)).is_ok(),
             },
@@ -167,6 +170,8 @@ impl Filter {
 /// Sorts and deduplicates.
 fn sorted(names: impl Iterator<Item = Box<str>>) -> Vec<Box<str>> {
     let mut names: Vec<Box<str>> = names.collect();
+    // Filters that name the same types in another order are equal and share a channel; and
+    // `matches` can search.
     names.sort_unstable();
     names.dedup();
     names

@@ -5,8 +5,9 @@
 //! whose neighbours have left the ring, so there are at most two for each item in the ring.
 //!
 //! Readers see different parts of the log: one may have taken a gap before a newer one replaces it.
-//! So the log does not add up gaps as [`Gap::merge`] does. It keeps the newest and running totals,
-//! and reports to each reader the difference to what it has reported before.
+//! With [`Gap::merge`] the newer one would count again what that reader has already got. So the log
+//! keeps the newest gap and running totals, and reports to each reader the difference to what it
+//! has reported before.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +68,7 @@ impl GapLog {
         let mut guard = lock(log);
         let Self { gaps, newest, totals } = &mut *guard;
         totals.add(&gap);
+        // Relaxed: only this method writes it, and it holds the lock.
         let serial = newest.load(Ordering::Relaxed) + 1;
         // At its position there is at most one older gap of each kind. The new one replaces it.
         let first = gaps.len() - gaps.iter().rev().take_while(|logged| logged.at == at).count();
@@ -100,7 +102,9 @@ pub(super) struct GapReader {
 impl GapReader {
     pub(super) fn new(log: &Arc<Mutex<GapLog>>) -> Self {
         let locked = lock(log);
+        // A reader looks at this number for each item, and must not lock for that.
         let newest = Arc::clone(&locked.newest);
+        // Read under the lock: no gap may fall between the number and the totals.
         let (seen, reported) = (newest.load(Ordering::Relaxed), locked.totals);
         Self { log: Arc::clone(log), newest, seen, reported, held: VecDeque::new() }
     }
@@ -121,6 +125,7 @@ impl GapReader {
     #[inline]
     pub(super) fn next(&mut self, position: u64) -> Option<Gap> {
         let gap = self.next_held(position);
+        // A held gap is older than any in the log. If it stands further on, so do all of those.
         if gap.is_some() || !self.held.is_empty() || !self.has_unseen() {
             return gap;
         }

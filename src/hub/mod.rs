@@ -27,8 +27,10 @@
 //!                               └─▶ Retention (for subscribers that come late)
 //! ```
 //!
-//! An event rests in at most three places: the batch of the turn, the ring, the reader's buffer. A
-//! ring holds each event once for all its readers; the last one that needs it moves it out:
+//! An event rests in at most three places: the batch of the turn, the ring, the reader's buffer. An
+//! event before a predicate waits in the list of its channel ([`event_channel`]) until the turn is
+//! over; that list takes the place of the batch. A ring holds each event once for all its readers;
+//! the last one that needs it moves it out:
 //!
 //! ```text
 //!   first                                     end = first + length
@@ -169,6 +171,8 @@ impl Hub {
 
     /// Adds a subscription, late or not.
     fn add(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool, is_late: bool) -> Subscribed {
+        // Its clones share one slot for a failure, so the channel, the replay and the subscription
+        // all see the same end.
         let evaluator = Evaluator::of(&filter);
         let (retained, mut subscribed, closed) = {
             // Under one lock, so that nothing is published between the replay and the queue.
@@ -184,8 +188,11 @@ impl Hub {
             None => retained.into_iter().map(Some).collect(),
             Some(evaluator) => evaluator.replay(retained),
         };
+        // A drain reports what was taken and what was left, and counts events only.
         let events = subscribed.replay.iter().flatten().filter(|delivery| delivery.is_event()).count();
         subscribed.reader.expect_replay(events as u64);
+        // A `None` at the end says that the predicate has panicked on a retained event. Its channel
+        // was added before that, and may hold newer events by now, so it has to go again.
         if let Some(evaluator) = evaluator.filter(|_| subscribed.replay.back().is_some_and(Option::is_none)) {
             let failed = self.lock().remove_failed(&evaluator);
             failed.close(self.tracker());
@@ -200,6 +207,7 @@ impl Hub {
             let mut registry = self.lock();
             (registry.transcript(limits), registry.take_if_closed())
         };
+        // A transcript acknowledges nothing, so no tracker has to hear of its end.
         closed.close(None);
         reader
     }
@@ -223,6 +231,7 @@ impl Hub {
             let mut evaluations = registry.take_evaluations();
             drop(registry);
             evaluations.iter_mut().for_each(Evaluation::run);
+            // Channels may have come and gone meanwhile: `accept` looks each of them up anew.
             registry = self.lock();
             let panicked = registry.accept(tracker, &mut evaluations);
             evaluated = Some((evaluations, panicked));
@@ -232,6 +241,8 @@ impl Hub {
         let settled = registry.settle(&mut wakers);
         drop(registry);
         let mut has_ended = false;
+        // The batches have readers of their own to wake, so they enter before the one call of
+        // `wake`.
         for batch in settled.batches {
             has_ended |= batch.enter(tracker, &mut wakers);
         }
@@ -239,6 +250,8 @@ impl Hub {
         if let Some((evaluations, panicked)) = evaluated {
             has_ended |= panicked.has_channels();
             panicked.close(tracker);
+            // Last: these may hold the last clone of a predicate or of an event, whose drop is user
+            // code and may panic.
             evaluations.into_iter().for_each(drop_catching);
         }
         if has_ended {

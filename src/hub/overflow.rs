@@ -192,6 +192,8 @@ impl QueueLimits {
 
     /// After how many items the publisher checks whether it is about to overrun a reader.
     pub(super) fn quarter(&self) -> u64 {
+        // The publisher yields from half a queue on, so a look at each quarter comes before an
+        // overrun. Without the `max` a capacity below four would give no credit at all.
         (self.capacity / 4).max(1) as u64
     }
 
@@ -222,6 +224,9 @@ impl QueueSize {
 }
 
 /// An item that a channel can hold.
+///
+/// There are two, because a [`TranscriptItem`] is many times the size of an [`Event`], which is one
+/// pointer: with one type for both, each slot of a subscription's ring would grow by that.
 pub(crate) trait QueueItem: Clone {
     /// Returns how many bytes of a queue it takes.
     fn bytes(&self) -> u64;
@@ -238,6 +243,8 @@ impl QueueItem for TranscriptItem {
         match self {
             Self::Event(event) => event.bytes(),
             Self::Comment(comment) => comment.len() as u64,
+            // Nothing, so that they use the reserve: a queue full of bytes must still take a gap or
+            // a state.
             Self::Gap(_) | Self::State(_) => 0,
         }
     }

@@ -41,11 +41,15 @@ impl Evaluator {
 
     /// Returns true if both belong to the same subscription.
     pub(super) fn is_same(&self, other: &Self) -> bool {
+        // Equal filters may share a predicate, but the slot for a failure belongs to one
+        // subscription.
         Arc::ptr_eq(&self.failure, &other.failure)
     }
 
     /// Evaluates the predicate. `None` if it panics, now or before. No lock may be held.
     fn passes(&self, event: &Event) -> Option<bool> {
+        // A predicate that has panicked may have left its own data half changed, so it is not
+        // called again.
         if self.has_failed() {
             return None;
         }

@@ -44,6 +44,8 @@ impl<'a> Publisher<'a> {
     /// Publishes an event of this type. Calls `build` with its position, and only if there is a
     /// subscription for it.
     pub(crate) fn event(&mut self, event_type: &str, build: impl FnOnce(u64) -> Event) {
+        // Counted whether or not a subscription wants it: a restart tells old events from new ones
+        // by their position.
         self.registry.position += 1;
         let position = self.registry.position;
         let Registry { channels, full, has_unevaluated, transcript, conflations, retention, .. } = &mut *self.registry;
@@ -54,6 +56,7 @@ impl<'a> Publisher<'a> {
         if only.filter.matches(event_type) {
             *has_unevaluated |= only.has_predicate();
             if !only.send(self.tracker, build(position)) {
+                // The queue takes this event as well. The publisher asks before it sends the next.
                 full.mark(0);
                 self.hub.wait.set_ready(false);
             }
@@ -71,6 +74,7 @@ impl<'a> Publisher<'a> {
         let first = matching.next();
         let mut conflations = conflations.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
         let retains = retention.wants(event_type);
+        // `build` allocates the event: one that has no taker is never built.
         if first.is_none() && transcript.is_none() && conflations.peek().is_none() && !retains {
             return;
         }

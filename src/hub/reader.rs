@@ -120,6 +120,8 @@ impl<T: QueueItem> Reader<T> {
     #[inline]
     fn take_and_report(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
         let taken = take(self);
+        // Here and not in `take`, which may run under the tracker's lock: the publisher's waker is
+        // user code.
         if std::mem::take(&mut self.releases_publisher) {
             self.ring.wake_publisher();
         }

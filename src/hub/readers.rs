@@ -3,6 +3,10 @@
 //! An entry says how far its reader has come, which waker it has left, and whether the publisher
 //! waits for it or has given it up. All of that is read and changed under the ring's lock, except
 //! for the [`Cursor`], which the reader moves without it.
+//!
+//! The entry is the one record of a ring's reader. What the
+//! [`AckTracker`](super::ack::AckTracker) keeps for the same reader concerns acknowledgement only,
+//! and a conflating queue, which has one reader, keeps its waker and its cursor itself.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -104,6 +108,8 @@ impl Readers {
         let ReaderEntry { next, waker, state, .. } = self.entries.get_mut(number)?.take()?;
         self.free.push(number);
         self.len -= 1;
+        // A stale number would stand in the list twice, once the number is used again and its new
+        // reader sleeps.
         if waker.is_some() {
             self.sleeping.retain(|&sleeping| sleeping != number);
         }
@@ -168,6 +174,8 @@ impl Readers {
     /// Returns how many items the slowest reader has yet to take, of a ring that begins at `first`
     /// and holds at most `capacity` of the items up to `end`.
     pub(super) fn lag(&self, first: u64, end: u64, capacity: u64) -> u64 {
+        // Items that are not in the ring yet may push out older ones, so no more than the capacity
+        // counts.
         let lag = |entry: &ReaderEntry| {
             let buffered = entry.next.saturating_sub(entry.cursor.position());
             buffered + end.saturating_sub(entry.next.max(first)).min(capacity)
@@ -191,6 +199,7 @@ impl Readers {
     /// Makes stuck readers active by their current position and the one at which they were given
     /// up.
     fn forgive_if(&mut self, is_forgiven: impl Fn(u64, u64) -> bool) {
+        // Called for each batch, and stuck readers are rare.
         if self.stuck == 0 {
             return;
         }
@@ -208,6 +217,8 @@ impl Readers {
     pub(super) fn begin_wait(&mut self, now: Instant, is_full: impl Fn(u64) -> bool) -> usize {
         let mut added = 0;
         for entry in self.iter_mut() {
+            // A wait that began during an earlier response starts its clock anew: nothing ran it in
+            // between.
             let is_new = entry.state == ReaderState::Active && is_full(entry.next);
             if is_new || entry.state.is_waited() {
                 entry.state = ReaderState::Waited { progress: entry.cursor.progress(), since: now };
@@ -237,6 +248,8 @@ impl Readers {
     /// Records where the ring has ended for each reader: from now on nothing is added or dropped.
     pub(super) fn end(&self, first: u64, end: u64) {
         for entry in self.iter() {
+            // Dropped items before which the reader still stands are lost, and not left: a drain
+            // must not report them as its own.
             entry.cursor.end_at(end, first.saturating_sub(entry.next));
         }
     }
@@ -250,6 +263,8 @@ impl Readers {
             let ReaderState::Waited { progress, since } = &mut entry.state else { continue };
             let current = entry.cursor.progress();
             if std::mem::replace(progress, current) != current {
+                // The item may have been taken up to one check ago, so a reader gets at most a
+                // sixteenth of its patience more.
                 *since = now;
             }
             let left = patience.saturating_sub(now.saturating_duration_since(*since));
@@ -274,6 +289,8 @@ impl Readers {
         let mut should_yield = false;
         for entry in self.iter_mut() {
             if (all || entry.state.is_stuck()) && is_far_behind(entry.next) {
+                // Once for each step of the reader: the publisher would yield for ever to one that
+                // never moves.
                 let taken = Some(entry.cursor.taken());
                 should_yield |= std::mem::replace(&mut entry.yielded_at, taken) != taken;
             }
@@ -348,16 +365,22 @@ impl Cursor {
 
     /// Counts one item as taken. Called by its reader only, so a load and a store do.
     pub(super) fn took(&self) {
+        // The reader is the only writer, so a load and a store do. A `fetch_add` would cost each
+        // event a locked instruction.
         self.taken.store(self.taken.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// Counts items that were dropped or replaced before they could be taken.
     pub(super) fn skip(&self, items: u64) {
+        // Unlike `taken` this has two kinds of writers: the reader, for a hole in its ring, and the
+        // connection task, for what a conflating queue does not keep.
         self.skipped.fetch_add(items, Ordering::AcqRel);
     }
 
     /// Counts items that were dropped, now that its reader has come to the hole.
     pub(super) fn lagged(&self, missed: u64) {
+        // Between these two lines the hole counts as neither lost nor skipped. So a look from
+        // another thread may find too much left, but never too little.
         self.lost.store(0, Ordering::Release);
         self.skip(missed);
     }
@@ -379,6 +402,7 @@ impl Cursor {
         if self.end.load(Ordering::Acquire) == OPEN {
             self.lost.store(lost, Ordering::Release);
         }
+        // The first end counts. A channel ends once, and its reader may be dropped after that.
         let _ = self.end.compare_exchange(OPEN, end, Ordering::AcqRel, Ordering::Acquire);
     }
 

@@ -66,6 +66,7 @@ pub(super) struct Registry {
 /// million streams of 10^12 events each.
 fn first_position() -> u64 {
     static STREAMS: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: the numbers only have to differ, and order nothing else.
     STREAMS.fetch_add(1, Ordering::Relaxed) << 40
 }
 
@@ -312,6 +313,7 @@ fn require_survey(wait: &PublisherWait, survey: Survey) {
 
 /// Moves those items into `removed` for which `is_kept` is false.
 fn retain_or_move<T>(items: &mut Vec<T>, removed: &mut Vec<T>, mut is_kept: impl FnMut(&mut T) -> bool) {
+    // Not `Vec::retain`, which would drop the others here, under the hub's lock.
     let mut index = 0;
     while let Some(item) = items.get_mut(index) {
         if is_kept(item) {

@@ -119,6 +119,7 @@ impl Retention {
         let mut entries: Vec<_> = matching.cloned().chain(self.rules.iter().filter_map(RetainedByRule::hole)).collect();
         // A hole stands where the last of the missing events stood, which another rule may still
         // have.
+        // So the serial number alone does not tell a repeat: hole and event are both replayed.
         entries.sort_by_key(|entry| entry.serial);
         entries.dedup_by(|later, entry| later.serial == entry.serial && entry.delivery == later.delivery);
         let mut replay = VecDeque::with_capacity(entries.len());
@@ -126,6 +127,8 @@ impl Retention {
         let mut first_gap = 0;
         for RetainedEntry { serial, delivery } in entries {
             if let Delivery::Gap(gap) = delivery {
+                // Only one subscriber gets this list, and all of it, so gaps about different types
+                // may merge.
                 push_gap(&mut replay, first_gap, serial, gap, |_, _| true);
             } else {
                 replay.push_back(RetainedEntry { serial, delivery });
@@ -157,6 +160,8 @@ impl RetainedByRule {
     /// Keeps an event, and drops the oldest for which there is no room.
     fn event(&mut self, serial: u64, event: &Event, dropped: &mut Vec<Event>) {
         if self.rule.keep == Keep::Since && self.rule.filter.matches(event.event_type()) {
+            // Handed out and not dropped: the hub is locked, and an event may own values of the
+            // caller's.
             dropped.extend(self.entries.drain(..).filter_map(|entry| entry.delivery.event()));
             // A new snapshot makes everything before it obsolete, also what was trimmed.
             (self.events, self.bytes, self.trimmed) = (0, 0, 0);
@@ -183,6 +188,8 @@ impl RetainedByRule {
         let (serial, event) = oldest?;
         self.events -= 1;
         self.bytes -= event.size() as u64;
+        // A rule for the newest events promises no more than their number, so nothing is missing
+        // there.
         if self.rule.keep == Keep::Since {
             self.trimmed += 1;
             self.last_trimmed = serial;

@@ -196,10 +196,12 @@ impl<T: QueueItem> Ring<T> {
         let mut guard = self.lock();
         let slots = &mut *guard;
         let first = slots.first;
+        // Only `leave` removes an entry, so this reader is gone.
         let Some(entry) = slots.readers.get(reader) else { return Taken::only(Found::Closed) };
         if entry.next < first {
             // Its items were dropped since it last looked. It goes on with the first that is there.
             let dropped = first - std::mem::replace(&mut entry.next, first);
+            // Returned without items, because gaps may stand before the hole and come first.
             return Taken::only(Found::Lagged(dropped));
         }
         let index = (entry.next - first) as usize;
@@ -222,6 +224,8 @@ impl<T: QueueItem> Ring<T> {
             slots.readers.sleep(reader, &mut sleep.waker);
             sleep.epoch = Some(self.epoch.load(Ordering::Relaxed));
         }
+        // Half empty, and not one place free: otherwise the publisher would wake and wait again for
+        // each item.
         let has_drained = slots.readers.have_waited() && !self.limits.are_half_reached(slots.size_from(end));
         let releases_publisher = has_drained && slots.readers.end_wait(reader) && self.wait.remove(1);
         Taken { found: if count > 0 { Found::Items } else { Found::Nothing }, releases_publisher }
@@ -253,6 +257,8 @@ impl<T: QueueItem> Ring<T> {
         let index = left.next.saturating_sub(slots.first) as usize;
         let count = slots.queue.len() - index;
         slots.release(index, count, &mut unread);
+        // A reader that is gone must not hold up the publisher. It is counted under the lock and
+        // woken without it, because its waker is user code.
         let is_last = left.was_waited && self.wait.remove(1);
         // Items and the waker are dropped without the lock.
         drop(slots);
@@ -267,6 +273,7 @@ impl<T: QueueItem> Ring<T> {
     pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
+        // Before any reader wakes: a drain reads there how much is left.
         slots.readers.end(slots.first, slots.end());
         self.wake(&mut slots, wakers);
         let is_last = self.wait.remove(slots.readers.end_all_waits());
@@ -283,12 +290,16 @@ impl<T: QueueItem> Ring<T> {
         let end = slots.end();
         slots.readers.forgive_caught_up(end);
         let (waits, has_stuck) = (self.limits.waits(), slots.readers.have_stuck());
+        // A queue that drops its oldest never stops the publisher. Its credit only says when to
+        // look whether to yield.
         let mut credit = QueueSize { items: self.limits.quarter(), bytes: u64::MAX };
         if waits {
             // Without a stuck reader the slowest is the one that keeps the first item there.
             let slowest = if has_stuck { slots.readers.slowest().unwrap_or(end) } else { slots.first };
             let size = slots.size_from(slowest);
             let items = (self.limits.capacity as u64).saturating_sub(size.items);
+            // A stuck reader is overrun like one that drops its oldest, so the publisher has to
+            // look as often.
             credit.items = if has_stuck { items.min(credit.items) } else { items };
             credit.bytes = self.limits.bytes.saturating_sub(size.bytes);
         }
@@ -321,6 +332,8 @@ impl<T: QueueItem> Ring<T> {
         let mut guard = self.lock();
         let Slots { queue, first, bytes, readers, .. } = &mut *guard;
         let is_full = |next| self.limits.are_reached(size_from(queue, *first, *bytes, next));
+        // Still under the ring's lock: a reader that empties its queue right now finds itself
+        // counted.
         self.wait.add(readers.begin_wait(now, is_full));
     }
 
@@ -404,6 +417,7 @@ impl<T: QueueItem> Slots<T> {
             let slot = &mut self.queue[index];
             if slot.readers_left > 1 {
                 slot.readers_left -= 1;
+                // An event is one counted reference, so a clone for each reader copies no text.
                 buffer.push_back(slot.item.clone());
                 index += 1;
             } else {
@@ -430,6 +444,7 @@ impl<T: QueueItem> Slots<T> {
 
     /// Gives back the memory that a burst needed.
     fn trim(&mut self) {
+        // A turn brings up to 64 items, and the next one would allocate that much again.
         if self.queue.is_empty() && self.queue.capacity() > MAX_IDLE_SLOTS {
             self.queue = VecDeque::new();
         }

@@ -51,6 +51,7 @@ impl Routes {
 
     fn add(&mut self, name: &str, index: usize) {
         self.max_len = self.max_len.max(name.len());
+        // Not `entry`, which needs an owned key also for a name that is known.
         match self.named.get_mut(name) {
             Some(indexes) => indexes.push(index),
             None => drop(self.named.insert(name.into(), vec![index])),

@@ -246,6 +246,8 @@ impl ReconnectPolicy {
         }
         // A reconnection time above the ceiling was set on purpose, by the caller or the server.
         let ceiling = self.ceiling.max(failure.reconnection_time);
+        // A server that refuses seldom changes its mind soon, and a poisoned place breaks each
+        // time. But a factor of 1 asks for a constant pace.
         let back_off = if failure.error.is_final() || is_poisoned && self.factor > 1.0 {
             ceiling
         } else {
@@ -255,6 +257,7 @@ impl ReconnectPolicy {
         let minimum = failure.retry_after.unwrap_or_default();
         let jitter = multiply(back_off, self.jitter * random.clamp(0.0, 1.0));
         let delay = back_off.max(minimum).saturating_add(jitter);
+        // The wait counts: an attempt after the limit would be one too many.
         let is_too_late = |max| failure.failing_for.saturating_add(delay) > max;
         if self.max_elapsed.is_some_and(is_too_late) { Decision::Stop } else { Decision::RetryAfter(delay) }
     }
@@ -314,11 +317,13 @@ fn multiply(time: Duration, by: f64) -> Duration {
 /// has none.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    // Checked digit by digit: `parse` would accept a sign, and RFC 9110, section 10.2.3, does not.
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that does not fit is more than an hour.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         let date = |text: &str| httpdate::parse_http_date(text).ok();
+        // The server's own clock, if it says: this machine's may be wrong by hours.
         let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
         // A date in the past needs no wait.
         date(text)?.duration_since(sent).unwrap_or_default()

@@ -118,6 +118,8 @@ impl Files {
         if matches!(read(&self.path), Ok(Some(_))) {
             fs::rename(&self.path, self.beside("previous"))?;
         }
+        // A rename is one step: after a crash there is the old file or the new one, and never half
+        // of one.
         fs::rename(&new, &self.path)?;
         self.sync_directory()
     }
@@ -160,6 +162,7 @@ fn write(path: &Path, id: &str) -> io::Result<()> {
     let mut file = options.open(path)?;
     // Twice, so that a file of which only a part reached the disk is noticed.
     file.write_all(format!("{FIRST_LINE}{id}\n{id}\n").as_bytes())?;
+    // Before the rename, or the name may reach the disk before the bytes do.
     file.sync_all()
 }
 

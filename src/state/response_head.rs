@@ -42,6 +42,7 @@ impl ResponseHead {
     pub fn headers(&self) -> HeaderMap {
         let lines = self.headers.split(|&byte| byte == b'\n');
         let header = |line: &[u8]| {
+            // The first colon: a name cannot hold one, and a value may.
             let colon = line.iter().position(|&byte| byte == b':')?;
             let name = HeaderName::from_bytes(&line[..colon]).ok()?;
             Some((name, HeaderValue::from_bytes(&line[colon + 1..]).ok()?))

@@ -57,6 +57,7 @@ impl<T: Item> Events<T> {
             match ready!(self.subscription.poll_recv(cx)) {
                 None => return Poll::Ready(None),
                 Some(Delivery::Event(event)) => return Poll::Ready(Some(event)),
+                // This view shows events only, so a loss is at least logged.
                 Some(Delivery::Gap(gap)) => self.subscription.log_loss(&gap),
             }
         }

@@ -159,6 +159,7 @@ impl<T: Item> Subscription<T> {
             return 0;
         }
         let Some(first) = self.recv().await else { return 0 };
+        // The caller's buffer may hold deliveries of an earlier call.
         let before = buffer.len();
         buffer.push(first);
         buffer.extend(std::iter::from_fn(|| self.try_recv().ok()).take(limit - 1));
@@ -283,6 +284,7 @@ impl<T> Subscription<T> {
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
         // Retained events are older than everything in the queue.
         if !self.queue.replay.is_empty() {
+            // Without the tracker: retained events need not be acknowledged by this subscription.
             return Poll::Ready(self.next_replayed());
         }
         let Subscribed { reader, ack, .. } = &mut self.queue;
@@ -325,6 +327,8 @@ impl<T> Subscription<T> {
 
     #[cold]
     fn lagged(&mut self, missed: u64) -> Gap {
+        // Counted where the caller finds the hole, so that both numbers agree with the gaps that it
+        // got.
         self.missed += missed;
         let (connection, subscription) = (self.guard.connection(), self.name.as_str());
         connection.counters.count(|stats| stats.missed = stats.missed.saturating_add(missed));

@@ -121,6 +121,8 @@ impl Attempt {
             Err(error)
                 if is_reused && error.kind() == ErrorKind::Protocol && may_repeat(&self.request.method, &error) =>
             {
+                // Servers and balancers close shared connections at any time, and the request has
+                // met that by chance (RFC 9113, section 8.7).
                 self.send_on(self.connect(connector).await?, &cookies).await
             }
             answer => answer,
@@ -157,6 +159,7 @@ impl Attempt {
 /// Returns true if a request that got no answer may be sent again at once: it was never sent, or
 /// its method is idempotent (RFC 9110, section 9.2.2). A POST to a chat server is neither.
 fn may_repeat(method: &Method, error: &Error) -> bool {
+    // hyper calls a request canceled that it never began to send.
     let source = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
     method.is_idempotent() || source.is_some_and(hyper::Error::is_canceled)
 }

@@ -98,6 +98,7 @@ impl BoxedConnector {
     pub(crate) fn new(connector: impl Connector) -> Self {
         let connector = Arc::new(connector);
         Self(Arc::new(move |server| {
+            // The future outlives this call, so it owns its connector.
             let connector = Arc::clone(&connector);
             Box::pin(async move { connector.connect(server).await.map(boxed).map_err(Into::into) })
         }))

@@ -85,6 +85,7 @@ pub(crate) fn basic_authorization(user: &str, password: &str) -> String {
 /// [`ErrorKind::InvalidHeader`] for an ID that no header can carry (control characters, only
 /// whitespace) or that servers would refuse (over [`MAX_ECHOED_VALUE`] bytes).
 pub(crate) fn last_event_id_value(id: &str) -> Result<Option<HeaderValue>, Error> {
+    // An empty ID means that there is none, and then the header is not sent (HTML, section 9.2.3).
     if id.is_empty() {
         return Ok(None);
     }

@@ -97,6 +97,8 @@ impl Http2Connection {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD)
             .max_frame_size(MAX_FRAME)
+            // hyper does not say when the server's settings have come. This value, which no server
+            // sends, does.
             .initial_max_send_streams(UNKNOWN_LIMIT)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -108,6 +110,7 @@ impl Http2Connection {
         })?;
         let (limit, mut known_limit) = watch::channel(UNKNOWN_LIMIT);
         let futures = FuturesUnordered::new();
+        // Spawned before the wait below: it is the driver that reads the server's settings.
         let driver = tokio::spawn(Driver { connection: Some(connection), spawned, futures, limit });
         let connection = Self {
             sender,
@@ -131,6 +134,7 @@ impl Http2Connection {
             UNKNOWN_LIMIT => 1,
             limit => limit.min(MAX_STREAMS),
         };
+        // In one step, so that no two streams take the last place.
         let before = self
             .leases
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |leases| (leases < limit).then_some(leases + 1))
@@ -180,6 +184,7 @@ impl StreamLease {
     ///
     /// Dropping the future resets the stream and gives the lease back.
     pub(super) async fn send(self, request: Request<Full<Bytes>>) -> hyper::Result<(Parts, Http2Body)> {
+        // Sending needs a sender of one's own. hyper's clones share the connection.
         let response = self.connection.sender.clone().send_request(request).await?;
         let (head, incoming) = response.into_parts();
         Ok((head, Http2Body { incoming, _lease: self, empty_frames: 0 }))
@@ -254,16 +259,19 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if this.connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
+            // A future must not be polled again after it has ended.
             this.connection = None;
             // Ends the wait for the server's limit.
             this.set_limit(0);
         }
         loop {
+            // In each round again: a future that is polled may spawn others.
             while let Poll::Ready(Some(future)) = this.spawned.poll_recv(cx) {
                 this.futures.push(future);
             }
             let polled = Pin::new(&mut this.futures).poll_next(cx);
             if let Some(connection) = &this.connection {
+                // A server may change its limit at any time (RFC 9113, section 6.5).
                 this.set_limit(connection.current_max_send_streams());
             }
             match polled {

@@ -81,6 +81,7 @@ impl Http2Pool {
         if let Some(lease) = origin.lease() {
             return Ok(HttpConnection::Http2(lease));
         }
+        // Counted before the wait: a dial that fails during it has failed for this stream as well.
         let failures_before = origin.state().failed_dials;
         // The holder lets go after `DIAL_PATIENCE`, unless its runtime is not running any more.
         let alone = timeout(2 * DIAL_PATIENCE, origin.dialing.lock()).await.ok();
@@ -103,6 +104,7 @@ impl Http2Pool {
                 Err(error)
             }
             Err(_) => {
+                // The dial goes on, but the others have waited long enough for it.
                 drop(alone);
                 origin.add(dial.await?).await
             }
@@ -114,6 +116,7 @@ impl Http2Pool {
     fn origin(&self, target: &Target) -> Arc<Origin> {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         if origins.len() >= MAX_IDLE_ORIGINS {
+            // Another stream may hold the origin at this moment, and be about to add a connection.
             origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.has_connection());
         }
         Arc::clone(origins.entry(target.origin()).or_default())
@@ -123,6 +126,7 @@ impl Http2Pool {
 impl Origin {
     /// Adds a new connection, and returns a stream of it. One that speaks HTTP/1.1 is not shared.
     async fn add(&self, dialed: NegotiatedIo) -> Result<HttpConnection, Error> {
+        // Noted with each connection, because a server may change what it speaks.
         self.state().speaks_http1 = !dialed.speaks_http2;
         if !dialed.speaks_http2 {
             return Ok(HttpConnection::Http1(dialed.io));
@@ -130,6 +134,7 @@ impl Origin {
         let connection = Http2Connection::handshake(dialed.io).await?;
         // Leased before it is published: another stream could take the only place.
         let lease = connection.lease();
+        // Weak: the last lease closes the connection, though the pool knows it.
         self.state().connections.push(Arc::downgrade(&connection));
         lease.map(HttpConnection::Http2).ok_or_else(|| {
             let message = "the server ended the HTTP/2 connection at once, or allows no request on it";

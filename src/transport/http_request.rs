@@ -97,6 +97,7 @@ impl HttpRequest {
     fn all_headers(&self, jar_cookies: &[(String, String)]) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("text/event-stream") });
+        // An old stream from a proxy's cache would look like a live one.
         headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
         headers.entry(USER_AGENT).or_insert(AGENT);
         if let Some(codings) = coding::accept_encoding().filter(|_| self.compression) {

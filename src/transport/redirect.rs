@@ -144,6 +144,7 @@ pub(super) fn follow(
     if becomes_get(head.status, &request.method) {
         request.method = Method::GET;
         request.body = Bytes::new();
+        // They describe a body that is gone (Fetch, "request-body-header name").
         for name in BODY_HEADERS {
             request.headers.remove(name);
         }
@@ -164,6 +165,7 @@ pub(super) fn follow(
 
 /// Resolves `Location` against `from` (RFC 3986, section 5), without its fragment.
 fn destination(from: &Target, headers: &HeaderMap) -> Option<Target> {
+    // `Uri` accepts characters that RFC 3986 forbids, so the stream's own URL is encoded as well.
     let base = UriAbsoluteString::try_from(encoded(from.uri().to_string().as_bytes())).ok()?;
     let location = headers.get(LOCATION)?.as_bytes().trim_ascii();
     let reference = UriReferenceString::try_from(encoded(location)).ok()?;
@@ -203,6 +205,7 @@ fn end_of_authority(url: &[u8]) -> usize {
 fn becomes_get(status: StatusCode, method: &Method) -> bool {
     match status {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => *method == Method::POST,
+        // Fetch also excepts HEAD, which no stream uses.
         StatusCode::SEE_OTHER => *method != Method::GET,
         _ => false,
     }

@@ -92,6 +92,7 @@ impl Target {
     pub(crate) fn setting_query(&self, parameters: &[(String, String)]) -> Result<Self, Error> {
         self.replacing_query(parameters, |pair| {
             let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+            // One key can be written with different escapes, and the server decodes them all.
             let key = percent_decode_str(key).decode_utf8_lossy();
             !pair.is_empty() && parameters.iter().all(|(set, _)| *set != key)
         })
@@ -100,6 +101,7 @@ impl Target {
     /// Returns this URL with a new query: the present pairs that `is_kept` accepts, then
     /// `parameters`.
     fn replacing_query(&self, parameters: &[(String, String)], is_kept: impl Fn(&str) -> bool) -> Result<Self, Error> {
+        // Joining nothing would leave a `?` behind, which makes it another URL.
         if parameters.is_empty() {
             return Ok(self.clone());
         }
@@ -118,6 +120,7 @@ impl Target {
     /// Returns true if both URLs have the same scheme, host and port (RFC 6454, section 4).
     pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
         self.uri.scheme() == other.uri.scheme()
+            // Host names are case-insensitive (RFC 9110, section 4.2.3).
             && self.authority.host().eq_ignore_ascii_case(other.authority.host())
             && self.port() == other.port()
     }
@@ -231,6 +234,7 @@ pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
         return (None, authority);
     };
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    // A header with empty credentials would only be refused.
     if user.is_empty() && password.is_empty() {
         return (None, host);
     }
@@ -242,6 +246,7 @@ pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.uri.scheme_str().unwrap_or_default(), self.authority, self.uri.path())?;
+        // A query often holds a token, and this text gets into logs.
         if self.uri.query().is_some() { f.write_str("?…") } else { Ok(()) }
     }
 }

@@ -131,6 +131,7 @@ impl Tcp {
     /// Connects to the server of a URL; errors call it `name`. `timeout` is divided among the
     /// addresses, so that one that never answers does not keep the others from being tried.
     pub(super) async fn connect(&self, server: Uri, name: &str, timeout: Duration) -> Result<TcpStream, Error> {
+        // The timeout belongs to this stream, and the connector to all streams of the client.
         let mut tcp = self.0.clone();
         tcp.set_connect_timeout(Some(timeout));
         // `HttpConnector` is always ready.

@@ -44,6 +44,7 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> ResponseVerdict 
         }
         // 206 and other successes are refused: the standard opens a stream on 200 alone.
         StatusCode::OK => ResponseVerdict::Accept,
+        // A server tells a client in this way to stop reconnecting (HTML, section 9.2).
         StatusCode::NO_CONTENT => ResponseVerdict::Stop,
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND

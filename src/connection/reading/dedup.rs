@@ -65,6 +65,8 @@ impl Dedup {
 
     /// Stops recording: there will be no second response. The open one may still repeat.
     pub(in crate::connection) fn cancel_handover(&mut self) {
+        // An overlap stays: the response that goes on may itself be repeating what the one before
+        // it delivered.
         self.handover = None;
     }
 
@@ -105,6 +107,8 @@ impl Dedup {
                 self.overlap = None;
             }
         }
+        // Asked second: the overlap also knows repeats without an ID, and each event that passes
+        // has to count as recent.
         if admission != Admission::Drop && self.repeats.is_some() {
             admission = self.admit_unless_recent(admission, id);
         }

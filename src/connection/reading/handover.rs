@@ -83,6 +83,8 @@ impl Handover {
             }
         }
         if self.delivered.len() > MAX_HANDOVER_IDS {
+            // Without the oldest place a repeat of it counts as new. That is a gap too many, and
+            // never a loss that goes unreported.
             self.delivered.pop_front();
         }
     }
@@ -100,6 +102,7 @@ impl Handover {
     ///
     /// The gap before the second response if it cannot be compared with the first.
     pub(in crate::connection) fn take_over(self) -> Result<Overlap, Gap> {
+        // With nothing to compare by, each event may be new or a repeat. Only a gap is honest then.
         let has_no_landmark = self.sent.is_none() && self.delivered.iter().all(|landmark| landmark.id.is_none());
         if self.other_origin || has_no_landmark {
             return Err(Gap::Reconnected { sent: self.sent });

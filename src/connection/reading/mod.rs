@@ -100,6 +100,7 @@ impl ResponseReader {
         // A turn counts as one operation of tokio's budget, so that other tasks of the thread get
         // theirs.
         let budget = ready!(coop::poll_proceed(cx));
+        // Asked once a turn: decoding comments costs time, and only transcripts get them.
         self.decoder.set_comments(connection.hub.wants_comments());
         let (mut report, mut end) = (TurnReport::default(), None);
         let mut published = 0;
@@ -126,6 +127,7 @@ impl ResponseReader {
                 Poll::Pending => return self.poll_silence(cx),
             }
         }
+        // Not before: a turn that found nothing gives its unit of the budget back.
         budget.made_progress();
         if must_wake && published > 0 {
             connection.hub.wake();

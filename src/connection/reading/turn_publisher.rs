@@ -74,6 +74,8 @@ impl<'a> TurnPublisher<'a> {
             Frame::Event(event) if !self.inspects => {
                 self.report.counts.events += 1;
                 self.id_names_newest = Some(event.sets_new_id());
+                // Set once at the end of the turn: only the newest ID is needed, and each costs a
+                // lock.
                 self.id_is_due |= event.id().is_some();
                 self.publisher.event(event.event_type(), |position| event.event_at(position));
             }
@@ -90,6 +92,8 @@ impl<'a> TurnPublisher<'a> {
     /// set.
     pub(super) fn finish(mut self, decoder: &Decoder, wake: bool) {
         if self.id_is_due {
+            // While the hub is still locked, so that no reader holds an event whose ID is not
+            // published.
             self.set_last_event_id(decoder.current_last_event_id());
         }
         if let Some(names) = self.id_names_newest {
@@ -112,6 +116,7 @@ impl<'a> TurnPublisher<'a> {
                 self.report.first = Some(fingerprint(event));
             }
         }
+        // An overlap may have ended with this event. The rest of the turn then takes the short way.
         self.inspects = !self.has_begun || !self.dedup.admits_all();
     }
 
@@ -131,6 +136,8 @@ impl<'a> TurnPublisher<'a> {
     fn publish_oversized(&mut self, event: &OversizedFrame<'_>) {
         if self.admit(event.id()) {
             self.report.counts.oversized += 1;
+            // A gap repeats these texts to each subscriber, and their length is the server's
+            // choice.
             let short = |text: &str| (text.len() <= MAX_GAP_TEXT).then(|| text.to_owned());
             let gap = Gap::oversized(event.event_type().and_then(short), event.id().and_then(short), event.size());
             self.publisher.gap(event.event_type(), &gap);

@@ -39,6 +39,8 @@ impl BackOff {
     /// Starts anew if the response that has ended was healthy.
     pub(super) fn response_ended(&mut self, has_delivered: bool, open_for: Duration) {
         if self.policy.was_healthy(has_delivered, open_for) {
+            // At the end of a response, not at its beginning: a server that accepts and closes at
+            // once would get a tight loop.
             self.waits = 0;
             self.failing_since = None;
         }

@@ -133,6 +133,7 @@ impl SameBreaks {
     fn go_on(&self, kind: ErrorKind, breakage: &Breakage<'_>) -> bool {
         // Events without an ID come again after a reconnection, unless they are others.
         let begins_otherwise = self.first.zip(breakage.health.first).is_some_and(|(one, other)| one != other);
+        // More events than ever before are progress, though none of them has an ID to show it.
         let got_further = breakage.health.new_events > self.most_events;
         kind == self.kind && breakage.last_event_id == self.last_event_id && !begins_otherwise && !got_further
     }

@@ -160,6 +160,7 @@ impl Session {
 
     /// Begins, or begins again after a lazy stream was idle.
     fn begin(&mut self) -> Step {
+        // Once. A lazy stream that begins again has an ID that is newer than the saved one.
         if self.sources.store && self.attempts == 0 {
             self.activity = Activity::Loading;
             return Step { state: Some(self.connecting()), ..Step::from(Action::Load) };
@@ -312,6 +313,8 @@ impl Session {
     /// Opens a response. Subscribers get a gap before each but the first: the server alone knows
     /// whether it has resumed without loss.
     fn accept(&mut self, head: ResponseHead, now: Instant) -> Step {
+        // Asked before the activity changes, which is what tells a handover from an ordinary
+        // attempt.
         let takes_over = matches!(self.activity, Activity::HandingOver(_));
         if takes_over {
             self.drop_response(now);
@@ -409,6 +412,7 @@ impl Session {
         random: f64,
         now: Instant,
     ) -> Step {
+        // `open` promises a stream or an error, so the first failure is final for it.
         let first_failed = self.config.first_attempt_counts && self.accepted == 0;
         match self.back_off.decide(&cause, retry_after, open_for, random, now) {
             Decision::RetryAfter(delay) if !first_failed => {
@@ -418,6 +422,7 @@ impl Session {
                 let state = State::Waiting { attempt, delay, until, cause };
                 Step { state: Some(state), ..Step::from(Action::Wait { delay }) }
             }
+            // With a policy that never retries the caller wants one response, and has had it.
             Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.back_off.policy.is_for_one_response() => {
                 Step::close(CloseReason::EndOfStream)
             }
@@ -429,6 +434,8 @@ impl Session {
     fn drop_response(&mut self, now: Instant) {
         if let Some(health) = self.take_health() {
             self.back_off.response_ended(health.has_delivered(), health.open_for(now));
+            // The client ends this response, so it says nothing about the place at which the server
+            // breaks off.
             self.poison.forget();
         }
     }

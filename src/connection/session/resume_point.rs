@@ -68,6 +68,7 @@ impl ResumePoint {
 
     /// Takes what the resume store says, unless a caller has chosen a place since.
     pub(super) fn load(&mut self, loaded: Result<Option<String>, Error>) {
+        // The caller's choice is newer than anything that an earlier run has saved.
         if self.beginning == Beginning::Chosen {
             return;
         }
@@ -81,6 +82,7 @@ impl ResumePoint {
                 self.has_moved = true;
             }
             Ok(None) => {}
+            // No reason to stop: the stream begins without an ID, and a gap says so.
             Err(_) => self.beginning = Beginning::Lost,
         }
     }

@@ -73,6 +73,8 @@ pub(in crate::connection) type Fingerprint = u64;
 
 /// Returns the hash of an event's type, data and own ID.
 pub(in crate::connection) fn fingerprint(event: EventFrame<'_>) -> Fingerprint {
+    // Not `RandomState`: this hasher has a fixed key, so that equal events of two responses have
+    // equal hashes.
     let mut hasher = DefaultHasher::new();
     (event.event_type(), event.data(), event.id()).hash(&mut hasher);
     hasher.finish()

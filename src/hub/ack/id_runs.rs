@@ -58,6 +58,7 @@ impl IdRuns {
                 if let Some(run) = before.filter(Run::is_shared) {
                     self.keep(run);
                 }
+                // Reuses the memory: this runs for each event with a new ID.
                 id.clone_into(&mut self.id);
             }
         }

@@ -85,6 +85,7 @@ impl AckSubscriber {
     fn published(&mut self, position: u64) {
         if self.queued.len() == self.capacity {
             let dropped = self.queued.pop_front();
+            // The first one stays. Positions rise in a queue, so a later one changes nothing.
             self.lost = self.lost.or(dropped);
         }
         self.queued.push_back(position);
@@ -106,6 +107,8 @@ impl AckSubscriber {
         if self.taken.len() < MAX_UNACKNOWLEDGED {
             self.taken.insert(position);
         } else {
+            // One that is not noted cannot be acknowledged. Without a limit a subscription that
+            // never acknowledges would fill the memory.
             self.lost(position);
         }
     }
@@ -162,6 +165,7 @@ impl AckState {
         self.acknowledged.insert(position, id.into());
         if self.acknowledged.len() >= self.prune_at {
             self.prune();
+            // Doubled, so that pruning costs each acknowledgement a constant time on average.
             self.prune_at = MIN_PRUNED.max(2 * self.acknowledged.len());
         }
     }
@@ -240,6 +244,7 @@ impl AckTracker {
             subscriber.remove(position);
         }
         for &position in lost {
+            // A restart may have forgotten it meanwhile. Then it comes again, and is not lost.
             if subscriber.remove(position) {
                 subscriber.lost(position);
             }
@@ -271,6 +276,7 @@ impl AckTracker {
         state.restarted_at = position;
         state.is_restarting = false;
         state.barrier = None;
+        // The server sends these IDs again, with other positions.
         state.runs = IdRuns::default();
         state.acknowledged.clear();
         for subscriber in &mut state.subscribers {
@@ -309,9 +315,11 @@ impl AckTracker {
     /// Returns true if nothing is open that could still be acknowledged. From the first call on
     /// each acknowledgement wakes the connection task.
     pub(super) fn all_acknowledged(&self) -> bool {
+        // Before the look: an acknowledgement that the look misses then wakes the task.
         self.is_eager.store(true, Ordering::Release);
         let state = self.lock();
         let is_done = |subscriber: &AckSubscriber| subscriber.taken.is_empty() && subscriber.queued.is_empty();
+        // What is open during a restart comes again, so an end does not wait for it.
         state.is_restarting || state.subscribers.iter().all(is_done)
     }
 

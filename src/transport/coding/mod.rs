@@ -92,6 +92,7 @@ impl Decoding {
                 self.failure = Some(self.corrupt("the decoder is stuck".into()));
             }
         }
+        // What came before the damage is still delivered. The failure comes with the next call.
         match self.failure.take_if(|_| filled == 0) {
             Some(failure) => Err(failure),
             None => Ok(Bytes::copy_from_slice(&self.piece[..filled])),

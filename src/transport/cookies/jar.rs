@@ -125,6 +125,7 @@ impl JarContents {
         if self.store.insert(cookie, url).is_err() {
             return;
         }
+        // A cookie that is set again is the newest, so a full jar keeps it longest.
         self.order.retain(|other| other.key != stored.key);
         let is_expired = stored.is_expired(now);
         self.order.push_back(stored);
@@ -164,6 +165,7 @@ impl JarContents {
 /// Returns when a cookie that is set now expires. Its `Max-Age` wins over `Expires` (RFC 6265,
 /// section 5.3). A time later than clocks can hold counts as never.
 fn expiry(cookie: &Cookie<'_>, now: SystemTime) -> Option<SystemTime> {
+    // A negative age means at once (RFC 6265, section 5.2.2).
     let seconds = |seconds: i64| Duration::from_secs(seconds.try_into().unwrap_or(0));
     match (cookie.max_age(), &cookie.expires) {
         (Some(age), _) => now.checked_add(seconds(age.whole_seconds())),
@@ -190,6 +192,7 @@ fn allowed<'a>(mut cookie: Cookie<'a>, url: &Url) -> Option<Cookie<'a>> {
 
 /// Returns true if others cannot listen: https, or a connection that stays on this machine.
 fn is_secure(url: &Url) -> bool {
+    // The hosts that browsers trust without TLS (W3C Secure Contexts, section 3.1).
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -87,10 +87,13 @@ impl Framing {
             Self::Chunked(ChunkState::End) | Self::Length(0) => return Ok(BodyPart::End),
             Self::Chunked(state) => take_chunks(state, buffer)?,
             Self::Length(left) => {
+                // A 32-bit machine cannot hold every length that a server may announce.
                 let count = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= count as u64;
                 buffer.split_to(count).freeze()
             }
+            // Without a length the end of the connection ends the body (RFC 9112, section 6.3, item
+            // 8).
             Self::Close => buffer.split().freeze(),
         };
         match self {
@@ -102,6 +105,8 @@ impl Framing {
 
     /// Returns the error for a connection that ends here, if the body is not complete.
     pub(super) fn cut_off_error(&self) -> Option<io::Error> {
+        // A body of known framing that ends early is incomplete (RFC 9112, section 8), and may have
+        // lost an event.
         let rest = match self {
             Self::Close | Self::Length(0) | Self::Chunked(ChunkState::End) => return None,
             Self::Length(left) => format!("{left} bytes before the announced length"),
@@ -174,6 +179,8 @@ impl ChunkState {
                 Ok(ChunkStep::Data(count))
             }
             Self::DataEnd => match bytes {
+                // CRLF and nothing else (RFC 9112, section 7.1). Programs that take a lone LF here
+                // see other chunks than a proxy in between does.
                 [b'\r', b'\n', ..] => {
                     *self = Self::Size;
                     Ok(ChunkStep::Skip(LINE_END))
@@ -185,6 +192,8 @@ impl ChunkState {
                 let Some(length) = line_length(bytes, MAX_TRAILERS - before)? else { return Ok(ChunkStep::Wait) };
                 *self = match &bytes[..length] {
                     b"\r\n" => Self::End,
+                    // Enough to tell a field from the next response or garbage: trailers are
+                    // skipped, not parsed.
                     field if field.contains(&b':') && field.ends_with(b"\r\n") => Self::Trailers(before + length),
                     _ => return Err(invalid("the bytes after the last chunk are not a field")),
                 };

@@ -80,6 +80,7 @@ impl HeadSource {
             let before = buf.filled().len();
             ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
             let head = before + self.scanner.head_length(&buf.filled()[before..]);
+            // These bytes have left the socket, so the reader of the body has to find them here.
             self.rest.extend_from_slice(&buf.filled()[head..]);
             buf.set_filled(head);
         } else {
@@ -96,6 +97,7 @@ impl AsyncRead for HeadGate {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.handle.lock().source {
             Some(source) => source.poll_read(cx, buf),
+            // Not the end of the connection, for which hyper would give up sending the request.
             None => Poll::Pending,
         }
     }

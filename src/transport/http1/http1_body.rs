@@ -70,9 +70,12 @@ impl Http1Body {
     /// mean the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { read: Some(read), buffer, .. } = self else { return Poll::Ready(Ok(0)) };
+        // Takes the memory of the last read again, if the decoder has let go of it.
         buffer.reserve(self.read_size);
         let space = buffer.capacity() - buffer.len();
         let count = ready!(pin!(read.read_buf(buffer)).poll(cx))?;
+        // A read that fills the buffer has left bytes behind, so the next one may be larger. One
+        // that needs less than a quarter is from a server that sends little at a time.
         if count == space {
             self.read_size = (2 * self.read_size).min(MAX_READ);
         } else if count < self.read_size / 4 {

@@ -38,6 +38,8 @@ impl RequestSender {
         let mut sender = Self { connection: Some(connection), gate };
         let mut response = pin!(requests.send_request(request));
         let response = poll_fn(|cx| {
+            // The connection moves the bytes. Polled here, it needs neither a task of its own nor a
+            // channel.
             sender.poll(cx);
             response.as_mut().poll(cx)
         });

@@ -75,6 +75,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
 
 /// Returns the CONNECT request, with the credentials of the proxy's URL.
 fn request(proxy: &ProxyServer, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
+    // Host and port alone, the port even if it is the default (RFC 9112, section 3.2.3).
     let server = target.server();
     let mut request = Request::builder().method(Method::CONNECT).uri(&*server).body(Empty::new())?;
     request.headers_mut().insert(HOST, HeaderValue::from_str(&server)?);

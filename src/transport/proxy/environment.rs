@@ -59,6 +59,7 @@ impl EnvironmentProxies {
 
     /// Returns the proxy for a target, if it needs one.
     pub(super) fn for_target(&self, target: &Target) -> Result<Option<Arc<ProxyServer>>, Error> {
+        // By the scheme of the target; the proxy's own URL says how the proxy is spoken to.
         let proxy = if target.is_https() { &self.https } else { &self.http };
         match proxy {
             // An invalid variable does not matter to a target that `NO_PROXY` excepts.

@@ -48,6 +48,7 @@ impl ProxyServer {
     ///
     /// `InvalidConfig`. The error repeats no part of the URL: any may hold a password.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        // As curl does: a proxy without a scheme is one of http.
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let (protocol, default_port) = parse_scheme(scheme)?;
         let unreadable =
@@ -149,6 +150,7 @@ fn parse_scheme(scheme: &str) -> Result<(ProxyProtocol, u16), Error> {
         "http" => Ok((ProxyProtocol::Http, 80)),
         "https" if !cfg!(feature = "tls") => Err(invalid("is one of https, which needs this crate's feature \"tls\"")),
         "https" => Ok((ProxyProtocol::Https, 443)),
+        // curl resolves the name itself for `socks5`. Here the proxy does so for both.
         "socks5" | "socks5h" => Ok((ProxyProtocol::Socks5, 1080)),
         _ => Err(invalid("has a scheme that is not supported: use http, https, socks5 or socks5h")),
     }

@@ -63,6 +63,7 @@ impl Tls {
         let mut config = self.config().await?;
         if is_proxy {
             // The CONNECT request is written in HTTP/1.1, also if the proxy would prefer HTTP/2.
+            // Changes a copy: the shared configuration goes on offering HTTP/2 to servers.
             Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
