@@ -35,9 +35,19 @@ pub(super) fn state(state: &State) {
         State::Waiting { attempt, delay, cause, .. } => {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let (kind, error) = (cause.kind(), cause as &dyn StdError);
-            log!(info, "waiting", "the next attempt begins after the delay", attempt, delay_ms, ?kind, error);
+            log!(
+                info,
+                "waiting",
+                "the attempt failed or the response ended; the next attempt begins after the delay",
+                attempt,
+                delay_ms,
+                ?kind,
+                error
+            );
         }
-        State::Idle => log!(info, "idle", "the next subscription opens the stream again"),
+        State::Idle => {
+            log!(info, "idle", "without subscriptions the stream has no connection; the next subscription opens one");
+        }
         // `closed` logs the end.
         State::Closed(_) => {}
     }
@@ -71,10 +81,23 @@ pub(super) fn store_failed(error: &Error) {
 }
 
 pub(super) fn stuck(subscriptions: usize) {
-    log!(warn, "stuck", "these took nothing in time; the stream goes on, and they lose old events", subscriptions);
+    log!(
+        warn,
+        "stuck",
+        "subscriptions took nothing from full queues in time; the stream goes on, and they lose their oldest events; \
+         read faster, or set a larger capacity",
+        subscriptions
+    );
 }
 
 pub(super) fn left_out(what: &str, error: &Error) {
     let error = error as &dyn StdError;
-    log!(warn, "left_out", "the request goes without it, since HTTP cannot carry it", what, error);
+    log!(
+        warn,
+        "left_out",
+        "HTTP cannot carry a value, so the request goes without it and events may be missing; \
+         the server should send short IDs without control characters",
+        what,
+        error
+    );
 }

@@ -127,7 +127,7 @@ impl fmt::Display for Error {
             // These are about one event: no stream ends or is retried.
             ErrorKind::Decode | ErrorKind::InvalidEvent => f.write_str(message),
             _ if self.is_final() => write!(f, "{message} (final)"),
-            _ => write!(f, "{message} (worth another try)"),
+            _ => write!(f, "{message} (can be retried)"),
         }
     }
 }

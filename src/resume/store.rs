@@ -114,11 +114,11 @@ trait ErasedStore: Send + Sync {
 
 impl<S: ResumeStore> ErasedStore for S {
     fn load(self: Arc<Self>) -> StoreFuture<Option<String>> {
-        Box::pin(in_time("loaded", async move { ResumeStore::load(&*self).await }))
+        Box::pin(in_time("loaded from", async move { ResumeStore::load(&*self).await }))
     }
 
     fn save(self: Arc<Self>, id: String) -> StoreFuture<()> {
-        Box::pin(in_time("saved", async move { ResumeStore::save(&*self, id).await }))
+        Box::pin(in_time("saved in", async move { ResumeStore::save(&*self, id).await }))
     }
 }
 
@@ -130,12 +130,21 @@ where
     // The store is the caller's code: it may hang or panic, and the stream must go on.
     match timeout(TIMEOUT, catch_future(answer)).await {
         Ok(Ok(Ok(answer))) => Ok(answer),
-        Ok(Ok(Err(error))) => Err(Error::with_source(ErrorKind::Store, format!("the ID could not be {what}"), error)),
+        Ok(Ok(Err(error))) => {
+            let message = format!("the last event ID could not be {what} the resume store");
+            Err(Error::with_source(ErrorKind::Store, message, error))
+        }
         Ok(Err(panicked)) => {
             let message = panicked.message("the store");
-            Err(Error::new(ErrorKind::Store, format!("the ID could not be {what}: {message}")))
+            Err(Error::new(
+                ErrorKind::Store,
+                format!("the last event ID could not be {what} the resume store: {message}"),
+            ))
         }
-        Err(_) => Err(Error::new(ErrorKind::Store, format!("the ID was not {what} within {TIMEOUT:?}"))),
+        Err(_) => {
+            let message = format!("the last event ID was not {what} the resume store within {TIMEOUT:?}");
+            Err(Error::new(ErrorKind::Store, message))
+        }
     }
 }
 

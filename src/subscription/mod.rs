@@ -349,7 +349,14 @@ impl<T> Subscription<T> {
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
             let (stream, subscription) = (self.guard.connection().name(), self.name.as_str());
-            tracing::warn!(name: "missing", target: "sseclient", stream, subscription, %gap, "missing: events were lost");
+            tracing::warn!(
+                name: "missing",
+                target: "sseclient",
+                stream,
+                subscription,
+                %gap,
+                "missing: events were lost; load the current state anew, or read deliveries to handle gaps"
+            );
         }
     }
 }

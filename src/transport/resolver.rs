@@ -56,7 +56,7 @@ impl Resolver {
                 Box::pin(async {
                     let addresses = looking_up.await.map_err(|error| Unresolved(error.into().to_string()))?;
                     if addresses.is_empty() {
-                        return Err(Unresolved("the client's resolver knows no address of it".to_owned()));
+                        return Err(Unresolved("the client's resolver returned no address for the name".to_owned()));
                     }
                     // hyper's connector sets the port.
                     let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));

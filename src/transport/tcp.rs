@@ -5,7 +5,7 @@
 //!
 //! | what happened | kind |
 //! |---|---|
-//! | the resolver failed, or knows no address | `Dns` |
+//! | the resolver failed, or returns no address | `Dns` |
 //! | the addresses refused, or are unreachable | `Connect` |
 //! | an address did not answer within its share of the timeout | `ConnectTimeout` |
 
@@ -159,7 +159,8 @@ fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdErro
     }
     let (kind, message) = match cause {
         Some(_) => {
-            let message = format!("{name} did not answer within {timeout:?}, divided among its addresses");
+            let message =
+                format!("{name} did not answer within {timeout:?}, the connect timeout for all its addresses");
             (ErrorKind::ConnectTimeout, message)
         }
         None => (ErrorKind::Connect, format!("could not connect to {name}")),

@@ -102,7 +102,7 @@ async fn a_failed_first_attempt_says_who_failed_and_that_a_retry_may_help() {
         assert_eq!((error.kind(), error.is_final()), (kind, false), "{url}");
         let text = chain(&error);
         assert!(text.contains(says), "{text}");
-        assert!(text.contains("worth another try"), "{text}");
+        assert!(text.contains("can be retried"), "{text}");
         assert!(error.source().is_some(), "{url}");
     }
 }

@@ -315,7 +315,7 @@ mod tls {
             (Hostile::Says(REFUSAL), ErrorKind::Proxy, "refused the tunnel to server.invalid:443: 407 Proxy Auth"),
             (Hostile::Says("HTTP/1.1 403 No\r\n\r\n"), ErrorKind::Proxy, "server.invalid:443: 403 Forbidden"),
             (Hostile::Says("HTTP/1.1 502 No\r\ncontent-length: 9\r\n\r\n"), ErrorKind::Proxy, ": 502 Bad Gateway"),
-            (Hostile::Says("HTTP/1.1 200 OK\r\n\r\nHELLO"), ErrorKind::Proxy, "speaks into the tunnel"),
+            (Hostile::Says("HTTP/1.1 200 OK\r\n\r\nHELLO"), ErrorKind::Proxy, "sent data into the tunnel"),
         ] {
             let proxy = hostile(how).await;
             let client = through(&at("http", "", &proxy)).build();

@@ -88,7 +88,7 @@ fn a_proxy_that_answers_connect_without_end_costs_bounded_memory() {
             ("", "HTTP/1.1 103 Early Hints\r\n\r\n", ErrorKind::ConnectTimeout, "through the proxy"),
             ("HTTP/1.1 407 No\r\n\r\n", "no end ", ErrorKind::Proxy, "it wants credentials"),
             ("HTTP/1.1 502 No\r\n\r\n", "no end ", ErrorKind::Proxy, "502"),
-            ("HTTP/1.1 200 OK\r\n\r\n", "no end ", ErrorKind::Proxy, "speaks into the tunnel"),
+            ("HTTP/1.1 200 OK\r\n\r\n", "no end ", ErrorKind::Proxy, "sent data into the tunnel"),
         ] {
             let mut asked = Asked::to("http", "https://server.invalid/", Script::http(start, part));
             if kind == ErrorKind::ConnectTimeout {

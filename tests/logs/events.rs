@@ -143,7 +143,8 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     while within(slow.recv()).await.is_some() {}
     within(handle.shutdown()).await;
     let mut lines = lines.take();
-    let failed = "WARN store_failed error=the ID could not be saved (worth another try) in sseclient";
+    let failed = "WARN store_failed error=the last event ID could not be saved in the resume store (can be retried) \
+                  in sseclient";
     assert!(lines.iter().any(|line| line == failed));
     // The number and the time of the retries belong to the store.
     lines.retain(|line| line != failed);
@@ -155,13 +156,13 @@ fn story(url: &str) -> [String; 11] {
     [
         format!("INFO sseclient stream=\"prices\" url={url}?… in -"),
         "DEBUG connecting attempt=1 in sseclient".to_owned(),
-        "INFO waiting attempt=2 delay_ms=0 kind=Status error=the server answered 503 Service Unavailable (worth another \
-         try) in sseclient"
+        "INFO waiting attempt=2 delay_ms=0 kind=Status error=the server answered 503 Service Unavailable (can be retried) \
+         in sseclient"
             .to_owned(),
         "DEBUG connecting attempt=2 in sseclient".to_owned(),
         "INFO open attempt=2 status=200 version=HTTP/1.1 in sseclient".to_owned(),
         "WARN stuck subscriptions=1 in sseclient".to_owned(),
-        "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream (worth another try) in \
+        "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream (can be retried) in \
          sseclient"
             .to_owned(),
         "WARN left_out what=\"the last event ID\" error=HTTP cannot carry the last event ID (final) in sseclient"
@@ -229,7 +230,7 @@ async fn a_stream_breaks_off_at_the_same_place(lines: &Lines) {
                    between is lost in the caller's";
     assert!(lines.iter().any(|line| line == missing), "{lines:?}");
     let poisoned = "WARN poisoned error=the stream broke off 5 times in a row after the ID \"\"; to skip that place, \
-                    reconnect from a later ID (worth another try) in sseclient";
+                    reconnect from a later ID (can be retried) in sseclient";
     assert!(lines.iter().any(|line| line == poisoned), "{lines:?}");
 }
 

@@ -89,7 +89,7 @@ impl Decoding {
             }
             // With input and room left a codec must move on, or this loop would not end.
             if read + written == 0 && self.failure.is_none() {
-                self.failure = Some(self.corrupt("the decoder is stuck".into()));
+                self.failure = Some(self.corrupt("the decoder made no progress on its input".into()));
             }
         }
         // What came before the damage is still delivered. The failure comes with the next call.

@@ -27,13 +27,14 @@ use super::proxy_server::ProxyServer;
 const MAX_HEAD: usize = 16 * 1024;
 
 /// The message for a proxy that hangs up, or answers something other than HTTP.
-const NO_ANSWER: &str = "gave no answer to the request for a tunnel";
+const NO_ANSWER: &str = "gave no answer in HTTP to the request for a tunnel";
 
 /// Asks the proxy at the other end of `io` for a tunnel to `target`. The caller enforces the
 /// connect timeout.
 pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
     let no_answer = |error| proxy.failed(NO_ANSWER, error);
-    let request = request(proxy, target).map_err(|error| proxy.failed("cannot be asked for a tunnel", error))?;
+    let request = request(proxy, target)
+        .map_err(|error| proxy.failed("was not asked for a tunnel: the target makes no valid request", error))?;
     let handshake = Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.map_err(no_answer)?;
     // The connection is kept after the answer: the tunnel runs over it.
@@ -66,7 +67,10 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     }
     if target.is_https() {
         // In TLS the client speaks first, so these bytes are not the server's.
-        return Err(Error::new(ErrorKind::Proxy, format!("the proxy {proxy} speaks into the tunnel that it opened")));
+        return Err(Error::new(
+            ErrorKind::Proxy,
+            format!("the proxy {proxy} sent data into the tunnel before TLS began"),
+        ));
     }
     // An HTTP/2 server may speak first (RFC 9113, section 3.4).
     let (read, write) = split(io);

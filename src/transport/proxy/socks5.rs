@@ -30,7 +30,9 @@ const MAX_LENGTH: usize = 262 - (3 + 3 + 7);
 ///
 /// `Proxy` if the proxy refuses, breaks off or does not speak SOCKS5; the source has its reason.
 pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &Target) -> Result<Box<dyn Io>, Error> {
-    let server = target.server_uri().map_err(|error| proxy.failed("cannot be asked", error))?;
+    let server = target
+        .server_uri()
+        .map_err(|error| proxy.failed("was not asked to connect: the target makes no valid URI", error))?;
     let (read, write) = split(io);
     let connected = Connected(Some(TokioIo::new(join(ByteByByte(read), write))));
     let mut socks = SocksV5::new(proxy.uri().clone(), connected);
@@ -47,7 +49,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
         return Err(Error::new(ErrorKind::Proxy, message));
     }
     let stream = socks.call(server).await;
-    let refused = format!("did not connect to {}, asked {asked}", target.server());
+    let refused = format!("did not connect to {} when asked {asked}", target.server());
     let (read, write) = stream.map_err(|error| proxy.failed(&refused, error))?.into_inner().into_inner();
     Ok(read.0.unsplit(write))
 }

@@ -97,8 +97,10 @@ fn reason(error: &TlsError) -> Cow<'static, str> {
         TlsError::PeerMisbehaved(_) | TlsError::DecryptError => {
             "the server, or a device in between, breaks the protocol"
         }
-        TlsError::FailedToGetCurrentTime => "this machine has no clock to check the certificate against",
-        _ => "the source says why",
+        TlsError::FailedToGetCurrentTime => {
+            "this machine's clock cannot be read, so the certificate cannot be checked; set the clock"
+        }
+        _ => "see the source of this error for the reason",
     };
     text.into()
 }
@@ -128,7 +130,7 @@ fn certificate_reason(error: &CertificateError) -> Cow<'static, str> {
         CertificateError::UnknownRevocationStatus
         | CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => NO_REVOCATION,
-        CertificateError::BadSignature => "a signature by its certificate, or on it, is wrong",
+        CertificateError::BadSignature => "the signature on its certificate, or one made with its key, is invalid",
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => WEAK,
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -136,7 +138,7 @@ fn certificate_reason(error: &CertificateError) -> Cow<'static, str> {
         }
         CertificateError::BadEncoding => "its certificate cannot be read",
         CertificateError::Other(other) => other_reason(other),
-        _ => "its certificate fails a check; the source says which",
+        _ => "its certificate fails a check; see the source of this error for which one",
     };
     text.into()
 }
@@ -152,10 +154,10 @@ fn other_reason(OtherError(error): &OtherError) -> &'static str {
         // Most likely self-signed by `openssl req -x509` with its defaults. Trusting it does not
         // help.
         Some(webpki::Error::CaUsedAsEndEntity) => {
-            "its certificate is marked as an authority's (CA:TRUE), which clients accept from no server; \
+            "its certificate is marked as an authority's (CA:TRUE), which clients do not accept from a server; \
              make one with CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
         }
-        _ => "its certificate fails a check; the source says which",
+        _ => "its certificate fails a check; see the source of this error for which one",
     }
 }
 
@@ -168,7 +170,8 @@ fn alert_reason(alert: AlertDescription) -> &'static str {
         }
         // TLS 1.2 servers differ in what they send for a missing certificate.
         AlertDescription::HandshakeFailure => {
-            "the server refuses; it may want a client certificate (identity_pem), or share no cipher with this client"
+            "the server refuses the handshake; it may want a client certificate (identity_pem), \
+             or share no cipher with this client"
         }
         AlertDescription::BadCertificate => {
             "the server does not accept the client certificate, or wants one (identity_pem)"
@@ -183,7 +186,7 @@ fn alert_reason(alert: AlertDescription) -> &'static str {
         AlertDescription::NoApplicationProtocol => "the server speaks no version of HTTP that this client speaks",
         AlertDescription::InsufficientSecurity => "the server wants stronger ciphers than this client has",
         AlertDescription::InternalError => "the server has an internal error",
-        _ => "the server refuses; the source says why",
+        _ => "the server refuses the handshake; see the source of this error for its alert",
     }
 }
 
@@ -260,7 +263,7 @@ mod tests {
             (CertificateError::UnknownIssuer.into(), "add_root_certificates_pem"),
             (other(SelfSigned), "self-signed"),
             (other(webpki::Error::CaUsedAsEndEntity), "CA:TRUE"),
-            (other(io::Error::other("?")), "the source says which"),
+            (other(io::Error::other("?")), "see the source of this error for which one"),
             (CertificateError::Revoked.into(), "revoked"),
             (CertificateError::InvalidPurpose.into(), "not one for servers"),
             (TlsError::AlertReceived(AlertDescription::ProtocolVersion), "minimum_tls_version"),
@@ -269,10 +272,10 @@ mod tests {
             (TlsError::AlertReceived(AlertDescription::CertificateRequired), "identity_pem"),
             (TlsError::AlertReceived(AlertDescription::HandshakeFailure), "identity_pem"),
             (TlsError::AlertReceived(AlertDescription::UnknownCA), "the authority that issued the client certificate"),
-            (TlsError::AlertReceived(AlertDescription::Unknown(255)), "the source says why"),
+            (TlsError::AlertReceived(AlertDescription::Unknown(255)), "see the source of this error for its alert"),
             (InvalidMessage::InvalidContentType.into(), "http://"),
             (PeerMisbehaved::MissingKeyShare.into(), "breaks the protocol"),
-            (TlsError::General("?".to_owned()), "the source says why"),
+            (TlsError::General("?".to_owned()), "see the source of this error for the reason"),
         ] {
             let reason = reason(&error);
             assert!(reason.contains(says), "{error:?}: {reason}");
