@@ -1,7 +1,9 @@
-// Which crates' types are part of the public face: `node public_face.mjs DESCRIPTION ALLOWED...`.
+// Lists the crates whose types are part of the public API:
+// `node public_face.mjs DESCRIPTION ALLOWED...`.
 //
-// DESCRIPTION is what rustdoc writes of a crate as JSON. Fails if the face names a crate that is neither ALLOWED nor
-// part of Rust: another version of that crate would then be a breaking change of this one.
+// DESCRIPTION is rustdoc's JSON output for a crate. Fails if the API names a crate that is
+// neither ALLOWED nor part of Rust: another version of that crate would then be a breaking change
+// of this one.
 
 import fs from "node:fs";
 
@@ -9,13 +11,15 @@ const [file, ...allowed] = process.argv.slice(2);
 const { index, paths, external_crates, format_version } = JSON.parse(fs.readFileSync(file, "utf8"));
 const OF_RUST = ["std", "core", "alloc"];
 
-// Impls that every type has are nobody's choice. What is private, rustdoc has left out; a trait's items, those of its
-// impls and variants are as public as what they are part of.
+// Leaves out auto traits and blanket impls, which every type has. rustdoc has left out private
+// items already. The items of a trait or an impl, and variants, are as public as what they are part
+// of.
 const isPublic = ({ crate_id, visibility, inner }) =>
     crate_id === 0 && ["public", "default"].includes(visibility) &&
     !(inner.impl?.is_synthetic || inner.impl?.blanket_impl);
 
-// What is named anywhere in a signature: a type or a trait by its `path`, the target of a `pub use` by its `source`.
+// Yields each name in a signature: a type or a trait by its `path`, the target of a `pub use` by
+// its `source`.
 function* named(node) {
     if (node === null || typeof node !== "object") return;
     const text = node.path ?? node.source;
@@ -23,11 +27,11 @@ function* named(node) {
     for (const part of Object.values(node)) yield* named(part);
 }
 
-// What pin-project-lite's macro keeps to itself: users of a type cannot name it.
+// True for the private items of pin-project-lite's macro: users of a type cannot name them.
 const isOfPinProject = ({ id, text }) =>
     text === "__Origin" || paths[id]?.path.slice(0, 2).join("::") === "pin_project_lite::__private";
 
-// Null for this crate itself.
+// Returns the crate of a name, or null for this crate itself.
 function crateOf({ id, text }) {
     if (id in paths) return paths[id].crate_id === 0 ? null : external_crates[paths[id].crate_id].name;
     if (index[id]?.crate_id === 0) return null;
@@ -41,7 +45,7 @@ function place({ name, inner, span }) {
     return span ? `${what} (${span.filename}:${span.begin[0]})` : what;
 }
 
-// Crate -> place -> what is named there.
+// Crate -> place -> the name that is used there.
 const found = new Map();
 for (const item of Object.values(index).filter(isPublic))
     for (const name of named(item.inner)) {
@@ -57,14 +61,15 @@ for (const [crate, places] of [...found].sort(([a], [b]) => a.localeCompare(b)))
     if (OF_RUST.includes(crate)) continue;
     const fine = allowed.includes(crate);
     if (!fine) wrong++;
-    // An example will do of what may be there; of what may not, every place.
+    // One place is enough as an example of an allowed crate; of others, every place is listed.
     for (const [where, full] of fine ? [...places].slice(0, 1) : places)
         console.log(`${fine ? "allowed    " : "NOT ALLOWED"} ${crate}: ${full} in ${where}, ${places.size} in all`);
 }
 const foreign = [...found.keys()].filter((crate) => !OF_RUST.includes(crate)).length;
 console.log(`${foreign} foreign crates, ${wrong} of them not allowed`);
 
-// The form of the description is not stable: one in which nothing is found is one that was not understood.
+// The form of the description is not stable. Unless it names both `core` and `http`, this script
+// has not understood it.
 const understood = found.has("core") && found.has("http");
 if (!understood) console.log(`rustdoc's format ${format_version} was not understood`);
 process.exit(wrong > 0 || !understood ? 1 : 0);

@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let handle = Client::new().stream(url).build()?;
     let mut complete = handle.subscribe(Filter::all());
-    // It loses its oldest events, so the stream never waits for it. By default the stream would wait.
+    // It loses its oldest events, so the stream never waits for it. By default the stream would
+    // wait.
     let options = SubscribeOptions::default().name("slow").capacity(2).overflow(Overflow::DropOldest);
     let mut slow = handle.subscribe_with(Filter::all(), options);
     handle.connect();

@@ -1,4 +1,5 @@
-//! Keeps the newest event of each type, also for a late subscriber: `cargo run --example latest -- [URL]`.
+//! Keeps the newest event of each type, also for a late subscriber:
+//! `cargo run --example latest -- [URL]`.
 
 #[path = "tail/server.rs"]
 mod server;

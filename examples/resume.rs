@@ -1,4 +1,5 @@
-//! Goes on where the last run stopped, even if it was killed: `cargo run --example resume -- [URL [FILE]]`.
+//! Goes on where the last run stopped, even if it was killed:
+//! `cargo run --example resume -- [URL [FILE]]`.
 
 #[path = "tail/server.rs"]
 mod server;

@@ -1,4 +1,5 @@
-//! Replaces a token before it expires, without losing an event: `cargo run --example rotate_token -- [URL]`.
+//! Replaces a token before it expires, without losing an event:
+//! `cargo run --example rotate_token -- [URL]`.
 
 #[path = "tail/server.rs"]
 mod server;
@@ -28,7 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut expiry, mut wanted) = (interval_at(Instant::now() + second, second), 10);
     while wanted > 0 {
         tokio::select! {
-            // A second response with a fresh token takes over, and only then the first one is dropped.
+            // A second response with a fresh token takes over, and only then the first one is
+            // dropped.
             _ = expiry.tick() => drop(handle.update(|request| request, Apply::MakeBeforeBreak)),
             delivery = events.recv() => match delivery {
                 Some(Delivery::Event(event)) => { println!("{:?}", event.data()); wanted -= 1 }

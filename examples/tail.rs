@@ -1,12 +1,12 @@
 //! Follows an event stream from a shell, as curl would, but reconnects and resumes.
 //!
 //! `cargo run --release --example tail -- [URL] [options]`. Without a URL it starts a small server
-//! inside itself and follows that. `--help` lists the options, and so does `examples/tail/README.md`;
-//! `--json` is for programs.
+//! inside itself and follows that. `--help` lists the options, and so does
+//! `examples/tail/README.md`; `--json` is for programs.
 //!
-//! Exit status: 0 after `--max-events`, a 204, an interrupt, or a clean end with `--no-reconnect`; 1
-//! when the connection closed for good on an error, which is one line on standard error; 2 for wrong
-//! usage.
+//! Exit status: 0 after `--max-events`, a 204, an interrupt, or a clean end with `--no-reconnect`;
+//! 1 when the connection closed for good on an error, which is one line on standard error; 2 for
+//! wrong usage.
 
 #[path = "tail/advice.rs"]
 mod advice;
@@ -34,8 +34,8 @@ use tokio::time::timeout;
 use crate::args::Args;
 use crate::follow::{Failure, follow};
 
-/// How long an interrupted follower may take to print its last line. It needs longer only when a write
-/// blocks because the reader of the output has stopped.
+/// How long an interrupted follower may take to print its last line. It needs longer only when a
+/// write blocks because the reader of the output has stopped.
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -50,8 +50,8 @@ fn main() -> ExitCode {
 
 /// Runs the follower on a thread of its own and watches for Ctrl-C on this one.
 ///
-/// The follower's writes block, so that a slow reader of the output slows the stream down instead of
-/// losing events. Ctrl-C must work then, too.
+/// The follower's writes block, so that a slow reader of the output slows the stream down instead
+/// of losing events. Ctrl-C must work then, too.
 async fn until_done_or_interrupted(args: Args) -> io::Result<Result<(), Failure>> {
     let (stop, stopped) = oneshot::channel();
     let (finished, mut outcome) = oneshot::channel();
@@ -80,7 +80,8 @@ async fn until_done_or_interrupted(args: Args) -> io::Result<Result<(), Failure>
     result.unwrap_or_else(|_| Err(io::Error::other("the follower panicked")))
 }
 
-/// Returns a runtime of one thread, so that every turn of the connection task is printed before the next.
+/// Returns a runtime of one thread, so that every turn of the connection task is printed before the
+/// next.
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }

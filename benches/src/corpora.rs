@@ -141,7 +141,8 @@ fn anthropic(text: &mut Text) {
     ));
 }
 
-/// Appends an edit in Wikimedia's shape, with a type, a long ID, and a few letters outside ASCII: about 1.4 KB.
+/// Appends an edit in Wikimedia's shape, with a type, a long ID, and a few letters outside ASCII:
+/// about 1.4 KB.
 fn wikimedia(text: &mut Text) {
     let (offset, page) = (text.below(1_000_000), text.below(90_000_000));
     text.push(format_args!(

@@ -27,7 +27,8 @@ pub fn process_cpu() -> Duration {
 
 /// Returns the user and system time of all children that have ended and were waited for.
 ///
-/// The difference around one child is that child's time, including the kernel's work for its sockets.
+/// The difference around one child is that child's time, including the kernel's work for its
+/// sockets.
 pub fn children_cpu() -> Duration {
     used(UsageWho::RUSAGE_CHILDREN)
 }

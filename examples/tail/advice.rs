@@ -81,8 +81,8 @@ fn status_advice(error: &Error) -> &'static str {
 
 /// Returns the beginning of a body on one line, unless it is HTML.
 ///
-/// All whitespace becomes single spaces, because JSON often has its first brace on a line of its own.
-/// A body that was cut off may end within a character.
+/// All whitespace becomes single spaces, because JSON often has its first brace on a line of its
+/// own. A body that was cut off may end within a character.
 fn excerpt(body: &[u8]) -> Option<String> {
     let text = body.utf8_chunks().next()?.valid();
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -9,12 +9,13 @@ use http::Method;
 ///
 /// Reconnects after failures that can pass, and resumes after the last event. Exit status: 0 after
 /// --max-events, a 204, an interrupt, a clean end with --no-reconnect, or when the reader of the
-/// output has gone; 1 when the connection closed for good on an error, which is one line on standard
-/// error; 2 for wrong usage.
+/// output has gone; 1 when the connection closed for good on an error, which is one line on
+/// standard error; 2 for wrong usage.
 #[derive(Parser)]
 #[command(name = "tail")]
 pub(crate) struct Args {
-    /// The stream to follow. Without a URL, tail starts a small server inside itself and follows that.
+    /// The stream to follow. Without a URL, tail starts a small server inside itself and follows
+    /// that.
     pub(crate) url: Option<String>,
 
     /// Print only events of this type. May be given more than once.
@@ -59,8 +60,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connect_timeout: Option<u64>,
 
-    /// Reconnect when the server has sent nothing, not even a heartbeat, for this many milliseconds.
-    /// Off by default.
+    /// Reconnect when the server has sent nothing, not even a heartbeat, for this many
+    /// milliseconds. Off by default.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) idle_timeout: Option<u64>,
 

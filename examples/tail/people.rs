@@ -50,7 +50,8 @@ impl People {
         Ok(())
     }
 
-    /// Prints one dimmed line on standard error. A failed write is ignored: the line is only a note.
+    /// Prints one dimmed line on standard error. A failed write is ignored: the line is only a
+    /// note.
     pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "{DIMMED}{}  {text}{DIMMED:#}", clock());
     }
@@ -79,8 +80,8 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, |c| c.is_control())
 }
 
-/// Escapes control characters (C0, DEL, C1) except tabs, so that a hostile server cannot control the
-/// terminal.
+/// Escapes control characters (C0, DEL, C1) except tabs, so that a hostile server cannot control
+/// the terminal.
 fn visible(line: &str) -> Cow<'_, str> {
     escape(line, |c| c.is_control() && c != '\t')
 }

@@ -55,7 +55,8 @@ async fn serve(mut socket: TcpStream) -> io::Result<()> {
         chunk(&mut socket, &event(id)).await?;
     }
     ticks.tick().await;
-    // An event without its blank line. The client drops it and gets the whole event after it resumes.
+    // An event without its blank line. The client drops it and gets the whole event after it
+    // resumes.
     let unfinished = event(end);
     chunk(&mut socket, unfinished.trim_end()).await
 }

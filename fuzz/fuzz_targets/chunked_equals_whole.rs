@@ -1,5 +1,5 @@
-//! Checks that the decoder gives the same frames for every way of cutting a stream, and that without a
-//! limit they are the standard's.
+//! Checks that the decoder gives the same frames for every way of cutting a stream, and that
+//! without a limit they are the standard's.
 //!
 //! The first four bytes of an input choose settings, limit and chunks (see `Plan`). The rest is the
 //! stream.
@@ -47,8 +47,9 @@ struct Plan {
 impl Plan {
     /// Reads a plan from the first four bytes.
     ///
-    /// Byte 0: bit 0 wants comments, bit 1 seeds an ID, bit 2 multiplies the limit by 128 (a type or an
-    /// ID over 4 KiB counts twice). Byte 1: the limit, 0 for the default. Bytes 2 and 3: the chunks.
+    /// Byte 0: bit 0 wants comments, bit 1 seeds an ID, bit 2 multiplies the limit by 128 (a type
+    /// or an ID over 4 KiB counts twice). Byte 1: the limit, 0 for the default. Bytes 2 and 3: the
+    /// chunks.
     fn read(input: &[u8]) -> Option<(Self, &[u8])> {
         let (&[settings, limit, first, second], stream) = input.split_first_chunk()?;
         let plan = Self {
@@ -72,8 +73,8 @@ impl Plan {
         }
     }
 
-    /// Cuts the stream: byte by byte for two zeros, in two at the first number if the second is zero, or
-    /// else in chunks of these two lengths in turn, with an empty chunk between them.
+    /// Cuts the stream: byte by byte for two zeros, in two at the first number if the second is
+    /// zero, or else in chunks of these two lengths in turn, with an empty chunk between them.
     fn chunks(&self, stream: &Bytes) -> Vec<Bytes> {
         match self.chunks.map(usize::from) {
             [0, 0] => byte_by_byte(stream).collect(),

@@ -20,12 +20,12 @@ use crate::support::{LIMIT, Server, short, within};
 const GOOD: &str = "127.0.0.1";
 const SILENT: &str = "127.0.0.2";
 const SILENT_TOO: &str = "127.0.0.3";
-const NOBODY: &str = "127.0.0.4";
+const UNUSED: &str = "127.0.0.4";
 
 /// An IPv6 address of this machine, which works without any other IPv6 network.
 const GOOD_6: &str = "::ffff:127.0.0.1";
 const SILENT_6: &str = "::ffff:127.0.0.2";
-const NOBODY_6: &str = "::ffff:127.0.0.4";
+const UNUSED_6: &str = "::ffff:127.0.0.4";
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -101,7 +101,7 @@ async fn an_address_that_never_answers_is_joined_by_those_of_the_other_family() 
 #[tokio::test]
 async fn an_address_that_refuses_is_passed_over_at_once() {
     let server = Server::naming_peers().await;
-    for first in [NOBODY, NOBODY_6] {
+    for first in [UNUSED, UNUSED_6] {
         // The result does not depend on the order of the families.
         for alone in [None, Some(LIMIT)] {
             let client = direct().happy_eyeballs_timeout(alone);
@@ -120,7 +120,7 @@ async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
     for (addresses, share) in [
         (&[SILENT, GOOD][..], whole / 2),
         (&[SILENT, SILENT_TOO, GOOD], whole * 2 / 3),
-        (&[SILENT, NOBODY, GOOD], whole / 3),
+        (&[SILENT, UNUSED, GOOD], whole / 3),
     ] {
         let (data, took) = open(direct(), port(&server), addresses, whole).await.unwrap();
         assert_eq!(data, "to 127.0.0.1", "{addresses:?}");

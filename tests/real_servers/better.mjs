@@ -1,8 +1,8 @@
-// A pub/sub server for one test: better-sse, over HTTP/1.1, over HTTP/2 in clear and nothing else, or over TLS, where
-// either is chosen in the handshake.
-// Arguments: `1`, `2` or `tls`, and the folder of the packages; for TLS, a certificate and its key are in the
-// environment, in PEM. Prints two ports: POST /publish appends an event (its type in
-// the X-EventSource-Event header) on the first, GET /subscribe streams them on the second.
+// A pub/sub server for one test: better-sse, over HTTP/1.1, over HTTP/2 in clear and nothing else,
+// or over TLS, where either is chosen in the handshake. Arguments: `1`, `2` or `tls`, and the
+// folder of the packages; for TLS, a certificate and its key are in the environment, in PEM. Prints
+// two ports: POST /publish appends an event (its type in the X-EventSource-Event header) on the
+// first, GET /subscribe streams them on the second.
 
 import http from "node:http";
 import http2 from "node:http2";

@@ -83,7 +83,8 @@ fn main() {
     );
 }
 
-/// Counts a run over twice the corpus, less a run over the corpus, so that the growth of buffers cancels out.
+/// Counts a run over twice the corpus, less a run over the corpus, so that the growth of buffers
+/// cancels out.
 fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
     let twice = Bytes::from([&input[..], &input[..]].concat());
     let (short, long) = (tally(parser, input, chunk), tally(parser, &twice, chunk));

@@ -2,14 +2,15 @@
 //!
 //! - `client blast --count N`: prints the items seen, their bytes, and the nanoseconds it took;
 //! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
-//! - `client fanout --count N --subscribers S`: prints the bytes that each subscriber has seen, and the nanoseconds it
-//!   took;
-//! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's write to the last
-//!   subscriber;
-//! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E events have come on
-//!   each;
-//! - `client soak --count N --events E --every MICROSECONDS`: prints the bytes of resident memory per stream, before and
-//!   after that many events over all of them, the microseconds of CPU meanwhile, and the events sent and received.
+//! - `client fanout --count N --subscribers S`: prints the bytes that each subscriber has seen, and
+//!   the nanoseconds it took;
+//! - `client last --count N --subscribers S`: prints each event's nanoseconds from the server's
+//!   write to the last subscriber;
+//! - `client idle --count N --events E`: prints the bytes of resident memory per connection, once E
+//!   events have come on each;
+//! - `client soak --count N --events E --every MICROSECONDS`: prints the bytes of resident memory
+//!   per stream, before and after that many events over all of them, the microseconds of CPU
+//!   meanwhile, and the events sent and received.
 //!
 //! All take `--contender NAME --url URL --runtime ct|mt`.
 
@@ -50,7 +51,8 @@ fn main() {
     }
 }
 
-/// Measures a blast. A drain counts HTTP chunks to the end of the body; all other clients must see `expected` events.
+/// Measures a blast. A drain counts HTTP chunks to the end of the body; all other clients must see
+/// `expected` events.
 fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
     let start = Instant::now();
     let drains = contender.starts_with("hyper");
@@ -179,7 +181,8 @@ fn soaked(runtime: &Runtime, url: &str, streams: usize, events: usize, every: us
     });
 }
 
-/// Runs `work` as a task, not under `block_on`, because that is where the readers of an application run.
+/// Runs `work` as a task, not under `block_on`, because that is where the readers of an application
+/// run.
 fn run_as_task<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
     runtime.block_on(runtime.spawn(work)).expect("no panic")
 }

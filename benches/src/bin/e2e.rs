@@ -1,7 +1,12 @@
-//! End-to-end benchmarks over loopback: all clients in turn, in several rounds, against a bare hyper drain.
+//! End-to-end benchmarks over loopback: all clients in turn, in several rounds, against a bare
+//! hyper drain.
 //!
-//! `e2e [blast|fanout|latency|last|idle] [--rounds 7] [--contender NAME]… [--runtime ct|mt]… [--corpus llm|ticks]…
-//! [--framing event|16k]… [--subscribers N]…`; without a mode, all of these.
+//! ```text
+//! e2e [blast|fanout|latency|last|idle] [--rounds 7] [--contender NAME]… [--runtime ct|mt]…
+//!     [--corpus llm|ticks]… [--framing event|16k]… [--subscribers N]…
+//! ```
+//!
+//! Without a mode, it runs all of these.
 //!
 //! `e2e soak [--streams 10000] [--seconds 300]` measures only our client, once.
 

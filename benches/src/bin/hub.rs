@@ -1,4 +1,5 @@
-//! The fan-out without a network: our hub beside tokio's broadcast channel, with a gate so that no event is lost.
+//! The fan-out without a network: our hub beside tokio's broadcast channel, with a gate so that no
+//! event is lost.
 //!
 //! `hub [--rounds 7] [--deliveries 2000000] [--subscribers N]… [--batch N]…`
 

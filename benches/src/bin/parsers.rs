@@ -58,7 +58,8 @@ fn main() {
     }
 }
 
-/// Runs all contenders `rounds` times, a different one first each time. The first round only warms up.
+/// Runs all contenders `rounds` times, a different one first each time. The first round only warms
+/// up.
 fn measure(input: &Bytes, size: usize, rounds: usize, contenders: &[Contender]) -> Rates {
     let mut rates = Rates::new();
     for round in 0..=rounds {
@@ -130,8 +131,8 @@ fn verdict(corpus: &str, rates: &Rates) -> (String, f64) {
     (format!("{} ({by})", at_least(ratio, bar)), ratio)
 }
 
-/// Returns the median over the rounds of our rate by the other parser's in the same round. A machine
-/// that changes its speed between rounds changes both.
+/// Returns the median over the rounds of our rate by the other parser's in the same round. A
+/// machine that changes its speed between rounds changes both.
 fn paired(rates: &Rates, ours: &str, peer: &str) -> f64 {
     let ratios: Vec<f64> = rates[ours].iter().zip(&rates[peer]).map(|(ours, peer)| ours / peer).collect();
     median(&ratios)

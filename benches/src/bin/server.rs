@@ -1,13 +1,18 @@
-//! The server of the end-to-end benchmarks: threads, blocking sockets, bodies rendered at the start.
+//! The server of the end-to-end benchmarks: threads, blocking sockets, bodies rendered at the
+//! start.
 //!
-//! It prints its port, its port for TLS, and the file of its certificate, and serves until its standard input ends:
+//! It prints its port, its port for TLS, and the file of its certificate, and serves until its
+//! standard input ends:
 //!
 //! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, UNITS times, as fast as the client reads;
 //! - `/events/CORPUS/EVENTS`: EVENTS events, each in an HTTP chunk of its own;
-//! - `/latency/EVENTS/MILLISECONDS`: an event each MILLISECONDS, whose data is the time at which it was written;
-//! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: EVENTS events of about BYTES bytes first;
-//! - `/soak`: a stream that waits for events; `/soak/drive/EVENTS/MICROSECONDS`: sends an event each MICROSECONDS to the
-//!   next such stream, whose data counts that stream's events, and answers with the number of events sent.
+//! - `/latency/EVENTS/MILLISECONDS`: an event each MILLISECONDS, whose data is the time at which it
+//!   was written;
+//! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: EVENTS events of about BYTES
+//!   bytes first;
+//! - `/soak`: a stream that waits for events; `/soak/drive/EVENTS/MICROSECONDS`: sends an event
+//!   each MICROSECONDS to the next such stream, whose data counts that stream's events, and answers
+//!   with the number of events sent.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -137,8 +142,8 @@ fn send(socket: &mut TcpStream, unit: &Unit, events: usize) -> io::Result<()> {
     socket.write_all(LAST_CHUNK)
 }
 
-/// Keeps a connection open as long as its client. Thousands of connections that clients have left would use up the
-/// descriptors.
+/// Keeps a connection open as long as its client. Thousands of connections that clients have left
+/// would use up the descriptors.
 fn fall_silent(mut socket: impl Read) -> io::Result<()> {
     io::copy(&mut socket, &mut io::sink()).map(drop)
 }

@@ -1,7 +1,7 @@
 //! eventsource-client. Its parser is private, so its public client runs over a transport in memory.
 //!
-//! The figure includes the whole client, which costs little beside its parser. Reconnection is off, so
-//! the end of the chunks is the end of the stream.
+//! The figure includes the whole client, which costs little beside its parser. Reconnection is off,
+//! so the end of the chunks is the end of the stream.
 
 use std::future::ready;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! The parsers to compare, each behind one function from chunks to a number of events.
 //!
-//! Every event is owned (it could be sent to another thread), kept from the optimiser, and dropped as
-//! soon as it is counted. The chunks are slices of one buffer, cloned before the clock starts.
+//! Every event is owned (it could be sent to another thread), kept from the optimiser, and dropped
+//! as soon as it is counted. The chunks are slices of one buffer, cloned before the clock starts.
 
 mod eventsource_client;
 mod limits;

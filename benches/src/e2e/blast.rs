@@ -8,8 +8,8 @@ use super::processes::{Measurement, Server};
 use super::rounds::{self, Rounds, Values};
 use super::{CONTENDERS, EVENTSOURCE_CLIENT, HYPER, OURS, REQWEST_EVENTSOURCE, RUNTIMES};
 
-/// The bars by the bare drain, on one thread and on two workers. They hold for one HTTP chunk per event
-/// only, because with large chunks the drain does almost nothing.
+/// The bars by the bare drain, on one thread and on two workers. They hold for one HTTP chunk per
+/// event only, because with large chunks the drain does almost nothing.
 const BAR: [(&str, f64); 2] = [("ct", 0.75), ("mt", 0.9)];
 /// The bar by other clients, which have no fan-out.
 const BAR_PEERS: f64 = 1.0;

@@ -1,4 +1,5 @@
-//! As much as the server can send, to many subscribers, each of which receives everything: deliveries per second.
+//! As much as the server can send, to many subscribers, each of which receives everything:
+//! deliveries per second.
 
 use crate::args::Args;
 use crate::report::{at_least, head, row};
@@ -13,7 +14,8 @@ const CONTENDERS: [&str; 3] = [BY_HAND_YIELD, BY_HAND_NOTIFY, OURS];
 const BAR: f64 = 1.5;
 const BAR_UP_TO: usize = 10;
 
-/// Numbers of subscribers, each with the number of events of `llm` and of `ticks` that take about half a second.
+/// Numbers of subscribers, each with the number of events of `llm` and of `ticks` that take about
+/// half a second.
 const SIZES: [(usize, usize, usize); 4] =
     [(1, 1_000_000, 1_500_000), (10, 500_000, 500_000), (100, 100_000, 100_000), (1000, 10_000, 10_000)];
 
@@ -84,7 +86,8 @@ impl Measured {
     }
 }
 
-/// Checks that all subscribers of all contenders saw the same amount of data, not just as many events.
+/// Checks that all subscribers of all contenders saw the same amount of data, not just as many
+/// events.
 fn check_bytes(rounds: &Rounds) {
     let bytes: Vec<f64> = rounds.ran.iter().flatten().map(|ran| ran.numbers[0]).collect();
     assert!(bytes.windows(2).all(|pair| pair[0] == pair[1]), "contenders disagree about the data: {bytes:?}");

@@ -1,4 +1,5 @@
-//! Latency from the server's write to the last of a thousand subscribers, at one event per ten milliseconds.
+//! Latency from the server's write to the last of a thousand subscribers, at one event per ten
+//! milliseconds.
 
 use crate::args::Args;
 use crate::report::{head, percentile, row};
@@ -13,7 +14,8 @@ const WARM_UP: usize = 50;
 
 const EVERY_MILLISECONDS: usize = 10;
 
-/// Measures each wanted runtime. There is one client by hand only, because an empty channel needs no gate.
+/// Measures each wanted runtime. There is one client by hand only, because an empty channel needs
+/// no gate.
 pub fn run(args: &Args, server: &Server) {
     let url = server.url(&format!("/latency/{EVENTS}/{EVERY_MILLISECONDS}"));
     let subscribers = args.get("subscribers", 1000);

@@ -18,8 +18,8 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send);
 
 /// The clients, by the names that the command line takes.
 ///
-/// The others are compared with the first: it reads a hyper body to its end, with the connection in a
-/// spawned task, as reqwest and hyper-util's client do. It knows nothing of events.
+/// The others are compared with the first: it reads a hyper body to its end, with the connection in
+/// a spawned task, as reqwest and hyper-util's client do. It knows nothing of events.
 pub const CONTENDERS: [&str; 5] = [HYPER, HYPER_SAME_TASK, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS];
 pub const HYPER: &str = "hyper-spawned";
 pub const HYPER_SAME_TASK: &str = "hyper-same-task";
@@ -27,8 +27,8 @@ pub const EVENTSOURCE_CLIENT: &str = "eventsource-client";
 pub const REQWEST_EVENTSOURCE: &str = "reqwest-eventsource";
 pub const OURS: &str = "sseclient";
 
-/// `eventsource-client` in front of tokio's broadcast channel, as written by hand. The two differ in how the reader of
-/// the stream waits for its subscribers.
+/// `eventsource-client` in front of tokio's broadcast channel, as written by hand. The two differ
+/// in how the reader of the stream waits for its subscribers.
 pub const BY_HAND: [&str; 2] = [BY_HAND_YIELD, BY_HAND_NOTIFY];
 pub const BY_HAND_YIELD: &str = "by-hand-yield";
 pub const BY_HAND_NOTIFY: &str = "by-hand-notify";

@@ -20,7 +20,8 @@ impl Server {
     /// Starts a server on a free loopback port.
     pub fn start() -> Self {
         let mut child = Command::new(sibling("server"))
-            // The server ends when its standard input does: with this process, even if that is killed.
+            // The server ends when its standard input does: with this process, even if that is
+            // killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -63,7 +63,8 @@ impl Values<'_> {
         self.ratio_to_most(one, &[other])
     }
 
-    /// Returns the median over the rounds of one client's value by the largest of the others in the same round.
+    /// Returns the median over the rounds of one client's value by the largest of the others in the
+    /// same round.
     pub fn ratio_to_most(&self, one: &str, others: &[&str]) -> Option<f64> {
         let others: Vec<&[f64]> = others.iter().filter_map(|other| self.of(other)).collect();
         let most = |round: usize| others.iter().map(|values| values[round]).reduce(f64::max);

@@ -1,4 +1,5 @@
-//! Ten thousand open streams in one process for some minutes, with a hundred events per second in all.
+//! Ten thousand open streams in one process for some minutes, with a hundred events per second in
+//! all.
 
 use crate::args::Args;
 use crate::report::{head, row};

@@ -1,4 +1,5 @@
-//! tokio's broadcast channel behind a gate, so that it never overwrites an event that a receiver has not read.
+//! tokio's broadcast channel behind a gate, so that it never overwrites an event that a receiver
+//! has not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,7 +97,8 @@ async fn read<G: Gate>(number: usize, mut receiver: Receiver<Event>, shared: Arc
 
 async fn publish<G: Gate>(sender: Sender<Event>, shared: Arc<Shared<G>>, batch: usize, events: Arc<[Event]>) {
     let mut sent = 0;
-    // The number of events that certainly fit, so that the gate is asked only when the queue may be full.
+    // The number of events that certainly fit, so that the gate is asked only when the queue may be
+    // full.
     let mut room = CAPACITY;
     for batch in events.chunks(batch) {
         if room < batch.len() {

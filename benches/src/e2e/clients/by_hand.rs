@@ -1,8 +1,9 @@
-//! `eventsource-client` in front of `tokio::sync::broadcast`: fan-out as written without a library for it.
+//! `eventsource-client` in front of `tokio::sync::broadcast`: fan-out as written without a library
+//! for it.
 //!
-//! The channel never waits: it overwrites events that are not read yet. So the sender checks, after each half of the
-//! capacity, that the slowest receiver has no more than the other half to read. A check costs a lock for each step of a
-//! binary search, which is too much for each event.
+//! The channel never waits: it overwrites events that are not read yet. So the sender checks, after
+//! each half of the capacity, that the slowest receiver has no more than the other half to read. A
+//! check costs a lock for each step of a binary search, which is too much for each event.
 
 use std::sync::Arc;
 

@@ -47,7 +47,8 @@ pub async fn same_task(url: &str, sink: Sink<'_>) {
     let mut open = true;
     loop {
         let frame = poll_fn(|context| {
-            // Polling the connection fills the body. A finished connection must not be polled again.
+            // Polling the connection fills the body. A finished connection must not be polled
+            // again.
             open = open && connection.as_mut().poll(context).is_pending();
             Pin::new(&mut body).poll_frame(context)
         })

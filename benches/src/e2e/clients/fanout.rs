@@ -7,7 +7,8 @@ use super::by_hand::{self, Gate};
 use super::ours;
 use super::subscriber::{Subscriber, join};
 
-/// Gives every event at `url` to every subscriber, and returns the subscribers once all have seen enough.
+/// Gives every event at `url` to every subscriber, and returns the subscribers once all have seen
+/// enough.
 ///
 /// # Panics
 ///

@@ -1,4 +1,5 @@
-//! The clients. Each opens a URL and gives the data of every event to a sink until the sink has seen enough.
+//! The clients. Each opens a URL and gives the data of every event to a sink until the sink has
+//! seen enough.
 
 mod by_hand;
 mod drain;
@@ -26,8 +27,8 @@ pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
     }
 }
 
-/// Opens `count` streams that fall silent after some events, and returns when every reader has taken them. The streams
-/// stay open until the runtime ends.
+/// Opens `count` streams that fall silent after some events, and returns when every reader has
+/// taken them. The streams stay open until the runtime ends.
 pub async fn open_idle(contender: &str, url: &str, count: u32, events: usize) {
     let ready = Arc::new(Semaphore::new(0));
     let readers = (0..count).map(|_| Reader { left: events, ready: Some(Arc::clone(&ready)) });

@@ -4,7 +4,8 @@ use sseclient::{Client, Delivery, Event, Filter, Subscription};
 
 use super::{Reader, Sink};
 
-/// Reads with one subscriber to everything. A gap fails the measurement, which counts only if no event was missed.
+/// Reads with one subscriber to everything. A gap fails the measurement, which counts only if no
+/// event was missed.
 pub async fn consume(url: &str, sink: Sink<'_>) {
     let handle = Client::new().stream(url).build().expect("the URL from e2e");
     let mut subscription = handle.subscribe(Filter::all());

@@ -52,8 +52,8 @@ async fn read(mut subscription: Subscription, received: Arc<AtomicUsize>) {
     }
 }
 
-/// Makes the server send `events` over the streams at `url`, one each `every` microseconds. Returns how many events
-/// the server says it has sent.
+/// Makes the server send `events` over the streams at `url`, one each `every` microseconds. Returns
+/// how many events the server says it has sent.
 pub async fn drive(url: &str, events: usize, every: usize) -> usize {
     let address = url.trim_start_matches("http://").split('/').next().expect("an address");
     let mut socket = TcpStream::connect(address).await.expect("the server listens");
