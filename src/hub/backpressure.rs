@@ -28,7 +28,7 @@ use super::readers::PatienceCheck;
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What the publisher has to do before it publishes.
+/// The publisher's next step before it publishes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     /// It may go on.
@@ -39,15 +39,15 @@ pub(super) enum Readiness {
     Wait,
 }
 
-/// Whether one hub's publisher may go on, and which wait it is in.
+/// The wait of one hub's publisher: whether it may go on, and the readers it waits for.
 ///
 /// The wait is in the hub, not in [`Backpressure`]: it outlives the response during which it began.
 #[derive(Debug, Default)]
 pub(crate) struct PublisherWait {
-    /// Whether an item may be published, to whichever channel. Changed under the hub's lock only.
+    /// True if an item may be published, to any channel. Changed under the hub's lock only.
     is_ready: AtomicBool,
-    /// How many readers it waits for. Changed under the lock of the ring whose reader it counts, so
-    /// that none is counted or released twice.
+    /// The number of readers it waits for. Changed under the lock of the ring whose reader it
+    /// counts, so that none is counted or released twice.
     readers: AtomicUsize,
     waker: Mutex<Option<Waker>>,
 }
@@ -118,7 +118,7 @@ pub(crate) struct Backpressure {
     /// Goes off when it is time to check whether the readers move. Kept from wait to wait.
     timer: Option<Pin<Box<Sleep>>>,
     is_timer_set: bool,
-    /// How many readers became stuck since [`take_stuck`](Self::take_stuck) was called.
+    /// The number of readers that became stuck since [`take_stuck`](Self::take_stuck) was called.
     stuck: usize,
 }
 

@@ -23,9 +23,9 @@ pub(super) struct Channel<T> {
     batch: Vec<T>,
     /// Items that the ring had no room for, to be dropped when no lock is held.
     dropped: Vec<T>,
-    /// How much may be published before the ring has to be asked again. Readers only add to it.
+    /// The amount that may be published before the ring is surveyed again. Readers only add to it.
     credit: QueueSize,
-    /// How many items have been published since the channel was made.
+    /// The number of items published since the channel was made.
     published: u64,
     /// Something was published that readers have not been woken for.
     has_news: bool,

@@ -33,7 +33,7 @@ pub(super) struct Conflation {
     published: u64,
 }
 
-/// What enters a queue when no lock is held.
+/// The items that enter a queue when no lock is held.
 pub(super) struct ConflateBatch {
     queue: Arc<ConflateQueue>,
     evaluator: Option<Evaluator>,
@@ -169,14 +169,14 @@ struct ConflateQueue {
     cursor: Arc<Cursor>,
 }
 
-/// What the queue's lock protects. No user code runs under it.
+/// The state that the queue's lock protects. No user code runs under it.
 #[derive(Debug, Default)]
 struct ConflateState {
-    /// By place, which rises.
+    /// Events by position. Positions only rise.
     events: BTreeMap<u64, KeyedEvent>,
     // The keys are shared with `events`, because their length is the caller's choice.
     places: HashMap<Arc<str>, u64>,
-    /// Each gap stands before the events from its place on.
+    /// Gaps in order. Each stands before the event at its position.
     gaps: VecDeque<PlacedGap>,
     next_place: u64,
     bytes: u64,
@@ -191,7 +191,7 @@ struct KeyedEvent {
     event: Event,
 }
 
-/// A gap, and the place of the first event after it.
+/// A gap, and the position of the first event after it.
 #[derive(Debug)]
 struct PlacedGap {
     place: u64,
@@ -282,7 +282,7 @@ impl ConflateState {
         }
     }
 
-    /// Notes that the first event, at `place`, was lost.
+    /// Notes that the first event, at position `place`, was lost.
     fn enter_lag(&mut self, place: u64) {
         let index = self.gaps.partition_point(|gap| gap.place <= place);
         // Not across another gap: an event lost after a reconnection was lost after it.
@@ -315,7 +315,7 @@ impl ConflateState {
         newer.is_some_and(|newer| self.events.range(place..newer.place).next().is_none() && newer.gap.merge(&gap))
     }
 
-    /// Removes the first event, and returns it with its place.
+    /// Removes the first event, and returns it with its position.
     fn pop(&mut self) -> Option<(u64, Event)> {
         let (place, KeyedEvent { key, event }) = self.events.pop_first()?;
         self.places.remove(&key);

@@ -27,11 +27,11 @@ const CUT_OFF: u8 = 2;
 pub(crate) struct DrainTracker {
     starts: Vec<DrainStart>,
     signal: Arc<DrainSignal>,
-    /// How many drains had been cut short when this one began.
+    /// The number of drains that had been cut short when this one began.
     cut_short: usize,
 }
 
-/// What subscribers have taken and left of a hub.
+/// The items of a hub that its subscribers have taken and left.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DrainCounts {
     pub(crate) delivered: u64,
@@ -77,12 +77,12 @@ impl DrainStart {
     }
 }
 
-/// How readers and drains of one hub find each other.
+/// The link between the readers of a hub and the drains that wait for them.
 #[derive(Debug, Default)]
 pub(crate) struct DrainSignal {
     /// Read for each item taken, so it costs no more than a load while no drain waits.
     flags: AtomicU8,
-    /// How many drains have been cut short.
+    /// The number of drains that have been cut short.
     cut_short: AtomicUsize,
     /// A reader of a closed hub has taken everything, or is gone.
     reader_done: Notify,

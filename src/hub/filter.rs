@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::event::{DEFAULT_EVENT_TYPE, Event};
 
-/// Which events a subscription gets: all, those of a set of types, or those whose type has a
-/// prefix; of these, if wanted, only those that pass a predicate.
+/// The choice of events that a subscription gets: all, those of a set of types, or those whose type
+/// has a prefix; of these, if wanted, only those that pass a predicate.
 ///
 /// An empty set matches nothing. Types are compared exactly, byte by byte: nothing is a wildcard.
 ///

@@ -17,7 +17,8 @@ use crate::event::Gap;
 
 use super::sync::lock;
 
-/// How many kinds of gap are logged: reconnections and oversized events. Lag is each reader's own.
+/// The number of kinds of gap that are logged: reconnections and oversized events. Lag is each
+/// reader's own.
 const KINDS: usize = 2;
 
 /// The gaps of one channel that a reader may still need.
@@ -39,7 +40,7 @@ struct LoggedGap {
     totals: GapTotals,
 }
 
-/// What has been logged, or reported to a reader, since the channel began.
+/// The gaps logged, or reported to a reader, since the channel began.
 #[derive(Debug, Default, Clone, Copy)]
 struct GapTotals {
     oversized_events: u64,

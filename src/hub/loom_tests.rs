@@ -32,7 +32,7 @@ struct LoomPublisher {
     channel: Channel<u32>,
     wait: Arc<PublisherWait>,
     now: Instant,
-    /// Whether it waits until it is woken, without a timer.
+    /// True if it waits until it is woken, without a timer.
     is_patient: bool,
 }
 

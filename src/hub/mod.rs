@@ -42,7 +42,7 @@
 //! A ring that is full, of which the slowest reader may be overrun, drops its first item; that
 //! reader finds itself before `first` and learns how many it has missed.
 //!
-//! Who wakes whom: [`Hub::wake`], once at the end of a turn, wakes the readers that sleep. The last
+//! Wake-ups: [`Hub::wake`], once at the end of a turn, wakes the readers that sleep. The last
 //! reader that the publisher waits for wakes the publisher ([`backpressure`]). A reader that has
 //! emptied its queue wakes those that wait for a drain ([`drain`]). An acknowledgement, or a
 //! subscription that ends by itself, wakes the connection task through the hub's signal.
@@ -116,7 +116,7 @@ pub(crate) use self::replay::{Keep, Retain};
 use self::sync::{Wakers, lock};
 pub use self::transcript_item::TranscriptItem;
 
-/// Where events are published and subscriptions begin.
+/// The meeting point of a stream: events are published here, and subscriptions begin here.
 #[derive(Debug)]
 pub(crate) struct Hub {
     registry: Mutex<Registry>,
@@ -128,11 +128,11 @@ pub(crate) struct Hub {
     signal: Arc<Notify>,
 }
 
-/// What a new subscription gets from the hub.
+/// The parts of a new subscription that come from the hub.
 pub(crate) struct Subscribed {
     pub(crate) reader: EventReader,
     pub(crate) ack: Option<AckHandle>,
-    /// Where to find the reason if the subscription ends before the stream does. `None` if it
+    /// The place of the reason if the subscription ends before the stream does. `None` if it
     /// cannot.
     pub(crate) failure: Option<PredicateFailure>,
     /// Retained events and gaps, to be taken first. `None` where the predicate has panicked: then

@@ -11,13 +11,13 @@ use crate::event::Event;
 
 use super::transcript_item::TranscriptItem;
 
-/// How long a full queue from which nothing is taken holds up the stream.
+/// The time for which a full queue from which nothing is taken holds up the stream.
 ///
 /// Long enough for a subscriber that waits for a disk or a lock. Short enough that a subscriber
 /// which hangs costs the others little, once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What happens when a subscription does not keep up and its queue is full: see
+/// The policy for a full queue, when a subscription does not keep up: see
 /// [`SubscribeOptions::overflow`](crate::SubscribeOptions::overflow).
 ///
 /// All subscriptions of a stream share one connection. While the connection task waits for one of
@@ -51,7 +51,7 @@ pub enum Overflow {
     /// has taken everything that was queued once, or until the program has gone
     /// [back](crate::Handle::reconnect_from) for what it lost.
     Wait {
-        /// How long to wait while nothing is taken. Zero never waits; `Duration::MAX` waits
+        /// The time to wait while nothing is taken. Zero never waits; `Duration::MAX` waits
         /// forever.
         patience: Duration,
     },
@@ -153,7 +153,7 @@ impl fmt::Debug for ConflateKey {
     }
 }
 
-/// How much one channel's queues hold, and what happens when one is full.
+/// The capacity of one channel's queues, and the policy when one is full.
 ///
 /// One item always fits: one that takes a queue over its bytes is let in, and the queue is full
 /// then.
@@ -181,8 +181,8 @@ impl QueueLimits {
         matches!(self.overflow, Overflow::Conflate | Overflow::ConflateBy(_))
     }
 
-    /// How long the task waits for a queue from which nothing is taken, if it does not wait
-    /// forever.
+    /// Returns the time for which the task waits for a queue from which nothing is taken; `None` if
+    /// it waits forever.
     pub(super) fn patience(&self) -> Option<Duration> {
         match self.overflow {
             Overflow::Wait { patience } => Some(patience),
@@ -208,7 +208,7 @@ impl QueueLimits {
     }
 }
 
-/// How much a queue holds, or may still take.
+/// The amount that a queue holds, or may still take.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueueSize {
     pub(super) items: u64,

@@ -11,8 +11,8 @@ use crate::event::{Delivery, Event};
 
 use super::filter::{Filter, Predicate};
 
-/// Why a subscription ended before its stream did, once its predicate has panicked. Shared with the
-/// subscription.
+/// The error of a subscription that ended before its stream, because its predicate panicked. Shared
+/// with the subscription.
 pub(crate) type PredicateFailure = Arc<OnceLock<Error>>;
 
 /// The predicate of one subscription. Clones share the failure.
@@ -96,7 +96,7 @@ impl Evaluator {
     }
 }
 
-/// What one channel has collected in a turn, to be evaluated while no lock is held.
+/// The events that one channel collected in a turn, to be evaluated while no lock is held.
 pub(super) struct Evaluation {
     /// The index of the channel when this was taken from it.
     pub(super) index: usize,

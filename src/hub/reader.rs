@@ -12,11 +12,11 @@ use super::overflow::QueueItem;
 use super::readers::Cursor;
 use super::ring::{Found, Ring, SleepState};
 
-/// How many items a reader takes out of the ring at once. They are its own then, and not
-/// overwritten.
+/// The number of items that a reader takes out of the ring at once. They are its own then, and
+/// not overwritten.
 pub(super) const MAX_BUFFERED: usize = 64;
 
-/// What comes next in a queue.
+/// The next thing in a queue.
 #[derive(Debug)]
 pub(crate) enum Received<T> {
     Item(T),

@@ -16,7 +16,8 @@ use tokio::time::{Duration, Instant};
 use super::sync::Wakers;
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How often within its patience the publisher checks whether a reader has taken anything.
+/// The number of times within its patience that the publisher checks whether a reader took
+/// anything.
 const CHECKS_PER_PATIENCE: u32 = 16;
 
 /// The readers of one ring. All methods are called under the ring's lock.
@@ -42,11 +43,11 @@ pub(super) struct ReaderEntry {
     ack: Option<u64>,
     waker: Option<Waker>,
     state: ReaderState,
-    /// How much it had taken when the publisher last yielded to it.
+    /// The amount it had taken when the publisher last yielded to it.
     yielded_at: Option<u64>,
 }
 
-/// How the publisher treats a reader.
+/// A reader's standing with the publisher.
 ///
 /// ```text
 ///          full                nothing taken for the patience
@@ -68,16 +69,16 @@ enum ReaderState {
     },
 }
 
-/// What the publisher learns when it checks the readers that it waits for.
+/// The result of a check of the readers that the publisher waits for.
 #[derive(Debug, Default)]
 pub(super) struct PatienceCheck {
-    /// How many readers have just become stuck.
+    /// The number of readers that have just become stuck.
     pub(super) stuck: usize,
-    /// When to check again; never without a value.
+    /// The time of the next check; `None` if there is none.
     pub(super) again_at: Option<Instant>,
 }
 
-/// What a reader leaves behind. Drop it without a lock: the waker is the user's.
+/// The remains of a reader that has left. Drop them without a lock: the waker is the user's.
 pub(super) struct LeftEntry {
     pub(super) next: u64,
     pub(super) waker: Option<Waker>,
@@ -322,16 +323,17 @@ impl PatienceCheck {
 /// A look from another thread may be a moment behind.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    /// How many items the subscriber has taken, counted from the beginning of the channel.
+    /// The number of items that the subscriber has taken, counted from the beginning of the
+    /// channel.
     taken: AtomicU64,
-    /// How many items went by without being taken: dropped, or replaced by newer ones.
+    /// The number of items that went by without being taken: dropped, or replaced by newer ones.
     skipped: AtomicU64,
-    /// How many retained events are replayed to the subscriber before anything from its queue.
+    /// The number of retained events replayed to the subscriber before anything from its queue.
     replay: AtomicU64,
     replayed: AtomicU64,
-    /// Where its channel ended, or what it could have taken when it was dropped; [`OPEN`] before.
+    /// The end of its channel, or of what it could take when it was dropped; [`OPEN`] before.
     end: AtomicU64,
-    /// How many items before the end had been dropped, without the reader having come to the hole.
+    /// The number of items dropped before the end, in a hole that the reader has not reached.
     lost: AtomicU64,
     gone: AtomicBool,
 }

@@ -32,8 +32,8 @@ use super::routes::Routes;
 use super::sync::Wakers;
 use super::transcript_item::TranscriptItem;
 
-/// How many items a transcript holds beyond its capacity: states and gaps also come when the
-/// publisher cannot wait.
+/// The number of items that a transcript holds beyond its capacity: states and gaps also come when
+/// the publisher cannot wait.
 pub(super) const TRANSCRIPT_RESERVE: usize = 64;
 
 /// The channels, and what all of them share.
@@ -324,7 +324,7 @@ fn retain_or_move<T>(items: &mut Vec<T>, removed: &mut Vec<T>, mut is_kept: impl
     }
 }
 
-/// What a turn leaves to be done when no lock is held.
+/// The work that a turn leaves until no lock is held.
 pub(super) struct Settled {
     pub(super) batches: Vec<ConflateBatch>,
     /// Dropping an event may run user code, which may come back to the hub.

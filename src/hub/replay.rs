@@ -6,15 +6,15 @@ use crate::event::{Delivery, Event, Gap};
 
 use super::filter::Filter;
 
-/// How many events a snapshot and what came after it may be: enough for minutes of a busy stream,
+/// The maximum number of events in a snapshot and after it: enough for minutes of a busy stream,
 /// few enough to be handed to a subscriber at once.
 pub(crate) const MAX_RETAINED_EVENTS: usize = 65_536;
 
-/// How many bytes one rule keeps: as many as a queue may hold.
+/// The number of bytes that one rule keeps: as many as a queue may hold.
 pub(crate) const MAX_RETAINED_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How many gaps one rule keeps between two events. Beyond that, gaps of a kind merge even if they
-/// are about different types, or another rule keeps events between them.
+/// The number of gaps that one rule keeps between two events. Beyond that, gaps of a kind merge
+/// even if they are about different types, or another rule keeps events between them.
 const MAX_GAPS: usize = 16;
 
 /// A rule for what is kept.
@@ -24,7 +24,7 @@ pub(crate) struct Retain {
     pub(crate) keep: Keep,
 }
 
-/// How much of what matches a rule keeps.
+/// The amount of matching events that a rule keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// This many of the newest events that match.
@@ -43,7 +43,7 @@ impl Retain {
     }
 }
 
-/// What all rules keep. Under the hub's lock.
+/// The events and gaps that all rules keep. Under the hub's lock.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     rules: Vec<RetainedByRule>,

@@ -22,7 +22,7 @@ use super::readers::{Cursor, PatienceCheck, Readers};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard, Wakers};
 
-/// How many slots an empty queue keeps allocated.
+/// The number of slots that an empty queue keeps allocated.
 const MAX_IDLE_SLOTS: usize = 64;
 
 /// The items of one channel, and its readers.
@@ -30,14 +30,14 @@ const MAX_IDLE_SLOTS: usize = 64;
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
     limits: QueueLimits,
-    /// How many items it holds beyond its capacity before it drops the oldest.
+    /// The number of items it holds beyond its capacity before it drops the oldest.
     reserve: usize,
     /// Changes whenever readers are woken.
     epoch: AtomicU64,
     wait: Arc<PublisherWait>,
 }
 
-/// What the ring's lock protects.
+/// The state that the ring's lock protects.
 #[derive(Debug)]
 struct Slots<T> {
     queue: VecDeque<Slot<T>>,
@@ -53,14 +53,14 @@ struct Slots<T> {
 #[derive(Debug)]
 struct Slot<T> {
     item: T,
-    /// How many readers have yet to take it. Readers go in order, so this never exceeds that of the
-    /// next slot.
+    /// The number of readers that have yet to take it. Readers go in order, so this never exceeds
+    /// that of the next slot.
     readers_left: usize,
     /// The bytes of all items before it.
     bytes_before: u64,
 }
 
-/// What a reader finds.
+/// The result of a reader's look into its queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// At least one item, now in the reader's buffer.
@@ -82,7 +82,7 @@ pub(super) struct Taken {
     pub(super) releases_publisher: bool,
 }
 
-/// Where a reader's waker is: here, or in the ring.
+/// The place of a reader's waker: here, or in the ring.
 #[derive(Debug, Default)]
 pub(super) struct SleepState {
     /// To be left in the ring.
@@ -124,10 +124,10 @@ impl SleepState {
     }
 }
 
-/// What a publisher learns about the readers.
+/// The publisher's view of the readers before it publishes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Survey {
-    /// How much may be published before the ring has to be asked again; zero if a queue is full.
+    /// The amount that may be published before the next survey; zero if a queue is full.
     pub(super) credit: QueueSize,
     /// The publisher should yield: an active reader that may lose items is more than half a queue
     /// behind.

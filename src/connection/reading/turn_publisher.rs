@@ -33,8 +33,8 @@ pub(super) struct TurnPublisher<'a> {
     inspects: bool,
     /// Events have set an ID that is to be taken from the decoder at the end.
     id_is_due: bool,
-    /// Whether the newest event has the last event ID, and no event before it; `None` if no event
-    /// came.
+    /// True if the newest event has the last event ID, and no event before it has it; `None` if no
+    /// event came.
     id_names_newest: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of a stream whose task has used up what tokio lets it do in one go.
+//! Streams whose task has used up tokio's coop budget.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,4 @@
-//! What is heard of a server whose bytes stand for nothing yet.
+//! Bytes of a coding that decode to nothing yet, and the idle timeout.
 
 use std::io::Write as _;
 

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use crate::event::Event;
 
-/// How many runs are told apart. Beyond that, neighbours are taken for one, which only holds the
-/// resume store back longer.
+/// The number of runs that are told apart. Beyond that, neighbours are taken for one, which only
+/// holds the resume store back longer.
 const MAX_RUNS: usize = 1024;
 
 /// Runs of events with the same last event ID.

@@ -24,8 +24,8 @@ use self::id_runs::IdRuns;
 use super::reader::Received;
 use super::sync::lock;
 
-/// How many events a subscription may have taken and not acknowledged. More are not told apart, and
-/// hold the stream where it is.
+/// The number of events that a subscription may have taken and not acknowledged. More are not told
+/// apart, and hold the stream where it is.
 pub(crate) const MAX_UNACKNOWLEDGED: usize = 64 * 1024;
 
 /// Up to this many acknowledged IDs none are pruned: that costs a look at each subscription.
@@ -43,7 +43,7 @@ pub(crate) struct AckTracker {
     signal: Arc<Notify>,
 }
 
-/// What the tracker's lock protects.
+/// The state that the tracker's lock protects.
 #[derive(Debug, Default)]
 struct AckState {
     /// Sorted by number.
@@ -64,13 +64,13 @@ struct AckState {
     restarted_from: Option<Arc<str>>,
 }
 
-/// What one subscription has open.
+/// The open events of one subscription.
 #[derive(Debug)]
 struct AckSubscriber {
     number: u64,
     /// The positions of the events in its queue.
     queued: VecDeque<u64>,
-    /// How many of those the queue holds.
+    /// The number of those that the queue holds.
     capacity: usize,
     /// The queue keeps only the newest event of each key, and says itself what it does not keep.
     conflates: bool,
@@ -339,8 +339,8 @@ impl AckTracker {
 ///
 /// # Drop behavior
 ///
-/// What is open stays open, unless the handle was [retired](Self::retire): nothing else says that
-/// it was processed.
+/// Open events stay open, unless the handle was [retired](Self::retire): nothing else says that
+/// they were processed.
 #[derive(Debug)]
 pub(crate) struct AckHandle {
     tracker: Arc<AckTracker>,

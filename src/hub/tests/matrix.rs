@@ -12,7 +12,7 @@ const KEYS: u64 = 8;
 /// How much time passes between two steps while the publisher waits.
 const STEP: Duration = Duration::from_millis(50);
 
-/// How a subscriber reads.
+/// A subscriber's way of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     /// Takes all that is there in each step.
@@ -113,7 +113,7 @@ impl TestPublisher<'_> {
     }
 }
 
-/// What one run has shown.
+/// The result of one run.
 struct Outcome {
     subjects: Vec<Seen>,
     /// A fast subscriber of each policy, on the same filter.

@@ -77,7 +77,7 @@ pub(super) struct Expected {
     pub(super) batch: usize,
     pub(super) queue: VecDeque<Queued>,
     pub(super) buffered: VecDeque<Queued>,
-    /// How many events were dropped that it has not been told of.
+    /// The number of dropped events that it has not seen reported.
     pub(super) dropped: u64,
     /// The gaps owed before the next event, and those given since the last one.
     pub(super) owed: Owed,
@@ -85,7 +85,7 @@ pub(super) struct Expected {
     /// The gaps owed before the events that were dropped.
     pub(super) hole: Owed,
     pub(super) ended: bool,
-    /// How many events were taken.
+    /// The number of events taken.
     pub(super) moves: u64,
     pub(super) waited: Option<Waited>,
     pub(super) stuck: bool,
