@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_of_which_a_shorter_one_is_there_are_left_out() {
+    fn a_prefix_is_left_out_if_a_shorter_one_covers_it() {
         assert_eq!(Filter::prefixes(["b.", "a", "a.b", "ab"]), Filter::prefixes(["a", "b."]));
         assert_eq!(Filter::prefixes(["x", ""]), Filter::all());
         assert_ne!(Filter::prefix("a"), Filter::from("a"));

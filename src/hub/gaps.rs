@@ -215,7 +215,7 @@ mod tests {
 
     /// It does so also when the older gap has left the ring, or another stands between.
     #[test]
-    fn a_reconnection_without_an_id_is_told_once_and_never_hidden() {
+    fn a_gap_without_an_id_is_reported_once_and_never_hidden() {
         let resumed = || Gap::reconnected(Some("x".into()));
         for at in [5, 100] {
             let log = log();

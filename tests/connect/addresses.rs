@@ -130,7 +130,7 @@ async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
 
 /// The timer of the last address and that of the attempt may fire in either order.
 #[tokio::test]
-async fn a_server_or_proxy_none_of_whose_addresses_answers_is_a_connect_timeout() {
+async fn a_server_or_proxy_that_never_answers_is_a_connect_timeout() {
     let server = Server::naming_peers().await;
     let _silent = [Silent::at(SILENT, port(&server)).await, Silent::at(SILENT_TOO, port(&server)).await];
     let proxy = |scheme: &str| Client::builder().proxy(format!("{scheme}://proxy.invalid:{}", port(&server))).unwrap();

@@ -41,7 +41,7 @@ fn a_url_that_cannot_be_followed_is_refused_when_the_stream_is_built() {
 }
 
 #[test]
-fn what_http_cannot_carry_is_refused_when_it_is_set() {
+fn headers_that_http_cannot_carry_are_refused_when_they_are_set() {
     let stream = || Client::new().stream("http://127.0.0.1:9/");
     for error in [
         stream().header("bad name", "x").build().unwrap_err(),

@@ -351,7 +351,7 @@ async fn streams_of_a_dead_shared_connection_each_resume_after_their_own_id() {
 
 /// A request to a chat server is sent once, even if the shared connection breaks.
 #[tokio::test]
-async fn what_must_not_be_done_twice_is_not_sent_again_unless_it_was_never_sent() {
+async fn a_post_is_not_sent_again_after_the_connection_breaks_but_a_get_is() {
     for (method, times) in [(Method::POST, 1), (Method::GET, 2)] {
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
@@ -468,7 +468,7 @@ async fn a_server_that_speaks_http_1_fails_the_attempt() {
 }
 
 #[tokio::test]
-async fn what_http_2_forbids_is_left_out_and_a_host_is_its_authority() {
+async fn forbidden_headers_are_left_out_and_the_host_becomes_the_authority() {
     let server = Server::start(100, |mut asked| async move {
         let authority = asked.request.uri().authority().unwrap().to_string();
         let mut body = asked.open();

@@ -110,7 +110,7 @@ async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
 }
 
 #[tokio::test]
-async fn what_a_socks_proxy_refuses_is_an_error_of_the_proxy() {
+async fn a_refusal_by_a_socks_proxy_is_an_error_of_the_proxy() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for (credentials, userinfo, says) in [
         (Some("user:other"), "user:wrong@", "credentials not accepted"),
@@ -128,7 +128,7 @@ async fn what_a_socks_proxy_refuses_is_an_error_of_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_there_is_said_to_be_the_proxy() {
+async fn an_unreachable_proxy_is_named_in_the_error() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for scheme in ["http", "socks5"] {
         let error =
@@ -411,7 +411,7 @@ mod http2 {
 }
 
 #[test]
-fn what_is_no_proxy_is_refused_when_it_is_given() {
+fn the_builder_refuses_invalid_proxy_urls() {
     for url in ["", "ftp://proxy", "http://user:hunter2@pro xy"] {
         let error = Client::builder().proxy(url).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");

@@ -124,7 +124,7 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
 
 /// Another origin may have sent the client back, so the headers that were removed stay removed.
 #[tokio::test]
-async fn what_was_left_behind_is_not_taken_up_again_where_it_came_from() {
+async fn removed_headers_stay_removed_when_a_redirect_leads_back() {
     let elsewhere = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
     let there = std::sync::Arc::clone(&elsewhere);
     let start = Server::start(move |_, mut connection| {
@@ -180,7 +180,7 @@ async fn a_loop_ends_after_twenty_redirects_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_followed_is_final_and_in_the_error_with_its_body() {
+async fn a_redirect_that_is_not_followed_is_a_final_error_with_its_body() {
     let end = stream_server().await;
     for (redirects, location, requests) in [
         (Redirects::none(), "/there", 1),

@@ -141,7 +141,7 @@ async fn tls_versions_below_the_minimum_are_refused_with_a_hint() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_instead_of_a_greeting_is_in_the_message() {
+async fn the_message_explains_an_answer_that_is_no_server_hello() {
     let pem = Authority::new("answers").pem();
     // A ServerHello of TLS 1.1 (RFC 4346, section 7.4.1.3): a random of 32 bytes, no session, a
     // cipher, no compression.

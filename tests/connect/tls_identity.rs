@@ -58,7 +58,7 @@ async fn a_server_that_asks_gets_the_clients_certificate() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_certificate_or_with_a_strangers_is_told_so() {
+async fn the_error_says_that_the_server_wants_another_client_certificate() {
     let authority = Authority::new("strict");
     let stranger = Authority::new("strangers").vouch("client.example");
     let late = authority.vouch_between("client.example", 1999, 2001);

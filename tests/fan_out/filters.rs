@@ -46,7 +46,7 @@ async fn data_up_to(last: &str, subscription: &mut Subscription) -> Vec<String> 
 }
 
 #[tokio::test]
-async fn sets_and_prefixes_get_what_is_named_or_begins_like_that_in_wire_order() {
+async fn sets_and_prefixes_get_the_matching_types_in_wire_order() {
     let text =
         [("order.new", "1"), ("order", "2"), ("", "3"), ("invoice.new", "4"), ("reorder.new", "5"), ("end", "end")];
     let (server, go_on) = saying(&[events(&text)]).await;
@@ -69,7 +69,7 @@ async fn sets_and_prefixes_get_what_is_named_or_begins_like_that_in_wire_order()
 }
 
 #[tokio::test]
-async fn what_a_predicate_turns_down_takes_no_room_and_is_not_missed() {
+async fn events_that_a_predicate_rejects_take_no_room_and_are_not_missed() {
     let noise = events(&[("row", "noise")]).repeat(5_000);
     let (server, go_on) = saying(&[noise + &events(&[("row", "1"), ("row", "2"), ("end", "end")])]).await;
     let handle = stream(&server.url).build().unwrap();
@@ -200,7 +200,7 @@ async fn a_drain_waits_for_the_queue_of_a_subscription_whose_predicate_panicked(
 }
 
 #[tokio::test]
-async fn a_predicate_may_use_the_stream_that_it_is_for() {
+async fn a_predicate_may_use_its_own_stream() {
     let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "end")])]).await;
     let handle = stream(&server.url).build().unwrap();
     let (used, new) = (Arc::new(OnceLock::<Handle>::new()), Arc::new(Mutex::new(Vec::new())));
@@ -233,7 +233,7 @@ impl Drop for Asks {
 }
 
 #[tokio::test]
-async fn what_a_predicate_owns_is_dropped_when_no_lock_is_held() {
+async fn a_predicate_is_dropped_when_no_lock_is_held() {
     let (server, go_on) = saying(&[events(&[("row", "1")])]).await;
     let handle = stream(&server.url).build().unwrap();
     let dropped = Arc::new(Notify::new());

@@ -147,7 +147,7 @@ async fn changes_beyond_the_retained_size_are_reported_as_missing() {
 }
 
 #[tokio::test]
-async fn what_one_rule_has_lost_is_missing_after_what_another_has_kept_and_once() {
+async fn events_lost_by_several_rules_are_reported_once_after_the_kept_ones() {
     let (server, tell) = told().await;
     // The first and the last rule lose the same events. The second keeps the snapshot.
     let rules = stream(&server).retain_since("s").retain("s", 1).retain_since(["s", "never"]);
@@ -233,7 +233,7 @@ async fn a_predicate_filters_the_replay_and_its_panic_ends_its_subscription() {
 }
 
 #[test]
-fn what_is_retained_cannot_be_chosen_by_a_predicate() {
+fn a_rule_for_retained_events_cannot_have_a_predicate() {
     let error = Client::new().stream("http://127.0.0.1/").retain(Filter::matching(|_| true), 1).build().unwrap_err();
     assert_eq!(error.kind(), sseclient::ErrorKind::InvalidConfig);
 }

@@ -147,7 +147,7 @@ async fn the_same_ids_from_another_origin_are_no_repeats() {
 }
 
 #[tokio::test]
-async fn that_the_id_goes_along_is_said_of_one_url_and_not_of_the_next() {
+async fn keep_last_event_id_holds_for_one_url_and_not_for_the_next() {
     let (old, _) = old_origin().await;
     let (new, answer) = new_origin(vec![format!("{OPEN}data: x\n\n")]).await;
     let (other, _) = new_origin(vec![]).await;

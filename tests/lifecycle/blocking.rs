@@ -96,7 +96,7 @@ fn a_wait_has_an_end_if_it_is_given_one() {
 }
 
 #[test]
-fn what_is_there_can_be_taken_in_bulk_or_without_waiting() {
+fn queued_events_can_be_taken_in_bulk_or_without_waiting() {
     let body: String = (0..10).map(|number| format!("data: {number}\n\n")).collect();
     let server = Server::answering(&[&format!("{OPEN}{body}"), STOP], true);
     let mut events = open(&server);

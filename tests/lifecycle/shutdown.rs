@@ -55,7 +55,7 @@ async fn subscribers_take_what_is_queued_and_the_drain_ends_with_the_last_of_it(
 }
 
 #[tokio::test]
-async fn at_the_deadline_what_is_left_is_dropped_and_subscriptions_end() {
+async fn at_the_deadline_the_rest_is_dropped_and_subscriptions_end() {
     let (_server, handle, [mut one]) = queued().await;
     take(&mut one, 3).await;
     let drained = within(handle.shutdown_with(Drain { deadline: Duration::ZERO })).await;

@@ -87,7 +87,7 @@ impl ResumeStore for Broken {
 }
 
 #[tokio::test]
-async fn what_happens_to_a_stream_is_logged_under_stable_names() {
+async fn events_of_a_stream_are_logged_under_stable_names() {
     let lines = Lines::default();
     let printed = Printed::default();
     let writer = printed.clone();

@@ -207,7 +207,7 @@ fn no_debug_shows_the_key_of_a_client_certificate() {
 
 /// A proxy refuses in every way, and repeats the request in its answer.
 #[tokio::test]
-async fn what_a_proxy_refuses_shows_no_secret_either() {
+async fn the_refusal_of_a_proxy_shows_no_secret_either() {
     let log = Log::default();
     let _guard = logging_to(&log);
     let refusal = format!("HTTP/1.1 407 {BASIC}\r\nx: {MARKER} {BASIC}\r\ncontent-length: 7\r\n\r\n{MARKER}");

@@ -94,7 +94,7 @@ async fn authorization_that_the_caller_set_stays_across_url_changes() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_the_last_event_id_holds_until_something_else_is_said() {
+async fn the_newest_call_about_the_last_event_id_holds() {
     type Call<'a> = &'a dyn Fn(&Handle);
     let (old, new) = (server(1).await, server(2).await);
     let change = |handle: &Handle, change: &dyn Fn(Change) -> Change| drop(handle.update(change, Apply::NextAttempt));

@@ -18,7 +18,7 @@ async fn expect(subscription: &mut Subscription, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_a_program_goes_back_for_is_no_repeat() {
+async fn events_that_a_program_goes_back_for_are_no_repeats() {
     for (resume, sent, again) in
         [(Resume::Id("2".into()), Some("2"), &["3", "4", "5"][..]), (Resume::Fresh, None, &["1", "2", "3", "4", "5"])]
     {

@@ -50,7 +50,7 @@ async fn events_that_take_the_last_event_id_away_are_no_repeats_of_each_other() 
 }
 
 #[tokio::test]
-async fn what_both_responses_say_of_ids_and_oversized_events_counts_once() {
+async fn ids_and_oversized_events_of_both_responses_count_once() {
     let large = |id| format!("id: {id}\ndata: {}\n\n", "x".repeat(100));
     let overlap = format!("{}{}{}id: 5\n\n", numbered([2]), large(3), numbered([4]));
     let first = vec![format!("{OPEN}{}", numbered([1])), overlap.clone()];

@@ -178,7 +178,7 @@ fn no_id_is_fatal() {
 }
 
 #[test]
-fn an_id_with_nul_is_ignored_and_nothing_else_is() {
+fn only_an_id_with_nul_is_ignored() {
     let expected = [event("message", "x", None, "7"), event("message", "y", Some("8"), "8")];
     let input = Bytes::from_static(b"id: a\0b\ndata: x\n\nid: 8\nid: \0\ndata: y\n\n");
     for at in 0..input.len() {

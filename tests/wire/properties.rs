@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(config(1_000))]
 
     #[test]
-    fn any_bytes_in_any_chunks_are_what_the_standard_says(input in input(), lengths in lengths(), seed in seed()) {
+    fn any_bytes_in_any_chunks_decode_as_the_standard_says(input in input(), lengths in lengths(), seed in seed()) {
         let (expected, last_event_id) = reference::decode(&input, seed);
         for chunks in [whole(&input), cut_by(&input, &lengths), byte_by_byte(&input).collect()] {
             let outcome = run(decoder(seed, true), chunks);
@@ -414,7 +414,7 @@ proptest! {
     #![proptest_config(config(1_000))]
 
     #[test]
-    fn what_can_be_built_comes_back_from_the_wire_as_it_was(
+    fn an_event_that_is_built_and_encoded_decodes_as_it_was(
         event_type in proptest::option::of(text()), data in proptest::option::of(text()),
         id in proptest::option::of(text()), retry in proptest::option::of(duration()), lengths in lengths(),
     ) {

@@ -48,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
 
 /// The allocations of one run.
 #[derive(Clone, Copy)]
-struct Tally {
+struct Allocations {
     events: usize,
     calls: usize,
     reallocations: usize,
@@ -69,9 +69,9 @@ fn main() {
         println!("\n### Chunks of {chunk} bytes\n");
         head(corpora::ALL.iter().map(|corpus| corpus.name));
         for parser in &parsers {
-            let tallies = corpora::ALL.map(|corpus| steady(parser, &corpus.render(size), chunk));
-            row(parser.name, tallies.iter().map(cell));
-            let over = corpora::ALL.iter().zip(tallies).filter(|(_, tally)| per_event(tally) > BAR);
+            let columns = corpora::ALL.map(|corpus| steady(parser, &corpus.render(size), chunk));
+            row(parser.name, columns.iter().map(cell));
+            let over = corpora::ALL.iter().zip(columns).filter(|(_, counted)| per_event(counted) > BAR);
             if parser.side == Side::Ours {
                 missed.extend(over.map(|(corpus, _)| format!("{} in chunks of {chunk}", corpus.name)));
             }
@@ -85,10 +85,10 @@ fn main() {
 
 /// Counts a run over twice the corpus, less a run over the corpus, so that the growth of buffers
 /// cancels out.
-fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
+fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Allocations {
     let twice = Bytes::from([&input[..], &input[..]].concat());
-    let (short, long) = (tally(parser, input, chunk), tally(parser, &twice, chunk));
-    Tally {
+    let (short, long) = (count(parser, input, chunk), count(parser, &twice, chunk));
+    Allocations {
         events: long.events - short.events,
         calls: long.calls.saturating_sub(short.calls),
         reallocations: long.reallocations.saturating_sub(short.reallocations),
@@ -96,22 +96,28 @@ fn steady(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
     }
 }
 
-fn tally(parser: &Contender, input: &Bytes, chunk: usize) -> Tally {
+fn count(parser: &Contender, input: &Bytes, chunk: usize) -> Allocations {
     let given = Input { whole: input.clone(), chunks: chunks(input, chunk) };
     let before = [&CALLS, &REALLOCATIONS, &BYTES].map(|counter| counter.load(Relaxed));
     let events = (parser.run)(given);
     let after = [&CALLS, &REALLOCATIONS, &BYTES].map(|counter| counter.load(Relaxed));
-    Tally { events, calls: after[0] - before[0], reallocations: after[1] - before[1], bytes: after[2] - before[2] }
+    Allocations {
+        events,
+        calls: after[0] - before[0],
+        reallocations: after[1] - before[1],
+        bytes: after[2] - before[2],
+    }
 }
 
 /// Formats with two decimals: one more growth of a buffer is not an allocation per event.
-fn per_event(tally: &Tally) -> f64 {
-    let calls = (tally.calls + tally.reallocations) as f64;
-    (100.0 * calls / tally.events.max(1) as f64).round() / 100.0
+fn per_event(counted: &Allocations) -> f64 {
+    let calls = (counted.calls + counted.reallocations) as f64;
+    (100.0 * calls / counted.events.max(1) as f64).round() / 100.0
 }
 
-fn cell(tally: &Tally) -> String {
-    let events = tally.events.max(1) as f64;
-    let [calls, reallocations, bytes] = [tally.calls, tally.reallocations, tally.bytes].map(|sum| sum as f64 / events);
+fn cell(counted: &Allocations) -> String {
+    let events = counted.events.max(1) as f64;
+    let [calls, reallocations, bytes] =
+        [counted.calls, counted.reallocations, counted.bytes].map(|sum| sum as f64 / events);
     format!("{calls:.2}+{reallocations:.2}, {bytes:.0} B")
 }

@@ -12,8 +12,8 @@ use super::CAPACITY;
 
 const HALF: usize = CAPACITY / 2;
 
-/// How the publisher learns that there is room.
-pub(super) trait Gate: Send + Sync + 'static {
+/// The way in which the publisher learns that the channel has room.
+pub(super) trait RoomCheck: Send + Sync + 'static {
     fn new(subscribers: usize) -> Self;
     /// Returns how far the slowest receiver is behind.
     fn behind(&self, sender: &Sender<Event>, sent: u64) -> usize;
@@ -25,12 +25,12 @@ pub(super) trait Gate: Send + Sync + 'static {
     }
 }
 
-/// A gate to which each subscriber reports its position.
+/// A check of the positions that the subscribers report.
 pub(super) struct Acknowledged {
     taken: Vec<AtomicU64>,
 }
 
-impl Gate for Acknowledged {
+impl RoomCheck for Acknowledged {
     fn new(subscribers: usize) -> Self {
         Self { taken: (0..subscribers).map(|_| AtomicU64::new(0)).collect() }
     }
@@ -45,10 +45,10 @@ impl Gate for Acknowledged {
     }
 }
 
-/// A gate that asks the channel how much it holds for the slowest receiver.
+/// A check of how much the channel holds for the slowest receiver.
 pub(super) struct Length;
 
-impl Gate for Length {
+impl RoomCheck for Length {
     fn new(_: usize) -> Self {
         Self
     }
@@ -60,18 +60,21 @@ impl Gate for Length {
     fn took(&self, _: usize, _: u64) {}
 }
 
-/// The gate, and where the publisher waits for room.
+/// The check, and the place where the publisher waits for room.
 struct Shared<G> {
-    gate: G,
+    room_check: G,
     is_waiting: AtomicBool,
     drained: Notify,
 }
 
 /// Returns how many events all subscribers have seen together.
-pub(super) async fn run<G: Gate>(subscribers: usize, batch: usize, events: Arc<[Event]>) -> usize {
+pub(super) async fn run<G: RoomCheck>(subscribers: usize, batch: usize, events: Arc<[Event]>) -> usize {
     let (sender, first) = channel(CAPACITY);
-    let shared =
-        Arc::new(Shared { gate: G::new(subscribers), is_waiting: AtomicBool::new(false), drained: Notify::new() });
+    let shared = Arc::new(Shared {
+        room_check: G::new(subscribers),
+        is_waiting: AtomicBool::new(false),
+        drained: Notify::new(),
+    });
     let readers: Vec<_> =
         (0..subscribers).map(|number| tokio::spawn(read(number, sender.subscribe(), Arc::clone(&shared)))).collect();
     drop(first);
@@ -83,34 +86,34 @@ pub(super) async fn run<G: Gate>(subscribers: usize, batch: usize, events: Arc<[
     seen
 }
 
-async fn read<G: Gate>(number: usize, mut receiver: Receiver<Event>, shared: Arc<Shared<G>>) -> usize {
+async fn read<G: RoomCheck>(number: usize, mut receiver: Receiver<Event>, shared: Arc<Shared<G>>) -> usize {
     let mut seen = 0;
     while let Ok(event) = receiver.recv().await {
         seen += usize::from(!event.data().is_empty());
-        shared.gate.took(number, seen as u64);
-        if shared.is_waiting.load(Ordering::SeqCst) && shared.gate.is_drained(&receiver) {
+        shared.room_check.took(number, seen as u64);
+        if shared.is_waiting.load(Ordering::SeqCst) && shared.room_check.is_drained(&receiver) {
             shared.drained.notify_one();
         }
     }
     seen
 }
 
-async fn publish<G: Gate>(sender: Sender<Event>, shared: Arc<Shared<G>>, batch: usize, events: Arc<[Event]>) {
+async fn publish<G: RoomCheck>(sender: Sender<Event>, shared: Arc<Shared<G>>, batch: usize, events: Arc<[Event]>) {
     let mut sent = 0;
-    // The number of events that certainly fit, so that the gate is asked only when the queue may be
+    // The number of events that certainly fit, so that the check runs only when the queue may be
     // full.
     let mut room = CAPACITY;
     for batch in events.chunks(batch) {
         if room < batch.len() {
-            room = CAPACITY - shared.gate.behind(&sender, sent);
+            room = CAPACITY - shared.room_check.behind(&sender, sent);
         }
         if room < batch.len() {
             shared.is_waiting.store(true, Ordering::SeqCst);
-            while shared.gate.behind(&sender, sent) > HALF {
+            while shared.room_check.behind(&sender, sent) > HALF {
                 shared.drained.notified().await;
             }
             shared.is_waiting.store(false, Ordering::SeqCst);
-            room = CAPACITY - shared.gate.behind(&sender, sent);
+            room = CAPACITY - shared.room_check.behind(&sender, sent);
         }
         room -= batch.len();
         sent += batch.len() as u64;

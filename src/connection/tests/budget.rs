@@ -15,10 +15,10 @@ use super::*;
 
 /// A connection that gives its answer piece by piece.
 #[derive(Clone, Default)]
-struct Wire(Arc<Mutex<Line>>);
+struct Wire(Arc<Mutex<BudgetLine>>);
 
 #[derive(Default)]
-struct Line {
+struct BudgetLine {
     pieces: VecDeque<&'static str>,
     /// The task's budget is used up with each: as many reads from a socket do.
     exhausting: bool,
@@ -29,10 +29,10 @@ struct Line {
 impl Wire {
     fn giving(pieces: &[&'static str], exhausting: bool) -> Self {
         let pieces = pieces.iter().copied().collect();
-        Self(Arc::new(Mutex::new(Line { pieces, exhausting, ..Line::default() })))
+        Self(Arc::new(Mutex::new(BudgetLine { pieces, exhausting, ..BudgetLine::default() })))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Line)) {
+    fn change(&self, change: impl FnOnce(&mut BudgetLine)) {
         let mut line = self.0.lock().unwrap();
         change(&mut line);
         line.reader.take().into_iter().for_each(Waker::wake);

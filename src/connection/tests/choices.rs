@@ -150,7 +150,7 @@ async fn limits_on_time_are_as_long_as_the_caller_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_cut_off_is_not_delivered_and_its_id_not_taken() {
+async fn an_event_that_was_cut_off_is_dropped_with_its_id() {
     let cut =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\nid: 1\ndata: x\n\nid: 2\nda";
     for (text, kind) in [(cut, "Body"), (opened!("id: 1\ndata: x\n\nid: 2\ndata: y\n"), "EndOfStream")] {

@@ -152,7 +152,7 @@ async fn temporary_statuses_are_retried_with_retry_after_as_a_floor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_says_never_ends_the_stream_with_the_first_response_or_a_later_one() {
+async fn a_final_response_ends_the_stream_whether_it_comes_first_or_later() {
     let others = [201, 206, 300, 304, 400, 401, 403, 404, 410, 501].map(|status| (status, "", "Status"));
     let opened = [
         (200, "", "ContentType"),

@@ -32,7 +32,7 @@ impl Connect for Trickling {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_stand_for_nothing_yet_put_off_the_idle_timeout_as_others_do() {
+async fn compressed_bytes_put_off_the_idle_timeout_before_they_decode() {
     // A head of ten bytes comes before anything that can be decoded.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(b"data: x\n\n").unwrap();

@@ -281,7 +281,7 @@ async fn a_queue_can_be_full_of_bytes_and_one_event_always_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_conflated_keeps_its_place_but_for_gaps_which_nothing_crosses() {
+async fn a_conflated_event_keeps_its_place_unless_a_gap_is_in_between() {
     let first = opened!("event: a\nid: 1\ndata: a1\n\nevent: b\ndata: b1\n\nevent: a\ndata: a2\n\n");
     let second = opened!("event: b\ndata: b2\n\nevent: a\ndata: a3\n\nevent: b\ndata: b3\n\n");
     let (_, handle) = stream(vec![Script::Answer(first, AT_ONCE), Script::Answer(second, HOUR)]);

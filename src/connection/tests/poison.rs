@@ -87,7 +87,7 @@ async fn a_silent_stream_is_no_poison_unless_the_silence_is_within_a_block() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ends_between_blocks_or_without_an_id_or_after_long_is_no_poison() {
+async fn breaks_between_blocks_without_an_id_or_after_long_are_no_poison() {
     let cut_late = Script::Talk(vec![(AT_ONCE, CUT), (Duration::from_secs(10), "")]);
     for scripts in [
         vec![Script::Answer(WITH_ID, AT_ONCE)],
@@ -126,7 +126,7 @@ async fn heartbeats_that_a_proxy_cuts_off_are_no_poison() {
 type Ask = fn(&Handle);
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_for_something_else_begins_the_count_anew() {
+async fn a_reconnect_or_an_update_by_the_caller_begins_the_count_anew() {
     let hour = Duration::from_secs(3600);
     let broken = || Script::Answer(CUT_BLOCK, AT_ONCE);
     let well = |text| Script::Answer(text, hour);

@@ -12,7 +12,7 @@ const TYPES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const PROGRAMS: u64 = 300;
 const STEPS: usize = 300;
 
-struct Member {
+struct AckMember {
     subscribed: Subscribed,
     types: Filter,
     /// Its predicate rejects the multiples of this number...
@@ -27,7 +27,7 @@ struct Member {
     taken: Vec<Event>,
 }
 
-impl Member {
+impl AckMember {
     fn new(hub: &Hub, said: u64, random: &mut fastrand::Rng) -> Self {
         let types = if random.bool() { Filter::all() } else { Filter::from(TYPES[random.usize(0..TYPES.len())]) };
         let modulus = random.bool().then(|| random.u64(2..5));
@@ -124,7 +124,7 @@ impl Said {
         (text, Some(id))
     }
 
-    fn publish(&mut self, hub: &Hub, members: &mut [Member], random: &mut fastrand::Rng) {
+    fn publish(&mut self, hub: &Hub, members: &mut [AckMember], random: &mut fastrand::Rng) {
         let event_type = TYPES[random.usize(0..TYPES.len())];
         let (text, id) = self.next(random);
         let text = format!("{text} {event_type}");
@@ -147,18 +147,18 @@ fn run(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let hub = Hub::new(Arc::default());
     let mut said = Said { is_new: true, ..Said::default() };
-    let mut members: Vec<Member> = Vec::new();
+    let mut members: Vec<AckMember> = Vec::new();
     // The events that members which are gone have left open.
     let mut left = BTreeSet::new();
     for _step in 0..STEPS {
         match random.u8(0..40) {
-            0..=3 if members.len() < 6 => members.push(Member::new(&hub, said.events, &mut random)),
+            0..=3 if members.len() < 6 => members.push(AckMember::new(&hub, said.events, &mut random)),
             4..=19 => {
                 for _event in 0..random.usize(1..8) {
                     said.publish(&hub, &mut members, &mut random);
                     // Events enter a conflating queue only when the turn is over.
                     let taker = random.choice(&mut members).filter(|member| member.newest.is_none());
-                    taker.into_iter().for_each(Member::take);
+                    taker.into_iter().for_each(AckMember::take);
                 }
                 hub.wake();
             }
@@ -173,7 +173,7 @@ fn run(seed: u64) {
                     .for_each(|member| (0..random.usize(1..4)).for_each(|_| member.acknowledge(&mut random)));
             }
             38 if !members.is_empty() => {
-                let Member { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
+                let AckMember { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
                 let Subscribed { reader, mut ack, .. } = subscribed;
                 match random.bool() {
                     true => ack.iter_mut().for_each(AckHandle::retire),

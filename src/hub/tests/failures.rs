@@ -75,10 +75,10 @@ fn a_waker_that_panics_leaves_no_other_reader_asleep() {
     assert!(task.is_woken());
 }
 
-/// A value that a predicate has captured, and that panics in its drop.
-struct Bomb;
+/// A value that a predicate captures and that panics in its drop.
+struct PanicsOnDrop;
 
-impl Drop for Bomb {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         std::panic::resume_unwind(Box::new("a bug"));
     }
@@ -87,9 +87,9 @@ impl Drop for Bomb {
 #[test]
 fn a_predicate_that_panics_in_its_drop_leaves_no_reader_asleep() {
     let hub = Hub::new(Arc::default());
-    let bomb = Bomb;
+    let captured = PanicsOnDrop;
     let filter = Filter::matching(move |_| {
-        let _ = &bomb;
+        let _ = &captured;
         true
     });
     let _bad = hub.subscribe(filter, &sixteen(), false);

@@ -1,8 +1,8 @@
 //! A server that numbers its events and fails in every way, by a seed, while subscribers check
 //! every number.
 
-mod account;
 mod client;
+mod delivery_record;
 mod fault;
 mod nature;
 mod restless;
@@ -11,7 +11,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use account::Account;
+use delivery_record::DeliveryRecord;
 use fastrand::Rng;
 use fault::Fault;
 use restless::{Habit, Sums};
@@ -26,7 +26,7 @@ use crate::support::within;
 const SOME: [&str; 2] = ["message", "update"];
 
 /// The speed of a subscriber.
-enum Pace {
+enum ReadingSpeed {
     /// Reads as fast as it can, and publishes its position.
     Prompt(watch::Sender<u64>),
     Steady,
@@ -40,7 +40,7 @@ enum Pace {
     },
 }
 
-impl Pace {
+impl ReadingSpeed {
     fn slow(seed: u64, prompt: watch::Receiver<u64>) -> Self {
         Self::Slow { random: Rng::with_seed(seed), prompt, pause: 100, far: 4 * client::capacity(seed) as u64 }
     }
@@ -62,12 +62,12 @@ impl Pace {
 }
 
 /// Records a subscriber's deliveries until the stream ends.
-async fn follow(mut subscription: Subscription, mut account: Account, mut pace: Pace) -> Account {
+async fn follow(mut subscription: Subscription, mut record: DeliveryRecord, mut speed: ReadingSpeed) -> DeliveryRecord {
     while let Some(delivery) = within(subscription.recv()).await {
-        account.take(&delivery);
-        pace.keep(account.next()).await;
+        record.take(&delivery);
+        speed.keep(record.next()).await;
     }
-    account
+    record
 }
 
 /// Subscribes, reads for a while, leaves, and repeats. Returns how often.
@@ -75,10 +75,10 @@ async fn come_and_go(handle: Handle, seed: u64) -> u64 {
     let mut random = Rng::with_seed(seed);
     for visits in 0.. {
         let mut subscription = handle.subscribe(Filter::all());
-        let mut account = Account::from_now(seed, &[]);
+        let mut record = DeliveryRecord::from_now(seed, &[]);
         for _ in 0..random.u8(1..) {
             let Some(delivery) = within(subscription.recv()).await else { return visits };
-            account.take(&delivery);
+            record.take(&delivery);
         }
     }
     unreachable!("the stream ends")
@@ -90,18 +90,18 @@ async fn run(seed: u64, goal: Goal) -> Report {
     let server = Server::bind(seed, goal, &tale).await;
     let handle = client::stream(&server.url(), seed, &tale);
     let (progress, prompt) = watch::channel(0);
-    let spawn = |filter: Filter, types, pace| {
-        tokio::spawn(follow(handle.subscribe(filter), Account::from_the_start(seed, types), pace))
+    let spawn = |filter: Filter, types, speed| {
+        tokio::spawn(follow(handle.subscribe(filter), DeliveryRecord::from_the_start(seed, types), speed))
     };
-    let all = spawn(Filter::all(), &[], Pace::Prompt(progress));
-    let some = spawn(SOME.into(), &SOME, Pace::Steady);
-    let slow = spawn(Filter::all(), &[], Pace::slow(seed, prompt));
+    let all = spawn(Filter::all(), &[], ReadingSpeed::Prompt(progress));
+    let some = spawn(SOME.into(), &SOME, ReadingSpeed::Steady);
+    let slow = spawn(Filter::all(), &[], ReadingSpeed::slow(seed, prompt));
     let visitor = tokio::spawn(come_and_go(handle.clone(), seed));
     handle.connect();
     let done = tokio::try_join!(tokio::spawn(server.serve()), all, some, slow, visitor);
     let (mut report, mut all, mut some, mut slow, visits) = done.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    for account in [&mut all, &mut some, &mut slow] {
-        account.finish(report.last);
+    for record in [&mut all, &mut some, &mut slow] {
+        record.finish(report.last);
     }
     check_stats(&handle, &report, &all, seed).await;
     report.count("lagged when prompt", all.sums.lagged + some.sums.lagged);
@@ -111,7 +111,7 @@ async fn run(seed: u64, goal: Goal) -> Report {
 }
 
 /// Checks that the client's own statistics agree.
-async fn check_stats(handle: &Handle, report: &Report, all: &Account, seed: u64) {
+async fn check_stats(handle: &Handle, report: &Report, all: &DeliveryRecord, seed: u64) {
     let reason = within(handle.closed()).await;
     assert!(matches!(reason, CloseReason::NoContent), "seed {seed}: {reason}");
     let stats = handle.stats();

@@ -16,7 +16,7 @@ pub(crate) struct Sums {
 }
 
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct DeliveryRecord {
     seed: u64,
     /// The subscribed types. None means all.
     types: &'static [&'static str],
@@ -29,7 +29,7 @@ pub(crate) struct Account {
     pub(crate) sums: Sums,
 }
 
-impl Account {
+impl DeliveryRecord {
     pub(crate) fn from_the_start(seed: u64, types: &'static [&'static str]) -> Self {
         Self { next: Some(1), ..Self::from_now(seed, types) }
     }
