@@ -24,7 +24,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while wanted > 0 {
         match orders.recv().await {
             Some(Delivery::Event(event)) => {
-                println!("{} {:?}", event.last_event_id(), event.data()); // the work: done at least once
+                // The work, which is done at least once for each event.
+                println!("{} {:?}", event.last_event_id(), event.data());
                 // False for events that were queued before `reconnect_from`: they come again.
                 if orders.acknowledge(&event) {
                     done = event.last_event_id().to_owned();

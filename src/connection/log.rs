@@ -95,7 +95,7 @@ pub(super) fn left_out(what: &str, error: &Error) {
     log!(
         warn,
         "left_out",
-        "HTTP cannot carry a value, so the request goes without it and events may be missing; \
+        "HTTP cannot carry the last event ID, so the request goes without it and events may be missing; \
          the server should send short IDs without control characters",
         what,
         error

@@ -138,7 +138,7 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn a_socket_that_is_not_there_is_named() {
+    async fn the_error_names_a_missing_socket() {
         let error = open(Client::builder().unix_socket("/nonexistent/socket"), "http://docker/").await.unwrap_err();
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::Connect, false));
         assert!(error.to_string().contains("/nonexistent/socket"), "{error}");

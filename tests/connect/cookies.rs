@@ -132,7 +132,7 @@ mod jar {
     }
 
     #[tokio::test]
-    async fn a_redirects_cookie_goes_along_to_where_it_leads_if_it_is_meant_for_it() {
+    async fn a_cookie_of_a_redirect_is_sent_to_its_target_if_its_path_matches() {
         let server = Server::start(|_, mut connection| async move {
             let path = connection.request.split(' ').nth(1).unwrap().to_owned();
             let moved = "HTTP/1.1 302 Found\r\nlocation: /in/there\r\ncontent-length: 0\r\n\r\n";

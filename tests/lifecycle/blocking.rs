@@ -82,7 +82,7 @@ fn the_iterator_counts_gaps_and_deliveries_shows_them_in_order() {
 }
 
 #[test]
-fn a_wait_has_an_end_if_it_is_given_one() {
+fn recv_timeout_gives_up_after_its_time() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
     let mut events = open(&server);
     assert!(events.recv_timeout(LIMIT).is_ok());

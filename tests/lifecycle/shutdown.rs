@@ -136,7 +136,7 @@ async fn a_stream_that_never_connected_is_drained_at_once() {
 }
 
 #[tokio::test]
-async fn a_stream_stops_when_it_is_told_by_something_else() {
+async fn a_stream_stops_when_the_future_of_stop_when_ends() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = Server::start(|_, mut connection| async move {
         connection.send(OPEN).await;

@@ -38,7 +38,7 @@ fn a_resumed_stream_starts_with_the_carried_id() {
 }
 
 #[test]
-fn inputs_of_megabytes_give_what_they_expect() {
+fn inputs_of_megabytes_give_the_expected_outcome() {
     check_all("parser_large.jsonl", 8);
 }
 

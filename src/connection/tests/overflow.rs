@@ -308,7 +308,7 @@ async fn a_conflated_event_keeps_its_place_unless_a_gap_is_in_between() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn much_is_taken_at_once_and_what_is_there_without_waiting() {
+async fn recv_many_takes_queued_events_at_once_and_try_recv_never_waits() {
     let talk = vec![(AT_ONCE, EMPTY), (SECOND, opened_body()), (SECOND, "data: late\n\n"), (SECOND, "")];
     let (_, handle) = stream_with(ReconnectPolicy::never(), vec![Script::Talk(talk)]);
     let mut events = handle.subscribe(Filter::all());

@@ -153,7 +153,7 @@ fn a_cookie_is_sent_until_the_second_in_which_it_expires() {
 }
 
 #[test]
-fn a_cookie_that_is_set_again_expires_when_it_says_then() {
+fn a_cookie_that_is_set_again_takes_the_newer_expiry() {
     let jar = Jar::default();
     for (cookie, after, expected) in [
         ("c=1; Max-Age=60", 59, "c=1"),
