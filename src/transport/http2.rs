@@ -276,7 +276,7 @@ impl Future for Driver {
             }
             match polled {
                 Poll::Ready(Some(())) => {}
-                // tokio's coop budget may have kept a future in the channel: the next poll takes it.
+                // The coop budget may have kept a future in the channel: the next poll takes it.
                 Poll::Ready(None) if this.connection.is_none() && this.spawned.is_empty() => return Poll::Ready(()),
                 _ => return Poll::Pending,
             }
