@@ -42,10 +42,11 @@
 //! A ring that is full, of which the slowest reader may be overrun, drops its first item; that
 //! reader finds itself before `first` and learns how many it has missed.
 //!
-//! Wake-ups: [`Hub::wake`], once at the end of a turn, wakes the readers that sleep. The last
-//! reader that the publisher waits for wakes the publisher ([`backpressure`]). A reader that has
-//! emptied its queue wakes those that wait for a drain ([`drain`]). An acknowledgement, or a
-//! subscription that ends by itself, wakes the connection task through the hub's signal.
+//! Wake-ups: a turn ends with [`Hub::wake`], or with `Publisher::wake` if frames are left; both end
+//! in [`Hub::settle`], which wakes the readers that sleep. The last reader that the publisher waits
+//! for wakes the publisher ([`backpressure`]). A reader that has emptied its queue wakes those that
+//! wait for a drain ([`drain`]). An acknowledgement, or a subscription that ends by itself, wakes
+//! the connection task through the hub's signal.
 //!
 //! # Locks
 //!
