@@ -4,8 +4,8 @@
 //! header of the same name must win over it. This is a pure function of the request, so that tests
 //! can compare its bytes.
 //!
-//! It runs for each hop of a redirect, also to another origin, so nothing secret may be added there:
-//! secrets are the caller's headers, which `redirect` strips. Their values must be marked as
+//! It runs for each hop of a redirect, also to another origin, so nothing secret may be added
+//! there: secrets are the caller's headers, which `redirect` strips. Their values must be marked as
 //! sensitive before they get here (see `header_values`), and never be formatted into a message.
 
 use bytes::Bytes;
