@@ -58,11 +58,7 @@ struct Encoded<B> {
     decoding: Option<Box<Decoding>>,
 }
 
-impl<B> EventStream<B>
-where
-    B: Body,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
     /// Reads a body as an event stream. Status and headers of its response are not checked.
     pub fn new(body: B) -> Self {
         Self::decoding(Encoded { body: Box::pin(body), decoding: None })
@@ -165,11 +161,7 @@ where
     }
 }
 
-impl<B> Encoded<B>
-where
-    B: Body,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> Encoded<B> {
     /// Polls for the next bytes, decompressed.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let Self { body, decoding } = self;
@@ -195,8 +187,7 @@ where
 /// Polls for the next bytes as the body has them; empty for trailers.
 fn poll_data<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>
 where
-    B: Body,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>,
 {
     let frame = std::task::ready!(body.poll_frame(cx));
     Poll::Ready(frame.map(|frame| {
@@ -219,11 +210,7 @@ where
     }
 }
 
-impl<B> Stream for EventStream<B>
-where
-    B: Body,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> Stream for EventStream<B> {
     type Item = Result<Delivery, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -62,7 +62,6 @@ use super::ClientBuilder;
 pub struct StreamBuilder {
     connector: Arc<dyn Connect>,
     config: Result<Config, Error>,
-    query: Vec<(String, String)>,
     policy: ReconnectPolicy,
     /// Kept apart from the policy, which it overrides in either order of the calls.
     reconnection_time: Option<Duration>,
@@ -78,7 +77,6 @@ impl StreamBuilder {
         Self {
             connector,
             config: url.map_err(target::invalid_url).and_then(Target::parse).map(Config::new),
-            query: Vec::new(),
             policy: ReconnectPolicy::daemon(),
             reconnection_time: None,
             credentials: None,
@@ -90,7 +88,7 @@ impl StreamBuilder {
     /// Takes the headers and the cookie jar of the client.
     pub(crate) fn client_defaults(self, headers: &HeaderMap, cookies: Option<Arc<dyn Cookies>>) -> Self {
         self.try_set(|config| {
-            request(config).cookies = cookies;
+            request(config).template.cookies = cookies;
             request(config).begin_with(headers)
         })
     }
@@ -155,9 +153,12 @@ impl StreamBuilder {
     }
 
     /// Adds a parameter to the URL's query, percent-encoded.
-    pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.query.push((key.into(), value.into()));
-        self
+    pub fn query(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.try_set(|config| {
+            let target = request(config).target().clone().with_query(&[(key.into(), value.into())])?;
+            request(config).go_to(target);
+            Ok(())
+        })
     }
 
     /// Sends `Authorization: Bearer …` (RFC 6750).
@@ -250,7 +251,7 @@ impl StreamBuilder {
     /// `Accept-Language`, `Accept-Encoding`, `Cache-Control`, `User-Agent`, `Last-Event-ID`, and
     /// those that describe the body. Headers of your own stay behind.
     pub fn redirects(self, redirects: Redirects) -> Self {
-        self.set(|config| request(config).redirects = redirects)
+        self.set(|config| request(config).template.redirects = redirects)
     }
 
     /// Asks the server for a compressed stream (`Accept-Encoding`); on by default.
@@ -260,7 +261,7 @@ impl StreamBuilder {
     /// case, event by event if the server flushes each event.
     #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
     pub fn compression(self, wanted: bool) -> Self {
-        self.set(|config| request(config).compression = wanted)
+        self.set(|config| request(config).template.request.compression = wanted)
     }
 }
 
@@ -299,14 +300,14 @@ impl StreamBuilder {
     /// address that never answers does not use it up. The families are tried
     /// [side by side](ClientBuilder::happy_eyeballs_timeout).
     pub fn connect_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.connect_timeout = timeout)
+        self.set(|config| request(config).template.connect_timeout = timeout)
     }
 
     /// Limits the time from the request to the response head; 30 s by default.
     ///
     /// A server under load answers late, a dead one never.
     pub fn response_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.response_timeout = timeout)
+        self.set(|config| request(config).template.response_timeout = timeout)
     }
 
     /// Limits how long an open stream may be silent; no limit by default.
@@ -514,9 +515,7 @@ impl StreamBuilder {
     /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, or a body
     ///   that cannot be written as JSON.
     pub fn build(self) -> Result<Handle, Error> {
-        let mut config = self.config?;
-        let target = config.request.target().clone().with_query(&self.query)?;
-        request(&mut config).go_to(target);
+        let config = self.config?;
         // Only now: the two setters may be called in either order.
         let policy = match self.reconnection_time {
             Some(time) => self.policy.reconnection_time(time),
@@ -525,7 +524,7 @@ impl StreamBuilder {
         let stop = self.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Self { connector, credentials, store, .. } = self;
         let launch = Launch { config, policy, credentials, connector, stop, store };
-        Ok(Handle::new(ConnectionGuard::new(Connection::new(launch))))
+        Ok(Handle::new(Arc::new(ConnectionGuard { connection: Connection::new(launch) })))
     }
 
     /// Builds the stream, subscribes, connects, and waits until it is open.

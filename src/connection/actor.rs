@@ -46,13 +46,12 @@ pub(crate) fn connect(connection: &Arc<Connection>) -> bool {
 ///
 /// The exit is made here, not at the first poll: a runtime may drop the task before that.
 fn run(connection: Arc<Connection>, launch: Box<Launch>) -> impl Future<Output = ()> + Send {
-    let span = log::span(connection.name(), launch.config.request.target());
-    let mut exit = Exit::of(&connection, span.clone());
+    let span = log::span(&connection.name, launch.config.request.target());
+    let mut exit = Exit::of(Arc::clone(&connection), span.clone());
     // Boxed, because an async block holds what it captures twice, and a process may have thousands
     // of streams.
-    let actor = Box::new(Actor::new(connection, *launch));
+    let actor = Box::new(Actor::new(Arc::clone(&connection), *launch));
     async move {
-        let connection = Arc::clone(exit.connection());
         // The actor, and with it the socket, is gone before the end is published.
         let Ending { reason, committer, until } = actor.run().instrument(span.clone()).await;
         exit.record(reason);
@@ -320,7 +319,7 @@ impl Actor {
     /// Logs a notice of the session.
     fn notify(&self, notice: &Notice) {
         match notice {
-            Notice::IdLeftOut(error) => log::left_out("the last event ID", error),
+            Notice::IdLeftOut(error) => log::left_out(error),
             Notice::Poisoned(error) => {
                 self.connection.counters.count_failure(error);
                 log::poisoned(error);
@@ -387,7 +386,7 @@ impl Actor {
             return Box::pin(transport::dial(connector, attempt));
         };
         // The source's answer replaces headers of the attempt, so it needs all of them.
-        let asking = credentials.ask(reason, std::mem::take(&mut attempt.request.headers), transport::LAST_EVENT_ID);
+        let asking = credentials.ask(reason, std::mem::take(&mut attempt.request.headers));
         Box::pin(async move {
             attempt.request.headers = asking.await?;
             transport::dial(connector, attempt).await
@@ -396,7 +395,7 @@ impl Actor {
 
     /// Begins to read an accepted response, in place of one that is still read.
     fn read(&mut self, body: Box<Body>) {
-        let config = self.session.config();
+        let config = &self.session.config;
         // Seeded, as Blink does it: or the first event without an ID would wipe the resume point.
         let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
         let reader = Box::new(ResponseReader::new(body, decoder, config.idle_timeout));

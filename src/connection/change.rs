@@ -138,14 +138,6 @@ impl Change {
         self
     }
 
-    /// Returns the change if it holds no mistake.
-    pub(crate) fn checked(self) -> Result<Self, Error> {
-        match self.mistake {
-            Some(mistake) => Err(mistake),
-            None => Ok(self),
-        }
-    }
-
     /// Returns `Some(true)` if the last event ID stays behind; `None` if this change does not say.
     pub(crate) fn leaves_id(&self, request: &Request) -> Option<bool> {
         let goes_elsewhere = self.target.as_ref().is_some_and(|target| !target.has_origin_of(request.target()));
@@ -156,8 +148,12 @@ impl Change {
     ///
     /// # Errors
     ///
-    /// When there would be too many headers, or the URL does not take the query.
+    /// The first mistake in the change; when there would be too many headers, or the URL does not
+    /// take the query.
     pub(crate) fn applied_to(self, request: &Request) -> Result<Request, Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
         let mut request = request.clone();
         // Removals first: they make room for the headers that are set.
         for name in self.headers.iter().filter_map(|(name, value)| value.is_none().then_some(name)) {

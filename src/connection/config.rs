@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-
 use crate::connection::request::Request;
 use crate::hub::Retain;
 use crate::transport::target::Target;
-use crate::transport::{Attempt, HttpRequest};
 use crate::wire::DEFAULT_MAX_EVENT_SIZE;
 
 /// The server's `retry` is clamped to at least this: less would be a tight loop.
@@ -48,8 +45,6 @@ pub(crate) struct Config {
     /// Shared with the mailbox, which makes the next request from it.
     pub(crate) request: Arc<Request>,
     pub(crate) last_event_id: String,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
@@ -69,8 +64,6 @@ impl Config {
             name: String::new(),
             request: Arc::new(Request::new(target)),
             last_event_id: String::new(),
-            connect_timeout: CONNECT_TIMEOUT,
-            response_timeout: RESPONSE_TIMEOUT,
             // Silence is ordinary, and TCP keep-alive finds dead links.
             idle_timeout: None,
             max_event_size: DEFAULT_MAX_EVENT_SIZE,
@@ -79,24 +72,6 @@ impl Config {
             drop_repeats: 0,
             linger: None,
             first_attempt_counts: false,
-        }
-    }
-
-    /// Returns an attempt with these headers.
-    pub(crate) fn attempt(&self, headers: HeaderMap) -> Attempt {
-        let request = &self.request;
-        Attempt {
-            request: HttpRequest {
-                method: request.method(),
-                target: request.target().clone(),
-                headers,
-                body: request.body(),
-                compression: request.compression,
-            },
-            cookies: request.cookies.clone(),
-            redirects: request.redirects,
-            connect_timeout: self.connect_timeout,
-            response_timeout: self.response_timeout,
         }
     }
 }

@@ -1,19 +1,23 @@
 //! [`Credentials`]: the caller's source of headers, asked before each attempt.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
+use crate::transport::LAST_EVENT_ID;
 
 /// How long a source may take. A token server that takes longer is down, and the attempt fails.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most headers that a source can give. No server accepts nearly as many, and a `HeaderMap`
+/// that overflows panics.
+const MAX_CREDENTIAL_HEADERS: usize = 1024;
 
 /// The reason for asking a source of credentials: see
 /// [`StreamBuilder::credentials`](crate::StreamBuilder::credentials).
@@ -72,11 +76,11 @@ impl Credentials {
     }
 
     /// Asks the source, and returns the headers of an attempt with those that it gives. They
-    /// replace headers of the same name. `own` names the header that only the stream sets.
+    /// replace headers of the same name.
     ///
     /// # Errors
     ///
-    /// When the source fails, takes longer than 30 s, or gives `own` or too many headers.
+    /// When the source fails, takes longer than 30 s, or gives a last event ID or too many headers.
     ///
     /// # Cancel safety
     ///
@@ -85,7 +89,6 @@ impl Credentials {
         &self,
         reason: CredentialsReason,
         mut headers: HeaderMap,
-        own: HeaderName,
     ) -> impl Future<Output = Result<HeaderMap, Error>> + Send + use<> {
         let source = Arc::clone(&self.source);
         async move {
@@ -95,51 +98,28 @@ impl Credentials {
                     format!("the source of credentials gave nothing within {TIMEOUT:?}"),
                 )
             })?;
-            let given = answer.map_err(|error| {
+            let mut given = answer.map_err(|error| {
                 Error::with_source(ErrorKind::Credentials, "the source of credentials failed", error)
             })?;
-            if given.contains_key(&own) || given.len() > MAX_CREDENTIAL_HEADERS {
+            if given.contains_key(LAST_EVENT_ID) || given.len() > MAX_CREDENTIAL_HEADERS {
                 let message = format!(
-                    "a source of credentials must give neither {own} nor more than {MAX_CREDENTIAL_HEADERS} headers"
+                    "a source of credentials must give neither {LAST_EVENT_ID} nor more than {MAX_CREDENTIAL_HEADERS} headers"
                 );
                 return Err(Error::new(ErrorKind::Credentials, message));
             }
-            merge(&mut headers, given);
+            given.values_mut().for_each(|value| value.set_sensitive(true));
+            // Replaces values of the same name: a request has one `Authorization` (RFC 9110, section
+            // 11.6.2).
+            headers.extend(given);
             Ok(headers)
         }
     }
 }
 
-/// The most headers that a source can give. No server accepts nearly as many, and a `HeaderMap`
-/// that overflows panics.
-const MAX_CREDENTIAL_HEADERS: usize = 1024;
-
-/// Adds the headers of the source, as secrets, in place of those with the same names.
-fn merge(headers: &mut HeaderMap, given: HeaderMap) {
-    for name in given.keys() {
-        // A fresh token replaces the old one: a request has one `Authorization` (RFC 9110, section
-        // 11.6.2).
-        headers.remove(name);
-    }
-    let mut last = None;
-    for (name, mut value) in given {
-        // A `HeaderMap` leaves out the name for further values of a header.
-        last = name.or(last);
-        value.set_sensitive(true);
-        if let Some(name) = &last {
-            headers.append(name.clone(), value);
-        }
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials")
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -151,9 +131,8 @@ mod tests {
         let mut given = headers(&[("authorization", "new"), ("x-tenant", "a")]);
         given.append("x-tenant", HeaderValue::from_static("b"));
         let credentials = Credentials::new(move |_| std::future::ready(Ok::<_, Error>(given.clone())));
-        let own = HeaderName::from_static("last-event-id");
         let set = headers(&[("authorization", "old"), ("accept", "text/event-stream")]);
-        let sent = credentials.ask(CredentialsReason::First, set, own).await.unwrap();
+        let sent = credentials.ask(CredentialsReason::First, set).await.unwrap();
         let mut expected = headers(&[("authorization", "new"), ("accept", "text/event-stream"), ("x-tenant", "a")]);
         expected.append("x-tenant", HeaderValue::from_static("b"));
         assert_eq!(sent, expected);

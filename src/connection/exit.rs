@@ -39,12 +39,8 @@ pub(super) struct Exit {
 }
 
 impl Exit {
-    pub(super) fn of(connection: &Arc<Connection>, span: Span) -> Self {
-        Self { connection: Arc::clone(connection), span, reason: None }
-    }
-
-    pub(super) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+    pub(super) fn of(connection: Arc<Connection>, span: Span) -> Self {
+        Self { connection, span, reason: None }
     }
 
     /// Logs the reason, and keeps it for the end.

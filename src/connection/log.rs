@@ -64,8 +64,7 @@ pub(super) fn closed(reason: &CloseReason) {
     }
 }
 
-pub(super) fn poisoned(error: &Error) {
-    let error = error as &dyn StdError;
+pub(super) fn poisoned(error: &(dyn StdError + 'static)) {
     log!(warn, "poisoned", "each response breaks off at the same place; reconnect from a later ID to skip it", error);
 }
 
@@ -75,8 +74,7 @@ pub(super) fn not_replaced(error: &Error) {
     log!(warn, "not_replaced", "the open response stays, and the change goes with the next attempt", ?kind, error);
 }
 
-pub(super) fn store_failed(error: &Error) {
-    let error = error as &dyn StdError;
+pub(super) fn store_failed(error: &(dyn StdError + 'static)) {
     log!(warn, "store_failed", "the last event ID was not loaded or saved; the stream goes on and tries again", error);
 }
 
@@ -90,14 +88,13 @@ pub(super) fn stuck(subscriptions: usize) {
     );
 }
 
-pub(super) fn left_out(what: &str, error: &Error) {
-    let error = error as &dyn StdError;
+pub(super) fn left_out(error: &(dyn StdError + 'static)) {
     log!(
         warn,
         "left_out",
         "HTTP cannot carry the last event ID, so the request goes without it and events may be missing; \
          the server should send short IDs without control characters",
-        what,
+        what = "the last event ID",
         error
     );
 }

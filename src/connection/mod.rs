@@ -33,7 +33,7 @@ mod subscriber_guard;
 mod task;
 #[cfg(test)]
 mod tests;
-mod timer;
+pub(crate) mod timer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -56,13 +56,13 @@ use self::task::TaskSlot;
 
 /// The state that handles, subscriptions, monitors and the connection task share.
 pub(crate) struct Connection {
-    name: String,
+    pub(crate) name: String,
     /// The capacity of a subscription's queue, unless its options say otherwise.
-    capacity: usize,
+    pub(crate) capacity: usize,
     /// The task has to know when subscriptions come and go.
     is_lazy: bool,
     handles: AtomicUsize,
-    task: TaskSlot,
+    pub(crate) task: TaskSlot,
     pub(crate) hub: Hub,
     pub(crate) mailbox: Mailbox,
     pub(crate) published: Published,
@@ -88,18 +88,6 @@ impl Connection {
             counters: Counters::default(),
             task: TaskSlot::new(launch),
         })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
-        self.published.close_reason()
     }
 
     /// Returns the last event ID. It is never behind an event that a subscriber has taken: both are
@@ -139,11 +127,6 @@ impl Connection {
     /// Like [`shutdown`](Self::shutdown), and subscribers may acknowledge until `deadline`.
     pub(crate) fn drain(&self, deadline: Instant) {
         self.stop(Stop::Drain(deadline));
-    }
-
-    /// Waits until the task is gone.
-    pub(crate) async fn task_ended(&self) {
-        self.task.ended().await;
     }
 
     /// Counts a handle: the last one matters, see [`remove_handle`](Self::remove_handle).

@@ -57,7 +57,7 @@ impl Published {
     }
 
     /// Returns why the connection closed, if it has.
-    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
         self.status.borrow().state.close_reason().cloned()
     }
 

@@ -1,67 +1,60 @@
 //! [`Request`]: the method, URL, headers and body that the caller has set. What the crate adds to
 //! each request is in `transport/http_request.rs`.
 
-use std::fmt;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::connection::config::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
-use crate::transport::{self, Cookies, Redirects};
+use crate::transport::{self, Attempt, HttpRequest, Redirects};
 
 /// The caller's request. A change replaces it as a whole.
 ///
 /// It is the one owner of authorization, which has two sources: the caller's header, and the
 /// userinfo of the URL, which comes and goes with the URL. The one that was set last is sent.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
-    /// `None` unless the caller has set it: see [`method`](Self::method).
-    method: Option<Method>,
-    target: Target,
-    headers: HeaderMap,
-    /// Sent with each attempt.
-    body: Option<Bytes>,
-    pub(crate) redirects: Redirects,
-    /// Asks for the content codings that this build decodes.
-    pub(crate) compression: bool,
-    /// The jar of the client, if it has one.
-    pub(crate) cookies: Option<Arc<dyn Cookies>>,
+    /// Each attempt is a copy of it, with what [`attempt`](Self::attempt) adds.
+    pub(crate) template: Attempt,
+    /// The caller has set the method, so a body does not change it.
+    has_method: bool,
 }
 
 impl Request {
     pub(crate) fn new(target: Target) -> Self {
-        let (headers, redirects) = (HeaderMap::new(), Redirects::default());
-        Self { method: None, target, headers, body: None, redirects, compression: true, cookies: None }
-    }
-
-    /// Returns the caller's method; by default `POST` with a body, and `GET` without one.
-    pub(crate) fn method(&self) -> Method {
-        let usual = if self.body.is_some() { Method::POST } else { Method::GET };
-        self.method.clone().unwrap_or(usual)
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        let template = Attempt {
+            request: HttpRequest { method: Method::GET, target, headers, body, compression: true },
+            cookies: None,
+            redirects: Redirects::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            response_timeout: RESPONSE_TIMEOUT,
+        };
+        Self { template, has_method: false }
     }
 
     pub(crate) fn set_method(&mut self, method: Method) {
-        self.method = Some(method);
+        self.template.request.method = method;
+        self.has_method = true;
     }
 
-    pub(crate) fn body(&self) -> Bytes {
-        self.body.clone().unwrap_or_default()
-    }
-
+    /// Sets a body, which makes the method `POST` unless the caller sets another.
     pub(crate) fn set_body(&mut self, body: Bytes) {
-        self.body = Some(body);
+        self.template.request.body = body;
+        if !self.has_method {
+            self.template.request.method = Method::POST;
+        }
     }
 
     pub(crate) fn target(&self) -> &Target {
-        &self.target
+        &self.template.request.target
     }
 
     /// Sets another URL, with the authorization in it.
     pub(crate) fn go_to(&mut self, target: Target) {
-        self.target = target;
+        self.template.request.target = target;
     }
 
     /// Adds the headers of the client. Authorization of the URL, which belongs to the stream,
@@ -76,8 +69,8 @@ impl Request {
             return Err(Error::new(ErrorKind::InvalidHeader, message));
         }
         for (name, value) in headers {
-            transport::may_append(&self.headers)?;
-            self.headers.append(name, value.clone());
+            transport::may_append(&self.template.request.headers)?;
+            self.template.request.headers.append(name, value.clone());
         }
         Ok(())
     }
@@ -88,10 +81,10 @@ impl Request {
     ///
     /// When there would be too many headers.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
-        transport::may_insert(&self.headers, &name)?;
+        transport::may_insert(&self.template.request.headers, &name)?;
         // Userinfo becomes the same header, and the later of the two counts.
         self.overrule(&name);
-        self.headers.insert(name, value);
+        self.template.request.headers.insert(name, value);
         Ok(())
     }
 
@@ -104,9 +97,9 @@ impl Request {
         if name == transport::LAST_EVENT_ID {
             return Err(Error::new(ErrorKind::InvalidHeader, "a stream has one last event ID, not several"));
         }
-        transport::may_append(&self.headers)?;
+        transport::may_append(&self.template.request.headers)?;
         self.overrule(&name);
-        self.headers.append(name, value);
+        self.template.request.headers.append(name, value);
         Ok(())
     }
 
@@ -118,53 +111,38 @@ impl Request {
     pub(crate) fn add_cookie(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let cookie = transport::cookie(name, value)?;
         // Joining valid header values gives a valid one, so there is no other way to fail.
-        let cookies = transport::join_cookies(&self.headers, cookie.as_bytes()).unwrap_or(cookie);
+        let cookies = transport::join_cookies(&self.template.request.headers, cookie.as_bytes()).unwrap_or(cookie);
         self.set(COOKIE, cookies)
     }
 
     /// Sets a header unless the caller has set it.
     pub(crate) fn set_default(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Error> {
-        if self.headers.contains_key(&name) { Ok(()) } else { self.set(name, value) }
+        if self.template.request.headers.contains_key(&name) { Ok(()) } else { self.set(name, value) }
     }
 
     /// Removes a header, and the authorization of the URL if that is meant.
     pub(crate) fn remove(&mut self, name: &HeaderName) {
         self.overrule(name);
-        self.headers.remove(name);
+        self.template.request.headers.remove(name);
     }
 
-    /// Returns all headers that the caller has set, with the authorization of the URL.
-    pub(crate) fn headers(&self) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        if let Some(userinfo) = self.target.userinfo() {
+    /// Returns an attempt with all that the caller has set, and with the authorization of the URL.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let mut attempt = self.template.clone();
+        if let Some(userinfo) = self.target().userinfo() {
             let value = transport::basic_authorization(&userinfo.user, &userinfo.password);
             // Base64 is always a valid header value.
             if let Ok((name, value)) = transport::header(AUTHORIZATION, value) {
-                headers.insert(name, value);
+                attempt.request.headers.insert(name, value);
             }
         }
-        headers
+        attempt
     }
 
     /// Drops the authorization of the URL, if the header of this name replaces it.
     fn overrule(&mut self, name: &HeaderName) {
         if *name == AUTHORIZATION {
-            self.target.forget_userinfo();
+            self.template.request.target.forget_userinfo();
         }
-    }
-}
-
-/// Shows the length of the body alone: it may be a secret.
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("method", &self.method())
-            .field("target", &self.target)
-            .field("headers", &self.headers)
-            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
-            .field("redirects", &self.redirects)
-            .field("compression", &self.compression)
-            .field("cookies", &self.cookies)
-            .finish()
     }
 }

@@ -1,6 +1,5 @@
 //! [`ConnectionGuard`] and [`SubscriberGuard`]: what keeps the connection task alive.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::Connection;
@@ -13,28 +12,12 @@ use super::mailbox::Stop;
 ///
 /// The task ends with [`CloseReason::Abandoned`](crate::CloseReason::Abandoned).
 pub(crate) struct ConnectionGuard {
-    connection: Arc<Connection>,
-}
-
-impl ConnectionGuard {
-    pub(crate) fn new(connection: Arc<Connection>) -> Arc<Self> {
-        Arc::new(Self { connection })
-    }
-
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
+    pub(crate) connection: Arc<Connection>,
 }
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.connection.stop(Stop::Abandoned);
-    }
-}
-
-impl fmt::Debug for ConnectionGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.connection.fmt(f)
     }
 }
 
@@ -45,33 +28,13 @@ impl fmt::Debug for ConnectionGuard {
 /// The hub forgets channels without readers, and a lazy stream looks for the subscribers that are
 /// left.
 pub(crate) struct SubscriberGuard {
-    guard: Arc<ConnectionGuard>,
-}
-
-impl SubscriberGuard {
-    pub(crate) fn new(guard: Arc<ConnectionGuard>) -> Self {
-        Self { guard }
-    }
-
-    pub(crate) fn connection(&self) -> &Connection {
-        self.guard.connection()
-    }
-
-    pub(crate) fn connection_guard(&self) -> &Arc<ConnectionGuard> {
-        &self.guard
-    }
+    pub(crate) guard: Arc<ConnectionGuard>,
 }
 
 impl Drop for SubscriberGuard {
     fn drop(&mut self) {
         // First: the task looks whether there are channels when it is woken.
-        self.connection().hub.prune();
-        self.connection().demand_changed();
-    }
-}
-
-impl fmt::Debug for SubscriberGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.guard.fmt(f)
+        self.guard.connection.hub.prune();
+        self.guard.connection.demand_changed();
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Launch {
 }
 
 /// The one task of a connection: to be spawned, running, or gone.
-pub(super) struct TaskSlot {
+pub(crate) struct TaskSlot {
     /// Taken when the task is spawned, or when it is certain that it never will be.
     launch: Mutex<Option<Box<Launch>>>,
     /// Set when the task is spawned. Emptied by the first caller that sees the task end.
@@ -67,7 +67,7 @@ impl TaskSlot {
     /// # Cancel safety
     ///
     /// Any number of callers may wait, and each may give up.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let Some(task) = self.task.get() else { return };
         // An async lock, because a caller holds it while it waits. When it gives up, the next one
         // waits on.

@@ -17,7 +17,7 @@ pub(super) fn sleep(now: Instant, delay: Duration) -> Pin<Box<Sleep>> {
 }
 
 /// Returns the instant `delay` after `now`, or one that is far away if no clock can hold it.
-pub(super) fn after(now: Instant, delay: Duration) -> Instant {
+pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
     now.checked_add(delay).unwrap_or_else(|| far_away(now))
 }
 

@@ -1,4 +1,6 @@
-//! [`ErrorKind`]: the class of an error.
+//! [`ErrorKind`]: the class of an error, and which failures are worth another attempt.
+
+use http::StatusCode;
 
 /// The class of an [`Error`](crate::Error): what happened, and what the default policy does.
 ///
@@ -92,4 +94,37 @@ pub enum ErrorKind {
     /// of credentials, a connector), or its runtime was shut down. Final; the message has the
     /// panic's text.
     TaskFailed,
+}
+
+/// Statuses that mean "later", not "never" (RFC 9110, section 15; RFC 6585, section 4; RFC 8470).
+/// Every other refused status is final.
+const RETRIED_STATUSES: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
+
+impl ErrorKind {
+    /// Returns true if a failure of this kind, with this status if a response was refused, is
+    /// retried by default. A [`ReconnectPolicy`](crate::ReconnectPolicy) starts from this answer.
+    pub(super) fn is_retried_by_default(self, status: Option<StatusCode>) -> bool {
+        match self {
+            Self::Status => status.is_some_and(|status| RETRIED_STATUSES.contains(&status.as_u16())),
+            Self::Credentials
+            | Self::CredentialsTimeout
+            | Self::Store
+            | Self::Dns
+            | Self::Connect
+            | Self::Proxy
+            | Self::ConnectTimeout
+            | Self::Tls
+            | Self::Roots
+            | Self::ResponseTimeout
+            | Self::Protocol
+            | Self::TooManyRedirects
+            | Self::IdleTimeout
+            | Self::Body
+            | Self::EndOfStream
+            | Self::Poisoned => true,
+            // The program, its configuration or the server has to change first, or the stream has
+            // ended.
+            _ => false,
+        }
+    }
 }

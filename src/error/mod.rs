@@ -1,11 +1,10 @@
 //! [`Error`]: the crate's one error type, and [`panics`]: panics of the caller's code as values.
 //!
 //! Errors can be cloned, because every subscriber may get one. Which of them are retried
-//! by default is in `retryable.rs`.
+//! by default is in `kind.rs`.
 
 mod kind;
 pub(crate) mod panics;
-mod retryable;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,8 +31,7 @@ struct ErrorInner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    /// Boxed, since most errors have none.
-    response: Option<Box<RefusedResponse>>,
+    response: Option<RefusedResponse>,
 }
 
 /// A response that was refused.
@@ -72,16 +70,14 @@ impl Error {
         headers: HeaderMap,
         body: Bytes,
     ) -> Self {
-        // Boxed: headers are large, and most errors have no response.
-        let response = Box::new(RefusedResponse { status, headers, body });
-        Self::build(kind, message.into(), None, Some(response))
+        Self::build(kind, message.into(), None, Some(RefusedResponse { status, headers, body }))
     }
 
     fn build(
         kind: ErrorKind,
         message: String,
         source: Option<Box<dyn StdError + Send + Sync>>,
-        response: Option<Box<RefusedResponse>>,
+        response: Option<RefusedResponse>,
     ) -> Self {
         // Shared, because each subscriber, monitor and transcript gets a copy of the same error.
         Self { inner: Arc::new(ErrorInner { kind, message, source, response }) }
@@ -99,7 +95,7 @@ impl Error {
     /// of a stream, a source of credentials or a resume store that failed, and the statuses 408,
     /// 425, 429, 500, 502, 503 and 504.
     pub fn is_final(&self) -> bool {
-        !retryable::is_retried_by_default(self.kind(), self.status())
+        !self.kind().is_retried_by_default(self.status())
     }
 
     /// Returns the status of the response that was refused, if there was one.

@@ -1,6 +1,8 @@
-//! [`Event::json`]: JSON in events, and enums whose variant is the event type.
+//! [`Event::json`]: JSON in events, and enums whose variant is the event type. [`DecodeCache`] keeps
+//! the decoded values of an event, which all its subscribers share.
 
-use std::sync::Arc;
+use std::any::{Any, TypeId};
+use std::sync::{Arc, OnceLock};
 
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
@@ -50,6 +52,36 @@ impl Event {
                 Error::with_source(ErrorKind::Decode, message, error)
             })
         })
+    }
+}
+
+/// A list of decoded values, at most one of each type.
+// It only grows. An event is decoded as one type, or a few.
+#[derive(Default)]
+pub(super) struct DecodeCache(OnceLock<Box<DecodedValue>>);
+
+struct DecodedValue {
+    made_as: TypeId,
+    made: OnceLock<Result<Arc<dyn Any + Send + Sync>, Error>>,
+    others: DecodeCache,
+}
+
+impl DecodeCache {
+    /// Returns the value of type `T`. The first caller makes it, and others wait for that. If
+    /// `make` panics, the next caller makes it.
+    fn get<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+        let (mut cache, made_as) = (self, TypeId::of::<T>());
+        let made = loop {
+            // Boxed: most events are never decoded this way, and have no room for a value.
+            let new = || Box::new(DecodedValue { made_as, made: OnceLock::new(), others: Self::default() });
+            let entry = cache.0.get_or_init(new);
+            if entry.made_as == made_as {
+                break entry.made.get_or_init(|| Ok(Arc::new(make()?)));
+            }
+            cache = &entry.others;
+        };
+        // The downcast cannot fail: values are found by their type.
+        made.clone()?.downcast().map_err(|_| Error::new(ErrorKind::Decode, "made as another type"))
     }
 }
 

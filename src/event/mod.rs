@@ -4,15 +4,12 @@
 //! from an [`EventBuilder`]; [`Event::encode`] writes them back. Nothing here knows of connections.
 
 mod builder;
-#[cfg(feature = "json")]
-mod decode_cache;
 mod delivery;
-mod encoder;
 #[cfg(feature = "json")]
 mod json;
 mod values;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use triomphe::{Arc, HeaderSlice};
@@ -23,6 +20,9 @@ pub(crate) use self::values::{RetryTime, Span, Values};
 
 /// The event type of a block that names none (HTML standard, section 9.2.6, dispatch).
 pub(crate) const DEFAULT_EVENT_TYPE: &str = "message";
+
+/// Room for the field names and line ends of an encoded block with one line of data.
+const FIELD_NAMES: usize = 40;
 
 /// One event of an event stream.
 ///
@@ -46,7 +46,6 @@ pub struct Event {
 }
 
 /// The header in front of the text of an event.
-#[derive(Debug)]
 struct Layout {
     values: Values,
     /// The last event ID, if an earlier block set it. Shared, so that a long ID on a stream of
@@ -55,7 +54,7 @@ struct Layout {
     /// See [`Event::position`]; 0 if the event does not come from a connection.
     position: u64,
     #[cfg(feature = "json")]
-    decode_cache: decode_cache::DecodeCache,
+    decode_cache: json::DecodeCache,
 }
 
 impl Event {
@@ -76,7 +75,7 @@ impl Event {
             inherited: None,
             position,
             #[cfg(feature = "json")]
-            decode_cache: decode_cache::DecodeCache::default(),
+            decode_cache: json::DecodeCache::default(),
         };
         let mut inner = Arc::from_header_and_str(layout, text);
         // Set afterwards, and only if there is one, so that the layout above has nothing to drop
@@ -129,7 +128,26 @@ impl Event {
     /// Data with line breaks becomes several `data` lines. An inherited ID is not written. No event
     /// can inject other lines, since types and IDs are validated when an event is built.
     pub fn encode(&self) -> String {
-        encoder::encode(self)
+        let size = self.event_type().len() + self.id().map_or(0, str::len) + self.data().len();
+        let mut block = String::with_capacity(size + FIELD_NAMES);
+        // A block without a type is a `message` (HTML, section 9.2.6).
+        if self.event_type() != DEFAULT_EVENT_TYPE {
+            line(&mut block, "event", self.event_type());
+        }
+        if let Some(id) = self.id() {
+            line(&mut block, "id", id);
+        }
+        if let Some(retry) = self.retry() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(block, "retry: {}", retry.as_millis());
+        }
+        // A line of data is a field of its own. A decoder joins them with LF (HTML, section 9.2.6).
+        for data in self.data().split('\n') {
+            line(&mut block, "data", data);
+        }
+        // An empty line dispatches the event: without it a decoder would wait for more fields.
+        block.push('\n');
+        block
     }
 
     /// Returns the position of the event in its stream.
@@ -166,6 +184,11 @@ impl Event {
     fn text(&self, span: Span) -> &str {
         &self.inner.slice[span.range()]
     }
+}
+
+/// Appends a line. The space after the colon keeps a leading space of the value.
+fn line(block: &mut String, name: &str, value: &str) {
+    block.extend([name, ": ", value, "\n"]);
 }
 
 /// Compares type, data, own ID, last event ID and retry.

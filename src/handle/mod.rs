@@ -69,8 +69,8 @@ pub struct Handle {
 /// # Connect and subscribe
 impl Handle {
     pub(crate) fn new(guard: Arc<ConnectionGuard>) -> Self {
-        guard.connection().add_handle();
-        let monitor = Monitor::new(Arc::clone(guard.connection()));
+        guard.connection.add_handle();
+        let monitor = Monitor::new(Arc::clone(&guard.connection));
         Self { guard, monitor }
     }
 
@@ -92,7 +92,7 @@ impl Handle {
     /// Spawns the connection task; returns false if an earlier call did, or the stream is closed.
     #[track_caller]
     pub(crate) fn spawn_task(&self) -> bool {
-        connection::connect(self.guard.connection())
+        connection::connect(&self.guard.connection)
     }
 
     /// Returns a queue of the events that pass `filter`, from now on.
@@ -109,8 +109,8 @@ impl Handle {
     /// Subscriptions with different options do not disturb each other, also on the same filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
         let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging, replays } = options;
-        let connection = self.guard.connection();
-        let capacity = capacity.unwrap_or_else(|| connection.capacity());
+        let connection = &self.guard.connection;
+        let capacity = capacity.unwrap_or_else(|| connection.capacity);
         let limits = QueueLimits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
         let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
         let subscribed = subscribe(&connection.hub, filter.into(), &limits, acknowledging);
@@ -169,8 +169,8 @@ impl Handle {
 
     /// Returns everything that happens from now on, in order; for recorders.
     pub fn transcript(&self) -> Transcript {
-        let connection = self.guard.connection();
-        let limits = QueueLimits { capacity: connection.capacity(), bytes: QUEUE_BYTES, overflow: Overflow::default() };
+        let connection = &self.guard.connection;
+        let limits = QueueLimits { capacity: connection.capacity, bytes: QUEUE_BYTES, overflow: Overflow::default() };
         Transcript::new(connection.hub.transcript(&limits), Arc::clone(&self.guard))
     }
 }
@@ -250,7 +250,7 @@ impl Handle {
     /// [`connect`](Self::connect), on a closed stream, and on an idle
     /// [lazy](crate::StreamBuilder::lazy) one.
     pub fn reconnect(&self) {
-        self.guard.connection().mailbox.reconnect();
+        self.guard.connection.mailbox.reconnect();
     }
 
     /// Requests a new response that begins elsewhere: after the last event that a program has
@@ -275,7 +275,7 @@ impl Handle {
             // request.
             transport::last_event_id_value(id)?;
         }
-        let connection = self.guard.connection();
+        let connection = &self.guard.connection;
         // The hub first: acknowledgements stop counting before the task can publish the new
         // response.
         connection.hub.prepare_restart();
@@ -285,7 +285,7 @@ impl Handle {
 
     fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
         self.check_not_closed()?;
-        self.guard.connection().mailbox.change(change.checked()?, apply)
+        self.guard.connection.mailbox.change(change, apply)
     }
 
     fn check_not_closed(&self) -> Result<(), Error> {
@@ -354,7 +354,7 @@ impl Handle {
     /// that event's [`Event::last_event_id`](crate::Event::last_event_id) instead.
     #[doc(alias = "Last-Event-ID")]
     pub fn last_event_id(&self) -> String {
-        self.guard.connection().last_event_id()
+        self.guard.connection.last_event_id()
     }
 }
 
@@ -368,7 +368,7 @@ impl Handle {
     /// saves the acknowledgements made so far, and no later ones:
     /// [`shutdown_with`](Self::shutdown_with) waits for those.
     pub fn shutdown(&self) -> Shutdown {
-        Shutdown::new(self.guard.connection(), self.monitor())
+        Shutdown::new(&self.guard.connection, self.monitor())
     }
 
     /// Closes the connection for good, and gives subscribers time to finish.
@@ -395,7 +395,7 @@ impl Handle {
     /// # }
     /// ```
     pub fn shutdown_with(&self, drain: Drain) -> Draining {
-        Draining::new(Arc::clone(self.guard.connection()), self.monitor(), drain)
+        Draining::new(Arc::clone(&self.guard.connection), self.monitor(), drain)
     }
 }
 
@@ -404,7 +404,7 @@ impl Handle {
 impl<T> Subscription<T> {
     /// Returns a handle of the stream.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(self.guard().connection_guard()))
+        Handle::new(Arc::clone(&self.guard().guard))
     }
 }
 
@@ -418,12 +418,12 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Handles are counted apart from the guard, which subscriptions hold as well: only a handle
         // can connect.
-        self.guard.connection().remove_handle();
+        self.guard.connection.remove_handle();
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.guard).finish()
+        f.debug_tuple("Handle").field(&self.guard.connection).finish()
     }
 }

@@ -45,7 +45,7 @@ impl Monitor {
 
     /// Returns the stream's name: see [`StreamBuilder::name`](crate::StreamBuilder::name).
     pub fn name(&self) -> &str {
-        self.connection.name()
+        &self.connection.name
     }
 
     /// Returns the present state of the connection.
@@ -63,7 +63,7 @@ impl Monitor {
 
     /// Returns why the connection closed, or `None` while it has not closed for good.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.connection.close_reason()
+        self.connection.published.close_reason()
     }
 
     /// Returns counters of the stream: events, bytes, attempts, failures, lag.
@@ -125,7 +125,7 @@ impl Monitor {
     /// Waits until the connection is closed for good and its task has ended.
     pub(crate) async fn ended(self) -> CloseReason {
         let reason = self.closed().await;
-        self.connection.task_ended().await;
+        self.connection.task.ended().await;
         reason
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, timer};
 use crate::hub::DrainCounts;
 use crate::state::CloseReason;
 
@@ -73,8 +73,7 @@ pub struct Draining {
 
 impl Draining {
     pub(super) fn new(connection: Arc<Connection>, monitor: Monitor, drain: Drain) -> Self {
-        let now = Instant::now();
-        let deadline = now.checked_add(drain.deadline).unwrap_or(now + FAR_AWAY);
+        let deadline = timer::after(Instant::now(), drain.deadline);
         // Before the signal: events that are taken from now on count as delivered.
         let drain_tracker = connection.hub.drain_tracker();
         connection.drain(deadline);
@@ -89,9 +88,6 @@ impl Draining {
         Self { outcome: Box::pin(outcome) }
     }
 }
-
-/// The deadline, from now, in place of one that the clock cannot represent.
-const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Future for Draining {
     type Output = Drained;

@@ -41,7 +41,7 @@ pub struct Transcript {
 
 impl Transcript {
     pub(super) fn new(reader: Reader<TranscriptItem>, guard: Arc<ConnectionGuard>) -> Self {
-        Self { reader, guard: SubscriberGuard::new(guard) }
+        Self { reader, guard: SubscriberGuard { guard } }
     }
 
     /// Waits for the next item; `None` when the stream is closed and everything was taken.
@@ -77,6 +77,6 @@ impl Stream for Transcript {
 
 impl fmt::Debug for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transcript").field("stream", &self.guard).finish_non_exhaustive()
+        f.debug_struct("Transcript").field("stream", &self.guard.guard.connection).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! When to reconnect: [`ReconnectPolicy`] makes a [`Decision`] about each [`Failure`].
 //!
 //! Pure: no IO, no clock, no randomness of its own; times and random numbers are arguments. Which
-//! statuses and kinds of error are retried by default is listed in `error/retryable.rs`; the policy
+//! statuses and kinds of error are retried by default is listed in `error/kind.rs`; the policy
 //! ([`ReconnectPolicy::decide`]) turns that into a wait or a stop.
 
 mod failure;

@@ -218,6 +218,39 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
     }
 
+    /// What a subscriber has printed.
+    #[derive(Clone, Default)]
+    struct Printed(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl io::Write for Printed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_printed_as_a_warning_that_begins_with_its_name() {
+        let directory = directory("printed");
+        let files = saved(&directory.join("id"), &["before", "the newest"]);
+        fs::write(&files.path, "torn").unwrap();
+        let printed = Printed::default();
+        let writer = printed.clone();
+        let format = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        let loaded = tracing::subscriber::with_default(format.finish(), || files.load());
+        assert_eq!(loaded.unwrap().as_deref(), Some("before"));
+        let printed = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(printed.matches("WARN sseclient: file_damaged: ").count(), 1, "{printed}");
+        for field in ["error=", "is damaged", &format!("path={}", files.path.display())] {
+            assert!(printed.contains(field), "no {field} in {printed}");
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
+
     #[test]
     fn a_program_killed_between_two_steps_leaves_something_to_load() {
         let directory = directory("steps");

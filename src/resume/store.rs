@@ -127,19 +127,12 @@ async fn in_time<T, E>(what: &str, answer: impl Future<Output = Result<T, E>>) -
 where
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
+    let could_not = || format!("the last event ID could not be {what} the resume store");
     // The store is the caller's code: it may hang or panic, and the stream must go on.
     match timeout(TIMEOUT, catch_future(answer)).await {
-        Ok(Ok(Ok(answer))) => Ok(answer),
-        Ok(Ok(Err(error))) => {
-            let message = format!("the last event ID could not be {what} the resume store");
-            Err(Error::with_source(ErrorKind::Store, message, error))
-        }
+        Ok(Ok(answer)) => answer.map_err(|error| Error::with_source(ErrorKind::Store, could_not(), error)),
         Ok(Err(panicked)) => {
-            let message = panicked.message("the store");
-            Err(Error::new(
-                ErrorKind::Store,
-                format!("the last event ID could not be {what} the resume store: {message}"),
-            ))
+            Err(Error::new(ErrorKind::Store, format!("{}: {}", could_not(), panicked.message("the store"))))
         }
         Err(_) => {
             let message = format!("the last event ID was not {what} the resume store within {TIMEOUT:?}");

@@ -100,7 +100,7 @@ impl Item for Event {
 
 impl Subscription {
     pub(crate) fn new(queue: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
-        let (guard, budget) = (SubscriberGuard::new(guard), CoopBudget::default());
+        let (guard, budget) = (SubscriberGuard { guard }, CoopBudget::default());
         Self { queue, name, missed: 0, budget, guard, item: PhantomData }
     }
 
@@ -236,7 +236,7 @@ impl<T> Subscription<T> {
         let failure = self.queue.failure.as_ref().and_then(|failure| failure.get());
         // Its own reason first: the stream is still open, or closed later for another reason.
         let own_reason = failure.map(|error| CloseReason::Failed(error.clone()));
-        own_reason.or_else(|| self.guard.connection().close_reason())
+        own_reason.or_else(|| self.guard.guard.connection.published.close_reason())
     }
 
     pub(crate) fn guard(&self) -> &SubscriberGuard {
@@ -330,12 +330,12 @@ impl<T> Subscription<T> {
         // Counted where the caller finds the hole, so that both numbers agree with the gaps that it
         // got.
         self.missed += missed;
-        let (connection, subscription) = (self.guard.connection(), self.name.as_str());
+        let (connection, subscription) = (&self.guard.guard.connection, self.name.as_str());
         connection.counters.count(|stats| stats.missed = stats.missed.saturating_add(missed));
         tracing::warn!(
             name: "lagged",
             target: "sseclient",
-            stream = connection.name(),
+            stream = connection.name,
             subscription,
             missed,
             "lagged: a slow subscription lost its oldest events; read faster, or set a larger capacity"
@@ -348,7 +348,7 @@ impl<T> Subscription<T> {
         // `lagged` has logged these where they were found.
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
-            let (stream, subscription) = (self.guard.connection().name(), self.name.as_str());
+            let (stream, subscription) = (self.guard.guard.connection.name.as_str(), self.name.as_str());
             tracing::warn!(
                 name: "missing",
                 target: "sseclient",
@@ -366,7 +366,7 @@ fn log_unacknowledged(guard: &SubscriberGuard, subscription: &str) {
     tracing::warn!(
         name: "unacknowledged",
         target: "sseclient",
-        stream = guard.connection().name(),
+        stream = guard.guard.connection.name,
         subscription,
         unacknowledged = MAX_UNACKNOWLEDGED,
         "unacknowledged: too many events are not acknowledged, so the resume store saves nothing newer; \
@@ -385,7 +385,10 @@ impl<T: Item> Stream for Subscription<T> {
 impl<T> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut subscription = f.debug_struct("Subscription");
-        subscription.field("name", &self.name).field("stream", &self.guard).field("missed", &self.missed);
+        subscription
+            .field("name", &self.name)
+            .field("stream", &self.guard.guard.connection)
+            .field("missed", &self.missed);
         subscription.finish_non_exhaustive()
     }
 }

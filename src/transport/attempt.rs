@@ -30,6 +30,7 @@ use super::redirect::{self, Redirects};
 use super::verdict::{ResponseVerdict, judge, refusal};
 
 /// One attempt: the request, and how long each stage may take.
+#[derive(Clone)]
 pub(crate) struct Attempt {
     pub(crate) request: HttpRequest,
     /// The jar that adds cookies to each request and stores those of each response.

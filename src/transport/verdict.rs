@@ -8,13 +8,13 @@
 //! | 301, 302, 303, 307, 308 with `Location` | `Refuse(Redirect)` | `redirect` follows it, or refuses |
 //! | 200, another content type | `Refuse(ContentType)` | final |
 //! | 200, a coding that is not decoded | `Refuse(ContentEncoding)` | final |
-//! | any other | `Refuse(Status)` | retried if listed in `error/retryable.rs`, else final |
+//! | any other | `Refuse(Status)` | retried if listed in `error/kind.rs`, else final |
 //!
 //! To treat another status or content type in a special way, add an arm to [`judge`]. The message
 //! that users read is in [`refusal`].
 //!
 //! This decides what a response *is*. Whether a refused one is retried is decided by
-//! `error/retryable.rs` (the list of statuses) and `reconnect/policy.rs`.
+//! `error/kind.rs` (the list of statuses) and `reconnect/policy.rs`.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, TRANSFER_ENCODING};

@@ -24,9 +24,8 @@ pub(in crate::connection) struct Dedup {
     /// Compares the open response with the one before. A third response may be on its way at the
     /// same time.
     overlap: Option<Box<Overlap>>,
-    /// The gap that belonged before an event that was dropped. It goes before the next one that is
-    /// not.
-    owed: Option<Box<Gap>>,
+    /// The gap that goes before the next event that is not dropped.
+    gap: Option<Box<Gap>>,
     /// The last event ID is not the newest delivered event's, or not that event's alone, so that a
     /// response which begins after it may repeat events.
     id_is_ambiguous: bool,
@@ -50,7 +49,7 @@ impl Dedup {
     pub(in crate::connection) fn take_over(&mut self) -> Option<Gap> {
         let handover = self.handover.take()?;
         // The second response has to follow what was delivered, not what was held back.
-        self.owed = None;
+        self.gap = None;
         match handover.take_over() {
             Ok(overlap) => {
                 self.overlap = Some(Box::new(overlap));
@@ -73,13 +72,13 @@ impl Dedup {
     /// Forgets all handovers: the next response is an ordinary one, which begins with a gap of its
     /// own.
     pub(in crate::connection) fn forget_handovers(&mut self) {
-        (self.handover, self.overlap, self.owed) = (None, None, None);
+        (self.handover, self.overlap, self.gap) = (None, None, None);
         self.id_is_ambiguous = false;
     }
 
     /// Forgets what was delivered: it is wanted again, or its IDs mean nothing any more.
     pub(in crate::connection) fn forget_delivered(&mut self) {
-        self.owed = None;
+        self.gap = None;
         if let Some(repeats) = &mut self.repeats {
             repeats.clear();
         }
@@ -100,24 +99,25 @@ impl Dedup {
     pub(in crate::connection) fn admit(&mut self, id: Option<&str>) -> Admission {
         // By the standard an empty ID says that there is none from here on.
         let id = id.filter(|id| !id.is_empty());
-        let mut admission = Admission::Deliver;
         if let Some(overlap) = &mut self.overlap {
-            admission = overlap.admit(id);
-            if admission != Admission::Drop {
-                self.overlap = None;
+            match overlap.admit(id) {
+                Admission::Drop => return Admission::Drop,
+                Admission::Deliver => {}
+                Admission::DeliverAfter(gap) => self.gap = Some(Box::new(gap)),
             }
+            self.overlap = None;
         }
         // Asked second: the overlap also knows repeats without an ID, and each event that passes
         // has to count as recent.
-        if admission != Admission::Drop && self.repeats.is_some() {
-            admission = self.admit_unless_recent(admission, id);
-        }
-        if admission != Admission::Drop {
-            if let Some(handover) = &mut self.handover {
-                handover.record(id);
+        if let (Some(repeats), Some(id)) = (&mut self.repeats, id) {
+            if !repeats.insert(id) {
+                return Admission::Drop;
             }
         }
-        admission
+        if let Some(handover) = &mut self.handover {
+            handover.record(id);
+        }
+        self.gap.take().map_or(Admission::Deliver, |gap| Admission::DeliverAfter(*gap))
     }
 
     /// Decides whether a block without data sets the last event ID to `id`. An ID of before does
@@ -131,22 +131,6 @@ impl Dedup {
             handover.record_id_block(id);
         }
         true
-    }
-
-    /// Drops the event if its ID is a recent one. Keeps the gap that goes before the next one that
-    /// is not dropped.
-    fn admit_unless_recent(&mut self, admission: Admission, id: Option<&str>) -> Admission {
-        let repeats = self.repeats.as_mut();
-        let is_repeat = repeats.zip(id).is_some_and(|(repeats, id)| !repeats.insert(id));
-        match admission {
-            Admission::DeliverAfter(gap) if is_repeat => {
-                self.owed = Some(Box::new(gap));
-                Admission::Drop
-            }
-            _ if is_repeat => Admission::Drop,
-            Admission::Deliver => self.owed.take().map_or(Admission::Deliver, |gap| Admission::DeliverAfter(*gap)),
-            after_a_gap => after_a_gap,
-        }
     }
 }
 

@@ -17,8 +17,8 @@
 //! on. Otherwise a gap goes before it: the second response may have skipped events, or may repeat
 //! some.
 
-use std::collections::hash_map::{Entry, RandomState};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 
 use crate::event::Gap;
@@ -49,15 +49,14 @@ pub(in crate::connection) struct Handover {
     other_origin: bool,
     hasher: RandomState,
     /// The ID sent, then the IDs that came since, in order.
-    delivered: VecDeque<Landmark>,
-    /// IDs of blocks without data. Servers need not repeat these, so they have no place among the
-    /// others.
+    delivered: VecDeque<DeliveredId>,
+    /// IDs of blocks without data. Servers need not repeat these, so they are not among the others.
     id_blocks: HashSet<IdHash>,
 }
 
-/// An event with an ID, and the events without one that follow it.
+/// The ID of an event, and the number of events without one that follow it.
 #[derive(Debug)]
-struct Landmark {
+struct DeliveredId {
     /// `None` if it is not known which event has this ID.
     id: Option<IdHash>,
     without_id: u64,
@@ -69,22 +68,22 @@ impl Handover {
         let hasher = RandomState::new();
         let id = sent.as_ref().filter(|_| names_newest).map(|id| hasher.hash_one(&**id));
         // Unless the ID names the newest event, something may have come after it.
-        let delivered = VecDeque::from([Landmark { id, without_id: u64::from(id.is_none()) }]);
+        let delivered = VecDeque::from([DeliveredId { id, without_id: u64::from(id.is_none()) }]);
         Self { sent, other_origin, hasher, delivered, id_blocks: HashSet::new() }
     }
 
     /// Records an event that the first response delivered.
     pub(in crate::connection) fn record(&mut self, id: Option<&str>) {
         match (id, self.delivered.back_mut()) {
-            (None, Some(landmark)) => landmark.without_id += 1,
+            (None, Some(before)) => before.without_id += 1,
             (id, _) => {
                 let id = id.map(|id| self.hasher.hash_one(id));
-                self.delivered.push_back(Landmark { id, without_id: 0 });
+                self.delivered.push_back(DeliveredId { id, without_id: 0 });
             }
         }
         if self.delivered.len() > MAX_HANDOVER_IDS {
-            // Without the oldest place a repeat of it counts as new. That is a gap too many, and
-            // never a loss that goes unreported.
+            // Without the oldest ID a repeat of it counts as new. That is a gap too many, and never
+            // a loss that goes unreported.
             self.delivered.pop_front();
         }
     }
@@ -103,8 +102,8 @@ impl Handover {
     /// The gap before the second response if it cannot be compared with the first.
     pub(in crate::connection) fn take_over(self) -> Result<Overlap, Gap> {
         // With nothing to compare by, each event may be new or a repeat. Only a gap is honest then.
-        let has_no_landmark = self.sent.is_none() && self.delivered.iter().all(|landmark| landmark.id.is_none());
-        if self.other_origin || has_no_landmark {
+        let has_no_id = self.sent.is_none() && self.delivered.iter().all(|delivered| delivered.id.is_none());
+        if self.other_origin || has_no_id {
             return Err(Gap::Reconnected { sent: self.sent });
         }
         Ok(Overlap::new(self))
@@ -116,49 +115,41 @@ impl Handover {
 pub(in crate::connection) struct Overlap {
     sent: Option<String>,
     hasher: RandomState,
-    id_blocks: HashSet<IdHash>,
-    /// The place of each ID; `None` for one that came more than once.
-    places: HashMap<IdHash, Option<usize>>,
-    /// How many events without a place of their own follow each place.
-    without_place: Vec<u64>,
-    /// The last place that was repeated.
+    /// All IDs to which the first response came, or after which it began.
+    known: HashSet<IdHash>,
+    /// The IDs that came more than once.
+    ambiguous: HashSet<IdHash>,
+    /// The IDs that came exactly once, in order. The first entry may have no ID.
+    delivered: Vec<DeliveredId>,
+    /// The index of the last of them that was repeated.
     at: Option<usize>,
-    /// How many events without a place are still to be repeated here.
+    /// How many events without an ID are still to be repeated after it.
     left: u64,
 }
 
 impl Overlap {
     fn new(handover: Handover) -> Self {
-        let Handover { sent, hasher, delivered, id_blocks, .. } = handover;
-        let mut places = HashMap::new();
-        for id in delivered.iter().filter_map(|landmark| landmark.id) {
-            // The first pass finds IDs that came more than once: these have no place.
-            match places.entry(id) {
-                Entry::Vacant(entry) => drop(entry.insert(Some(0))),
-                Entry::Occupied(mut entry) => drop(entry.insert(None)),
+        let Handover { sent, hasher, delivered: recorded, id_blocks, .. } = handover;
+        let mut known = HashSet::new();
+        let ids = recorded.iter().filter_map(|delivered| delivered.id);
+        let ambiguous: HashSet<IdHash> = ids.filter(|&id| !known.insert(id)).collect();
+        known.extend(id_blocks);
+        known.extend(sent.as_ref().map(|id| hasher.hash_one(&**id)));
+        let mut delivered: Vec<DeliveredId> = Vec::new();
+        for DeliveredId { id, without_id } in recorded {
+            let id = id.filter(|id| !ambiguous.contains(id));
+            match (id, delivered.last_mut()) {
+                // An event whose ID is ambiguous counts as one more without an ID.
+                (None, Some(before)) => before.without_id += 1 + without_id,
+                (id, _) => delivered.push(DeliveredId { id, without_id }),
             }
         }
-        let mut without_place: Vec<u64> = Vec::new();
-        for landmark in delivered {
-            let place = landmark.id.and_then(|id| places.get_mut(&id)).and_then(Option::as_mut);
-            // A landmark whose ID is ambiguous counts as one more event without a place.
-            match (place, without_place.last_mut()) {
-                (None, Some(before)) => *before += 1 + landmark.without_id,
-                (place, _) => {
-                    if let Some(place) = place {
-                        *place = without_place.len();
-                    }
-                    without_place.push(landmark.without_id);
-                }
-            }
-        }
-        Self { sent, hasher, id_blocks, places, without_place, at: None, left: 0 }
+        Self { sent, hasher, known, ambiguous, delivered, at: None, left: 0 }
     }
 
     /// Returns true if the first response came to this ID, or began after it.
     pub(in crate::connection) fn knows(&self, id: &str) -> bool {
-        let hash = self.hasher.hash_one(id);
-        self.places.contains_key(&hash) || self.id_blocks.contains(&hash) || self.sent.as_deref() == Some(id)
+        self.known.contains(&self.hasher.hash_one(id))
     }
 
     /// Decides about an event of the second response. With the first one that is not dropped the
@@ -173,35 +164,32 @@ impl Overlap {
         }
     }
 
-    /// Returns true if it is certain that an event is a repeat, and moves on to its place.
+    /// Returns true if it is certain that an event is a repeat, and moves on to its ID.
     fn is_repeat(&mut self, id: Option<IdHash>) -> bool {
-        let known = id.and_then(|id| self.places.get(&id).copied());
-        let may_lack_a_place = id.is_none() || known.is_some();
-        match known.flatten() {
-            Some(place) if self.at.is_none_or(|at| place > at) => {
-                self.at = Some(place);
-                self.left = self.without_place.get(place).copied().unwrap_or_default();
-                true
-            }
-            // Behind the newest place the event may as well be new.
-            None if may_lack_a_place && self.left > 0 && !self.is_at_newest() => {
-                self.left -= 1;
-                true
-            }
-            _ => false,
-        }
+        let Some(id) = id.filter(|id| !self.ambiguous.contains(id)) else {
+            // Behind the newest ID the event may as well be new.
+            let is_repeat = self.left > 0 && !self.is_at_newest();
+            self.left -= u64::from(is_repeat);
+            return is_repeat;
+        };
+        // Linear in all: a search that fails ends the overlap.
+        let next = self.at.map_or(0, |at| at + 1);
+        let found = self.delivered.iter().enumerate().skip(next).find(|(_, delivered)| delivered.id == Some(id));
+        let Some((at, delivered)) = found else { return false };
+        (self.at, self.left) = (Some(at), delivered.without_id);
+        true
     }
 
     /// Returns true if the newest ID of the first response has been repeated.
     fn is_at_newest(&self) -> bool {
         // Unless it begins with the ID sent, a response begins right behind it.
-        self.at.unwrap_or_default() + 1 == self.without_place.len()
+        self.at.unwrap_or_default() + 1 == self.delivered.len()
     }
 
     /// Returns true if all that was delivered has been repeated, so that what comes next is
     /// certainly new.
     fn is_complete(&self) -> bool {
-        self.is_at_newest() && self.without_place.last() == Some(&0)
+        self.is_at_newest() && self.delivered.last().is_some_and(|newest| newest.without_id == 0)
     }
 }
 

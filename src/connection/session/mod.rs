@@ -26,7 +26,6 @@
 //! notice, state, restart, action. After `Close` there is no further input.
 
 mod back_off;
-mod demand;
 mod health;
 mod resume_point;
 mod step;
@@ -38,7 +37,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::Resume;
 use crate::connection::config::Config;
 use crate::connection::credentials::CredentialsReason;
 use crate::connection::mailbox::{Asked, NewResponse};
@@ -51,14 +49,13 @@ use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::{self, Attempt};
 
 use self::back_off::BackOff;
-use self::demand::{Demand, DemandChange};
 use self::health::{Breakage, Health, Poison};
 use self::resume_point::ResumePoint;
 pub(super) use self::step::{Action, Input, Notice, Step, TurnReport, fingerprint};
 
 /// The decisions of one connection: see the [module](self).
 pub(super) struct Session {
-    config: Config,
+    pub(super) config: Config,
     activity: Activity,
     resume_point: ResumePoint,
     back_off: BackOff,
@@ -95,6 +92,21 @@ enum Activity {
     Waiting,
 }
 
+/// The demand for a lazy stream, which is open only while there are subscribers. Other streams
+/// count as in demand always.
+///
+/// ```text
+/// Absent ---> Present ---> Lingering ---> Absent
+///                ^-------------+
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Absent,
+    Present,
+    /// The last subscriber has gone, but another may come in time.
+    Lingering,
+}
+
 /// The caller's sources that the actor can ask.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sources {
@@ -109,7 +121,7 @@ impl Session {
             resume_point: ResumePoint::new(config.last_event_id.clone()),
             back_off: BackOff::new(policy),
             poison: Poison::default(),
-            demand: Demand::new(config.linger),
+            demand: if config.linger.is_some() { Demand::Absent } else { Demand::Present },
             sources,
             has_fresh_credentials: false,
             attempts: 0,
@@ -121,24 +133,20 @@ impl Session {
         }
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.config
-    }
-
     pub(super) fn last_event_id(&self) -> &str {
         self.resume_point.last_event_id()
     }
 
     /// Returns true if the stream is open only while there are subscribers.
     pub(super) fn is_lazy(&self) -> bool {
-        self.demand.is_lazy()
+        self.config.linger.is_some()
     }
 
     /// Decides what to do about an input.
     pub(super) fn handle(&mut self, input: Input<'_>, now: Instant) -> Step {
         match input {
             // A lazy stream begins with a `Demand`.
-            Input::Connect if self.demand.is_lazy() => Step::stay(),
+            Input::Connect if self.is_lazy() => Step::stay(),
             Input::Connect => self.begin(),
             Input::Asked(asked) => self.on_asked(asked, now),
             Input::Demand { present } => self.on_demand(present),
@@ -148,7 +156,7 @@ impl Session {
                 // `Load` has announced the attempt.
                 Step { state: None, ..self.dial() }
             }
-            Input::WaitOver if self.demand.is_absent() => self.sleep(),
+            Input::WaitOver if self.demand == Demand::Absent => self.sleep(),
             Input::WaitOver => self.dial(),
             Input::Accepted(head) => self.accept(head, now),
             Input::NoContent => Step::close(CloseReason::NoContent),
@@ -175,8 +183,12 @@ impl Session {
         // Resume before change: a `reconnect_from` after a change has revoked what that said of the
         // ID.
         if let Some(resume) = asked.resume {
-            self.resume_from(resume);
             response = NewResponse::Reconnect;
+            // The attempt under way asks for something else, and earlier breaks say nothing about
+            // what comes after the ID that the caller has chosen.
+            self.is_outdated = true;
+            self.poison.forget();
+            self.resume_point.choose(resume);
         }
         self.change(asked.request, asked.leave_id, asked.changes);
         match (response, &self.activity) {
@@ -188,14 +200,6 @@ impl Session {
             }
             (NewResponse::Handover | NewResponse::Reconnect, _) => self.reconnect(now),
         }
-    }
-
-    /// Lets the next response begin where a caller has chosen. The attempt under way asks for
-    /// something else, and earlier breaks say nothing about the new place.
-    fn resume_from(&mut self, resume: Resume) {
-        self.is_outdated = true;
-        self.poison.forget();
-        self.resume_point.choose(resume);
     }
 
     /// Takes the request for the next attempt, which includes all changes up to `number`.
@@ -218,7 +222,7 @@ impl Session {
 
     /// Dials at once, in place of what is open or under way.
     fn reconnect(&mut self, now: Instant) -> Step {
-        if self.demand.is_absent() {
+        if self.demand == Demand::Absent {
             return self.sleep();
         }
         let is_connecting = matches!(self.activity, Activity::Connecting | Activity::HandingOver(None));
@@ -233,19 +237,27 @@ impl Session {
 
     /// Begins with the first subscriber, and lingers after the last.
     fn on_demand(&mut self, present: bool) -> Step {
-        match self.demand.update(present) {
+        let before = self.demand;
+        self.demand = match before {
+            _ if present => Demand::Present,
+            Demand::Present => Demand::Lingering,
+            unchanged => unchanged,
+        };
+        match (before, self.demand) {
             // A wait after a failure goes on without subscribers, or each new one would cut it
             // short.
-            DemandChange::Came if matches!(self.activity, Activity::Idle) => self.begin(),
-            DemandChange::Came | DemandChange::None => Step::stay(),
-            DemandChange::CameBack => Action::StopLingering.into(),
-            DemandChange::Left { linger } => Action::Linger { delay: linger }.into(),
+            (Demand::Absent, Demand::Present) if matches!(self.activity, Activity::Idle) => self.begin(),
+            (Demand::Lingering, Demand::Present) => Action::StopLingering.into(),
+            (Demand::Present, Demand::Lingering) => {
+                Action::Linger { delay: self.config.linger.unwrap_or_default() }.into()
+            }
+            _ => Step::stay(),
         }
     }
 
     /// Gives up what is open or under way. A wait goes on: it protects the server.
     fn on_linger_over(&mut self, now: Instant) -> Step {
-        self.demand.leave();
+        self.demand = Demand::Absent;
         if let Activity::Waiting = self.activity {
             return Step::stay();
         }
@@ -299,15 +311,15 @@ impl Session {
         self.is_outdated = false;
         self.attempts += 1;
         self.carried_change = self.last_change;
-        let mut headers = self.config.request.headers();
+        let mut attempt = Box::new(self.config.request.attempt());
         let mut notice = None;
         match self.resume_point.next_value() {
-            Ok(Some(id)) => drop(headers.insert(transport::LAST_EVENT_ID, id)),
+            Ok(Some(id)) => drop(attempt.request.headers.insert(transport::LAST_EVENT_ID, id)),
             Ok(None) => {}
             // Never fatal: the ID is the server's choice. The gap will say that none was sent.
             Err(error) => notice = Some(Notice::IdLeftOut(error)),
         }
-        (Box::new(self.config.attempt(headers)), notice)
+        (attempt, notice)
     }
 
     /// Opens a response. Subscribers get a gap before each but the first: the server alone knows

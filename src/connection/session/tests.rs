@@ -3,9 +3,9 @@
 use http::{HeaderMap, StatusCode, Version};
 
 use super::*;
-use crate::connection::Apply;
 use crate::connection::mailbox::Mailbox;
 use crate::connection::stats::TurnCounts;
+use crate::connection::{Apply, Resume};
 use crate::transport::target::Target;
 
 /// When, in seconds; what has happened; the step and the state.
