@@ -93,7 +93,7 @@ where
 #[doc(alias("EventSource", "SSE"))]
 pub struct Client {
     connector: Arc<dyn Connect>,
-    cookies: Option<Arc<dyn Cookies>>,
+    pub(crate) cookies: Option<Arc<dyn Cookies>>,
     headers: Arc<HeaderMap>,
 }
 
@@ -116,8 +116,7 @@ impl Client {
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
-        let stream = StreamBuilder::new(Arc::clone(&self.connector), url.try_into().map_err(Into::into));
-        stream.client_defaults(&self.headers, self.cookies.clone())
+        StreamBuilder::new(self, url.try_into().map_err(Into::into))
     }
 
     #[cfg(test)]

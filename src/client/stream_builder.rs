@@ -23,8 +23,9 @@ use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
 use crate::subscription::Subscription;
 use crate::transport::target::{self, Target};
-use crate::transport::{self, BoxFuture, Connect, Cookies, Redirects};
+use crate::transport::{self, BoxFuture, Connect, Redirects};
 
+use super::Client;
 #[cfg(doc)]
 use super::ClientBuilder;
 
@@ -73,23 +74,20 @@ pub struct StreamBuilder {
 }
 
 impl StreamBuilder {
-    pub(crate) fn new(connector: Arc<dyn Connect>, url: Result<Uri, http::Error>) -> Self {
-        Self {
-            connector,
+    /// Begins with the headers and the cookie jar of the client.
+    pub(super) fn new(client: &Client, url: Result<Uri, http::Error>) -> Self {
+        let stream = Self {
+            connector: Arc::clone(&client.connector),
             config: url.map_err(target::invalid_url).and_then(Target::parse).map(Config::new),
             policy: ReconnectPolicy::daemon(),
             reconnection_time: None,
             credentials: None,
             stop: Mutex::new(None),
             store: None,
-        }
-    }
-
-    /// Takes the headers and the cookie jar of the client.
-    pub(crate) fn client_defaults(self, headers: &HeaderMap, cookies: Option<Arc<dyn Cookies>>) -> Self {
-        self.try_set(|config| {
-            request(config).template.cookies = cookies;
-            request(config).begin_with(headers)
+        };
+        stream.try_set(|config| {
+            request(config).template.cookies = client.cookies.clone();
+            request(config).begin_with(&client.headers)
         })
     }
 }

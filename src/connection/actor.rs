@@ -27,8 +27,8 @@ use super::committer::Committer;
 use super::exit::{Ending, Exit, TASK, save_the_rest, store_failed, task_failed};
 use super::phase::{Dialing, Phase, Progress};
 use super::published::FailedHandover;
-use super::reading::{Dedup, ReadTurn, ResponseEnd, ResponseReader};
-use super::session::{Action, Input, Notice, Session, Sources, Step};
+use super::reading::{Dedup, ResponseReader};
+use super::session::{Action, Input, Notice, ResponseEnd, Session, Sources, Step, TurnReport};
 use super::{Connection, Launch, log, timer};
 
 /// Spawns the connection task if that has not been done, and returns true if it has been done now.
@@ -240,8 +240,7 @@ impl Actor {
 
     /// Counts a turn of reading, and hands in its news, and the end of the response if it has
     /// ended.
-    fn on_turn(&mut self, turn: ReadTurn) -> Flow {
-        let ReadTurn { report, end } = turn;
+    fn on_turn(&mut self, report: TurnReport) -> Flow {
         // The one look at the clock in a turn.
         let now = Instant::now();
         self.connection.counters.count_turn(report.counts, now);
@@ -260,7 +259,7 @@ impl Actor {
             committer.id_changed();
         }
         self.carry_out(step, now)?;
-        let Some(ResponseEnd { cause, cut_off }) = end else { return ControlFlow::Continue(()) };
+        let Some(ResponseEnd { cause, cut_off }) = report.end else { return ControlFlow::Continue(()) };
         self.connection.counters.count_failure(&cause);
         let random = self.random.f64();
         let step = self.session.handle(Input::Ended { cause, cut_off, random }, now);

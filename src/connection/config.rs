@@ -14,13 +14,6 @@ pub(crate) const MIN_SERVER_RETRY: Duration = Duration::from_millis(100);
 /// The server's `retry` is clamped to at most this: with more, a stream would seem dead.
 pub(crate) const MAX_SERVER_RETRY: Duration = Duration::from_secs(5 * 60);
 
-/// The limit for resolving the name, TCP and TLS together: enough for one or two lost SYNs.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The limit from the request to the response head: servers under load answer late, dead ones
-/// never.
-pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The capacity of a subscription's queue, in events: four turns of the connection task.
 pub(crate) const CAPACITY: usize = 256;
 

@@ -108,8 +108,8 @@ impl Credentials {
                 return Err(Error::new(ErrorKind::Credentials, message));
             }
             given.values_mut().for_each(|value| value.set_sensitive(true));
-            // Replaces values of the same name: a request has one `Authorization` (RFC 9110, section
-            // 11.6.2).
+            // Replaces values of the same name: a request has one `Authorization` (RFC 9110,
+            // section 11.6.2).
             headers.extend(given);
             Ok(headers)
         }

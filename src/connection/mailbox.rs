@@ -35,17 +35,8 @@ pub(crate) struct Asked {
     pub(crate) resume: Option<Resume>,
     /// `Some(true)` if the last event ID stays behind; `None` if no change decides about it.
     pub(crate) leave_id: Option<bool>,
-    pub(crate) response: NewResponse,
-}
-
-/// A request for a new response. Of several, the greatest counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum NewResponse {
-    NotAsked,
-    /// The open response is read until the new one takes over.
-    Handover,
-    /// The open response is dropped.
-    Reconnect,
+    /// How soon a new response is asked for. With `NextAttempt` it is not, unless `resume` is set.
+    pub(crate) response: Apply,
 }
 
 /// The reason to stop.
@@ -90,7 +81,7 @@ impl From<Stop> for CloseReason {
 impl Asked {
     /// Asks for nothing: the request has all `changes` in it already.
     pub(crate) fn nothing(request: Arc<Request>, changes: u64) -> Self {
-        let response = NewResponse::NotAsked;
+        let response = Apply::NextAttempt;
         Self { stop: None, request, changes, resume: None, leave_id: None, response }
     }
 }
@@ -108,7 +99,7 @@ impl Mailbox {
 
     /// Asks for a new response.
     pub(crate) fn reconnect(&self) {
-        self.ask(|asked| asked.response = NewResponse::Reconnect);
+        self.ask(|asked| asked.response = Apply::Reconnect);
     }
 
     /// Asks for a new response that begins somewhere else.
@@ -125,17 +116,14 @@ impl Mailbox {
     ///
     /// When the request cannot be changed like this. The mailbox stays as it was.
     pub(crate) fn change(&self, change: Change, apply: Apply) -> Result<u64, Error> {
-        let response = match apply {
-            Apply::NextAttempt => NewResponse::NotAsked,
-            Apply::MakeBeforeBreak => NewResponse::Handover,
-            Apply::Reconnect => NewResponse::Reconnect,
-        };
         self.ask(|asked| {
             let leave_id = change.leaves_id(&asked.request);
             asked.request = Arc::new(change.applied_to(&asked.request)?);
             asked.leave_id = leave_id.or(asked.leave_id);
             // A handover must not weaken a reconnection that was asked for and not yet made.
-            asked.response = asked.response.max(response);
+            if asked.response != Apply::Reconnect && apply != Apply::NextAttempt {
+                asked.response = apply;
+            }
             asked.changes += 1;
             Ok(asked.changes)
         })

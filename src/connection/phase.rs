@@ -29,7 +29,8 @@ use crate::resume::StoreFuture;
 use crate::transport::{BoxFuture, Dialed};
 
 use super::Connection;
-use super::reading::{Dedup, ReadTurn, ResponseReader};
+use super::reading::{Dedup, ResponseReader};
+use super::session::TurnReport;
 
 /// An attempt under way.
 pub(super) type Dialing = BoxFuture<Result<Dialed, Error>>;
@@ -54,7 +55,7 @@ pub(super) enum Progress {
     Loaded(Result<Option<String>, Error>),
     /// An attempt has an outcome, be it that of a handover.
     Dialed(Result<Dialed, Error>),
-    Turn(ReadTurn),
+    Turn(TurnReport),
     WaitOver,
     /// A lazy stream has had no subscriber for as long as it lingers.
     LingerOver,

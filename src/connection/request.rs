@@ -1,14 +1,22 @@
 //! [`Request`]: the method, URL, headers and body that the caller has set. What the crate adds to
 //! each request is in `transport/http_request.rs`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::connection::config::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 use crate::transport::{self, Attempt, HttpRequest, Redirects};
+
+/// The limit for resolving the name, TCP and TLS together: enough for one or two lost SYNs.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The limit from the request to the response head: servers under load answer late, dead ones
+/// never.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The caller's request. A change replaces it as a whole.
 ///

@@ -160,29 +160,22 @@ impl Gap {
     }
 }
 
-/// A number of events as the subject of a sentence: "1 event was", "2 events were".
-struct Were(u64);
-
-impl fmt::Display for Were {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => f.write_str("1 event was"),
-            events => write!(f, "{events} events were"),
-        }
-    }
+/// Returns a number of events as the subject of a sentence: "1 event was", "2 events were".
+fn were(events: u64) -> String {
+    if events == 1 { "1 event was".to_owned() } else { format!("{events} events were") }
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lagged { missed } => write!(f, "{} dropped: this subscriber was too slow", Were(*missed)),
+            Self::Lagged { missed } => write!(f, "{} dropped: this subscriber was too slow", were(*missed)),
             Self::Reconnected { sent: Some(id) } => write!(f, "reconnected, resuming after ID {id:?}"),
             Self::Reconnected { sent: None } => f.write_str("reconnected without an ID: what came in between is lost"),
             Self::Oversized { events, size, .. } => {
-                write!(f, "{} skipped: over the size limit, {size} bytes", Were(*events))
+                write!(f, "{} skipped: over the size limit, {size} bytes", were(*events))
             }
             Self::NotRetained { events } => {
-                write!(f, "{} not retained for late subscribers", Were(*events))
+                write!(f, "{} not retained for late subscribers", were(*events))
             }
         }
     }

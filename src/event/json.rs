@@ -1,5 +1,6 @@
-//! [`Event::json`]: JSON in events, and enums whose variant is the event type. [`DecodeCache`] keeps
-//! the decoded values of an event, which all its subscribers share.
+//! [`Event::json`]: JSON in events, and enums whose variant is the event type.
+//!
+//! [`DecodeCache`] keeps the decoded values of an event, which all its subscribers share.
 
 use std::any::{Any, TypeId};
 use std::sync::{Arc, OnceLock};

@@ -29,25 +29,9 @@ use crate::wire::Decoder;
 
 pub(super) use self::dedup::Dedup;
 use self::turn_publisher::TurnPublisher;
-use super::session::TurnReport;
+use super::session::{ResponseEnd, TurnReport};
 use super::timer::IdleTimeout;
 use super::{Connection, log};
-
-/// The outcome of one turn of reading.
-#[derive(Debug, Default)]
-pub(super) struct ReadTurn {
-    pub(super) report: TurnReport,
-    /// Set if the response is over.
-    pub(super) end: Option<ResponseEnd>,
-}
-
-/// The end of a response.
-#[derive(Debug)]
-pub(super) struct ResponseEnd {
-    pub(super) cause: Error,
-    /// It ended within a block.
-    pub(super) cut_off: bool,
-}
 
 /// An open response being read.
 pub(super) struct ResponseReader {
@@ -91,7 +75,7 @@ impl ResponseReader {
         cx: &mut Context<'_>,
         connection: &Connection,
         dedup: &mut Dedup,
-    ) -> Poll<ReadTurn> {
+    ) -> Poll<TurnReport> {
         // To ask the body twice in one poll of the task would only keep subscribers waiting.
         if std::mem::take(&mut self.body_is_pending) {
             return self.poll_silence(cx);
@@ -102,7 +86,7 @@ impl ResponseReader {
         let budget = ready!(coop::poll_proceed(cx));
         // Asked once a turn: decoding comments costs time, and only transcripts get them.
         self.decoder.set_comments(connection.hub.wants_comments());
-        let (mut report, mut end) = (TurnReport::default(), None);
+        let mut report = TurnReport::default();
         let mut published = 0;
         let mut must_wake = false;
         for _chunk in 0..EVENTS_PER_TURN {
@@ -115,7 +99,7 @@ impl ResponseReader {
                 break;
             }
             if let Some(cause) = self.end.take() {
-                end = Some(ResponseEnd { cause, cut_off: self.decoder.is_in_block() });
+                report.end = Some(ResponseEnd { cause, cut_off: self.decoder.is_in_block() });
                 break;
             }
             match self.poll_chunk(cx) {
@@ -132,7 +116,7 @@ impl ResponseReader {
         if must_wake && published > 0 {
             connection.hub.wake();
         }
-        Poll::Ready(ReadTurn { report, end })
+        Poll::Ready(report)
     }
 
     /// Pushes the next chunk to the decoder and returns its size, or notes why there is none.
@@ -190,7 +174,7 @@ impl ResponseReader {
     ///
     /// Wakes the readers if frames are left, because the turn ends then.
     fn publish(&mut self, connection: &Connection, max: usize, dedup: &mut Dedup, report: &mut TurnReport) -> usize {
-        let mut publisher = TurnPublisher::new(connection, dedup, report, self.has_begun);
+        let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun);
         let mut published = 0;
         let mut frames = self.decoder.frames();
         while published < max && publisher.is_ready() {
@@ -204,16 +188,15 @@ impl ResponseReader {
         drop(frames);
         // hyper can fill the chunk's memory again once the decoder has let go of it.
         self.decoder.let_go();
-        self.has_begun = publisher.has_begun();
         publisher.finish(&self.decoder, !self.decoder_is_empty);
         published
     }
 
     /// Ready when nothing has come for longer than the idle timeout.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<ReadTurn> {
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<TurnReport> {
         let Some(idle_timeout) = &mut self.idle_timeout else { return Poll::Pending };
         let cause = ready!(idle_timeout.poll(cx));
         let end = ResponseEnd { cause, cut_off: self.decoder.is_in_block() };
-        Poll::Ready(ReadTurn { report: TurnReport::default(), end: Some(end) })
+        Poll::Ready(TurnReport { end: Some(end), ..TurnReport::default() })
     }
 }

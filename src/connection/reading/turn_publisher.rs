@@ -28,14 +28,11 @@ pub(super) struct TurnPublisher<'a> {
     dedup: &'a mut Dedup,
     report: &'a mut TurnReport,
     /// The response has brought an event that was no repeat.
-    has_begun: bool,
+    has_begun: &'a mut bool,
     /// Each event has to be looked at: for its fingerprint, or by the deduplication.
     inspects: bool,
     /// Events have set an ID that is to be taken from the decoder at the end.
     id_is_due: bool,
-    /// True if the newest event has the last event ID, and no event before it has it; `None` if no
-    /// event came.
-    id_names_newest: Option<bool>,
 }
 
 impl<'a> TurnPublisher<'a> {
@@ -43,17 +40,16 @@ impl<'a> TurnPublisher<'a> {
         connection: &'a Connection,
         dedup: &'a mut Dedup,
         report: &'a mut TurnReport,
-        has_begun: bool,
+        has_begun: &'a mut bool,
     ) -> Self {
         Self {
             publisher: connection.hub.publisher(),
             published: &connection.published,
-            inspects: !has_begun || !dedup.admits_all(),
+            inspects: !*has_begun || !dedup.admits_all(),
             dedup,
             report,
             has_begun,
             id_is_due: false,
-            id_names_newest: None,
         }
     }
 
@@ -63,17 +59,13 @@ impl<'a> TurnPublisher<'a> {
         self.publisher.is_ready()
     }
 
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun
-    }
-
     /// Publishes one frame. The usual ones come first, and cost no more than a look at their ID.
     #[inline]
     pub(super) fn publish(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Event(event) if !self.inspects => {
                 self.report.counts.events += 1;
-                self.id_names_newest = Some(event.sets_new_id());
+                self.dedup.set_id_names_newest(event.sets_new_id());
                 // Set once at the end of the turn: only the newest ID is needed, and each costs a
                 // lock.
                 self.id_is_due |= event.id().is_some();
@@ -96,9 +88,6 @@ impl<'a> TurnPublisher<'a> {
             // published.
             self.set_last_event_id(decoder.current_last_event_id());
         }
-        if let Some(names) = self.id_names_newest {
-            self.dedup.set_id_names_newest(names);
-        }
         if wake {
             self.publisher.wake();
         }
@@ -111,13 +100,13 @@ impl<'a> TurnPublisher<'a> {
         if self.admit(event.id()) {
             self.publisher.event(event.event_type(), |position| event.event_at(position));
             self.set_id_of_event(event.id(), event.sets_new_id());
-            if !self.has_begun {
-                self.has_begun = true;
+            if !*self.has_begun {
+                *self.has_begun = true;
                 self.report.first = Some(fingerprint(event));
             }
         }
         // An overlap may have ended with this event. The rest of the turn then takes the short way.
-        self.inspects = !self.has_begun || !self.dedup.admits_all();
+        self.inspects = !*self.has_begun || !self.dedup.admits_all();
     }
 
     /// Publishes what is neither an event nor a comment.
@@ -164,7 +153,7 @@ impl<'a> TurnPublisher<'a> {
 
     /// Takes the ID that a published event set.
     fn set_id_of_event(&mut self, id: Option<&str>, is_new: bool) {
-        self.id_names_newest = Some(is_new);
+        self.dedup.set_id_names_newest(is_new);
         if let Some(id) = id {
             self.set_last_event_id(id);
         }
@@ -173,12 +162,10 @@ impl<'a> TurnPublisher<'a> {
     /// Takes the ID that a block without data set.
     fn set_id_alone(&mut self, id: &str) {
         let changes = self.set_last_event_id(id);
-        if self.id_is_due {
-            // An event before it in this turn may have had this ID, too. A gap too many is better
-            // than one too few.
-            self.id_names_newest = Some(false);
-        } else if changes {
-            self.id_names_newest = Some(true);
+        if self.id_is_due || changes {
+            // If an event before it in this turn set an ID, it may have been this one. A gap too
+            // many is better than one too few.
+            self.dedup.set_id_names_newest(!self.id_is_due);
         }
     }
 

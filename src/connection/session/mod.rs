@@ -37,9 +37,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::connection::Apply;
 use crate::connection::config::Config;
 use crate::connection::credentials::CredentialsReason;
-use crate::connection::mailbox::{Asked, NewResponse};
+use crate::connection::mailbox::Asked;
 use crate::connection::request::Request;
 use crate::connection::timer;
 use crate::error::{Error, ErrorKind};
@@ -51,7 +52,7 @@ use crate::transport::{self, Attempt};
 use self::back_off::BackOff;
 use self::health::{Breakage, Health, Poison};
 use self::resume_point::ResumePoint;
-pub(super) use self::step::{Action, Input, Notice, Step, TurnReport, fingerprint};
+pub(super) use self::step::{Action, Input, Notice, ResponseEnd, Step, TurnReport, fingerprint};
 
 /// The decisions of one connection: see the [module](self).
 pub(super) struct Session {
@@ -183,7 +184,7 @@ impl Session {
         // Resume before change: a `reconnect_from` after a change has revoked what that said of the
         // ID.
         if let Some(resume) = asked.resume {
-            response = NewResponse::Reconnect;
+            response = Apply::Reconnect;
             // The attempt under way asks for something else, and earlier breaks say nothing about
             // what comes after the ID that the caller has chosen.
             self.is_outdated = true;
@@ -193,12 +194,12 @@ impl Session {
         self.change(asked.request, asked.leave_id, asked.changes);
         match (response, &self.activity) {
             // The first attempt carries what is asked before it.
-            (NewResponse::NotAsked, _) | (_, Activity::Idle | Activity::Loading) => Step::stay(),
-            (NewResponse::Handover, Activity::Open(_) | Activity::HandingOver(Some(_))) => {
+            (Apply::NextAttempt, _) | (_, Activity::Idle | Activity::Loading) => Step::stay(),
+            (Apply::MakeBeforeBreak, Activity::Open(_) | Activity::HandingOver(Some(_))) => {
                 self.has_fresh_credentials = false;
                 self.begin_handover(CredentialsReason::Reconnect)
             }
-            (NewResponse::Handover | NewResponse::Reconnect, _) => self.reconnect(now),
+            (Apply::MakeBeforeBreak | Apply::Reconnect, _) => self.reconnect(now),
         }
     }
 
@@ -301,7 +302,7 @@ impl Session {
     fn begin_handover(&mut self, reason: CredentialsReason) -> Step {
         let (attempt, notice) = self.next_attempt();
         self.activity = Activity::HandingOver(self.take_health());
-        let (sent, other_origin) = (self.resume_point.sent(), self.resume_point.is_left_behind());
+        let (sent, other_origin) = (self.resume_point.sent.clone(), self.resume_point.is_left_behind);
         Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, other_origin }) }
     }
 
@@ -338,7 +339,7 @@ impl Session {
         self.accepted += 1;
         self.has_fresh_credentials = false;
         let is_after_a_gap = self.resume_point.take_lost() || self.accepted > 1;
-        let gap = is_after_a_gap.then(|| Gap::Reconnected { sent: self.resume_point.sent() });
+        let gap = is_after_a_gap.then(|| Gap::Reconnected { sent: self.resume_point.sent.clone() });
         let change = self.carried_change;
         Step {
             notice: None,

@@ -18,7 +18,9 @@ pub(super) struct ResumePoint {
     last_event_id: String,
     beginning: Beginning,
     /// The last event ID that the last attempt carried.
-    sent: SentId,
+    pub(super) sent: Option<String>,
+    /// The last attempt carried none, because the ID means nothing where the request goes.
+    pub(super) is_left_behind: bool,
     /// The change from which on attempts leave the last event ID behind. It is kept as long as the
     /// first response of a handover is read.
     left_behind_since: Option<u64>,
@@ -37,21 +39,13 @@ enum Beginning {
     Lost,
 }
 
-/// The last event ID that an attempt carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum SentId {
-    Nothing,
-    Id(String),
-    /// Nothing, because the ID means nothing where the request goes.
-    LeftBehind,
-}
-
 impl ResumePoint {
     pub(super) fn new(last_event_id: String) -> Self {
         Self {
             last_event_id,
             beginning: Beginning::Configured,
-            sent: SentId::Nothing,
+            sent: None,
+            is_left_behind: false,
             left_behind_since: None,
             has_moved: false,
         }
@@ -111,36 +105,21 @@ impl ResumePoint {
     ///
     /// When HTTP cannot carry the ID. The attempt goes without it.
     pub(super) fn next_value(&mut self) -> Result<Option<HeaderValue>, Error> {
-        if self.left_behind_since.is_some() {
-            self.sent = SentId::LeftBehind;
+        self.sent = None;
+        self.is_left_behind = self.left_behind_since.is_some();
+        if self.is_left_behind {
             return Ok(None);
         }
-        self.sent = SentId::Nothing;
         let value = transport::last_event_id_value(&self.last_event_id)?;
-        if value.is_some() {
-            self.sent = SentId::Id(self.last_event_id.clone());
-        }
+        self.sent = value.is_some().then(|| self.last_event_id.clone());
         Ok(value)
-    }
-
-    /// Returns the ID that the last attempt carried.
-    pub(super) fn sent(&self) -> Option<String> {
-        match &self.sent {
-            SentId::Id(id) => Some(id.clone()),
-            SentId::Nothing | SentId::LeftBehind => None,
-        }
-    }
-
-    /// Returns true if the last attempt left the last event ID behind.
-    pub(super) fn is_left_behind(&self) -> bool {
-        self.sent == SentId::LeftBehind
     }
 
     /// Forgets the last event ID if the attempt under way left it behind. To be called when no
     /// response is read any more that could bring another. `dialed`: the last change that the
     /// attempt carries.
     pub(super) fn forget_if_left_behind(&mut self, dialed: u64) {
-        if self.is_left_behind() {
+        if self.is_left_behind {
             self.last_event_id.clear();
             // A change that came after the attempt was made counts for the next one.
             self.left_behind_since = self.left_behind_since.filter(|&since| since > dialed);

@@ -65,6 +65,16 @@ pub(crate) struct TurnReport {
     pub(crate) id_changed: bool,
     /// The server's reconnection time, in milliseconds: the last valid `retry`.
     pub(crate) retry: Option<u64>,
+    /// Set if the response is over. The session gets this as an input of its own.
+    pub(crate) end: Option<ResponseEnd>,
+}
+
+/// The end of a response.
+#[derive(Debug)]
+pub(crate) struct ResponseEnd {
+    pub(crate) cause: Error,
+    /// It ended within a block.
+    pub(crate) cut_off: bool,
 }
 
 /// A hash of an event. Two events with the same hash are taken for one, which a server can only use

@@ -143,9 +143,9 @@ async fn a_cookie_goes_along_until_the_wall_clock_says_that_it_has_expired() {
     let answer = |text| Script::Note(Arc::clone(&heard), vec![(AT_ONCE, text)]);
     let scripted = Scripted { scripts: vec![answer(setting), answer(EVENT)], asked: watch::Sender::default() };
     let dated = Arc::new(Dated { scripted, now: Mutex::new(NOW), looks: watch::Sender::default() });
-    let stream = Client::with_connector(dated.clone()).stream("http://host/");
-    let jar = Arc::new(crate::transport::Jar::default());
-    let handle = stream.client_defaults(&http::HeaderMap::new(), Some(jar)).build().unwrap();
+    let mut client = Client::with_connector(dated.clone());
+    client.cookies = Some(Arc::new(crate::transport::Jar::default()));
+    let handle = client.stream("http://host/").build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
     for seconds in [0, 59, 60, 61] {
