@@ -16,8 +16,7 @@ use crate::error::ErrorKind;
 #[cfg(feature = "cookies")]
 use crate::transport::Jar;
 use crate::transport::{
-    BoxedConnector, Connector, Network, NetworkSettings, ProxyChoice, ProxyServer, Resolver, TcpKeepalive,
-    TcpReplacement,
+    BoxedConnector, Connector, Network, NetworkSettings, Proxies, ProxyServer, Resolver, TcpKeepalive,
 };
 #[cfg(feature = "tls")]
 use crate::transport::{Tls, TlsSettings, TlsVersion};
@@ -208,13 +207,13 @@ impl ClientBuilder {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn proxy(mut self, url: impl AsRef<str>) -> Result<Self, Error> {
-        self.network.proxy = Some(ProxyChoice::Always(Arc::new(ProxyServer::parse(url.as_ref())?)));
+        self.network.proxies = Some(Arc::new(Proxies::all(ProxyServer::parse(url.as_ref())?)));
         Ok(self)
     }
 
     /// Reaches all servers directly, and ignores the proxies of the environment.
     pub fn no_proxy(mut self) -> Self {
-        self.network.proxy = Some(ProxyChoice::Never);
+        self.network.proxies = Some(Arc::new(Proxies::none()));
         self
     }
 }
@@ -229,7 +228,7 @@ impl ClientBuilder {
     /// socket. This replaces an earlier [`connector`](Self::connector).
     #[cfg(unix)]
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
-        self.network.tcp_replacement = Some(TcpReplacement::UnixSocket(path.into().into()));
+        self.network.connector = Some(BoxedConnector::unix_socket(path.into().into()));
         self
     }
 
@@ -237,7 +236,7 @@ impl ClientBuilder {
     ///
     /// This replaces an earlier `unix_socket`.
     pub fn connector(mut self, connector: impl Connector) -> Self {
-        self.network.tcp_replacement = Some(TcpReplacement::Connector(BoxedConnector::new(connector)));
+        self.network.connector = Some(BoxedConnector::new(connector));
         self
     }
 

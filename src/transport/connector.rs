@@ -6,6 +6,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+#[cfg(unix)]
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -87,31 +89,44 @@ where
     }
 }
 
-/// The result of a caller's connector.
-type ConnectResult = Result<Box<dyn Io>, Box<dyn StdError + Send + Sync>>;
-
-/// A caller's [`Connector`] with its type erased.
+/// A way to servers that replaces TCP and proxies, with its type erased.
 #[derive(Clone)]
-pub(crate) struct BoxedConnector(Arc<dyn Fn(Uri) -> BoxFuture<ConnectResult> + Send + Sync>);
+pub(crate) struct BoxedConnector(Arc<dyn Fn(Target) -> BoxFuture<Result<Box<dyn Io>, Error>> + Send + Sync>);
 
 impl BoxedConnector {
     pub(crate) fn new(connector: impl Connector) -> Self {
         let connector = Arc::new(connector);
-        Self(Arc::new(move |server| {
+        Self(Arc::new(move |target| {
             // The future outlives this call, so it owns its connector.
             let connector = Arc::clone(&connector);
-            Box::pin(async move { connector.connect(server).await.map(boxed).map_err(Into::into) })
+            Box::pin(async move {
+                let failed = |error: Box<dyn StdError + Send + Sync>| {
+                    let message = format!("the client's connector did not reach {}", target.authority());
+                    Error::with_source(ErrorKind::Connect, message, error)
+                };
+                let server = target.server_uri().map_err(|error| failed(error.into()))?;
+                connector.connect(server).await.map(boxed).map_err(|error| failed(error.into()))
+            })
+        }))
+    }
+
+    /// Connects to a Unix socket, for every target.
+    #[cfg(unix)]
+    pub(crate) fn unix_socket(path: Arc<Path>) -> Self {
+        Self(Arc::new(move |_| {
+            let path = Arc::clone(&path);
+            Box::pin(async move {
+                tokio::net::UnixStream::connect(&path).await.map(boxed).map_err(|error| {
+                    let message = format!("could not connect to the Unix socket {}", path.display());
+                    Error::with_source(ErrorKind::Connect, message, error)
+                })
+            })
         }))
     }
 
     /// Connects to the server of `target`. The caller enforces the connect timeout.
-    pub(super) async fn connect(&self, target: &Target) -> Result<Box<dyn Io>, Error> {
-        let failed = |error: Box<dyn StdError + Send + Sync>| {
-            let message = format!("the client's connector did not reach {}", target.authority());
-            Error::with_source(ErrorKind::Connect, message, error)
-        };
-        let server = target.server_uri().map_err(|error| failed(error.into()))?;
-        (self.0)(server).await.map_err(failed)
+    pub(super) fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+        (self.0)(target.clone())
     }
 }
 

@@ -62,8 +62,8 @@ pub(crate) use self::http_connection::Connect;
 #[cfg(test)]
 pub(crate) use self::http_connection::HttpConnection;
 pub(crate) use self::http_request::HttpRequest;
-pub(crate) use self::network::{Network, NetworkSettings, TcpReplacement};
-pub(crate) use self::proxy::{ProxyChoice, ProxyServer};
+pub(crate) use self::network::{Network, NetworkSettings};
+pub(crate) use self::proxy::{Proxies, ProxyServer};
 pub use self::redirect::Redirects;
 pub(crate) use self::resolver::Resolver;
 #[cfg(feature = "tower-service-0-3")]

@@ -9,8 +9,6 @@
 //! A Unix socket or the caller's connector replaces TCP and proxies for all of them. A proxy that
 //! fails is an error of the attempt; it is never bypassed.
 
-#[cfg(unix)]
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +19,7 @@ use super::connector::{BoxFuture, BoxedConnector, Io, NegotiatedIo, boxed};
 use super::http_connection::{Connect, HttpConnection};
 #[cfg(feature = "http2")]
 use super::http2_pool::Http2Pool;
-use super::proxy::{self, ProxyChoice, ProxyProtocol, ProxyServer};
+use super::proxy::{self, Proxies, ProxyProtocol, ProxyServer};
 use super::tcp::{Tcp, TcpSettings};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -31,24 +29,17 @@ use super::tls::Tls;
 pub(crate) struct NetworkSettings {
     pub(crate) tcp: TcpSettings,
     /// `None`: the proxies that the environment names when the client is built.
-    pub(crate) proxy: Option<ProxyChoice>,
-    pub(crate) tcp_replacement: Option<TcpReplacement>,
-}
-
-/// A way to servers that replaces TCP and proxies.
-#[derive(Debug, Clone)]
-pub(crate) enum TcpReplacement {
-    #[cfg(unix)]
-    UnixSocket(Arc<Path>),
-    Connector(BoxedConnector),
+    pub(crate) proxies: Option<Arc<Proxies>>,
+    /// Replaces TCP and proxies: a Unix socket or the caller's connector.
+    pub(crate) connector: Option<BoxedConnector>,
 }
 
 /// The way to servers that the streams of a client share.
 #[derive(Clone)]
 pub(crate) struct Network {
     tcp: Tcp,
-    proxy: ProxyChoice,
-    tcp_replacement: Option<TcpReplacement>,
+    proxies: Arc<Proxies>,
+    connector: Option<BoxedConnector>,
     #[cfg(feature = "tls")]
     tls: Tls,
     #[cfg(feature = "http2")]
@@ -57,20 +48,13 @@ pub(crate) struct Network {
     http2_prior_knowledge: bool,
 }
 
-/// The way to one target.
-enum Route {
-    Direct,
-    Proxy(Arc<ProxyServer>),
-    Replacement(TcpReplacement),
-}
-
 impl Network {
     /// Sets the network up. Reads the proxies of the environment unless the settings name one.
     pub(crate) fn new(settings: NetworkSettings, #[cfg(feature = "tls")] tls: Tls) -> Self {
         Self {
             tcp: Tcp::new(settings.tcp),
-            proxy: settings.proxy.unwrap_or_else(ProxyChoice::from_environment),
-            tcp_replacement: settings.tcp_replacement,
+            proxies: settings.proxies.unwrap_or_else(|| Arc::new(Proxies::from_environment())),
+            connector: settings.connector,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "http2")]
@@ -85,39 +69,29 @@ impl Network {
         Self { http2_prior_knowledge: known, ..self }
     }
 
-    /// Chooses the way to a target: the replacement of TCP, else the target's proxy, else directly.
-    fn route(&self, target: &Target) -> Result<Route, Error> {
-        // Before proxies: a Unix socket or a connector is the whole way.
-        if let Some(replacement) = &self.tcp_replacement {
-            return Ok(Route::Replacement(replacement.clone()));
-        }
-        Ok(match self.proxy.for_target(target)? {
-            None => Route::Direct,
-            Some(proxy) => Route::Proxy(proxy),
-        })
+    /// Returns the proxy for a target, if it has one. A connector is the whole way, without one.
+    fn proxy_for(&self, target: &Target) -> Result<Option<Arc<ProxyServer>>, Error> {
+        if self.connector.is_some() { Ok(None) } else { self.proxies.for_target(target) }
     }
 
     /// Connects to a target: to a forwarding proxy, through the HTTP/2 pool, or with a connection
     /// of the stream's own.
     async fn connect_to(&self, target: &Target, timeout: Duration) -> Result<HttpConnection, Error> {
-        let route = match self.route(target)? {
-            Route::Proxy(proxy) if self.is_forwarded(target, &proxy) => {
-                let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
-                return Ok(HttpConnection::Forwarded(io, proxy));
-            }
-            route => route,
-        };
-        #[cfg(feature = "http2")]
-        if self.http2_prior_knowledge || target.is_https() {
-            return self.pool.connect(target, self.dial(route, target, timeout)).await;
+        let proxy = self.proxy_for(target)?;
+        // With prior knowledge the server speaks HTTP/2, but the proxy may not.
+        if !target.is_https() && !self.http2_prior_knowledge {
+            return match proxy {
+                Some(proxy) if proxy.protocol != ProxyProtocol::Socks5 => {
+                    let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
+                    Ok(HttpConnection::Forwarded(io, proxy))
+                }
+                proxy => Ok(HttpConnection::Http1(self.dial(proxy, target, timeout).await?.io)),
+            };
         }
-        Ok(HttpConnection::Http1(self.dial(route, target, timeout).await?.io))
-    }
-
-    /// Returns true if the proxy gets the request itself, rather than a request for a tunnel. With
-    /// prior knowledge there is always a tunnel: it is about the server, not the proxy.
-    fn is_forwarded(&self, target: &Target, proxy: &ProxyServer) -> bool {
-        proxy.is_http() && !target.is_https() && !self.http2_prior_knowledge
+        #[cfg(feature = "http2")]
+        return self.pool.connect(target, self.dial(proxy, target, timeout)).await;
+        #[cfg(not(feature = "http2"))]
+        Ok(HttpConnection::Http1(self.dial(proxy, target, timeout).await?.io))
     }
 
     /// Opens a byte stream to `target`, with TLS for https.
@@ -129,14 +103,17 @@ impl Network {
     /// # Cancel safety
     ///
     /// Dropping the future closes the socket.
-    async fn dial(&self, route: Route, target: &Target, timeout: Duration) -> Result<NegotiatedIo, Error> {
-        let io = match route {
-            Route::Direct => self.tcp.connect(target.uri().clone(), target.authority(), timeout).await.map(boxed)?,
+    async fn dial(
+        &self,
+        proxy: Option<Arc<ProxyServer>>,
+        target: &Target,
+        timeout: Duration,
+    ) -> Result<NegotiatedIo, Error> {
+        let io = match (&self.connector, proxy) {
+            (Some(connector), _) => connector.connect(target).await?,
             // Boxed, so that the future of a stream without a proxy is smaller.
-            Route::Proxy(proxy) => Box::pin(self.tunnel(&proxy, target, timeout)).await?,
-            Route::Replacement(TcpReplacement::Connector(connector)) => connector.connect(target).await?,
-            #[cfg(unix)]
-            Route::Replacement(TcpReplacement::UnixSocket(path)) => unix_socket(&path).await?,
+            (None, Some(proxy)) => Box::pin(self.tunnel(&proxy, target, timeout)).await?,
+            (None, None) => self.tcp.connect(target.uri().clone(), target.authority(), timeout).await.map(boxed)?,
         };
         #[cfg(feature = "tls")]
         if target.is_https() {
@@ -164,18 +141,14 @@ impl Network {
             ErrorKind::ConnectTimeout => proxy.late(error),
             _ => proxy.failed("cannot be reached", error),
         };
-        let io = self.tcp.connect(proxy.uri().clone(), &proxy.to_string(), timeout).await.map_err(unreachable)?;
-        match proxy.protocol() {
+        let io = self.tcp.connect(proxy.uri.clone(), &proxy.to_string(), timeout).await.map_err(unreachable)?;
+        match proxy.protocol {
             ProxyProtocol::Http | ProxyProtocol::Socks5 => Ok(boxed(io)),
             #[cfg(feature = "tls")]
             ProxyProtocol::Https => {
                 // TLS checks an IPv6 address without its brackets.
-                let host = proxy.uri().host().unwrap_or_default().trim_matches(['[', ']']);
+                let host = proxy.uri.host().unwrap_or_default().trim_matches(['[', ']']);
                 self.tls.handshake(host, boxed(io), true).await.map(boxed).map_err(unreachable)
-            }
-            #[cfg(not(feature = "tls"))]
-            ProxyProtocol::Https => {
-                Err(unreachable(Error::new(ErrorKind::Unsupported, "https needs the feature \"tls\"")))
             }
         }
     }
@@ -189,18 +162,6 @@ impl Connect for Network {
     }
 
     fn proxy(&self, target: &Target) -> Option<Arc<ProxyServer>> {
-        match self.route(target) {
-            Ok(Route::Proxy(proxy)) => Some(proxy),
-            _ => None,
-        }
+        self.proxy_for(target).ok().flatten()
     }
-}
-
-/// Connects to a Unix socket.
-#[cfg(unix)]
-async fn unix_socket(path: &Path) -> Result<Box<dyn Io>, Error> {
-    tokio::net::UnixStream::connect(path).await.map(boxed).map_err(|error| {
-        let message = format!("could not connect to the Unix socket {}", path.display());
-        Error::with_source(ErrorKind::Connect, message, error)
-    })
 }

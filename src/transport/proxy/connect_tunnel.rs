@@ -4,10 +4,8 @@
 //! what to do. This one keeps status and headers in the error, and does not read the body, which
 //! may never end. Bytes that come after the proxy's answer belong to the server and are not lost.
 
-use std::future::poll_fn;
 use std::io::Cursor;
 use std::pin::pin;
-use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
@@ -40,17 +38,12 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     // The connection is kept after the answer: the tunnel runs over it.
     let mut connection = pin!(connection.without_shutdown());
     let mut answer = pin!(sender.send_request(request));
-    let mut parts = None;
-    let answer = poll_fn(|cx| {
-        // A future must not be polled again after it has ended.
-        if parts.is_none() {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                parts = Some(ended);
-            }
-        }
-        answer.as_mut().poll(cx)
-    });
-    let answer = answer.await.map_err(no_answer)?;
+    let (answer, parts) = tokio::select! {
+        biased;
+        answer = &mut answer => (answer, None),
+        parts = &mut connection => (answer.await, Some(parts)),
+    };
+    let answer = answer.map_err(no_answer)?;
     if !answer.status().is_success() {
         // The body stays unread: it may never end.
         let what = format!("the tunnel to {}", target.server());

@@ -28,6 +28,7 @@ const MAX_SOCKS_CREDENTIAL: usize = 255;
 pub(in crate::transport) enum ProxyProtocol {
     Http,
     /// HTTP over TLS.
+    #[cfg(feature = "tls")]
     Https,
     Socks5,
 }
@@ -35,10 +36,10 @@ pub(in crate::transport) enum ProxyProtocol {
 /// A proxy. `Debug` and `Display` show no credentials.
 #[derive(Clone)]
 pub(crate) struct ProxyServer {
-    protocol: ProxyProtocol,
-    /// Host and port; the port is always there.
-    uri: Uri,
-    userinfo: Option<Userinfo>,
+    pub(in crate::transport) protocol: ProxyProtocol,
+    /// Host and port, as a URL of http; the port is always there.
+    pub(in crate::transport) uri: Uri,
+    pub(super) userinfo: Option<Userinfo>,
 }
 
 impl ProxyServer {
@@ -72,24 +73,6 @@ impl ProxyServer {
         }
         let uri = format!("http://{}:{port}/", parsed.host()).parse().map_err(|_| unreadable())?;
         Ok(Self { protocol, uri, userinfo })
-    }
-
-    pub(in crate::transport) fn protocol(&self) -> ProxyProtocol {
-        self.protocol
-    }
-
-    /// Returns the proxy's host and port as a URL of http, for connecting.
-    pub(in crate::transport) fn uri(&self) -> &Uri {
-        &self.uri
-    }
-
-    pub(super) fn userinfo(&self) -> Option<&Userinfo> {
-        self.userinfo.as_ref()
-    }
-
-    /// Returns true if the proxy forwards requests that name their target by its whole URL.
-    pub(in crate::transport) fn is_http(&self) -> bool {
-        self.protocol != ProxyProtocol::Socks5
     }
 
     /// Returns the value of `Proxy-Authorization`, marked as sensitive.
@@ -148,8 +131,10 @@ impl ProxyServer {
 fn parse_scheme(scheme: &str) -> Result<(ProxyProtocol, u16), Error> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((ProxyProtocol::Http, 80)),
-        "https" if !cfg!(feature = "tls") => Err(invalid("is one of https, which needs this crate's feature \"tls\"")),
+        #[cfg(feature = "tls")]
         "https" => Ok((ProxyProtocol::Https, 443)),
+        #[cfg(not(feature = "tls"))]
+        "https" => Err(invalid("is one of https, which needs this crate's feature \"tls\"")),
         // curl resolves the name itself for `socks5`. Here the proxy does so for both.
         "socks5" | "socks5h" => Ok((ProxyProtocol::Socks5, 1080)),
         _ => Err(invalid("has a scheme that is not supported: use http, https, socks5 or socks5h")),

@@ -35,10 +35,10 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
         .map_err(|error| proxy.failed("was not asked to connect: the target makes no valid URI", error))?;
     let (read, write) = split(io);
     let connected = Connected(Some(TokioIo::new(join(ByteByByte(read), write))));
-    let mut socks = SocksV5::new(proxy.uri().clone(), connected);
+    let mut socks = SocksV5::new(proxy.uri.clone(), connected);
     let mut asked = "without credentials";
     let mut length = target.server().len();
-    if let Some(userinfo) = proxy.userinfo() {
+    if let Some(userinfo) = &proxy.userinfo {
         socks = socks.with_auth(userinfo.user.clone(), userinfo.password.clone());
         asked = "with the credentials in its URL";
         length += userinfo.user.len() + userinfo.password.len();

@@ -1,4 +1,5 @@
-//! [`EnvironmentProxies`]: the proxies that environment variables name.
+//! [`Proxies`]: which targets are reached through which proxy, as the caller or the environment
+//! says.
 //!
 //! | variable | used for |
 //! |---|---|
@@ -17,20 +18,33 @@ use crate::transport::target::Target;
 
 use super::proxy_server::ProxyServer;
 
-/// The proxies that environment variables name, read once, so that all streams of a client go the
-/// same way. A variable that is no proxy's URL is an error when a stream needs it: a stream that
-/// should use a proxy must not bypass it.
+/// The proxies of a client, by the scheme of the target.
+///
+/// The environment is read once, so that all streams of a client go the same way. A variable that
+/// is no proxy's URL is an error when a stream needs it: a stream that should use a proxy must not
+/// bypass it.
 #[derive(Debug)]
-pub(crate) struct EnvironmentProxies {
+pub(crate) struct Proxies {
     http: Option<Result<Arc<ProxyServer>, Error>>,
     https: Option<Result<Arc<ProxyServer>, Error>>,
     /// Matches the targets that `NO_PROXY` does not except.
     needs_proxy: Matcher,
 }
 
-impl EnvironmentProxies {
-    /// Reads the environment of the process.
-    pub(super) fn read() -> Self {
+impl Proxies {
+    /// Reaches every target directly.
+    pub(crate) fn none() -> Self {
+        Self { http: None, https: None, needs_proxy: exceptions("*") }
+    }
+
+    /// Reaches every target through `proxy`.
+    pub(crate) fn all(proxy: ProxyServer) -> Self {
+        let proxy = Some(Ok(Arc::new(proxy)));
+        Self { http: proxy.clone(), https: proxy, needs_proxy: exceptions("") }
+    }
+
+    /// Reads the environment of the process, as it is now.
+    pub(crate) fn from_environment() -> Self {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
@@ -58,7 +72,11 @@ impl EnvironmentProxies {
     }
 
     /// Returns the proxy for a target, if it needs one.
-    pub(super) fn for_target(&self, target: &Target) -> Result<Option<Arc<ProxyServer>>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` if the environment's variable for this target is no proxy's URL.
+    pub(in crate::transport) fn for_target(&self, target: &Target) -> Result<Option<Arc<ProxyServer>>, Error> {
         // By the scheme of the target; the proxy's own URL says how the proxy is spoken to.
         let proxy = if target.is_https() { &self.https } else { &self.http };
         match proxy {
@@ -101,7 +119,7 @@ mod tests {
 
     /// The proxy for a URL, or the kind of the error.
     fn proxy(variables: &[(&str, &str)], url: &str) -> String {
-        let environment = EnvironmentProxies::from_variables(|name| {
+        let environment = Proxies::from_variables(|name| {
             let set = variables.iter().find(|(variable, _)| *variable == name);
             set.map(|(_, value)| OsString::from(value))
         });
