@@ -140,7 +140,7 @@ impl Change {
 
     /// Returns `Some(true)` if the last event ID stays behind; `None` if this change does not say.
     pub(crate) fn leaves_id(&self, request: &Request) -> Option<bool> {
-        let goes_elsewhere = self.target.as_ref().is_some_and(|target| !target.has_origin_of(request.target()));
+        let goes_elsewhere = self.target.as_ref().is_some_and(|target| target.origin() != request.target().origin());
         self.keep_id.map(|keep| !keep).or_else(|| goes_elsewhere.then_some(true))
     }
 

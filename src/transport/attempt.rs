@@ -152,7 +152,7 @@ impl Attempt {
         connection: HttpConnection,
         cookies: &[(String, String)],
     ) -> Result<(Parts, RawBody), Error> {
-        let request = self.request.to_http(cookies, connection.request_form())?;
+        let request = self.request.to_http(cookies, &connection)?;
         connection.send(&self.request.target, request, self.response_timeout).await
     }
 }

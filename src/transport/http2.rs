@@ -163,21 +163,12 @@ impl Drop for Http2Connection {
 
 /// A stream's share of a connection: one request may be sent on it.
 pub(crate) struct StreamLease {
-    connection: Arc<Http2Connection>,
-    is_reused: bool,
+    pub(super) connection: Arc<Http2Connection>,
+    /// True if the connection had other streams before, so that it may have died unnoticed.
+    pub(super) is_reused: bool,
 }
 
 impl StreamLease {
-    /// Returns true if the connection had other streams before, so that it may have died unnoticed.
-    pub(super) fn is_reused(&self) -> bool {
-        self.is_reused
-    }
-
-    /// Returns the connection of this lease.
-    pub(super) fn connection(&self) -> Arc<Http2Connection> {
-        Arc::clone(&self.connection)
-    }
-
     /// Sends the request and waits for the response head. The body keeps the lease.
     ///
     /// # Cancel safety

@@ -117,7 +117,8 @@ impl Http2Pool {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         if origins.len() >= MAX_IDLE_ORIGINS {
             // Another stream may hold the origin at this moment, and be about to add a connection.
-            origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.has_connection());
+            origins
+                .retain(|_, origin| Arc::strong_count(origin) > 1 || origin.state().connections.iter().any(is_alive));
         }
         Arc::clone(origins.entry(target.origin()).or_default())
     }
@@ -153,10 +154,6 @@ impl Origin {
         let mut state = self.state();
         state.connections.retain(is_alive);
         state.connections.iter().filter_map(Weak::upgrade).find_map(|connection| connection.lease())
-    }
-
-    fn has_connection(&self) -> bool {
-        self.state().connections.iter().any(is_alive)
     }
 
     fn state(&self) -> MutexGuard<'_, OriginState> {

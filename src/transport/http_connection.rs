@@ -26,7 +26,6 @@ use crate::transport::target::Target;
 
 use super::body::RawBody;
 use super::connector::{BoxFuture, Io};
-use super::http_request::RequestForm;
 use super::http1;
 #[cfg(feature = "http2")]
 use super::http2::StreamLease;
@@ -68,17 +67,7 @@ impl HttpConnection {
         match self {
             Self::Http1(_) | Self::Forwarded(..) => false,
             #[cfg(feature = "http2")]
-            Self::Http2(lease) => lease.is_reused(),
-        }
-    }
-
-    /// Returns how a request on this connection names its target.
-    pub(super) fn request_form(&self) -> RequestForm {
-        match self {
-            Self::Http1(_) => RequestForm::Origin,
-            Self::Forwarded(_, proxy) => RequestForm::Absolute { authorization: proxy.authorization() },
-            #[cfg(feature = "http2")]
-            Self::Http2(_) => RequestForm::Http2,
+            Self::Http2(lease) => lease.is_reused,
         }
     }
 
@@ -112,7 +101,7 @@ impl HttpConnection {
             }
             #[cfg(feature = "http2")]
             Self::Http2(lease) => {
-                let (is_reused, connection) = (lease.is_reused(), lease.connection());
+                let (is_reused, connection) = (lease.is_reused, Arc::clone(&lease.connection));
                 let answer = answer_in_time(lease.send(request), target, None, response_timeout).await;
                 if let Err(error) = &answer {
                     // A reused connection may be dead, or refuse further requests. One that gives

@@ -21,6 +21,7 @@ use http_body_util::Full;
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 
+use super::http_connection::HttpConnection;
 use super::{coding, cookies};
 
 /// The product that the crate names unless the caller sets `User-Agent` (RFC 9110, section 10.1.5).
@@ -39,20 +40,8 @@ pub(crate) struct HttpRequest {
     pub(crate) compression: bool,
 }
 
-/// How a request names its target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RequestForm {
-    /// By path and query, to the server itself (RFC 9112, section 3.2.1).
-    Origin,
-    /// By the whole URL, to a proxy (RFC 9112, section 3.2.2), which gets its own credentials.
-    Absolute { authorization: Option<HeaderValue> },
-    /// By the whole URL, which HTTP/2 splits into pseudo-headers (RFC 9113, section 8.3.1).
-    #[cfg(feature = "http2")]
-    Http2,
-}
-
 impl HttpRequest {
-    /// Builds the request that hyper sends, with the cookies of a jar.
+    /// Builds the request that hyper sends on this connection, with the cookies of a jar.
     ///
     /// # Errors
     ///
@@ -60,29 +49,32 @@ impl HttpRequest {
     pub(super) fn to_http(
         &self,
         jar_cookies: &[(String, String)],
-        form: RequestForm,
+        connection: &HttpConnection,
     ) -> Result<Request<Full<Bytes>>, Error> {
         let invalid =
             |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
         let mut headers = self.all_headers(jar_cookies);
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = match form {
-            RequestForm::Origin => {
+        *request.uri_mut() = match connection {
+            // By path and query, to the server itself (RFC 9112, section 3.2.1).
+            HttpConnection::Http1(_) => {
                 self.add_host(&mut headers).map_err(invalid)?;
                 self.target.path_and_query().parse().map_err(|error| invalid(Into::into(error)))?
             }
-            RequestForm::Absolute { authorization } => {
+            // By the whole URL, to a proxy (RFC 9112, section 3.2.2), which gets its own credentials.
+            HttpConnection::Forwarded(_, proxy) => {
                 self.add_host(&mut headers).map_err(invalid)?;
                 // The caller's own value wins: a proxy refuses two of them, or reads either.
-                if let Some(authorization) = authorization {
+                if let Some(authorization) = proxy.authorization() {
                     headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
                 }
                 self.target.uri().clone()
             }
             #[cfg(feature = "http2")]
-            RequestForm::Http2 => {
-                // HTTP/2 has no such header: the host is part of the URL.
+            HttpConnection::Http2(_) => {
+                // The host is part of the URL, which HTTP/2 splits into pseudo-headers (RFC 9113,
+                // section 8.3.1).
                 let host = headers.remove(HOST);
                 trim_values(&mut headers);
                 *request.version_mut() = Version::HTTP_2;

@@ -96,23 +96,16 @@ impl Default for Redirects {
 
 /// Why a redirect is not followed.
 #[derive(Debug)]
-pub(super) enum RefusedRedirect {
-    TooMany,
-    /// This redirect must not be followed, for this reason.
-    Never(&'static str),
+pub(super) struct RefusedRedirect {
+    kind: ErrorKind,
+    why: &'static str,
 }
 
 impl RefusedRedirect {
     /// Returns the error for the response of the request to `target`.
     pub(super) fn into_error(self, target: &Target, head: Parts, body: Bytes) -> Error {
-        let (kind, why) = match self {
-            Self::TooMany => {
-                (ErrorKind::TooManyRedirects, "more redirects in a row than this stream follows, most likely a loop")
-            }
-            Self::Never(why) => (ErrorKind::Redirect, why),
-        };
-        let message = format!("{} answered {}: {why}", target.authority(), head.status);
-        Error::with_response(kind, message, head.status, head.headers, body)
+        let message = format!("{} answered {}: {}", target.authority(), head.status, self.why);
+        Error::with_response(self.kind, message, head.status, head.headers, body)
     }
 }
 
@@ -124,22 +117,24 @@ pub(super) fn follow(
     head: &Parts,
     before: usize,
 ) -> Result<(), RefusedRedirect> {
+    let refused = |why| Err(RefusedRedirect { kind: ErrorKind::Redirect, why });
     // Told apart from "too many", which is retried.
     if redirects.max == 0 {
-        return Err(RefusedRedirect::Never("this stream follows no redirects"));
+        return refused("this stream follows no redirects");
     }
     if before >= redirects.max {
-        return Err(RefusedRedirect::TooMany);
+        let why = "more redirects in a row than this stream follows, most likely a loop";
+        return Err(RefusedRedirect { kind: ErrorKind::TooManyRedirects, why });
     }
     let Some(target) = destination(&request.target, &head.headers) else {
-        return Err(RefusedRedirect::Never("it does not lead to a URL that can be followed"));
+        return refused("it does not lead to a URL that can be followed");
     };
     if request.target.is_https() && !target.is_https() {
-        return Err(RefusedRedirect::Never("it leads from https to http, where others could listen"));
+        return refused("it leads from https to http, where others could listen");
     }
-    let same_origin = target.has_origin_of(&request.target);
+    let same_origin = target.origin() == request.target.origin();
     if !same_origin && !redirects.across_origins {
-        return Err(RefusedRedirect::Never("it leads to another origin, which this stream does not follow"));
+        return refused("it leads to another origin, which this stream does not follow");
     }
     if becomes_get(head.status, &request.method) {
         request.method = Method::GET;
@@ -150,7 +145,8 @@ pub(super) fn follow(
         }
     }
     if !same_origin {
-        request.headers = safe_headers(&request.headers);
+        let safe = request.headers.iter().filter(|(name, _)| SAFE_HEADERS.contains(name));
+        request.headers = safe.map(|(name, value)| (name.clone(), value.clone())).collect();
     }
     // Credentials in a `Location` are meant for where it leads, as browsers see it.
     if let Some(userinfo) = target.userinfo() {
@@ -209,12 +205,6 @@ fn becomes_get(status: StatusCode, method: &Method) -> bool {
         StatusCode::SEE_OTHER => *method != Method::GET,
         _ => false,
     }
-}
-
-/// Returns the headers that another origin may see.
-fn safe_headers(headers: &HeaderMap) -> HeaderMap {
-    let kept = headers.iter().filter(|(name, _)| SAFE_HEADERS.contains(name));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 // Most of the tests are about https.

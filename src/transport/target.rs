@@ -9,7 +9,7 @@ use std::fmt;
 #[cfg(feature = "http2")]
 use http::HeaderValue;
 use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind};
@@ -34,9 +34,8 @@ pub(crate) fn form<K: AsRef<str>, V: AsRef<str>>(fields: impl IntoIterator<Item 
 /// The URL of a stream. `Debug` and `Display` show neither userinfo nor query.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// Without userinfo.
+    /// Without userinfo. It always has a scheme and a host.
     uri: Uri,
-    authority: Authority,
     userinfo: Option<Userinfo>,
 }
 
@@ -66,16 +65,14 @@ impl Target {
             return Err(Error::new(ErrorKind::InvalidUrl, "the URL has no host; write it like http://host:8080/path"));
         };
         check_port(&authority)?;
-        parts.authority = Some(authority.clone());
-        if let Some(path) = &parts.path_and_query {
-            // `http://host?query` has an empty path, which a request cannot have. Characters
-            // outside of ASCII are no part of a URI (RFC 3986, section 2).
-            let root = if path.as_str().starts_with('/') { "" } else { "/" };
-            let path = format!("{root}{}", utf8_percent_encode(path.as_str(), CONTROLS)).parse::<PathAndQuery>();
-            parts.path_and_query = Some(path.map_err(|error| invalid_url(error.into()))?);
-        }
-        let uri = Uri::from_parts(parts).map_err(|error| invalid_url(error.into()))?;
-        Ok(Self { uri, authority, userinfo })
+        parts.authority = Some(authority);
+        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::as_str);
+        // `http://host?query` has an empty path, which a request cannot have. Characters outside of
+        // ASCII are no part of a URI (RFC 3986, section 2).
+        let root = if path.starts_with('/') { "" } else { "/" };
+        let path = format!("{root}{}", utf8_percent_encode(path, CONTROLS));
+        let uri = with_path_and_query(parts, &path).map_err(invalid_url)?;
+        Ok(Self { uri, userinfo })
     }
 
     /// Returns this URL with the query parameters appended, percent-encoded.
@@ -105,32 +102,19 @@ impl Target {
         if parameters.is_empty() {
             return Ok(self.clone());
         }
-        let invalid =
-            |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error);
         let added = form(parameters.iter().map(|(key, value)| (key, value)));
         let kept = self.uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| is_kept(pair));
         let query = kept.chain([&*added]).collect::<Vec<_>>().join("&");
-        let path = format!("{}?{query}", self.uri.path()).parse::<PathAndQuery>();
-        let mut parts = self.uri.clone().into_parts();
-        parts.path_and_query = Some(path.map_err(|error| invalid(error.into()))?);
-        let uri = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
+        let path = format!("{}?{query}", self.uri.path());
+        let uri = with_path_and_query(self.uri.clone().into_parts(), &path)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error))?;
         Ok(Self { uri, ..self.clone() })
     }
 
-    /// Returns true if both URLs have the same scheme, host and port (RFC 6454, section 4).
-    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
-        self.uri.scheme() == other.uri.scheme()
-            // Host names are case-insensitive (RFC 9110, section 4.2.3).
-            && self.authority.host().eq_ignore_ascii_case(other.authority.host())
-            && self.port() == other.port()
-    }
-
-    /// Returns scheme, host and port as one string, to compare origins by.
-    #[cfg(feature = "http2")]
+    /// Returns scheme, host and port as one string, to compare origins by (RFC 6454, section 4).
     pub(crate) fn origin(&self) -> String {
-        // Host names are case-insensitive.
-        let scheme = self.uri.scheme_str().unwrap_or_default();
-        format!("{scheme}://{}:{}", self.authority.host().to_ascii_lowercase(), self.port())
+        // Host names are case-insensitive (RFC 9110, section 4.2.3).
+        format!("{}://{}", self.scheme(), self.server().to_ascii_lowercase())
     }
 
     /// Returns the URL, with `host` in place of its own if one is given.
@@ -142,26 +126,24 @@ impl Target {
         Ok(Uri::from_parts(parts)?)
     }
 
-    /// Returns the port, or the scheme's default.
-    fn port(&self) -> u16 {
-        let default = if self.is_https() { 443 } else { 80 };
-        self.authority.port_u16().unwrap_or(default)
-    }
-
     /// Returns host and port; the port is always there.
     pub(crate) fn server(&self) -> String {
-        format!("{}:{}", self.authority.host(), self.port())
+        let default = if self.is_https() { 443 } else { 80 };
+        format!("{}:{}", self.uri.host().unwrap_or_default(), self.uri.port_u16().unwrap_or(default))
     }
 
     /// Returns scheme, host and port as a URL, for a connector.
     pub(crate) fn server_uri(&self) -> Result<Uri, http::Error> {
-        let scheme = self.uri.scheme_str().unwrap_or_default();
-        Uri::builder().scheme(scheme).authority(self.server()).path_and_query("/").build()
+        Uri::builder().scheme(self.scheme()).authority(self.server()).path_and_query("/").build()
     }
 
     /// Returns the URL without userinfo.
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    fn scheme(&self) -> &str {
+        self.uri.scheme_str().unwrap_or_default()
     }
 
     pub(crate) fn is_https(&self) -> bool {
@@ -171,12 +153,12 @@ impl Target {
     /// Returns the host, without the brackets of an IPv6 address.
     #[cfg(feature = "tls")]
     pub(crate) fn host(&self) -> &str {
-        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+        self.uri.host().unwrap_or_default().trim_matches(['[', ']'])
     }
 
     /// Returns host and port as they are in the URL: the value of the `Host` header.
     pub(crate) fn authority(&self) -> &str {
-        self.authority.as_str()
+        self.uri.authority().map_or("", Authority::as_str)
     }
 
     /// Returns the request target in origin form (RFC 9112, section 3.2.1).
@@ -192,6 +174,12 @@ impl Target {
     pub(crate) fn forget_userinfo(&mut self) {
         self.userinfo = None;
     }
+}
+
+/// Returns the URL of these parts, with another path and query.
+fn with_path_and_query(mut parts: Parts, path: &str) -> Result<Uri, http::Error> {
+    parts.path_and_query = Some(path.parse()?);
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// Checks that this build can speak the scheme.
@@ -245,7 +233,7 @@ pub(crate) fn split_userinfo(authority: &str) -> (Option<Userinfo>, &str) {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.uri.scheme_str().unwrap_or_default(), self.authority, self.uri.path())?;
+        write!(f, "{}://{}{}", self.scheme(), self.authority(), self.uri.path())?;
         // A query often holds a token, and this text gets into logs.
         if self.uri.query().is_some() { f.write_str("?…") } else { Ok(()) }
     }
