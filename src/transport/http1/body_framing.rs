@@ -52,15 +52,6 @@ pub(super) enum ChunkState {
     End,
 }
 
-/// The next part of a body.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum BodyPart {
-    Data(Bytes),
-    /// The buffer holds no further data; more bytes have to come.
-    Incomplete,
-    End,
-}
-
 impl Framing {
     /// Returns the framing of a response that hyper has accepted. hyper knows the length, if there
     /// is one, and whether there is a body at all.
@@ -77,30 +68,30 @@ impl Framing {
         }
     }
 
-    /// Takes all data of the body out of the buffer.
+    /// Takes all data of the body out of the buffer. It is empty if more bytes have to come, or the
+    /// body is complete.
     ///
     /// # Errors
     ///
     /// `InvalidData` if the bytes are not valid chunks.
-    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> io::Result<BodyPart> {
-        let data = match self {
-            Self::Chunked(ChunkState::End) | Self::Length(0) => return Ok(BodyPart::End),
-            Self::Chunked(state) => take_chunks(state, buffer)?,
+    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> io::Result<Bytes> {
+        match self {
+            Self::Chunked(state) => take_chunks(state, buffer),
             Self::Length(left) => {
                 // A 32-bit machine cannot hold every length that a server may announce.
                 let count = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= count as u64;
-                buffer.split_to(count).freeze()
+                Ok(buffer.split_to(count).freeze())
             }
             // Without a length the end of the connection ends the body (RFC 9112, section 6.3, item
             // 8).
-            Self::Close => buffer.split().freeze(),
-        };
-        match self {
-            _ if !data.is_empty() => Ok(BodyPart::Data(data)),
-            Self::Chunked(ChunkState::End) => Ok(BodyPart::End),
-            _ => Ok(BodyPart::Incomplete),
+            Self::Close => Ok(buffer.split().freeze()),
         }
+    }
+
+    /// Returns true if all data was taken, and no more belongs to the body.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, Self::Length(0) | Self::Chunked(ChunkState::End))
     }
 
     /// Returns the error for a connection that ends here, if the body is not complete.

@@ -22,98 +22,76 @@ pub(super) struct HeadGate {
 pub(super) struct GateHandle(Arc<Mutex<GateState>>);
 
 /// The state that both sides share.
-struct GateState {
+pub(super) struct GateState {
     /// `None` once [`GateHandle::take_read_half`] took it.
-    source: Option<HeadSource>,
-    /// Everything that hyper has written is sent.
-    flushed: bool,
-}
-
-/// Reads the connection as long as heads come.
-struct HeadSource {
-    read: ReadHalf<Box<dyn Io>>,
+    read: Option<ReadHalf<Box<dyn Io>>>,
     /// Bytes after a head that came together with it.
     rest: BytesMut,
     scanner: HeadScanner,
+    /// Everything that hyper has written is sent.
+    pub(super) flushed: bool,
 }
 
 impl HeadGate {
     /// Splits a connection into hyper's side and ours.
     pub(super) fn new(io: Box<dyn Io>) -> (Self, GateHandle) {
         let (read, write) = split(io);
-        let source = HeadSource { read, rest: BytesMut::new(), scanner: HeadScanner::default() };
-        let handle = GateHandle(Arc::new(Mutex::new(GateState { source: Some(source), flushed: false })));
+        let scanner = HeadScanner::default();
+        let state = GateState { read: Some(read), rest: BytesMut::new(), scanner, flushed: false };
+        let handle = GateHandle(Arc::new(Mutex::new(state)));
         (Self { handle: handle.clone(), write }, handle)
     }
 }
 
 impl GateHandle {
     /// Takes the connection's read half, and the bytes that came after the last head. Only once.
-    pub(super) fn take_read_half(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
-        self.lock().source.take().map(|source| (source.read, source.rest))
+    pub(super) fn take_read_half(&self) -> (Option<ReadHalf<Box<dyn Io>>>, BytesMut) {
+        let mut state = self.lock();
+        (state.read.take(), std::mem::take(&mut state.rest))
     }
 
-    /// Returns true if everything that hyper wrote is sent.
-    pub(super) fn is_flushed(&self) -> bool {
-        self.lock().flushed
-    }
-
-    fn set_flushed(&self, flushed: bool) {
-        self.lock().flushed = flushed;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, GateState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, GateState> {
         // The state is consistent between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl HeadSource {
+impl AsyncRead for HeadGate {
     /// Reads bytes of a head into hyper's buffer, and keeps those after it.
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.scanner.is_over() {
-            // The bytes that follow are not for hyper, which is never woken for them.
-            return Poll::Pending;
-        }
-        if self.rest.is_empty() {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let GateState { read, rest, scanner, .. } = &mut *self.handle.lock();
+        // The bytes after the final head are not for hyper, which is never woken for them. This is
+        // not the end of the connection, for which hyper would give up sending the request.
+        let Some(read) = read.as_mut().filter(|_| !scanner.over) else { return Poll::Pending };
+        if rest.is_empty() {
             // hyper's buffer may hold the beginning of the head already.
             let before = buf.filled().len();
-            ready!(Pin::new(&mut self.read).poll_read(cx, buf))?;
-            let head = before + self.scanner.head_length(&buf.filled()[before..]);
+            ready!(Pin::new(read).poll_read(cx, buf))?;
+            let head = before + scanner.head_length(&buf.filled()[before..]);
             // These bytes have left the socket, so the reader of the body has to find them here.
-            self.rest.extend_from_slice(&buf.filled()[head..]);
+            rest.extend_from_slice(&buf.filled()[head..]);
             buf.set_filled(head);
         } else {
             // After an interim head, the next head may have come together with it.
-            let max = self.rest.len().min(buf.remaining());
-            let head = self.scanner.head_length(&self.rest[..max]);
-            buf.put_slice(&self.rest.split_to(head));
+            let max = rest.len().min(buf.remaining());
+            let head = scanner.head_length(&rest[..max]);
+            buf.put_slice(&rest.split_to(head));
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for HeadGate {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.handle.lock().source {
-            Some(source) => source.poll_read(cx, buf),
-            // Not the end of the connection, for which hyper would give up sending the request.
-            None => Poll::Pending,
-        }
     }
 }
 
 impl AsyncWrite for HeadGate {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         // Before the write: a write that is only queued in TLS counts as not sent.
-        self.handle.set_flushed(false);
+        self.handle.lock().flushed = false;
         Pin::new(&mut self.write).poll_write(cx, data)
     }
 
     /// hyper flushes after it has written everything it has.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.write).poll_flush(cx))?;
-        self.handle.set_flushed(true);
+        self.handle.lock().flushed = true;
         Poll::Ready(Ok(()))
     }
 
@@ -135,6 +113,7 @@ struct HeadScanner {
     line: usize,
     /// The beginning of the status line, as in `HTTP/1.1 200`.
     status: [u8; STATUS_END],
+    /// The final head is complete.
     over: bool,
 }
 
@@ -143,11 +122,6 @@ const STATUS: usize = 9;
 const STATUS_END: usize = STATUS + 3;
 
 impl HeadScanner {
-    /// Returns true if the final head is complete.
-    fn is_over(&self) -> bool {
-        self.over
-    }
-
     /// Returns how many of the next bytes belong to this head. After an interim head the next one
     /// begins.
     fn head_length(&mut self, bytes: &[u8]) -> usize {
@@ -195,7 +169,7 @@ mod tests {
         let mut total = 0;
         for piece in bytes.as_bytes().chunks(size) {
             let mut rest = piece;
-            while !rest.is_empty() && !scanner.is_over() {
+            while !rest.is_empty() && !scanner.over {
                 let head = scanner.head_length(rest);
                 rest = &rest[head..];
                 total += head;

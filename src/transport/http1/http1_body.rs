@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 
 use super::super::connector::Io;
-use super::body_framing::{BodyPart, Framing};
+use super::body_framing::Framing;
 use super::request_sender::RequestSender;
 
 /// Bounds of the buffer for one read. It grows while the server fills it, and is freed when the
@@ -30,7 +30,7 @@ pub(in crate::transport) struct Http1Body {
 impl Http1Body {
     /// Takes the connection over from hyper, with the bytes that came after the head.
     pub(super) fn new(sender: RequestSender, framing: Framing) -> Self {
-        let (read, buffer) = sender.take_read_half().map_or_else(Default::default, |(read, rest)| (Some(read), rest));
+        let (read, buffer) = sender.gate.take_read_half();
         // Most requests are sent by now, and their sender is freed with its buffers.
         let sender = (!sender.is_done()).then(|| Box::new(sender));
         Self { read, buffer, read_size: MIN_READ, framing, sender }
@@ -45,9 +45,9 @@ impl Http1Body {
         }
         loop {
             match self.framing.take(&mut self.buffer) {
-                Ok(BodyPart::Data(data)) => return Poll::Ready(Some(Ok(data))),
-                Ok(BodyPart::End) => return Poll::Ready(None),
-                Ok(BodyPart::Incomplete) => {}
+                Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
+                Ok(_) if self.framing.is_complete() => return Poll::Ready(None),
+                Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
             match self.poll_read(cx) {

@@ -4,13 +4,12 @@ use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Context;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Request;
 use http::response::Parts;
 use http_body_util::Full;
 use hyper::client::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
-use tokio::io::ReadHalf;
 
 use super::super::connector::Io;
 use super::body_framing::Framing;
@@ -24,7 +23,7 @@ const MAX_HEAD: usize = 8 * 1024 + 400 * 1024;
 pub(super) struct RequestSender {
     /// `None` once it has ended. Its result does not matter: the bytes that are read decide.
     connection: Option<Connection<TokioIo<HeadGate>, Full<Bytes>>>,
-    gate: GateHandle,
+    pub(super) gate: GateHandle,
 }
 
 impl RequestSender {
@@ -59,11 +58,6 @@ impl RequestSender {
 
     /// Returns true if the whole request has been sent, or never will be.
     pub(super) fn is_done(&self) -> bool {
-        self.connection.is_none() || self.gate.is_flushed()
-    }
-
-    /// Takes the connection's read half, and the bytes that came after the head. Only once.
-    pub(super) fn take_read_half(&self) -> Option<(ReadHalf<Box<dyn Io>>, BytesMut)> {
-        self.gate.take_read_half()
+        self.connection.is_none() || self.gate.lock().flushed
     }
 }

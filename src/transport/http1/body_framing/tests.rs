@@ -9,9 +9,9 @@ fn read<'a>(mut framing: Framing, pieces: impl IntoIterator<Item = &'a [u8]>) ->
         buffer.extend_from_slice(piece);
         loop {
             match framing.take(&mut buffer) {
-                Ok(BodyPart::Data(data)) => body.extend_from_slice(&data),
-                Ok(BodyPart::Incomplete) => break,
-                Ok(BodyPart::End) => return (body, None),
+                Ok(data) if !data.is_empty() => body.extend_from_slice(&data),
+                Ok(_) if framing.is_complete() => return (body, None),
+                Ok(_) => break,
                 Err(error) => return (body, Some(error.kind())),
             }
         }
