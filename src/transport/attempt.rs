@@ -111,22 +111,28 @@ impl Attempt {
     /// A request that fails on a reused connection is sent once more, on another one, if that is
     /// safe: the connection had died unnoticed, or refuses further requests.
     async fn send_request(&self, connector: &dyn Connect) -> Result<(Parts, RawBody), Error> {
-        let connection = self.connect(connector).await?;
-        let is_reused = connection.is_reused();
-        // Read after the connection is there, which may take seconds: cookies expire.
-        let cookies = match &self.cookies {
-            Some(jar) => jar.matching(&self.request.target, connector.wall_clock()),
-            None => Vec::new(),
-        };
-        match self.send_on(connection, &cookies).await {
-            Err(error)
-                if is_reused && error.kind() == ErrorKind::Protocol && may_repeat(&self.request.method, &error) =>
-            {
+        let mut is_first = true;
+        loop {
+            let connection = self.connect(connector).await?;
+            let may_be_dead = is_first && connection.is_reused();
+            // Read after the connection is there, which may take seconds: cookies expire.
+            let cookies = match &self.cookies {
+                Some(jar) => jar.matching(&self.request.target, connector.wall_clock()),
+                None => Vec::new(),
+            };
+            let request = self.request.to_http(&cookies, &connection)?;
+            match connection.send(&self.request.target, request, self.response_timeout).await {
                 // Servers and balancers close shared connections at any time, and the request has
                 // met that by chance (RFC 9113, section 8.7).
-                self.send_on(self.connect(connector).await?, &cookies).await
+                Err(error)
+                    if may_be_dead
+                        && error.kind() == ErrorKind::Protocol
+                        && may_repeat(&self.request.method, &error) =>
+                {
+                    is_first = false;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
     }
 
@@ -144,16 +150,6 @@ impl Attempt {
             );
             Err(Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
         })
-    }
-
-    /// Builds the request in the form that this connection needs, and sends it.
-    async fn send_on(
-        &self,
-        connection: HttpConnection,
-        cookies: &[(String, String)],
-    ) -> Result<(Parts, RawBody), Error> {
-        let request = self.request.to_http(cookies, &connection)?;
-        connection.send(&self.request.target, request, self.response_timeout).await
     }
 }
 

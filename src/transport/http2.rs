@@ -30,7 +30,7 @@ use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
@@ -78,7 +78,9 @@ pub(super) struct Http2Connection {
     leases: AtomicUsize,
     /// No further streams are to use the connection: requests on it went without an answer.
     retired: AtomicBool,
-    driver: JoinHandle<()>,
+    /// No stream is left when this is dropped: the socket closes then, not when the server has
+    /// answered a GOAWAY.
+    _driver: JoinSet<()>,
 }
 
 impl Http2Connection {
@@ -111,13 +113,14 @@ impl Http2Connection {
         let (limit, mut known_limit) = watch::channel(UNKNOWN_LIMIT);
         let futures = FuturesUnordered::new();
         // Spawned before the wait below: it is the driver that reads the server's settings.
-        let driver = tokio::spawn(Driver { connection: Some(connection), spawned, futures, limit });
+        let mut driver = JoinSet::new();
+        driver.spawn(Driver { connection: Some(connection), spawned, futures, limit });
         let connection = Self {
             sender,
             limit: known_limit.clone(),
             leases: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
-            driver,
+            _driver: driver,
         };
         // A server that sends no settings in time may be one that allows a single stream.
         let _ = timeout(SETTINGS_TIMEOUT, known_limit.wait_for(|&limit| limit != UNKNOWN_LIMIT)).await;
@@ -151,13 +154,6 @@ impl Http2Connection {
     /// answer on a new connection, as it may with HTTP/1.1, where each attempt makes one.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Http2Connection {
-    fn drop(&mut self) {
-        // No stream is left: the socket closes now, not when the server has answered a GOAWAY.
-        self.driver.abort();
     }
 }
 

@@ -27,9 +27,9 @@ pub(crate) struct Resolver {
     lookup: Arc<dyn Fn(Name) -> BoxFuture<Addresses> + Send + Sync>,
 }
 
-impl Resolver {
+impl Default for Resolver {
     /// Looks names up with the system's resolver, on the runtime's blocking pool.
-    fn system() -> Self {
+    fn default() -> Self {
         Self {
             lookup: Arc::new(|name| {
                 let looking_up = GaiResolver::new().call(name);
@@ -41,7 +41,9 @@ impl Resolver {
             }),
         }
     }
+}
 
+impl Resolver {
     /// Looks names up with the caller's function. An error or an empty list fails the attempt with
     /// `Dns`. Host names that are addresses are not looked up.
     pub(crate) fn custom<F, Fut, E>(lookup: F) -> Self
@@ -64,12 +66,6 @@ impl Resolver {
                 })
             }),
         }
-    }
-}
-
-impl Default for Resolver {
-    fn default() -> Self {
-        Self::system()
     }
 }
 

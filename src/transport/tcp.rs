@@ -10,9 +10,9 @@
 //! | an address did not answer within its share of the timeout | `ConnectTimeout` |
 
 use std::error::Error as StdError;
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
+use std::{io, iter};
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -145,27 +145,18 @@ impl Tcp {
 /// Returns the error of a failed connection: `Dns`, `ConnectTimeout` or `Connect`.
 fn connect_error(name: &str, timeout: Duration, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     let error = error.into();
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
-    while let Some(error) = cause {
-        // hyper wraps the errors of lookups and connections alike; only the type tells.
-        if error.is::<Unresolved>() {
-            let message = format!("the name in {name} does not resolve");
-            return Error::with_source(ErrorKind::Dns, message, Unresolved(error.to_string()));
-        }
-        if is_elapsed(error) {
-            break;
-        }
-        cause = error.source();
+    let cause: &(dyn StdError + 'static) = &*error;
+    let mut causes = iter::successors(Some(cause), |&error| error.source());
+    // hyper wraps the errors of lookups and connections alike; only the type tells.
+    if let Some(unresolved) = causes.clone().find(|error| error.is::<Unresolved>()) {
+        let message = format!("the name in {name} does not resolve");
+        return Error::with_source(ErrorKind::Dns, message, Unresolved(unresolved.to_string()));
     }
-    let (kind, message) = match cause {
-        Some(_) => {
-            let message =
-                format!("{name} did not answer within {timeout:?}, the connect timeout for all its addresses");
-            (ErrorKind::ConnectTimeout, message)
-        }
-        None => (ErrorKind::Connect, format!("could not connect to {name}")),
-    };
-    Error::with_source(kind, message, error)
+    if causes.any(is_elapsed) {
+        let message = format!("{name} did not answer within {timeout:?}, the connect timeout for all its addresses");
+        return Error::with_source(ErrorKind::ConnectTimeout, message, error);
+    }
+    Error::with_source(ErrorKind::Connect, format!("could not connect to {name}"), error)
 }
 
 /// Returns true if an address ran out of time. The timer of the whole attempt fires at the same

@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 
 use super::super::connector::Io;
+use super::RequestSender;
 use super::body_framing::Framing;
-use super::request_sender::RequestSender;
 
 /// Bounds of the buffer for one read. It grows while the server fills it, and is freed when the
 /// server falls silent.

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::io;
 use std::time::{Duration, SystemTime};
+use std::{io, iter};
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
@@ -32,20 +32,14 @@ const WEAK: &str = "its certificate is signed in a way that is not trusted any m
 
 /// Returns the error for a handshake that failed.
 pub(super) fn handshake_error(host: &str, error: io::Error) -> Error {
-    match tls_error(&error) {
-        Some(cause) => explained(host, cause),
-        None => {
-            let message = format!(
-                "the TLS handshake with {host} failed: {}",
-                if error.kind() == io::ErrorKind::UnexpectedEof {
-                    "the server hung up; check that it speaks TLS on this port and knows this name"
-                } else {
-                    "the connection broke"
-                }
-            );
-            Error::with_source(ErrorKind::Tls, message, error)
-        }
+    if let Some(cause) = tls_error(&error) {
+        return explained(host, cause);
     }
+    let why = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the server hung up; check that it speaks TLS on this port and knows this name",
+        _ => "the connection broke",
+    };
+    Error::with_source(ErrorKind::Tls, format!("the TLS handshake with {host} failed: {why}"), error)
 }
 
 /// Turns an error of TLS into one that says what to do; other errors stay as they are.
@@ -68,16 +62,10 @@ fn explained(host: &str, cause: &TlsError) -> Error {
 /// Returns the TLS error among the causes of another error. The `source` of an `io::Error` skips
 /// the error that it wraps.
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
+    iter::successors(Some(error), |&error| error.source()).find_map(|error| {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let found = error.downcast_ref().or_else(|| wrapped?.downcast_ref());
-        if found.is_some() {
-            return found;
-        }
-        cause = error.source();
-    }
-    None
+        error.downcast_ref().or_else(|| wrapped?.downcast_ref())
+    })
 }
 
 /// Returns which check failed, and what to do about it.
@@ -137,28 +125,21 @@ fn certificate_reason(error: &CertificateError) -> Cow<'static, str> {
             "its certificate is not one for servers (extended key usage)"
         }
         CertificateError::BadEncoding => "its certificate cannot be read",
-        CertificateError::Other(other) => other_reason(other),
-        _ => "its certificate fails a check; see the source of this error for which one",
-    };
-    text.into()
-}
-
-/// Returns the reason of an error that rustls does not know: our own, or of its certificate
-/// library.
-fn other_reason(OtherError(error): &OtherError) -> &'static str {
-    if error.is::<SelfSigned>() {
-        return "its certificate is self-signed; give that certificate itself with add_root_certificates_pem, \
-                or root_certificates_pem to trust nothing else";
-    }
-    match error.downcast_ref() {
+        CertificateError::Other(OtherError(error)) if error.is::<SelfSigned>() => {
+            "its certificate is self-signed; give that certificate itself with add_root_certificates_pem, \
+             or root_certificates_pem to trust nothing else"
+        }
         // Most likely self-signed by `openssl req -x509` with its defaults. Trusting it does not
         // help.
-        Some(webpki::Error::CaUsedAsEndEntity) => {
+        CertificateError::Other(OtherError(error))
+            if matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
+        {
             "its certificate is marked as an authority's (CA:TRUE), which clients do not accept from a server; \
              make one with CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)"
         }
         _ => "its certificate fails a check; see the source of this error for which one",
-    }
+    };
+    text.into()
 }
 
 /// Returns the reason that the server gives (RFC 8446, section 6).

@@ -12,8 +12,10 @@ mod tls_settings;
 
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,12 +29,6 @@ use self::handshake_error::handshake_error;
 pub(crate) use self::tls_settings::TlsSettings;
 pub use self::tls_settings::TlsVersion;
 use self::tls_settings::{crypto_provider, setup_error};
-
-/// The protocols that ALPN (RFC 7301) offers, in order of preference.
-#[cfg(feature = "http2")]
-const ALPN_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
-#[cfg(not(feature = "http2"))]
-const ALPN_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
 /// TLS for one client. Clones share its setup.
 #[derive(Clone, Default)]
@@ -98,29 +94,26 @@ fn build_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, Error> {
     }
     let provider = Arc::new(crypto_provider());
     let verifier = certificate_verifier::build(settings, &provider)?;
+    let versions = match settings.minimum {
+        TlsVersion::Tls12 => &[&TLS13, &TLS12][..],
+        TlsVersion::Tls13 => &[&TLS13],
+    };
     let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_protocol_versions(versions(settings.minimum)).map_err(setup_error)?;
+    let builder = builder.with_protocol_versions(versions).map_err(setup_error)?;
     // rustls calls every verifier dangerous that it did not make itself, the platform's too.
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &settings.identity {
-        Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = alpn_protocols();
     Ok(Arc::new(config))
 }
 
+/// Returns the protocols that ALPN (RFC 7301) offers, in order of preference.
 fn alpn_protocols() -> Vec<Vec<u8>> {
-    ALPN_PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect()
-}
-
-/// Returns the versions of TLS from the minimum on.
-fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
-    static FROM_1_2: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
-    match minimum {
-        TlsVersion::Tls12 => &FROM_1_2,
-        TlsVersion::Tls13 => &FROM_1_2[..1],
-    }
+    let http2 = cfg!(feature = "http2").then_some("h2");
+    http2.into_iter().chain(["http/1.1"]).map(|protocol| protocol.as_bytes().to_vec()).collect()
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::{Error as TlsError, RootCertStore};
 
 use crate::error::{Error, ErrorKind};
@@ -64,7 +63,8 @@ pub(crate) struct TlsSettings {
     pub(super) roots: Roots,
     /// Trusted in addition to `roots`.
     pub(super) extra_roots: Vec<CertificateDer<'static>>,
-    pub(super) identity: Option<Identity>,
+    /// The client certificate with its chain, and its private key.
+    pub(super) identity: Option<Arc<CertifiedKey>>,
     pub(crate) minimum: TlsVersion,
     pub(crate) accept_invalid: bool,
     /// A configuration of the caller's, which replaces all other settings.
@@ -101,45 +101,24 @@ impl TlsSettings {
     ///
     /// `InvalidConfig` if either cannot be read or they do not belong together.
     pub(crate) fn set_identity(&mut self, certificates: &[u8], key: &[u8]) -> Result<(), Error> {
-        self.identity = Some(Identity::from_pem(certificates, key)?);
+        let chain = read_certificates(certificates, "the client certificate cannot be read")?;
+        if chain.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidConfig, "the PEM text holds no client certificate"));
+        }
+        let certified = CertifiedKey::from_der(chain, read_key(key)?, &crypto_provider());
+        self.identity = Some(Arc::new(certified.map_err(unusable_identity)?));
         Ok(())
     }
 }
 
 impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = self.identity.as_ref().map(|identity| format!("{} certificates and a key", identity.cert.len()));
         f.debug_struct("TlsSettings")
-            .field("identity", &self.identity)
+            .field("identity", &identity)
             .field("minimum", &self.minimum)
             .field("accept_invalid", &self.accept_invalid)
             .finish_non_exhaustive()
-    }
-}
-
-/// A client certificate with its chain and its private key.
-#[derive(Clone)]
-pub(super) struct Identity(Arc<CertifiedKey>);
-
-impl Identity {
-    /// Reads certificate and key, and checks that they belong together.
-    fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
-        let chain = read_certificates(certificates, "the client certificate cannot be read")?;
-        if chain.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidConfig, "the PEM text holds no client certificate"));
-        }
-        let certified = CertifiedKey::from_der(chain, read_key(key)?, &crypto_provider());
-        Ok(Self(Arc::new(certified.map_err(unusable_identity)?)))
-    }
-
-    /// Returns the resolver that offers this identity to every server.
-    pub(super) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
-        Arc::new(SingleCertAndKey::from(Arc::clone(&self.0)))
-    }
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({} certificates and a key)", self.0.cert.len())
     }
 }
 
