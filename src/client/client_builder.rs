@@ -15,11 +15,11 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 #[cfg(feature = "cookies")]
 use crate::transport::Jar;
+#[cfg(feature = "tls")]
+use crate::transport::TlsVersion;
 use crate::transport::{
     BoxedConnector, Connector, Network, NetworkSettings, Proxies, ProxyServer, Resolver, TcpKeepalive,
 };
-#[cfg(feature = "tls")]
-use crate::transport::{Tls, TlsSettings, TlsVersion};
 
 use super::Client;
 #[cfg(doc)]
@@ -44,10 +44,6 @@ use super::StreamBuilder;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
     network: NetworkSettings,
-    #[cfg(feature = "tls")]
-    tls: TlsSettings,
-    #[cfg(feature = "http2")]
-    http2_prior_knowledge: bool,
     #[cfg(feature = "cookies")]
     cookies: bool,
     headers: HeaderMap,
@@ -74,7 +70,7 @@ impl ClientBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] if the text holds no certificate, or one that cannot be read.
     pub fn root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
-        self.tls.replace_roots(pem)?;
+        self.network.tls.replace_roots(pem)?;
         Ok(self)
     }
 
@@ -89,7 +85,7 @@ impl ClientBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] if the text holds no certificate, or one that cannot be read.
     pub fn add_root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
-        self.tls.add_roots(pem)?;
+        self.network.tls.add_roots(pem)?;
         Ok(self)
     }
 
@@ -100,7 +96,7 @@ impl ClientBuilder {
     /// administrator adds to the machine, and revocation is not checked.
     #[cfg(feature = "webpki-roots")]
     pub fn webpki_roots(mut self) -> Self {
-        self.tls.use_webpki_roots();
+        self.network.tls.use_webpki_roots();
         self
     }
 
@@ -129,7 +125,7 @@ impl ClientBuilder {
     /// # }
     /// ```
     pub fn identity_pem(mut self, certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
-        self.tls.set_identity(certificates, key)?;
+        self.network.tls.set_identity(certificates, key)?;
         Ok(self)
     }
 
@@ -137,7 +133,7 @@ impl ClientBuilder {
     ///
     /// A server that has only older versions fails the attempt with [`ErrorKind::Tls`].
     pub fn minimum_tls_version(mut self, version: TlsVersion) -> Self {
-        self.tls.minimum = version;
+        self.network.tls.minimum = version;
         self
     }
 
@@ -151,7 +147,7 @@ impl ClientBuilder {
     /// [`add_root_certificates_pem`](Self::add_root_certificates_pem). Root certificates have no
     /// effect while this is on.
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.tls.accept_invalid = accept;
+        self.network.tls.accept_invalid = accept;
         self
     }
 
@@ -163,7 +159,7 @@ impl ClientBuilder {
     /// does not speak fails the attempt.
     #[cfg(feature = "rustls-0_23")]
     pub fn rustls_0_23_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.tls.config = Some(config);
+        self.network.tls.config = Some(config);
         self
     }
 }
@@ -310,8 +306,9 @@ impl ClientBuilder {
     /// A server that does not speak HTTP/2 fails the attempt, and the stream retries. For https
     /// the server chooses the version in any case.
     #[cfg(feature = "http2")]
-    pub fn http2_prior_knowledge(self, known: bool) -> Self {
-        Self { http2_prior_knowledge: known, ..self }
+    pub fn http2_prior_knowledge(mut self, known: bool) -> Self {
+        self.network.http2_prior_knowledge = known;
+        self
     }
 }
 
@@ -370,15 +367,8 @@ impl ClientBuilder {
     ///
     /// Reads the proxy variables of the environment, unless a proxy setting replaces them.
     pub fn build(self) -> Client {
-        let connector = Network::new(
-            self.network,
-            #[cfg(feature = "tls")]
-            Tls::new(self.tls),
-        );
-        #[cfg(feature = "http2")]
-        let connector = connector.http2_prior_knowledge(self.http2_prior_knowledge);
         Client {
-            connector: Arc::new(connector),
+            connector: Arc::new(Network::new(self.network)),
             // Made here and not in the setter: clones of a builder must not share a jar.
             #[cfg(feature = "cookies")]
             cookies: self.cookies.then(|| Arc::new(Jar::default()) as _),

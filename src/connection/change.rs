@@ -187,7 +187,7 @@ impl Change {
                 // Of a header and the URL's userinfo, the later one counts.
                 if name == AUTHORIZATION {
                     if let Some(target) = &mut self.target {
-                        target.forget_userinfo();
+                        target.userinfo = None;
                     }
                 }
                 self.headers.insert(name, value);

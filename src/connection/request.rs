@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::target::Target;
+use crate::transport::target::{Target, Userinfo};
 use crate::transport::{self, Attempt, HttpRequest, Redirects};
 
 /// The limit for resolving the name, TCP and TLS together: enough for one or two lost SYNs.
@@ -137,12 +137,8 @@ impl Request {
     /// Returns an attempt with all that the caller has set, and with the authorization of the URL.
     pub(crate) fn attempt(&self) -> Attempt {
         let mut attempt = self.template.clone();
-        if let Some(userinfo) = self.target().userinfo() {
-            let value = transport::basic_authorization(&userinfo.user, &userinfo.password);
-            // Base64 is always a valid header value.
-            if let Ok((name, value)) = transport::header(AUTHORIZATION, value) {
-                attempt.request.headers.insert(name, value);
-            }
+        if let Some(value) = self.target().userinfo.as_ref().and_then(Userinfo::authorization) {
+            attempt.request.headers.insert(AUTHORIZATION, value);
         }
         attempt
     }
@@ -150,7 +146,7 @@ impl Request {
     /// Drops the authorization of the URL, if the header of this name replaces it.
     fn overrule(&mut self, name: &HeaderName) {
         if *name == AUTHORIZATION {
-            self.template.request.target.forget_userinfo();
+            self.template.request.target.userinfo = None;
         }
     }
 }

@@ -71,6 +71,4 @@ pub use self::service_connector::{ServiceConnector, ServiceIo};
 pub use self::tcp::TcpKeepalive;
 #[cfg(feature = "tls")]
 pub use self::tls::TlsVersion;
-#[cfg(feature = "tls")]
-pub(crate) use self::tls::{Tls, TlsSettings};
 pub(crate) use self::verdict::{ResponseVerdict, judge, refusal};

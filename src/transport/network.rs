@@ -22,7 +22,7 @@ use super::http2_pool::Http2Pool;
 use super::proxy::{self, Proxies, ProxyProtocol, ProxyServer};
 use super::tcp::{Tcp, TcpSettings};
 #[cfg(feature = "tls")]
-use super::tls::Tls;
+use super::tls::{Tls, TlsSettings};
 
 /// How a client reaches servers, as its builder says.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,11 @@ pub(crate) struct NetworkSettings {
     pub(crate) proxies: Option<Arc<Proxies>>,
     /// Replaces TCP and proxies: a Unix socket or the caller's connector.
     pub(crate) connector: Option<BoxedConnector>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: TlsSettings,
+    /// True if servers are known to speak HTTP/2 without negotiation (RFC 9113, section 3.3). Never
+    /// without the feature.
+    pub(crate) http2_prior_knowledge: bool,
 }
 
 /// The way to servers that the streams of a client share.
@@ -44,29 +49,22 @@ pub(crate) struct Network {
     tls: Tls,
     #[cfg(feature = "http2")]
     pool: Http2Pool,
-    /// True if servers are known to speak HTTP/2 without negotiation. Never without the feature.
     http2_prior_knowledge: bool,
 }
 
 impl Network {
     /// Sets the network up. Reads the proxies of the environment unless the settings name one.
-    pub(crate) fn new(settings: NetworkSettings, #[cfg(feature = "tls")] tls: Tls) -> Self {
+    pub(crate) fn new(settings: NetworkSettings) -> Self {
         Self {
             tcp: Tcp::new(settings.tcp),
             proxies: settings.proxies.unwrap_or_else(|| Arc::new(Proxies::from_environment())),
             connector: settings.connector,
             #[cfg(feature = "tls")]
-            tls,
+            tls: Tls::new(settings.tls),
             #[cfg(feature = "http2")]
             pool: Http2Pool::default(),
-            http2_prior_knowledge: false,
+            http2_prior_knowledge: settings.http2_prior_knowledge,
         }
-    }
-
-    /// Sets whether servers are known to speak HTTP/2 (RFC 9113, section 3.3).
-    #[cfg(feature = "http2")]
-    pub(crate) fn http2_prior_knowledge(self, known: bool) -> Self {
-        Self { http2_prior_knowledge: known, ..self }
     }
 
     /// Returns the proxy for a target, if it has one. A connector is the whole way, without one.

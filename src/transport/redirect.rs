@@ -22,9 +22,9 @@ use iri_string::types::{UriAbsoluteString, UriReferenceString};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::target::Target;
+use crate::transport::target::{Target, Userinfo};
 
-use super::header_values::{LAST_EVENT_ID, basic_authorization, header};
+use super::header_values::LAST_EVENT_ID;
 use super::http_request::HttpRequest;
 
 /// The headers that another origin gets as well: none of them holds a secret. This lists what may
@@ -149,11 +149,8 @@ pub(super) fn follow(
         request.headers = safe.map(|(name, value)| (name.clone(), value.clone())).collect();
     }
     // Credentials in a `Location` are meant for where it leads, as browsers see it.
-    if let Some(userinfo) = target.userinfo() {
-        let value = basic_authorization(&userinfo.user, &userinfo.password);
-        if let Ok((name, value)) = header(AUTHORIZATION, value) {
-            request.headers.insert(name, value);
-        }
+    if let Some(value) = target.userinfo.as_ref().and_then(Userinfo::authorization) {
+        request.headers.insert(AUTHORIZATION, value);
     }
     request.target = target;
     Ok(())
@@ -212,6 +209,7 @@ fn becomes_get(status: StatusCode, method: &Method) -> bool {
 mod tests {
     use http::{HeaderValue, Response};
 
+    use super::super::header_values::basic_authorization;
     use super::*;
 
     fn request(method: Method, url: &str) -> HttpRequest {

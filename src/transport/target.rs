@@ -6,13 +6,13 @@
 
 use std::fmt;
 
-#[cfg(feature = "http2")]
-use http::HeaderValue;
-use http::Uri;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind};
+
+use super::header_values::{basic_authorization, header};
 
 /// Everything but RFC 3986's unreserved characters is encoded in a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -36,7 +36,8 @@ pub(crate) fn form<K: AsRef<str>, V: AsRef<str>>(fields: impl IntoIterator<Item 
 pub(crate) struct Target {
     /// Without userinfo. It always has a scheme and a host.
     uri: Uri,
-    userinfo: Option<Userinfo>,
+    /// Taken out of the URL; `None` also once another authorization has replaced it.
+    pub(crate) userinfo: Option<Userinfo>,
 }
 
 /// The user and the password of a URL, decoded.
@@ -44,6 +45,14 @@ pub(crate) struct Target {
 pub(crate) struct Userinfo {
     pub(crate) user: String,
     pub(crate) password: String,
+}
+
+impl Userinfo {
+    /// Returns the value of a basic authorization header, marked as sensitive.
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+        // Base64 is always a valid header value.
+        header(AUTHORIZATION, basic_authorization(&self.user, &self.password)).ok().map(|(_, value)| value)
+    }
 }
 
 impl Target {
@@ -165,15 +174,6 @@ impl Target {
     pub(crate) fn path_and_query(&self) -> &str {
         self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
-
-    pub(crate) fn userinfo(&self) -> Option<&Userinfo> {
-        self.userinfo.as_ref()
-    }
-
-    /// Removes the userinfo, once it has become a header.
-    pub(crate) fn forget_userinfo(&mut self) {
-        self.userinfo = None;
-    }
 }
 
 /// Returns the URL of these parts, with another path and query.
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn userinfo_is_decoded_taken_out_and_never_shown() {
         let target = target("http://al%40ice:s%3Acret@example.com:8080/a?token=hidden");
-        let userinfo = target.userinfo().unwrap();
+        let userinfo = target.userinfo.as_ref().unwrap();
         assert_eq!((&*userinfo.user, &*userinfo.password), ("al@ice", "s:cret"));
         assert_eq!(target.uri(), "http://example.com:8080/a?token=hidden");
         assert_eq!(target.authority(), "example.com:8080");
@@ -268,8 +268,8 @@ mod tests {
     fn a_missing_path_is_the_root_and_empty_userinfo_is_none() {
         assert_eq!(target("http://h?x=y").path_and_query(), "/?x=y");
         assert_eq!(target("http://h").path_and_query(), "/");
-        assert!(target("http://@h/").userinfo().is_none());
-        assert!(target("http://:@h/").userinfo().is_none());
+        assert!(target("http://@h/").userinfo.is_none());
+        assert!(target("http://:@h/").userinfo.is_none());
     }
 
     #[test]

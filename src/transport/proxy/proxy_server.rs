@@ -10,7 +10,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, PROXY_AUTHORIZATION};
+use http::header::HeaderValue;
 use http::response::Parts;
 use http::{StatusCode, Uri};
 
@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::transport::target::{Userinfo, split_userinfo};
 
 use super::super::body::{Body, RawBody};
-use super::super::header_values::{basic_authorization, header};
 
 /// Maximum length of a user or a password in SOCKS5 (RFC 1929, section 2).
 const MAX_SOCKS_CREDENTIAL: usize = 255;
@@ -77,9 +76,7 @@ impl ProxyServer {
 
     /// Returns the value of `Proxy-Authorization`, marked as sensitive.
     pub(in crate::transport) fn authorization(&self) -> Option<HeaderValue> {
-        let userinfo = self.userinfo.as_ref()?;
-        let value = basic_authorization(&userinfo.user, &userinfo.password);
-        header(PROXY_AUTHORIZATION, value).ok().map(|(_, value)| value)
+        self.userinfo.as_ref()?.authorization()
     }
 
     /// Returns the error of a proxy that could not be reached or broke off; the source says how.
@@ -169,6 +166,7 @@ impl fmt::Debug for ProxyServer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::header_values::basic_authorization;
     use super::*;
 
     #[test]

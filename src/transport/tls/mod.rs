@@ -31,7 +31,7 @@ pub use self::tls_settings::TlsVersion;
 use self::tls_settings::{crypto_provider, setup_error};
 
 /// TLS for one client. Clones share its setup.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Tls {
     settings: Arc<TlsSettings>,
     config: Arc<OnceCell<Arc<ClientConfig>>>,
