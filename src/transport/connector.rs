@@ -74,10 +74,10 @@ pub trait Connector: Send + Sync + 'static {
     fn connect(&self, server: Uri) -> impl Future<Output = Result<Self::Io, Self::Error>> + Send;
 }
 
-impl<F, Connecting, Io, E> Connector for F
+impl<F, Fut, Io, E> Connector for F
 where
-    F: Fn(Uri) -> Connecting + Send + Sync + 'static,
-    Connecting: Future<Output = Result<Io, E>> + Send,
+    F: Fn(Uri) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Io, E>> + Send,
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
@@ -89,9 +89,12 @@ where
     }
 }
 
+/// A byte stream that is being made, or why that failed.
+type Connecting = BoxFuture<Result<Box<dyn Io>, Error>>;
+
 /// A way to servers that replaces TCP and proxies, with its type erased.
 #[derive(Clone)]
-pub(crate) struct BoxedConnector(Arc<dyn Fn(Target) -> BoxFuture<Result<Box<dyn Io>, Error>> + Send + Sync>);
+pub(crate) struct BoxedConnector(Arc<dyn Fn(Target) -> Connecting + Send + Sync>);
 
 impl BoxedConnector {
     pub(crate) fn new(connector: impl Connector) -> Self {
@@ -125,7 +128,7 @@ impl BoxedConnector {
     }
 
     /// Connects to the server of `target`. The caller enforces the connect timeout.
-    pub(super) fn connect(&self, target: &Target) -> BoxFuture<Result<Box<dyn Io>, Error>> {
+    pub(super) fn connect(&self, target: &Target) -> Connecting {
         (self.0)(target.clone())
     }
 }
