@@ -62,7 +62,8 @@ impl HttpRequest {
                 self.add_host(&mut headers).map_err(invalid)?;
                 self.target.path_and_query().parse().map_err(|error| invalid(Into::into(error)))?
             }
-            // By the whole URL, to a proxy (RFC 9112, section 3.2.2), which gets its own credentials.
+            // By the whole URL, to a proxy, which gets its own credentials (RFC 9112, section
+            // 3.2.2).
             HttpConnection::Forwarded(_, proxy) => {
                 self.add_host(&mut headers).map_err(invalid)?;
                 // The caller's own value wins: a proxy refuses two of them, or reads either.
