@@ -47,25 +47,17 @@ use crate::wire::{Decoder, Frame};
 #[doc(alias = "server-sent events")]
 #[must_use = "an event stream reads nothing unless it is polled"]
 pub struct EventStream<B> {
-    body: Encoded<B>,
+    body: Pin<Box<B>>,
+    /// The decoder of the body's content coding, if it has one.
+    decoding: Option<Box<Decoding>>,
     decoder: Decoder,
     ended: bool,
-}
-
-/// A body, and the decoder of its content coding, if it has one.
-struct Encoded<B> {
-    body: Pin<Box<B>>,
-    decoding: Option<Box<Decoding>>,
 }
 
 impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
     /// Reads a body as an event stream. Status and headers of its response are not checked.
     pub fn new(body: B) -> Self {
-        Self::decoding(Encoded { body: Box::pin(body), decoding: None })
-    }
-
-    fn decoding(body: Encoded<B>) -> Self {
-        Self { body, decoder: Decoder::new(), ended: false }
+        Self { body: Box::pin(body), decoding: None, decoder: Decoder::new(), ended: false }
     }
 
     /// Reads the body of a response that is an event stream.
@@ -86,14 +78,13 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
     /// Dropping the future drops the response.
     pub async fn from_response(response: Response<B>) -> Result<Self, Error> {
         let (mut head, body) = response.into_parts();
-        let decoding = transport::take_coding(&mut head.headers);
-        let body = Encoded { body: Box::pin(body), decoding };
+        let stream = Self { decoding: transport::take_coding(&mut head.headers), ..Self::new(body) };
         let kind = match judge(head.status, &head.headers) {
-            ResponseVerdict::Accept => return Ok(Self::decoding(body)),
+            ResponseVerdict::Accept => return Ok(stream),
             ResponseVerdict::Stop => ErrorKind::Status,
             ResponseVerdict::Refuse(kind) => kind,
         };
-        let body = body.beginning().await;
+        let body = stream.beginning().await;
         Err(refusal(kind, head.status, head.headers, body))
     }
 
@@ -135,7 +126,7 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
             if self.ended {
                 return Poll::Ready(None);
             }
-            match std::task::ready!(self.body.poll_data(cx)) {
+            match std::task::ready!(self.poll_data(cx)) {
                 None => self.ended = true,
                 Some(Ok(data)) => self.decoder.push(data),
                 Some(Err(error)) => {
@@ -159,12 +150,10 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
             }
         }
     }
-}
 
-impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> Encoded<B> {
     /// Polls for the next bytes, decompressed.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        let Self { body, decoding } = self;
+        let Self { body, decoding, .. } = self;
         match decoding {
             None => poll_data(body.as_mut(), cx),
             Some(decoding) => decoding.poll_data(cx, |cx| poll_data(body.as_mut(), cx)),

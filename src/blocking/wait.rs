@@ -2,7 +2,7 @@
 //!
 //! tokio's `block_on` does not do, because it panics on the threads of a runtime.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -22,40 +22,33 @@ impl Wake for Unparker {
 
 /// Waits as long as it takes.
 pub(super) fn wait<F: Future>(future: F) -> F::Output {
-    let park = || {
-        thread::park();
-        Ok::<(), Infallible>(())
-    };
-    let Ok(output) = poll_and_park(future, park);
-    output
+    poll_and_park(future, thread::park)
 }
 
 /// Waits up to `limit`, and polls the future at least once. `None` if it is not ready by then.
 pub(super) fn wait_for<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     // A deadline that the clock cannot represent never comes.
     let Some(deadline) = Instant::now().checked_add(limit) else { return Some(wait(future)) };
-    let park = || match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(()),
-        left => {
-            thread::park_timeout(left);
-            Ok(())
-        }
-    };
-    poll_and_park(future, park).ok()
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let mut future = pin!(future);
+    let in_time = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending if left().is_zero() => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    poll_and_park(in_time, || thread::park_timeout(left()))
 }
 
-/// Polls the future until it is ready. In between it calls `park`, which may wake up by chance, and
-/// may fail to give up.
-fn poll_and_park<F: Future, E>(future: F, park: impl Fn() -> Result<(), E>) -> Result<F::Output, E> {
+/// Polls the future until it is ready. In between it calls `park`, which may wake up by chance.
+fn poll_and_park<F: Future>(future: F, park: impl Fn()) -> F::Output {
     // The caller may be a task, whose coop budget would not come back while its thread is parked.
     let mut future = pin!(coop::unconstrained(future));
     let waker = Waker::from(Arc::new(Unparker(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return Ok(output);
+            return output;
         }
-        park()?;
+        park();
     }
 }
 
@@ -66,7 +59,7 @@ mod tests {
     #[test]
     fn a_wake_up_before_the_thread_parks_is_not_lost() {
         let mut polls = 0;
-        let ready = wait(std::future::poll_fn(|context| {
+        let ready = wait(poll_fn(|context| {
             polls += 1;
             context.waker().wake_by_ref();
             if polls < 1_000 { Poll::Pending } else { Poll::Ready(polls) }

@@ -77,7 +77,10 @@ impl Change {
         N: TryInto<HeaderName, Error: Into<http::Error>>,
         V: TryInto<HeaderValue, Error: Into<http::Error>>,
     {
-        self.set(transport::header(name, value).map(|(name, value)| (name, Some(value))))
+        self.try_set(|change| {
+            let (name, value) = transport::header(name, value)?;
+            change.insert(name, Some(value))
+        })
     }
 
     /// Removes a header, if it is set.
@@ -85,7 +88,10 @@ impl Change {
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
     {
-        self.set(transport::header(name, HeaderValue::from_static("")).map(|(name, _)| (name, None)))
+        self.try_set(|change| {
+            let (name, _) = transport::header(name, HeaderValue::from_static(""))?;
+            change.insert(name, None)
+        })
     }
 
     /// Sets `Authorization: Bearer …` (RFC 6750).
@@ -103,31 +109,31 @@ impl Change {
     /// Userinfo in it becomes basic authentication, until the URL is replaced or `Authorization` is
     /// set. Headers that were set go along. The last event ID stays behind if the origin is another
     /// (RFC 6454), unless [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
-    pub fn url<U>(mut self, url: U) -> Self
+    pub fn url<U>(self, url: U) -> Self
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
-        match url.try_into().map_err(Into::into).map_err(target::invalid_url).and_then(Target::parse) {
-            Err(error) => self.refuse(error),
-            Ok(target) => {
-                self.target = Some(target);
-                // Parameters that were set before belong to the URL before.
-                self.query.clear();
-                self
-            }
-        }
+        self.try_set(|change| {
+            let url = url.try_into().map_err(|error| target::invalid_url(error.into()))?;
+            change.target = Some(Target::parse(url)?);
+            // Parameters that were set before belong to the URL before.
+            change.query.clear();
+            Ok(())
+        })
     }
 
     /// Sets a parameter of the URL's query, and replaces all parameters with the same key.
-    pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        let key = key.into();
-        self.query.retain(|(set, _)| *set != key);
-        if self.query.len() == MAX_PARAMETERS {
-            let message = format!("more than {MAX_PARAMETERS} parameters are changed at once");
-            return self.refuse(Error::new(ErrorKind::InvalidUrl, message));
-        }
-        self.query.push((key, value.into()));
-        self
+    pub fn query(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.try_set(|change| {
+            let key = key.into();
+            change.query.retain(|(set, _)| *set != key);
+            if change.query.len() == MAX_PARAMETERS {
+                let message = format!("more than {MAX_PARAMETERS} parameters are changed at once");
+                return Err(Error::new(ErrorKind::InvalidUrl, message));
+            }
+            change.query.push((key, value.into()));
+            Ok(())
+        })
     }
 
     /// Decides whether the next attempt carries the last event ID.
@@ -170,36 +176,26 @@ impl Change {
         Ok(request)
     }
 
-    /// Takes a header that is to be set or removed, or the mistake in it.
-    fn set(mut self, header: Result<(HeaderName, Option<HeaderValue>), Error>) -> Self {
-        let may_be_set = |(name, value): (HeaderName, Option<HeaderValue>)| {
-            if name == LAST_EVENT_ID {
-                return Err(Error::new(
-                    ErrorKind::InvalidHeader,
-                    "the stream sets Last-Event-ID itself: use reconnect_from",
-                ));
-            }
-            transport::may_insert(&self.headers, &name)?;
-            Ok((name, value))
-        };
-        match header.and_then(may_be_set) {
-            Ok((name, value)) => {
-                // Of a header and the URL's userinfo, the later one counts.
-                if name == AUTHORIZATION {
-                    if let Some(target) = &mut self.target {
-                        target.userinfo = None;
-                    }
-                }
-                self.headers.insert(name, value);
-                self
-            }
-            Err(error) => self.refuse(error),
+    /// Takes a header that is to be set, or removed with `None`.
+    fn insert(&mut self, name: HeaderName, value: Option<HeaderValue>) -> Result<(), Error> {
+        if name == LAST_EVENT_ID {
+            let message = "the stream sets Last-Event-ID itself: use reconnect_from";
+            return Err(Error::new(ErrorKind::InvalidHeader, message));
         }
+        transport::may_insert(&self.headers, &name)?;
+        if let Some(target) = self.target.as_mut().filter(|_| name == AUTHORIZATION) {
+            // Of a header and the URL's userinfo, the later one counts.
+            target.userinfo = None;
+        }
+        self.headers.insert(name, value);
+        Ok(())
     }
 
     /// Keeps the first mistake.
-    fn refuse(mut self, mistake: Error) -> Self {
-        self.mistake.get_or_insert(mistake);
+    fn try_set(mut self, set: impl FnOnce(&mut Self) -> Result<(), Error>) -> Self {
+        if let Err(mistake) = set(&mut self) {
+            self.mistake.get_or_insert(mistake);
+        }
         self
     }
 }

@@ -37,14 +37,6 @@ pub(crate) struct FailedHandover {
     pub(crate) cause: Error,
 }
 
-impl Status {
-    /// Returns true if a response is open, or has been open since `accepted` responses were
-    /// accepted.
-    pub(crate) fn opened_since(&self, accepted: u64) -> bool {
-        self.state.is_open() || self.accepted > accepted
-    }
-}
-
 impl Published {
     /// Begins with the state of an idle stream, and the configured last event ID.
     pub(super) fn new(last_event_id: String) -> Self {

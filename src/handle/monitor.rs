@@ -91,7 +91,7 @@ impl Monitor {
 
     /// Waits until the connection is open, or was open after its first `accepted` responses.
     pub(crate) async fn opened_since(&self, accepted: u64) -> Result<(), Error> {
-        let opened = self.outcome(|status| status.opened_since(accepted).then_some(()));
+        let opened = self.outcome(|status| (status.state.is_open() || status.accepted > accepted).then_some(()));
         opened.await.map_err(closed_error)
     }
 

@@ -33,9 +33,8 @@ use crate::resume::ResumeStore;
 /// often the store is called.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    files: Arc<Files>,
-    /// Held by the thread that uses the files.
-    in_use: Arc<Mutex<()>>,
+    /// Locked by the thread that uses the files.
+    files: Arc<Mutex<Files>>,
 }
 
 /// The files of a store: `<name>`, `<name>.previous` and, during a save, `<name>.new`.
@@ -47,7 +46,7 @@ struct Files {
 impl FileStore {
     /// Keeps the ID in the file at `path`. No file is touched before the first load or save.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { files: Arc::new(Files { path: path.into() }), in_use: Arc::default() }
+        Self { files: Arc::new(Mutex::new(Files { path: path.into() })) }
     }
 
     /// Runs `work` on a thread of its own. A disk that hangs blocks for good, and the runtime's
@@ -57,13 +56,12 @@ impl FileStore {
         &self,
         work: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let in_use = Arc::clone(&self.in_use).lock_owned().await;
-        let files = Arc::clone(&self.files);
+        let files = Arc::clone(&self.files).lock_owned().await;
         let (sender, result) = oneshot::channel();
         thread::Builder::new().name("sseclient-file".into()).spawn(move || {
             let done = work(&files);
             // Before the caller goes on, so that its next call finds the files free.
-            drop((files, in_use));
+            drop(files);
             // The caller may have dropped its future.
             let _ = sender.send(done);
         })?;
@@ -281,8 +279,9 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_hangs_holds_one_thread_and_dropped_saves_are_not_saved() {
         let directory = directory("hangs");
-        let store = FileStore::new(directory.join("id"));
-        let pipe = store.files.beside("new");
+        let files = Files { path: directory.join("id") };
+        let store = FileStore::new(&files.path);
+        let pipe = files.beside("new");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for number in 0..20 {
             let mut given_up = tokio_test::task::spawn(store.save(number.to_string()));
@@ -296,7 +295,7 @@ mod tests {
         drop(reader);
         store.save("the next".into()).await.unwrap();
         assert_eq!(store.load().await.unwrap().as_deref(), Some("the next"));
-        assert!(!store.files.beside("previous").exists());
+        assert!(!files.beside("previous").exists());
         fs::remove_dir_all(directory).unwrap();
     }
 }

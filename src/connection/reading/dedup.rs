@@ -49,17 +49,12 @@ impl Dedup {
     pub(in crate::connection) fn take_over(&mut self) -> Option<Gap> {
         let handover = self.handover.take()?;
         // The second response has to follow what was delivered, not what was held back.
-        self.gap = None;
+        (self.gap, self.overlap) = (None, None);
         match handover.take_over() {
-            Ok(overlap) => {
-                self.overlap = Some(Box::new(overlap));
-                None
-            }
-            Err(gap) => {
-                self.overlap = None;
-                Some(gap)
-            }
+            Ok(overlap) => self.overlap = Some(Box::new(overlap)),
+            Err(gap) => return Some(gap),
         }
+        None
     }
 
     /// Stops recording: there will be no second response. The open one may still repeat.
@@ -80,7 +75,7 @@ impl Dedup {
     pub(in crate::connection) fn forget_delivered(&mut self) {
         self.gap = None;
         if let Some(repeats) = &mut self.repeats {
-            repeats.clear();
+            **repeats = RecentIds::new(repeats.max);
         }
     }
 
@@ -146,11 +141,6 @@ struct RecentIds {
 impl RecentIds {
     fn new(max: usize) -> Self {
         Self { max, order: VecDeque::new(), ids: HashSet::new(), hasher: RandomState::new() }
-    }
-
-    fn clear(&mut self) {
-        self.order.clear();
-        self.ids.clear();
     }
 
     fn contains(&self, id: &str) -> bool {

@@ -59,13 +59,12 @@ impl BackOff {
         // The policy may limit how long a stream fails in a row.
         let failing_since = *self.failing_since.get_or_insert(now);
         let failure = Failure {
-            error,
             retries: self.waits,
             reconnection_time: self.reconnection_time,
             retry_after,
             open_for,
             failing_for: now.saturating_duration_since(failing_since),
-            suggestion: Decision::Stop,
+            ..Failure::new(error)
         };
         self.policy.decide(failure, random)
     }

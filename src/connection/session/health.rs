@@ -13,7 +13,8 @@ use super::step::{Fingerprint, TurnReport};
 #[derive(Debug)]
 pub(super) struct Health {
     since: Instant,
-    has_delivered: bool,
+    /// It has delivered an event: the server is well.
+    pub(super) has_delivered: bool,
     /// The last event ID when it was opened.
     id_before: String,
     /// Its first event that was no repeat.
@@ -32,11 +33,6 @@ impl Health {
         self.has_delivered |= report.counts.events > 0;
         self.first = self.first.or(report.first);
         self.new_events += report.counts.new_events();
-    }
-
-    /// Returns true if it has delivered an event: the server is well.
-    pub(super) fn has_delivered(&self) -> bool {
-        self.has_delivered
     }
 
     pub(super) fn open_for(&self, now: Instant) -> Duration {
@@ -104,18 +100,15 @@ impl Poison {
             return cause;
         }
         let Health { first, new_events, .. } = *breakage.health;
-        match &mut self.breaks {
-            Some(breaks) if breaks.go_on(kind, breakage) => {
-                breaks.first = breaks.first.or(first);
-                breaks.most_events = breaks.most_events.max(new_events);
-                breaks.count = breaks.count.saturating_add(1);
-            }
-            breaks => {
-                let last_event_id = breakage.last_event_id.to_owned();
-                *breaks = Some(SameBreaks { kind, last_event_id, first, most_events: new_events, count: 1 });
-            }
-        }
-        let count = self.breaks.as_ref().map_or(0, |breaks| breaks.count);
+        let mut breaks = match self.breaks.take() {
+            Some(breaks) if breaks.go_on(kind, breakage) => breaks,
+            _ => SameBreaks { kind, last_event_id: breakage.last_event_id.to_owned(), first, most_events: 0, count: 0 },
+        };
+        breaks.first = breaks.first.or(first);
+        breaks.most_events = breaks.most_events.max(new_events);
+        breaks.count = breaks.count.saturating_add(1);
+        let count = breaks.count;
+        self.breaks = Some(breaks);
         if count < MAX_SAME_BREAKS {
             return cause;
         }

@@ -396,7 +396,7 @@ impl Session {
         let cause = self.judge(cause, cut_off, &health, now);
         let notice = (cause.kind() == ErrorKind::Poisoned).then(|| Notice::Poisoned(cause.clone()));
         let open_for = health.open_for(now);
-        self.back_off.response_ended(health.has_delivered(), open_for);
+        self.back_off.response_ended(health.has_delivered, open_for);
         Step { notice, ..self.wait_or_close(cause, None, Some(open_for), random, now) }
     }
 
@@ -446,7 +446,7 @@ impl Session {
     /// Ends the open response, if there is one, for another reason than a failure.
     fn drop_response(&mut self, now: Instant) {
         if let Some(health) = self.take_health() {
-            self.back_off.response_ended(health.has_delivered(), health.open_for(now));
+            self.back_off.response_ended(health.has_delivered, health.open_for(now));
             // The client ends this response, so it says nothing about the place at which the server
             // breaks off.
             self.poison.forget();
