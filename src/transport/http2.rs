@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Http2Body ── StreamLease ─┐
-//! Http2Body ── StreamLease ─┼─ Http2Connection ╌╌ Driver (one task) ── socket
+//! Http2Body ── StreamLease ─┼─ Http2Connection ╌╌ drive (one task) ── socket
 //! Http2Body ── StreamLease ─┘
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! read does not stop the others: each has a window of its own, and the connection's window is as
 //! large as all of them together.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -111,10 +111,9 @@ impl Http2Connection {
             Error::with_source(ErrorKind::Protocol, "the connection broke during the HTTP/2 handshake", error)
         })?;
         let (limit, mut known_limit) = watch::channel(UNKNOWN_LIMIT);
-        let futures = FuturesUnordered::new();
         // Spawned before the wait below: it is the driver that reads the server's settings.
         let mut driver = JoinSet::new();
-        driver.spawn(Driver { connection: Some(connection), spawned, futures, limit });
+        driver.spawn(drive(connection, spawned, limit));
         let connection = Self {
             sender,
             limit: known_limit.clone(),
@@ -224,54 +223,45 @@ impl Http2Body {
 type HyperConnection = Connection<TokioIo<Box<dyn Io>>, Full<Bytes>, SpawnOnDriver>;
 
 /// Does all the work of a connection in one task. hyper would spawn a task per request.
-struct Driver {
-    /// `None` once it accepts no more requests; the open ones go on.
-    connection: Option<HyperConnection>,
-    /// At most a few futures per stream wait here, until the driver is polled next.
-    spawned: mpsc::UnboundedReceiver<BoxFuture<()>>,
-    futures: FuturesUnordered<BoxFuture<()>>,
+async fn drive(
+    connection: HyperConnection,
+    mut spawned: mpsc::UnboundedReceiver<BoxFuture<()>>,
     limit: watch::Sender<usize>,
-}
-
-impl Driver {
-    /// Publishes the number of streams that the server allows, if it changed.
-    fn set_limit(&self, streams: usize) {
-        self.limit.send_if_modified(|limit| std::mem::replace(limit, streams) != streams);
-    }
-}
-
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if this.connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
+) {
+    // `None` once it accepts no more requests; the open ones go on.
+    let mut connection = Some(connection);
+    // The channel holds at most a few futures per stream, until the next poll.
+    let mut futures = FuturesUnordered::new();
+    let set_limit = |streams| limit.send_if_modified(|limit| std::mem::replace(limit, streams) != streams);
+    let all_done = poll_fn(|cx| {
+        if connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
             // A future must not be polled again after it has ended.
-            this.connection = None;
+            connection = None;
             // Ends the wait for the server's limit.
-            this.set_limit(0);
+            set_limit(0);
         }
         loop {
             // In each round again: a future that is polled may spawn others.
-            while let Poll::Ready(Some(future)) = this.spawned.poll_recv(cx) {
-                this.futures.push(future);
+            while let Poll::Ready(Some(future)) = spawned.poll_recv(cx) {
+                futures.push(future);
             }
-            let polled = Pin::new(&mut this.futures).poll_next(cx);
-            if let Some(connection) = &this.connection {
+            let polled = Pin::new(&mut futures).poll_next(cx);
+            if let Some(connection) = &connection {
                 // A server may change its limit at any time (RFC 9113, section 6.5).
-                this.set_limit(connection.current_max_send_streams());
+                set_limit(connection.current_max_send_streams());
             }
             match polled {
                 Poll::Ready(Some(())) => {}
                 // The coop budget may have kept a future in the channel: the next poll takes it.
-                Poll::Ready(None) if this.connection.is_none() && this.spawned.is_empty() => return Poll::Ready(()),
+                Poll::Ready(None) if connection.is_none() && spawned.is_empty() => return Poll::Ready(()),
                 _ => return Poll::Pending,
             }
         }
-    }
+    });
+    all_done.await;
 }
 
-/// hyper's executor: passes the futures that hyper wants to spawn to the [`Driver`].
+/// hyper's executor: passes the futures that hyper wants to spawn to [`drive`].
 #[derive(Clone)]
 struct SpawnOnDriver(mpsc::UnboundedSender<BoxFuture<()>>);
 

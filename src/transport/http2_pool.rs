@@ -89,11 +89,14 @@ impl Http2Pool {
         if let Some(lease) = origin.lease() {
             return Ok(HttpConnection::Http2(lease));
         }
-        if let Some(error) = origin.failure_since(failures_before) {
-            return Err(error);
-        }
-        // If the origin turned out to speak HTTP/1.1, no other stream should wait for this one.
-        let alone = alone.filter(|_| !origin.state().speaks_http1);
+        let alone = {
+            let state = origin.state();
+            if let Some(error) = state.last_failure.clone().filter(|_| state.failed_dials != failures_before) {
+                return Err(error);
+            }
+            // If the origin turned out to speak HTTP/1.1, no other stream should wait for this one.
+            alone.filter(|_| !state.speaks_http1)
+        };
         let mut dial = pin!(dial);
         match timeout(DIAL_PATIENCE, &mut dial).await {
             Ok(Ok(io)) => origin.add(io).await,
@@ -141,12 +144,6 @@ impl Origin {
             let message = "the server ended the HTTP/2 connection at once, or allows no request on it";
             Error::new(ErrorKind::Protocol, message)
         })
-    }
-
-    /// Returns the last failure, if a dial has failed since there were `before` failures.
-    fn failure_since(&self, before: u64) -> Option<Error> {
-        let state = self.state();
-        state.last_failure.clone().filter(|_| state.failed_dials != before)
     }
 
     /// Returns a stream of the first connection that has one left.

@@ -110,7 +110,10 @@ impl Network {
         let io = match (&self.connector, proxy) {
             (Some(connector), _) => connector.connect(target).await?,
             // Boxed, so that the future of a stream without a proxy is smaller.
-            (None, Some(proxy)) => Box::pin(self.tunnel(&proxy, target, timeout)).await?,
+            (None, Some(proxy)) => {
+                let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
+                Box::pin(proxy::open_tunnel(io, &proxy, target)).await?
+            }
             (None, None) => self.tcp.connect(target.uri().clone(), target.authority(), timeout).await.map(boxed)?,
         };
         #[cfg(feature = "tls")]
@@ -120,12 +123,6 @@ impl Network {
             return Ok(NegotiatedIo { io: Box::new(tls), speaks_http2 });
         }
         Ok(NegotiatedIo { io, speaks_http2: self.http2_prior_knowledge })
-    }
-
-    /// Connects to the proxy, and through it to the target.
-    async fn tunnel(&self, proxy: &ProxyServer, target: &Target, timeout: Duration) -> Result<Box<dyn Io>, Error> {
-        let io = self.reach_proxy(proxy, timeout).await?;
-        proxy::open_tunnel(io, proxy, target).await
     }
 
     /// Connects to the proxy itself, with TLS if its URL is one of https.

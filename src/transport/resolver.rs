@@ -23,23 +23,19 @@ type Addresses = Result<vec::IntoIter<SocketAddr>, Unresolved>;
 /// A resolver as hyper's connector calls it. Its error is [`Unresolved`], which tells a failed
 /// lookup from a failed connection.
 #[derive(Clone)]
-pub(crate) struct Resolver {
-    lookup: Arc<dyn Fn(Name) -> BoxFuture<Addresses> + Send + Sync>,
-}
+pub(crate) struct Resolver(Arc<dyn Fn(Name) -> BoxFuture<Addresses> + Send + Sync>);
 
 impl Default for Resolver {
     /// Looks names up with the system's resolver, on the runtime's blocking pool.
     fn default() -> Self {
-        Self {
-            lookup: Arc::new(|name| {
-                let looking_up = GaiResolver::new().call(name);
-                Box::pin(async {
-                    let addresses = looking_up.await.map_err(|error| Unresolved(error.to_string()))?;
-                    // Collected, so that both kinds of resolver return the same type.
-                    Ok(addresses.collect::<Vec<_>>().into_iter())
-                })
-            }),
-        }
+        Self(Arc::new(|name| {
+            let looking_up = GaiResolver::new().call(name);
+            Box::pin(async {
+                let addresses = looking_up.await.map_err(|error| Unresolved(error.to_string()))?;
+                // Collected, so that both kinds of resolver return the same type.
+                Ok(addresses.collect::<Vec<_>>().into_iter())
+            })
+        }))
     }
 }
 
@@ -52,20 +48,18 @@ impl Resolver {
         Fut: Future<Output = Result<Vec<IpAddr>, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        Self {
-            lookup: Arc::new(move |name| {
-                let looking_up = lookup(name.as_str().to_owned());
-                Box::pin(async {
-                    let addresses = looking_up.await.map_err(|error| Unresolved(error.into().to_string()))?;
-                    if addresses.is_empty() {
-                        return Err(Unresolved("the client's resolver returned no address for the name".to_owned()));
-                    }
-                    // hyper's connector sets the port.
-                    let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
-                    Ok(addresses.collect::<Vec<_>>().into_iter())
-                })
-            }),
-        }
+        Self(Arc::new(move |name| {
+            let looking_up = lookup(name.as_str().to_owned());
+            Box::pin(async {
+                let addresses = looking_up.await.map_err(|error| Unresolved(error.into().to_string()))?;
+                if addresses.is_empty() {
+                    return Err(Unresolved("the client's resolver returned no address for the name".to_owned()));
+                }
+                // hyper's connector sets the port.
+                let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+                Ok(addresses.collect::<Vec<_>>().into_iter())
+            })
+        }))
     }
 }
 
@@ -85,7 +79,7 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        (self.lookup)(name)
+        (self.0)(name)
     }
 }
 

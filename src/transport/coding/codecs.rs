@@ -44,44 +44,35 @@ pub(super) fn decompressor(coding: &str) -> Option<(&'static str, Box<dyn Decomp
     match coding.to_ascii_lowercase().as_str() {
         // `x-gzip` is the name from before its registration (RFC 9110, section 8.4.1.3).
         #[cfg(feature = "gzip")]
-        "gzip" | "x-gzip" => Some(("gzip", Box::new(Gzip::new()))),
+        "gzip" | "x-gzip" => Some(("gzip", Box::new(gzip_member()))),
         #[cfg(feature = "brotli")]
         "br" => Some(("brotli", Box::new(Brotli::new()))),
         #[cfg(feature = "zstd")]
-        "zstd" => Some(("zstd", Box::new(Zstd::new().ok()?))),
+        "zstd" => Some(("zstd", Box::new(zstd_decoder().ok()?))),
         _ => None,
     }
+}
+
+/// Returns the decoder of one gzip member, with the largest window that gzip has: 32 KiB.
+#[cfg(feature = "gzip")]
+fn gzip_member() -> Decompress {
+    Decompress::new_gzip(15)
 }
 
 /// gzip (RFC 1952). A body is any number of members in a row, because some servers make one member
 /// per flush. Other bytes after a member are an error, where other decoders stop reading: a stream
 /// that is not read any more must not look alive.
 #[cfg(feature = "gzip")]
-struct Gzip {
-    member: Decompress,
-}
-
-#[cfg(feature = "gzip")]
-impl Gzip {
-    /// The largest window that gzip has: 32 KiB.
-    const WINDOW_BITS: u8 = 15;
-
-    fn new() -> Self {
-        Self { member: Decompress::new_gzip(Self::WINDOW_BITS) }
-    }
-}
-
-#[cfg(feature = "gzip")]
-impl Decompressor for Gzip {
+impl Decompressor for Decompress {
     fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep {
-        let (read, written) = (self.member.total_in(), self.member.total_out());
-        let status = self.member.decompress(input, output, FlushDecompress::None);
+        let (read, written) = (self.total_in(), self.total_out());
+        let status = self.decompress(input, output, FlushDecompress::None);
         let since = |total: u64, before: u64| usize::try_from(total - before).unwrap_or(usize::MAX);
-        let (read, written) = (since(self.member.total_in(), read), since(self.member.total_out(), written));
+        let (read, written) = (since(self.total_in(), read), since(self.total_out(), written));
         let ended = matches!(status, Ok(Status::StreamEnd));
         if ended {
             // The next member has a header and a checksum of its own.
-            *self = Self::new();
+            *self = gzip_member();
         }
         DecodeStep { read, written, outcome: status.map(|_| ended).map_err(Into::into) }
     }
@@ -131,30 +122,21 @@ impl Decompressor for Brotli {
     }
 }
 
+/// Returns a Zstandard decoder. Fails if there is no memory.
+#[cfg(feature = "zstd")]
+fn zstd_decoder() -> std::io::Result<Decoder<'static>> {
+    let mut decoder = Decoder::new()?;
+    // The largest window that servers may ask of a client (RFC 9659, section 3): 8 MiB.
+    decoder.set_parameter(DParameter::WindowLogMax(23))?;
+    Ok(decoder)
+}
+
 /// Zstandard (RFC 8878). A body is any number of frames in a row.
 #[cfg(feature = "zstd")]
-struct Zstd {
-    decoder: Decoder<'static>,
-}
-
-#[cfg(feature = "zstd")]
-impl Zstd {
-    /// The largest window that servers may ask of a client (RFC 9659, section 3): 8 MiB.
-    const MAX_WINDOW_LOG: u32 = 23;
-
-    /// Fails if there is no memory.
-    fn new() -> std::io::Result<Self> {
-        let mut decoder = Decoder::new()?;
-        decoder.set_parameter(DParameter::WindowLogMax(Self::MAX_WINDOW_LOG))?;
-        Ok(Self { decoder })
-    }
-}
-
-#[cfg(feature = "zstd")]
-impl Decompressor for Zstd {
+impl Decompressor for Decoder<'static> {
     fn decode(&mut self, input: &[u8], output: &mut [u8]) -> DecodeStep {
         let (mut input, mut output) = (InBuffer::around(input), OutBuffer::around(output));
-        let result = self.decoder.run(&mut input, &mut output);
+        let result = self.run(&mut input, &mut output);
         // Zero means that a frame has ended and all of it is written.
         DecodeStep {
             read: input.pos(),

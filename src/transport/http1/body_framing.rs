@@ -156,11 +156,7 @@ impl ChunkState {
     #[inline]
     fn advance(&mut self, bytes: &[u8]) -> io::Result<ChunkStep> {
         match *self {
-            Self::Size => {
-                let Some(line) = chunk_line(bytes)? else { return Ok(ChunkStep::Wait) };
-                *self = if line.chunk_size == 0 { Self::Trailers(0) } else { Self::Data(line.chunk_size) };
-                Ok(ChunkStep::Skip(line.length))
-            }
+            Self::Size => self.advance_by_size(bytes),
             // An empty piece of data would look like progress to the caller.
             Self::Data(_) if bytes.is_empty() => Ok(ChunkStep::Wait),
             Self::Data(left) => {
@@ -180,7 +176,11 @@ impl ChunkState {
                 _ => Err(invalid("a chunk is longer than its size")),
             },
             Self::Trailers(before) => {
-                let Some(length) = line_length(bytes, MAX_TRAILERS - before)? else { return Ok(ChunkStep::Wait) };
+                let line_end = memchr::memchr(b'\n', bytes).map(|end| end + 1);
+                if before + line_end.unwrap_or(bytes.len()) > MAX_TRAILERS {
+                    return Err(invalid("more than 16 KiB after the last chunk"));
+                }
+                let Some(length) = line_end else { return Ok(ChunkStep::Wait) };
                 *self = match &bytes[..length] {
                     b"\r\n" => Self::End,
                     // Enough to tell a field from the next response or garbage: trailers are
@@ -193,42 +193,28 @@ impl ChunkState {
             Self::End => Ok(ChunkStep::Wait),
         }
     }
-}
 
-/// The line before a chunk.
-struct ChunkLine {
-    length: usize,
-    chunk_size: u64,
-}
-
-/// Parses the line before a chunk; `None` if it is not complete.
-fn chunk_line(bytes: &[u8]) -> io::Result<Option<ChunkLine>> {
-    // httparse accepts a line without a digit as zero.
-    if bytes.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
-        return Err(invalid("a chunk without a size"));
-    }
-    match parse_chunk_size(bytes) {
-        // Some parsers take a lone LF in an extension for the end of the line, so where the chunk
-        // begins is ambiguous.
-        Ok(Status::Complete((length, _))) if bytes[..length - LINE_END].contains(&b'\n') => {
-            Err(invalid("a line feed in the extensions of a chunk"))
+    /// Moves on by the line before a chunk.
+    fn advance_by_size(&mut self, bytes: &[u8]) -> io::Result<ChunkStep> {
+        // httparse accepts a line without a digit as zero.
+        if bytes.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
+            return Err(invalid("a chunk without a size"));
         }
-        Ok(Status::Complete((length, size))) if length <= MAX_CHUNK_LINE => {
-            Ok(Some(ChunkLine { length, chunk_size: size }))
+        match parse_chunk_size(bytes) {
+            // Some parsers take a lone LF in an extension for the end of the line, so where the
+            // chunk begins is ambiguous.
+            Ok(Status::Complete((length, _))) if bytes[..length - LINE_END].contains(&b'\n') => {
+                Err(invalid("a line feed in the extensions of a chunk"))
+            }
+            Ok(Status::Complete((length, size))) if length <= MAX_CHUNK_LINE => {
+                *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
+                Ok(ChunkStep::Skip(length))
+            }
+            Ok(Status::Partial) if bytes.len() < MAX_CHUNK_LINE => Ok(ChunkStep::Wait),
+            Ok(_) => Err(invalid("the extensions of a chunk are longer than 4 KiB")),
+            Err(_) => Err(invalid("a chunk without a size")),
         }
-        Ok(Status::Partial) if bytes.len() < MAX_CHUNK_LINE => Ok(None),
-        Ok(_) => Err(invalid("the extensions of a chunk are longer than 4 KiB")),
-        Err(_) => Err(invalid("a chunk without a size")),
     }
-}
-
-/// Returns the length of the first line, if it is complete.
-fn line_length(bytes: &[u8], max: usize) -> io::Result<Option<usize>> {
-    let end = memchr::memchr(b'\n', bytes).map(|end| end + 1);
-    if end.unwrap_or(bytes.len()) > max {
-        return Err(invalid("more than 16 KiB after the last chunk"));
-    }
-    Ok(end)
 }
 
 /// Returns the error for bytes that are not valid chunks.
