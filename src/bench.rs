@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use crate::event::Event;
-use crate::hub::{Backpressure, EventReader, Filter, Hub, Overflow, QueueLimits, Received};
+use crate::event::{Delivery, Event};
+use crate::hub::{Backpressure, EventReader, Filter, Hub, Overflow, QueueLimits};
 use crate::subscription::coop_budget::CoopBudget;
 
 /// Publishes to a hub, and waits while queues are full, as the connection task does.
@@ -76,8 +76,8 @@ impl HubReader {
             let taken = ready!(self.reader.poll_take(cx, None, || {}));
             self.budget.spend(unit);
             Poll::Ready(match taken {
-                Received::Item(event) => Some(event),
-                Received::Lagged(_) | Received::Gap(_) | Received::Closed => None,
+                Some(Delivery::Event(event)) => Some(event),
+                Some(Delivery::Gap(_)) | None => None,
             })
         })
         .await

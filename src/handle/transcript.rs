@@ -10,8 +10,8 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use crate::connection::{ConnectionGuard, SubscriberGuard};
-use crate::event::Gap;
-use crate::hub::{Reader, Received, TranscriptItem};
+use crate::event::Delivery;
+use crate::hub::{Reader, TranscriptItem};
 
 /// Everything that happens to a stream, in order: events of all types, comments, gaps and states.
 ///
@@ -56,14 +56,12 @@ impl Transcript {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
         // A whole unit per item: a recorder is not the hot path that `CoopBudget` is made for.
         let budget = ready!(coop::poll_proceed(cx));
-        let received = ready!(self.reader.poll_take(cx));
+        let taken = ready!(self.reader.poll_take(cx));
         budget.made_progress();
-        Poll::Ready(match received {
-            Received::Item(item) => Some(item),
-            Received::Lagged(missed) => Some(TranscriptItem::Gap(Gap::Lagged { missed })),
-            Received::Gap(gap) => Some(TranscriptItem::Gap(gap)),
-            Received::Closed => None,
-        })
+        Poll::Ready(taken.map(|delivery| match delivery {
+            Delivery::Event(item) => item,
+            Delivery::Gap(gap) => TranscriptItem::Gap(gap),
+        }))
     }
 }
 

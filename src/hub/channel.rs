@@ -1,32 +1,27 @@
-//! [`Channel`]: a ring of items and the log of gaps beside it, as the publisher uses them.
+//! [`Channel`]: a ring of items and gaps, as the publisher uses it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::event::Gap;
 
 use super::backpressure::PublisherWait;
 use super::drain::DrainSignal;
-use super::gaps::{GapLog, GapReader};
 use super::overflow::{QueueItem, QueueLimits, QueueSize};
 use super::reader::Reader;
-use super::readers::{Cursor, Readers};
+use super::readers::Readers;
 use super::ring::{Ring, Survey};
 use super::sync::Wakers;
 
 /// The publisher's side of one ring. Under the hub's lock.
 #[derive(Debug)]
 pub(super) struct Channel<T> {
-    limits: QueueLimits,
     pub(super) ring: Arc<Ring<T>>,
-    gaps: Arc<Mutex<GapLog>>,
     /// The items of this turn, which enter the ring together.
     batch: Vec<T>,
     /// Items that the ring had no room for, to be dropped when no lock is held.
     dropped: Vec<T>,
     /// The amount that may be published before the ring is surveyed again. Readers only add to it.
     credit: QueueSize,
-    /// The number of items published since the channel was made.
-    published: u64,
     /// Something was published that readers have not been woken for.
     has_news: bool,
 }
@@ -36,13 +31,10 @@ impl<T: QueueItem> Channel<T> {
     /// dropped.
     pub(super) fn new(limits: &QueueLimits, reserve: usize, wait: &Arc<PublisherWait>) -> Self {
         Self {
-            limits: limits.clone(),
             ring: Arc::new(Ring::new(limits.clone(), reserve, Arc::clone(wait))),
-            gaps: Arc::default(),
             batch: Vec::new(),
             dropped: Vec::new(),
             credit: QueueSize::default(),
-            published: 0,
             has_news: false,
         }
     }
@@ -53,12 +45,11 @@ impl<T: QueueItem> Channel<T> {
     pub(super) fn reader(&mut self, drain: &Arc<DrainSignal>, ack: Option<u64>) -> Reader<T> {
         // The new reader must not see the items of this turn.
         self.flush();
-        let cursor = Arc::new(Cursor::at(self.published));
-        Reader::new(Arc::clone(&self.ring), GapReader::new(&self.gaps), cursor, Arc::clone(drain), ack)
+        Reader::new(Arc::clone(&self.ring), Arc::clone(drain), ack)
     }
 
     pub(super) fn has_limits(&self, limits: &QueueLimits) -> bool {
-        self.limits == *limits
+        self.ring.limits == *limits
     }
 
     /// Publishes an item. Returns true if there is credit for another.
@@ -81,15 +72,13 @@ impl<T: QueueItem> Channel<T> {
     #[inline]
     pub(super) fn enter(&mut self, item: T) {
         self.batch.push(item);
-        self.published += 1;
         self.has_news = true;
     }
 
-    /// Logs a gap after the items that have been published.
-    pub(super) fn publish_gap(&mut self, gap: Gap) {
-        // A lower bound: readers may have emptied more of the ring, which only delays a merge.
-        let oldest = self.published.saturating_sub((self.batch.len() + self.limits.capacity) as u64);
-        GapLog::push(&self.gaps, gap, self.published, oldest);
+    /// Publishes a gap after the items that have been published.
+    pub(super) fn publish_gap(&mut self, gap: &Gap) {
+        self.flush();
+        self.ring.push_gap(gap);
         self.has_news = true;
     }
 

@@ -4,7 +4,7 @@
 //! taken. Keys and predicates are user code, so events wait in a batch until the hub's lock is
 //! released; then the [`ConflateBatch`] enters the queue.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -14,9 +14,9 @@ use crate::event::{Delivery, Event, Gap};
 use super::ack::AckTracker;
 use super::drain::DrainSignal;
 use super::filter::Filter;
+use super::gaps::GapQueue;
 use super::overflow::{Overflow, QueueItem as _, QueueLimits};
 use super::predicate::Evaluator;
-use super::reader::Received;
 use super::readers::Cursor;
 use super::sync::{Wakers, lock};
 
@@ -59,10 +59,9 @@ impl Conflation {
         drain: &Arc<DrainSignal>,
         ack: Option<u64>,
     ) -> (Self, ConflateReader) {
-        let cursor = Arc::new(Cursor::at(0));
-        let (limits, state) = (limits.clone(), Mutex::default());
-        let queue = Arc::new(ConflateQueue { state, limits, cursor: Arc::clone(&cursor) });
-        let reader = ConflateReader { queue: Arc::clone(&queue), cursor, drain: Arc::clone(drain) };
+        let (state, cursor) = (Mutex::default(), Arc::new(Cursor::at(0)));
+        let queue = Arc::new(ConflateQueue { state, limits: limits.clone(), cursor });
+        let reader = ConflateReader { queue: Arc::clone(&queue), drain: Arc::clone(drain) };
         (Self { filter, evaluator, queue, ack, batch: Vec::new(), published: 0 }, reader)
     }
 
@@ -177,7 +176,7 @@ struct ConflateState {
     // The keys are shared with `events`, because their length is the caller's choice.
     places: HashMap<Arc<str>, u64>,
     /// Gaps in order. Each stands before the event at its position.
-    gaps: VecDeque<PlacedGap>,
+    gaps: GapQueue,
     next_place: u64,
     bytes: u64,
     closed: bool,
@@ -189,13 +188,6 @@ struct ConflateState {
 struct KeyedEvent {
     key: Arc<str>,
     event: Event,
-}
-
-/// A gap, and the position of the first event after it.
-#[derive(Debug)]
-struct PlacedGap {
-    place: u64,
-    gap: Gap,
 }
 
 impl ConflateQueue {
@@ -251,7 +243,7 @@ impl ConflateState {
     fn enter(&mut self, key: Arc<str>, event: Event) -> Option<Event> {
         self.bytes += event.bytes();
         let place = self.places.get(&key).copied();
-        let newest_gap = self.gaps.back().map_or(0, |gap| gap.place);
+        let newest_gap = self.gaps.last().unwrap_or(0);
         let replaced = match place {
             // Where the older event was: a busy key neither waits forever nor keeps others waiting.
             Some(place) if place >= newest_gap => {
@@ -278,41 +270,15 @@ impl ConflateState {
         while self.events.len() > limits.capacity || (self.bytes > limits.bytes && self.events.len() > 1) {
             let Some((place, event)) = self.pop() else { return };
             lost.push(event);
-            self.enter_lag(place);
+            self.gaps.insert_lag(place);
         }
     }
 
-    /// Notes that the first event, at position `place`, was lost.
-    fn enter_lag(&mut self, place: u64) {
-        let index = self.gaps.partition_point(|gap| gap.place <= place);
-        // Not across another gap: an event lost after a reconnection was lost after it.
-        let before = index.checked_sub(1).and_then(|before| self.gaps.get_mut(before));
-        if !before.is_some_and(|before| before.gap.merge(&Gap::lagged(1))) {
-            self.gaps.insert(index, PlacedGap { place, gap: Gap::lagged(1) });
-        }
-    }
-
-    /// Appends a gap, and merges gaps that have become neighbours.
+    /// Appends a gap.
     fn enter_gap(&mut self, gap: Gap) {
-        self.gaps.push_back(PlacedGap { place: self.next_place, gap });
-        // Events that stood between gaps may have moved or gone: then those gaps are neighbours
-        // now.
-        let mut index = 0;
-        while index < self.gaps.len() {
-            if self.merge_into_newer(index) {
-                self.gaps.remove(index);
-            } else {
-                index += 1;
-            }
-        }
-    }
-
-    /// Merges a gap into the next newer one of its kind, if no event stands between them.
-    fn merge_into_newer(&mut self, index: usize) -> bool {
-        let PlacedGap { place, gap } = &self.gaps[index];
-        let (place, gap) = (*place, gap.clone());
-        let newer = self.gaps.range_mut(index + 1..).find(|newer| newer.gap.is_same_kind(&gap));
-        newer.is_some_and(|newer| self.events.range(place..newer.place).next().is_none() && newer.gap.merge(&gap))
+        let Self { events, gaps, next_place, .. } = self;
+        // Events that stood between two gaps may have moved.
+        gaps.push(*next_place, gap, |older, newer| events.range(older..newer).next().is_none());
     }
 
     /// Removes the first event, and returns it with its position.
@@ -324,18 +290,12 @@ impl ConflateState {
     }
 
     /// Takes what comes first: a gap or an event, then the end.
-    fn take(&mut self) -> Option<Received<Event>> {
-        let first = self.events.first_key_value().map(|(&place, _)| place);
-        if self.gaps.front().is_some_and(|gap| first.is_none_or(|first| gap.place <= first)) {
-            return self.gaps.pop_front().map(|placed| match placed.gap {
-                Gap::Lagged { missed } => Received::Lagged(missed),
-                gap => Received::Gap(gap),
-            });
-        }
-        match self.pop() {
-            Some((_, event)) => Some(Received::Item(event)),
-            None if self.closed => Some(Received::Closed),
-            None => None,
+    fn take(&mut self) -> Poll<Option<Delivery>> {
+        let first = self.events.first_key_value().map_or(u64::MAX, |(&place, _)| place);
+        let gap = self.gaps.take(first).map(Delivery::Gap);
+        match gap.or_else(|| self.pop().map(|(_, event)| Delivery::Event(event))) {
+            None if !self.closed => Poll::Pending,
+            next => Poll::Ready(next),
         }
     }
 }
@@ -344,11 +304,14 @@ impl ConflateState {
 #[derive(Debug)]
 pub(crate) struct ConflateReader {
     queue: Arc<ConflateQueue>,
-    pub(super) cursor: Arc<Cursor>,
     pub(super) drain: Arc<DrainSignal>,
 }
 
 impl ConflateReader {
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.queue.cursor
+    }
+
     /// Returns how many events there are to take.
     pub(super) fn left(&self) -> u64 {
         self.queue.lock().events.len() as u64
@@ -358,14 +321,12 @@ impl ConflateReader {
     pub(super) fn poll_take_with(
         &mut self,
         cx: &Context<'_>,
-        mut take: impl FnMut(&mut Self) -> Option<Received<Event>>,
-    ) -> Poll<Received<Event>> {
+        mut take: impl FnMut(&mut Self) -> Poll<Option<Delivery>>,
+    ) -> Poll<Option<Delivery>> {
         loop {
-            if let Some(taken) = self.try_take_with(&mut take) {
-                return Poll::Ready(taken);
-            }
-            if self.sleep(cx.waker()) {
-                return Poll::Pending;
+            let taken = self.try_take_with(&mut take);
+            if taken.is_ready() || self.sleep(cx.waker()) {
+                return taken;
             }
         }
     }
@@ -373,23 +334,23 @@ impl ConflateReader {
     /// Takes what is there without waiting, with a `take` as above.
     pub(super) fn try_take_with(
         &mut self,
-        take: impl FnOnce(&mut Self) -> Option<Received<Event>>,
-    ) -> Option<Received<Event>> {
+        take: impl FnOnce(&mut Self) -> Poll<Option<Delivery>>,
+    ) -> Poll<Option<Delivery>> {
         let taken = take(self);
         self.drain.report(|| self.left());
         taken
     }
 
     /// Takes what is there. Calls no waker.
-    pub(super) fn take(&self) -> Option<Received<Event>> {
+    pub(super) fn take(&self) -> Poll<Option<Delivery>> {
         if self.drain.is_cut_off() {
-            return Some(Received::Closed);
+            return Poll::Ready(None);
         }
-        let taken = self.queue.lock().take()?;
-        if matches!(taken, Received::Item(_)) {
-            self.cursor.took();
+        let taken = self.queue.lock().take();
+        if let Poll::Ready(Some(Delivery::Event(_))) = taken {
+            self.cursor().took();
         }
-        Some(taken)
+        taken
     }
 
     /// Leaves a waker. False if something has come meanwhile.
@@ -397,7 +358,7 @@ impl ConflateReader {
         // Wakers are neither cloned nor dropped under the lock.
         let mut waker = Some(waker.clone());
         let mut state = self.queue.lock();
-        let is_empty = state.events.is_empty() && state.gaps.is_empty() && !state.closed;
+        let is_empty = state.events.is_empty() && state.gaps.first().is_none() && !state.closed;
         // Otherwise an event has come since the caller looked, and the caller looks again.
         if is_empty {
             std::mem::swap(&mut state.waker, &mut waker);
@@ -409,11 +370,11 @@ impl ConflateReader {
 
 impl Drop for ConflateReader {
     fn drop(&mut self) {
-        self.cursor.end_at(self.cursor.position() + self.left(), 0);
+        self.cursor().end_at(self.cursor().position() + self.left(), 0);
         // In two steps: the lock is free again after the first, and dropping a waker is user code.
         let waker = self.queue.lock().waker.take();
         drop(waker);
-        self.cursor.leave();
+        self.cursor().leave();
         self.drain.reader_done();
     }
 }

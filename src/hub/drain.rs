@@ -176,9 +176,9 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use crate::event::{Event, Gap};
+    use crate::event::{Delivery, Event, Gap};
     use crate::hub::tests::take;
-    use crate::hub::{DrainCounts, Filter, Hub, Overflow, QueueLimits, Received};
+    use crate::hub::{DrainCounts, Filter, Hub, Overflow, QueueLimits};
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_before_the_close_leaves_nothing_uncounted() {
@@ -190,7 +190,7 @@ mod tests {
         hub.wake();
         let drain_tracker = hub.drain_tracker();
         let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
-        assert!(matches!(taken, Poll::Ready(Received::Item(_))));
+        assert!(matches!(taken, Poll::Ready(Some(Delivery::Event(_)))));
         // The connection task has not come to the close yet.
         drain_tracker.wait(Instant::now()).await;
         hub.close();
@@ -205,8 +205,8 @@ mod tests {
         hub.publisher().event("message", |_| Event::builder().build().unwrap());
         hub.close();
         hub.drain_tracker().wait(Instant::now()).await;
-        assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Gap(_))));
-        assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
+        assert!(matches!(take(&mut subscribed), Poll::Ready(Some(Delivery::Gap(_)))));
+        assert!(matches!(take(&mut subscribed), Poll::Ready(None)));
     }
 
     #[test]
@@ -219,9 +219,9 @@ mod tests {
         }
         hub.wake();
         assert_eq!(hub.lag(), 2);
-        assert!(matches!(take(&mut latest), Poll::Ready(Received::Lagged(8))));
+        assert!(matches!(take(&mut latest), Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 8 })))));
         assert_eq!(hub.lag(), 2);
-        assert!(matches!(take(&mut latest), Poll::Ready(Received::Item(_))));
+        assert!(matches!(take(&mut latest), Poll::Ready(Some(Delivery::Event(_)))));
         assert_eq!(hub.lag(), 1);
     }
 
@@ -240,7 +240,10 @@ mod tests {
                     let drain_tracker = hub.drain_tracker();
                     hub.close();
                     if is_reported {
-                        assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Lagged(984))));
+                        assert!(matches!(
+                            take(&mut subscribed),
+                            Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 984 })))
+                        ));
                     }
                     let kept = (!gone).then_some(subscribed);
                     drain_tracker.wait(Instant::now()).await;
@@ -307,7 +310,7 @@ mod tests {
         // A reader that does not see yet that a drain waits.
         hub.drain.forget();
         let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
-        assert!(matches!(taken, Poll::Ready(Received::Item(_))));
+        assert!(matches!(taken, Poll::Ready(Some(Delivery::Event(_)))));
         settling.await;
         assert!(begun.elapsed() < Duration::from_secs(1));
     }

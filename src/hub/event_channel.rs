@@ -77,11 +77,11 @@ impl EventChannel {
     }
 
     /// Publishes a gap that concerns the filter.
-    pub(super) fn send_gap(&mut self, gap: Gap) {
+    pub(super) fn send_gap(&mut self, gap: &Gap) {
         if self.evaluator.is_none() {
             self.queue.publish_gap(gap);
         } else {
-            self.unevaluated.push(Delivery::Gap(gap));
+            self.unevaluated.push(Delivery::Gap(gap.clone()));
         }
     }
 
@@ -128,7 +128,7 @@ impl EventChannel {
         for delivery in evaluation.passed.drain(..) {
             match delivery {
                 Delivery::Event(event) => self.enter(tracker, event),
-                Delivery::Gap(gap) => self.queue.publish_gap(gap),
+                Delivery::Gap(gap) => self.queue.publish_gap(&gap),
             }
         }
         // Only now: the subscription still gets all that passed before the panic.

@@ -2,17 +2,16 @@
 
 use std::task::{Context, Poll};
 
-use crate::event::Event;
+use crate::event::{Delivery, Event};
 
 use super::ack::AckHandle;
 use super::conflate::ConflateReader;
 use super::drain::DrainSignal;
-use super::reader::{Reader, Received};
+use super::reader::Reader;
 use super::readers::Cursor;
 
 /// The queue that a subscription reads from.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most are of the larger kind, and a pointer more would cost each event")]
 pub(crate) enum EventReader {
     /// A ring that many subscriptions share.
     Shared(Reader<Event>),
@@ -24,7 +23,7 @@ impl EventReader {
     fn cursor(&self) -> &Cursor {
         match self {
             Self::Shared(reader) => &reader.cursor,
-            Self::Conflated(reader) => &reader.cursor,
+            Self::Conflated(reader) => reader.cursor(),
         }
     }
 
@@ -78,7 +77,7 @@ impl EventReader {
         cx: &Context<'_>,
         ack: Option<&AckHandle>,
         on_overflow: impl Fn(),
-    ) -> Poll<Received<Event>> {
+    ) -> Poll<Option<Delivery>> {
         match self {
             Self::Shared(reader) => match ack {
                 None => reader.poll_take(cx),
@@ -92,7 +91,7 @@ impl EventReader {
 
     /// Like [`poll_take`](Self::poll_take), without waiting. Leaves no waker: only a task that has
     /// polled before is woken by what comes later.
-    pub(crate) fn try_take(&mut self, ack: Option<&AckHandle>, on_overflow: impl Fn()) -> Option<Received<Event>> {
+    pub(crate) fn try_take(&mut self, ack: Option<&AckHandle>, on_overflow: impl Fn()) -> Poll<Option<Delivery>> {
         match self {
             Self::Shared(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take(), on_overflow)),
             Self::Conflated(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take(), on_overflow)),
@@ -103,9 +102,9 @@ impl EventReader {
 /// Takes through the handle, if there is one.
 fn take_tracked(
     ack: Option<&AckHandle>,
-    take: impl FnOnce() -> Option<Received<Event>>,
+    take: impl FnOnce() -> Poll<Option<Delivery>>,
     on_overflow: impl FnOnce(),
-) -> Option<Received<Event>> {
+) -> Poll<Option<Delivery>> {
     match ack {
         None => take(),
         Some(ack) => ack.take(take, on_overflow),

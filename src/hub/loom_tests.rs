@@ -15,11 +15,13 @@ use loom::future::block_on;
 use loom::thread;
 use tokio::time::{Duration, Instant};
 
+use crate::event::{Delivery, Gap};
+
 use super::backpressure::PublisherWait;
 use super::channel::Channel;
 use super::drain::DrainSignal;
 use super::overflow::{Overflow, QueueItem, QueueLimits};
-use super::reader::{Reader, Received};
+use super::reader::Reader;
 use super::sync::Wakers;
 
 impl QueueItem for u32 {
@@ -88,9 +90,9 @@ fn read(reader: &mut Reader<u32>, most: usize) -> Vec<u32> {
     let mut seen = Vec::new();
     while seen.len() < most {
         match block_on(poll_fn(|cx| reader.poll_take(cx))) {
-            Received::Item(item) => seen.push(item),
-            Received::Lagged(missed) => seen.push(100 + missed as u32),
-            Received::Gap(_) | Received::Closed => break,
+            Some(Delivery::Event(item)) => seen.push(item),
+            Some(Delivery::Gap(Gap::Lagged { missed })) => seen.push(100 + missed as u32),
+            Some(Delivery::Gap(_)) | None => break,
         }
     }
     seen

@@ -11,10 +11,10 @@
 //! | `DropOldest` | goes on; yields to other tasks | loses its oldest events |
 //! | `Conflate`, `ConflateBy` | goes on | gets the newest event of each key; beyond its capacity in keys, loses the oldest |
 //!
-//! Loss is always reported: the subscriber gets [`Received::Lagged`] with the exact number, at the
-//! place of the hole. Other gaps (reconnections, oversized events) take no room, are never dropped,
-//! and stand in their places between the events. What a publisher sends when it does not ask
-//! [`Publisher::is_ready`] first overruns queues of any kind.
+//! Loss is always reported: the subscriber gets [`Gap::Lagged`](crate::Gap::Lagged) with the exact
+//! number, at the place of the hole. Other gaps (reconnections, oversized events) take no room,
+//! are never dropped, and stand in their places between the events. What a publisher sends when it
+//! does not ask [`Publisher::is_ready`] first overruns queues of any kind.
 //!
 //! # The way of an event
 //!
@@ -54,9 +54,8 @@
 //! |---|---|---|
 //! | the hub's ([`registry::Registry`]) | which channels there are, their batches, retained events | nothing |
 //! | the tracker's ([`AckTracker`]) | which events are unacknowledged | the hub's |
-//! | a ring's | its items, its readers, their wakers | the hub's, the tracker's |
+//! | a ring's | its items, its readers, their gaps and wakers | the hub's, the tracker's |
 //! | a conflating queue's | its events and gaps, its waker | the tracker's |
-//! | a gap log's | the gaps of one channel | the hub's, the tracker's, the ring's |
 //!
 //! User code never runs under any of them: predicates, conflation keys, wakers, and the drop of
 //! events, which may own values that the user has decoded. [`Hub::settle`] is where most of it
@@ -110,7 +109,7 @@ pub use self::overflow::{ConflateKey, Overflow};
 pub(crate) use self::predicate::PredicateFailure;
 use self::predicate::{Evaluation, Evaluator};
 pub(crate) use self::publisher::Publisher;
-pub(crate) use self::reader::{Reader, Received};
+pub(crate) use self::reader::Reader;
 use self::registry::Registry;
 use self::replay::Retention;
 pub(crate) use self::replay::{Keep, Retain};
@@ -249,7 +248,7 @@ impl Hub {
         }
         wakers.wake();
         if let Some((evaluations, panicked)) = evaluated {
-            has_ended |= panicked.has_channels();
+            has_ended |= !panicked.channels.is_empty();
             panicked.close(tracker);
             // Last: these may hold the last clone of a predicate or of an event, whose drop is user
             // code and may panic.

@@ -119,7 +119,7 @@ impl<'a> Publisher<'a> {
         for channel in channels {
             if event_type.is_none_or(|event_type| channel.filter.matches(event_type)) {
                 *has_unevaluated |= channel.has_predicate();
-                channel.send_gap(gap.clone());
+                channel.send_gap(gap);
             }
         }
         for conflation in conflations {

@@ -4,28 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::event::Gap;
+use crate::event::Delivery;
 
 use super::drain::DrainSignal;
-use super::gaps::GapReader;
 use super::overflow::QueueItem;
 use super::readers::Cursor;
-use super::ring::{Found, Ring, SleepState};
+use super::ring::{Ring, SleepState, Taken};
 
 /// The number of items that a reader takes out of the ring at once. They are its own then, and
 /// not overwritten.
 pub(super) const MAX_BUFFERED: usize = 64;
-
-/// The next thing in a queue.
-#[derive(Debug)]
-pub(crate) enum Received<T> {
-    Item(T),
-    /// The queue was full, and this many items were dropped here.
-    Lagged(u64),
-    Gap(Gap),
-    /// Nothing comes any more.
-    Closed,
-}
 
 /// Takes the items of a channel in order, each once, with the gaps in their places.
 ///
@@ -40,10 +28,6 @@ pub(crate) struct Reader<T: QueueItem> {
     /// Its number in the ring.
     number: usize,
     max_buffered: usize,
-    /// A transcript has its gaps among its items, so its log stays empty.
-    gaps: GapReader,
-    /// Dropped items that were found in the ring, to be returned after the gap before them.
-    missed: u64,
     pub(super) cursor: Arc<Cursor>,
     pub(super) drain: Arc<DrainSignal>,
     sleep: SleepState,
@@ -54,20 +38,13 @@ pub(crate) struct Reader<T: QueueItem> {
 impl<T: QueueItem> Reader<T> {
     /// `ack`: its number in the tracker, if it acknowledges. Then it takes items one by one: one
     /// that has left the queue counts as taken.
-    pub(super) fn new(
-        ring: Arc<Ring<T>>,
-        gaps: GapReader,
-        cursor: Arc<Cursor>,
-        drain: Arc<DrainSignal>,
-        ack: Option<u64>,
-    ) -> Self {
+    pub(super) fn new(ring: Arc<Ring<T>>, drain: Arc<DrainSignal>, ack: Option<u64>) -> Self {
+        let (number, cursor) = ring.join(ack);
         Self {
             buffer: VecDeque::new(),
-            number: ring.join(Arc::clone(&cursor), ack),
             ring,
+            number,
             max_buffered: if ack.is_some() { 1 } else { MAX_BUFFERED },
-            gaps,
-            missed: 0,
             cursor,
             drain,
             sleep: SleepState::default(),
@@ -81,7 +58,7 @@ impl<T: QueueItem> Reader<T> {
     ///
     /// Nothing is taken unless it is returned.
     #[inline]
-    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Received<T>> {
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Option<Delivery<T>>> {
         self.poll_take_with(cx, Self::take)
     }
 
@@ -92,25 +69,28 @@ impl<T: QueueItem> Reader<T> {
     pub(super) fn poll_take_with(
         &mut self,
         cx: &Context<'_>,
-        take: impl FnOnce(&mut Self) -> Option<Received<T>>,
-    ) -> Poll<Received<T>> {
-        if !self.buffer.is_empty() || self.missed > 0 {
-            return self.take_and_report(take).map_or(Poll::Pending, Poll::Ready);
+        take: impl FnOnce(&mut Self) -> Poll<Option<Delivery<T>>>,
+    ) -> Poll<Option<Delivery<T>>> {
+        if !self.buffer.is_empty() {
+            return self.take_and_report(take);
         }
         // Its waker is in place, and nothing has come since.
-        if self.sleep.is_left(self.ring.epoch(), cx.waker()) && self.gaps.is_empty() {
+        if self.sleep.is_left(self.ring.epoch(), cx.waker()) {
             self.drain.report_before_sleep(|| self.left());
             return Poll::Pending;
         }
         self.sleep.prepare(cx.waker());
         let taken = self.take_and_report(take);
         self.sleep.finish(cx.waker());
-        taken.map_or(Poll::Pending, Poll::Ready)
+        taken
     }
 
     /// Takes what is there without waiting, with a `take` as above. Leaves no waker: only a task
     /// that has polled before is woken by what comes later.
-    pub(super) fn try_take_with(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
+    pub(super) fn try_take_with(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Poll<Option<Delivery<T>>>,
+    ) -> Poll<Option<Delivery<T>>> {
         // A waker that was left in the ring before stays there.
         self.sleep.waker = None;
         self.take_and_report(take)
@@ -118,92 +98,51 @@ impl<T: QueueItem> Reader<T> {
 
     /// Takes, then wakes the publisher or a drain if they wait for this reader.
     #[inline]
-    fn take_and_report(&mut self, take: impl FnOnce(&mut Self) -> Option<Received<T>>) -> Option<Received<T>> {
+    fn take_and_report(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Poll<Option<Delivery<T>>>,
+    ) -> Poll<Option<Delivery<T>>> {
         let taken = take(self);
         // Here and not in `take`, which may run under the tracker's lock: the publisher's waker is
         // user code.
         if std::mem::take(&mut self.releases_publisher) {
             self.ring.wake_publisher();
         }
-        match taken {
-            Some(_) => self.drain.report(|| self.left()),
-            None => self.drain.report_before_sleep(|| self.left()),
+        if taken.is_ready() {
+            self.drain.report(|| self.left());
+        } else {
+            self.drain.report_before_sleep(|| self.left());
         }
         taken
     }
 
     /// Takes what is there. Calls no waker.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<Received<T>> {
+    pub(super) fn take(&mut self) -> Poll<Option<Delivery<T>>> {
         if self.drain.is_cut_off() {
-            return Some(self.take_cut_off());
+            return self.take_cut_off();
         }
-        if self.buffer.is_empty() {
-            return self.refill();
-        }
-        match self.gaps.next_held(self.cursor.position()) {
-            Some(gap) => Some(Received::Gap(gap)),
-            None => self.take_buffered(),
-        }
+        let Some(item) = self.buffer.pop_front() else { return self.refill(self.max_buffered) };
+        self.cursor.took();
+        Poll::Ready(Some(Delivery::Event(item)))
     }
 
     /// Takes what comes next when a drain has run out of time: no item, but a loss is still
     /// reported.
     #[cold]
-    fn take_cut_off(&mut self) -> Received<T> {
-        if self.missed > 0 {
-            return self.take_missed();
-        }
-        self.gaps.next(self.cursor.position()).map_or(Received::Closed, Received::Gap)
+    fn take_cut_off(&mut self) -> Poll<Option<Delivery<T>>> {
+        // A gap in the ring stands after the items in the buffer.
+        let next = if self.buffer.is_empty() { self.refill(0) } else { Poll::Pending };
+        if next.is_ready() { next } else { Poll::Ready(None) }
     }
 
-    /// Takes the first item of the buffer.
-    #[inline]
-    fn take_buffered(&mut self) -> Option<Received<T>> {
-        let item = self.buffer.pop_front()?;
-        self.cursor.took();
-        Some(Received::Item(item))
-    }
-
-    /// Takes what comes next when the buffer is empty, with more items out of the ring if there are
-    /// any.
+    /// Takes what comes next when the buffer is empty, with up to `limit` items out of the ring if
+    /// there are any.
     #[inline(never)]
-    fn refill(&mut self) -> Option<Received<T>> {
-        if self.missed > 0 {
-            return Some(self.take_missed());
-        }
-        let position = self.cursor.position();
-        if let Some(gap) = self.gaps.next(position) {
-            return Some(Received::Gap(gap));
-        }
-        let Self { ring, buffer, gaps, sleep, .. } = self;
-        let taken = ring.take(self.number, self.max_buffered, buffer, sleep, |end| gaps.hold(position, end));
-        self.releases_publisher = taken.releases_publisher;
-        match taken.found {
-            Found::Items => return self.take_buffered(),
-            Found::Lagged(missed) => {
-                // At once, not when it is returned: a drain must not count it as left.
-                self.cursor.lagged(missed);
-                self.missed = missed;
-                return Some(self.take_missed());
-            }
-            Found::Gap | Found::Closed | Found::Nothing => {}
-        }
-        // A gap may have been logged after the look above.
-        if let Some(gap) = self.gaps.next(position) {
-            return Some(Received::Gap(gap));
-        }
-        (taken.found == Found::Closed).then_some(Received::Closed)
-    }
-
-    /// Takes the items that were missed, after the gaps before them.
-    fn take_missed(&mut self) -> Received<T> {
-        // They count as gone by already.
-        let position = self.cursor.position() - self.missed;
-        match self.gaps.next(position) {
-            Some(gap) => Received::Gap(gap),
-            None => Received::Lagged(std::mem::take(&mut self.missed)),
-        }
+    fn refill(&mut self, limit: usize) -> Poll<Option<Delivery<T>>> {
+        let Taken { next, releases_publisher } = self.ring.take(self.number, limit, &mut self.buffer, &mut self.sleep);
+        self.releases_publisher = releases_publisher;
+        next
     }
 
     /// Returns how many items there are to take.

@@ -13,6 +13,9 @@ use std::task::Waker;
 
 use tokio::time::{Duration, Instant};
 
+use crate::event::Gap;
+
+use super::gaps::GapQueue;
 use super::sync::Wakers;
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -38,7 +41,9 @@ pub(super) struct Readers {
 pub(super) struct ReaderEntry {
     /// The position of the next item that it reads from the ring.
     pub(super) next: u64,
-    cursor: Arc<Cursor>,
+    /// The gaps that it has yet to take.
+    pub(super) gaps: GapQueue,
+    pub(super) cursor: Arc<Cursor>,
     /// Its number in the [`AckTracker`](super::ack::AckTracker), if it acknowledges.
     ack: Option<u64>,
     waker: Option<Waker>,
@@ -90,9 +95,10 @@ impl Readers {
         self.len
     }
 
-    /// Adds a reader of the items from `next` on, and returns its number.
-    pub(super) fn join(&mut self, next: u64, cursor: Arc<Cursor>, ack: Option<u64>) -> usize {
-        let entry = ReaderEntry { next, cursor, ack, waker: None, state: ReaderState::Active, yielded_at: None };
+    /// Adds a reader of the items from its cursor on, and returns its number.
+    pub(super) fn join(&mut self, cursor: Arc<Cursor>, ack: Option<u64>) -> usize {
+        let (next, gaps, state) = (cursor.position(), GapQueue::default(), ReaderState::Active);
+        let entry = ReaderEntry { next, gaps, cursor, ack, waker: None, state, yielded_at: None };
         self.len += 1;
         if let Some(number) = self.free.pop() {
             self.entries[number] = Some(entry);
@@ -117,6 +123,15 @@ impl Readers {
         self.waited -= usize::from(state.is_waited());
         self.stuck -= usize::from(state.is_stuck());
         Some(LeftEntry { next, waker, was_waited: state.is_waited() })
+    }
+
+    /// Adds a gap for each reader, after the items from `first` to `end` that the ring holds.
+    pub(super) fn push_gap(&mut self, gap: &Gap, first: u64, end: u64) {
+        for ReaderEntry { next, gaps, .. } in self.iter_mut() {
+            // Items that were dropped leave a hole, which stands between the gaps on either side.
+            let after_dropped = |place: u64| if place > *next { place.max(first) } else { *next };
+            gaps.push(end, gap.clone(), |older, newer| after_dropped(older) == after_dropped(newer));
+        }
     }
 
     pub(super) fn get(&mut self, number: usize) -> Option<&mut ReaderEntry> {
@@ -297,6 +312,20 @@ impl Readers {
             }
         }
         should_yield
+    }
+}
+
+impl ReaderEntry {
+    /// Takes the gap before the next item: one that was published there, or else the hole that
+    /// dropped items have left in a ring that begins at `first`.
+    pub(super) fn take_gap(&mut self, first: u64) -> Option<Gap> {
+        if let Some(gap) = self.gaps.take(self.next) {
+            return Some(gap);
+        }
+        let missed = first.checked_sub(self.next).filter(|missed| *missed > 0)?;
+        self.next = first;
+        self.cursor.lagged(missed);
+        Some(Gap::Lagged { missed })
     }
 }
 

@@ -314,13 +314,9 @@ fn require_survey(wait: &PublisherWait, survey: Survey) {
 /// Moves those items into `removed` for which `is_kept` is false.
 fn retain_or_move<T>(items: &mut Vec<T>, removed: &mut Vec<T>, mut is_kept: impl FnMut(&mut T) -> bool) {
     // Not `Vec::retain`, which would drop the others here, under the hub's lock.
-    let mut index = 0;
-    while let Some(item) = items.get_mut(index) {
-        if is_kept(item) {
-            index += 1;
-        } else {
-            removed.push(items.remove(index));
-        }
+    for mut item in std::mem::take(items) {
+        let to = if is_kept(&mut item) { &mut *items } else { &mut *removed };
+        to.push(item);
     }
 }
 
@@ -342,11 +338,6 @@ pub(super) struct Detached {
 }
 
 impl Detached {
-    /// Returns true if channels of events are among them.
-    pub(super) fn has_channels(&self) -> bool {
-        !self.channels.is_empty()
-    }
-
     /// Ends the channels and wakes their readers. Predicates and keys are dropped after that: they
     /// may panic.
     pub(super) fn close(mut self, tracker: Option<&AckTracker>) {

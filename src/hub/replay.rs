@@ -175,17 +175,14 @@ impl RetainedByRule {
         }
     }
 
-    /// Removes the oldest event, and the gaps around it, which now stand between no two events.
+    /// Removes the oldest event, and the gaps behind it, which now stand between no two events.
     fn drop_oldest(&mut self) -> Option<Event> {
-        let mut oldest = None;
-        while let Some(RetainedEntry { delivery, .. }) = self.entries.front() {
-            if oldest.is_some() && delivery.is_event() {
-                break;
-            }
-            let front = self.entries.pop_front().and_then(|entry| Some((entry.serial, entry.delivery.event()?)));
-            oldest = oldest.or(front);
+        // An event: gaps are kept only behind one.
+        let RetainedEntry { serial, delivery } = self.entries.pop_front()?;
+        let event = delivery.event()?;
+        while self.entries.front().is_some_and(|entry| !entry.delivery.is_event()) {
+            self.entries.pop_front();
         }
-        let (serial, event) = oldest?;
         self.events -= 1;
         self.bytes -= event.size() as u64;
         // A rule for the newest events promises no more than their number, so nothing is missing

@@ -12,9 +12,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use tokio::time::Instant;
+
+use crate::event::{Delivery, Gap};
 
 use super::backpressure::PublisherWait;
 use super::overflow::{QueueItem, QueueLimits, QueueSize};
@@ -29,7 +31,7 @@ const MAX_IDLE_SLOTS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     slots: Mutex<Slots<T>>,
-    limits: QueueLimits,
+    pub(super) limits: QueueLimits,
     /// The number of items it holds beyond its capacity before it drops the oldest.
     reserve: usize,
     /// Changes whenever readers are woken.
@@ -46,6 +48,8 @@ struct Slots<T> {
     /// The bytes of all items so far.
     bytes: u64,
     readers: Readers,
+    /// The publisher has waited for room here, and added nothing since.
+    has_more: bool,
     closed: bool,
 }
 
@@ -60,23 +64,10 @@ struct Slot<T> {
     bytes_before: u64,
 }
 
-/// The result of a reader's look into its queue.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// At least one item, now in the reader's buffer.
-    Items,
-    /// A hole: this many items have been dropped.
-    Lagged(u64),
-    /// Items, which stay in the ring because a gap comes before them.
-    Gap,
-    Nothing,
-    /// Nothing, and nothing will come.
-    Closed,
-}
-
 /// The result of [`Ring::take`].
-pub(super) struct Taken {
-    pub(super) found: Found,
+pub(super) struct Taken<T> {
+    /// The next item or gap, or the end. Pending if nothing is there.
+    pub(super) next: Poll<Option<Delivery<T>>>,
     /// The publisher waited for this reader and for no other any more: the caller has to wake it,
     /// with [`Ring::wake_publisher`].
     pub(super) releases_publisher: bool,
@@ -137,15 +128,15 @@ pub(super) struct Survey {
 impl<T: QueueItem> Ring<T> {
     pub(super) fn new(limits: QueueLimits, reserve: usize, wait: Arc<PublisherWait>) -> Self {
         let readers = Readers::default();
-        let slots = Slots { queue: VecDeque::new(), first: 0, bytes: 0, readers, closed: false };
+        let slots = Slots { queue: VecDeque::new(), first: 0, bytes: 0, readers, has_more: false, closed: false };
         Self { slots: Mutex::new(slots), limits, reserve, epoch: AtomicU64::new(0), wait }
     }
 
-    /// Adds a reader of the items that come from now on, and returns its number.
-    pub(super) fn join(&self, cursor: Arc<Cursor>, ack: Option<u64>) -> usize {
+    /// Adds a reader of the items that come from now on. Returns its number and its cursor.
+    pub(super) fn join(&self, ack: Option<u64>) -> (usize, Arc<Cursor>) {
         let mut slots = self.lock();
-        let end = slots.end();
-        slots.readers.join(end, cursor, ack)
+        let cursor = Arc::new(Cursor::at(slots.end()));
+        (slots.readers.join(Arc::clone(&cursor), ack), cursor)
     }
 
     /// Adds `items`, and moves the oldest into `dropped` where there is no room for them. Moves the
@@ -154,19 +145,26 @@ impl<T: QueueItem> Ring<T> {
         let mut guard = self.lock();
         let slots = &mut *guard;
         if slots.readers.len() == 0 {
-            // The channel is about to be pruned. Positions go on, as the channel counts them.
-            slots.first += items.len() as u64;
+            // The channel is about to be pruned.
             dropped.append(items);
             return;
         }
         if !items.is_empty() {
             let end = slots.end();
             slots.readers.forgive_caught_up(end);
+            slots.has_more = false;
             slots.extend(items, dropped, &self.limits, self.reserve);
         }
         if let Some(wakers) = wakers {
             self.wake(slots, wakers);
         }
+    }
+
+    /// Adds a gap after the last item, without waking readers.
+    pub(super) fn push_gap(&self, gap: &Gap) {
+        let mut slots = self.lock();
+        let (first, end) = (slots.first, slots.end());
+        slots.readers.push_gap(gap, first, end);
     }
 
     /// Moves the wakers of sleeping readers into `wakers`.
@@ -180,46 +178,40 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
-    /// Moves up to `limit` items into the buffer of a reader, and leaves its waker if it has to
-    /// sleep.
-    ///
-    /// Calls `may_move` with the position after the last of the items, while nothing can be added
-    /// or dropped; they stay in the ring if it returns false.
+    /// Takes what comes next for a reader: a gap, or the first of up to `limit` items, of which the
+    /// others go into its buffer. Leaves its waker if it has to sleep.
     pub(super) fn take(
         &self,
         reader: usize,
         limit: usize,
         buffer: &mut VecDeque<T>,
         sleep: &mut SleepState,
-        may_move: impl FnOnce(u64) -> bool,
-    ) -> Taken {
+    ) -> Taken<T> {
         let mut guard = self.lock();
         let slots = &mut *guard;
         let first = slots.first;
         // Only `leave` removes an entry, so this reader is gone.
-        let Some(entry) = slots.readers.get(reader) else { return Taken::only(Found::Closed) };
-        if entry.next < first {
-            // Its items were dropped since it last looked. It goes on with the first that is there.
-            let dropped = first - std::mem::replace(&mut entry.next, first);
-            // Returned without items, because gaps may stand before the hole and come first.
-            return Taken::only(Found::Lagged(dropped));
+        let Some(entry) = slots.readers.get(reader) else { return Taken::only(None) };
+        if let Some(gap) = entry.take_gap(first) {
+            return Taken::only(Some(Delivery::Gap(gap)));
         }
         let index = (entry.next - first) as usize;
-        let count = (slots.queue.len() - index).min(limit);
+        // Up to the next gap: items after it stay in the ring until the gap has been taken.
+        let gap = entry.gaps.first();
+        let available = gap.map_or(slots.queue.len() - index, |place| (place - entry.next) as usize);
+        let count = available.min(limit);
         let end = entry.next + count as u64;
+        let mut next = if slots.closed { Poll::Ready(None) } else { Poll::Pending };
         if count > 0 {
-            if !may_move(end) {
-                return Taken::only(Found::Gap);
-            }
             entry.next = end;
+            entry.cursor.took();
             slots.take(index, count, buffer);
-        } else if slots.closed {
-            return Taken::only(Found::Closed);
+            next = Poll::Ready(buffer.pop_front().map(Delivery::Event));
         }
         // One of several readers that has come to the end sleeps soon: with its waker left now, its
         // next poll need not lock. A single reader mostly finds more when it looks again, and must
         // not be woken for each item. A closed ring wakes nothing.
-        let sleeps = end == slots.end() && !slots.closed && (count == 0 || slots.readers.len() > 1);
+        let sleeps = end == slots.end() && gap.is_none() && !slots.closed && (count == 0 || slots.readers.len() > 1);
         if sleeps && sleep.waker.is_some() {
             slots.readers.sleep(reader, &mut sleep.waker);
             sleep.epoch = Some(self.epoch.load(Ordering::Relaxed));
@@ -228,7 +220,7 @@ impl<T: QueueItem> Ring<T> {
         // each item.
         let has_drained = slots.readers.have_waited() && !self.limits.are_half_reached(slots.size_from(end));
         let releases_publisher = has_drained && slots.readers.end_wait(reader) && self.wait.remove(1);
-        Taken { found: if count > 0 { Found::Items } else { Found::Nothing }, releases_publisher }
+        Taken { next, releases_publisher }
     }
 
     /// Returns how many items a reader could take.
@@ -268,8 +260,8 @@ impl<T: QueueItem> Ring<T> {
         }
     }
 
-    /// Ends the ring: readers get what is there and then [`Found::Closed`], and the publisher waits
-    /// for none of them.
+    /// Ends the ring: readers get what is there and then the end, and the publisher waits for none
+    /// of them.
     pub(super) fn close(&self, wakers: &mut Wakers) {
         let mut slots = self.lock();
         slots.closed = true;
@@ -330,11 +322,13 @@ impl<T: QueueItem> Ring<T> {
             return;
         }
         let mut guard = self.lock();
-        let Slots { queue, first, bytes, readers, .. } = &mut *guard;
+        let Slots { queue, first, bytes, readers, has_more, .. } = &mut *guard;
         let is_full = |next| self.limits.are_reached(size_from(queue, *first, *bytes, next));
         // Still under the ring's lock: a reader that empties its queue right now finds itself
         // counted.
-        self.wait.add(readers.begin_wait(now, is_full));
+        let added = readers.begin_wait(now, is_full);
+        *has_more |= added > 0;
+        self.wait.add(added);
     }
 
     /// Gives up readers that have taken nothing for their patience.
@@ -352,9 +346,9 @@ impl<T: QueueItem> Ring<T> {
     }
 }
 
-impl Taken {
-    fn only(found: Found) -> Self {
-        Self { found, releases_publisher: false }
+impl<T> Taken<T> {
+    fn only(next: Option<Delivery<T>>) -> Self {
+        Self { next: Poll::Ready(next), releases_publisher: false }
     }
 }
 
@@ -444,8 +438,9 @@ impl<T: QueueItem> Slots<T> {
 
     /// Gives back the memory that a burst needed.
     fn trim(&mut self) {
-        // A turn brings up to 64 items, and the next one would allocate that much again.
-        if self.queue.is_empty() && self.queue.capacity() > MAX_IDLE_SLOTS {
+        // A turn brings up to 64 items, and the next one would allocate that much again. A
+        // publisher that waits for room fills the whole queue again as soon as it has some.
+        if self.queue.is_empty() && !self.has_more && self.queue.capacity() > MAX_IDLE_SLOTS {
             self.queue = VecDeque::new();
         }
     }

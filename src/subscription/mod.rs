@@ -25,7 +25,7 @@ use futures_core::Stream;
 
 use crate::connection::{ConnectionGuard, SubscriberGuard};
 use crate::event::{Delivery, Event, Gap};
-use crate::hub::{MAX_UNACKNOWLEDGED, Received, Subscribed};
+use crate::hub::{MAX_UNACKNOWLEDGED, Subscribed};
 use crate::state::CloseReason;
 
 use self::coop_budget::CoopBudget;
@@ -289,11 +289,14 @@ impl<T> Subscription<T> {
         }
         let Subscribed { reader, ack, .. } = &mut self.queue;
         let on_overflow = || log_unacknowledged(&self.guard, &self.name);
-        let received = match cx {
+        let taken = match cx {
             Some(cx) => reader.poll_take(cx, ack.as_ref(), on_overflow),
-            None => reader.try_take(ack.as_ref(), on_overflow).map_or(Poll::Pending, Poll::Ready),
+            None => reader.try_take(ack.as_ref(), on_overflow),
         };
-        received.map(|received| self.delivery(received))
+        if let Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed }))) = taken {
+            self.count_missed(missed);
+        }
+        taken
     }
 
     #[cold]
@@ -315,18 +318,8 @@ impl<T> Subscription<T> {
         Some(delivery)
     }
 
-    #[inline]
-    fn delivery(&mut self, received: Received<Event>) -> Option<Delivery> {
-        match received {
-            Received::Item(event) => Some(Delivery::Event(event)),
-            Received::Lagged(missed) => Some(Delivery::Gap(self.lagged(missed))),
-            Received::Gap(gap) => Some(Delivery::Gap(gap)),
-            Received::Closed => None,
-        }
-    }
-
     #[cold]
-    fn lagged(&mut self, missed: u64) -> Gap {
+    fn count_missed(&mut self, missed: u64) {
         // Counted where the caller finds the hole, so that both numbers agree with the gaps that it
         // got.
         self.missed += missed;
@@ -340,12 +333,11 @@ impl<T> Subscription<T> {
             missed,
             "lagged: a slow subscription lost its oldest events; read faster, or set a larger capacity"
         );
-        Gap::Lagged { missed }
     }
 
     /// Logs a gap that the caller does not pass on, if events were lost in it.
     pub(crate) fn log_loss(&self, gap: &Gap) {
-        // `lagged` has logged these where they were found.
+        // `count_missed` has logged these where they were found.
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
             let (stream, subscription) = (self.guard.guard.connection.name.as_str(), self.name.as_str());

@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 
 use tokio::sync::Notify;
 
-use crate::event::Event;
+use crate::event::{Delivery, Event};
 
 use self::id_runs::IdRuns;
-use super::reader::Received;
 use super::sync::lock;
 
 /// The number of events that a subscription may have taken and not acknowledged. More are not told
@@ -362,14 +362,14 @@ impl AckHandle {
     /// acknowledged.
     pub(crate) fn take(
         &self,
-        take: impl FnOnce() -> Option<Received<Event>>,
+        take: impl FnOnce() -> Poll<Option<Delivery>>,
         on_overflow: impl FnOnce(),
-    ) -> Option<Received<Event>> {
+    ) -> Poll<Option<Delivery>> {
         let mut state = self.tracker.lock();
         let restarted_at = state.restarted_at;
         let taken = take();
         let mut is_lost = false;
-        if let (Some(Received::Item(event)), Some(subscriber)) = (&taken, state.subscriber(self.number)) {
+        if let (Poll::Ready(Some(Delivery::Event(event))), Some(subscriber)) = (&taken, state.subscriber(self.number)) {
             subscriber.took(event.position(), restarted_at);
             is_lost = subscriber.lost == Some(event.position());
         }

@@ -16,8 +16,8 @@ fn take(handle: &AckHandle, position: u64) -> Event {
 }
 
 fn take_event(handle: &AckHandle, event: Event) -> Event {
-    match handle.take(|| Some(Received::Item(event)), || {}) {
-        Some(Received::Item(event)) => event,
+    match handle.take(|| Poll::Ready(Some(Delivery::Event(event))), || {}) {
+        Poll::Ready(Some(Delivery::Event(event))) => event,
         other => panic!("{other:?}"),
     }
 }

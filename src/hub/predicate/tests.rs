@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::hub::tests::{publish, sixteen, take};
-use crate::hub::{Hub, Received, Subscribed};
+use crate::hub::{Hub, Subscribed};
 use std::task::Poll;
 
 fn taken(subscribed: &mut Subscribed) -> Option<Event> {
     match take(subscribed) {
-        Poll::Ready(Received::Item(event)) => Some(event),
+        Poll::Ready(Some(Delivery::Event(event))) => Some(event),
         _ => None,
     }
 }
@@ -32,7 +32,7 @@ fn rejected_events_need_no_acknowledgement_and_a_panic_holds_the_store() {
     assert_eq!(hub.acknowledged_id(|| "3".into()).as_deref(), Some("3"));
     ["bad", "good"].into_iter().for_each(send);
     assert_eq!(subscribed.failure.as_ref().unwrap().get().unwrap().kind(), ErrorKind::FilterPanicked);
-    assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(None)));
     assert_eq!(hub.acknowledged_id(|| "5".into()), None, "the store is held");
     assert!(hub.all_acknowledged(), "and no task waits for that to change");
     subscribed.ack.iter_mut().for_each(crate::hub::AckHandle::retire);
@@ -56,7 +56,7 @@ fn a_predicate_panic_holds_the_store_also_when_the_queue_is_full() {
         let event = taken(&mut subscribed).unwrap();
         assert!(subscribed.ack.as_ref().unwrap().acknowledge(&event));
     }
-    assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(None)));
     assert_eq!(hub.acknowledged_id(|| "bad".into()).as_deref(), Some(""), "up to the last before it");
 }
 
@@ -67,7 +67,7 @@ fn events_that_wait_for_a_predicate_at_the_close_are_delivered() {
     hub.publisher().event("message", |_| Event::builder().build().unwrap());
     hub.close();
     assert!(taken(&mut subscribed).is_some());
-    assert!(matches!(take(&mut subscribed), Poll::Ready(Received::Closed)));
+    assert!(matches!(take(&mut subscribed), Poll::Ready(None)));
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl AckMember {
     }
 
     fn take(&mut self) {
-        if let Poll::Ready(Received::Item(event)) = take(&mut self.subscribed) {
+        if let Poll::Ready(Some(Delivery::Event(event))) = take(&mut self.subscribed) {
             self.newest.iter_mut().for_each(|newest| newest.retain(|_, position| *position != event.position()));
             self.taken.push(event);
         }

@@ -47,23 +47,23 @@ impl Seen {
     /// Takes one event or gap. False if there is none.
     fn take(&mut self) -> bool {
         match take(&mut self.subscribed) {
-            Poll::Ready(Received::Item(event)) => {
+            Poll::Ready(Some(Delivery::Event(event))) => {
                 let number = event.data().parse().unwrap();
                 assert!(self.conflates || number == self.next, "{number}, not {}: the hole is in its place", self.next);
                 self.events.push(number);
                 self.next = number + 1;
                 true
             }
-            Poll::Ready(Received::Lagged(missed)) => {
+            Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed }))) => {
                 self.missed += missed;
                 self.next += missed;
                 true
             }
-            Poll::Ready(Received::Closed) => {
+            Poll::Ready(None) => {
                 self.at_end = true;
                 false
             }
-            Poll::Ready(Received::Gap(gap)) => panic!("{gap}"),
+            Poll::Ready(Some(Delivery::Gap(gap))) => panic!("{gap}"),
             Poll::Pending => false,
         }
     }

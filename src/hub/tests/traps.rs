@@ -4,7 +4,7 @@ use super::*;
 
 fn numbers(subscribed: &mut Subscribed) -> Vec<u64> {
     let mut seen = Vec::new();
-    while let Poll::Ready(Received::Item(event)) = take(subscribed) {
+    while let Poll::Ready(Some(Delivery::Event(event))) = take(subscribed) {
         seen.push(event.position() & 0xff);
     }
     seen
@@ -22,7 +22,7 @@ fn the_last_of_several_readers_gets_each_event_once() {
         publish(&hub, 3);
         // Each has come to another position, and what it has buffered goes with it.
         for subscribed in all.iter_mut().take(2) {
-            assert!(matches!(take(subscribed), Poll::Ready(Received::Item(_))));
+            assert!(matches!(take(subscribed), Poll::Ready(Some(Delivery::Event(_)))));
         }
         publish(&hub, 2);
         let seen_before = if stays < 2 { 1 } else { 0 };
@@ -68,7 +68,7 @@ fn a_waker_may_drop_a_subscription_wherever_it_is_dropped() {
                 poll(&mut reader, holding(subscribe()));
                 // The waker is called and dropped.
                 publish(&hub, 1);
-                assert!(matches!(take(&mut reader), Poll::Ready(Received::Item(_))));
+                assert!(matches!(take(&mut reader), Poll::Ready(Some(Delivery::Event(_)))));
                 // The waker is dropped with its reader.
                 poll(&mut reader, holding(subscribe()));
                 drop(reader);
@@ -77,7 +77,7 @@ fn a_waker_may_drop_a_subscription_wherever_it_is_dropped() {
                 poll(&mut reader, holding(subscribe()));
                 hub.prune();
                 hub.close();
-                assert!(matches!(take(&mut reader), Poll::Ready(Received::Closed)));
+                assert!(matches!(take(&mut reader), Poll::Ready(None)));
             }
         }
         done.send(()).unwrap();
@@ -106,9 +106,12 @@ fn a_batch_larger_than_a_queue_stops_or_leaves_its_newest_events() {
         assert_eq!(published, capacity as u64);
         // A publisher that does not ask first.
         publish(&hub, 100);
-        assert!(matches!(take(&mut lossy), Poll::Ready(Received::Lagged(100))));
+        assert!(matches!(take(&mut lossy), Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 100 })))));
         assert_eq!(numbers(&mut lossy).len(), capacity);
-        assert!(matches!(take(&mut blocking), Poll::Ready(Received::Lagged(100))), "and no more than it can hold");
+        assert!(
+            matches!(take(&mut blocking), Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 100 })))),
+            "and no more than it can hold"
+        );
     }
 }
 
@@ -163,9 +166,9 @@ fn a_change_of_state_drops_nothing_from_a_full_transcript() {
     (0..registry::TRANSCRIPT_RESERVE).for_each(|_| hub.state(&State::Idle));
     let context = Context::from_waker(Waker::noop());
     let taken = transcript.poll_take(&context);
-    assert!(matches!(taken, Poll::Ready(Received::Item(TranscriptItem::Event(_)))), "{taken:?}");
+    assert!(matches!(taken, Poll::Ready(Some(Delivery::Event(TranscriptItem::Event(_))))), "{taken:?}");
     for _ in 0..registry::TRANSCRIPT_RESERVE {
-        assert!(matches!(transcript.poll_take(&context), Poll::Ready(Received::Item(TranscriptItem::State(_)))));
+        assert!(matches!(transcript.poll_take(&context), Poll::Ready(Some(Delivery::Event(TranscriptItem::State(_))))));
     }
     assert!(transcript.poll_take(&context).is_pending());
 }
@@ -182,7 +185,7 @@ fn a_channel_that_all_readers_have_read_holds_nothing() {
     hub.wake();
     assert!(kept.references() > before);
     for subscribed in &mut all {
-        while matches!(take(subscribed), Poll::Ready(Received::Item(_))) {}
+        while matches!(take(subscribed), Poll::Ready(Some(Delivery::Event(_)))) {}
     }
     assert_eq!(kept.references(), before);
 }
@@ -235,14 +238,14 @@ fn replaced_events_need_no_acknowledgement_and_lost_ones_get_none() {
         send("a");
     }
     assert_eq!(hub.acknowledged_id(|| "all".into()), None);
-    let Poll::Ready(Received::Item(event)) = take(&mut latest) else { panic!("an event") };
+    let Poll::Ready(Some(Delivery::Event(event))) = take(&mut latest) else { panic!("an event") };
     assert!(latest.ack.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged_id(|| "all".into()).as_deref(), Some("all"));
     send("a");
     send("b");
     let lagged = take(&mut latest);
-    assert!(matches!(lagged, Poll::Ready(Received::Lagged(1))), "{lagged:?}");
-    let Poll::Ready(Received::Item(event)) = take(&mut latest) else { panic!("an event") };
+    assert!(matches!(lagged, Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 1 })))), "{lagged:?}");
+    let Poll::Ready(Some(Delivery::Event(event))) = take(&mut latest) else { panic!("an event") };
     assert!(latest.ack.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged_id(|| "all".into()), None, "what was lost holds the store");
 }
@@ -257,8 +260,8 @@ fn an_event_dropped_by_a_queue_full_of_bytes_holds_the_store() {
         hub.publisher().event("message", |position| event.at(position));
     }
     hub.wake();
-    assert!(matches!(take(&mut reader), Poll::Ready(Received::Lagged(3))));
-    let Poll::Ready(Received::Item(event)) = take(&mut reader) else { panic!("an event") };
+    assert!(matches!(take(&mut reader), Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 3 })))));
+    let Poll::Ready(Some(Delivery::Event(event))) = take(&mut reader) else { panic!("an event") };
     assert!(reader.ack.as_ref().unwrap().acknowledge(&event));
     assert_eq!(hub.acknowledged_id(|| "all".into()), None);
 }
@@ -311,7 +314,7 @@ async fn a_stuck_reader_that_moves_is_waited_for_again_after_a_restart() {
     std::future::poll_fn(|cx| backpressure.poll_ready(cx, &hub)).await;
     assert_eq!(backpressure.take_stuck(), 2);
     publish(&hub, 100);
-    assert!(matches!(take(&mut slow), Poll::Ready(Received::Lagged(100))));
+    assert!(matches!(take(&mut slow), Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed: 100 })))));
     hub.restart("0");
     // As for the next response.
     let mut backpressure = Backpressure::default();

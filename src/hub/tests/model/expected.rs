@@ -199,7 +199,9 @@ impl Expected {
                 let later = std::mem::replace(&mut first.before, std::mem::take(&mut self.hole));
                 first.before.and(later);
             }
-            let count = self.batch.min(self.queue.len());
+            // A reader takes no items past a gap before it has given the gap.
+            let gap = (1..self.queue.len()).find(|&index| self.queue[index].before != Owed::default());
+            let count = self.batch.min(gap.unwrap_or(self.queue.len()));
             self.buffered.extend(self.queue.drain(..count));
             if self.is_half_empty() {
                 self.waited = None;

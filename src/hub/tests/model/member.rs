@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::expected::Expected;
-use crate::event::Event;
-use crate::hub::{Received, Subscribed};
+use crate::event::{Delivery, Event, Gap};
+use crate::hub::Subscribed;
 
 #[derive(Default)]
 pub(super) struct Flag(AtomicUsize);
@@ -47,7 +47,7 @@ impl Member {
         let tries = random.usize(0..4) == 0;
         let slot = &mut wakers[random.usize(0..2)];
         let taken = if tries {
-            subscribed.reader.try_take(ack, || {}).map_or(Poll::Pending, Poll::Ready)
+            subscribed.reader.try_take(ack, || {})
         } else {
             if slot.1.is_raised() {
                 *slot = flag();
@@ -57,14 +57,14 @@ impl Member {
         match taken {
             Poll::Ready(taken) => {
                 match taken {
-                    Received::Item(event) => {
+                    Some(Delivery::Event(event)) => {
                         expected.took_event(&event, case);
                         expected.moves += 1;
                         open.push(event);
                     }
-                    Received::Lagged(missed) => expected.took_lag(missed, case),
-                    Received::Gap(gap) => expected.given.add(&gap),
-                    Received::Closed => {
+                    Some(Delivery::Gap(Gap::Lagged { missed })) => expected.took_lag(missed, case),
+                    Some(Delivery::Gap(gap)) => expected.given.add(&gap),
+                    None => {
                         assert!(expected.ended, "{case}: it has not ended");
                         expected.took_nothing(case);
                         return false;
