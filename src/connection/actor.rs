@@ -118,13 +118,18 @@ impl Actor {
 
     /// The loop: takes what comes next, from handles or from anywhere else, until the stream ends.
     async fn follow(&mut self) -> CloseReason {
-        if let ControlFlow::Break(reason) = self.start() {
-            return reason;
+        // What was asked before `connect` goes along with the first attempt.
+        let mut flow = self.on_asked();
+        if flow.is_continue() {
+            flow = self.handle(Input::Connect);
         }
         let mailbox = Arc::clone(&self.connection.mailbox.signal);
         // Lives across passes of the loop, none of which creates a future.
         let mut asked = pin!(mailbox.notified());
         loop {
+            if let ControlFlow::Break(reason) = flow {
+                return reason;
+            }
             if !coop::has_budget_remaining() {
                 // The select will return at once. If reading used up the budget, the body has not
                 // registered for its socket: only the next poll makes it.
@@ -132,7 +137,7 @@ impl Actor {
                     reader.poll_body_again();
                 }
             }
-            let flow = tokio::select! {
+            flow = tokio::select! {
                 // Handles come before the server: a flood of events delays no shutdown.
                 biased;
                 () = &mut asked => {
@@ -141,9 +146,6 @@ impl Actor {
                 }
                 progress = poll_fn(|cx| self.poll_progress(cx)) => self.on_progress(progress),
             };
-            if let ControlFlow::Break(reason) = flow {
-                return reason;
-            }
         }
     }
 
@@ -169,12 +171,6 @@ impl Actor {
         }
         // Last: the body of a busy stream is always ready, and nothing behind it would get a turn.
         self.phase.poll(cx, &self.connection, &mut self.dedup)
-    }
-
-    /// Takes what was asked before `connect`, then connects.
-    fn start(&mut self) -> Flow {
-        self.on_asked()?;
-        self.handle(Input::Connect)
     }
 
     /// Takes what handles have asked for, and looks for subscribers on a lazy stream: the same

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::LAST_EVENT_ID;
+use crate::transport::{BoxFuture, LAST_EVENT_ID};
 
 /// How long a source may take. A token server that takes longer is down, and the attempt fails.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,7 +52,7 @@ impl CredentialsReason {
 }
 
 type Answer = Result<HeaderMap, Box<dyn StdError + Send + Sync>>;
-type Source = dyn Fn(CredentialsReason) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
+type Source = dyn Fn(CredentialsReason) -> BoxFuture<Answer> + Send + Sync;
 
 /// The caller's source of headers.
 #[derive(Clone)]
@@ -70,7 +69,7 @@ impl Credentials {
     {
         let source = move |reason| {
             let answer = source(reason);
-            Box::pin(async move { answer.await.map_err(Into::into) }) as Pin<Box<dyn Future<Output = Answer> + Send>>
+            Box::pin(async move { answer.await.map_err(Into::into) }) as BoxFuture<Answer>
         };
         Self { source: Arc::new(source) }
     }

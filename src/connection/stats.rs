@@ -71,9 +71,7 @@ impl TurnCounts {
 
 /// The counters behind [`Stats`]. The task locks them once a turn, a caller of `stats` at its call.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    counted: Mutex<Counted>,
-}
+pub(crate) struct Counters(Mutex<Counted>);
 
 /// The values under the lock.
 #[derive(Debug, Default)]
@@ -121,6 +119,6 @@ impl Counters {
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
         // Nothing but additions happens under this lock.
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

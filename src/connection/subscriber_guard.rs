@@ -31,10 +31,16 @@ pub(crate) struct SubscriberGuard {
     pub(crate) guard: Arc<ConnectionGuard>,
 }
 
+impl SubscriberGuard {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.guard.connection
+    }
+}
+
 impl Drop for SubscriberGuard {
     fn drop(&mut self) {
         // First: the task looks whether there are channels when it is woken.
-        self.guard.connection.hub.prune();
-        self.guard.connection.demand_changed();
+        self.connection().hub.prune();
+        self.connection().demand_changed();
     }
 }

@@ -75,6 +75,6 @@ impl Stream for Transcript {
 
 impl fmt::Debug for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transcript").field("stream", &self.guard.guard.connection).finish_non_exhaustive()
+        f.debug_struct("Transcript").field("stream", &self.guard.connection()).finish_non_exhaustive()
     }
 }

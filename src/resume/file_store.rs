@@ -147,10 +147,8 @@ const FIRST_LINE: &str = "sseclient last event ID, version 1\n";
 /// Writes the ID twice into a file that only the owner can read, and flushes it to the disk.
 fn write(path: &Path, id: &str) -> io::Result<()> {
     if id.contains('\n') {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the ID holds a line feed, which the file cannot keep",
-        ));
+        let message = "the ID holds a line feed, which the file cannot keep";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let mut options = File::options();
     options.write(true).create(true).truncate(true);

@@ -2,7 +2,6 @@
 //! saved.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -165,11 +164,5 @@ impl Store {
     /// Starts to save an ID. Fails like [`load`](Self::load).
     pub(crate) fn save(&self, id: String) -> StoreFuture<()> {
         Arc::clone(&self.store).save(id)
-    }
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("commit", &self.commit).finish_non_exhaustive()
     }
 }

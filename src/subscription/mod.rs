@@ -236,7 +236,7 @@ impl<T> Subscription<T> {
         let failure = self.queue.failure.as_ref().and_then(|failure| failure.get());
         // Its own reason first: the stream is still open, or closed later for another reason.
         let own_reason = failure.map(|error| CloseReason::Failed(error.clone()));
-        own_reason.or_else(|| self.guard.guard.connection.published.close_reason())
+        own_reason.or_else(|| self.guard.connection().published.close_reason())
     }
 
     pub(crate) fn guard(&self) -> &SubscriberGuard {
@@ -323,7 +323,7 @@ impl<T> Subscription<T> {
         // Counted where the caller finds the hole, so that both numbers agree with the gaps that it
         // got.
         self.missed += missed;
-        let (connection, subscription) = (&self.guard.guard.connection, self.name.as_str());
+        let (connection, subscription) = (self.guard.connection(), self.name.as_str());
         connection.counters.count(|stats| stats.missed = stats.missed.saturating_add(missed));
         tracing::warn!(
             name: "lagged",
@@ -340,7 +340,7 @@ impl<T> Subscription<T> {
         // `count_missed` has logged these where they were found.
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
-            let (stream, subscription) = (self.guard.guard.connection.name.as_str(), self.name.as_str());
+            let (stream, subscription) = (self.guard.connection().name.as_str(), self.name.as_str());
             tracing::warn!(
                 name: "missing",
                 target: "sseclient",
@@ -358,7 +358,7 @@ fn log_unacknowledged(guard: &SubscriberGuard, subscription: &str) {
     tracing::warn!(
         name: "unacknowledged",
         target: "sseclient",
-        stream = guard.guard.connection.name,
+        stream = guard.connection().name,
         subscription,
         unacknowledged = MAX_UNACKNOWLEDGED,
         "unacknowledged: too many events are not acknowledged, so the resume store saves nothing newer; \
@@ -377,10 +377,7 @@ impl<T: Item> Stream for Subscription<T> {
 impl<T> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut subscription = f.debug_struct("Subscription");
-        subscription
-            .field("name", &self.name)
-            .field("stream", &self.guard.guard.connection)
-            .field("missed", &self.missed);
+        subscription.field("name", &self.name).field("stream", &self.guard.connection()).field("missed", &self.missed);
         subscription.finish_non_exhaustive()
     }
 }

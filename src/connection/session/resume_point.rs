@@ -60,7 +60,7 @@ impl ResumePoint {
         id.clone_into(&mut self.last_event_id);
     }
 
-    /// Takes what the resume store says, unless a caller has chosen a place since.
+    /// Takes what the resume store says, unless a caller has chosen a resume point since.
     pub(super) fn load(&mut self, loaded: Result<Option<String>, Error>) {
         // The caller's choice is newer than anything that an earlier run has saved.
         if self.beginning == Beginning::Chosen {
@@ -81,7 +81,7 @@ impl ResumePoint {
         }
     }
 
-    /// Takes the place that a caller has chosen.
+    /// Takes the resume point that a caller has chosen.
     pub(super) fn choose(&mut self, resume: Resume) {
         match resume {
             Resume::Id(id) => self.last_event_id = id,
@@ -127,7 +127,7 @@ impl ResumePoint {
         }
     }
 
-    /// Returns true, once, after the stream has moved to another place than where it ended.
+    /// Returns true, once, after the stream goes on elsewhere than where it ended.
     pub(super) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
     }
