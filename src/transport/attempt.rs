@@ -111,10 +111,10 @@ impl Attempt {
     /// A request that fails on a reused connection is sent once more, on another one, if that is
     /// safe: the connection had died unnoticed, or refuses further requests.
     async fn send_request(&self, connector: &dyn Connect) -> Result<(Parts, RawBody), Error> {
-        let mut is_first = true;
+        let mut is_repeat = false;
         loop {
             let connection = self.connect(connector).await?;
-            let may_be_dead = is_first && connection.is_reused();
+            let may_be_dead = !is_repeat && connection.is_reused();
             // Read after the connection is there, which may take seconds: cookies expire.
             let cookies = match &self.cookies {
                 Some(jar) => jar.matching(&self.request.target, connector.wall_clock()),
@@ -129,7 +129,7 @@ impl Attempt {
                         && error.kind() == ErrorKind::Protocol
                         && may_repeat(&self.request.method, &error) =>
                 {
-                    is_first = false;
+                    is_repeat = true;
                 }
                 answer => return answer,
             }

@@ -76,19 +76,16 @@ impl Network {
     /// of the stream's own.
     async fn connect_to(&self, target: &Target, timeout: Duration) -> Result<HttpConnection, Error> {
         let proxy = self.proxy_for(target)?;
-        // With prior knowledge the server speaks HTTP/2, but the proxy may not.
-        if !target.is_https() && !self.http2_prior_knowledge {
-            return match proxy {
-                Some(proxy) if proxy.protocol != ProxyProtocol::Socks5 => {
-                    let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
-                    Ok(HttpConnection::Forwarded(io, proxy))
-                }
-                proxy => Ok(HttpConnection::Http1(self.dial(proxy, target, timeout).await?.io)),
-            };
+        let is_plain_http1 = !target.is_https() && !self.http2_prior_knowledge;
+        // Nothing else is forwarded: the server may speak HTTP/2 where the proxy does not.
+        if let Some(proxy) = proxy.clone().filter(|it| is_plain_http1 && it.protocol != ProxyProtocol::Socks5) {
+            let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
+            return Ok(HttpConnection::Forwarded(io, proxy));
         }
         #[cfg(feature = "http2")]
-        return self.pool.connect(target, self.dial(proxy, target, timeout)).await;
-        #[cfg(not(feature = "http2"))]
+        if !is_plain_http1 {
+            return self.pool.connect(target, self.dial(proxy, target, timeout)).await;
+        }
         Ok(HttpConnection::Http1(self.dial(proxy, target, timeout).await?.io))
     }
 

@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http1::Builder;
@@ -74,8 +74,8 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
 fn request(proxy: &ProxyServer, target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
     // Host and port alone, the port even if it is the default (RFC 9112, section 3.2.3).
     let server = target.server();
-    let mut request = Request::builder().method(Method::CONNECT).uri(&*server).body(Empty::new())?;
-    request.headers_mut().insert(HOST, HeaderValue::from_str(&server)?);
+    let mut request =
+        Request::builder().method(Method::CONNECT).uri(&*server).header(HOST, &*server).body(Empty::new())?;
     if let Some(authorization) = proxy.authorization() {
         request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
     }
