@@ -23,7 +23,7 @@ use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::hub::{Filter, Hub, Overflow, QueueLimits};
+use crate::hub::{Filter, Overflow, QueueLimits};
 use crate::state::{CloseReason, State};
 #[cfg(feature = "json")]
 use crate::subscription::Decoded;
@@ -112,8 +112,7 @@ impl Handle {
         let connection = &self.guard.connection;
         let capacity = capacity.unwrap_or_else(|| connection.capacity);
         let limits = QueueLimits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
-        let subscribe = if replays { Hub::subscribe_late } else { Hub::subscribe };
-        let subscribed = subscribe(&connection.hub, filter.into(), &limits, acknowledging);
+        let subscribed = connection.hub.subscribe_with(filter.into(), &limits, acknowledging, replays);
         // A lazy stream connects for its first subscription.
         connection.demand_changed();
         Subscription::new(subscribed, name, Arc::clone(&self.guard))

@@ -48,10 +48,6 @@ impl<T: QueueItem> Channel<T> {
         Reader::new(Arc::clone(&self.ring), Arc::clone(drain), ack)
     }
 
-    pub(super) fn has_limits(&self, limits: &QueueLimits) -> bool {
-        self.ring.limits == *limits
-    }
-
     /// Publishes an item. Returns true if there is credit for another.
     #[inline]
     pub(super) fn publish(&mut self, item: T) -> bool {

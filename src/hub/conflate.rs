@@ -323,12 +323,16 @@ impl ConflateReader {
         cx: &Context<'_>,
         mut take: impl FnMut(&mut Self) -> Poll<Option<Delivery>>,
     ) -> Poll<Option<Delivery>> {
-        loop {
-            let taken = self.try_take_with(&mut take);
-            if taken.is_ready() || self.sleep(cx.waker()) {
-                return taken;
-            }
+        let taken = self.try_take_with(&mut take);
+        if taken.is_ready() {
+            return taken;
         }
+        // Wakers are neither cloned nor dropped under the lock.
+        let waker = cx.waker().clone();
+        let replaced = self.queue.lock().waker.replace(waker);
+        drop(replaced);
+        // Something may have come before the waker was in place.
+        self.try_take_with(take)
     }
 
     /// Takes what is there without waiting, with a `take` as above.
@@ -351,20 +355,6 @@ impl ConflateReader {
             self.cursor().took();
         }
         taken
-    }
-
-    /// Leaves a waker. False if something has come meanwhile.
-    fn sleep(&self, waker: &Waker) -> bool {
-        // Wakers are neither cloned nor dropped under the lock.
-        let mut waker = Some(waker.clone());
-        let mut state = self.queue.lock();
-        let is_empty = state.events.is_empty() && state.gaps.first().is_none() && !state.closed;
-        // Otherwise an event has come since the caller looked, and the caller looks again.
-        if is_empty {
-            std::mem::swap(&mut state.waker, &mut waker);
-        }
-        drop(state);
-        is_empty
     }
 }
 

@@ -44,7 +44,7 @@ impl EventChannel {
 
     /// Returns true if a subscription with this filter and these limits can share the channel.
     pub(super) fn is_shared_by(&self, filter: &Filter, limits: &QueueLimits) -> bool {
-        self.evaluator.is_none() && self.filter == *filter && self.queue.has_limits(limits)
+        self.evaluator.is_none() && self.filter == *filter && self.queue.ring.limits == *limits
     }
 
     /// Returns true if events have to be evaluated before they enter the queue.

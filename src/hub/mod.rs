@@ -144,9 +144,9 @@ impl Hub {
     /// `signal` wakes the connection task when an event has been acknowledged, or a subscription
     /// has ended by itself.
     pub(crate) fn new(signal: Arc<Notify>) -> Self {
-        let (wait, drain) = (Arc::<PublisherWait>::default(), Arc::<DrainSignal>::default());
-        let registry = Mutex::new(Registry::new(Arc::clone(&wait), Arc::clone(&drain)));
-        Self { registry, wait, drain, tracker: OnceLock::new(), signal }
+        let registry = Registry::new();
+        let (wait, drain) = (Arc::clone(&registry.wait), Arc::clone(&registry.drain));
+        Self { registry: Mutex::new(registry), wait, drain, tracker: OnceLock::new(), signal }
     }
 
     /// Retains events for late subscribers by these rules.
@@ -159,25 +159,26 @@ impl Hub {
     ///
     /// `acknowledging`: what it takes stays unacknowledged until the subscriber says otherwise.
     pub(crate) fn subscribe(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
-        self.add(filter, limits, acknowledging, false)
+        self.subscribe_with(filter, limits, acknowledging, false)
     }
 
-    /// Like [`subscribe`](Self::subscribe), with the retained events first.
+    /// Subscribes, with the retained events first if `replays` is true.
     ///
     /// For them the predicate runs here, on the caller's thread.
-    pub(crate) fn subscribe_late(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
-        self.add(filter, limits, acknowledging, true)
-    }
-
-    /// Adds a subscription, late or not.
-    fn add(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool, is_late: bool) -> Subscribed {
+    pub(crate) fn subscribe_with(
+        &self,
+        filter: Filter,
+        limits: &QueueLimits,
+        acknowledging: bool,
+        replays: bool,
+    ) -> Subscribed {
         // Its clones share one slot for a failure, so the channel, the replay and the subscription
         // all see the same end.
         let evaluator = Evaluator::of(&filter);
         let (retained, mut subscribed, closed) = {
             // Under one lock, so that nothing is published between the replay and the queue.
             let mut registry = self.lock();
-            let retained = if is_late { registry.retention.replay(&filter) } else { VecDeque::new() };
+            let retained = if replays { registry.retention.replay(&filter) } else { VecDeque::new() };
             let ack = acknowledging.then(|| self.open_ack(limits));
             let subscribed = registry.subscribe(filter, evaluator.clone(), limits, ack);
             (retained, subscribed, registry.take_if_closed())

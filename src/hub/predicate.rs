@@ -19,7 +19,8 @@ pub(crate) type PredicateFailure = Arc<OnceLock<Error>>;
 #[derive(Debug, Clone)]
 pub(super) struct Evaluator {
     predicate: Predicate,
-    failure: PredicateFailure,
+    /// Where the reason will be if the predicate panics.
+    pub(super) failure: PredicateFailure,
 }
 
 impl Evaluator {
@@ -27,11 +28,6 @@ impl Evaluator {
     pub(super) fn of(filter: &Filter) -> Option<Self> {
         let predicate = filter.predicate()?.clone();
         Some(Self { predicate, failure: PredicateFailure::default() })
-    }
-
-    /// Returns where the reason will be if the predicate panics.
-    pub(super) fn failure(&self) -> PredicateFailure {
-        Arc::clone(&self.failure)
     }
 
     /// Returns true if the predicate has panicked.

@@ -83,13 +83,6 @@ pub(super) struct PatienceCheck {
     pub(super) again_at: Option<Instant>,
 }
 
-/// The remains of a reader that has left. Drop them without a lock: the waker is the user's.
-pub(super) struct LeftEntry {
-    pub(super) next: u64,
-    pub(super) waker: Option<Waker>,
-    pub(super) was_waited: bool,
-}
-
 impl Readers {
     pub(super) fn len(&self) -> usize {
         self.len
@@ -110,9 +103,10 @@ impl Readers {
         self.entries.len() - 1
     }
 
-    /// Removes a reader.
-    pub(super) fn leave(&mut self, number: usize) -> Option<LeftEntry> {
-        let ReaderEntry { next, waker, state, .. } = self.entries.get_mut(number)?.take()?;
+    /// Removes a reader that the publisher does not wait for. Returns its waker, which is user code
+    /// and must be dropped without a lock.
+    pub(super) fn leave(&mut self, number: usize) -> Option<Waker> {
+        let ReaderEntry { waker, state, .. } = self.entries.get_mut(number)?.take()?;
         self.free.push(number);
         self.len -= 1;
         // A stale number would stand in the list twice, once the number is used again and its new
@@ -120,9 +114,8 @@ impl Readers {
         if waker.is_some() {
             self.sleeping.retain(|&sleeping| sleeping != number);
         }
-        self.waited -= usize::from(state.is_waited());
         self.stuck -= usize::from(state.is_stuck());
-        Some(LeftEntry { next, waker, was_waited: state.is_waited() })
+        waker
     }
 
     /// Adds a gap for each reader, after the items from `first` to `end` that the ring holds.

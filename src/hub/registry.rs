@@ -37,7 +37,7 @@ use super::transcript_item::TranscriptItem;
 pub(super) const TRANSCRIPT_RESERVE: usize = 64;
 
 /// The channels, and what all of them share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Registry {
     pub(super) channels: Vec<EventChannel>,
     pub(super) routes: Routes,
@@ -55,8 +55,8 @@ pub(super) struct Registry {
     is_closed: bool,
     /// The readers of channels that have ended: they may have something left to take.
     ended: Vec<Arc<Cursor>>,
-    wait: Arc<PublisherWait>,
-    drain: Arc<DrainSignal>,
+    pub(super) wait: Arc<PublisherWait>,
+    pub(super) drain: Arc<DrainSignal>,
 }
 
 /// Returns the position before a stream's first event.
@@ -71,22 +71,8 @@ fn first_position() -> u64 {
 }
 
 impl Registry {
-    pub(super) fn new(wait: Arc<PublisherWait>, drain: Arc<DrainSignal>) -> Self {
-        Self {
-            channels: Vec::new(),
-            routes: Routes::default(),
-            unsettled: DirtySet::default(),
-            full: DirtySet::default(),
-            has_unevaluated: false,
-            transcript: None,
-            conflations: Vec::new(),
-            retention: Retention::default(),
-            position: first_position(),
-            is_closed: false,
-            ended: Vec::new(),
-            wait,
-            drain,
-        }
+    pub(super) fn new() -> Self {
+        Self { position: first_position(), ..Self::default() }
     }
 
     /// Adds a subscription, without its replay.
@@ -97,8 +83,8 @@ impl Registry {
         limits: &QueueLimits,
         ack: Option<AckHandle>,
     ) -> Subscribed {
-        let number = ack.as_ref().map(AckHandle::number);
-        let failure = evaluator.as_ref().map(Evaluator::failure);
+        let number = ack.as_ref().map(|ack| ack.number);
+        let failure = evaluator.as_ref().map(|evaluator| Arc::clone(&evaluator.failure));
         let reader = if limits.conflates() {
             let (conflation, reader) = Conflation::new(filter, evaluator, limits, &self.drain, number);
             self.conflations.push(conflation);

@@ -33,16 +33,6 @@ pub(crate) enum Keep {
     Since,
 }
 
-impl Retain {
-    /// Returns how many events the rule keeps at most.
-    fn max_events(&self) -> usize {
-        match self.keep {
-            Keep::Newest(count) => count,
-            Keep::Since => MAX_RETAINED_EVENTS,
-        }
-    }
-}
-
 /// The events and gaps that all rules keep. Under the hub's lock.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
@@ -169,8 +159,9 @@ impl RetainedByRule {
         self.entries.push_back(RetainedEntry { serial, delivery: Delivery::Event(event.clone()) });
         self.events += 1;
         self.bytes += event.size() as u64;
+        let max_events = if let Keep::Newest(count) = self.rule.keep { count } else { MAX_RETAINED_EVENTS };
         // One event always fits.
-        while self.events > self.rule.max_events() || (self.bytes > MAX_RETAINED_BYTES && self.events > 1) {
+        while self.events > max_events || (self.bytes > MAX_RETAINED_BYTES && self.events > 1) {
             dropped.extend(self.drop_oldest());
         }
     }

@@ -245,16 +245,18 @@ impl<T: QueueItem> Ring<T> {
     pub(super) fn leave(&self, reader: usize) {
         let mut unread = VecDeque::new();
         let mut slots = self.lock();
-        let Some(left) = slots.readers.leave(reader) else { return };
-        let index = left.next.saturating_sub(slots.first) as usize;
+        let first = slots.first;
+        let Some(entry) = slots.readers.get(reader) else { return };
+        let index = entry.next.saturating_sub(first) as usize;
         let count = slots.queue.len() - index;
-        slots.release(index, count, &mut unread);
+        slots.take(index, count, &mut unread);
         // A reader that is gone must not hold up the publisher. It is counted under the lock and
         // woken without it, because its waker is user code.
-        let is_last = left.was_waited && self.wait.remove(1);
+        let is_last = slots.readers.end_wait(reader) && self.wait.remove(1);
+        let waker = slots.readers.leave(reader);
         // Items and the waker are dropped without the lock.
         drop(slots);
-        drop(left.waker);
+        drop(waker);
         if is_last {
             self.wait.wake();
         }
@@ -415,22 +417,8 @@ impl<T: QueueItem> Slots<T> {
                 buffer.push_back(slot.item.clone());
                 index += 1;
             } else {
-                buffer.extend(self.pop_first());
-            }
-        }
-        self.trim();
-    }
-
-    /// Moves those of `count` items from `index` on out that only a reader which has left still
-    /// needed.
-    fn release(&mut self, mut index: usize, count: usize, out: &mut VecDeque<T>) {
-        for _ in 0..count {
-            self.queue[index].readers_left -= 1;
-            if self.queue[index].readers_left > 0 {
-                index += 1;
-            } else {
                 // It is the first: a reader that needs an earlier item needs this one as well.
-                out.extend(self.pop_first());
+                buffer.extend(self.pop_first());
             }
         }
         self.trim();

@@ -344,16 +344,12 @@ impl AckTracker {
 #[derive(Debug)]
 pub(crate) struct AckHandle {
     tracker: Arc<AckTracker>,
-    number: u64,
+    /// Its number in the tracker.
+    pub(super) number: u64,
     is_retired: bool,
 }
 
 impl AckHandle {
-    /// Its number in the tracker.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Notes what `take` takes.
     ///
     /// `take` runs under the tracker's lock, so that an event is always in the queue or taken. It

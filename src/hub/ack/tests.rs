@@ -56,7 +56,7 @@ fn the_newest_event_before_anything_open_is_safe() {
                 0 => {
                     position += 1;
                     for model in models.iter_mut().filter(|model| position % model.every == 0) {
-                        tracker.published(&[model.handle.number()], &with_id(id(position), position));
+                        tracker.published(&[model.handle.number], &with_id(id(position), position));
                         model.queued.push_back(position);
                     }
                 }
@@ -90,7 +90,7 @@ fn unacknowledged_events_are_bounded_and_hold_the_stream() {
     let tracker = tracker();
     let handle = tracker.open(8, false);
     for position in 1..=MAX_UNACKNOWLEDGED as u64 + 100 {
-        tracker.published(&[handle.number()], &event(position));
+        tracker.published(&[handle.number], &event(position));
         take(&handle, position);
     }
     for position in 1..=MAX_UNACKNOWLEDGED as u64 {
@@ -106,7 +106,7 @@ fn a_subscription_that_is_never_read_makes_no_ids_pile_up() {
     let tracker = tracker();
     let (read, unread) = (tracker.open(8, false), tracker.open(8, false));
     for position in 1..=100_000 {
-        tracker.published(&[read.number(), unread.number()], &event(position));
+        tracker.published(&[read.number, unread.number], &event(position));
         assert!(read.acknowledge(&take(&read, position)));
     }
     assert!(tracker.lock().acknowledged.len() <= 2 * MIN_PRUNED);
@@ -119,7 +119,7 @@ fn an_event_taken_just_before_its_drop_does_not_hold_the_stream() {
     let handle = tracker.open(4, false);
     // The fifth is noted, and not yet in the queue: the first still is.
     for position in 1..=5 {
-        tracker.published(&[handle.number()], &event(position));
+        tracker.published(&[handle.number], &event(position));
     }
     for position in 1..=5 {
         assert!(handle.acknowledge(&take(&handle, position)));
@@ -132,10 +132,10 @@ fn an_event_in_a_conflating_queue_holds_newer_ones_taken_before_it() {
     let tracker = tracker();
     let handle = tracker.open(8, true);
     for position in 1..=5 {
-        tracker.published(&[handle.number()], &event(position));
+        tracker.published(&[handle.number], &event(position));
     }
     // 4 and 5 are where 1 and 2 were: before 3.
-    tracker.removed(handle.number(), &[1, 2], &[]);
+    tracker.removed(handle.number, &[1, 2], &[]);
     let [four, five] = [4, 5].map(|position| take(&handle, position));
     assert!(handle.acknowledge(&four));
     assert_eq!(safe(&tracker, 5), None);
@@ -151,11 +151,11 @@ fn the_oldest_event_taken_beyond_the_limit_holds_the_stream() {
     let (handle, other) = (tracker.open(8, true), tracker.open(8, false));
     let most = MAX_UNACKNOWLEDGED as u64;
     for position in 1..=most {
-        tracker.published(&[handle.number()], &event(position));
+        tracker.published(&[handle.number], &event(position));
         take(&handle, position);
     }
-    tracker.published(&[handle.number(), other.number()], &event(most + 1));
-    tracker.published(&[handle.number()], &event(most + 2));
+    tracker.published(&[handle.number, other.number], &event(most + 1));
+    tracker.published(&[handle.number], &event(most + 2));
     // It is where something older was.
     take(&handle, most + 2);
     take(&handle, most + 1);
@@ -169,13 +169,13 @@ fn a_dropped_event_holds_the_stream_until_the_program_goes_back() {
     let tracker = tracker();
     let handle = tracker.open(4, false);
     for position in 1..=10 {
-        tracker.published(&[handle.number()], &event(position));
+        tracker.published(&[handle.number], &event(position));
     }
     assert!(handle.acknowledge(&take(&handle, 7)));
     assert_eq!(safe(&tracker, 10), None);
     tracker.restart(10, "0");
     assert_eq!(safe(&tracker, 0), Some(0));
-    tracker.published(&[handle.number()], &event(11));
+    tracker.published(&[handle.number], &event(11));
     assert!(!handle.acknowledge(&take(&handle, 8)), "from before");
     assert!(handle.acknowledge(&take(&handle, 11)));
     assert_eq!(safe(&tracker, 11), Some(11));

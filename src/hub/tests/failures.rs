@@ -34,7 +34,7 @@ async fn a_predicate_that_panics_over_a_replay_ends_the_wait_for_its_queue() {
             assert!(event.event_type() != "kept" || !fill(&publisher, &mut its_pace.lock().unwrap()), "a bug");
             true
         });
-        let late = hub.subscribe_late(filter, &QueueLimits::of(4, overflow.clone()), false);
+        let late = hub.subscribe_with(filter, &QueueLimits::of(4, overflow.clone()), false, true);
         assert!(late.replay.back().is_some_and(Option::is_none), "it has ended");
         let mut backpressure = backpressure.lock().unwrap_or_else(PoisonError::into_inner);
         let context = &mut Context::from_waker(Waker::noop());

@@ -105,10 +105,7 @@ impl Program {
         };
         let acknowledging = random.usize(0..5) == 0;
         let late = random.bool();
-        let mut subscribed = match late {
-            true => self.hub.subscribe_late(filter.clone(), &limits, acknowledging),
-            false => self.hub.subscribe(filter.clone(), &limits, acknowledging),
-        };
+        let mut subscribed = self.hub.subscribe_with(filter.clone(), &limits, acknowledging, late);
         if late {
             let replayed: Vec<u64> = std::mem::take(&mut subscribed.replay)
                 .into_iter()
