@@ -125,6 +125,9 @@ mod connection;
 mod error;
 mod event;
 mod event_stream;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::transport::compare;
 mod handle;
 mod hub;
 mod reconnect;

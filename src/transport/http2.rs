@@ -47,9 +47,12 @@ const MAX_STREAMS: usize = 256;
 /// Maximum number of unread bytes of all streams together.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 
-/// Maximum size of an unpacked response head, and of a frame. These are hyper's defaults; they are
-/// named because, with the windows, they bound the memory that a server can make the client use.
-const MAX_HEAD: u32 = 16 * 1024;
+/// Maximum size of an unpacked response head, in which each field counts 32 bytes more than it has.
+/// hyper's default of 16 KiB is too small for 500 fields, which curl and node take.
+const MAX_HEAD: u32 = 64 * 1024;
+
+/// Maximum size of a frame. It is hyper's default, named because, with the windows and the head, it
+/// bounds the memory that a server can make the client use.
 const MAX_FRAME: u32 = 16 * 1024;
 
 /// Maximum number of frames without data in a row. More keep the client busy for nothing.

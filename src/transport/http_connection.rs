@@ -102,7 +102,8 @@ impl HttpConnection {
             #[cfg(feature = "http2")]
             Self::Http2(lease) => {
                 let (is_reused, connection) = (lease.is_reused, Arc::clone(&lease.connection));
-                let answer = answer_in_time(lease.send(request), target, None, response_timeout).await;
+                let sending = async { lease.send(request).await.map_err(http1::no_answer) };
+                let answer = answer_in_time(sending, target, None, response_timeout).await;
                 if let Err(error) = &answer {
                     // A reused connection may be dead, or refuse further requests. One that gives
                     // no answer in time is given up even if it is new.
@@ -118,13 +119,16 @@ impl HttpConnection {
 
 /// Waits for a response head, no longer than `limit`.
 async fn answer_in_time<T>(
-    sending: impl Future<Output = hyper::Result<T>>,
+    sending: impl Future<Output = Result<T, Error>>,
     target: &Target,
     proxy: Option<&ProxyServer>,
     limit: Duration,
 ) -> Result<T, Error> {
     match timeout(limit, sending).await {
-        Ok(answer) => answer.map_err(|error| no_answer(target, error)),
+        #[cfg(feature = "tls")]
+        Ok(answer) => answer.map_err(|error| tls::explain(target.host(), error)),
+        #[cfg(not(feature = "tls"))]
+        Ok(answer) => answer,
         Err(_) => {
             let message = format!(
                 "{} sent no response head{} within the response timeout of {limit:?}",
@@ -139,19 +143,4 @@ async fn answer_in_time<T>(
 /// Returns " through the proxy …", for error messages.
 pub(super) fn through(proxy: Option<&ProxyServer>) -> String {
     proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
-}
-
-/// Returns the error for a request without a response head; its source says how the connection
-/// failed.
-#[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS explains more"))]
-fn no_answer(target: &Target, error: hyper::Error) -> Error {
-    let what = if error.is_parse() {
-        "the head of the server's answer cannot be read as HTTP"
-    } else {
-        "the connection broke before a response came"
-    };
-    let error = Error::with_source(ErrorKind::Protocol, what, error);
-    #[cfg(feature = "tls")]
-    let error = tls::explain(target.host(), error);
-    error
 }

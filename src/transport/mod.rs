@@ -62,6 +62,8 @@ pub(crate) use self::http_connection::Connect;
 #[cfg(test)]
 pub(crate) use self::http_connection::HttpConnection;
 pub(crate) use self::http_request::HttpRequest;
+#[cfg(fuzzing)]
+pub use self::http1::compare;
 pub(crate) use self::network::{Network, NetworkSettings};
 pub(crate) use self::proxy::{Proxies, ProxyServer};
 pub use self::redirect::Redirects;

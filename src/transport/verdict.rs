@@ -17,12 +17,14 @@
 //! `error/kind.rs` (the list of statuses) and `reconnect/policy.rs`.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
 use crate::error::{Error, ErrorKind};
 
 use super::coding;
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// What a response is, judged by its status and headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,24 +86,49 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
     Error::with_response(kind, message, status, headers, body)
 }
 
-/// Returns true if the last `Content-Type` is `text/event-stream` (Fetch, "extract a MIME type").
-/// Case and parameters do not matter; `text/event-streamfoo` is another type.
+/// Returns true if the content type is `text/event-stream` (Fetch, "extract a MIME type"): of all
+/// that the headers list, the last one that is a MIME type counts. Case and parameters do not
+/// matter; `text/event-streamfoo` is another type.
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_TYPE).iter().next_back().is_some_and(|value| {
-        let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-    })
+    let values: Vec<&[u8]> = headers.get_all(CONTENT_TYPE).iter().map(HeaderValue::as_bytes).collect();
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    // A comma within a quoted string divides nothing.
+    let list = values.join(&b',');
+    let types = list.split(|&byte| {
+        let escapes = is_quoted && !is_escaped && byte == b'\\';
+        is_quoted ^= byte == b'"' && !is_escaped;
+        is_escaped = escapes;
+        byte == b',' && !is_quoted
+    });
+    let essences = types.map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii());
+    essences.filter(|essence| is_mime_type(essence)).last().is_some_and(|last| last.eq_ignore_ascii_case(EVENT_STREAM))
+}
+
+/// Returns true for a type and a subtype, but not for `*/*` (MIME Sniffing, "parse a MIME type").
+fn is_mime_type(essence: &[u8]) -> bool {
+    let is_token =
+        |part: &[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    let mut parts = essence.split(|&byte| byte == b'/');
+    let has_both = parts.clone().count() == 2 && parts.all(|part| !part.is_empty() && is_token(part));
+    has_both && essence != b"*/*"
 }
 
 /// Returns true if a content coding is left, which would be read as a stream of nonsense.
 fn has_content_coding(headers: &HeaderMap) -> bool {
-    coding::listed_codings(headers, CONTENT_ENCODING).next().is_some()
+    coding::content_codings(headers).next().is_some()
 }
 
 /// Returns true if the transfer has a coding besides `chunked`. The client did not ask for one, as
-/// it would have to (RFC 9112, section 7.4).
+/// it would have to (RFC 9112, section 7.4). Also true for `chunked,` and the like, which this
+/// crate's HTTP/1.1 has put right: other libraries leave the lines between chunks in the body.
 fn has_transfer_coding(headers: &HeaderMap) -> bool {
-    coding::listed_codings(headers, TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("chunked"))
+    let last = headers.get_all(TRANSFER_ENCODING).iter().next_back().map_or(&[][..], HeaderValue::as_bytes);
+    let is_last = last.rsplit(|&byte| byte == b',').next().is_some_and(is_chunked);
+    coding::transfer_codings(headers).any(|coding| !is_last || !is_chunked(coding.as_bytes()))
+}
+
+fn is_chunked(coding: &[u8]) -> bool {
+    coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
 #[cfg(test)]
@@ -126,12 +153,29 @@ mod tests {
             ("text/event", false),
             ("text/html", false),
             ("", false),
+            // The last one that is a type counts.
+            ("application/json, text/event-stream; charset=utf-8", true),
+            ("text/html,TEXT/EVENT-STREAM", true),
+            ("text/event-stream, , no type, */*, a/b/c, text/", true),
+            ("text/event-stream;a=b,text/html", false),
+            ("text/event-stream, text/html;charset=x", false),
+            // These commas are within a quoted string.
+            ("text/event-stream;a=\"b,text/html\"", true),
+            ("text/event-stream;a=\"b\\\",text/html\"", true),
+            ("text/event-stream;a=\"b\\\\\",text/html", false),
+            ("text/html;a=\", text/event-stream", false),
         ] {
             let expected =
                 if accepted { ResponseVerdict::Accept } else { ResponseVerdict::Refuse(ErrorKind::ContentType) };
             assert_eq!(of(200, &[("content-type", content_type)]), expected, "{content_type:?}");
         }
         assert_eq!(of(200, &[]), ResponseVerdict::Refuse(ErrorKind::ContentType));
+        let headers = |first, second| [("content-type", first), ("content-type", second)];
+        assert_eq!(of(200, &headers("text/html", "text/event-stream")), ResponseVerdict::Accept);
+        assert_eq!(of(200, &headers("text/event-stream", "")), ResponseVerdict::Accept);
+        let refused = ResponseVerdict::Refuse(ErrorKind::ContentType);
+        assert_eq!(of(200, &headers("text/event-stream", "text/html")), refused);
+        assert_eq!(of(200, &headers("text/html;a=\"", "text/event-stream")), refused);
     }
 
     #[test]
@@ -156,6 +200,13 @@ mod tests {
             (200, &[stream, ("transfer-encoding", "x-gzip")], ResponseVerdict::Refuse(ErrorKind::ContentEncoding)),
             (200, &[stream, ("transfer-encoding", "Chunked")], ResponseVerdict::Accept),
             (200, &[stream, ("transfer-encoding", "identity")], ResponseVerdict::Accept),
+            (200, &[stream, ("transfer-encoding", "chunked, chunked")], ResponseVerdict::Accept),
+            (200, &[stream, ("transfer-encoding", "chunked,")], ResponseVerdict::Refuse(ErrorKind::ContentEncoding)),
+            (
+                200,
+                &[stream, ("transfer-encoding", "chunked"), ("transfer-encoding", "")],
+                ResponseVerdict::Refuse(ErrorKind::ContentEncoding),
+            ),
         ] {
             assert_eq!(of(status, headers), expected, "{status} {headers:?}");
         }

@@ -109,7 +109,20 @@ async fn requests_accept_the_codings_of_this_build_unless_the_caller_objects() {
 #[tokio::test]
 async fn a_coding_that_this_build_does_not_decode_is_final_and_never_parsed() {
     let known = |name: &str| CODINGS.iter().any(|coding| coding.name == name);
-    let codings = ["gzip", "x-gzip", "br", "zstd", "deflate", "compress", "identity, rot13", "\u{e9}", "gzip, br"];
+    let codings = [
+        "gzip",
+        "x-gzip",
+        "br",
+        "zstd",
+        "deflate",
+        "compress",
+        "X-Compress",
+        "dcb",
+        "identity, dcz",
+        "none, exi",
+        "gzip, br",
+        "zstd, \u{e9}, deflate",
+    ];
     for coding in codings.into_iter().filter(|name| !known(name.trim_start_matches("x-"))) {
         let head = OPEN.replace("\r\n\r\n", &format!("\r\ncontent-encoding: {coding}\r\n\r\n"));
         let server = Server::answering(vec![format!("{head}data: nonsense\n\n")]).await;
@@ -122,6 +135,21 @@ async fn a_coding_that_this_build_does_not_decode_is_final_and_never_parsed() {
         assert!(within(subscription.recv()).await.is_none(), "{coding}");
         let refused = EventStream::from_response(response(coding, Vec::new())).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ContentEncoding, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_coding_that_does_not_exist_changes_nothing() {
+    for coding in
+        ["", "identity", "none", "binary", "8bit", "identity, none", "utf-8", "\u{e9}", "gzipped", ",,None;q=1"]
+    {
+        let head = OPEN.replace("\r\n\r\n", &format!("\r\ncontent-encoding: {coding}\r\n\r\n"));
+        let server = Server::answering(vec![format!("{head}data: plain\n\n")]).await;
+        let (handle, mut subscription) = follow(stream(&server.url));
+        assert_eq!(short(&mut subscription).await, "plain", "{coding}");
+        handle.shutdown().await;
+        let events = events(coding, vec![b"data: plain\n\n".to_vec()]).await;
+        assert_eq!(events.0, ["plain"], "{coding}");
     }
 }
 

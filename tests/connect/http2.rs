@@ -147,6 +147,22 @@ async fn open_streams(client: &Client, url: &str, count: usize) -> Vec<(Handle, 
 }
 
 #[tokio::test]
+async fn a_response_head_may_have_five_hundred_fields() {
+    let server = Server::start(1, |mut asked| async move {
+        let mut response = Response::builder().header("content-type", "text/event-stream");
+        for number in 0..500 {
+            response = response.header(format!("x-{number}"), "y");
+        }
+        let mut body = asked.response.send_response(response.body(()).unwrap(), false).unwrap();
+        send(&mut body, event(1)).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut subscription = within(stream(&client(), &server.url).open(Filter::all())).await.unwrap();
+    assert_eq!(next_data(&mut subscription).await, "1");
+}
+
+#[tokio::test]
 async fn streams_of_a_client_share_a_connection_up_to_the_servers_limit() {
     for (most_streams, streams, connections) in [(100, 20, 1), (2, 5, 3), (1, 3, 3)] {
         let server = one_at_a_time(most_streams).await;

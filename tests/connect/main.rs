@@ -6,6 +6,7 @@ mod connection;
 mod connectors;
 mod cookies;
 mod errors;
+mod http1;
 mod http2;
 mod proxies;
 mod redirects;

@@ -10,10 +10,11 @@
 mod codecs;
 
 use std::io;
+use std::str::from_utf8;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use tokio::task::coop;
 
 use crate::error::{Error, ErrorKind};
@@ -120,7 +121,7 @@ pub(super) fn accept_encoding() -> Option<HeaderValue> {
 /// build decodes it. Then the coding and the length of the encoded body leave the headers.
 pub(crate) fn take_coding(headers: &mut HeaderMap) -> Option<Box<Decoding>> {
     let decoding = {
-        let mut codings = listed_codings(headers, CONTENT_ENCODING);
+        let mut codings = content_codings(headers);
         // Several codings in a row do not occur in practice; the verdict refuses them.
         let only = codings.next().filter(|_| codings.next().is_none())?;
         Decoding::new(only)?
@@ -131,12 +132,40 @@ pub(crate) fn take_coding(headers: &mut HeaderMap) -> Option<Box<Decoding>> {
     Some(Box::new(decoding))
 }
 
-/// Returns the codings that the headers of this name list, in the order in which they were
-/// applied. A value that is no text counts as the coding `?`.
-pub(super) fn listed_codings(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+/// Returns the content codings of a body, as far as they exist (the IANA registry of RFC 9110,
+/// section 8.4.1). Other values (`none`, `utf-8`, `binary`) change nothing: browsers ignore them,
+/// too.
+pub(super) fn content_codings(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    const REGISTERED: &[&str] = &[
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+    ];
+    listed(headers, CONTENT_ENCODING).filter(|coding| REGISTERED.iter().any(|known| coding.eq_ignore_ascii_case(known)))
+}
+
+/// Returns the transfer codings of a response, in the order in which they were applied, without
+/// `identity`, which is from before RFC 7230. The framing of the body and the verdict follow from
+/// this one list.
+pub(super) fn transfer_codings(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    listed(headers, TRANSFER_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"))
+}
+
+/// Returns the elements of the lists in the headers of this name (RFC 9110, section 5.6.1). Empty
+/// ones mean nothing. One that is no text becomes `?`.
+fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).iter();
-    let codings = values.flat_map(|value| value.to_str().unwrap_or("?").split(',').map(str::trim));
-    codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+    let elements = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    elements.map(|element| from_utf8(element.trim_ascii()).unwrap_or("?")).filter(|element| !element.is_empty())
 }
 
 #[cfg(all(test, any(feature = "gzip", feature = "brotli", feature = "zstd")))]

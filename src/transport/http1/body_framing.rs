@@ -14,17 +14,18 @@
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::TRANSFER_ENCODING;
 use http::response::Parts;
 use http_body::Body as _;
-use httparse::{Status, parse_chunk_size};
+use httparse::{EMPTY_HEADER, Status, parse_headers};
 use hyper::body::Incoming;
 
-/// Maximum length of the line before a chunk: a size of at most 16 digits, and extensions, which
-/// servers do not use.
+use super::super::coding::transfer_codings;
+
+/// Maximum length of the line before a chunk: a size, and extensions, which servers do not use.
+/// hyper's limit is for all lines of a body together, which may come to an end within a day.
 const MAX_CHUNK_LINE: usize = 4 * 1024;
 
-/// Maximum length of the trailers after the last chunk.
+/// Maximum length of the trailers after the last chunk, which is hyper's.
 const MAX_TRAILERS: usize = 16 * 1024;
 
 const LINE_END: usize = 2;
@@ -47,7 +48,7 @@ pub(super) enum ChunkState {
     Data(u64),
     /// The line end after a chunk's data.
     DataEnd,
-    /// Trailer lines up to an empty one; this many bytes of them have come.
+    /// Trailer lines up to an empty one; the lines within this many bytes are complete.
     Trailers(usize),
     End,
 }
@@ -56,14 +57,12 @@ impl Framing {
     /// Returns the framing of a response that hyper has accepted. hyper knows the length, if there
     /// is one, and whether there is a body at all.
     pub(super) fn of(head: &Parts, body: &Incoming) -> Self {
-        let coding = head.headers.get_all(TRANSFER_ENCODING).iter().next_back();
-        // `chunked` is always applied last (RFC 9112, section 6.1); hyper checks the rest.
-        let last = coding.and_then(|coding| coding.as_bytes().rsplit(|&byte| byte == b',').next());
+        // The last coding tells (RFC 9112, section 6.3, item 4). hyper takes `chunked,` for another
+        // one, and would pass the lines between chunks on as data.
+        let last = transfer_codings(&head.headers).last();
         match body.size_hint().exact() {
             Some(length) => Self::Length(length),
-            None if last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked")) => {
-                Self::Chunked(ChunkState::Size)
-            }
+            None if last.is_some_and(|last| last.eq_ignore_ascii_case("chunked")) => Self::Chunked(ChunkState::Size),
             None => Self::Close,
         }
     }
@@ -175,45 +174,82 @@ impl ChunkState {
                 [] | [b'\r'] => Ok(ChunkStep::Wait),
                 _ => Err(invalid("a chunk is longer than its size")),
             },
-            Self::Trailers(before) => {
-                let line_end = memchr::memchr(b'\n', bytes).map(|end| end + 1);
-                if before + line_end.unwrap_or(bytes.len()) > MAX_TRAILERS {
-                    return Err(invalid("more than 16 KiB after the last chunk"));
-                }
-                let Some(length) = line_end else { return Ok(ChunkStep::Wait) };
-                *self = match &bytes[..length] {
-                    b"\r\n" => Self::End,
-                    // Enough to tell a field from the next response or garbage: trailers are
-                    // skipped, not parsed.
-                    field if field.contains(&b':') && field.ends_with(b"\r\n") => Self::Trailers(before + length),
-                    _ => return Err(invalid("the bytes after the last chunk are not a field")),
-                };
-                Ok(ChunkStep::Skip(length))
+            Self::Trailers(complete) => {
+                let (end, is_over) = trailer_lines(bytes, complete)?;
+                *self = if is_over { Self::End } else { Self::Trailers(end) };
+                Ok(if is_over { ChunkStep::Skip(end) } else { ChunkStep::Wait })
             }
             Self::End => Ok(ChunkStep::Wait),
         }
     }
 
-    /// Moves on by the line before a chunk.
+    /// Moves on by the line before a chunk, which is read as hyper does.
+    #[inline]
     fn advance_by_size(&mut self, bytes: &[u8]) -> io::Result<ChunkStep> {
-        // httparse accepts a line without a digit as zero.
-        if bytes.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
-            return Err(invalid("a chunk without a size"));
+        let mut size: u64 = 0;
+        let mut digits = 0;
+        while let Some(digit) = bytes.get(digits).and_then(|&byte| char::from(byte).to_digit(16)) {
+            let larger = size.checked_mul(16).ok_or_else(|| invalid("a chunk of more than 16 EiB"))?;
+            size = larger + u64::from(digit);
+            digits += 1;
         }
-        match parse_chunk_size(bytes) {
-            // Some parsers take a lone LF in an extension for the end of the line, so where the
-            // chunk begins is ambiguous.
-            Ok(Status::Complete((length, _))) if bytes[..length - LINE_END].contains(&b'\n') => {
-                Err(invalid("a line feed in the extensions of a chunk"))
-            }
-            Ok(Status::Complete((length, size))) if length <= MAX_CHUNK_LINE => {
+        let length = match &bytes[digits..] {
+            [b'\r', b'\n', ..] if digits > 0 => Some(digits),
+            [_, ..] if digits == 0 => return Err(invalid("a chunk without a size")),
+            rest => extension_length(rest)?.map(|length| digits + length),
+        };
+        match length {
+            Some(length) if length < MAX_CHUNK_LINE => {
                 *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
-                Ok(ChunkStep::Skip(length))
+                Ok(ChunkStep::Skip(length + LINE_END))
             }
-            Ok(Status::Partial) if bytes.len() < MAX_CHUNK_LINE => Ok(ChunkStep::Wait),
-            Ok(_) => Err(invalid("the extensions of a chunk are longer than 4 KiB")),
-            Err(_) => Err(invalid("a chunk without a size")),
+            None if bytes.len() < MAX_CHUNK_LINE => Ok(ChunkStep::Wait),
+            _ => Err(invalid("the line before a chunk is longer than 4 KiB")),
         }
+    }
+}
+
+/// Returns the length of what follows the size of a chunk, up to the line end; `None` if that has
+/// not come.
+fn extension_length(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let length = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
+    let (extension, line_end) = bytes.split_at(length);
+    match extension.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+        None | Some(b';') => {}
+        Some(_) => return Err(invalid("a chunk without a size")),
+    }
+    match line_end {
+        [] | [b'\r'] => Ok(None),
+        [b'\r', b'\n', ..] => Ok(Some(length)),
+        // Some parsers take a lone LF for the end of the line, so where the chunk begins is
+        // ambiguous.
+        _ => Err(invalid("a CR or LF in the extensions of a chunk")),
+    }
+}
+
+/// Returns up to where the trailers consist of whole lines, of which the first `complete` bytes are
+/// known, and whether the last of these lines is empty.
+fn trailer_lines(bytes: &[u8], complete: usize) -> io::Result<(usize, bool)> {
+    let mut start = complete;
+    while let Some(length) = memchr::memchr(b'\r', &bytes[start..]) {
+        let end = start + length + LINE_END;
+        match bytes.get(end - 1) {
+            Some(b'\n') if length == 0 => return check_trailers(&bytes[..end]).map(|()| (end, true)),
+            Some(b'\n') => start = end,
+            Some(_) => return Err(invalid("the bytes after the last chunk are not lines")),
+            None => break,
+        }
+    }
+    if bytes.len() < MAX_TRAILERS { Ok((start, false)) } else { Err(invalid("more than 16 KiB after the last chunk")) }
+}
+
+/// Checks trailers, which are skipped, as hyper does. It tells them from garbage, and from another
+/// response.
+fn check_trailers(trailers: &[u8]) -> io::Result<()> {
+    let lines = memchr::memchr_iter(b'\r', trailers).count() - 1;
+    match parse_headers(trailers, &mut vec![EMPTY_HEADER; lines]) {
+        Ok(Status::Complete(_)) if trailers.len() < MAX_TRAILERS => Ok(()),
+        _ => Err(invalid("the bytes after the last chunk are not a field")),
     }
 }
 

@@ -1,15 +1,26 @@
 //! [`HeadGate`]: a connection as hyper sees it. hyper reads the heads of responses from it, and not
 //! one byte of a body.
 
+use std::future::Future as _;
 use std::io;
-use std::pin::Pin;
+use std::mem;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split};
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split};
+
+use crate::error::Error;
 
 use super::super::connector::Io;
+use super::received_head::{MAX_HEAD, ReceivedHead, disagreement, too_long};
+
+/// Minimum size of the buffer for one read.
+pub(super) const MIN_READ: usize = 8 * 1024;
+
+/// Where a head says HTTP/1.0 or HTTP/1.1.
+const MINOR_VERSION: usize = "HTTP/1.".len();
 
 /// The connection that hyper reads and writes.
 pub(super) struct HeadGate {
@@ -23,11 +34,16 @@ pub(super) struct GateHandle(Arc<Mutex<GateState>>);
 
 /// The state that both sides share.
 pub(super) struct GateState {
-    /// `None` once [`GateHandle::take_read_half`] took it.
+    /// `None` once [`GateHandle::take_over`] took it.
     read: Option<ReadHalf<Box<dyn Io>>>,
-    /// Bytes after a head that came together with it.
-    rest: BytesMut,
-    scanner: HeadScanner,
+    /// Heads, and what came together with them.
+    received: BytesMut,
+    /// How many of these bytes belong to a complete head, and are for hyper.
+    released: usize,
+    /// How many of these bytes were looked at, and do not complete a head.
+    searched: usize,
+    /// The final head, or why there is none.
+    head: Option<Result<ReceivedHead, Error>>,
     /// Everything that hyper has written is sent.
     pub(super) flushed: bool,
 }
@@ -36,18 +52,40 @@ impl HeadGate {
     /// Splits a connection into hyper's side and ours.
     pub(super) fn new(io: Box<dyn Io>) -> (Self, GateHandle) {
         let (read, write) = split(io);
-        let scanner = HeadScanner::default();
-        let state = GateState { read: Some(read), rest: BytesMut::new(), scanner, flushed: false };
+        let received = BytesMut::new();
+        let state = GateState { read: Some(read), received, released: 0, searched: 0, head: None, flushed: false };
         let handle = GateHandle(Arc::new(Mutex::new(state)));
         (Self { handle: handle.clone(), write }, handle)
     }
 }
 
+/// A connection on which a response head has come.
+pub(super) struct AfterHead {
+    pub(super) head: ReceivedHead,
+    pub(super) read: ReadHalf<Box<dyn Io>>,
+    /// Bytes of the body that came together with the head.
+    pub(super) rest: BytesMut,
+}
+
 impl GateHandle {
-    /// Takes the connection's read half, and the bytes that came after the last head. Only once.
-    pub(super) fn take_read_half(&self) -> (Option<ReadHalf<Box<dyn Io>>>, BytesMut) {
+    /// Takes the connection over from hyper, once hyper has read a head.
+    ///
+    /// # Errors
+    ///
+    /// `Protocol` if hyper did not take the whole head.
+    pub(super) fn take_over(&self) -> Result<AfterHead, Error> {
         let mut state = self.lock();
-        (state.read.take(), std::mem::take(&mut state.rest))
+        match (state.head.take(), state.read.take()) {
+            (Some(Ok(head)), Some(read)) if state.released == 0 => {
+                Ok(AfterHead { head, read, rest: mem::take(&mut state.received) })
+            }
+            _ => Err(disagreement("hyper takes it for complete, httparse does not")),
+        }
+    }
+
+    /// Takes the reason why the head was not passed on to hyper, if there is one.
+    pub(super) fn take_error(&self) -> Option<Error> {
+        self.lock().head.take_if(|head| head.is_err())?.err()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, GateState> {
@@ -56,27 +94,78 @@ impl GateHandle {
     }
 }
 
-impl AsyncRead for HeadGate {
-    /// Reads bytes of a head into hyper's buffer, and keeps those after it.
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let GateState { read, rest, scanner, .. } = &mut *self.handle.lock();
-        // The bytes after the final head are not for hyper, which is never woken for them. This is
-        // not the end of the connection, for which hyper would give up sending the request.
-        let Some(read) = read.as_mut().filter(|_| !scanner.over) else { return Poll::Pending };
-        if rest.is_empty() {
-            // hyper's buffer may hold the beginning of the head already.
-            let before = buf.filled().len();
-            ready!(Pin::new(read).poll_read(cx, buf))?;
-            let head = before + scanner.head_length(&buf.filled()[before..]);
-            // These bytes have left the socket, so the reader of the body has to find them here.
-            rest.extend_from_slice(&buf.filled()[head..]);
-            buf.set_filled(head);
-        } else {
-            // After an interim head, the next head may have come together with it.
-            let max = rest.len().min(buf.remaining());
-            let head = scanner.head_length(&rest[..max]);
-            buf.put_slice(&rest.split_to(head));
+impl GateState {
+    /// Reads until a head is complete, or the connection ends.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.released == 0 {
+            // The bytes after the final head are not for hyper, which is never woken for them. This
+            // is not the end of the connection, for which hyper would give up sending the request.
+            let (Some(read), None) = (&mut self.read, &self.head) else { return Poll::Pending };
+            if self.searched < self.received.len() {
+                self.find_head()?;
+            } else if self.received.len() >= MAX_HEAD {
+                return Poll::Ready(Err(self.fail(too_long())));
+            } else {
+                self.received.reserve(MIN_READ);
+                if ready!(pin!(read.read_buf(&mut self.received)).poll(cx))? == 0 {
+                    // hyper reports that the head is not complete.
+                    break;
+                }
+            }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Releases the head, if all of it has come.
+    fn find_head(&mut self) -> io::Result<()> {
+        // Empty lines before a head mean nothing (RFC 9112, section 2.2).
+        while let [b'\n', ..] | [b'\r', b'\n', ..] = self.received[..] {
+            self.received.advance(if self.received[0] == b'\n' { 1 } else { 2 });
+            self.searched = 0;
+        }
+        let searched = mem::replace(&mut self.searched, self.received.len());
+        // Parsing starts at the beginning, so it has to be rare. The first bytes are parsed at
+        // once, since they may be of another protocol.
+        if self.received.is_empty() || searched > 0 && !has_blank_line(&self.received, searched) {
+            return Ok(());
+        }
+        match ReceivedHead::parse(&self.received) {
+            Ok(None) => {}
+            Ok(Some(head)) => {
+                // hyper refuses chunks in a response of HTTP/1.0. Servers send them, and other
+                // clients take them.
+                self.received[MINOR_VERSION] = b'1';
+                (self.released, self.searched) = (head.length, 0);
+                self.head = (!head.is_interim()).then_some(Ok(head));
+            }
+            Err(error) => return Err(self.fail(error)),
+        }
+        Ok(())
+    }
+
+    /// Keeps the error, in the place of which hyper gets one that ends it.
+    fn fail(&mut self, error: Error) -> io::Error {
+        self.head = Some(Err(error));
+        io::ErrorKind::InvalidData.into()
+    }
+}
+
+/// Returns true if one of the lines that end after `start` is empty. More than one CR before the
+/// end is no empty line, but an error that the parser finds.
+fn has_blank_line(bytes: &[u8], start: usize) -> bool {
+    let is_blank = |line: &[u8]| line.iter().rev().find(|&&byte| byte != b'\r').is_none_or(|&byte| byte == b'\n');
+    memchr::memchr_iter(b'\n', &bytes[start..]).any(|end| is_blank(&bytes[..start + end]))
+}
+
+impl AsyncRead for HeadGate {
+    /// Passes on the bytes of complete heads.
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.handle.lock();
+        ready!(state.poll_head(cx))?;
+        let count = state.released.min(buf.remaining());
+        buf.put_slice(&state.received[..count]);
+        state.received.advance(count);
+        state.released -= count;
         Poll::Ready(Ok(()))
     }
 }
@@ -99,109 +188,5 @@ impl AsyncWrite for HeadGate {
     /// here, but servers take a half-closed connection for a client that has gone.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
-    }
-}
-
-/// Finds where the head of the final response ends (RFC 9112, section 2.1), in whichever pieces it
-/// comes. Lines may end with LF alone, as hyper accepts it. hyper judges whether it is a valid
-/// head.
-#[derive(Debug, Default)]
-struct HeadScanner {
-    /// The status line has come. An empty line before it means nothing.
-    begun: bool,
-    /// Bytes of the line so far, without CR.
-    line: usize,
-    /// The beginning of the status line, as in `HTTP/1.1 200`.
-    status: [u8; STATUS_END],
-    /// The final head is complete.
-    over: bool,
-}
-
-/// The positions at which the three digits of the status begin and end in a status line.
-const STATUS: usize = 9;
-const STATUS_END: usize = STATUS + 3;
-
-impl HeadScanner {
-    /// Returns how many of the next bytes belong to this head. After an interim head the next one
-    /// begins.
-    fn head_length(&mut self, bytes: &[u8]) -> usize {
-        let end = bytes.iter().position(|&byte| self.ends_with(byte));
-        end.map_or(bytes.len(), |last| {
-            let is_interim = self.is_interim();
-            *self = Self { over: !is_interim, ..Self::default() };
-            last + 1
-        })
-    }
-
-    /// Takes one byte; returns true if the head ends with it.
-    fn ends_with(&mut self, byte: u8) -> bool {
-        match byte {
-            b'\n' if self.line == 0 => return self.begun,
-            b'\n' => (self.begun, self.line) = (true, 0),
-            b'\r' => {}
-            _ => {
-                if let (false, Some(status)) = (self.begun, self.status.get_mut(self.line)) {
-                    *status = byte;
-                }
-                self.line += 1;
-            }
-        }
-        false
-    }
-
-    /// Returns true for 1xx: another response follows. After 101 no HTTP follows (RFC 9110, section
-    /// 15.2).
-    fn is_interim(&self) -> bool {
-        let status = &self.status[STATUS..];
-        status[0] == b'1' && status != b"101"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FINAL: &str = "HTTP/1.1 200 OK\r\na: b\r\n\r\n";
-
-    /// Returns how many bytes hyper gets, when they come in pieces of this size.
-    fn handed_out(bytes: &str, size: usize) -> usize {
-        let mut scanner = HeadScanner::default();
-        let mut total = 0;
-        for piece in bytes.as_bytes().chunks(size) {
-            let mut rest = piece;
-            while !rest.is_empty() && !scanner.over {
-                let head = scanner.head_length(rest);
-                rest = &rest[head..];
-                total += head;
-            }
-        }
-        total
-    }
-
-    #[test]
-    fn hyper_gets_every_head_and_no_byte_of_a_body() {
-        let heads = [
-            FINAL.to_owned(),
-            "HTTP/1.1 200 OK\n\n".to_owned(),
-            "HTTP/1.0 404 \r\na:\r\n\n".to_owned(),
-            "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n".to_owned(),
-            format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n{FINAL}"),
-        ];
-        for head in heads {
-            for body in ["", "data: x\n\n", "\r\n\r\n", "\n", FINAL] {
-                let all = format!("{head}{body}");
-                for size in 1..=all.len() {
-                    assert_eq!(handed_out(&all, size), head.len(), "{all:?} in pieces of {size}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_head_are_left_for_hyper_to_refuse() {
-        for garbage in ["SSH-2.0-OpenSSH\r\n", "HTTP/1.1", "\r\n\r\n\r\n", "1\n2\n3\n"] {
-            assert_eq!(handed_out(garbage, 3), garbage.len(), "{garbage:?}");
-        }
     }
 }

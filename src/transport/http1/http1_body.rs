@@ -8,18 +8,17 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 
 use super::super::connector::Io;
-use super::RequestSender;
 use super::body_framing::Framing;
+use super::head_gate::{AfterHead, MIN_READ};
+use super::request_sender::RequestSender;
 
-/// Bounds of the buffer for one read. It grows while the server fills it, and is freed when the
-/// server falls silent.
-const MIN_READ: usize = 8 * 1024;
+/// Maximum size of the buffer for one read. It grows while the server fills it, and is freed when
+/// the server falls silent.
 const MAX_READ: usize = 64 * 1024;
 
 /// The body of a response. Dropping it closes the connection.
 pub(in crate::transport) struct Http1Body {
-    /// `None` only without the head of a response, which hyper does not let through.
-    read: Option<ReadHalf<Box<dyn Io>>>,
+    read: ReadHalf<Box<dyn Io>>,
     buffer: BytesMut,
     read_size: usize,
     framing: Framing,
@@ -28,12 +27,11 @@ pub(in crate::transport) struct Http1Body {
 }
 
 impl Http1Body {
-    /// Takes the connection over from hyper, with the bytes that came after the head.
-    pub(super) fn new(sender: RequestSender, framing: Framing) -> Self {
-        let (read, buffer) = sender.gate.take_read_half();
-        // Most requests are sent by now, and their sender is freed with its buffers.
-        let sender = (!sender.is_done()).then(|| Box::new(sender));
-        Self { read, buffer, read_size: MIN_READ, framing, sender }
+    /// Makes the body of a response whose head has come. `sender` is there if the request is not
+    /// sent yet.
+    pub(super) fn new(received: AfterHead, framing: Framing, sender: Option<Box<RequestSender>>) -> Self {
+        let AfterHead { read, rest, .. } = received;
+        Self { read, buffer: rest, read_size: MIN_READ, framing, sender }
     }
 
     /// Polls for the next bytes of the body, as many as have come; `None` at its end. Trailers are
@@ -41,7 +39,9 @@ impl Http1Body {
     pub(in crate::transport) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         // Checked before the call, which is rare, to keep the common path short.
         if self.sender.is_some() {
-            self.send_rest(cx);
+            if let Err(error) = self.send_rest(cx) {
+                return Poll::Ready(Some(Err(error)));
+            }
         }
         loop {
             match self.framing.take(&mut self.buffer) {
@@ -69,7 +69,7 @@ impl Http1Body {
     /// Reads into the buffer, as much as fits, and adapts the size of the next read. Zero bytes
     /// mean the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { read: Some(read), buffer, .. } = self else { return Poll::Ready(Ok(0)) };
+        let Self { read, buffer, .. } = self;
         // Takes the memory of the last read again, if the decoder has let go of it.
         buffer.reserve(self.read_size);
         let space = buffer.capacity() - buffer.len();
@@ -86,12 +86,11 @@ impl Http1Body {
 
     /// Sends the rest of the request. Rare: most requests are sent before the head comes.
     #[cold]
-    fn send_rest(&mut self, cx: &mut Context<'_>) {
-        if let Some(sender) = &mut self.sender {
+    fn send_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let sent = self.sender.take_if(|sender| {
             sender.poll(cx);
-            if sender.is_done() {
-                self.sender = None;
-            }
-        }
+            sender.is_done()
+        });
+        sent.map_or(Ok(()), |sender| sender.finish())
     }
 }

@@ -1,21 +1,14 @@
-//! Compares bodies with those that hyper reads from the same bytes.
+//! What is read from a response, compared with what hyper reads from the same bytes.
 
-use std::future::poll_fn;
-use std::io;
+use std::error::Error as _;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
-use super::*;
-
-/// The body, and whether it was complete; `None` without a head.
-type ReadBody = Option<(Vec<u8>, bool)>;
+use super::comparison::{Reading, ScriptedServer, compare, read, request, run};
+use crate::error::ErrorKind;
+use crate::transport::{ResponseVerdict, judge};
 
 /// The heads of responses, and bytes that are none.
 const HEADS: &[&str] = &[
@@ -23,6 +16,8 @@ const HEADS: &[&str] = &[
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked \r\ncontent-length: 3\r\n\r\n",
     "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n",
     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n\r\n",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked,\r\n\r\n",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding:\r\n\r\n",
     "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
     "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n",
     "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ncontent-length: 7\r\n\r\n",
@@ -33,22 +28,31 @@ const HEADS: &[&str] = &[
     "HTTP/1.1 204 No Content\r\n\r\n",
     "HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\n\r\n",
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
     "HTTP/1.1 200 OK\r\n",
-    "HTTP/1.1 200 OK\r\nno field\r\n\r\n",
-    "\r\nHTTP/1.1 200 OK\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nno field\r\nx-powered-by : PHP\r\n\r\n",
+    "HTTP/1.1 200 OK\r\na: b\r\n\tc\r\n \r\n\r\n",
+    "HTTP/1.1 200 OK\r\na: b\r\r\n\r\n",
+    "HTTP/1.1 200 OK\r\na: b\r\n\r\r\n",
+    "\r\n\nHTTP/1.1 200 OK\r\n\r\n",
 ];
-/// Without lone line feeds: hyper takes some of them among trailers, which are refused here.
 const BODY: &[&str] = &[
     "0\r\n\r\n",
     "1\r\nx\r\n",
     "5\r\nhello\r\n",
     "a;x=y\r\n0123456789\r\n",
+    "2;x\ny\r\nab\r\n",
+    "00000000000000002\r\nab\r\n",
     "3 \r\nabc\r\n",
     "2\r\nabc\r\n",
     "\r\n",
+    "\n",
     "0",
     "f",
     "0\r\nx: y\r\n\r\n",
+    "0\r\nx: y\nz: w\r\n\r\n",
+    "0\r\nx y\r\n\r\n",
+    "0\r\n x: y\r\n\r\n",
     ";",
     "data: x",
     "fffffffffffffffff\r\n",
@@ -57,62 +61,105 @@ const BODY: &[&str] = &[
     "0x1\r\n",
 ];
 
-fn request() -> Request<Full<Bytes>> {
-    Request::get("/").header("host", "x").body(Full::default()).unwrap()
+/// Returns what this crate reads.
+fn ours(response: &str, lengths: &[usize]) -> Option<Reading> {
+    let [ours, _] = read(response.as_bytes(), lengths);
+    ours
 }
 
-/// Returns a connection that a server answers with these pieces and then closes.
-fn answered(pieces: Vec<Vec<u8>>) -> DuplexStream {
-    let (client, mut server) = duplex(64 * 1024);
-    tokio::spawn(async move {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            request.push(server.read_u8().await?);
-        }
-        for piece in pieces {
-            server.write_all(&piece).await?;
-            // The client reads a piece before the next comes.
-            tokio::task::yield_now().await;
-        }
-        io::Result::Ok(())
-    });
-    client
-}
-
-async fn ours(pieces: Vec<Vec<u8>>) -> ReadBody {
-    let (_, mut response) = send(Box::new(answered(pieces)), request()).await.ok()?;
-    let mut body = Vec::new();
-    loop {
-        match poll_fn(|cx| response.poll_data(cx)).await {
-            Some(Ok(data)) => body.extend_from_slice(&data),
-            end => return Some((body, end.is_none())),
-        }
-    }
-}
-
-async fn hypers(pieces: Vec<Vec<u8>>) -> ReadBody {
-    let (mut requests, connection) = handshake(TokioIo::new(answered(pieces))).await.ok()?;
-    tokio::spawn(connection);
-    let mut response = requests.send_request(request()).await.ok()?.into_body();
-    let mut body = Vec::new();
-    loop {
-        match response.frame().await {
-            Some(Ok(frame)) => body.extend(frame.into_data().unwrap_or_default()),
-            end => return Some((body, end.is_none())),
-        }
-    }
+/// Returns why the response has no head, with its cause.
+fn refused(response: &str, length: usize) -> String {
+    let server = ScriptedServer::boxed(response.as_bytes(), &[length]);
+    let error = run(super::exchange::send(server, request())).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    format!("{error}: {}", error.source().unwrap())
 }
 
 /// User agents have to accept it (RFC 9112, section 5.2).
-#[tokio::test]
-async fn a_folded_header_is_read_as_one_line() {
-    let wire = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;\r\n\t charset=utf-8\r\na:\n b\r\n \r\n\r\nc";
-    for size in 1..=wire.len() {
-        let pieces = wire.chunks(size).map(<[u8]>::to_vec).collect();
-        let (head, mut response) = send(Box::new(answered(pieces)), request()).await.unwrap();
-        assert_eq!(head.headers["content-type"], "text/event-stream; charset=utf-8", "{size}");
-        assert_eq!(head.headers["a"], "b", "{size}");
-        assert_eq!(poll_fn(|cx| response.poll_data(cx)).await.unwrap().unwrap(), "c", "{size}");
+#[test]
+fn a_folded_header_is_read_as_one_line() {
+    let response = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;\r\n\t charset=utf-8\r\na:\n b\r\n \r\n\r\nc";
+    for length in 1..=response.len() {
+        let reading = ours(response, &[length]).unwrap();
+        assert_eq!(reading.headers["content-type"], "text/event-stream; charset=utf-8", "{length}");
+        assert_eq!(reading.headers["a"], "b", "{length}");
+        assert_eq!(reading.body, b"c", "{length}");
+    }
+}
+
+#[test]
+fn a_line_that_a_script_prints_into_the_head_is_skipped() {
+    for odd in ["PHP Warning:  oh no in /x.php on line 3", "X-Powered-By : PHP", "no field", "a: \x01", ": x"] {
+        for position in [0, 1] {
+            let mut lines = vec!["content-length: 3"];
+            lines.insert(position, odd);
+            let response = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\nabcd", lines.join("\r\n"));
+            for length in 1..=response.len() {
+                let reading = ours(&response, &[length]).unwrap();
+                assert_eq!((&*reading.body, reading.is_complete), (&b"abc"[..], true), "{response:?}");
+            }
+            compare(response.as_bytes(), &[5, 2]);
+        }
+    }
+}
+
+#[test]
+fn a_head_may_have_as_many_fields_as_curl_takes() {
+    for (fields, is_taken) in [(101, true), (500, true), (5_000, true), (5_001, false)] {
+        let response = format!("HTTP/1.1 200 OK\r\n{}\r\nabc", "a: b\r\n".repeat(fields));
+        assert_eq!(ours(&response, &[]).map(|reading| reading.headers.len()), is_taken.then_some(fields));
+        compare(response.as_bytes(), &[4_000]);
+    }
+}
+
+/// However it comes, the error does not wait for the rest of the head.
+#[test]
+fn an_error_names_the_line_and_never_shows_its_value() {
+    for (head, says) in [
+        ("SSH-2.0-OpenSSH_9.2 SECRET\r\n", "because of line 1, its status line"),
+        ("HTTP/1.1 2xx SECRET\r\n\r\n", "because of line 1, its status line"),
+        ("HTTP/2 200 SECRET\r\n\r\n", "because of line 1, its status line"),
+        ("HTTP/1.1 200 OK\r\na: b\r\n\r\r\n", "because of line 3"),
+        ("HTTP/1.1 200 OK\r\nx-odd: SECRET\r\r\n\r\n", "because of line 2, the field x-odd"),
+        ("HTTP/1.1 200 OK\r\na: b\r\nX-Odd : SE\rCRET\r\n\r\n", "because of line 3, the field x-odd"),
+        ("HTTP/1.1 200 OK\r\na: b\r\nSECRET \0 SECRET: SECRET\r\n\r\n", "because of line 3"),
+        ("HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\nodd: SECRET\0\r\n\r\n", "because of line 2, the field odd"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 7\r\ncontent-length: 8\r\n\r\n", "content-length"),
+    ] {
+        for length in 1..=head.len() {
+            let error = refused(head, length);
+            assert!(error.contains(says), "{head:?} in pieces of {length}: {error}");
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+    }
+}
+
+/// Else the body might begin where an event is already under way.
+#[test]
+fn two_readings_of_a_head_must_agree() {
+    let head = "HTTP/1.1 200 OK\r\nA: b\r\nc: d\r\na: e\r\n\r\n";
+    let received = super::received_head::ReceivedHead::parse(head.as_bytes()).unwrap().unwrap();
+    let read = |status: u16, names: &[&'static str]| {
+        let mut response = http::Response::builder().status(status);
+        for &name in names {
+            response = response.header(name, "x");
+        }
+        response.body(()).unwrap().into_parts().0
+    };
+    assert!(received.check(&read(200, &["a", "c", "a"])).is_ok());
+    for other in [read(404, &["a", "c", "a"]), read(200, &["a", "c"]), read(200, &["a", "c", "c"]), read(200, &[])] {
+        let error = received.check(&other).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains("httparse finds status 200 and 3 fields, hyper finds status"), "{error}");
+    }
+}
+
+#[test]
+fn chunks_in_http_1_0_are_decoded() {
+    let response = "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nrest";
+    for length in 1..=response.len() {
+        let reading = ours(response, &[length]).unwrap();
+        assert_eq!((&*reading.body, reading.is_complete), (&b"abc"[..], true), "{length}");
     }
 }
 
@@ -125,12 +172,29 @@ proptest! {
     fn a_body_is_the_same_as_hyper_reads_it(
         head in select(HEADS),
         body in proptest::collection::vec(select(BODY), 0..6),
-        size in 1_usize..40,
+        lengths in proptest::collection::vec(1_usize..40, 1..3),
     ) {
-        let wire = head.to_owned() + &body.concat();
-        let pieces: Vec<Vec<u8>> = wire.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (ours, hypers) = runtime.block_on(async { (ours(pieces.clone()).await, hypers(pieces).await) });
-        prop_assert_eq!(ours, hypers, "{:?}", wire);
+        compare((head.to_owned() + &body.concat()).as_bytes(), &lengths);
+    }
+
+    /// It is refused, or decoded. Also by hyper alone, whose list of codings is another one.
+    #[test]
+    fn lines_between_chunks_are_never_part_of_an_accepted_body(
+        codings in proptest::collection::vec(
+            select(&["chunked", "Chunked", "identity", "gzip", "", " ", "chunked;q=1", "\u{fc}"][..]), 0..5),
+        joints in proptest::collection::vec(select(&[",", ", ", "\t,", "\r\nTransfer-Encoding: "][..]), 5),
+        place in 0..5_usize,
+        version in 0..2,
+    ) {
+        let mut codings = codings;
+        codings.insert(place.min(codings.len()), "chunked");
+        let list: String = codings.iter().zip(&joints).flat_map(|(coding, joint)| [*coding, *joint]).collect();
+        let head = format!("HTTP/1.{version} 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: {list}\r\n\r\n");
+        let response = head + "9\r\ndata: 100\r\n5\r\n0000\n\r\n1\r\n\n\r\n0\r\n\r\n";
+        for reading in read(response.as_bytes(), &[]).into_iter().flatten() {
+            if judge(reading.status, &reading.headers) == ResponseVerdict::Accept {
+                prop_assert_eq!(&reading.body[..], &b"data: 1000000\n\n"[..], "{}", &response);
+            }
+        }
     }
 }

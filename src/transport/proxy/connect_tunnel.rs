@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{Method, Request};
 use http_body_util::Empty;
-use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, join, split};
 
@@ -19,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 
 use super::super::connector::Io;
+use super::super::http1;
 use super::proxy_server::ProxyServer;
 
 /// Maximum size of the head of the proxy's answer; hyper's minimum is 8 KiB.
@@ -33,7 +33,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     let no_answer = |error| proxy.failed(NO_ANSWER, error);
     let request = request(proxy, target)
         .map_err(|error| proxy.failed("was not asked for a tunnel: the target makes no valid request", error))?;
-    let handshake = Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(io)).await;
+    let handshake = http1::builder().max_buf_size(MAX_HEAD).handshake(TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.map_err(no_answer)?;
     // The connection is kept after the answer: the tunnel runs over it.
     let mut connection = pin!(connection.without_shutdown());
