@@ -26,7 +26,6 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -39,7 +38,7 @@ use crate::follow::{Failure, follow};
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = args::parse();
     let outcome = runtime().and_then(|runtime| runtime.block_on(until_done_or_interrupted(args)));
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use http::Method;
 
 /// Follow a Server-Sent Events stream.
@@ -142,6 +143,23 @@ pub(crate) struct Args {
     /// comments.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Reads the command line, and exits if it cannot be used. The message repeats no value: one that
+/// is in the wrong place or form may be a secret, a header's for example.
+pub(crate) fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|mut error| {
+        for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
+            // Options, which begin with a hyphen, are no secrets; clap shows them without a value.
+            let is_value = |value: &ContextValue| {
+                kind == ContextKind::InvalidValue || !value.to_string().starts_with('-')
+            };
+            if error.get(kind).is_some_and(is_value) {
+                error.insert(kind, ContextValue::String("…".to_owned()));
+            }
+        }
+        error.exit()
+    })
 }
 
 impl Args {

@@ -41,6 +41,33 @@ fn wrong_usage_exits_with_2() {
     }
 }
 
+#[test]
+fn a_value_in_the_wrong_form_or_place_is_not_repeated() {
+    let cases: [&[&str]; 13] = [
+        &["http://localhost/", "-H", "no colon SECRET"],
+        &["http://localhost/", "--header=SECRET"],
+        &["http://localhost/", "-H", "bad name: SECRET"],
+        &["http://localhost/", "-H", "Authorization: Bearer", "SECRET"],
+        &["http://localhost/", "-H", "X-Key: \u{7}SECRET"],
+        &["http://localhost/", "--cookie", "SECRET"],
+        &["http://localhost/", "--cookie", "a=SECRET; b"],
+        &["http://localhost/", "--query", "SECRET"],
+        &["http://localhost/", "--bearer", "\u{7}SECRET"],
+        &["http://localhost/", "--bearrer=SECRET"],
+        &["http://localhost/", "-n", "SECRET"],
+        &["http://localhost/", "-x", "http://user:SECRET@"],
+        &["http://user:SECRET @localhost/"],
+    ];
+    for case in cases {
+        let finished = Tail::start(case).finish();
+        assert_eq!(finished.status, Some(2), "{case:?}: {}", finished.stderr);
+        assert!(!finished.stderr.is_empty() && !finished.stderr.contains("SECRET"), "{}", finished.stderr);
+    }
+    // It still says where to look.
+    let finished = Tail::start(cases[0]).finish();
+    assert!(finished.stderr.contains("--header") && finished.stderr.contains("Name: value"), "{}", finished.stderr);
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn an_unusable_certificate_file_is_wrong_usage() {
