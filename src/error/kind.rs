@@ -10,7 +10,7 @@ use http::StatusCode;
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The URL cannot be parsed, has no host, or is longer than 64 KiB, or TLS cannot check its
-    /// host's name. Final; correct the URL.
+    /// host's name. A host outside of ASCII needs feature `idn`. Final; correct the URL.
     InvalidUrl,
     /// HTTP cannot carry a header name or value or the last event ID, there are more than 1,024
     /// headers, or `Last-Event-ID` was set as a header. Final; correct the call.
@@ -52,17 +52,19 @@ pub enum ErrorKind {
     /// The connection broke, or carried something other than HTTP, before a response head came.
     /// Retried.
     Protocol,
-    /// A status other than 200. 408, 425, 429, 500, 502, 503 and 504 are retried, others are final.
-    /// See [`Error::status`](crate::Error::status), [`headers`](crate::Error::headers) and
-    /// [`body`](crate::Error::body). (A 204 ends a stream without an error; it is one only for an
-    /// [`EventStream`](crate::EventStream).)
+    /// A status other than 200. 408, 425, 429, and all from 500 on but 501 and 505 are retried,
+    /// others are final. See [`Error::status`](crate::Error::status),
+    /// [`headers`](crate::Error::headers) and [`body`](crate::Error::body). (A 204 ends a stream
+    /// without an error; it is one only for an [`EventStream`](crate::EventStream).)
     Status,
     /// A redirect that is not followed: redirects are off, or it leads to another origin against
-    /// the settings, from https to http, or to no URL. Final; correct the URL.
+    /// the settings or with a body, from https to http, or to no URL. Final; correct the URL.
     Redirect,
-    /// More redirects in a row than are followed, most likely a loop. Retried.
+    /// More redirects in a row than are followed, or one to the very request that it answers: a
+    /// loop. Retried.
     TooManyRedirects,
-    /// 200, but not `text/event-stream`. Final; check the URL.
+    /// 200, but not `text/event-stream`, or not accepted by
+    /// [`accept_response`](crate::StreamBuilder::accept_response). Final; check the URL.
     ContentType,
     /// 200, but in a content coding that this build does not decode. Final; enable its feature.
     ContentEncoding,
@@ -96,16 +98,49 @@ pub enum ErrorKind {
     TaskFailed,
 }
 
-/// Statuses that mean "later", not "never" (RFC 9110, section 15; RFC 6585, section 4; RFC 8470).
-/// Every other refused status is final.
-const RETRIED_STATUSES: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
-
 impl ErrorKind {
+    /// Returns the name of this kind, as a label for logs and metrics: `connect_timeout`, for
+    /// example. It is the variant's name in snake case, and never changes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidUrl => "invalid_url",
+            Self::InvalidHeader => "invalid_header",
+            Self::InvalidEvent => "invalid_event",
+            Self::InvalidConfig => "invalid_config",
+            Self::Decode => "decode",
+            Self::Unsupported => "unsupported",
+            Self::Credentials => "credentials",
+            Self::CredentialsTimeout => "credentials_timeout",
+            Self::Store => "store",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Proxy => "proxy",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::Roots => "roots",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Protocol => "protocol",
+            Self::Status => "status",
+            Self::Redirect => "redirect",
+            Self::TooManyRedirects => "too_many_redirects",
+            Self::ContentType => "content_type",
+            Self::ContentEncoding => "content_encoding",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Body => "body",
+            Self::EndOfStream => "end_of_stream",
+            Self::Poisoned => "poisoned",
+            Self::FilterPanicked => "filter_panicked",
+            Self::Thread => "thread",
+            Self::Closed => "closed",
+            Self::TaskFailed => "task_failed",
+        }
+    }
+
     /// Returns true if a failure of this kind, with this status if a response was refused, is
     /// retried by default. A [`ReconnectPolicy`](crate::ReconnectPolicy) starts from this answer.
     pub(super) fn is_retried_by_default(self, status: Option<StatusCode>) -> bool {
         match self {
-            Self::Status => status.is_some_and(|status| RETRIED_STATUSES.contains(&status.as_u16())),
+            Self::Status => status.is_some_and(is_retried_status),
             Self::Credentials
             | Self::CredentialsTimeout
             | Self::Store
@@ -125,6 +160,40 @@ impl ErrorKind {
             // The program, its configuration or the server has to change first, or the stream has
             // ended.
             _ => false,
+        }
+    }
+}
+
+/// Returns true for a status that means "later", not "never" (RFC 9110, section 15; RFC 6585,
+/// section 4; RFC 8470). One that is not known counts as the first of its class, and one beyond 599
+/// as a 500: Cloudflare has 520-527 and 530, other balancers 509, 561 and 598.
+fn is_retried_status(status: StatusCode) -> bool {
+    match status.as_u16() {
+        408 | 425 | 429 => true,
+        // The server lacks the method or the version of HTTP, and will lack them later, too.
+        501 | 505 => false,
+        status => status >= 500,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_retried_if_it_means_later_and_an_unknown_one_by_its_class() {
+        let retried = |status: &u16| is_retried_status(StatusCode::from_u16(*status).unwrap());
+        let final_ones: Vec<u16> = (500..=999).filter(|status| !retried(status)).collect();
+        assert_eq!(final_ones, [501, 505]);
+        let retried_ones: Vec<u16> = (100..500).filter(retried).collect();
+        assert_eq!(retried_ones, [408, 425, 429]);
+    }
+
+    #[test]
+    fn the_name_of_a_kind_is_that_of_its_variant_in_snake_case() {
+        for kind in [ErrorKind::Dns, ErrorKind::InvalidUrl, ErrorKind::TooManyRedirects, ErrorKind::EndOfStream] {
+            let words = kind.as_str().split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+            assert_eq!(words.collect::<String>(), format!("{kind:?}"));
         }
     }
 }

@@ -57,7 +57,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 ///
 /// | preset | waits (back-off) | refused statuses | gives up |
 /// |---|---|---|---|
-/// | [`daemon`](Self::daemon), the default | 3 s, doubling up to 60 s, up to 50 % more at random | 408, 425, 429, 500, 502, 503 and 504 are retried, others are final | never |
+/// | [`daemon`](Self::daemon), the default | 3 s, doubling up to 60 s, up to 50 % more at random | 408, 425, 429, and all from 500 on but 501 and 505 are retried, others are final | never |
 /// | [`standard`](Self::standard) | 3 s, always | all are final | never |
 /// | [`never`](Self::never) | none | all are final | after one response |
 /// | [`persistent`](Self::persistent) | as `daemon`; 60 s after a status that is final elsewhere | all are retried | never |

@@ -31,6 +31,22 @@ async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
         ("503 Service Unavailable", ErrorKind::Status, false),
         ("504 Gateway Timeout", ErrorKind::Status, false),
         ("501 Not Implemented", ErrorKind::Status, true),
+        ("505 HTTP Version Not Supported", ErrorKind::Status, true),
+        // Not in the standard; those from 520 on are Cloudflare's.
+        ("507 Insufficient Storage", ErrorKind::Status, false),
+        ("509 Bandwidth Limit Exceeded", ErrorKind::Status, false),
+        ("520 Web Server Returned an Unknown Error", ErrorKind::Status, false),
+        ("521 Web Server Is Down", ErrorKind::Status, false),
+        ("522 Connection Timed Out", ErrorKind::Status, false),
+        ("523 Origin Is Unreachable", ErrorKind::Status, false),
+        ("524 A Timeout Occurred", ErrorKind::Status, false),
+        ("525 SSL Handshake Failed", ErrorKind::Status, false),
+        ("526 Invalid SSL Certificate", ErrorKind::Status, false),
+        ("527 Railgun Error", ErrorKind::Status, false),
+        ("530 Origin DNS Error", ErrorKind::Status, false),
+        ("561 Unauthorized", ErrorKind::Status, false),
+        ("598 Network Read Timeout", ErrorKind::Status, false),
+        ("999 Request Denied", ErrorKind::Status, false),
     ] {
         let server = Server::answering(vec![format!("HTTP/1.1 {head}\r\n{page}"), format!("{OPEN}data: up\n\n")]).await;
         let (handle, mut events) = stream(&server.url);
