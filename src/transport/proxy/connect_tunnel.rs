@@ -4,6 +4,7 @@
 //! what to do. This one keeps status and headers in the error, and does not read the body, which
 //! may never end. Bytes that come after the proxy's answer belong to the server and are not lost.
 
+use std::future::poll_fn;
 use std::io::Cursor;
 use std::pin::pin;
 
@@ -34,14 +35,16 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     let request = request(proxy, target)
         .map_err(|error| proxy.failed("was not asked for a tunnel: the target makes no valid request", error))?;
     let handshake = http1::builder().max_buf_size(MAX_HEAD).handshake(TokioIo::new(io)).await;
-    let (mut sender, connection) = handshake.map_err(no_answer)?;
-    // The connection is kept after the answer: the tunnel runs over it.
-    let mut connection = pin!(connection.without_shutdown());
-    let mut answer = pin!(sender.send_request(request));
-    let (answer, parts) = tokio::select! {
-        biased;
-        answer = &mut answer => (answer, None),
-        parts = &mut connection => (answer.await, Some(parts)),
+    let (mut sender, mut connection) = handshake.map_err(no_answer)?;
+    let answer = {
+        let mut answer = pin!(sender.send_request(request));
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            // How it ended is part of the answer. Not `without_shutdown`: after a 204, which opens
+            // a tunnel as any 2xx does, hyper waits for the next request, and keeps the bytes.
+            _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => answer.await,
+        }
     };
     let answer = answer.map_err(no_answer)?;
     if !answer.status().is_success() {
@@ -49,11 +52,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
         let what = format!("the tunnel to {}", target.server());
         return Err(proxy.refused(&what, answer.into_parts().0, Bytes::new()));
     }
-    let parts = match parts {
-        Some(parts) => parts,
-        None => connection.await,
-    }
-    .map_err(no_answer)?;
+    let parts = connection.into_parts();
     let io = parts.io.into_inner();
     if parts.read_buf.is_empty() {
         return Ok(io);
