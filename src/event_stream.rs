@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_core::Stream;
-use http::Response;
+use http::{Response, Uri};
 use http_body::{Body, Frame as BodyFrame};
 use pin_project_lite::pin_project;
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{Delivery, Gap};
+use crate::state::ResponseHead;
 use crate::transport::{self, Decoding, MAX_ERROR_BODY, ResponseVerdict, judge, refusal};
 use crate::wire::{Decoder, Frame};
 
@@ -62,9 +63,10 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
 
     /// Reads the body of a response that is an event stream.
     ///
-    /// That is a response with status 200 and content type `text/event-stream`. Its body is
-    /// decompressed if the feature of its content encoding is enabled (`gzip`, `brotli`, `zstd`).
-    /// The request has to ask for a content encoding itself.
+    /// For others, see [`from_response_if`](Self::from_response_if). An event stream is a response
+    /// with status 200 and content type `text/event-stream`. Its body is decompressed if the
+    /// feature of its content encoding is enabled (`gzip`, `brotli`, `zstd`). The request has to
+    /// ask for a content encoding itself.
     ///
     /// # Errors
     ///
@@ -77,9 +79,35 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
     ///
     /// Dropping the future drops the response.
     pub async fn from_response(response: Response<B>) -> Result<Self, Error> {
+        Self::judged(response, |_| None).await
+    }
+
+    /// Reads the body of a response if `accept` returns true for its head.
+    ///
+    /// For servers that send an event stream with another content type, with none, or with a 201 or
+    /// 202. `accept` decides about responses with a 2xx but 204, in place of the standard's rule.
+    /// The rest is as for [`from_response`](Self::from_response).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_response`](Self::from_response).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the response.
+    pub async fn from_response_if(
+        response: Response<B>,
+        accept: impl FnOnce(&ResponseHead) -> bool,
+    ) -> Result<Self, Error> {
+        Self::judged(response, |head| Some(accept(head))).await
+    }
+
+    async fn judged(response: Response<B>, accepts: impl FnOnce(&ResponseHead) -> Option<bool>) -> Result<Self, Error> {
         let (mut head, body) = response.into_parts();
         let stream = Self { decoding: transport::take_coding(&mut head.headers), ..Self::new(body) };
-        let kind = match judge(head.status, &head.headers) {
+        // The URL of the request is no part of the response.
+        let accepts = || accepts(&ResponseHead::new(Uri::default(), head.status, head.version, &head.headers));
+        let kind = match judge(head.status, &head.headers, accepts) {
             ResponseVerdict::Accept => return Ok(stream),
             ResponseVerdict::Stop => ErrorKind::Status,
             ResponseVerdict::Refuse(kind) => kind,

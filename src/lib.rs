@@ -94,6 +94,7 @@
 //!   (`StreamBuilder::compression`).
 //! - `cookies`: a cookie jar for each client that wants one (`ClientBuilder::cookies`). Fixed
 //!   cookies ([`StreamBuilder::cookie`]) need no feature.
+//! - `idn`: hosts in any script (`https://bücher.example/`). `cookies` brings it along.
 //! - `json`: event data as values (`Handle::subscribe_as`, `Event::json`), and request bodies of
 //!   JSON.
 //! - `blocking`: a module of that name, for programs without a runtime.
@@ -167,6 +168,9 @@ pub mod guide {
     pub mod testing {}
 }
 
+/// Requests, statuses and headers: the crate whose types are part of this API.
+pub use http;
+
 pub use crate::client::{Client, ClientBuilder, StreamBuilder, open};
 pub use crate::connection::credentials::CredentialsReason;
 pub use crate::connection::stats::Stats;
@@ -184,7 +188,7 @@ pub use crate::subscription::Decoded;
 pub use crate::subscription::{Events, SubscribeOptions, Subscription, TryRecvError};
 #[cfg(feature = "tls")]
 pub use crate::transport::TlsVersion;
-pub use crate::transport::{Connector, Redirects, TcpKeepalive};
+pub use crate::transport::{Connector, IntoUrl, Redirects, TcpKeepalive};
 #[cfg(feature = "tower-service-0-3")]
 pub use crate::transport::{ServiceConnector, ServiceIo};
 

@@ -151,9 +151,8 @@ pub(crate) fn parse() -> Args {
     Args::try_parse().unwrap_or_else(|mut error| {
         for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
             // Options, which begin with a hyphen, are no secrets; clap shows them without a value.
-            let is_value = |value: &ContextValue| {
-                kind == ContextKind::InvalidValue || !value.to_string().starts_with('-')
-            };
+            let is_value =
+                |value: &ContextValue| kind == ContextKind::InvalidValue || !value.to_string().starts_with('-');
             if error.get(kind).is_some_and(is_value) {
                 error.insert(kind, ContextValue::String("…".to_owned()));
             }

@@ -1,7 +1,5 @@
 //! [`Client`]: streams that a background thread drives.
 
-use http::Uri;
-
 use crate::client;
 use crate::client::StreamBuilder;
 use crate::error::Error;
@@ -9,6 +7,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::handle::Handle;
 use crate::hub::Filter;
+use crate::transport::IntoUrl;
 
 use super::subscription::Subscription;
 use super::wait::wait;
@@ -66,10 +65,7 @@ impl Client {
     ///
     /// Give the result to [`open`](Self::open), or build it and [`connect`](Self::connect) the
     /// handle. Both report an invalid URL; this method cannot fail.
-    pub fn stream<U>(&self, url: U) -> StreamBuilder
-    where
-        U: TryInto<Uri, Error: Into<http::Error>>,
-    {
+    pub fn stream<Form: ?Sized>(&self, url: impl IntoUrl<Form>) -> StreamBuilder {
         self.client.stream(url)
     }
 

@@ -52,10 +52,9 @@ mod subscription;
 mod wait;
 mod worker;
 
-use http::Uri;
-
 use crate::error::Error;
 use crate::hub::Filter;
+use crate::transport::IntoUrl;
 
 pub use self::client::Client;
 pub use self::subscription::{Deliveries, RecvTimeoutError, Subscription};
@@ -69,10 +68,7 @@ pub use self::subscription::{Deliveries, RecvTimeoutError, Subscription};
 ///
 /// Those of [`open`](crate::open()), and [`ErrorKind::Thread`](crate::ErrorKind::Thread) if the
 /// thread cannot start.
-pub fn open<U>(url: U) -> Result<Subscription, Error>
-where
-    U: TryInto<Uri, Error: Into<http::Error>>,
-{
+pub fn open<Form: ?Sized>(url: impl IntoUrl<Form>) -> Result<Subscription, Error> {
     let client = Client::new()?;
     client.open(client.stream(url), Filter::all())
 }

@@ -180,8 +180,9 @@ impl ClientBuilder {
     /// `http://user:password@host:port` and `https://…` are HTTP proxies, `socks5://…` is SOCKS5.
     /// The default scheme is `http`; the default ports are 80, 443 and 1080. An HTTP proxy forwards
     /// requests to http servers, and opens a tunnel (`CONNECT`) to https servers, with TLS inside.
-    /// The proxy resolves names: `socks5` and `socks5h` mean the same. Credentials in the URL are
-    /// sent to the proxy only (Basic, or SOCKS5's user and password).
+    /// The proxy resolves names: `socks`, `socks5` and `socks5h` mean the same. SOCKS4 is not
+    /// supported. Credentials in the URL are sent to the proxy only (Basic, or SOCKS5's user and
+    /// password).
     ///
     /// A `Proxy-Authorization` header that you set on a stream is part of the request instead. It
     /// reaches the proxy only where the proxy forwards the request. Through a tunnel, through

@@ -11,12 +11,12 @@ mod stream_builder;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
 
 use crate::error::Error;
 use crate::hub::Filter;
 use crate::subscription::Subscription;
-use crate::transport::{Connect, Cookies};
+use crate::transport::{Connect, Cookies, IntoUrl};
 
 pub use self::client_builder::ClientBuilder;
 pub use self::stream_builder::StreamBuilder;
@@ -50,10 +50,7 @@ pub use self::stream_builder::StreamBuilder;
 /// # Ok(())
 /// # }
 /// ```
-pub async fn open<U>(url: U) -> Result<Subscription, Error>
-where
-    U: TryInto<Uri, Error: Into<http::Error>>,
-{
+pub async fn open<Form: ?Sized>(url: impl IntoUrl<Form>) -> Result<Subscription, Error> {
     Client::new().stream(url).open(Filter::all()).await
 }
 
@@ -111,12 +108,10 @@ impl Client {
     /// Begins to build a stream of the events at `url`.
     ///
     /// This cannot fail: an invalid URL is an error of [`StreamBuilder::build`] and
-    /// [`StreamBuilder::open`].
-    pub fn stream<U>(&self, url: U) -> StreamBuilder
-    where
-        U: TryInto<Uri, Error: Into<http::Error>>,
-    {
-        StreamBuilder::new(self, url.try_into().map_err(Into::into))
+    /// [`StreamBuilder::open`]. Blanks and line ends around the URL do not matter. A host in
+    /// another script than ASCII needs feature `idn`.
+    pub fn stream<Form: ?Sized>(&self, url: impl IntoUrl<Form>) -> StreamBuilder {
+        StreamBuilder::new(self, &url.into_url())
     }
 
     #[cfg(test)]

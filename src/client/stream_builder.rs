@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Uri};
 
 use crate::connection::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
 use crate::connection::credentials::{Credentials, CredentialsReason};
@@ -21,6 +21,7 @@ use crate::handle::Handle;
 use crate::hub::{Filter, Keep, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
+use crate::state::ResponseHead;
 use crate::subscription::Subscription;
 use crate::transport::target::{self, Target};
 use crate::transport::{self, BoxFuture, Connect, Redirects};
@@ -75,10 +76,10 @@ pub struct StreamBuilder {
 
 impl StreamBuilder {
     /// Begins with the headers and the cookie jar of the client.
-    pub(super) fn new(client: &Client, url: Result<Uri, http::Error>) -> Self {
+    pub(super) fn new(client: &Client, url: &str) -> Self {
         let stream = Self {
             connector: Arc::clone(&client.connector),
-            config: url.map_err(target::invalid_url).and_then(Target::parse).map(Config::new),
+            config: Target::from_text(url).map(Config::new),
             policy: ReconnectPolicy::daemon(),
             reconnection_time: None,
             credentials: None,
@@ -100,12 +101,12 @@ impl StreamBuilder {
 impl StreamBuilder {
     /// Sets the method of every request; `GET` by default, or `POST` with a [`body`](Self::body).
     ///
-    /// `HEAD` and `CONNECT`, whose responses have no body, are an [`ErrorKind::Unsupported`] when
-    /// the stream is built.
-    pub fn method(self, method: Method) -> Self {
+    /// `"REPORT"`, a `String` or an [`http::Method`]. Those of the standard may be in lower case.
+    /// One that HTTP cannot carry is an [`ErrorKind::InvalidConfig`] when the stream is built, and
+    /// `HEAD` and `CONNECT`, whose responses have no body, are an [`ErrorKind::Unsupported`].
+    pub fn method(self, method: impl AsRef<str>) -> Self {
         self.try_set(|config| {
-            transport::check_method(&method)?;
-            request(config).set_method(method);
+            request(config).set_method(transport::method(method.as_ref())?);
             Ok(())
         })
     }
@@ -247,9 +248,39 @@ impl StreamBuilder {
     ///
     /// A redirect to another origin carries only headers that hold no secrets: `Accept`,
     /// `Accept-Language`, `Accept-Encoding`, `Cache-Control`, `User-Agent`, `Last-Event-ID`, and
-    /// those that describe the body. Headers of your own stay behind.
+    /// those that describe the body. Headers of your own stay behind. The body itself does not go
+    /// there either: a redirect that would take it along is final, unless
+    /// [`Redirects::body_across_origins`] allows it.
     pub fn redirects(self, redirects: Redirects) -> Self {
         self.set(|config| request(config).template.redirects = redirects)
+    }
+
+    /// Decides which responses are event streams; by default status 200 with content type
+    /// `text/event-stream`, as the standard says.
+    ///
+    /// For servers that send a stream with another content type, with none, or with a 201 or 202.
+    /// `accept` decides about each response with a 2xx but 204, in place of the standard's rule. It
+    /// is not called for others: redirects are followed, and failures stay failures. Nor does it
+    /// decide about content codings. A response that it does not accept is refused as ever
+    /// ([`ErrorKind::ContentType`], [`ErrorKind::Status`]).
+    ///
+    /// The connection task calls `accept`, so it must not block. A panic in it ends the stream with
+    /// [`ErrorKind::TaskFailed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use http::header::CONTENT_TYPE;
+    /// use sseclient::Client;
+    ///
+    /// let stream = Client::new().stream("http://127.0.0.1/");
+    /// // A page of a captive portal has a content type; this server's stream has none.
+    /// let stream = stream.accept_response(|head| !head.headers().contains_key(CONTENT_TYPE));
+    /// # stream.build().map(drop)?;
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    pub fn accept_response(self, accept: impl Fn(&ResponseHead) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|config| request(config).template.accept = Some(Arc::new(accept)))
     }
 
     /// Asks the server for a compressed stream (`Accept-Encoding`); on by default.
@@ -510,8 +541,8 @@ impl StreamBuilder {
     /// - [`ErrorKind::InvalidUrl`].
     /// - [`ErrorKind::Unsupported`] for a scheme or a method that cannot be used.
     /// - [`ErrorKind::InvalidHeader`] for a header that HTTP cannot carry, or more than 1,024.
-    /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, or a body
-    ///   that cannot be written as JSON.
+    /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, a body that
+    ///   cannot be written as JSON, or a method that HTTP cannot carry.
     pub fn build(self) -> Result<Handle, Error> {
         let config = self.config?;
         // Only now: the two setters may be called in either order.

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::connection::request::Request;
 use crate::error::{Error, ErrorKind};
-use crate::transport::target::{self, Target};
-use crate::transport::{self, LAST_EVENT_ID};
+use crate::transport::target::Target;
+use crate::transport::{self, IntoUrl, LAST_EVENT_ID};
 
 /// A change of a stream's request: see [`Handle::update`](crate::Handle::update).
 ///
@@ -107,15 +107,12 @@ impl Change {
     /// Sets another URL, with its own query.
     ///
     /// Userinfo in it becomes basic authentication, until the URL is replaced or `Authorization` is
-    /// set. Headers that were set go along. The last event ID stays behind if the origin is another
-    /// (RFC 6454), unless [`keep_last_event_id`](Self::keep_last_event_id) says otherwise.
-    pub fn url<U>(self, url: U) -> Self
-    where
-        U: TryInto<Uri, Error: Into<http::Error>>,
-    {
+    /// set. Headers that were set go along, and so does the body. The last event ID stays behind if
+    /// the origin is another (RFC 6454), unless [`keep_last_event_id`](Self::keep_last_event_id)
+    /// says otherwise.
+    pub fn url<Form: ?Sized>(self, url: impl IntoUrl<Form>) -> Self {
         self.try_set(|change| {
-            let url = url.try_into().map_err(|error| target::invalid_url(error.into()))?;
-            change.target = Some(Target::parse(url)?);
+            change.target = Some(Target::from_text(&url.into_url())?);
             // Parameters that were set before belong to the URL before.
             change.query.clear();
             Ok(())

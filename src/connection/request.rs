@@ -37,6 +37,7 @@ impl Request {
             request: HttpRequest { method: Method::GET, target, headers, body, compression: true },
             cookies: None,
             redirects: Redirects::default(),
+            accept: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
         };

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 
 pub use self::kind::ErrorKind;
 
@@ -39,6 +39,8 @@ struct RefusedResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    /// Without userinfo and query.
+    url: Option<Uri>,
 }
 
 impl Error {
@@ -70,7 +72,22 @@ impl Error {
         headers: HeaderMap,
         body: Bytes,
     ) -> Self {
-        Self::build(kind, message.into(), None, Some(RefusedResponse { status, headers, body }))
+        Self::build(kind, message.into(), None, Some(RefusedResponse { status, headers, body, url: None }))
+    }
+
+    /// Adds the URL of the refused response, without userinfo and query. The message names it if
+    /// redirects led there: it is not the one that the caller knows.
+    pub(crate) fn at_url(mut self, url: Uri, is_redirected: bool) -> Self {
+        // The error is new, so nothing shares it.
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            if is_redirected {
+                inner.message = format!("after a redirect to {url}, {}", inner.message);
+            }
+            if let Some(response) = &mut inner.response {
+                response.url = Some(url);
+            }
+        }
+        self
     }
 
     fn build(
@@ -93,7 +110,7 @@ impl Error {
     ///
     /// Returns false for transport faults (TLS and proxies included), a loop of redirects, the end
     /// of a stream, a source of credentials or a resume store that failed, and the statuses 408,
-    /// 425, 429, 500, 502, 503 and 504.
+    /// 425, 429, and all from 500 on but 501 and 505.
     pub fn is_final(&self) -> bool {
         !self.kind().is_retried_by_default(self.status())
     }
@@ -107,6 +124,13 @@ impl Error {
     /// `Display` do not show them.
     pub fn headers(&self) -> Option<&HeaderMap> {
         self.inner.response.as_ref().map(|response| &response.headers)
+    }
+
+    /// Returns the URL that the refused response came from, after redirects, without userinfo and
+    /// query. `None` if a proxy refused, or if the response was an
+    /// [`EventStream`](crate::EventStream)'s.
+    pub fn url(&self) -> Option<&Uri> {
+        self.inner.response.as_ref()?.url.as_ref()
     }
 
     /// Returns the beginning of the body of the response that was refused: at most 8 KiB, as much
@@ -135,6 +159,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)
             .field("status", &self.status())
+            .field("url", &self.url())
             .field("source", &self.inner.source)
             .finish()
     }

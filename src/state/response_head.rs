@@ -1,10 +1,11 @@
-//! [`ResponseHead`]: the head of an accepted response.
+//! [`ResponseHead`]: the head of a response.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
 
-/// The head of an accepted response: see [`State::Open`](crate::State::Open).
+/// The head of a response: see [`State::Open`](crate::State::Open) and
+/// [`StreamBuilder::accept_response`](crate::StreamBuilder::accept_response).
 ///
 /// `Debug` shows neither the query nor the values of headers, which may hold secrets.
 #[derive(Clone)]
@@ -23,12 +24,13 @@ impl ResponseHead {
         Self { url, status, version, headers: lines.flatten().flatten().copied().collect() }
     }
 
-    /// Returns the URL that the response came from, after redirects, without userinfo.
+    /// Returns the URL that the response came from, after redirects, without userinfo. It is `/` if
+    /// only the response is known ([`EventStream`](crate::EventStream)).
     pub fn url(&self) -> &Uri {
         &self.url
     }
 
-    /// Returns the status: 200.
+    /// Returns the status: 200, unless `accept_response` decides about others.
     pub fn status(&self) -> StatusCode {
         self.status
     }

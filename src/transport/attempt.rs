@@ -29,6 +29,9 @@ use super::http_request::HttpRequest;
 use super::redirect::{self, Redirects};
 use super::verdict::{ResponseVerdict, judge, refusal};
 
+/// Decides which successful responses are event streams, in place of the standard.
+pub(crate) type AcceptResponse = dyn Fn(&ResponseHead) -> bool + Send + Sync;
+
 /// One attempt: the request, and how long each stage may take.
 #[derive(Clone)]
 pub(crate) struct Attempt {
@@ -36,6 +39,7 @@ pub(crate) struct Attempt {
     /// The jar that adds cookies to each request and stores those of each response.
     pub(crate) cookies: Option<Arc<dyn Cookies>>,
     pub(crate) redirects: Redirects,
+    pub(crate) accept: Option<Arc<AcceptResponse>>,
     /// Limit for name, TCP, proxy and TLS together; 10 s by default.
     pub(crate) connect_timeout: Duration,
     /// Limit from the request to the response head; 30 s by default.
@@ -81,27 +85,36 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
             jar.store(&attempt.request.target, &head.headers, connector.wall_clock());
         }
         let body = Body::new(body, &mut head.headers);
-        match judge(head.status, &head.headers) {
-            ResponseVerdict::Accept => {
-                let url = attempt.request.target.uri().clone();
-                let head = ResponseHead::new(url, head.status, head.version, &head.headers);
-                // Boxed, so that the future that returns it stays small.
-                return Ok(Dialed::Open { head, body: Box::new(body) });
-            }
+        let target = &attempt.request.target;
+        let response_head = || ResponseHead::new(target.uri().clone(), head.status, head.version, &head.headers);
+        // The caller's code: a panic ends the connection task.
+        let accepts = || attempt.accept.as_ref().map(|accept| accept(&response_head()));
+        match judge(head.status, &head.headers, accepts) {
+            // Boxed, so that the future that returns it stays small.
+            ResponseVerdict::Accept => return Ok(Dialed::Open { head: response_head(), body: Box::new(body) }),
             ResponseVerdict::Stop => return Ok(Dialed::NoContent),
-            ResponseVerdict::Refuse(ErrorKind::Redirect) => {
-                // The body of a redirect that is followed is not read: its connection is dropped.
-                if let Err(refused) = redirect::follow(attempt.redirects, &mut attempt.request, &head, redirects) {
-                    let body = body.read_beginning().await;
-                    return Err(refused.into_error(&attempt.request.target, head, body));
-                }
-            }
             ResponseVerdict::Refuse(kind) => {
-                let body = body.read_beginning().await;
-                return Err(refusal(kind, head.status, head.headers, body));
+                let refused = match kind {
+                    ErrorKind::Redirect => {
+                        match redirect::follow(attempt.redirects, &mut attempt.request, &head, redirects) {
+                            // Its body is not read: its connection is dropped.
+                            Ok(()) => {
+                                redirects += 1;
+                                continue;
+                            }
+                            Err(refused) => Some(refused),
+                        }
+                    }
+                    _ => None,
+                };
+                let (body, target) = (body.read_beginning().await, &attempt.request.target);
+                let error = match refused {
+                    Some(refused) => refused.into_error(target, head, body),
+                    None => refusal(kind, head.status, head.headers, body),
+                };
+                return Err(error.at_url(target.shown(), redirects > 0));
             }
         }
-        redirects += 1;
     }
 }
 

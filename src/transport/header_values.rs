@@ -26,17 +26,27 @@ pub(crate) const MAX_ECHOED_VALUE: usize = 8_000;
 /// `HeaderMap` panics when it overflows.
 const MAX_HEADERS: usize = 1024;
 
-/// Checks that a response to `method` can be an event stream.
+/// Reads a method whose response can be an event stream. Those that the standard knows may be in
+/// lower case, as in browsers (Fetch, section 2.2.1): no server knows a method `post`.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unsupported`] for `HEAD` and `CONNECT`, whose responses have no body.
-pub(crate) fn check_method(method: &Method) -> Result<(), Error> {
-    match *method {
+/// [`ErrorKind::InvalidConfig`] if it is no token. [`ErrorKind::Unsupported`] for `HEAD` and
+/// `CONNECT`, whose responses have no body.
+pub(crate) fn method(text: &str) -> Result<Method, Error> {
+    let upper = text.to_ascii_uppercase();
+    let name = match &*upper {
+        "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS" | "PATCH" | "POST" | "PUT" | "TRACE" => &*upper,
+        _ => text,
+    };
+    let method = Method::from_bytes(name.as_bytes()).map_err(|error| {
+        Error::with_source(ErrorKind::InvalidConfig, "HTTP cannot carry this method", http::Error::from(error))
+    })?;
+    match method {
         Method::HEAD | Method::CONNECT => {
             Err(Error::new(ErrorKind::Unsupported, format!("a response to {method} has no body to stream")))
         }
-        _ => Ok(()),
+        _ => Ok(method),
     }
 }
 

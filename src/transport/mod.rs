@@ -34,6 +34,7 @@ mod http2;
 mod http2_pool;
 mod http_connection;
 mod http_request;
+mod into_url;
 mod network;
 mod proxy;
 mod redirect;
@@ -55,8 +56,7 @@ pub(crate) use self::connector::{BoxFuture, BoxedConnector};
 pub(crate) use self::cookies::Jar;
 pub(crate) use self::cookies::{Cookies, cookie, join_cookies};
 pub(crate) use self::header_values::{
-    LAST_EVENT_ID, MAX_ECHOED_VALUE, basic_authorization, check_method, header, last_event_id_value, may_append,
-    may_insert,
+    LAST_EVENT_ID, MAX_ECHOED_VALUE, basic_authorization, header, last_event_id_value, may_append, may_insert, method,
 };
 pub(crate) use self::http_connection::Connect;
 #[cfg(test)]
@@ -64,6 +64,7 @@ pub(crate) use self::http_connection::HttpConnection;
 pub(crate) use self::http_request::HttpRequest;
 #[cfg(fuzzing)]
 pub use self::http1::compare;
+pub use self::into_url::IntoUrl;
 pub(crate) use self::network::{Network, NetworkSettings};
 pub(crate) use self::proxy::{Proxies, ProxyServer};
 pub use self::redirect::Redirects;

@@ -7,14 +7,17 @@
 //! | 303 | a GET without a body |
 //! | 307, 308 | both stay |
 //!
-//! Three things must never happen here: a step from https to http, a secret header at another
-//! origin, and an endless chain. Everything that is not on the list of safe headers is dropped when
-//! the origin changes, and stays dropped if a later redirect leads back.
+//! A redirect to the very request that it answers is a loop, and fails at once.
+//!
+//! Four things must never happen here: a step from https to http, a secret header at another
+//! origin, a body at another origin unless the caller allows it, and an endless chain. Everything
+//! that is not on the list of safe headers is dropped when the origin changes, and stays dropped if
+//! a later redirect leads back.
 
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_LOCATION, CONTENT_TYPE, HeaderName, LOCATION, USER_AGENT,
+    CONTENT_LOCATION, CONTENT_TYPE, HeaderName, LOCATION, SET_COOKIE, USER_AGENT,
 };
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -22,7 +25,7 @@ use iri_string::types::{UriAbsoluteString, UriReferenceString};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::target::{Target, Userinfo};
+use crate::transport::target::{Target, Userinfo, ascii_origin, end_of_authority};
 
 use super::header_values::LAST_EVENT_ID;
 use super::http_request::HttpRequest;
@@ -65,26 +68,37 @@ const MAX_REDIRECTS: usize = 20;
 pub struct Redirects {
     max: usize,
     across_origins: bool,
+    body_across_origins: bool,
 }
 
 impl Redirects {
     /// Follows up to `max` redirects in a row; 20 by default.
     ///
     /// One more fails the attempt with [`TooManyRedirects`](ErrorKind::TooManyRedirects), which is
-    /// retried like other faults, because loops of load balancers pass.
+    /// retried like other faults, because loops of load balancers pass. A redirect to the very
+    /// request that it answers fails at once in this way.
     pub const fn follow(max: usize) -> Self {
-        Self { max, across_origins: true }
+        Self { max, across_origins: true, body_across_origins: false }
     }
 
     /// Follows up to 20 redirects in a row within the origin (scheme, host and port). A redirect to
     /// another origin is final.
     pub const fn same_origin() -> Self {
-        Self { max: MAX_REDIRECTS, across_origins: false }
+        Self { across_origins: false, ..Self::follow(MAX_REDIRECTS) }
     }
 
     /// Follows no redirect: each is final, and the error holds the response.
     pub const fn none() -> Self {
-        Self { max: 0, across_origins: false }
+        Self { across_origins: false, ..Self::follow(0) }
+    }
+
+    /// Sends the request's body along where a redirect to another origin keeps it: 307, 308, and
+    /// 301 or 302 for methods other than `POST`. By default such a redirect is final.
+    ///
+    /// The body may hold secrets, a `client_secret` for example, and only you know who may have
+    /// them. A redirect from http to https is one to another origin.
+    pub const fn body_across_origins(self) -> Self {
+        Self { body_across_origins: true, ..self }
     }
 }
 
@@ -126,6 +140,10 @@ pub(super) fn follow(
         let why = "more redirects in a row than this stream follows, most likely a loop";
         return Err(RefusedRedirect { kind: ErrorKind::TooManyRedirects, why });
     }
+    // By the letter it leads to the URL that was asked; servers send it by mistake.
+    if head.headers.get(LOCATION).is_some_and(|location| location.as_bytes().trim_ascii().is_empty()) {
+        return refused("its location is empty");
+    }
     let Some(target) = destination(&request.target, &head.headers) else {
         return refused("it does not lead to a URL that can be followed");
     };
@@ -136,7 +154,19 @@ pub(super) fn follow(
     if !same_origin && !redirects.across_origins {
         return refused("it leads to another origin, which this stream does not follow");
     }
-    if becomes_get(head.status, &request.method) {
+    let becomes_get = becomes_get(head.status, &request.method);
+    // With a cookie or credentials of its own the same URL may answer something else.
+    let is_changed = becomes_get || target.userinfo.is_some() || head.headers.contains_key(SET_COOKIE);
+    if !is_changed && target.uri() == request.target.uri() {
+        return Err(RefusedRedirect { kind: ErrorKind::TooManyRedirects, why: "it leads to itself, a loop" });
+    }
+    if !same_origin && !becomes_get && !request.body.is_empty() && !redirects.body_across_origins {
+        return refused(
+            "it leads to another origin, which does not get the request's body; \
+             Redirects::body_across_origins allows that",
+        );
+    }
+    if becomes_get {
         request.method = Method::GET;
         request.body = Bytes::new();
         // They describe a body that is gone (Fetch, "request-body-header name").
@@ -169,7 +199,8 @@ fn destination(from: &Target, headers: &HeaderMap) -> Option<Target> {
 fn encoded(url: &[u8]) -> String {
     let url = url.split(|&byte| byte == b'#').next().unwrap_or_default();
     let (origin, path) = url.split_at(end_of_authority(url));
-    let mut uri = percent_encode(origin, NOT_IN_A_URI).to_string();
+    let ascii = std::str::from_utf8(origin).ok().and_then(|origin| ascii_origin(origin).ok());
+    let mut uri = percent_encode(ascii.as_deref().map_or(origin, str::as_bytes), NOT_IN_A_URI).to_string();
     for (number, part) in path.split(|&byte| byte == b'%').enumerate() {
         if number > 0 {
             // A stray percent sign is encoded, a valid escape is kept.
@@ -179,19 +210,6 @@ fn encoded(url: &[u8]) -> String {
         uri.extend(percent_encode(part, NOT_IN_A_PATH));
     }
     uri
-}
-
-/// Returns where path and query begin in a URL, which may be relative.
-fn end_of_authority(url: &[u8]) -> usize {
-    let is_path = |byte: &u8| matches!(byte, b'/' | b'?');
-    // `//` begins an authority only at the start or after a scheme.
-    let Some(slashes) = memchr::memmem::find(url, b"//") else { return 0 };
-    let scheme = &url[..slashes];
-    if !scheme.is_empty() && (!scheme.ends_with(b":") || scheme.iter().any(is_path)) {
-        return 0;
-    }
-    let authority = slashes + 2;
-    url[authority..].iter().position(is_path).map_or(url.len(), |end| authority + end)
 }
 
 /// Returns true if the redirected request is a GET without a body (Fetch, step 12).
@@ -227,7 +245,8 @@ mod tests {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let target = Target::parse(url.parse().unwrap()).unwrap();
-        HttpRequest { method, target, headers, body: Bytes::from_static(b"{}"), compression: true }
+        let body = Bytes::from_static(if method == Method::GET { b"" } else { b"{}" });
+        HttpRequest { method, target, headers, body, compression: true }
     }
 
     /// Follows a first redirect, by the default rules.
@@ -241,15 +260,16 @@ mod tests {
 
     #[test]
     fn a_location_is_resolved_against_the_url_of_the_request() {
-        let cases: [(&[u8], &str); 13] = [
+        let cases: [(&[u8], &str); 14] = [
             (b"https://b/x?y#z", "https://b/x?y"),
             (b"//b/x", "https://b/x"),
             (b"/x/../y", "https://a:8443/y"),
             (b"x", "https://a:8443/p/x"),
             (b"../x", "https://a:8443/x"),
             (b"?new", "https://a:8443/p/q?new"),
-            (b"", "https://a:8443/p/q?old"),
-            (b"#only", "https://a:8443/p/q?old"),
+            (b"?old", ""),
+            (b"", ""),
+            (b"#only", ""),
             (b"  /trimmed ", "https://a:8443/trimmed"),
             (b"/with space|bar", "https://a:8443/with%20space%7Cbar"),
             ("/ä".as_bytes(), "https://a:8443/%C3%A4"),
@@ -270,7 +290,7 @@ mod tests {
         for (from, location, expected) in [
             ("https://a/p?ids[]=1", "/x", "https://a/x"),
             ("https://a/p?ids[]=1", "https://b/", "https://b/"),
-            ("https://a/p?ids[]=1", "", "https://a/p?ids%5B%5D=1"),
+            ("https://a/p?ids[]=1", "p?ids[]=2", "https://a/p?ids%5B%5D=2"),
             ("https://a/p?q=100%", "/x", "https://a/x"),
             ("https://[::1]:8443/p", "/x[1]?y[]=2#z[]", "https://[::1]:8443/x%5B1%5D?y%5B%5D=2"),
             ("https://a/", "//[::1]/x?y[]=2", "https://[::1]/x?y%5B%5D=2"),
@@ -278,6 +298,10 @@ mod tests {
             ("https://a/", "x?u=http://[::1]/", "https://a/x?u=http://%5B::1%5D/"),
             ("https://a/", "/x#a#b", "https://a/x"),
             ("https://a/", "/100%/%zz?%a", "https://a/100%25/%25zz?%25a"),
+            #[cfg(feature = "idn")]
+            ("https://a/", "//bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
+            #[cfg(feature = "idn")]
+            ("https://a/", "https://bücher.example:444", "https://xn--bcher-kva.example:444/"),
         ] {
             let mut request = request(Method::GET, from);
             follow_first(&mut request, 302, location.as_bytes()).unwrap();
@@ -292,12 +316,18 @@ mod tests {
             (Redirects::default(), 0, "ftp://a/", ErrorKind::Redirect),
             (Redirects::default(), 0, "https://", ErrorKind::Redirect),
             (Redirects::default(), 0, "https://[::1/", ErrorKind::Redirect),
-            (Redirects::default(), 20, "/", ErrorKind::TooManyRedirects),
-            (Redirects::follow(1), 1, "/", ErrorKind::TooManyRedirects),
+            (Redirects::default(), 0, "https://[fe80::1%25eth0]/", ErrorKind::Redirect),
+            (Redirects::default(), 0, "", ErrorKind::Redirect),
+            (Redirects::default(), 0, " ", ErrorKind::Redirect),
+            (Redirects::default(), 0, "https://a/", ErrorKind::TooManyRedirects),
+            (Redirects::default(), 0, "https://A/#x", ErrorKind::TooManyRedirects),
+            (Redirects::default(), 20, "/x", ErrorKind::TooManyRedirects),
+            (Redirects::follow(1), 1, "/x", ErrorKind::TooManyRedirects),
             (Redirects::same_origin(), 0, "https://a:444/", ErrorKind::Redirect),
             (Redirects::none(), 0, "/", ErrorKind::Redirect),
+            (Redirects::default(), 0, "https://b/", ErrorKind::Redirect),
         ] {
-            let mut request = request(Method::GET, "https://a/");
+            let mut request = request(Method::POST, "https://a/");
             let head = head(307, location.as_bytes());
             let refused = follow(redirects, &mut request, &head, before).unwrap_err();
             let error = refused.into_error(&request.target, head, Bytes::new());
@@ -306,6 +336,17 @@ mod tests {
         }
         let mut request = request(Method::GET, "https://a/");
         follow(Redirects::same_origin(), &mut request, &head(307, b"https://A:443/x"), 0).unwrap();
+    }
+
+    #[test]
+    fn a_redirect_to_itself_is_followed_if_it_changes_the_request() {
+        let mut to_itself = head(302, b"https://a/");
+        follow(Redirects::default(), &mut request(Method::POST, "https://a/"), &to_itself, 0).unwrap();
+        let location = b"https://user@a/";
+        follow(Redirects::default(), &mut request(Method::GET, "https://a/"), &head(302, location), 0).unwrap();
+        follow(Redirects::default(), &mut request(Method::GET, "https://a/"), &to_itself, 0).unwrap_err();
+        to_itself.headers.insert(SET_COOKIE, HeaderValue::from_static("a=b"));
+        follow(Redirects::default(), &mut request(Method::GET, "https://a/"), &to_itself, 0).unwrap();
     }
 
     #[test]
@@ -322,7 +363,15 @@ mod tests {
             (303, Method::GET, true),
         ] {
             let mut request = request(method.clone(), "http://a/");
-            follow_first(&mut request, status, b"/b").unwrap();
+            request.body = Bytes::from_static(b"{}");
+            // Another origin gets a body only if it is allowed to.
+            let elsewhere = head(status, b"http://b/");
+            let refused = follow(Redirects::default(), &mut request, &elsewhere, 0);
+            assert_eq!(refused.is_err(), kept, "{status} {method}");
+            if refused.is_err() {
+                let allowed = Redirects::default().body_across_origins();
+                follow(allowed, &mut request, &elsewhere, 0).unwrap();
+            }
             let expected = if kept { &method } else { &Method::GET };
             assert_eq!(request.method, *expected, "{status} {method}");
             assert_eq!(request.body.is_empty(), !kept, "{status} {method}");

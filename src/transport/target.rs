@@ -4,7 +4,9 @@
 //! crate holds it. The query stays in the URL, which is why URLs are logged by [`Target`]'s
 //! `Display` and never as they are.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
@@ -56,13 +58,29 @@ impl Userinfo {
 }
 
 impl Target {
+    /// Reads a URL as people write it: with blanks and line ends around it, and with a host in any
+    /// script (feature `idn`).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl` for a text that is no URL. Those of [`parse`](Self::parse).
+    pub(crate) fn from_text(text: &str) -> Result<Self, Error> {
+        let url = trimmed(text);
+        if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+            return Err(invalid("has a blank or a control character in it; percent-encode it, a blank as %20"));
+        }
+        let (origin, path) = url.split_at(end_of_authority(url.as_bytes()));
+        let url = format!("{}{path}", ascii_origin(origin).map_err(invalid)?);
+        Self::parse(url.parse::<Uri>().map_err(|error| invalid_url(error.into()))?)
+    }
+
     /// Checks a URL and takes its userinfo out.
     ///
     /// # Errors
     ///
-    /// `InvalidUrl` without a host or with an invalid port. `Unsupported` for a scheme other than
-    /// http and https, or for https in a build without TLS. No error repeats a part of the URL
-    /// that may be a password.
+    /// `InvalidUrl` without a host or with an invalid port or IPv6 address. `Unsupported` for a
+    /// scheme other than http and https, or for https in a build without TLS. No error repeats a
+    /// part of the URL that may be a password.
     pub(crate) fn parse(uri: Uri) -> Result<Self, Error> {
         let mut parts = uri.into_parts();
         check_scheme(parts.scheme.as_ref())?;
@@ -73,6 +91,7 @@ impl Target {
         let Some(authority) = authority else {
             return Err(Error::new(ErrorKind::InvalidUrl, "the URL has no host; write it like http://host:8080/path"));
         };
+        check_host(authority.host()).map_err(invalid)?;
         check_port(&authority)?;
         parts.authority = Some(authority);
         let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::as_str);
@@ -151,6 +170,12 @@ impl Target {
         &self.uri
     }
 
+    /// Returns the URL without userinfo and query: what may be shown.
+    pub(crate) fn shown(&self) -> Uri {
+        // The path of a valid URL makes a valid one.
+        with_path_and_query(self.uri.clone().into_parts(), self.uri.path()).unwrap_or_default()
+    }
+
     fn scheme(&self) -> &str {
         self.uri.scheme_str().unwrap_or_default()
     }
@@ -182,6 +207,75 @@ fn with_path_and_query(mut parts: Parts, path: &str) -> Result<Uri, http::Error>
     Ok(Uri::from_parts(parts)?)
 }
 
+/// Returns the URL without the blanks and control characters around it (URL standard, section 4.4,
+/// "URL parsing"): one that is read from a file ends with its line.
+pub(crate) fn trimmed(url: &str) -> &str {
+    url.trim_matches(|character| character <= ' ')
+}
+
+/// Returns where path and query begin in a URL, which may be relative.
+pub(crate) fn end_of_authority(url: &[u8]) -> usize {
+    let is_path = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+    // `//` begins an authority only at the start or after a scheme.
+    let Some(slashes) = memchr::memmem::find(url, b"//") else { return 0 };
+    let scheme = &url[..slashes];
+    if !scheme.is_empty() && (!scheme.ends_with(b":") || scheme.iter().any(is_path)) {
+        return 0;
+    }
+    let authority = slashes + 2;
+    url[authority..].iter().position(is_path).map_or(url.len(), |end| authority + end)
+}
+
+/// Returns scheme and authority of a URL, or an authority alone, with the host in ASCII (UTS 46),
+/// as browsers do.
+///
+/// # Errors
+///
+/// What is wrong with the URL.
+pub(crate) fn ascii_origin(origin: &str) -> Result<Cow<'_, str>, &'static str> {
+    if origin.is_ascii() {
+        return Ok(origin.into());
+    }
+    let (before, server) = origin.split_at(origin.rfind(['@', '/']).map_or(0, |last| last + 1));
+    let (host, port) = server.split_at(server.rfind(':').unwrap_or(server.len()));
+    let host = if host.is_ascii() { host.to_owned() } else { ascii_host(host)? };
+    // Userinfo is encoded (URL standard, section 4.4, "authority state").
+    Ok(format!("{}{host}{port}", utf8_percent_encode(before, CONTROLS)).into())
+}
+
+#[cfg(feature = "idn")]
+fn ascii_host(host: &str) -> Result<String, &'static str> {
+    url::Host::parse(host).map(|host| host.to_string()).map_err(|_| "has a host that is no valid domain name")
+}
+
+#[cfg(not(feature = "idn"))]
+fn ascii_host(_host: &str) -> Result<String, &'static str> {
+    Err("has a host outside of ASCII, which needs this crate's feature \"idn\"; \
+         or write the host in ASCII, where it begins with xn--")
+}
+
+/// Checks a host in brackets, which `Authority` does not: an IPv6 address. Anything else would be
+/// looked up as a name, again and again.
+///
+/// # Errors
+///
+/// What is wrong with the URL.
+pub(crate) fn check_host(host: &str) -> Result<(), &'static str> {
+    let Some(address) = host.strip_prefix('[') else { return Ok(()) };
+    if address.contains('%') {
+        // Nor in browsers (URL standard, section 3.5): a zone means something on one machine only.
+        return Err("has an IPv6 address with a zone, which is not supported in URLs: leave the zone out, \
+                    and connect with a connector of your own (ClientBuilder::connector)");
+    }
+    let is_address = address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    if is_address { Ok(()) } else { Err("has no IPv6 address in its brackets") }
+}
+
+/// Returns the error for a URL with this mistake.
+fn invalid(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidUrl, format!("the URL {what}"))
+}
+
 /// Checks that this build can speak the scheme.
 fn check_scheme(scheme: Option<&Scheme>) -> Result<(), Error> {
     match scheme.map(Scheme::as_str) {
@@ -211,7 +305,7 @@ fn check_port(authority: &Authority) -> Result<(), Error> {
 }
 
 /// Returns the error for a text that is no URL.
-pub(crate) fn invalid_url(error: http::Error) -> Error {
+fn invalid_url(error: http::Error) -> Error {
     Error::with_source(ErrorKind::InvalidUrl, "the URL is not valid; write it like http://host:8080/path", error)
 }
 
@@ -318,9 +412,85 @@ mod tests {
     }
 
     #[test]
+    fn a_url_is_read_as_people_write_it() {
+        for (text, uri) in [
+            (" http://h/a\n", "http://h/a"),
+            ("\u{0}\t\r\n http://h/?q \u{1f}", "http://h/?q"),
+            ("http://h/a#b", "http://h/a"),
+            ("http://h/ä?ö#ü", "http://h/%C3%A4?%C3%B6"),
+            ("http://h?//ü", "http://h/?//%C3%BC"),
+            ("http://üser:pässword@h/", "http://h/"),
+        ] {
+            assert_eq!(Target::from_text(text).unwrap().uri(), uri, "{text:?}");
+        }
+        let userinfo = Target::from_text("http://üser:pässword@h/").unwrap().userinfo.unwrap();
+        assert_eq!((&*userinfo.user, &*userinfo.password), ("üser", "pässword"));
+    }
+
+    #[test]
+    fn a_url_with_a_blank_or_without_a_host_says_so() {
+        for (text, says) in [
+            ("http://h/a b", "a blank or a control character"),
+            ("http://h h/", "a blank or a control character"),
+            ("http://h/\na", "a blank or a control character"),
+            ("http://h/a\u{7f}", "a blank or a control character"),
+            ("", "write it like"),
+            (" ", "write it like"),
+            ("http://", "write it like"),
+            ("http:///path", "write it like"),
+            ("http://:80/", "write it like"),
+            ("//h/", "needs a scheme"),
+            ("http://[fe80::1%25eth0]/", "a zone"),
+            ("http://[fe80::1%eth0]:80/", "a zone"),
+            ("http://user@[h]/", "no IPv6 address"),
+            ("http://[v1.x]/", "no IPv6 address"),
+            ("http://[127.0.0.1]/", "no IPv6 address"),
+            ("http://h:８０/", "write it like"),
+        ] {
+            let error = Target::from_text(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{text:?}: {error}");
+            assert!(error.to_string().contains(says), "{text:?}: {error}");
+        }
+    }
+
+    #[cfg(feature = "idn")]
+    #[test]
+    fn a_host_in_any_script_is_converted_as_browsers_do() {
+        for (text, uri) in [
+            ("http://bücher.example/ü", "http://xn--bcher-kva.example/%C3%BC"),
+            ("http://BÜCHER.example:8080", "http://xn--bcher-kva.example:8080/"),
+            ("http://user:ü@straße.de?q", "http://xn--strae-oqa.de/?q"),
+            ("http://例え。テスト/", "http://xn--r8jz45g.xn--zckzah/"),
+            ("http://１２７.0.0.1/", "http://127.0.0.1/"),
+            ("http://xn--bcher-kva.example/", "http://xn--bcher-kva.example/"),
+        ] {
+            assert_eq!(Target::from_text(text).unwrap().uri(), uri, "{text:?}");
+        }
+        for text in ["http://\u{fffd}/", "http://ü／x/", "http://ü..example:99999/", "http://[::１]/"] {
+            let error = Target::from_text(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{text:?}: {error}");
+        }
+    }
+
+    #[cfg(not(feature = "idn"))]
+    #[test]
+    fn a_host_outside_of_ascii_names_the_feature_that_it_needs() {
+        let error = Target::from_text("http://bücher.example/").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+        assert!(error.to_string().contains("feature \"idn\""), "{error}");
+    }
+
+    #[test]
     fn an_error_never_repeats_what_may_be_a_password() {
-        for url in ["http://user:hunter2/x@host/", "http://user:hunter2#x@host/", "https://user:hunter2?x@host/"] {
-            let error = Target::parse(url.parse().unwrap()).unwrap_err();
+        for url in [
+            "http://user:hunter2/x@host/",
+            "http://user:hunter2#x@host/",
+            "https://user:hunter2?x@host/",
+            "https://user:hunter2 @host/",
+            "https://user:hunter2@\u{fffd}/",
+            "https://user:hunter2@[fe80::1%25eth0]/",
+        ] {
+            let error = Target::from_text(url).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
     }

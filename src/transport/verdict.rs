@@ -4,10 +4,11 @@
 //! | response | verdict | what follows |
 //! |---|---|---|
 //! | 200, `text/event-stream`, no coding left | `Accept` | the stream opens |
+//! | any 2xx but 204 that the caller accepts, no coding left | `Accept` | the stream opens |
 //! | 204 | `Stop` | the stream closes, without an error |
 //! | 301, 302, 303, 307, 308 with `Location` | `Refuse(Redirect)` | `redirect` follows it, or refuses |
-//! | 200, another content type | `Refuse(ContentType)` | final |
-//! | 200, a coding that is not decoded | `Refuse(ContentEncoding)` | final |
+//! | 200, another content type, or not accepted by the caller | `Refuse(ContentType)` | final |
+//! | 200 or accepted, a coding that is not decoded | `Refuse(ContentEncoding)` | final |
 //! | any other | `Refuse(Status)` | retried if listed in `error/kind.rs`, else final |
 //!
 //! To treat another status or content type in a special way, add an arm to [`judge`]. The message
@@ -38,28 +39,36 @@ pub(crate) enum ResponseVerdict {
 }
 
 /// Judges a response head. The caller has removed a content coding that this build decodes.
-pub(crate) fn judge(status: StatusCode, headers: &HeaderMap) -> ResponseVerdict {
+///
+/// `accepts` returns the decision of the user's code, if there is any, and is called for no other
+/// responses than those with 2xx but 204: a page of a broken server must not be read as a stream.
+pub(crate) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    accepts: impl FnOnce() -> Option<bool>,
+) -> ResponseVerdict {
+    let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
     match status {
-        StatusCode::OK if !is_event_stream(headers) => ResponseVerdict::Refuse(ErrorKind::ContentType),
-        StatusCode::OK if has_content_coding(headers) || has_transfer_coding(headers) => {
-            ResponseVerdict::Refuse(ErrorKind::ContentEncoding)
-        }
-        // 206 and other successes are refused: the standard opens a stream on 200 alone.
-        StatusCode::OK => ResponseVerdict::Accept,
         // A server tells a client in this way to stop reconnecting (HTML, section 9.2).
         StatusCode::NO_CONTENT => ResponseVerdict::Stop,
-        StatusCode::MOVED_PERMANENTLY
-        | StatusCode::FOUND
-        | StatusCode::SEE_OTHER
-        | StatusCode::TEMPORARY_REDIRECT
-        | StatusCode::PERMANENT_REDIRECT
-            // Without a `Location` it is a status like any other, and final.
-            if headers.contains_key(LOCATION) =>
-        {
-            ResponseVerdict::Refuse(ErrorKind::Redirect)
-        }
+        _ if status.is_success() => judge_success(status, headers, accepts()),
+        // Without a `Location` it is a status like any other, and final.
+        _ if is_redirect && headers.contains_key(LOCATION) => ResponseVerdict::Refuse(ErrorKind::Redirect),
         _ => ResponseVerdict::Refuse(ErrorKind::Status),
     }
+}
+
+/// Judges a response that has a body by the standard, or by the user's code if that has decided.
+fn judge_success(status: StatusCode, headers: &HeaderMap, accepted: Option<bool>) -> ResponseVerdict {
+    // 206 and other successes are refused: the standard opens a stream on 200 alone.
+    let is_ok = status == StatusCode::OK;
+    if !accepted.unwrap_or_else(|| is_ok && is_event_stream(headers)) {
+        return ResponseVerdict::Refuse(if is_ok { ErrorKind::ContentType } else { ErrorKind::Status });
+    }
+    if has_content_coding(headers) || has_transfer_coding(headers) {
+        return ResponseVerdict::Refuse(ErrorKind::ContentEncoding);
+    }
+    ResponseVerdict::Accept
 }
 
 /// Returns the error for a refused response.
@@ -70,13 +79,20 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
         None => format!("no {name}"),
     };
     let message = match kind {
+        ErrorKind::ContentType if is_event_stream(&headers) => {
+            "the server answered 200 with an event stream, which accept_response does not accept".to_owned()
+        }
         ErrorKind::ContentType => {
-            format!("the server answered 200 with {}, not text/event-stream", shown(CONTENT_TYPE))
+            format!(
+                "the server answered 200 with {}, not text/event-stream; \
+                 if it is one all the same, accept_response can accept it",
+                shown(CONTENT_TYPE)
+            )
         }
         ErrorKind::ContentEncoding => {
             let shown = shown(if has_content_coding(&headers) { CONTENT_ENCODING } else { TRANSFER_ENCODING });
             format!(
-                "the server answered 200 with {shown}, which this build does not decode; \
+                "the server answered {status} with {shown}, which this build does not decode; \
                  enable the crate's feature for it, if there is one"
             )
         }
@@ -137,7 +153,7 @@ mod tests {
 
     fn of(status: u16, headers: &[(&'static str, &'static str)]) -> ResponseVerdict {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        judge(StatusCode::from_u16(status).unwrap(), &headers)
+        judge(StatusCode::from_u16(status).unwrap(), &headers, || None)
     }
 
     #[test]
@@ -209,6 +225,29 @@ mod tests {
             ),
         ] {
             assert_eq!(of(status, headers), expected, "{status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_decides_about_successes_alone_and_not_about_codings() {
+        let (html, coded) = (&[("content-type", "text/html")][..], &[("content-encoding", "br, gzip")][..]);
+        for (status, headers, accepted, expected) in [
+            (200, html, true, ResponseVerdict::Accept),
+            (200, &[], true, ResponseVerdict::Accept),
+            (201, &[], true, ResponseVerdict::Accept),
+            (206, html, true, ResponseVerdict::Accept),
+            (200, coded, true, ResponseVerdict::Refuse(ErrorKind::ContentEncoding)),
+            (200, &[("content-type", "text/event-stream")], false, ResponseVerdict::Refuse(ErrorKind::ContentType)),
+            (202, html, false, ResponseVerdict::Refuse(ErrorKind::Status)),
+        ] {
+            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            assert_eq!(judge(StatusCode::from_u16(status).unwrap(), &headers, || Some(accepted)), expected, "{status}");
+        }
+        for status in [204, 302, 404, 503] {
+            let headers = [(LOCATION, "/there".parse().unwrap())].into_iter().collect();
+            let asked = || panic!("asked about {status}");
+            let verdict = judge(StatusCode::from_u16(status).unwrap(), &headers, asked);
+            assert_ne!(verdict, ResponseVerdict::Accept, "{status}");
         }
     }
 }

@@ -24,7 +24,14 @@ fn chain(error: &Error) -> String {
 #[test]
 fn a_url_that_cannot_be_followed_is_refused_when_the_stream_is_built() {
     for (url, kind, says) in [
-        ("not a url", ErrorKind::InvalidUrl, "not valid"),
+        ("not a url", ErrorKind::InvalidUrl, "a blank"),
+        ("http://host/a\nb", ErrorKind::InvalidUrl, "a control character"),
+        ("http://[fe80::1%25eth0]/", ErrorKind::InvalidUrl, "ClientBuilder::connector"),
+        ("http://[example.com]/", ErrorKind::InvalidUrl, "no IPv6 address"),
+        #[cfg(not(feature = "idn"))]
+        ("http://bücher.example/", ErrorKind::InvalidUrl, "feature \"idn\""),
+        #[cfg(feature = "idn")]
+        ("http://b\u{fffd}cher.example/", ErrorKind::InvalidUrl, "no valid domain name"),
         ("", ErrorKind::InvalidUrl, "not valid"),
         ("/stream", ErrorKind::InvalidUrl, "scheme"),
         ("example.com", ErrorKind::InvalidUrl, "scheme"),

@@ -95,7 +95,7 @@ async fn a_socks_proxy_resolves_the_name_and_is_told_the_password() {
     let url = elsewhere(&server.url);
     let target = url.split('/').nth(2).unwrap();
     for (scheme, userinfo, credentials) in
-        [("socks5", "", None), ("socks5h", "", None), ("socks5h", "user:pa%3Ass@", Some("user:pa:ss"))]
+        [("socks", "", None), ("socks5", "", None), ("socks5h", "user:pa%3Ass@", Some("user:pa:ss"))]
     {
         let proxy = Socks::start(credentials).await;
         let client = through(&format!("{scheme}://{userinfo}{}", proxy.address));
@@ -305,6 +305,27 @@ mod tls {
         assert!(heard.contains(BASIC), "{heard}");
     }
 
+    /// Any 2xx is a tunnel (RFC 9110, section 9.3.6), and has no body, also if its headers announce one.
+    #[tokio::test]
+    async fn any_success_in_answer_to_connect_opens_the_tunnel() {
+        let site = Site::new("server.invalid");
+        let url = secure(&site).await;
+        for status in [200, 201, 202, 204, 205, 226, 299] {
+            for headers in ["", "content-length: 7\r\n", "transfer-encoding: chunked\r\n", "connection: close\r\n"] {
+                let answer = format!("HTTP/1.1 {status} Connection established\r\n{headers}\r\n");
+                let proxy = Server::start(move |_, connection| {
+                    let answer = answer.clone();
+                    async move { servers::tunnel(connection.tcp, &connection.request, &answer).await }
+                })
+                .await;
+                let client = through(&at("http", "", &proxy)).root_certificates_pem(site.root_pem.as_bytes()).unwrap();
+                let mut events = open(client, &url).await.unwrap();
+                let heard = short(&mut events).await.to_lowercase();
+                assert!(heard.starts_with("get / http/1.1"), "{status} {headers}: {heard}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_proxy_that_opens_no_tunnel_is_an_error_in_time_and_in_bounded_memory() {
         for (how, kind, says) in [
@@ -316,6 +337,8 @@ mod tls {
             (Hostile::Says("HTTP/1.1 403 No\r\n\r\n"), ErrorKind::Proxy, "server.invalid:443: 403 Forbidden"),
             (Hostile::Says("HTTP/1.1 502 No\r\ncontent-length: 9\r\n\r\n"), ErrorKind::Proxy, ": 502 Bad Gateway"),
             (Hostile::Says("HTTP/1.1 200 OK\r\n\r\nHELLO"), ErrorKind::Proxy, "sent data into the tunnel"),
+            (Hostile::Says("HTTP/1.1 204 OK\r\n\r\nHELLO"), ErrorKind::Proxy, "sent data into the tunnel"),
+            (Hostile::Says("HTTP/1.1 304 No\r\n\r\n"), ErrorKind::Proxy, ": 304 Not Modified"),
         ] {
             let proxy = hostile(how).await;
             let client = through(&at("http", "", &proxy)).build();
@@ -326,7 +349,7 @@ mod tls {
             let error = within(stream.open(Filter::all())).await.unwrap_err();
             assert_eq!((error.kind(), error.is_final()), (kind, false), "{how:?} {error:?}");
             assert!(error.to_string().contains(says), "{error}");
-            let answered = matches!(how, Hostile::Says(text) if !text.contains("200"));
+            let answered = matches!(how, Hostile::Says(text) if !text.contains("HELLO"));
             assert_eq!(error.status().is_some(), answered, "{how:?}");
         }
     }
@@ -365,13 +388,13 @@ mod http2 {
     }
 
     /// Reads a request for a tunnel, and returns the answer that grants it.
-    async fn asked(scheme: &str, tcp: &mut TcpStream) -> Vec<u8> {
+    async fn asked(scheme: &str, status: &str, tcp: &mut TcpStream) -> Vec<u8> {
         let mut request = Vec::new();
         if scheme == "http" {
             while !request.ends_with(b"\r\n\r\n") {
                 request.push(tcp.read_u8().await.unwrap());
             }
-            return b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+            return format!("HTTP/1.1 {status}\r\n\r\n").into_bytes();
         }
         tcp.read_exact(&mut [0; 3]).await.unwrap();
         tcp.write_all(&[5, 0]).await.unwrap();
@@ -383,12 +406,12 @@ mod http2 {
     /// A proxy may send both in one packet.
     #[tokio::test]
     async fn server_bytes_behind_the_proxys_own_response_are_not_lost() {
-        for scheme in ["http", "socks5"] {
+        for (scheme, status) in [("http", "200 OK"), ("http", "204 No Content"), ("socks5", "")] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = through(&format!("{scheme}://{}", listener.local_addr().unwrap()));
             tokio::spawn(async move {
                 let mut tcp = listener.accept().await.unwrap().0;
-                let mut words = asked(scheme, &mut tcp).await;
+                let mut words = asked(scheme, status, &mut tcp).await;
                 let (server, mut near) = duplex(64 * 1024);
                 tokio::spawn(serve(server));
                 near.read_buf(&mut words).await.unwrap();
@@ -412,9 +435,17 @@ mod http2 {
 
 #[test]
 fn the_builder_refuses_invalid_proxy_urls() {
-    for url in ["", "ftp://proxy", "http://user:hunter2@pro xy"] {
+    for (url, says) in [
+        ("", "cannot be read"),
+        ("ftp://proxy", "use http, https or socks5"),
+        ("socks4://user:hunter2@proxy", "use a SOCKS5 proxy"),
+        ("socks4a://proxy", "use a SOCKS5 proxy"),
+        ("http://user:hunter2@[fe80::1%25eth0]", "a zone"),
+        ("http://user:hunter2@pro xy", "cannot be read"),
+    ] {
         let error = Client::builder().proxy(url).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
+        assert!(error.to_string().contains(says), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }

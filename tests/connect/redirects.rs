@@ -1,8 +1,8 @@
 //! Redirects: where they lead, and which headers reach another origin.
 
-use sseclient::{Client, ErrorKind, Handle, Redirects, State, StreamBuilder, TranscriptItem};
+use sseclient::{Apply, Client, ErrorKind, Filter, Handle, Redirects, State, StreamBuilder, TranscriptItem};
 
-use crate::support::{OPEN, Server, header, setback, stream, within};
+use crate::support::{OPEN, Server, follow, header, setback, short, stream, within};
 
 fn moved(status: u16, location: &str) -> String {
     format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
@@ -156,7 +156,8 @@ async fn a_post_becomes_a_get_or_is_sent_again_as_browsers_do() {
     {
         let end = stream_server().await;
         let start = Server::answering(vec![moved(status, &end.url)]).await;
-        let handle = stream(&start.url).body("question").header("content-type", "text/plain").build().unwrap();
+        let asking = stream(&start.url).body("question").header("content-type", "text/plain");
+        let handle = asking.redirects(Redirects::default().body_across_origins()).build().unwrap();
         handle.connect();
         within(handle.opened()).await.unwrap();
         handle.shutdown().await;
@@ -169,14 +170,68 @@ async fn a_post_becomes_a_get_or_is_sent_again_as_browsers_do() {
 }
 
 #[tokio::test]
-async fn a_loop_ends_after_twenty_redirects_and_is_tried_again() {
-    let server = Server::answering(vec![moved(302, "/stream")]).await;
-    let handle = stream(&server.url).build().unwrap();
-    let mut states = handle.state_changes();
-    handle.connect();
-    let cause = setback(&mut states).await;
-    assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::TooManyRedirects, false));
-    assert_eq!(server.requests().len(), 21);
+async fn a_loop_ends_after_twenty_redirects_or_at_once_and_is_tried_again() {
+    let between_two = Server::start(|_, mut connection| async move {
+        let is_first = connection.request.starts_with("GET /stream ");
+        connection.send(&moved(302, if is_first { "/other" } else { "/stream" })).await;
+        connection.closed().await;
+    })
+    .await;
+    let mut loops = vec![(between_two, 21)];
+    for location in ["/stream", "#fragment", "../stream?"] {
+        // The last one is another URL, which leads to itself.
+        let requests = if location.ends_with('?') { 2 } else { 1 };
+        loops.push((Server::answering(vec![moved(302, location)]).await, requests));
+    }
+    for (server, requests) in loops {
+        let handle = Client::new().stream(&server.url).build().unwrap();
+        let mut states = handle.state_changes();
+        handle.connect();
+        let cause = setback(&mut states).await;
+        assert_eq!((cause.kind(), cause.is_final()), (ErrorKind::TooManyRedirects, false));
+        assert_eq!(server.requests().len(), requests);
+    }
+}
+
+/// The body may hold a secret, such as `client_secret` in a form.
+#[tokio::test]
+async fn a_body_reaches_another_origin_only_if_redirects_allow_it() {
+    for (status, method) in [(307, "POST"), (308, "POST"), (307, "PUT"), (302, "PATCH"), (301, "PUT")] {
+        let end = stream_server().await;
+        let start = Server::answering(vec![moved(status, &end.url)]).await;
+        let asking = || stream(&start.url).method(method).form([("client_secret", "tr0ub4dor")]);
+        let error = within(asking().open(Filter::all())).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Redirect, true), "{status} {method}");
+        assert!(error.to_string().contains("Redirects::body_across_origins"), "{error}");
+        assert_eq!(end.requests(), [""; 0], "{status} {method}");
+        let allowed = asking().redirects(Redirects::default().body_across_origins());
+        drop(within(allowed.open(Filter::all())).await.unwrap());
+        assert!(end.requests()[0].ends_with("client_secret=tr0ub4dor"), "{status} {method}");
+        // Without a body there is nothing to keep back.
+        let empty = stream(&start.url).method(method);
+        drop(within(empty.open(Filter::all())).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_body_stays_with_its_origin_in_a_handover_too() {
+    let end = stream_server().await;
+    let answers = [format!("{OPEN}data: a\n\n"), moved(307, &end.url)];
+    let start = Server::start(move |number, mut connection| {
+        let answer = answers[number.min(1)].clone();
+        async move {
+            connection.send(&answer).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    let (handle, mut events) = follow(stream(&start.url).body("client_secret=tr0ub4dor"));
+    assert_eq!(short(&mut events).await, "a");
+    let update = handle.update(|change| change.header("x-new", "1"), Apply::MakeBeforeBreak);
+    let error = within(update).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::Redirect, true), "{error}");
+    assert_eq!(end.requests(), [""; 0]);
+    assert!(handle.state().is_open(), "the first response stays");
 }
 
 #[tokio::test]
@@ -187,6 +242,7 @@ async fn a_redirect_that_is_not_followed_is_a_final_error_with_its_body() {
         (Redirects::same_origin(), &*end.url, 1),
         (Redirects::default(), "ftp://127.0.0.1/", 1),
         (Redirects::default(), "http://[broken/", 1),
+        (Redirects::default(), "", 1),
     ] {
         let server = Server::answering(vec![moved(302, location)]).await;
         let handle = stream(&server.url).redirects(redirects).build().unwrap();

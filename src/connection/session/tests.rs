@@ -190,7 +190,8 @@ fn each_failure_is_retried_or_final() {
     };
     let retried_kinds = [Connect, Dns, ConnectTimeout, ResponseTimeout, Protocol, Tls, Roots, Proxy];
     let retried_kinds = retried_kinds.into_iter().chain([TooManyRedirects, Credentials, CredentialsTimeout]);
-    let retried = retried_kinds.map(failed).chain([408, 425, 429, 500, 502, 503, 504, 509, 520, 527, 530, 561, 598].map(refused));
+    let retried =
+        retried_kinds.map(failed).chain([408, 425, 429, 500, 502, 503, 504, 509, 520, 527, 530, 561, 598].map(refused));
     for failure in retried {
         let what = format!("{failure:?}");
         let lines = vec![(0, Input::Connect, DIAL), (0, failure, "wait { delay: 3s }; waiting 3s for 2")];

@@ -192,7 +192,7 @@ proptest! {
         let head = format!("HTTP/1.{version} 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: {list}\r\n\r\n");
         let response = head + "9\r\ndata: 100\r\n5\r\n0000\n\r\n1\r\n\n\r\n0\r\n\r\n";
         for reading in read(response.as_bytes(), &[]).into_iter().flatten() {
-            if judge(reading.status, &reading.headers) == ResponseVerdict::Accept {
+            if judge(reading.status, &reading.headers, || None) == ResponseVerdict::Accept {
                 prop_assert_eq!(&reading.body[..], &b"data: 1000000\n\n"[..], "{}", &response);
             }
         }

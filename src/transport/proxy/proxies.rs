@@ -94,7 +94,7 @@ fn parse((name, value): (&str, OsString)) -> Result<Arc<ProxyServer>, Error> {
     let Some(value) = value.to_str() else {
         return Err(Error::new(ErrorKind::InvalidConfig, format!("{message}: it is not UTF-8")));
     };
-    ProxyServer::parse(value.trim()).map(Arc::new).map_err(invalid)
+    ProxyServer::parse(value).map(Arc::new).map_err(invalid)
 }
 
 /// Returns a matcher for everything but these exceptions, as people write them: with blanks for
@@ -141,6 +141,8 @@ mod tests {
             (&[ALL, ("http_proxy", "lower:2")], "http://h/", "lower:2"),
             (&[ALL], "http://h/", "all:1080"),
             (&[("all_proxy", "a:1")], "http://h/", "a:1"),
+            (&[("ALL_PROXY", "socks://127.0.0.1:1080/")], "http://h/", "127.0.0.1:1080"),
+            (&[("ALL_PROXY", "socks4://h")], "http://h/", "InvalidConfig"),
             (&[HTTP, ("REQUEST_METHOD", "GET")], "http://h/", "none"),
             (&[HTTP, ALL, ("REQUEST_METHOD", "GET")], "http://h/", "all:1080"),
             (&[HTTP, ("http_proxy", "not a URL")], "http://h/", "InvalidConfig"),

@@ -15,7 +15,7 @@ use http::response::Parts;
 use http::{StatusCode, Uri};
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::target::{Userinfo, split_userinfo};
+use crate::transport::target::{Userinfo, ascii_origin, check_host, split_userinfo, trimmed};
 
 use super::super::body::{Body, RawBody};
 
@@ -49,17 +49,20 @@ impl ProxyServer {
     /// `InvalidConfig`. The error repeats no part of the URL: any may hold a password.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         // As curl does: a proxy without a scheme is one of http.
+        let url = trimmed(url);
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let (protocol, default_port) = parse_scheme(scheme)?;
         let unreadable =
             || invalid("cannot be read; write it like http://user:password@host:port, with special characters encoded");
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (userinfo, server) = split_userinfo(authority);
+        let server = ascii_origin(server).map_err(invalid)?;
         let parsed: http::uri::Authority = server.parse().map_err(|_| unreadable())?;
         // With an `@` in the path, the password holds a slash: the host comes after it.
         if parsed.host().is_empty() || path.contains('@') {
             return Err(unreadable());
         }
+        check_host(parsed.host()).map_err(invalid)?;
         // The port follows the whole host: an IPv6 address has colons of its own.
         let port = match server.strip_prefix(parsed.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
             Some("") => default_port,
@@ -132,9 +135,11 @@ fn parse_scheme(scheme: &str) -> Result<(ProxyProtocol, u16), Error> {
         "https" => Ok((ProxyProtocol::Https, 443)),
         #[cfg(not(feature = "tls"))]
         "https" => Err(invalid("is one of https, which needs this crate's feature \"tls\"")),
-        // curl resolves the name itself for `socks5`. Here the proxy does so for both.
-        "socks5" | "socks5h" => Ok((ProxyProtocol::Socks5, 1080)),
-        _ => Err(invalid("has a scheme that is not supported: use http, https, socks5 or socks5h")),
+        // Desktops set `socks` for a proxy of either version, and one of version 5 is sure to be
+        // meant. curl resolves the name itself for `socks5`. Here the proxy does so for all.
+        "socks" | "socks5" | "socks5h" => Ok((ProxyProtocol::Socks5, 1080)),
+        "socks4" | "socks4a" => Err(invalid("is one of SOCKS4, which is not supported: use a SOCKS5 proxy, socks5://")),
+        _ => Err(invalid("has a scheme that is not supported: use http, https or socks5")),
     }
 }
 
@@ -180,6 +185,11 @@ mod tests {
             ("http://user:p%40ss@proxy:3128", ProxyProtocol::Http, "proxy:3128"),
             ("user:pass@proxy:3128", ProxyProtocol::Http, "proxy:3128"),
             ("socks5://proxy", ProxyProtocol::Socks5, "proxy:1080"),
+            ("socks://proxy", ProxyProtocol::Socks5, "proxy:1080"),
+            ("SOCKS://proxy:9050/", ProxyProtocol::Socks5, "proxy:9050"),
+            (" http://proxy:3128\r\n", ProxyProtocol::Http, "proxy:3128"),
+            #[cfg(feature = "idn")]
+            ("http://user:pass@bücher.example:3128", ProxyProtocol::Http, "xn--bcher-kva.example:3128"),
             ("socks5h://[::1]:9050", ProxyProtocol::Socks5, "[::1]:9050"),
         ] {
             let proxy = ProxyServer::parse(url).unwrap();
@@ -203,6 +213,10 @@ mod tests {
             "http://u:hunter2@pro xy",
             "hunter2://proxy",
             "socks4://hunter2@proxy",
+            "socks4a://hunter2@proxy",
+            "http://hunter2@[fe80::1%25eth0]:3128",
+            "http://hunter2@[proxy]:3128",
+            "http://hunter2@\u{fffd}:3128",
             "http://u:hunter2#/@proxy",
             "http://u:22/hunter2@proxy",
             &long,

@@ -10,16 +10,21 @@ pub async fn relay(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str) {
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     if method == "CONNECT" {
-        let mut server = here(target).await;
-        io.write_all(b"HTTP/1.1 200 Connection established\r\ncontent-length: 7\r\n\r\n").await.unwrap();
-        let _ = copy_bidirectional(&mut io, &mut server).await;
-        return;
+        let answer = "HTTP/1.1 200 Connection established\r\ncontent-length: 7\r\n\r\n";
+        return tunnel(io, head, answer).await;
     }
     let (authority, path) = target.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut server = here(authority).await;
     let lines = head.lines().skip(1).filter(|line| !line.to_lowercase().starts_with("proxy-"));
     let lines: Vec<_> = [format!("{method} /{path} HTTP/1.1")].into_iter().chain(lines.map(str::to_owned)).collect();
     server.write_all(format!("{}\r\n", lines.join("\r\n")).as_bytes()).await.unwrap();
+    let _ = copy_bidirectional(&mut io, &mut server).await;
+}
+
+/// Opens the tunnel that `head` asks for, with this answer.
+pub async fn tunnel(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str, answer: &str) {
+    let mut server = here(head.split(' ').nth(1).unwrap()).await;
+    io.write_all(answer.as_bytes()).await.unwrap();
     let _ = copy_bidirectional(&mut io, &mut server).await;
 }
 

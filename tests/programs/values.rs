@@ -1,0 +1,170 @@
+//! The API takes the values that programs have, and errors answer what programs ask.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use sseclient::http::{Method, Response, StatusCode, Uri};
+use sseclient::{Apply, Client, Delivery, ErrorKind, EventStream, Filter};
+
+use crate::support::{OPEN, Server, short, stream, within};
+#[cfg(feature = "idn")]
+use crate::support::{header, open};
+
+#[test]
+fn a_url_is_any_text_or_a_uri() {
+    let client = Client::new();
+    let uri = Uri::from_static("http://127.0.0.1/");
+    let text = uri.to_string();
+    for stream in [
+        client.stream("http://127.0.0.1/"),
+        client.stream(&text),
+        client.stream(Cow::from(&text)),
+        client.stream(Arc::<str>::from(&*text)),
+        client.stream(&uri),
+        client.stream(uri.clone()),
+        #[cfg(feature = "idn")]
+        client.stream(url::Url::parse(&text).unwrap()),
+        client.stream(format!(" {text}\n")),
+    ] {
+        let handle = stream.build().unwrap();
+        drop(handle.update(|change| change.url(&uri), Apply::NextAttempt));
+        drop(handle.update(|change| change.url(&text), Apply::NextAttempt));
+    }
+}
+
+#[cfg(feature = "idn")]
+#[tokio::test]
+async fn a_host_in_another_script_is_looked_up_in_ascii() {
+    let server = Server::staying("data: x\n\n").await;
+    let names = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let asked = Arc::clone(&names);
+    let client = Client::builder().no_proxy().resolver(move |name| {
+        asked.lock().unwrap().push(name);
+        std::future::ready(Ok::<_, std::convert::Infallible>(vec![std::net::Ipv4Addr::LOCALHOST.into()]))
+    });
+    let url = server.url.replace("127.0.0.1", "Bücher.example");
+    assert_eq!(short(&mut open(client, &url).await.unwrap()).await, "x");
+    assert_eq!(*names.lock().unwrap(), ["xn--bcher-kva.example"]);
+    assert!(header(&server.requests()[0], "host").unwrap().starts_with("xn--bcher-kva.example:"));
+}
+
+/// Configuration files have methods in lower case, and servers know none of those.
+#[tokio::test]
+async fn a_method_is_any_text_in_lower_case_too() {
+    let server = Server::staying("").await;
+    let asked = async |method: &str| {
+        let events = within(stream(&server.url).method(method).open(Filter::all())).await.unwrap();
+        drop(events);
+        server.requests().pop().unwrap().split(' ').next().unwrap().to_owned()
+    };
+    for (method, sent) in
+        [("post", "POST"), ("Get", "GET"), ("patch", "PATCH"), ("REPORT", "REPORT"), ("x-own", "x-own")]
+    {
+        assert_eq!(asked(method).await, sent);
+    }
+    let url = &*server.url;
+    stream(url).method(Method::PUT).build().unwrap();
+    stream(url).method(String::from("PUT")).build().unwrap();
+    for (method, kind) in [
+        ("head", ErrorKind::Unsupported),
+        ("CONNECT", ErrorKind::Unsupported),
+        ("no method", ErrorKind::InvalidConfig),
+        ("", ErrorKind::InvalidConfig),
+    ] {
+        assert_eq!(stream(url).method(method).build().unwrap_err().kind(), kind, "{method}");
+    }
+}
+
+/// Status 404 says nothing if the program does not know who sent it.
+#[tokio::test]
+async fn a_refusal_after_a_redirect_says_where_it_came_from() {
+    let missing = "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n";
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n";
+    let moved = "HTTP/1.1 302 No\r\nlocation: ftp://host/\r\ncontent-length: 0\r\n\r\n";
+    for answer in [missing, page, moved] {
+        let end = Server::answering(vec![answer.to_owned()]).await;
+        let there = end.url.replace("http://", "http://user:hunter2@");
+        let location = format!("HTTP/1.1 302 Found\r\nlocation: {there}?token=hunter2\r\ncontent-length: 0\r\n\r\n");
+        let start = Server::answering(vec![location]).await;
+        let error = within(stream(&start.url).open(Filter::all())).await.unwrap_err();
+        assert_eq!(error.url().unwrap(), &*end.url);
+        assert!(error.to_string().starts_with(&format!("after a redirect to {}, ", end.url)), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        // Without a redirect it is the URL that the program knows.
+        let error = within(stream(&format!("{}?token=hunter2", end.url)).open(Filter::all())).await.unwrap_err();
+        assert_eq!(error.url().unwrap(), &*end.url);
+        assert!(!format!("{error} {error:?}").contains("redirect to"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+    let error = within(stream("http://127.0.0.1:1/").open(Filter::all())).await.unwrap_err();
+    assert_eq!(error.url(), None, "no response was refused");
+}
+
+/// A large LLM server sends no content type; others create a job with 201 or 202.
+#[tokio::test]
+async fn a_program_can_accept_what_the_standard_refuses() {
+    let event = "data: x\n\n";
+    for (head, kind) in [
+        ("200 OK\r\n", ErrorKind::ContentType),
+        ("200 OK\r\ncontent-type: text/plain\r\n", ErrorKind::ContentType),
+        ("201 Created\r\ncontent-type: text/event-stream\r\n", ErrorKind::Status),
+        ("202 Accepted\r\n", ErrorKind::Status),
+    ] {
+        let server = Server::answering(vec![format!("HTTP/1.1 {head}\r\n{event}")]).await;
+        let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (kind, true), "{head}");
+        let (url, status) = (server.url.clone(), head[..3].to_owned());
+        let lenient = stream(&server.url).accept_response(move |head| {
+            assert_eq!((head.status().as_str(), head.url().to_string()), (&*status, url.clone()));
+            head.headers().get("content-type").is_none_or(|name| name == "text/plain" || head.status() == 201)
+        });
+        let mut events = within(lenient.open(Filter::all())).await.unwrap();
+        assert_eq!(short(&mut events).await, "x", "{head}");
+    }
+    // A failure is no stream, also if the program accepts all responses.
+    let server = Server::answering(vec!["HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned()]).await;
+    let error = within(stream(&server.url).accept_response(|_| true).open(Filter::all())).await.unwrap_err();
+    assert_eq!(error.status(), Some(StatusCode::INTERNAL_SERVER_ERROR));
+}
+
+#[tokio::test]
+async fn a_program_can_accept_a_response_in_hand_too() {
+    let response = |status: u16, content_type: &str| {
+        let response = Response::builder().status(status).header("content-type", content_type);
+        response.body(Full::new(&b"data: x\n\n"[..])).unwrap()
+    };
+    for (status, content_type, kind) in
+        [(200, "text/plain", ErrorKind::ContentType), (202, "text/event-stream", ErrorKind::Status)]
+    {
+        let refused = EventStream::from_response(response(status, content_type)).await.unwrap_err();
+        assert_eq!(refused.kind(), kind);
+        let accepts =
+            |head: &sseclient::ResponseHead| head.status() == status && head.headers()["content-type"] == content_type;
+        let mut events = EventStream::from_response_if(response(status, content_type), accepts).await.unwrap();
+        let Some(Ok(Delivery::Event(event))) = events.recv().await else { panic!("an event") };
+        assert_eq!(event.data(), "x");
+        let refused = EventStream::from_response_if(response(status, content_type), |_| false).await.unwrap_err();
+        assert_eq!(refused.kind(), kind);
+    }
+    let refused = EventStream::from_response_if(response(404, "text/plain"), |_| true).await.unwrap_err();
+    assert_eq!(refused.status(), Some(StatusCode::NOT_FOUND));
+}
+
+#[tokio::test]
+async fn a_program_can_refuse_what_the_standard_accepts() {
+    let server = Server::answering(vec![format!("{OPEN}data: x\n\n")]).await;
+    let error = within(stream(&server.url).accept_response(|_| false).open(Filter::all())).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::ContentType, true));
+    assert!(error.to_string().contains("accept_response does not accept"), "{error}");
+}
+
+/// As one in a policy's closure does.
+#[tokio::test]
+async fn a_panic_while_a_response_is_judged_ends_the_stream() {
+    let server = Server::answering(vec![format!("{OPEN}data: x\n\n")]).await;
+    let strict = stream(&server.url).accept_response(|head| panic!("what is {}?", head.status()));
+    let error = within(strict.open(Filter::all())).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::TaskFailed, true));
+    assert!(error.to_string().contains("what is 200 OK?"), "{error}");
+}
