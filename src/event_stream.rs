@@ -13,7 +13,7 @@ use http_body::{Body, Frame as BodyFrame};
 use pin_project_lite::pin_project;
 
 use crate::error::{Error, ErrorKind};
-use crate::event::{Delivery, Gap};
+use crate::event::{Delivery, Gap, IntoLastEventId};
 use crate::state::ResponseHead;
 use crate::transport::{self, Decoding, MAX_ERROR_BODY, ResponseVerdict, judge, refusal};
 use crate::wire::{Decoder, Frame};
@@ -35,9 +35,10 @@ use crate::wire::{Decoder, Frame};
 /// # }
 /// ```
 ///
-/// It never reconnects: it ends with the body, and drops an event that is unfinished then. A body
-/// that fails yields one last `Err`. An event over the [size limit](Self::max_event_size) yields a
-/// [`Gap::Oversized`], which is not an error.
+/// It never reconnects: it ends with the body. An event that is unfinished then is dropped, unless
+/// the caller [wants it](Self::dispatch_unfinished_at_end). A body that fails yields one last
+/// `Err`. An event over the [size limit](Self::max_event_size) yields a [`Gap::Oversized`], which
+/// is not an error.
 ///
 /// It reads only while it is polled, on any executor, and queues nothing: backpressure is the
 /// body's. Dropping it drops the body.
@@ -122,8 +123,22 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
         self
     }
 
+    /// Sets whether an event without a blank line after it is delivered at the end of the body. By
+    /// default it is dropped, as the standard asks.
+    ///
+    /// For servers that send no blank line after their last event: some LLM backends end like that
+    /// with `data: [DONE]`. It is delivered once, and only at a regular end: not after an `Err`.
+    /// **Delivers a broken event** if a body that has neither a length nor chunks (HTTP/1.0 style)
+    /// is cut within one, because nothing tells such a cut from the end.
+    pub fn dispatch_unfinished_at_end(mut self, wanted: bool) -> Self {
+        self.decoder = self.decoder.dispatch_unfinished_at_end(wanted);
+        self
+    }
+
     /// Sets the last event ID that the response resumes from. Events that set no ID inherit it.
-    pub fn resumed_from(mut self, id: &str) -> Self {
+    ///
+    /// Takes a `&str`, a `String`, or an `Option` of one.
+    pub fn resumed_from(mut self, id: impl IntoLastEventId) -> Self {
         self.decoder = self.decoder.last_event_id(id);
         self
     }
@@ -155,7 +170,12 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
                 return Poll::Ready(None);
             }
             match std::task::ready!(self.poll_data(cx)) {
-                None => self.ended = true,
+                None => {
+                    self.ended = true;
+                    if let Some(delivery) = self.decoder.finish().and_then(delivery) {
+                        return Poll::Ready(Some(Ok(delivery)));
+                    }
+                }
                 Some(Ok(data)) => self.decoder.push(data),
                 Some(Err(error)) => {
                     self.ended = true;
@@ -167,14 +187,8 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
 
     fn next_delivery(&mut self) -> Option<Delivery> {
         loop {
-            match self.decoder.next_frame()? {
-                Frame::Event(event) => return Some(Delivery::Event(event.to_event())),
-                Frame::Oversized(event) => {
-                    let own = |text: &str| text.to_owned();
-                    let (event_type, id) = (event.event_type().map(own), event.id().map(own));
-                    return Some(Delivery::Gap(Gap::oversized(event_type, id, event.size())));
-                }
-                Frame::Comment(_) | Frame::Retry(_) | Frame::Id(_) => {}
+            if let Some(delivery) = delivery(self.decoder.next_frame()?) {
+                return Some(delivery);
             }
         }
     }
@@ -198,6 +212,19 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
             beginning.put(data.take(room));
         }
         beginning.freeze()
+    }
+}
+
+/// Returns an event, or a gap in place of an oversized one.
+fn delivery(frame: Frame<'_>) -> Option<Delivery> {
+    match frame {
+        Frame::Event(event) => Some(Delivery::Event(event.to_event())),
+        Frame::Oversized(event) => {
+            let own = |text: &str| text.to_owned();
+            let (event_type, id) = (event.event_type().map(own), event.id().map(own));
+            Some(Delivery::Gap(Gap::oversized(event_type, id, event.size())))
+        }
+        Frame::Comment(_) | Frame::Retry(_) | Frame::Id(_) => None,
     }
 }
 

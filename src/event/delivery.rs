@@ -17,8 +17,18 @@ pub enum Delivery<T = Event> {
 }
 
 impl<T> Delivery<T> {
-    /// Converts the event and keeps a gap.
-    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Delivery<U> {
+    /// Converts the event, and keeps a gap as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::{Delivery, Gap};
+    ///
+    /// assert_eq!(Delivery::Event(7).map(|number| number * 2), Delivery::Event(14));
+    /// let gap = Delivery::<u8>::Gap(Gap::lagged(3));
+    /// assert_eq!(gap.map(u64::from), Delivery::Gap(Gap::lagged(3)));
+    /// ```
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Delivery<U> {
         match self {
             Self::Event(event) => Delivery::Event(map(event)),
             Self::Gap(gap) => Delivery::Gap(gap),

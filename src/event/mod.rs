@@ -5,6 +5,7 @@
 
 mod builder;
 mod delivery;
+mod into_last_event_id;
 #[cfg(feature = "json")]
 mod json;
 mod values;
@@ -16,6 +17,7 @@ use triomphe::{Arc, HeaderSlice};
 
 pub use self::builder::EventBuilder;
 pub use self::delivery::{Delivery, Gap};
+pub(crate) use self::into_last_event_id::IntoLastEventId;
 pub(crate) use self::values::{RetryTime, Span, Values};
 
 /// The event type of a block that names none (HTML standard, section 9.2.6, dispatch).

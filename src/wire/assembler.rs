@@ -294,6 +294,21 @@ impl Assembler {
         }
     }
 
+    /// Ends the block as if its last line and a blank line ended here. An unfinished comment is
+    /// dropped.
+    pub(super) fn end(&mut self) -> Option<Assembled> {
+        let line = if self.is_in_line() { self.end_line() } else { None };
+        // A block that is lent has its reconnection time with it.
+        self.end_block().or_else(|| line.filter(|line| matches!(line, Assembled::Retry(_))))
+    }
+
+    /// Forgets a block that was lent.
+    pub(super) fn release(&mut self) {
+        if self.phase == BlockPhase::Lent {
+            self.reset();
+        }
+    }
+
     /// Ends the block at its blank line. A block with neither data nor an ID has nothing to lend.
     fn end_block(&mut self) -> Option<Assembled> {
         if self.data_size > 0 || self.has_id {

@@ -133,7 +133,7 @@ impl BlockReader {
 
     /// Lends what is not whole or not UTF-8.
     #[inline(never)]
-    fn lend_rest<'a>(&'a mut self, found: FoundFrame, bytes: &'a [u8]) -> Frame<'a> {
+    pub(super) fn lend_rest<'a>(&'a mut self, found: FoundFrame, bytes: &'a [u8]) -> Frame<'a> {
         let limit = self.assembler.limit;
         let block = match found {
             FoundFrame::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
@@ -146,6 +146,14 @@ impl BlockReader {
             FoundFrame::Assembled(Assembled::Block) => self.assembler.block(),
         };
         block.dispatch(limit, &mut self.values, &mut self.last_event_id, &mut self.replaced)
+    }
+
+    /// Finishes the block that begins with `rest`, or that the assembler has begun, as if a blank
+    /// line followed.
+    pub(super) fn end(&mut self, rest: &[u8]) -> Option<FoundFrame> {
+        self.assembler.release();
+        self.assembler.take_in(rest);
+        self.assembler.end().map(FoundFrame::Assembled)
     }
 
     /// Gives back memory that one large frame needed.

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use simdutf8::basic::from_utf8;
 
+use crate::event::IntoLastEventId;
+
 use super::block_reader::BlockReader;
 use super::frame::Frame;
 use super::frames::{self, Frames};
@@ -65,6 +67,8 @@ pub struct Decoder {
     mark: Option<usize>,
     /// The last chunk ended in CR, so an LF at the start of the next belongs to it.
     after_cr: bool,
+    /// At the end of the stream an unfinished block counts as finished.
+    dispatches_unfinished: bool,
 }
 
 impl Default for Decoder {
@@ -84,6 +88,7 @@ impl Decoder {
             reader: BlockReader::new(DEFAULT_MAX_EVENT_SIZE),
             mark: Some(0),
             after_cr: false,
+            dispatches_unfinished: false,
         }
     }
 
@@ -99,9 +104,11 @@ impl Decoder {
     }
 
     /// Sets the last event ID that the stream resumes from. Events that set no ID inherit it.
+    ///
+    /// Takes a `&str`, a `String`, or an `Option` of one.
     #[must_use]
-    pub fn last_event_id(mut self, id: &str) -> Self {
-        self.reader.last_event_id.commit(id);
+    pub fn last_event_id(mut self, id: impl IntoLastEventId) -> Self {
+        self.reader.last_event_id.commit(&id.into_last_event_id());
         self
     }
 
@@ -117,6 +124,18 @@ impl Decoder {
     /// Changes [`comments`](Self::comments) from the next line on.
     pub fn set_comments(&mut self, wanted: bool) {
         self.reader.assembler.wants_comments = wanted;
+    }
+
+    /// Sets whether [`finish`](Self::finish) returns the unfinished block at the end of the stream.
+    /// Default: false, the block is dropped, as the standard asks.
+    ///
+    /// For servers that send no blank line after their last event, such as `data: [DONE]` of some
+    /// LLM backends. **Delivers broken events** if a stream can be cut off: only the transport
+    /// knows whether it was, so call `finish` only at a regular end.
+    #[must_use]
+    pub fn dispatch_unfinished_at_end(mut self, wanted: bool) -> Self {
+        self.dispatches_unfinished = wanted;
+        self
     }
 
     /// Returns the last event ID: that of the last block that set one and came to its blank line.
@@ -221,18 +240,40 @@ impl Decoder {
         self.joined.is_in_block() || self.reader.assembler.is_in_block()
     }
 
-    /// Ends the stream. An unfinished block is dropped, as the standard asks.
+    /// Ends the stream. An unfinished block is dropped, as the standard asks, and so is what was
+    /// pushed and not yet read.
+    ///
+    /// With [`dispatch_unfinished_at_end`](Self::dispatch_unfinished_at_end) the unfinished block
+    /// counts as finished, and its frame is returned: once, since a second call finds nothing. An
+    /// unfinished comment is dropped in any case.
     ///
     /// The decoder keeps its settings and the last event ID, and can decode the stream that resumes
     /// this one.
-    pub fn finish(&mut self) {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::wire::{Decoder, Frame};
+    ///
+    /// let mut decoder = Decoder::new().dispatch_unfinished_at_end(true);
+    /// decoder.push("data: [DONE]".into());
+    /// assert!(decoder.next_frame().is_none());
+    /// let Some(Frame::Event(event)) = decoder.finish() else { panic!("an event") };
+    /// assert_eq!(event.data(), "[DONE]");
+    /// assert!(decoder.finish().is_none());
+    /// ```
+    pub fn finish(&mut self) -> Option<Frame<'_>> {
+        let unfinished = if self.dispatches_unfinished { self.reader.end(self.joined.waiting()) } else { None };
+        if unfinished.is_none() {
+            self.reader.assembler.reset();
+        }
         self.chunk = Bytes::new();
         self.bytes = Vec::new();
         self.joined = Joined::default();
         self.lines = Lines::from(0);
-        self.reader.assembler.reset();
         self.mark = Some(0);
         self.after_cr = false;
+        unfinished.map(|found| self.reader.lend_rest(found, &[]))
     }
 
     /// Returns a chunk that begins with the unread bytes, and whether a CR came right before them.
@@ -248,6 +289,8 @@ impl Decoder {
     /// `chunk`.
     fn skip_mark(&mut self, chunk: &[u8]) -> usize {
         let Some(seen) = self.mark else { return 0 };
+        // The last frame of the stream before.
+        self.reader.assembler.release();
         let expected = &BYTE_ORDER_MARK[seen..];
         let matching = expected.iter().zip(chunk).take_while(|(mark, byte)| mark == byte).count();
         if matching == expected.len() {

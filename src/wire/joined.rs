@@ -44,6 +44,11 @@ impl Joined {
         !self.next.is_empty()
     }
 
+    /// Returns what waits for the next chunk: the beginning of a block.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.next
+    }
+
     /// Returns true if a block waits for the next chunk. A comment is not part of a block.
     pub(super) fn is_in_block(&self) -> bool {
         self.next.first().is_some_and(|&byte| byte != b':')

@@ -6,4 +6,5 @@ mod memory;
 mod oversized;
 mod properties;
 mod runs;
+mod unfinished;
 mod vectors;

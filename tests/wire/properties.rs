@@ -190,8 +190,13 @@ proptest! {
     }
 
     #[test]
-    fn a_decoder_that_was_finished_resumes_like_a_new_one(first in input(), second in input(), lengths in lengths()) {
-        let mut decoder = decoder("", true);
+    fn a_decoder_that_was_finished_resumes_like_a_new_one(
+        first in input(),
+        second in input(),
+        lengths in lengths(),
+        dispatches in any::<bool>(),
+    ) {
+        let mut decoder = decoder("", true).dispatch_unfinished_at_end(dispatches);
         for chunk in cut_by(&first, &lengths) {
             decoder.push(chunk);
             while decoder.next_frame().is_some() {}
@@ -199,9 +204,27 @@ proptest! {
         decoder.finish();
         let id = decoder.current_last_event_id().to_owned();
         let (expected, last_event_id) = reference::decode(&second, &id);
-        let outcome = run(decoder, cut_by(&second, &lengths));
+        let outcome = run(decoder.dispatch_unfinished_at_end(false), cut_by(&second, &lengths));
         prop_assert_eq!(outcome.frames, expected);
         prop_assert_eq!(outcome.last_event_id, last_event_id);
+    }
+
+    #[test]
+    fn the_end_dispatches_what_a_blank_line_would(input in input(), lengths in lengths()) {
+        let mut decoder = decoder("", false).dispatch_unfinished_at_end(true);
+        let mut frames = Vec::new();
+        for (way, chunk) in cut_by(&input, &lengths).into_iter().enumerate() {
+            decoder.push(chunk);
+            pull(&mut decoder, way, &mut frames);
+        }
+        frames.extend(decoder.finish().map(Owned::from));
+        let (expected, last_event_id) = reference::decode(&[&input[..], b"\n\n"].concat(), "");
+        // An event has the `retry` of its last line with it.
+        let others = |frames: Vec<Owned>| -> Vec<Owned> {
+            frames.into_iter().filter(|frame| !matches!(frame, Owned::Retry(_) | Owned::Comment(_))).collect()
+        };
+        prop_assert_eq!(others(frames), others(expected));
+        prop_assert_eq!(decoder.current_last_event_id(), last_event_id);
     }
 
     #[test]
