@@ -63,7 +63,7 @@
 //! | another queue, another overflow policy | [`Handle::subscribe_with`] and [`SubscribeOptions`] |
 //! | events from before the subscription | [`StreamBuilder::retain`], [`StreamBuilder::retain_since`] and [`SubscribeOptions::replay`] |
 //! | many events at once, without waiting | [`Subscription::recv_many`], [`Subscription::try_recv`] |
-//! | everything in one order, states and comments too | [`Handle::transcript`] |
+//! | comments, or states, in their place between the events | [`Handle::transcript`], [`Handle::transcript_with`] |
 //!
 //! # Guide
 //!
@@ -97,6 +97,7 @@
 //! - `idn`: hosts in any script (`https://bücher.example/`). `cookies` brings it along.
 //! - `json`: event data as values (`Handle::subscribe_as`, `Event::json`), and request bodies of
 //!   JSON.
+//! - `serde`: [`Stats`], [`State`], [`CloseReason`] and [`Error`] implement `serde::Serialize`.
 //! - `blocking`: a module of that name, for programs without a runtime.
 //! - `tower-service-0-3`: connectors that are a `tower_service::Service<Uri>` (`ServiceConnector`).
 //!
@@ -174,7 +175,7 @@ pub use http;
 pub use crate::client::{Client, ClientBuilder, StreamBuilder, open};
 pub use crate::connection::credentials::CredentialsReason;
 pub use crate::connection::stats::Stats;
-pub use crate::connection::{Apply, Change, Resume};
+pub use crate::connection::{Apply, Change, RefusedId, Resume};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Delivery, Event, EventBuilder, Gap};
 pub use crate::event_stream::{EventStream, StreamBody};

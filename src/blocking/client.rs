@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::handle::Handle;
 use crate::hub::Filter;
+use crate::subscription::SubscribeOptions;
 use crate::transport::IntoUrl;
 
 use super::subscription::Subscription;
@@ -75,9 +76,23 @@ impl Client {
     ///
     /// Those of [`StreamBuilder::open`].
     pub fn open(&self, stream: StreamBuilder, filter: impl Into<Filter>) -> Result<Subscription, Error> {
-        let (handle, subscription) = stream.build_and_subscribe(filter.into())?;
+        self.open_with(stream, filter, SubscribeOptions::default())
+    }
+
+    /// Like [`open`](Self::open), with options for the subscription.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StreamBuilder::open`].
+    pub fn open_with(
+        &self,
+        stream: StreamBuilder,
+        filter: impl Into<Filter>,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        let (handle, subscription) = stream.build_and_subscribe(filter.into(), options)?;
         self.connect(&handle);
-        wait(handle.monitor().opened_since(0))?;
+        wait(handle.first_attempt())?;
         Ok(subscription.into())
     }
 
@@ -104,8 +119,8 @@ impl Client {
     /// # fn main() -> Result<(), sseclient::Error> {
     /// # let client = sseclient::blocking::Client::new()?;
     /// # let handle = client.stream("http://127.0.0.1/").build()?;
-    /// let deadline = std::time::Duration::from_secs(5);
-    /// let drained = client.wait(handle.shutdown_with(sseclient::Drain { deadline }));
+    /// let drain = sseclient::Drain::new(std::time::Duration::from_secs(5));
+    /// let drained = client.wait(handle.shutdown_with(drain));
     /// # Ok(())
     /// # }
     /// ```

@@ -4,6 +4,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::time::Duration;
 
+use crate::connection::connect_reminder::REMIND_AFTER;
 use crate::error::Error;
 use crate::event::{Delivery, Event};
 use crate::handle::Handle;
@@ -48,6 +49,13 @@ impl Subscription {
     ///
     /// See [`Subscription::recv`](subscription::Subscription::recv).
     pub fn recv(&mut self) -> Option<Delivery> {
+        if !self.inner.guard().connection().task.is_spawned() {
+            // This thread has no timers, so the warning about that comes from here.
+            match wait_for(REMIND_AFTER, self.inner.recv()) {
+                Some(received) => return received,
+                None => self.inner.guard().connection().remind(),
+            }
+        }
         wait(self.inner.recv())
     }
 

@@ -13,16 +13,17 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use crate::connection::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
 use crate::connection::credentials::{Credentials, CredentialsReason};
 use crate::connection::request::Request;
-use crate::connection::{Connection, ConnectionGuard, Launch};
+use crate::connection::{Connection, ConnectionGuard, Launch, RefusedId};
 use crate::error::{Error, ErrorKind};
 #[cfg(doc)]
 use crate::event::Gap;
+use crate::event::IntoLastEventId;
 use crate::handle::Handle;
 use crate::hub::{Filter, Keep, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
 use crate::state::ResponseHead;
-use crate::subscription::Subscription;
+use crate::subscription::{SubscribeOptions, Subscription};
 use crate::transport::target::{self, Target};
 use crate::transport::{self, BoxFuture, Connect, Redirects};
 
@@ -127,7 +128,7 @@ impl StreamBuilder {
                 let not_utf8 = |error| {
                     Error::with_source(ErrorKind::InvalidHeader, "the header last-event-id is not UTF-8", error)
                 };
-                return set_last_event_id(config, std::str::from_utf8(value.as_bytes()).map_err(not_utf8)?);
+                return set_last_event_id(config, std::str::from_utf8(value.as_bytes()).map_err(not_utf8)?.to_owned());
             }
             request(config).set(name, value)
         })
@@ -390,8 +391,43 @@ impl StreamBuilder {
     /// `None` by default: the server decides where to begin. The empty ID means the same. An ID
     /// that no header can carry is an [`ErrorKind::InvalidHeader`] when the stream is built.
     #[doc(alias = "Last-Event-ID")]
-    pub fn last_event_id<'a>(self, id: impl Into<Option<&'a str>>) -> Self {
-        self.try_set(|config| set_last_event_id(config, id.into().unwrap_or_default()))
+    /// Takes a `&str`, a `String` (and other owned or borrowed strings), or an `Option` of one.
+    pub fn last_event_id(self, id: impl IntoLastEventId) -> Self {
+        self.try_set(|config| set_last_event_id(config, id.into_last_event_id()))
+    }
+
+    /// Sets what happens if the server refuses the last event ID; by default the attempt
+    /// [fails](RefusedId::Fail).
+    ///
+    /// Servers forget old events. Asked to go on after one that they no longer know, some answer
+    /// with 400, 404, 409, 410, 412, 416 or 422, which is final by default. With a
+    /// [`resume_store`](Self::resume_store) it is final again each time that the program starts,
+    /// because the store keeps the ID. The error's message names the ID and this setting.
+    ///
+    /// **Loses events** with [`RefusedId::StartFresh`]: what the server sent since that ID, unless
+    /// it sends everything to a client without one. The stream then makes one attempt without the
+    /// ID, at once. If the server accepts it, the stream begins after no ID, each subscription gets
+    /// a [`Gap::Reconnected`] whose `sent` is `None`, a warning `id_refused` is logged, and a
+    /// resume store saves the empty ID in place of the old one. If the server refuses that, too,
+    /// the ID was not to blame: it is kept, and the
+    /// [`reconnect_policy`](Self::reconnect_policy) decides about this second refusal.
+    ///
+    /// The ID is kept as well if the attempt was to [replace](crate::Apply::MakeBeforeBreak) an
+    /// open response, which then stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::{Client, Commit, FileStore, RefusedId};
+    ///
+    /// let store = FileStore::new("/var/lib/relay/last-event-id");
+    /// let stream = Client::new().stream("http://127.0.0.1/").resume_store(store, Commit::Delivery);
+    /// let handle = stream.if_id_is_refused(RefusedId::StartFresh).build()?;
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    #[doc(alias = "Last-Event-ID")]
+    pub fn if_id_is_refused(self, choice: RefusedId) -> Self {
+        self.set(|config| config.refused_id = choice)
     }
 
     /// Keeps the last event ID in `store` for the next run of the program; not kept by default.
@@ -571,18 +607,40 @@ impl StreamBuilder {
     ///
     /// Dropping the future closes the stream.
     pub async fn open(self, filter: impl Into<Filter>) -> Result<Subscription, Error> {
-        let (handle, subscription) = self.build_and_subscribe(filter.into())?;
+        self.open_with(filter, SubscribeOptions::default()).await
+    }
+
+    /// Like [`open`](Self::open), with options for the subscription: its name, its queue, what it
+    /// does when that is full, acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the stream.
+    pub async fn open_with(self, filter: impl Into<Filter>, options: SubscribeOptions) -> Result<Subscription, Error> {
+        let (handle, subscription) = self.build_and_subscribe(filter.into(), options)?;
         handle.connect();
-        // Since 0: a response that opened and broke before this first look counts, too.
-        handle.monitor().opened_since(0).await?;
+        handle.first_attempt().await?;
         Ok(subscription)
     }
 
-    /// Does the part of [`open`](Self::open) that needs no runtime: all but to connect and to wait.
-    pub(crate) fn build_and_subscribe(self, filter: Filter) -> Result<(Handle, Subscription), Error> {
+    /// Does the part of [`open_with`](Self::open_with) that needs no runtime: all but to connect
+    /// and to wait.
+    pub(crate) fn build_and_subscribe(
+        self,
+        filter: Filter,
+        options: SubscribeOptions,
+    ) -> Result<(Handle, Subscription), Error> {
         let handle = self.set(|config| config.first_attempt_counts = true).build()?;
         // Before `connect`, so that it cannot miss the first event.
-        let subscription = handle.subscribe(filter);
+        let subscription = handle.subscribe_with(filter, options);
         Ok((handle, subscription))
     }
 }
@@ -612,10 +670,10 @@ fn request(config: &mut Config) -> &mut Request {
     Arc::make_mut(&mut config.request)
 }
 
-fn set_last_event_id(config: &mut Config, id: &str) -> Result<(), Error> {
+fn set_last_event_id(config: &mut Config, id: String) -> Result<(), Error> {
     // Checked now: an attempt would only leave such an ID out.
-    transport::last_event_id_value(id)?;
-    id.clone_into(&mut config.last_event_id);
+    transport::last_event_id_value(&id)?;
+    config.last_event_id = id;
     Ok(())
 }
 

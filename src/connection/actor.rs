@@ -279,7 +279,7 @@ impl Actor {
         // `stats`.
         let gap = self.count_response(&action);
         if let Some(state) = state {
-            log::state(&state);
+            log::state(&state, self.session.sent_id());
             self.connection.announce(state);
         }
         if restarts {
@@ -315,6 +315,7 @@ impl Actor {
     fn notify(&self, notice: &Notice) {
         match notice {
             Notice::IdLeftOut(error) => log::left_out(error),
+            Notice::IdRefused(error) => log::id_refused(error),
             Notice::Poisoned(error) => {
                 self.connection.counters.count_failure(error);
                 log::poisoned(error);

@@ -67,6 +67,21 @@ pub enum Resume {
     Fresh,
 }
 
+/// What a stream does when the server refuses its last event ID: see
+/// [`StreamBuilder::if_id_is_refused`](crate::StreamBuilder::if_id_is_refused).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusedId {
+    /// The refusal is a failure like any other, whose message names the ID. The default: what comes
+    /// after a lost place is for the program to decide.
+    #[default]
+    Fail,
+    /// The stream makes one attempt without the ID, at once. If the server accepts it, the ID is
+    /// given up, and a [`Gap::Reconnected`](crate::Gap::Reconnected) without an ID stands before
+    /// the first event.
+    StartFresh,
+}
+
 /// The most parameters that one change can set. No server accepts nearly as many.
 const MAX_PARAMETERS: usize = 1024;
 

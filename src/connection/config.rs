@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connection::RefusedId;
 use crate::connection::request::Request;
 use crate::hub::Retain;
 use crate::transport::target::Target;
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     /// Shared with the mailbox, which makes the next request from it.
     pub(crate) request: Arc<Request>,
     pub(crate) last_event_id: String,
+    pub(crate) refused_id: RefusedId,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
@@ -57,6 +59,7 @@ impl Config {
             name: String::new(),
             request: Arc::new(Request::new(target)),
             last_event_id: String::new(),
+            refused_id: RefusedId::default(),
             // Silence is ordinary, and TCP keep-alive finds dead links.
             idle_timeout: None,
             max_event_size: DEFAULT_MAX_EVENT_SIZE,

@@ -6,9 +6,10 @@
 
 use std::error::Error as StdError;
 
+use tracing::field::display;
 use tracing::{Span, debug, info, info_span, warn};
 
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::state::{CloseReason, State};
 use crate::transport::target::Target;
 
@@ -24,13 +25,14 @@ pub(super) fn span(stream: &str, url: &Target) -> Span {
     info_span!(target: "sseclient", parent: None, "sseclient", stream, %url)
 }
 
-/// Logs each new state but the end.
-pub(super) fn state(state: &State) {
+/// Logs each new state but the end. `sent`: the last event ID that the last request carried.
+pub(super) fn state(state: &State, sent: Option<&str>) {
     match state {
         State::Connecting { attempt } => log!(debug, "connecting", "an attempt begins", attempt),
         State::Open { attempt, response, .. } => {
             let (status, version) = (response.status().as_u16(), response.version());
-            log!(info, "open", "the server has accepted the request", attempt, status, ?version);
+            let resumed_after = sent.map(|id| display(quoted(id)));
+            log!(info, "open", "the server has accepted the request", attempt, status, ?version, resumed_after);
         }
         State::Waiting { attempt, delay, cause, .. } => {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
@@ -64,6 +66,15 @@ pub(super) fn closed(reason: &CloseReason) {
     }
 }
 
+pub(super) fn never_connected(stream: &str) {
+    log!(
+        warn,
+        "never_connected",
+        "a caller has waited for some time, and nothing has connected the stream: call Handle::connect",
+        stream
+    );
+}
+
 pub(super) fn poisoned(error: &(dyn StdError + 'static)) {
     log!(warn, "poisoned", "each response breaks off at the same place; reconnect from a later ID to skip it", error);
 }
@@ -85,6 +96,16 @@ pub(super) fn stuck(subscriptions: usize) {
         "subscriptions took nothing from full queues in time; the stream goes on, and they lose their oldest events; \
          read faster, or set a larger capacity",
         subscriptions
+    );
+}
+
+pub(super) fn id_refused(error: &(dyn StdError + 'static)) {
+    log!(
+        warn,
+        "id_refused",
+        "the server has refused the request with the last event ID; the stream tries once without it, and if that \
+         is accepted, the events since that ID may be lost",
+        error
     );
 }
 

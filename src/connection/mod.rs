@@ -19,6 +19,7 @@ mod actor;
 mod change;
 mod committer;
 pub(crate) mod config;
+pub(crate) mod connect_reminder;
 pub(crate) mod credentials;
 mod exit;
 mod log;
@@ -37,7 +38,7 @@ pub(crate) mod timer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
@@ -46,7 +47,8 @@ use crate::hub::Hub;
 use crate::state::{CloseReason, State};
 
 pub(crate) use self::actor::connect;
-pub use self::change::{Apply, Change, Resume};
+pub use self::change::{Apply, Change, RefusedId, Resume};
+pub(crate) use self::connect_reminder::{ConnectReminder, remind_while};
 use self::mailbox::{Mailbox, Stop};
 use self::published::Published;
 pub(crate) use self::published::Status;
@@ -67,6 +69,8 @@ pub(crate) struct Connection {
     pub(crate) mailbox: Mailbox,
     pub(crate) published: Published,
     pub(crate) counters: Counters,
+    /// A caller that waits was reminded that the stream is not connected.
+    has_reminded: AtomicBool,
 }
 
 impl Connection {
@@ -87,6 +91,7 @@ impl Connection {
             published: Published::new(config.last_event_id.clone()),
             counters: Counters::default(),
             task: TaskSlot::new(launch),
+            has_reminded: AtomicBool::new(false),
         })
     }
 
@@ -108,6 +113,14 @@ impl Connection {
         // One lock after the other: neither is ever taken under the other.
         let lag = self.hub.lag();
         self.counters.stats(lag)
+    }
+
+    /// Logs, once, that a caller waits for a stream that was never connected.
+    pub(crate) fn remind(&self) {
+        // Relaxed: orders nothing else.
+        if !self.task.is_spawned() && !self.has_reminded.swap(true, Ordering::Relaxed) {
+            log::never_connected(&self.name);
+        }
     }
 
     /// Makes the task look for subscribers, on a lazy stream.

@@ -27,6 +27,8 @@ pub(crate) struct Status {
     /// The number of the last change that an accepted response's request carried.
     pub(crate) applied: u64,
     pub(crate) failed_handover: Option<FailedHandover>,
+    /// How the first attempt ended; `None` while it has not.
+    pub(crate) first_attempt: Option<Result<(), Error>>,
 }
 
 /// The last handover that failed: its attempt found no response to take over.
@@ -65,6 +67,14 @@ impl Published {
         let mut replaced = state;
         self.status.send_modify(|status| {
             status.accepted += u64::from(replaced.is_open());
+            if status.first_attempt.is_none() {
+                status.first_attempt = match &replaced {
+                    State::Open { .. } => Some(Ok(())),
+                    State::Waiting { cause, .. } => Some(Err(cause.clone())),
+                    // The reason of a close is in the state, which stays.
+                    _ => None,
+                };
+            }
             std::mem::swap(&mut status.state, &mut replaced);
         });
     }

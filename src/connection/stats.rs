@@ -7,12 +7,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "serde")]
+use crate::state::milliseconds;
 
 /// The statistics of a stream since it was built: see [`Handle::stats`](crate::Handle::stats).
 ///
 /// A copy, taken at the call. The connection task counts once a turn, so a copy can be behind by
 /// the up to 64 events of one turn.
+///
+/// With feature `serde` it serializes as a map of its fields. Times are whole milliseconds, in
+/// fields whose names end in `_ms`: `last_event_ms`, for example.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Events that the server sent, with or without subscribers, repeats included.
@@ -40,8 +46,10 @@ pub struct Stats {
     /// [`missed`](crate::Subscription::missed).
     pub missed: u64,
     /// How long ago the last event came.
+    #[cfg_attr(feature = "serde", serde(rename = "last_event_ms", serialize_with = "milliseconds::maybe"))]
     pub last_event: Option<Duration>,
     /// How long ago the last byte came.
+    #[cfg_attr(feature = "serde", serde(rename = "last_byte_ms", serialize_with = "milliseconds::maybe"))]
     pub last_byte: Option<Duration>,
     /// How many events the slowest subscriber has still to take: at most the capacity of its queue,
     /// and the 64 that it may have taken out in one batch. Transcripts count as well, with all of

@@ -55,6 +55,12 @@ impl TaskSlot {
         true
     }
 
+    /// Returns true if the task was spawned, whether or not it has ended.
+    #[inline]
+    pub(crate) fn is_spawned(&self) -> bool {
+        self.task.get().is_some()
+    }
+
     /// Gives up the task if it has not been spawned. Returns true if it never will be, from now on.
     pub(super) fn cancel(&self) -> bool {
         // Dropped when the lock is free: it holds closures of the caller's.

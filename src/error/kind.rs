@@ -7,6 +7,7 @@ use http::StatusCode;
 /// "Retried" means that the [default policy](crate::ReconnectPolicy::daemon) waits and tries again;
 /// "final" that it closes the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The URL cannot be parsed, has no host, or is longer than 64 KiB, or TLS cannot check its

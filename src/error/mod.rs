@@ -26,6 +26,17 @@ pub struct Error {
     inner: Arc<ErrorInner>,
 }
 
+/// Maximum number of characters of a server's text that a message repeats.
+const MAX_QUOTED: usize = 100;
+
+/// Returns text that a server chose, quoted for a message, and cut after 100 characters.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", &text[..end], text.len()),
+        None => format!("{text:?}"),
+    }
+}
+
 /// The shared contents of an error.
 struct ErrorInner {
     kind: ErrorKind,
@@ -100,6 +111,14 @@ impl Error {
         Self { inner: Arc::new(ErrorInner { kind, message, source, response }) }
     }
 
+    /// Adds to the message of an error that is not shared yet. A shared one stays as it is.
+    pub(crate) fn explained(mut self, explanation: &str) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.message.push_str(explanation);
+        }
+        self
+    }
+
     /// Returns the class of the failure, to match on.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -168,5 +187,22 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A map of the kind, the message, the status of a refused response, and the messages of the
+/// causes. Neither headers nor body of a response, which may hold secrets.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        let mut error = serializer.serialize_struct("Error", 4)?;
+        error.serialize_field("kind", &self.kind())?;
+        error.serialize_field("message", &format_args!("{self}"))?;
+        error.serialize_field("status", &self.status().map(|status| status.as_u16()))?;
+        error.serialize_field("causes", &causes.map(ToString::to_string).collect::<Vec<_>>())?;
+        error.end()
     }
 }

@@ -23,7 +23,7 @@ use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::hub::{Filter, Overflow, QueueLimits};
+use crate::hub::{Filter, QueueLimits};
 use crate::state::{CloseReason, State};
 #[cfg(feature = "json")]
 use crate::subscription::Decoded;
@@ -77,7 +77,8 @@ impl Handle {
     /// Spawns the connection task on the current runtime, which connects at once.
     ///
     /// Later calls do nothing, also after the stream was closed. A
-    /// [lazy](crate::StreamBuilder::lazy) stream connects when there is a subscription.
+    /// [lazy](crate::StreamBuilder::lazy) stream connects when there is a subscription. Without
+    /// this call nothing ever comes: a subscription that has waited for 5 s logs a warning.
     ///
     /// # Panics
     ///
@@ -108,10 +109,9 @@ impl Handle {
     /// Options are a name, the queue's size, the overflow policy, acknowledgement and replay.
     /// Subscriptions with different options do not disturb each other, also on the same filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
-        let SubscribeOptions { name, capacity, queue_bytes, overflow, acknowledging, replays } = options;
+        let limits = self.queue_limits(&options);
+        let SubscribeOptions { name, acknowledging, replays, .. } = options;
         let connection = &self.guard.connection;
-        let capacity = capacity.unwrap_or_else(|| connection.capacity);
-        let limits = QueueLimits { capacity, bytes: queue_bytes.unwrap_or(QUEUE_BYTES), overflow };
         let subscribed = connection.hub.subscribe_with(filter.into(), &limits, acknowledging, replays);
         // A lazy stream connects for its first subscription.
         connection.demand_changed();
@@ -166,11 +166,46 @@ impl Handle {
         self.subscribe(filter).decode_as()
     }
 
-    /// Returns everything that happens from now on, in order; for recorders.
+    /// Returns everything that happens from now on, in order; for recorders, and for programs that
+    /// need comments or states in their place between the events.
     pub fn transcript(&self) -> Transcript {
-        let connection = &self.guard.connection;
-        let limits = QueueLimits { capacity: connection.capacity, bytes: QUEUE_BYTES, overflow: Overflow::default() };
-        Transcript::new(connection.hub.transcript(&limits), Arc::clone(&self.guard))
+        self.transcript_with(Filter::all(), SubscribeOptions::default())
+    }
+
+    /// Returns a [`transcript`](Self::transcript) of the events that pass `filter` and of all
+    /// comments, gaps and states, with options of its own.
+    ///
+    /// The filter's types keep events out of the queue. Its [predicate](Filter::and) runs when an
+    /// item is taken, in the task that takes it, and a panic in it is a panic there.
+    ///
+    /// Of the options, the name, the size of the queue and the overflow policy apply. A transcript
+    /// acknowledges nothing, replays nothing, and, since only events have keys, drops its oldest
+    /// items where a subscription would conflate.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::{Client, Overflow, SubscribeOptions};
+    ///
+    /// let handle = Client::new().stream("http://127.0.0.1/").build()?;
+    /// let options = SubscribeOptions::default().capacity(10_000).overflow(Overflow::DropOldest);
+    /// let transcript = handle.transcript_with(["price", "trade"], options);
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    #[doc(alias = "comment")]
+    pub fn transcript_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Transcript {
+        let (filter, guard) = (filter.into(), Arc::clone(&self.guard));
+        let reader = guard.connection.hub.transcript(&filter, self.queue_limits(&options));
+        Transcript::new(reader, filter, options.name, guard)
+    }
+
+    /// Returns the limits of a queue with these options.
+    fn queue_limits(&self, options: &SubscribeOptions) -> QueueLimits {
+        QueueLimits {
+            capacity: options.capacity.unwrap_or(self.guard.connection.capacity),
+            bytes: options.queue_bytes.unwrap_or(QUEUE_BYTES),
+            overflow: options.overflow.clone(),
+        }
     }
 }
 
@@ -323,17 +358,33 @@ impl Handle {
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub async fn opened(&self) -> Result<(), Error> {
-        self.monitor.opened().await
+    pub fn opened(&self) -> impl Future<Output = Result<(), Error>> + Send + Sync + use<> {
+        self.monitor.opened()
     }
 
-    /// Waits until the connection is closed for good, and returns the reason.
+    /// Waits until the first attempt has ended, and returns how: see [`Monitor::first_attempt`].
+    ///
+    /// # Errors
+    ///
+    /// The failure of the attempt; or that of the stream, or [`ErrorKind::Closed`], if the stream
+    /// closes for good before an attempt has ended.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub async fn closed(&self) -> CloseReason {
-        self.monitor.closed().await
+    pub fn first_attempt(&self) -> impl Future<Output = Result<(), Error>> + Send + Sync + use<> {
+        self.monitor.first_attempt()
+    }
+
+    /// Waits until the connection is closed for good, and returns the reason.
+    ///
+    /// The future keeps nothing alive.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + Sync + use<> {
+        self.monitor.closed()
     }
 
     /// Returns why the connection closed, or `None` while it has not closed for good.
@@ -388,8 +439,8 @@ impl Handle {
     ///
     /// ```no_run
     /// # async fn stop(handle: sseclient::Handle) {
-    /// let deadline = std::time::Duration::from_secs(5);
-    /// let drained = handle.shutdown_with(sseclient::Drain { deadline }).await;
+    /// let drain = sseclient::Drain::new(std::time::Duration::from_secs(5));
+    /// let drained = handle.shutdown_with(drain).await;
     /// println!("{} events taken, {} lost", drained.delivered, drained.dropped);
     /// # }
     /// ```

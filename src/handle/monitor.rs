@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::connection::stats::Stats;
-use crate::connection::{Connection, Status};
+use crate::connection::{Connection, Status, remind_while};
 use crate::error::{Error, ErrorKind};
 use crate::state::{CloseReason, State};
 
@@ -72,9 +72,10 @@ impl Monitor {
         self.connection.stats()
     }
 
-    /// Waits until the connection is open, or was open since the future was first polled.
+    /// Waits until the connection is open, or was open since the call.
     ///
-    /// Waits through failures that are retried, however long that takes.
+    /// Waits through failures that are retried, however long that takes. To learn how the first
+    /// attempt ended, use [`first_attempt`](Self::first_attempt). The future keeps nothing alive.
     ///
     /// # Errors
     ///
@@ -83,24 +84,53 @@ impl Monitor {
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub async fn opened(&self) -> Result<(), Error> {
+    pub fn opened(&self) -> impl Future<Output = Result<(), Error>> + Send + Sync + use<> {
         // A watch skips states. The count also shows a response that opened and broke in between.
-        let accepted = self.connection.published.watch().borrow().accepted;
-        self.opened_since(accepted).await
+        let before = self.connection.published.watch().borrow().accepted;
+        let opened =
+            self.clone().outcome(move |status| (status.state.is_open() || status.accepted > before).then_some(()));
+        let opened = remind_while(opened, Arc::clone(&self.connection));
+        async { opened.await.map_err(closed_error) }
     }
 
-    /// Waits until the connection is open, or was open after its first `accepted` responses.
-    pub(crate) async fn opened_since(&self, accepted: u64) -> Result<(), Error> {
-        let opened = self.outcome(|status| (status.state.is_open() || status.accepted > accepted).then_some(()));
-        opened.await.map_err(closed_error)
+    /// Waits until the first attempt has ended, and returns how; at once if it has already.
+    ///
+    /// The outcome does not change later: a stream whose first attempt failed goes on trying, and
+    /// one whose first attempt succeeded may have failed since. An attempt that is
+    /// repeated at once, with fresh [credentials](crate::StreamBuilder::credentials) for example,
+    /// has not ended. The future keeps nothing alive.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the attempt. If the stream closes for good before an attempt has ended, or
+    /// the server answers 204: the stream's failure, or [`ErrorKind::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn start(handle: sseclient::Handle) {
+    /// handle.connect();
+    /// if let Err(error) = handle.first_attempt().await {
+    ///     eprintln!("not connected yet: {error}");
+    /// }
+    /// # }
+    /// ```
+    pub fn first_attempt(&self) -> impl Future<Output = Result<(), Error>> + Send + Sync + use<> {
+        let ended = self.clone().outcome(|status| status.first_attempt.clone());
+        let ended = remind_while(ended, Arc::clone(&self.connection));
+        async { ended.await.unwrap_or_else(|reason| Err(closed_error(reason))) }
     }
 
     /// Waits until a change of the request has taken effect.
     ///
     /// `make_before_break`: the change fails together with the handover that was to bring it.
     /// Other changes then wait for the next attempt.
-    pub(crate) async fn applied(&self, change: u64, make_before_break: bool) -> Result<(), Error> {
-        let applied = self.outcome(|status| {
+    pub(crate) async fn applied(self, change: u64, make_before_break: bool) -> Result<(), Error> {
+        let applied = self.outcome(move |status| {
             if status.applied >= change {
                 return Some(Ok(()));
             }
@@ -114,12 +144,17 @@ impl Monitor {
 
     /// Waits until the connection is closed for good, and returns the reason.
     ///
+    /// The future keeps nothing alive.
+    ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub async fn closed(&self) -> CloseReason {
-        let Err(reason) = self.outcome(|_| None::<Infallible>).await;
-        reason
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + Sync + use<> {
+        let closed = self.clone().outcome(|_| None::<Infallible>);
+        async {
+            let Err(reason) = closed.await;
+            reason
+        }
     }
 
     /// Waits until the connection is closed for good and its task has ended.
@@ -130,7 +165,7 @@ impl Monitor {
     }
 
     /// Waits until `find` returns an outcome, or else until the connection is closed for good.
-    async fn outcome<T>(&self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
+    async fn outcome<T>(self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
         let mut outcome = None;
         let mut statuses = self.connection.published.watch();
         let is_over = |status: &Status| {

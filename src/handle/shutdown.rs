@@ -58,6 +58,13 @@ pub struct Drain {
     pub deadline: Duration,
 }
 
+impl Drain {
+    /// Gives subscribers this much time, counted from the call that begins to drain.
+    pub const fn new(deadline: Duration) -> Self {
+        Self { deadline }
+    }
+}
+
 /// A stream that is draining: see [`Handle::shutdown_with`](crate::Handle::shutdown_with).
 ///
 /// Keeps nothing alive.

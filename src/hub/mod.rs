@@ -202,11 +202,16 @@ impl Hub {
         subscribed
     }
 
-    /// Adds a transcript: a reader of everything, in order, from now on.
-    pub(crate) fn transcript(&self, limits: &QueueLimits) -> Reader<TranscriptItem> {
+    /// Adds a transcript: a reader of everything, in order, from now on, but for events whose types
+    /// the filter does not match. A predicate is for the reader to evaluate.
+    pub(crate) fn transcript(&self, filter: &Filter, mut limits: QueueLimits) -> Reader<TranscriptItem> {
+        if limits.conflates() {
+            // Only events have keys.
+            limits.overflow = Overflow::DropOldest;
+        }
         let (reader, closed) = {
             let mut registry = self.lock();
-            (registry.transcript(limits), registry.take_if_closed())
+            (registry.transcript(filter, &limits), registry.take_if_closed())
         };
         // A transcript acknowledges nothing, so no tracker has to hear of its end.
         closed.close(None);
@@ -264,7 +269,7 @@ impl Hub {
     /// Tells transcripts of a change of state.
     pub(crate) fn state(&self, state: &State) {
         let mut publisher = self.publisher();
-        publisher.transcribe(|| TranscriptItem::State(state.clone()));
+        publisher.transcribe(None, || TranscriptItem::State(state.clone()));
         publisher.wake();
     }
 
@@ -294,7 +299,7 @@ impl Hub {
 
     /// Returns true if comments are wanted: only transcripts have them.
     pub(crate) fn wants_comments(&self) -> bool {
-        self.lock().transcript.is_some()
+        !self.lock().transcripts.is_empty()
     }
 
     /// Returns how many items the slowest reader has yet to take.

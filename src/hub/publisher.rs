@@ -48,9 +48,10 @@ impl<'a> Publisher<'a> {
         // by their position.
         self.registry.position += 1;
         let position = self.registry.position;
-        let Registry { channels, full, has_unevaluated, transcript, conflations, retention, .. } = &mut *self.registry;
+        let Registry { channels, full, has_unevaluated, transcripts, conflations, retention, .. } = &mut *self.registry;
         // In the usual case there is one channel, and the event is moved to where it stays.
-        let ([only], None, [], true) = (&mut channels[..], transcript, &conflations[..], retention.is_empty()) else {
+        let ([only], [], [], true) = (&mut channels[..], &transcripts[..], &conflations[..], retention.is_empty())
+        else {
             return self.event_to_all(event_type, || build(position));
         };
         if only.filter.matches(event_type) {
@@ -66,16 +67,18 @@ impl<'a> Publisher<'a> {
     /// Publishes an event to all whom it concerns. The last of them gets the event, others a clone.
     fn event_to_all(&mut self, event_type: &str, build: impl FnOnce() -> Event) {
         let tracker = self.tracker;
-        let Registry { channels, routes, unsettled, full, has_unevaluated, transcript, conflations, retention, .. } =
-            &mut *self.registry;
+        let Registry {
+            channels, routes, unsettled, full, has_unevaluated, transcripts, conflations, retention, ..
+        } = &mut *self.registry;
         // Only now: many channels may have come and gone since the last event.
         routes.refresh(channels.iter().map(|channel| &channel.filter));
         let mut matching = routes.to(event_type);
         let first = matching.next();
         let mut conflations = conflations.iter_mut().filter(|conflation| conflation.matches(event_type)).peekable();
+        let mut transcripts = transcripts.iter_mut().filter(|channel| channel.filter.matches(event_type)).peekable();
         let retains = retention.wants(event_type);
         // `build` allocates the event: one that has no taker is never built.
-        if first.is_none() && transcript.is_none() && conflations.peek().is_none() && !retains {
+        if first.is_none() && transcripts.peek().is_none() && conflations.peek().is_none() && !retains {
             return;
         }
         let (event, mut is_ready) = (build(), true);
@@ -83,8 +86,8 @@ impl<'a> Publisher<'a> {
             retention.event(&event);
         }
         conflations.for_each(|conflation| conflation.publish(tracker, event.clone()));
-        if let Some(channel) = transcript {
-            is_ready &= channel.publish(TranscriptItem::Event(event.clone()));
+        for channel in transcripts {
+            is_ready &= channel.queue.publish(TranscriptItem::Event(event.clone()));
         }
         let mut send = |index: usize, event| {
             let Some(channel) = channels.get_mut(index) else { return };
@@ -106,7 +109,7 @@ impl<'a> Publisher<'a> {
 
     /// Publishes a comment, which only transcripts get.
     pub(crate) fn comment(&mut self, comment: &str) {
-        self.transcribe(|| TranscriptItem::Comment(comment.into()));
+        self.transcribe(None, || TranscriptItem::Comment(comment.into()));
     }
 
     /// Publishes a gap where an event of this type would have been; to all subscriptions if the
@@ -127,14 +130,16 @@ impl<'a> Publisher<'a> {
                 conflation.publish_gap(gap.clone());
             }
         }
-        self.transcribe(|| TranscriptItem::Gap(gap.clone()));
+        self.transcribe(event_type, || TranscriptItem::Gap(gap.clone()));
     }
 
-    /// Publishes an item to transcripts, if there are any.
-    pub(super) fn transcribe(&mut self, item: impl FnOnce() -> TranscriptItem) {
-        let Some(channel) = &mut self.registry.transcript else { return };
-        if !channel.publish(item()) {
-            self.hub.wait.set_ready(false);
+    /// Publishes an item to transcripts, if there are any: of events of this type, if it has one.
+    pub(super) fn transcribe(&mut self, event_type: Option<&str>, item: impl Fn() -> TranscriptItem) {
+        for channel in &mut self.registry.transcripts {
+            let is_wanted = event_type.is_none_or(|event_type| channel.filter.matches(event_type));
+            if is_wanted && !channel.queue.publish(item()) {
+                self.hub.wait.set_ready(false);
+            }
         }
     }
 }

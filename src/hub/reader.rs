@@ -62,6 +62,12 @@ impl<T: QueueItem> Reader<T> {
         self.poll_take_with(cx, Self::take)
     }
 
+    /// Takes the next item or gap if there is one, without waiting: see
+    /// [`try_take_with`](Self::try_take_with).
+    pub(crate) fn try_take(&mut self) -> Poll<Option<Delivery<T>>> {
+        self.try_take_with(Self::take)
+    }
+
     /// Like [`poll_take`](Self::poll_take), with a `take` that calls [`take`](Self::take) in its
     /// own way: under a lock, say. Wakers are called, cloned and dropped outside of it: they
     /// are user code, and may drop something that takes that lock.

@@ -47,7 +47,7 @@ pub(super) struct Registry {
     pub(super) full: DirtySet,
     /// A channel has events that wait for a predicate.
     pub(super) has_unevaluated: bool,
-    pub(super) transcript: Option<Channel<TranscriptItem>>,
+    pub(super) transcripts: Vec<TranscriptChannel>,
     pub(super) conflations: Vec<Conflation>,
     pub(super) retention: Retention,
     /// The position in the stream of the last event that was published, to subscribers or to none.
@@ -57,6 +57,14 @@ pub(super) struct Registry {
     ended: Vec<Arc<Cursor>>,
     pub(super) wait: Arc<PublisherWait>,
     pub(super) drain: Arc<DrainSignal>,
+}
+
+/// The channel of all transcripts with one filter and the same limits.
+#[derive(Debug)]
+pub(super) struct TranscriptChannel {
+    /// Narrows the events by their types. A predicate runs where the items are taken.
+    pub(super) filter: Filter,
+    pub(super) queue: Channel<TranscriptItem>,
 }
 
 /// Returns the position before a stream's first event.
@@ -110,13 +118,18 @@ impl Registry {
         })
     }
 
-    /// Adds a reader of everything. All transcripts of a stream share one channel, with the limits
-    /// of the first.
-    pub(super) fn transcript(&mut self, limits: &QueueLimits) -> Reader<TranscriptItem> {
-        let Self { transcript, wait, drain, .. } = self;
-        let channel = transcript.get_or_insert_with(|| Channel::new(limits, TRANSCRIPT_RESERVE, wait));
-        let reader = channel.reader(drain, None);
-        require_survey(wait, channel.survey());
+    /// Adds a reader of everything but the events whose types do not match.
+    pub(super) fn transcript(&mut self, filter: &Filter, limits: &QueueLimits) -> Reader<TranscriptItem> {
+        let Self { transcripts, wait, drain, .. } = self;
+        let filter = filter.without_predicate();
+        let is_shared = |channel: &TranscriptChannel| channel.filter == filter && channel.queue.ring.limits == *limits;
+        let index = transcripts.iter().position(is_shared).unwrap_or_else(|| {
+            transcripts.push(TranscriptChannel { filter, queue: Channel::new(limits, TRANSCRIPT_RESERVE, wait) });
+            transcripts.len() - 1
+        });
+        let queue = &mut transcripts[index].queue;
+        let reader = queue.reader(drain, None);
+        require_survey(wait, queue.survey());
         reader
     }
 
@@ -178,12 +191,12 @@ impl Registry {
 
     /// Moves what was published into the rings. Returns what is to be done without the lock.
     pub(super) fn settle(&mut self, wakers: &mut Wakers) -> Settled {
-        let Self { channels, unsettled, transcript, conflations, retention, .. } = self;
+        let Self { channels, unsettled, transcripts, conflations, retention, .. } = self;
         let mut dropped = Vec::new();
         dropped.extend(retention.take_dropped());
         unsettled.visit(channels, |_, channel| dropped.extend(channel.queue.settle(wakers)));
         unsettled.clear();
-        let transcribed = transcript.as_mut().and_then(|channel| channel.settle(wakers));
+        let transcribed = transcripts.iter_mut().filter_map(|channel| channel.queue.settle(wakers)).collect();
         let batches = conflations.iter_mut().filter_map(Conflation::take_batch).collect();
         Settled { batches, _dropped: dropped, _transcribed: transcribed }
     }
@@ -198,9 +211,7 @@ impl Registry {
             should_yield |= survey.should_yield;
         };
         self.full.visit(&mut self.channels, |_, channel| add(channel.queue.survey()));
-        if let Some(channel) = &mut self.transcript {
-            add(channel.survey());
-        }
+        self.transcripts.iter_mut().for_each(|channel| add(channel.queue.survey()));
         match (has_credit, should_yield) {
             (false, _) => Readiness::Wait,
             (true, true) => Readiness::Yield,
@@ -216,14 +227,13 @@ impl Registry {
     /// Makes the publisher wait for readers whose queues are full.
     pub(super) fn begin_wait(&mut self, now: Instant) {
         self.full.visit(&mut self.channels, |_, channel| channel.queue.ring.begin_wait(now));
-        if let Some(channel) = &self.transcript {
-            channel.ring.begin_wait(now);
-        }
+        self.transcripts.iter().for_each(|channel| channel.queue.ring.begin_wait(now));
     }
 
     /// Gives up readers from which nothing was taken for their patience.
     pub(super) fn check_patience(&mut self, now: Instant) -> PatienceCheck {
-        let mut check = self.transcript.as_ref().map(|channel| channel.ring.check_patience(now)).unwrap_or_default();
+        let mut check = PatienceCheck::default();
+        self.transcripts.iter().for_each(|channel| check.add(channel.queue.ring.check_patience(now)));
         self.full.visit(&mut self.channels, |_, channel| check.add(channel.queue.ring.check_patience(now)));
         check
     }
@@ -254,8 +264,8 @@ impl Registry {
     /// Returns how many items the slowest reader has yet to take.
     pub(super) fn lag(&self) -> u64 {
         let events = self.channels.iter().map(|channel| channel.queue.lag());
-        let transcript = self.transcript.iter().map(Channel::lag);
-        events.chain(transcript).chain(self.conflations.iter().map(Conflation::lag)).max().unwrap_or(0)
+        let transcripts = self.transcripts.iter().map(|channel| channel.queue.lag());
+        events.chain(transcripts).chain(self.conflations.iter().map(Conflation::lag)).max().unwrap_or(0)
     }
 
     /// Takes out the channels that have no readers any more.
@@ -263,7 +273,9 @@ impl Registry {
         let mut unused = Detached::default();
         retain_or_move(&mut self.channels, &mut unused.channels, EventChannel::prune);
         retain_or_move(&mut self.conflations, &mut unused.conflations, |conflation| conflation.has_reader());
-        unused.transcript = self.transcript.take_if(|channel| channel.ring.with_readers(|readers| readers.len() == 0));
+        retain_or_move(&mut self.transcripts, &mut unused.transcripts, |channel| {
+            channel.queue.ring.with_readers(|readers| readers.len() > 0)
+        });
         self.channels_changed();
         unused
     }
@@ -284,7 +296,7 @@ impl Registry {
         self.channels_changed();
         Detached {
             channels: std::mem::take(&mut self.channels),
-            transcript: self.transcript.take(),
+            transcripts: std::mem::take(&mut self.transcripts),
             conflations: std::mem::take(&mut self.conflations),
         }
     }
@@ -311,7 +323,7 @@ pub(super) struct Settled {
     pub(super) batches: Vec<ConflateBatch>,
     /// Dropping an event may run user code, which may come back to the hub.
     _dropped: Vec<Vec<Event>>,
-    _transcribed: Option<Vec<TranscriptItem>>,
+    _transcribed: Vec<Vec<TranscriptItem>>,
 }
 
 /// Channels that were taken out of the registry. They hold user code: close and drop them when no
@@ -319,7 +331,7 @@ pub(super) struct Settled {
 #[derive(Default)]
 pub(super) struct Detached {
     pub(super) channels: Vec<EventChannel>,
-    transcript: Option<Channel<TranscriptItem>>,
+    transcripts: Vec<TranscriptChannel>,
     conflations: Vec<Conflation>,
 }
 
@@ -329,9 +341,7 @@ impl Detached {
     pub(super) fn close(mut self, tracker: Option<&AckTracker>) {
         let mut wakers = Wakers::default();
         self.channels.iter_mut().for_each(|channel| channel.queue.close(&mut wakers));
-        if let Some(channel) = &mut self.transcript {
-            channel.close(&mut wakers);
-        }
+        self.transcripts.iter_mut().for_each(|channel| channel.queue.close(&mut wakers));
         self.conflations.iter_mut().for_each(|conflation| conflation.close(tracker, &mut wakers));
         wakers.wake();
         self.channels.into_iter().for_each(drop_catching);

@@ -2,6 +2,8 @@
 //!
 //! Values without behaviour, below transport and hub in the layers: both report them.
 
+#[cfg(feature = "serde")]
+pub(crate) mod milliseconds;
 mod response_head;
 
 use std::fmt;
@@ -32,7 +34,16 @@ pub use self::response_head::ResponseHead;
 /// [`Handle::reconnect`](crate::Handle::reconnect) also ends a wait. In a
 /// [handover](crate::Apply::MakeBeforeBreak) one `Open` follows another, or `Connecting` follows if
 /// the first response ends before the second has come.
+///
+/// # Serde
+///
+/// With feature `serde` a state serializes as a map, in which `state` is its name: `idle`,
+/// `connecting`, `open`, `waiting` or `closed`. Times are whole milliseconds, counted from or to
+/// the moment of the call: `open_ms` (since the response was accepted), `delay_ms`, and
+/// `remaining_ms` (until the next attempt). A closed state has the fields of its [`CloseReason`] in
+/// the same map.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "state", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum State {
     /// `connect` has not been called; or the stream is [lazy](crate::StreamBuilder::lazy), and
@@ -50,6 +61,7 @@ pub enum State {
     #[non_exhaustive]
     Open {
         /// When the response was accepted.
+        #[cfg_attr(feature = "serde", serde(rename = "open_ms", serialize_with = "milliseconds::since"))]
         since: Instant,
         /// The number of the attempt that led here.
         attempt: u32,
@@ -62,8 +74,10 @@ pub enum State {
         /// The number of the next attempt.
         attempt: u32,
         /// How long the whole wait is.
+        #[cfg_attr(feature = "serde", serde(rename = "delay_ms", serialize_with = "milliseconds::duration"))]
         delay: Duration,
         /// When it ends.
+        #[cfg_attr(feature = "serde", serde(rename = "remaining_ms", serialize_with = "milliseconds::until"))]
         until: Instant,
         /// The failure that led here.
         cause: Error,
@@ -102,7 +116,11 @@ impl fmt::Display for State {
 }
 
 /// Why a connection ended for good.
+///
+/// With feature `serde` it serializes as a map, in which `reason` is its name in snake case. A
+/// failure has the fields of its [`Error`] in the same map.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "reason", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum CloseReason {
     /// [`shutdown`](crate::Handle::shutdown) or [`shutdown_with`](crate::Handle::shutdown_with) was

@@ -55,14 +55,32 @@ impl ResponseHead {
         }
         headers
     }
+
+    /// Returns the URL without its query, which may hold secrets.
+    fn url_without_query(&self) -> String {
+        let authority = self.url.authority().map_or("", http::uri::Authority::as_str);
+        format!("{}://{authority}{}", self.url.scheme_str().unwrap_or_default(), self.url.path())
+    }
+}
+
+/// A map of the URL without its query, the status and the version. Headers may hold secrets.
+#[cfg(feature = "serde")]
+impl serde::Serialize for ResponseHead {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+
+        let mut head = serializer.serialize_struct("ResponseHead", 3)?;
+        head.serialize_field("url", &self.url_without_query())?;
+        head.serialize_field("status", &self.status.as_u16())?;
+        head.serialize_field("version", &format_args!("{:?}", self.version))?;
+        head.end()
+    }
 }
 
 impl fmt::Debug for ResponseHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.url.authority().map_or("", http::uri::Authority::as_str);
-        let url = format!("{}://{authority}{}", self.url.scheme_str().unwrap_or_default(), self.url.path());
         f.debug_struct("ResponseHead")
-            .field("url", &url)
+            .field("url", &self.url_without_query())
             .field("status", &self.status)
             .field("version", &self.version)
             .field("headers", &self.headers().keys().collect::<Vec<_>>())

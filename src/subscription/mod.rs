@@ -23,7 +23,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::connection::{ConnectionGuard, SubscriberGuard};
+use crate::connection::{ConnectReminder, ConnectionGuard, SubscriberGuard};
 use crate::event::{Delivery, Event, Gap};
 use crate::hub::{MAX_UNACKNOWLEDGED, Subscribed};
 use crate::state::CloseReason;
@@ -52,6 +52,9 @@ pub use self::options::SubscribeOptions;
 /// # }
 /// ```
 ///
+/// A subscription has no comments. For those, in their place between the events, there is the
+/// [`Transcript`](crate::Transcript).
+///
 /// # Falling behind
 ///
 /// The queue is bounded in events ([`capacity`](crate::StreamBuilder::capacity), 256 by default)
@@ -79,6 +82,7 @@ pub struct Subscription<T = Event> {
     name: String,
     missed: u64,
     budget: CoopBudget,
+    reminder: ConnectReminder,
     guard: SubscriberGuard,
     item: PhantomData<fn() -> T>,
 }
@@ -100,8 +104,8 @@ impl Item for Event {
 
 impl Subscription {
     pub(crate) fn new(queue: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
-        let (guard, budget) = (SubscriberGuard { guard }, CoopBudget::default());
-        Self { queue, name, missed: 0, budget, guard, item: PhantomData }
+        let (guard, budget, reminder) = (SubscriberGuard { guard }, CoopBudget::default(), ConnectReminder::default());
+        Self { queue, name, missed: 0, budget, reminder, guard, item: PhantomData }
     }
 
     /// Decodes the data of each event as JSON when it is taken.
@@ -112,8 +116,8 @@ impl Subscription {
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        let Self { queue, name, missed, budget, guard, item: _ } = self;
-        Subscription { queue, name, missed, budget, guard, item: PhantomData }
+        let Self { queue, name, missed, budget, reminder, guard, item: _ } = self;
+        Subscription { queue, name, missed, budget, reminder, guard, item: PhantomData }
     }
 }
 
@@ -124,6 +128,9 @@ impl<T: Item> Subscription<T> {
     /// It ends when the connection is closed for good and all queued events have been taken, or
     /// when a [predicate](crate::Filter::and) in its filter panics.
     /// [`close_reason`](Self::close_reason) tells which.
+    ///
+    /// Waits forever on a stream that is never [connected](crate::Handle::connect). After 5 s a
+    /// warning says so, once for each stream.
     ///
     /// # Cancel safety
     ///
@@ -193,7 +200,10 @@ impl<T: Item> Subscription<T> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
         // Before the look: a task without budget must not take an event, which it could not return.
         let unit = ready!(self.budget.poll(cx));
-        let delivery = ready!(self.next_delivery(Some(cx)));
+        let Poll::Ready(delivery) = self.next_delivery(Some(cx)) else {
+            self.reminder.poll(cx, self.guard.connection());
+            return Poll::Pending;
+        };
         self.budget.spend(unit);
         Poll::Ready(delivery.map(|delivery| delivery.map(T::from_event)))
     }

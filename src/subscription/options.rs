@@ -3,7 +3,9 @@
 use crate::connection::config::{MAX_CAPACITY, MIN_CAPACITY};
 use crate::hub::Overflow;
 
-/// The options of [`Handle::subscribe_with`](crate::Handle::subscribe_with).
+/// The options of [`Handle::subscribe_with`](crate::Handle::subscribe_with),
+/// [`StreamBuilder::open_with`](crate::StreamBuilder::open_with) and
+/// [`Handle::transcript_with`](crate::Handle::transcript_with).
 ///
 /// The default is what [`Handle::subscribe`](crate::Handle::subscribe) uses.
 ///

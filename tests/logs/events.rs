@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, ResumeStore, State, SubscribeOptions};
+use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, RefusedId, ResumeStore, State, SubscribeOptions};
+use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Instrument as _, Metadata, Subscriber};
@@ -102,6 +103,7 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
         a_second_response_is_refused(&lines).await;
         a_stream_breaks_off_at_the_same_place(&lines).await;
         a_lazy_stream_has_no_subscriber(&lines).await;
+        an_id_is_refused(&lines).await;
     };
     stories.instrument(tracing::info_span!("the caller's")).await;
     // An alert on a name works on printed logs, too.
@@ -120,6 +122,7 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
         "missing",
         "poisoned",
         "idle",
+        "id_refused",
     ] {
         assert!(printed.contains(&format!(" sseclient: {name}: ")), "no {name} in {printed}");
     }
@@ -245,4 +248,82 @@ async fn a_lazy_stream_has_no_subscriber(lines: &Lines) {
     until("the stream is idle", || matches!(handle.state(), State::Idle)).await;
     assert_eq!(lines.take(), ["INFO idle in sseclient"]);
     within(handle.shutdown()).await;
+}
+
+async fn an_id_is_refused(lines: &Lines) {
+    let server = Server::answering(vec![
+        format!("{OPEN}data: x\n\n"),
+        "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    ])
+    .await;
+    let stream = Client::new().stream(&server.url).last_event_id("7\" x").reconnection_time(Duration::ZERO);
+    let handle = stream.if_id_is_refused(RefusedId::StartFresh).build().unwrap();
+    handle.connect();
+    within(handle.closed()).await;
+    let lines = lines.take();
+    let opened = "INFO open attempt=1 status=200 version=HTTP/1.1 resumed_after=\"7\\\" x\" in sseclient";
+    assert!(lines.iter().any(|line| line == opened), "{lines:?}");
+    let refused = "WARN id_refused error=the server answered 410 Gone";
+    assert!(lines.iter().any(|line| line.starts_with(refused)), "{lines:?}");
+}
+
+/// Several callers wait, some of them in turns. The warning comes once.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nothing_connects_is_warned_of_once_after_five_seconds() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    for caller in 0..4 {
+        let handle = Client::new().stream("http://127.0.0.1/").name("prices").build().unwrap();
+        let (mut events, mut transcript) = (handle.subscribe(Filter::all()), handle.transcript());
+        let mut waiting = Box::pin(async {
+            match caller {
+                // Each of its waits is short, and together they are long enough.
+                0 => while timeout(Duration::from_secs(2), events.recv()).await.is_err() {},
+                1 => drop(transcript.recv().await),
+                2 => handle.opened().await.unwrap(),
+                _ => handle.first_attempt().await.unwrap(),
+            }
+        });
+        timeout(Duration::from_millis(4_900), &mut waiting).await.unwrap_err();
+        assert_eq!(lines.take(), [""; 0], "{caller}");
+        timeout(Duration::from_millis(200), &mut waiting).await.unwrap_err();
+        assert_eq!(lines.take(), ["WARN never_connected stream=\"prices\" in -"], "{caller}");
+        let others = async { tokio::join!(waiting, handle.opened()) };
+        timeout(Duration::from_secs(60), others).await.unwrap_err();
+        assert_eq!(lines.take(), [""; 0], "{caller}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_connected_in_time_is_not_warned_of() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let hanging = |_: http::Uri| std::future::pending::<io::Result<tokio::io::DuplexStream>>();
+    let client = Client::builder().connector(hanging).build();
+    let handle = client.stream("http://127.0.0.1/").build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    for seconds in [4, 60] {
+        timeout(Duration::from_secs(seconds), async { tokio::join!(events.recv(), handle.opened()) })
+            .await
+            .unwrap_err();
+        handle.connect();
+    }
+    assert!(lines.take().iter().all(|line| !line.contains("never_connected")));
+}
+
+/// Without timers there is no warning, and no panic either.
+#[test]
+fn a_reader_without_a_runtime_or_without_its_timers_waits_as_before() {
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(Lines::default()));
+    let handle = Client::new().stream("http://127.0.0.1/").build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for runtime in [None, Some(&timeless)] {
+        let _entered = runtime.map(|runtime| runtime.enter());
+        for _poll in 0..3 {
+            assert!(tokio_test::task::spawn(events.recv()).poll().is_pending());
+            assert!(tokio_test::task::spawn(handle.opened()).poll().is_pending());
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod going_back;
 mod killed;
 mod memory;
 mod odd_stores;
+mod refused_id;
 mod repeats;
 mod store;
 

@@ -37,13 +37,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::Apply;
 use crate::connection::config::Config;
 use crate::connection::credentials::CredentialsReason;
 use crate::connection::mailbox::Asked;
 use crate::connection::request::Request;
 use crate::connection::timer;
-use crate::error::{Error, ErrorKind};
+use crate::connection::{Apply, RefusedId};
+use crate::error::{Error, ErrorKind, quoted};
 use crate::event::Gap;
 use crate::reconnect::{Decision, ReconnectPolicy};
 use crate::state::{CloseReason, ResponseHead, State};
@@ -115,6 +115,15 @@ pub(super) struct Sources {
     pub(super) store: bool,
 }
 
+/// Statuses with which servers refuse a last event ID that they do not know: it is malformed to
+/// them (400, 422), its event is gone (404, 410), or the client has to start again (409, 412, 416).
+const ID_REFUSALS: [u16; 7] = [400, 404, 409, 410, 412, 416, 422];
+
+/// Returns true if the server may have refused the attempt because of its last event ID.
+fn may_refuse_id(cause: &Error) -> bool {
+    cause.kind() == ErrorKind::Status && cause.status().is_some_and(|status| ID_REFUSALS.contains(&status.as_u16()))
+}
+
 impl Session {
     pub(super) fn new(config: Config, policy: ReconnectPolicy, sources: Sources) -> Self {
         Self {
@@ -136,6 +145,11 @@ impl Session {
 
     pub(super) fn last_event_id(&self) -> &str {
         self.resume_point.last_event_id()
+    }
+
+    /// Returns the last event ID that the last attempt carried.
+    pub(super) fn sent_id(&self) -> Option<&str> {
+        self.resume_point.sent.as_deref()
     }
 
     /// Returns true if the stream is open only while there are subscribers.
@@ -280,6 +294,7 @@ impl Session {
     /// Makes an ordinary attempt, for which credentials may be asked for once more.
     fn dial(&mut self) -> Step {
         self.has_fresh_credentials = false;
+        self.resume_point.is_withheld = false;
         let is_first = self.attempts == 0;
         self.dial_because(if is_first { CredentialsReason::First } else { CredentialsReason::Reconnect })
     }
@@ -334,6 +349,7 @@ impl Session {
             // Not before: until now the first response was read, whose IDs these are.
             self.resume_point.forget_if_left_behind(self.carried_change);
         }
+        self.resume_point.forget_if_withheld();
         // With its ID at the beginning: a response that ends with the same one got nowhere.
         self.activity = Activity::Open(Health::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
@@ -349,16 +365,32 @@ impl Session {
         }
     }
 
-    /// Decides about a failed attempt: fresh credentials, the open response if there is one, or the
-    /// policy.
+    /// Decides about a failed attempt: fresh credentials, the open response if there is one, an
+    /// attempt without the last event ID, or the policy.
     fn on_failed(&mut self, cause: Error, retry_after: Option<Duration>, random: f64, now: Instant) -> Step {
         let is_reading = matches!(self.activity, Activity::HandingOver(Some(_)));
+        let refused_id = self.resume_point.sent.as_deref().filter(|_| may_refuse_id(&cause));
+        let starts_fresh = refused_id.is_some() && self.config.refused_id == RefusedId::StartFresh;
+        let cause = match refused_id {
+            Some(id) if !starts_fresh => cause.explained(&format!(
+                "; perhaps it no longer knows the last event ID {}: StreamBuilder::if_id_is_refused can start without it",
+                quoted(id)
+            )),
+            _ => cause,
+        };
         match self.ask_for_credentials(&cause) {
             Some(reason) if is_reading => self.begin_handover(reason),
             Some(reason) => self.dial_because(reason),
             None if is_reading => self.cancel_handover(cause),
+            None if starts_fresh => self.withhold_id(cause),
             None => self.wait_or_close(cause, retry_after, None, random, now),
         }
+    }
+
+    /// Makes an attempt without the last event ID, which the server has refused.
+    fn withhold_id(&mut self, refusal: Error) -> Step {
+        self.resume_point.is_withheld = true;
+        Step { notice: Some(Notice::IdRefused(refusal)), ..self.dial_because(CredentialsReason::Reconnect) }
     }
 
     /// Stays with the first response. The changes go with the next attempt.

@@ -21,6 +21,9 @@ pub(super) struct ResumePoint {
     pub(super) sent: Option<String>,
     /// The last attempt carried none, because the ID means nothing where the request goes.
     pub(super) is_left_behind: bool,
+    /// The server has refused the ID, and the attempt under way goes without it. Until a response
+    /// is accepted, the ID may not be to blame.
+    pub(super) is_withheld: bool,
     /// The change from which on attempts leave the last event ID behind. It is kept as long as the
     /// first response of a handover is read.
     left_behind_since: Option<u64>,
@@ -35,7 +38,8 @@ enum Beginning {
     Configured,
     /// A caller. The resume store no longer counts.
     Chosen,
-    /// Nothing: the resume store could not say. The first response has a gap before it.
+    /// Nothing: the resume store could not say, or the server has refused the ID. The next response
+    /// has a gap before it.
     Lost,
 }
 
@@ -46,6 +50,7 @@ impl ResumePoint {
             beginning: Beginning::Configured,
             sent: None,
             is_left_behind: false,
+            is_withheld: false,
             left_behind_since: None,
             has_moved: false,
         }
@@ -107,7 +112,7 @@ impl ResumePoint {
     pub(super) fn next_value(&mut self) -> Result<Option<HeaderValue>, Error> {
         self.sent = None;
         self.is_left_behind = self.left_behind_since.is_some();
-        if self.is_left_behind {
+        if self.is_left_behind || self.is_withheld {
             return Ok(None);
         }
         let value = transport::last_event_id_value(&self.last_event_id)?;
@@ -127,12 +132,22 @@ impl ResumePoint {
         }
     }
 
+    /// Forgets the last event ID if a response was accepted only without it. What came after it is
+    /// lost, so the response has a gap before it, even if it is the first one.
+    pub(super) fn forget_if_withheld(&mut self) {
+        if std::mem::take(&mut self.is_withheld) {
+            self.last_event_id.clear();
+            self.beginning = Beginning::Lost;
+            self.has_moved = true;
+        }
+    }
+
     /// Returns true, once, after the stream goes on elsewhere than where it ended.
     pub(super) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
     }
 
-    /// Returns true, once, if the resume store could not say where to begin.
+    /// Returns true, once, if nothing could say where to begin.
     pub(super) fn take_lost(&mut self) -> bool {
         let is_lost = self.beginning == Beginning::Lost;
         if is_lost {

@@ -110,6 +110,8 @@ pub(crate) struct Step {
 pub(crate) enum Notice {
     /// The request goes without the last event ID, which HTTP cannot carry.
     IdLeftOut(Error),
+    /// The server has refused the last event ID. The stream tries without it.
+    IdRefused(Error),
     /// The stream breaks off at the same place again and again.
     Poisoned(Error),
 }

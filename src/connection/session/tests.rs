@@ -40,6 +40,7 @@ fn check(what: &str, mut session: Session, lines: Vec<StepLine<'_>>) -> Session 
 fn describe(step: &Step) -> String {
     let notice = match &step.notice {
         Some(Notice::IdLeftOut(_)) => "ID left out, ",
+        Some(Notice::IdRefused(_)) => "ID refused, ",
         Some(Notice::Poisoned(_)) => "poisoned, ",
         None => "",
     };
@@ -272,6 +273,54 @@ fn a_retry_is_clamped_and_a_retry_after_is_a_floor_for_one_wait() {
         (120, refused(503), "wait { delay: 6s }; waiting 6s for 3"),
     ];
     check("retry-after", session(NO_SOURCES), lines);
+}
+
+#[test]
+fn a_refused_id_is_left_out_once_and_given_up_when_that_is_accepted() {
+    let fresh = |sources| {
+        let config = Config { last_event_id: "7".into(), refused_id: RefusedId::StartFresh, ..config() };
+        Session::new(config, ReconnectPolicy::daemon(), sources)
+    };
+    let refuse = || refused(404);
+    let again = "ID refused, dial; connecting, attempt 1";
+    let gap = "restart, reconnected without an ID: what came in between is lost; read, change 0; open 1";
+    let dialed = vec![(0, Input::Connect, "dial after 7; connecting, attempt 1"), (0, refuse(), again)];
+    check("accepted", fresh(NO_SOURCES), joined(dialed, vec![(0, accepted(), gap)]));
+    let twice = vec![
+        (0, Input::Connect, "dial after 7; connecting, attempt 1"),
+        (0, refuse(), again),
+        (0, failed(ErrorKind::Connect), "wait { delay: 3s }; waiting 3s for 2"),
+        // Nothing says that the ID was to blame, so it is sent again.
+        (3, Input::WaitOver, "dial after 7; connecting, attempt 2"),
+        (3, refuse(), "ID refused, dial; connecting, attempt 2"),
+        (3, refuse(), "fail: Status"),
+    ];
+    check("refused again", fresh(NO_SOURCES), twice);
+    let credentials = vec![
+        (0, Input::Connect, "dial after 7; connecting, attempt 1"),
+        (0, refuse(), again),
+        (0, refused(401), "dial with fresh credentials; connecting, attempt 1"),
+        (0, accepted(), gap),
+    ];
+    check("and the credentials, too", fresh(CREDENTIALS), credentials);
+    let mailbox = mailbox();
+    let handover = vec![
+        (0, Input::Connect, "dial after 7; connecting, attempt 1"),
+        (0, accepted(), OPEN),
+        (0, asked(&mailbox, set_header(Apply::MakeBeforeBreak)), "hand over after 7"),
+        // The open response goes on, and its events come after the ID.
+        (0, refuse(), "stay with the open response, change 1"),
+        (0, ended(), "wait { delay: 3s }; waiting 3s for 2"),
+        (3, Input::WaitOver, "dial after 7; connecting, attempt 2"),
+    ];
+    check("a handover", fresh(NO_SOURCES), handover);
+    let mailbox = self::mailbox();
+    let chosen = vec![
+        (0, Input::Connect, "dial after 7; connecting, attempt 1"),
+        (0, refuse(), again),
+        (0, asked(&mailbox, resume("9")), "restart, dial after 9; connecting, attempt 1"),
+    ];
+    check("another ID meanwhile", fresh(NO_SOURCES), chosen);
 }
 
 #[test]

@@ -159,7 +159,8 @@ fn the_one_full_queue_among_many_is_waited_for_as_others_come_and_go() {
 #[test]
 fn a_change_of_state_drops_nothing_from_a_full_transcript() {
     let hub = Hub::new(Arc::default());
-    let mut transcript = hub.transcript(&QueueLimits { capacity: 16, bytes: 10, overflow: Overflow::default() });
+    let mut transcript =
+        hub.transcript(&Filter::all(), QueueLimits { capacity: 16, bytes: 10, overflow: Overflow::default() });
     let event = Event::builder().data("0123456789").build().unwrap();
     hub.publisher().event("message", |position| event.at(position));
     assert!(!hub.publisher().is_ready());

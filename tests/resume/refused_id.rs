@@ -1,0 +1,146 @@
+//! A last event ID that the server refuses, because it no longer knows it.
+
+use sseclient::{Commit, ErrorKind, Filter, ReconnectPolicy, RefusedId};
+
+use super::memory::{Memory, acknowledging};
+use crate::support::{OPEN, Server, follow, header, next_event, short, stream, within};
+
+/// A server that refuses each request with a last event ID, and gives others an event with the ID
+/// `1`.
+async fn forgetful(status: u16) -> Server {
+    Server::start(move |_, mut connection| async move {
+        if header(&connection.request, "last-event-id").is_some() {
+            connection.send(&format!("HTTP/1.1 {status} Unknown\r\ncontent-length: 4\r\n\r\nsoon")).await;
+            return;
+        }
+        connection.send(&format!("{OPEN}id: 1\ndata: first\n\n")).await;
+        connection.closed().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refused_id_is_final_and_the_error_names_it_and_the_setting() {
+    for status in [400, 404, 409, 410, 412, 416, 422] {
+        let server = forgetful(status).await;
+        let error = within(stream(&server.url).last_event_id("41").open(Filter::all())).await.unwrap_err();
+        assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::Status, Some(status)));
+        assert_eq!(error.body().map(|body| &body[..]), Some(&b"soon"[..]));
+        let message = error.to_string();
+        assert!(message.contains("\"41\"") && message.contains("if_id_is_refused"), "{message}");
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_error_names_an_id_only_if_the_server_may_have_refused_it() {
+    let refusing = |status: u16| Server::answering(vec![format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n")]);
+    for (status, id) in [(404, None), (404, Some("")), (401, Some("41")), (403, Some("41")), (501, Some("41"))] {
+        let server = refusing(status).await;
+        let stream = stream(&server.url).last_event_id(id).if_id_is_refused(RefusedId::StartFresh);
+        let message = within(stream.open(Filter::all())).await.unwrap_err().to_string();
+        assert!(!message.contains("41\"") && !message.contains("if_id_is_refused"), "{message}");
+        assert_eq!(server.requests().len(), 1, "{status}, {id:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_id_is_shortened_in_the_error() {
+    let server = forgetful(404).await;
+    let id = "7".repeat(7000);
+    let error = within(stream(&server.url).last_event_id(&id).open(Filter::all())).await.unwrap_err();
+    assert!(error.to_string().len() < 500 && error.to_string().contains("7777"), "{error}");
+}
+
+#[tokio::test]
+async fn with_start_fresh_the_stream_begins_at_once_without_the_id_after_a_gap() {
+    for status in [400, 404, 409, 410, 412, 416, 422] {
+        let server = forgetful(status).await;
+        let stream = stream(&server.url).last_event_id("41").if_id_is_refused(RefusedId::StartFresh);
+        // `open` does not retry its first attempt, so this is one.
+        let mut events = within(stream.open(Filter::all())).await.unwrap();
+        assert_eq!(short(&mut events).await, "reconnected after None");
+        let first = next_event(&mut events).await;
+        assert_eq!((first.data(), first.last_event_id()), ("first", "1"));
+        assert_eq!(server.headers("last-event-id"), [Some("41".to_owned()), None]);
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_refused_later_is_given_up_as_well() {
+    let server = Server::start(|number, mut connection| async move {
+        match number {
+            0 => connection.send(&format!("{OPEN}id: 7\ndata: a\n\n")).await,
+            1 => connection.send("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n").await,
+            // An event without an ID must not inherit the one that was given up.
+            _ => connection.send(&format!("{OPEN}data: b\n\n")).await,
+        };
+    })
+    .await;
+    let (handle, mut events) = follow(stream(&server.url).if_id_is_refused(RefusedId::StartFresh));
+    assert_eq!(short(&mut events).await, "a");
+    assert_eq!(short(&mut events).await, "reconnected after None");
+    let event = next_event(&mut events).await;
+    assert_eq!((event.data(), event.last_event_id()), ("b", ""));
+    assert_eq!(handle.last_event_id(), "");
+    assert_eq!(server.headers("last-event-id")[..3], [None, Some("7".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn a_refused_id_is_replaced_in_the_resume_store() {
+    for commit in [Commit::Delivery, Commit::Acknowledgement] {
+        let server = Server::start(|_, mut connection| async move {
+            let refuses = header(&connection.request, "last-event-id").is_some();
+            connection.send(if refuses { "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n" } else { OPEN }).await;
+            connection.closed().await;
+        })
+        .await;
+        let memory = Memory::holding("41");
+        let start = || {
+            let stream = stream(&server.url).resume_store(memory.clone(), commit);
+            stream.if_id_is_refused(RefusedId::StartFresh).build().unwrap()
+        };
+        let first = start();
+        let mut events = acknowledging(&first, Filter::all());
+        first.connect();
+        assert_eq!(short(&mut events).await, "reconnected after None");
+        memory.holds("").await;
+        within(first.shutdown()).await;
+        // The next run sends no ID, so nothing is refused.
+        let second = start();
+        second.connect();
+        within(second.first_attempt()).await.unwrap();
+        assert_eq!(server.headers("last-event-id"), [Some("41".to_owned()), None, None], "{commit:?}");
+    }
+}
+
+/// A server that refuses everything says nothing about the ID.
+#[tokio::test]
+async fn a_second_refusal_is_the_policys_and_keeps_the_id() {
+    let server = Server::start(|number, mut connection| async move {
+        let answer = if number < 4 { "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n" } else { OPEN };
+        connection.send(answer).await;
+        connection.closed().await;
+    })
+    .await;
+    let memory = Memory::holding("41");
+    let start = || {
+        let stream = stream(&server.url).resume_store(memory.clone(), Commit::Delivery);
+        stream.if_id_is_refused(RefusedId::StartFresh)
+    };
+    let final_one = start().build().unwrap();
+    final_one.connect();
+    let reason = within(final_one.closed()).await;
+    assert_eq!(reason.error().and_then(|error| error.status()).map(|status| status.as_u16()), Some(404));
+    assert_eq!((memory.id().as_deref(), server.requests().len()), (Some("41"), 2));
+    // A policy that goes on sends the ID again.
+    let policy =
+        ReconnectPolicy::persistent().reconnection_time(std::time::Duration::ZERO).ceiling(std::time::Duration::ZERO);
+    let persistent = start().reconnect_policy(policy).build().unwrap();
+    persistent.connect();
+    within(persistent.opened()).await.unwrap();
+    let (with, without) = (Some("41".to_owned()), None);
+    let expected = [with.clone(), without.clone(), with.clone(), without, with];
+    assert_eq!(server.headers("last-event-id"), expected);
+    assert_eq!(persistent.last_event_id(), "41");
+}
