@@ -73,7 +73,7 @@ impl HubReader {
     pub async fn recv(&mut self) -> Option<Event> {
         poll_fn(|cx| {
             let unit = ready!(self.budget.poll(cx));
-            let taken = ready!(self.reader.poll_take(cx, None, || {}));
+            let taken = ready!(self.reader.poll_take(cx, None));
             self.budget.spend(unit);
             Poll::Ready(match taken {
                 Some(Delivery::Event(event)) => Some(event),

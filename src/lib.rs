@@ -180,7 +180,7 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Delivery, Event, EventBuilder, Gap};
 pub use crate::event_stream::{EventStream, StreamBody};
 pub use crate::handle::{Drain, Drained, Draining, Handle, Monitor, Shutdown, StateChanges, Transcript, Update};
-pub use crate::hub::{ConflateKey, Filter, Overflow, TranscriptItem};
+pub use crate::hub::{Acknowledger, ConflateKey, Filter, Overflow, SubscriptionStats, TranscriptItem};
 pub use crate::reconnect::{Decision, Failure, ReconnectPolicy};
 pub use crate::resume::{Commit, FileStore, ResumeStore};
 pub use crate::state::{CloseReason, ResponseHead, State};

@@ -10,6 +10,7 @@ use crate::hub::Filter;
 use crate::subscription::SubscribeOptions;
 use crate::transport::IntoUrl;
 
+use super::fork::forked;
 use super::subscription::Subscription;
 use super::wait::wait;
 use super::worker::Worker;
@@ -30,7 +31,7 @@ use super::worker::Worker;
 #[derive(Debug, Clone)]
 pub struct Client {
     client: client::Client,
-    worker: Worker,
+    pub(super) worker: Worker,
 }
 
 impl Client {
@@ -74,7 +75,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of [`StreamBuilder::open`].
+    /// Those of [`StreamBuilder::open`], and [`ErrorKind::Thread`] in a forked child process.
     pub fn open(&self, stream: StreamBuilder, filter: impl Into<Filter>) -> Result<Subscription, Error> {
         self.open_with(stream, filter, SubscribeOptions::default())
     }
@@ -98,9 +99,16 @@ impl Client {
 
     /// Spawns the connection task of a stream on this client's thread.
     ///
+    /// In a forked child process, which does not have that thread, the stream closes with
+    /// [`ErrorKind::Thread`].
+    ///
     /// [`Handle::connect`] for programs without a runtime. A stream that was connected before stays
     /// where it is.
     pub fn connect(&self, handle: &Handle) {
+        if self.worker.is_elsewhere() {
+            handle.fail_unless_spawned(forked());
+            return;
+        }
         let _entered = self.worker.enter();
         // A stream that runs elsewhere needs no lease on this thread.
         if handle.spawn_task() {

@@ -23,6 +23,15 @@
 //! [`Handle::connect`](crate::Handle::connect) instead of [`Client::connect`], the call blocks
 //! forever, however many threads the runtime has. Use the asynchronous types there.
 //!
+//! # After a fork
+//!
+//! A forked child process (`fork(2)`, `multiprocessing`) has no thread of its parent's. There,
+//! [`Client::open`] and a subscription that has nothing queued return
+//! [`ErrorKind::Thread`](crate::ErrorKind::Thread), and a stream that [`Client::connect`] is to
+//! connect closes with it, where they would wait forever. Events that were queued at the fork are
+//! in both processes. Other calls in the child, such as [`Client::wait`], **can block forever**.
+//! Make a new client after the fork.
+//!
 //! # Examples
 //!
 //! Settings, two queues of one stream, and gaps:
@@ -48,6 +57,7 @@
 //! ```
 
 mod client;
+mod fork;
 mod subscription;
 mod wait;
 mod worker;

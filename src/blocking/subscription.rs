@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::connection::connect_reminder::REMIND_AFTER;
 use crate::error::Error;
 use crate::event::{Delivery, Event};
 use crate::handle::Handle;
+use crate::hub::Acknowledger;
 use crate::state::CloseReason;
 use crate::subscription::{self, TryRecvError};
 
+use super::fork::{forked, in_process, is_elsewhere};
 use super::wait::{wait, wait_for};
 
 /// The events that pass one filter, in wire order, for a thread that waits for them.
@@ -56,7 +58,7 @@ impl Subscription {
                 None => self.inner.guard().connection().remind(),
             }
         }
-        wait(self.inner.recv())
+        wait(in_process(self.process(), self.inner.recv())).flatten()
     }
 
     /// Blocks until there is an event or gap, at most for `limit`.
@@ -68,11 +70,8 @@ impl Subscription {
     /// [`RecvTimeoutError::Timeout`] if nothing came in time, [`RecvTimeoutError::Closed`] if the
     /// subscription has ended.
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Delivery, RecvTimeoutError> {
-        match wait_for(limit, self.inner.recv()) {
-            Some(Some(delivery)) => Ok(delivery),
-            Some(None) => Err(RecvTimeoutError::Closed),
-            None => Err(RecvTimeoutError::Timeout),
-        }
+        let received = wait_for(limit, in_process(self.process(), self.inner.recv()));
+        received.ok_or(RecvTimeoutError::Timeout)?.flatten().ok_or(RecvTimeoutError::Closed)
     }
 
     /// Blocks until there is a delivery, and appends it and up to `limit - 1` queued ones.
@@ -80,7 +79,23 @@ impl Subscription {
     /// Returns how many it appended. That is 0 only if the subscription has ended, or if `limit`
     /// is 0.
     pub fn recv_many(&mut self, buffer: &mut Vec<Delivery>, limit: usize) -> usize {
-        wait(self.inner.recv_many(buffer, limit))
+        wait(in_process(self.process(), self.inner.recv_many(buffer, limit))).unwrap_or(0)
+    }
+
+    /// Blocks until there is a delivery, and appends it and those that come within `linger`: up to
+    /// `limit` in all.
+    ///
+    /// See [`Subscription::recv_batch`](subscription::Subscription::recv_batch).
+    pub fn recv_batch(&mut self, buffer: &mut Vec<Delivery>, limit: usize, linger: Duration) -> usize {
+        // Not by the asynchronous method, whose timer needs a runtime.
+        let mut appended = self.recv_many(buffer, limit);
+        let begun = Instant::now();
+        while (1..limit).contains(&appended) {
+            let Ok(delivery) = self.recv_timeout(linger.saturating_sub(begun.elapsed())) else { break };
+            buffer.push(delivery);
+            appended += 1;
+        }
+        appended
     }
 
     /// Takes the next event or gap if one is queued; never blocks.
@@ -120,7 +135,8 @@ impl Subscription {
     ///
     /// See [`Subscription::close_reason`](subscription::Subscription::close_reason).
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.inner.close_reason()
+        let forked = || is_elsewhere(self.process()).then(|| CloseReason::Failed(forked()));
+        self.inner.close_reason().or_else(forked)
     }
 
     /// Returns a handle of the stream.
@@ -133,6 +149,18 @@ impl Subscription {
     /// See [`Subscription::acknowledge`](subscription::Subscription::acknowledge).
     pub fn acknowledge(&self, event: &Event) -> bool {
         self.inner.acknowledge(event)
+    }
+
+    /// Returns what acknowledges the events of this subscription on any thread.
+    ///
+    /// See [`Subscription::acknowledger`](subscription::Subscription::acknowledger).
+    pub fn acknowledger(&self) -> Acknowledger {
+        self.inner.acknowledger()
+    }
+
+    /// Returns the process whose thread drives the stream.
+    fn process(&self) -> Option<u32> {
+        self.inner.guard().connection().task.process()
     }
 
     /// Returns the asynchronous subscription, to [`retire`](subscription::Subscription::retire) it,

@@ -2,13 +2,15 @@
 
 use std::convert::Infallible;
 use std::sync::mpsc;
-use std::{fmt, thread};
+use std::{fmt, process, thread};
 
 use tokio::runtime::{self, EnterGuard, Runtime};
 use tokio::sync::mpsc as leases;
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Monitor;
+
+use super::fork::is_elsewhere;
 
 const THREAD_NAME: &str = "sseclient";
 
@@ -24,6 +26,8 @@ pub(super) struct Worker {
     runtime: runtime::Handle,
     /// Carries no messages: the thread ends when the last sender is dropped.
     lease: leases::Sender<Infallible>,
+    /// The process that has the thread.
+    pub(super) process: u32,
 }
 
 impl Worker {
@@ -50,10 +54,15 @@ impl Worker {
         let mut builder = runtime::Builder::new_current_thread();
         builder.enable_all().thread_name(THREAD_NAME).max_blocking_threads(MAX_BLOCKING_THREADS);
         let runtime = builder.build().map_err(failed)?;
-        let worker = Self { runtime: runtime.handle().clone(), lease };
+        let worker = Self { runtime: runtime.handle().clone(), lease, process: process::id() };
         // Cannot fail: the thread waits for it.
         let _ = sender.send(runtime);
         Ok(worker)
+    }
+
+    /// Returns true in a forked child, which does not have the thread.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        is_elsewhere(Some(self.process))
     }
 
     /// Makes the calling thread spawn tasks and timers on the worker's, until the guard is dropped.

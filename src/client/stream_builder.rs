@@ -15,11 +15,12 @@ use crate::connection::credentials::{Credentials, CredentialsReason};
 use crate::connection::request::Request;
 use crate::connection::{Connection, ConnectionGuard, Launch, RefusedId};
 use crate::error::{Error, ErrorKind};
+use crate::event::Event;
 #[cfg(doc)]
 use crate::event::Gap;
 use crate::event::IntoLastEventId;
 use crate::handle::Handle;
-use crate::hub::{Filter, Keep, Retain};
+use crate::hub::{ConflateKey, Filter, Keep, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::{Commit, ResumeStore, Store};
 use crate::state::ResponseHead;
@@ -498,6 +499,53 @@ impl StreamBuilder {
         self.retain_by(filter.into(), Keep::Since)
     }
 
+    /// Retains the newest event of each key, of those that pass `filter`; none by default.
+    ///
+    /// For the current state of many things: flags, prices, devices. `key` says which thing an
+    /// event is about. A replay has the newest event of each key, in the order in which they
+    /// came. A rule keeps at most 65,536 keys and 16 MiB of text and keys. When more come, the
+    /// keys that were updated longest ago are dropped, and a replay has a [`Gap::NotRetained`]
+    /// in their place.
+    ///
+    /// The connection task calls `key` once for each event, without holding any lock. If it panics,
+    /// the event's type is its key. A filter with a [predicate](Filter::and) is an
+    /// [`ErrorKind::InvalidConfig`] when the stream is built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::{Client, SubscribeOptions};
+    ///
+    /// // "EURUSD 1.0842": the newest price of each pair.
+    /// let stream = Client::new().stream("http://127.0.0.1/");
+    /// let pair = |event: &sseclient::Event| event.data().split(' ').next().unwrap_or_default().to_owned();
+    /// let handle = stream.retain_latest("price", pair).build()?;
+    /// // Begins with all prices.
+    /// let prices = handle.subscribe_with("price", SubscribeOptions::default().replay());
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    pub fn retain_latest(
+        self,
+        filter: impl Into<Filter>,
+        key: impl Fn(&Event) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.retain_by(filter.into(), Keep::Latest(ConflateKey::new(key)))
+    }
+
+    /// Retains these events before the first connection, as if the server had sent them.
+    ///
+    /// For a relay that resumes, and has kept what it had retained: without them it has nothing to
+    /// replay until the server sends more. They pass the rules to retain events in this order,
+    /// after those of earlier calls. Subscriptions get them by a
+    /// [`replay`](crate::SubscribeOptions::replay) only. The last event ID stays as it is: see
+    /// [`last_event_id`](Self::last_event_id).
+    ///
+    /// Without a rule to retain events, this is an [`ErrorKind::InvalidConfig`] when the stream is
+    /// built.
+    pub fn seed(self, events: impl IntoIterator<Item = Event>) -> Self {
+        self.set(|config| config.seed.extend(events))
+    }
+
     fn retain_by(self, filter: Filter, keep: Keep) -> Self {
         self.try_set(|config| {
             // Events are retained under the hub's lock, where no code of the caller's may run.
@@ -577,10 +625,15 @@ impl StreamBuilder {
     /// - [`ErrorKind::InvalidUrl`].
     /// - [`ErrorKind::Unsupported`] for a scheme or a method that cannot be used.
     /// - [`ErrorKind::InvalidHeader`] for a header that HTTP cannot carry, or more than 1,024.
-    /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, a body that
-    ///   cannot be written as JSON, or a method that HTTP cannot carry.
+    /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, events to
+    ///   retain without a rule, a body that cannot be written as JSON, or a method that HTTP cannot
+    ///   carry.
     pub fn build(self) -> Result<Handle, Error> {
         let config = self.config?;
+        if config.retain.is_empty() && !config.seed.is_empty() {
+            let message = "nothing retains the events of `seed`: set a rule to retain events as well";
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
         // Only now: the two setters may be called in either order.
         let policy = match self.reconnection_time {
             Some(time) => self.policy.reconnection_time(time),

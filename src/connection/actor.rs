@@ -219,7 +219,7 @@ impl Actor {
             store_failed(&self.connection, error);
         }
         if let Some(committer) = &mut self.committer {
-            committer.loaded(loaded.as_ref().ok().cloned().flatten());
+            committer.loaded(loaded.as_ref().ok().cloned().flatten(), &self.connection);
         }
         self.handle(Input::Loaded(loaded))
     }

@@ -72,7 +72,8 @@ impl Committer {
 
     /// Notes the ID that the store has loaded, if any: it need not be saved. From now on others may
     /// be.
-    pub(super) fn loaded(&mut self, id: Option<String>) {
+    pub(super) fn loaded(&mut self, id: Option<String>, connection: &Connection) {
+        connection.counters.count(|stats| stats.saved_id.clone_from(&id));
         self.saved = id;
         self.has_loaded = true;
     }
@@ -98,7 +99,7 @@ impl Committer {
                 }
                 Work::Saving(_, saving) => {
                     let saved = ready!(saving.as_mut().poll(cx));
-                    let failure = self.end_save(saved);
+                    let failure = self.end_save(saved, connection);
                     let pause = if failure.is_some() { PAUSE_AFTER_FAILURE } else { PAUSE };
                     self.work = Work::Pausing(Box::pin(tokio::time::sleep(pause)));
                     if let Some(failure) = failure {
@@ -127,7 +128,7 @@ impl Committer {
             }
             if let Work::Saving(_, saving) = &mut self.work {
                 let saved = saving.await;
-                failures.extend(self.end_save(saved));
+                failures.extend(self.end_save(saved, connection));
             }
         }
         failures
@@ -154,16 +155,23 @@ impl Committer {
             Commit::Acknowledgement => {
                 // Asked first, and always: the hub resets its answer.
                 let may_have_moved = connection.hub.take_acknowledged() || is_stale;
-                may_have_moved.then(|| connection.acknowledged()).flatten().map(|id| (*id).to_owned())
+                if !may_have_moved {
+                    return None;
+                }
+                for subscription in connection.hub.take_frozen() {
+                    log::frozen(&subscription, &self.store.name);
+                }
+                connection.acknowledged().map(|id| (*id).to_owned())
             }
         }
     }
 
     /// Notes how a save has ended, and returns its failure.
-    fn end_save(&mut self, saved: Result<(), Error>) -> Option<Error> {
+    fn end_save(&mut self, saved: Result<(), Error>, connection: &Connection) -> Option<Error> {
         let Work::Saving(id, _) = std::mem::replace(&mut self.work, Work::None) else { return None };
         match saved {
             Ok(()) => {
+                connection.counters.count(|stats| stats.saved_id = Some(id.clone()));
                 self.saved = Some(id);
                 None
             }

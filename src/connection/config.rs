@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::connection::RefusedId;
 use crate::connection::request::Request;
+use crate::event::Event;
 use crate::hub::Retain;
 use crate::transport::target::Target;
 use crate::wire::DEFAULT_MAX_EVENT_SIZE;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) capacity: usize,
     /// What the hub keeps for late subscribers; nothing by default.
     pub(crate) retain: Vec<Retain>,
+    /// The events that are retained before the first connection.
+    pub(crate) seed: Vec<Event>,
     /// How many IDs deduplication remembers; none by default.
     pub(crate) drop_repeats: usize,
     /// For a lazy stream: how long it stays open without subscriptions. `None`: it is not lazy.
@@ -65,6 +68,7 @@ impl Config {
             max_event_size: DEFAULT_MAX_EVENT_SIZE,
             capacity: CAPACITY,
             retain: Vec::new(),
+            seed: Vec::new(),
             drop_repeats: 0,
             linger: None,
             first_attempt_counts: false,

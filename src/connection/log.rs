@@ -5,11 +5,13 @@
 //! not the name.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 use tracing::field::display;
 use tracing::{Span, debug, info, info_span, warn};
 
 use crate::error::{Error, quoted};
+use crate::hub::Stalled;
 use crate::state::{CloseReason, State};
 use crate::transport::target::Target;
 
@@ -89,13 +91,55 @@ pub(super) fn store_failed(error: &(dyn StdError + 'static)) {
     log!(warn, "store_failed", "the last event ID was not loaded or saved; the stream goes on and tries again", error);
 }
 
-pub(super) fn stuck(subscriptions: usize) {
+pub(super) fn stuck(subscriptions: &[Arc<str>]) {
+    let (names, subscriptions) = (listed(subscriptions), subscriptions.len());
     log!(
         warn,
         "stuck",
-        "subscriptions took nothing from full queues in time; the stream goes on, and they lose their oldest events; \
-         read faster, or set a larger capacity",
-        subscriptions
+        "subscriptions took nothing from full queues in time and held up others; the stream goes on, and they lose \
+         their oldest events; read faster, or set a larger capacity",
+        subscriptions,
+        names
+    );
+}
+
+/// Logs that the stream waits for subscriptions, and will go on waiting.
+pub(super) fn stalled(Stalled { subscriptions, lasted }: &Stalled) {
+    let (names, subscriptions) = (listed(subscriptions), subscriptions.len());
+    let stalled_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
+    log!(
+        warn,
+        "stalled",
+        "the queues of subscriptions are full, and the stream reads nothing until they take events; read faster, \
+         drop what you do not read, or choose another overflow policy",
+        subscriptions,
+        names,
+        stalled_ms
+    );
+}
+
+/// Returns names for a log line, of which there may be thousands.
+fn listed(names: &[Arc<str>]) -> String {
+    /// More would make the line hard to read.
+    const MAX_NAMES: usize = 10;
+    let shown = names.iter().take(MAX_NAMES).map(|name| if name.is_empty() { "(no name)" } else { name });
+    let mut listed = shown.collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_NAMES {
+        listed += &format!(" and {} more", names.len() - MAX_NAMES);
+    }
+    listed
+}
+
+/// Logs that the store saves nothing newer, because of a subscription.
+pub(super) fn frozen(subscription: &str, store: &str) {
+    log!(
+        warn,
+        "frozen",
+        "an event can never be acknowledged, so the resume store saves no later ID: the subscription's queue dropped \
+         it, its filter panicked, too many others were not acknowledged, or it was dropped before it acknowledged; \
+         reconnect from the last event that was processed",
+        subscription,
+        store
     );
 }
 

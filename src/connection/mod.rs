@@ -80,7 +80,7 @@ impl Connection {
         let mailbox = Mailbox::new(Arc::clone(&config.request));
         // One signal for the hub and for handles, so that the task waits for one thing.
         let hub = Hub::new(Arc::clone(&mailbox.signal));
-        hub.retain(config.retain.clone());
+        hub.retain(config.retain.clone(), &config.seed);
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
@@ -111,8 +111,9 @@ impl Connection {
     /// Returns the statistics as of now.
     pub(crate) fn stats(&self) -> Stats {
         // One lock after the other: neither is ever taken under the other.
-        let lag = self.hub.lag();
-        self.counters.stats(lag)
+        let hub = &self.hub;
+        let (lag, stalled_for, unacknowledged) = (hub.lag(), hub.stalled_for(), hub.unacknowledged());
+        Stats { lag, stalled_for, unacknowledged, ..self.counters.stats() }
     }
 
     /// Logs, once, that a caller waits for a stream that was never connected.
@@ -165,7 +166,7 @@ impl Connection {
     }
 
     /// Closes a stream whose task was never spawned, and now never will be.
-    fn close_unless_spawned(&self, reason: CloseReason) {
+    pub(crate) fn close_unless_spawned(&self, reason: CloseReason) {
         if self.task.cancel() {
             self.close(reason);
         }

@@ -45,6 +45,23 @@ pub struct Stats {
     /// read again are not in here, but a warning is logged. For one subscription:
     /// [`missed`](crate::Subscription::missed).
     pub missed: u64,
+    /// How many events acknowledging subscriptions have not acknowledged: queued, or in their
+    /// hands.
+    ///
+    /// Events that can never be acknowledged (dropped by a queue, or left by a subscription that is
+    /// gone) count as one for each such subscription: then this stays above zero, and the resume
+    /// store saves no later ID.
+    pub unacknowledged: u64,
+    /// The ID that the resume store loaded or saved last; `None` without a store, or before.
+    ///
+    /// The next run of the program goes on after it.
+    pub saved_id: Option<String>,
+    /// For how long the connection task has been waiting for full queues; `None` while it does not.
+    ///
+    /// It reads nothing meanwhile. A wait of more than a second is logged as `stalled`, with the
+    /// names of the subscriptions.
+    #[cfg_attr(feature = "serde", serde(rename = "stalled_for_ms", serialize_with = "milliseconds::maybe"))]
+    pub stalled_for: Option<Duration>,
     /// How long ago the last event came.
     #[cfg_attr(feature = "serde", serde(rename = "last_event_ms", serialize_with = "milliseconds::maybe"))]
     pub last_event: Option<Duration>,
@@ -90,12 +107,12 @@ struct Counted {
 }
 
 impl Counters {
-    /// Returns the statistics as of now. `lag` comes from the hub.
-    pub(crate) fn stats(&self, lag: u64) -> Stats {
+    /// Returns the statistics as of now, without those of the hub.
+    pub(crate) fn stats(&self) -> Stats {
         let counted = self.counted();
         let age = |instant: Option<Instant>| instant.map(|instant| instant.elapsed());
         let (last_event, last_byte) = (age(counted.last_event), age(counted.last_byte));
-        Stats { last_event, last_byte, lag, ..counted.stats.clone() }
+        Stats { last_event, last_byte, ..counted.stats.clone() }
     }
 
     /// Counts something, under the lock.
@@ -126,7 +143,7 @@ impl Counters {
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
-        // Nothing but additions happens under this lock.
+        // Nothing but additions and assignments happens under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

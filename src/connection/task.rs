@@ -28,11 +28,19 @@ pub(crate) struct TaskSlot {
     launch: Mutex<Option<Box<Launch>>>,
     /// Set when the task is spawned. Emptied by the first caller that sees the task end.
     task: OnceLock<AsyncMutex<Option<JoinHandle<()>>>>,
+    /// The process in which the task was spawned: a forked child does not have its thread.
+    #[cfg(feature = "blocking")]
+    process: OnceLock<u32>,
 }
 
 impl TaskSlot {
     pub(super) fn new(launch: Launch) -> Self {
-        Self { launch: Mutex::new(Some(Box::new(launch))), task: OnceLock::new() }
+        Self {
+            launch: Mutex::new(Some(Box::new(launch))),
+            task: OnceLock::new(),
+            #[cfg(feature = "blocking")]
+            process: OnceLock::new(),
+        }
     }
 
     /// Spawns the task if that has not been done, and returns true if it has been done now.
@@ -52,6 +60,8 @@ impl TaskSlot {
         let task = runtime.spawn(run(launch));
         // There is one launch, so the slot is empty.
         let _ = self.task.set(AsyncMutex::new(Some(task)));
+        #[cfg(feature = "blocking")]
+        let _ = self.process.set(std::process::id());
         true
     }
 
@@ -59,6 +69,18 @@ impl TaskSlot {
     #[inline]
     pub(crate) fn is_spawned(&self) -> bool {
         self.task.get().is_some()
+    }
+
+    /// Returns the process in which the task was spawned, if it was.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process.get().copied()
+    }
+
+    /// Makes the task, once it is spawned, seem to be of another process, as in a forked child.
+    #[cfg(all(test, feature = "blocking"))]
+    pub(crate) fn fork(&self) {
+        self.process.set(0).unwrap();
     }
 
     /// Gives up the task if it has not been spawned. Returns true if it never will be, from now on.

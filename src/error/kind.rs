@@ -89,7 +89,8 @@ pub enum ErrorKind {
     /// A subscription's predicate ([`Filter::and`](crate::Filter::and)) panicked, which ended that
     /// subscription. Other subscriptions go on.
     FilterPanicked,
-    /// The `blocking` module could not start a thread, or a runtime on it.
+    /// The `blocking` module could not start a thread, or a runtime on it; or the thread belongs to
+    /// the parent of this process, which was forked.
     Thread,
     /// The stream is closed for good, so the call has no effect.
     Closed,

@@ -96,14 +96,16 @@ pub enum Gap {
         /// The bytes of data that they had together.
         size: u64,
     },
-    /// A [replay](crate::SubscribeOptions::replay) since a snapshot is not complete.
+    /// A [replay](crate::SubscribeOptions::replay) is not complete.
     ///
-    /// More events came after the snapshot than the stream
-    /// [retains](crate::StreamBuilder::retain_since), and the oldest of them are missing here.
-    /// Their types are not known any more, so every replay has this gap, for any filter.
+    /// More events came after a snapshot than the stream
+    /// [retains](crate::StreamBuilder::retain_since), or there are more keys than it
+    /// [retains](crate::StreamBuilder::retain_latest), and the oldest are missing here. Their types
+    /// are not known any more, so every replay has this gap, for any filter. Or the replay was to
+    /// begin [after an ID](crate::SubscribeOptions::replay_after) that is not retained.
     #[non_exhaustive]
     NotRetained {
-        /// The number of missing events, of any type.
+        /// The number of missing events, of any type; 0 if it is not known.
         events: u64,
     },
 }
@@ -183,6 +185,9 @@ impl fmt::Display for Gap {
             Self::Reconnected { sent: None } => f.write_str("reconnected without an ID: what came in between is lost"),
             Self::Oversized { events, size, .. } => {
                 write!(f, "{} skipped: over the size limit, {size} bytes", were(*events))
+            }
+            Self::NotRetained { events: 0 } => {
+                f.write_str("the event to begin after was not retained for late subscribers")
             }
             Self::NotRetained { events } => {
                 write!(f, "{} not retained for late subscribers", were(*events))

@@ -23,7 +23,7 @@ use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::hub::{Filter, QueueLimits};
+use crate::hub::{Filter, Joining, QueueLimits, SubscriptionStats};
 use crate::state::{CloseReason, State};
 #[cfg(feature = "json")]
 use crate::subscription::Decoded;
@@ -96,6 +96,12 @@ impl Handle {
         connection::connect(&self.guard.connection)
     }
 
+    /// Closes the stream if its task was never spawned, because it cannot be.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn fail_unless_spawned(&self, error: Error) {
+        self.guard.connection.close_unless_spawned(CloseReason::Failed(error));
+    }
+
     /// Returns a queue of the events that pass `filter`, from now on.
     ///
     /// A subscription made before [`connect`](Self::connect) misses no event. On a closed stream it
@@ -110,12 +116,13 @@ impl Handle {
     /// Subscriptions with different options do not disturb each other, also on the same filter.
     pub fn subscribe_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Subscription {
         let limits = self.queue_limits(&options);
-        let SubscribeOptions { name, acknowledging, replays, .. } = options;
+        let SubscribeOptions { name, acknowledging, replay, .. } = options;
         let connection = &self.guard.connection;
-        let subscribed = connection.hub.subscribe_with(filter.into(), &limits, acknowledging, replays);
+        let joining = Joining { name: name.into(), acknowledging, replay };
+        let subscribed = connection.hub.subscribe_with(filter.into(), &limits, joining);
         // A lazy stream connects for its first subscription.
         connection.demand_changed();
-        Subscription::new(subscribed, name, Arc::clone(&self.guard))
+        Subscription::new(subscribed, Arc::clone(&self.guard))
     }
 
     /// Returns a queue of the events that pass `filter`, with their data decoded as JSON.
@@ -195,8 +202,10 @@ impl Handle {
     #[doc(alias = "comment")]
     pub fn transcript_with(&self, filter: impl Into<Filter>, options: SubscribeOptions) -> Transcript {
         let (filter, guard) = (filter.into(), Arc::clone(&self.guard));
-        let reader = guard.connection.hub.transcript(&filter, self.queue_limits(&options));
-        Transcript::new(reader, filter, options.name, guard)
+        let options = SubscribeOptions { acknowledging: false, ..options };
+        let limits = self.queue_limits(&options);
+        let reader = guard.connection.hub.transcript(&filter, options.name.into(), limits);
+        Transcript::new(reader, filter, guard)
     }
 
     /// Returns the limits of a queue with these options.
@@ -204,7 +213,7 @@ impl Handle {
         QueueLimits {
             capacity: options.capacity.unwrap_or(self.guard.connection.capacity),
             bytes: options.queue_bytes.unwrap_or(QUEUE_BYTES),
-            overflow: options.overflow.clone(),
+            overflow: options.overflow_or_default(),
         }
     }
 }
@@ -396,6 +405,12 @@ impl Handle {
     #[doc(alias("lag", "metrics"))]
     pub fn stats(&self) -> Stats {
         self.monitor.stats()
+    }
+
+    /// Returns each subscription in numbers: see [`Monitor::subscriptions`].
+    #[doc(alias("lag", "metrics"))]
+    pub fn subscriptions(&self) -> Vec<SubscriptionStats> {
+        self.monitor.subscriptions()
     }
 
     /// Returns the last event ID of the events that were published; empty if there is none.

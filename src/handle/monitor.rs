@@ -13,6 +13,7 @@ use tokio_stream::wrappers::WatchStream;
 use crate::connection::stats::Stats;
 use crate::connection::{Connection, Status, remind_while};
 use crate::error::{Error, ErrorKind};
+use crate::hub::SubscriptionStats;
 use crate::state::{CloseReason, State};
 
 /// The read-only half of a [`Handle`](crate::Handle), which keeps nothing alive.
@@ -70,6 +71,16 @@ impl Monitor {
     #[doc(alias("lag", "metrics"))]
     pub fn stats(&self) -> Stats {
         self.connection.stats()
+    }
+
+    /// Returns each subscription in numbers, in no particular order. Transcripts do not count.
+    ///
+    /// For health checks: which subscription is behind, has lost events, or takes nothing. It takes
+    /// a few locks, each for a moment. **From the first call on**, each event that a subscription
+    /// of this stream takes costs a look at the clock.
+    #[doc(alias("lag", "metrics"))]
+    pub fn subscriptions(&self) -> Vec<SubscriptionStats> {
+        self.connection.hub.subscriptions()
     }
 
     /// Waits until the connection is open, or was open since the call.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::connection::stats::Stats;
 use crate::connection::{Connection, timer};
 use crate::hub::DrainCounts;
 use crate::state::CloseReason;
@@ -90,7 +91,9 @@ impl Draining {
             // Only after the end: a deadline can pass before the hub is closed, and until then more
             // events may come.
             let DrainCounts { delivered, dropped } = drain_tracker.counts();
-            Drained { delivered, dropped, last_event_id: connection.last_event_id(), reason }
+            let Stats { saved_id, unacknowledged, .. } = connection.stats();
+            let last_event_id = connection.last_event_id();
+            Drained { delivered, dropped, last_event_id, saved_id, unacknowledged, reason }
         };
         Self { outcome: Box::pin(outcome) }
     }
@@ -121,6 +124,12 @@ pub struct Drained {
     pub dropped: u64,
     /// The last event ID; empty if there is none.
     pub last_event_id: String,
+    /// The ID that the resume store holds, as far as is known: see
+    /// [`Stats::saved_id`](crate::Stats::saved_id). The next run goes on after it.
+    pub saved_id: Option<String>,
+    /// Events that acknowledging subscriptions have not acknowledged: see
+    /// [`Stats::unacknowledged`](crate::Stats::unacknowledged). The next run gets them again.
+    pub unacknowledged: u64,
     /// The reason the stream closed for: not the shutdown if it was closed already.
     pub reason: CloseReason,
 }

@@ -45,10 +45,10 @@ use crate::subscription::TryRecvError;
 ///
 /// The queue holds as many items as the stream's [`capacity`](crate::StreamBuilder::capacity), and
 /// 16 MiB. As with a subscription, the connection task stops reading while the queue is full, and a
-/// transcript from which nothing is taken for 1 s loses its oldest items
-/// ([`Overflow::Wait`](crate::Overflow::Wait)). States come also while the task does not read: some
-/// 60 of them fit beyond the capacity before the oldest items are lost. [`Gap::Lagged`] counts the
-/// lost items of all kinds, at the place of the hole.
+/// transcript from which nothing is taken for 1 s, while a subscription has nothing left to take,
+/// loses its oldest items ([`Overflow::Wait`](crate::Overflow::Wait)). States come also while the
+/// task does not read: some 60 of them fit beyond the capacity before the oldest items are lost.
+/// [`Gap::Lagged`] counts the lost items of all kinds, at the place of the hole.
 ///
 /// # Drop behavior
 ///
@@ -63,19 +63,13 @@ pub struct Transcript {
     reader: Reader<TranscriptItem>,
     /// The hub has narrowed the events by its types, and leaves the predicate to this side.
     filter: Filter,
-    name: String,
     reminder: ConnectReminder,
     guard: SubscriberGuard,
 }
 
 impl Transcript {
-    pub(super) fn new(
-        reader: Reader<TranscriptItem>,
-        filter: Filter,
-        name: String,
-        guard: Arc<ConnectionGuard>,
-    ) -> Self {
-        Self { reader, filter, name, reminder: ConnectReminder::default(), guard: SubscriberGuard { guard } }
+    pub(super) fn new(reader: Reader<TranscriptItem>, filter: Filter, guard: Arc<ConnectionGuard>) -> Self {
+        Self { reader, filter, reminder: ConnectReminder::default(), guard: SubscriberGuard { guard } }
     }
 
     /// Waits for the next item; `None` when the stream is closed and everything was taken.
@@ -132,7 +126,7 @@ impl Transcript {
 
     /// Returns the name from its [options](crate::SubscribeOptions::name); empty without one.
     pub fn name(&self) -> &str {
-        &self.name
+        self.reader.name()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TranscriptItem>> {
@@ -172,6 +166,6 @@ impl Stream for Transcript {
 impl fmt::Debug for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut transcript = f.debug_struct("Transcript");
-        transcript.field("name", &self.name).field("stream", &self.guard.connection()).finish_non_exhaustive()
+        transcript.field("name", &self.name()).field("stream", &self.guard.connection()).finish_non_exhaustive()
     }
 }

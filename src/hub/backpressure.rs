@@ -15,13 +15,14 @@
 //! ```
 //!
 //! The readers end the wait: the last one that is waited for wakes the publisher, once. Patience is
-//! the publisher's own timer.
+//! the publisher's own timer. It runs only while another reader has taken everything, and so waits
+//! because of the full queue: a reader that holds up no other is waited for without limit.
 
 use std::pin::Pin;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Duration, Instant, Sleep};
 
 use super::Hub;
 use super::readers::PatienceCheck;
@@ -118,8 +119,18 @@ pub(crate) struct Backpressure {
     /// Goes off when it is time to check whether the readers move. Kept from wait to wait.
     timer: Option<Pin<Box<Sleep>>>,
     is_timer_set: bool,
-    /// The number of readers that became stuck since [`take_stuck`](Self::take_stuck) was called.
-    stuck: usize,
+    /// The names of the readers that became stuck since [`take_stuck`](Self::take_stuck) was
+    /// called.
+    stuck: Vec<Arc<str>>,
+    stalled: Option<Stalled>,
+}
+
+/// A wait that has become long, and for whom it is.
+#[derive(Debug)]
+pub(crate) struct Stalled {
+    /// The names of the readers with full queues.
+    pub(crate) subscriptions: Vec<Arc<str>>,
+    pub(crate) lasted: Duration,
 }
 
 impl Backpressure {
@@ -150,10 +161,15 @@ impl Backpressure {
         Poll::Ready(has_waited)
     }
 
-    /// Returns how many readers became stuck since the last call: nothing was taken for their
-    /// patience.
-    pub(crate) fn take_stuck(&mut self) -> usize {
+    /// Returns the names of the readers that became stuck since the last call.
+    pub(crate) fn take_stuck(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.stuck)
+    }
+
+    /// Returns for whom the publisher waits, if it is time to say so: after a second, and then once
+    /// a minute.
+    pub(crate) fn take_stalled(&mut self) -> Option<Stalled> {
+        self.stalled.take()
     }
 
     /// Starts the clock of the readers whose queues are full.
@@ -162,7 +178,7 @@ impl Backpressure {
         let now = Instant::now();
         hub.lock().begin_wait(now);
         // Sets the timer, and gives up at once a reader whose patience is zero.
-        self.check_patience(hub, now);
+        self.check(hub, now);
     }
 
     /// Waits until the readers have made room, or are stuck.
@@ -172,15 +188,21 @@ impl Backpressure {
                 Some(timer) if self.is_timer_set => ready!(timer.as_mut().poll(cx)),
                 _ => return Poll::Pending,
             }
-            self.check_patience(hub, Instant::now());
+            self.check(hub, Instant::now());
         }
         Poll::Ready(())
     }
 
-    /// Gives up readers that do not move, and sets the timer for the next check.
-    fn check_patience(&mut self, hub: &Hub, now: Instant) {
-        let PatienceCheck { stuck, again_at } = hub.lock().check_patience(now);
-        self.stuck += stuck;
+    /// Gives up readers that hold up others and do not move, notes a wait that has become long, and
+    /// sets the timer for the next check.
+    fn check(&mut self, hub: &Hub, now: Instant) {
+        let mut registry = hub.lock();
+        let PatienceCheck { stuck, again_at } = registry.check_patience(now);
+        let (stalled, due) = registry.stalled(now);
+        drop(registry);
+        self.stuck.extend(stuck);
+        self.stalled = stalled.or_else(|| self.stalled.take());
+        let again_at = again_at.into_iter().chain(due).min();
         self.is_timer_set = again_at.is_some();
         match (again_at, &mut self.timer) {
             (None, _) => {}

@@ -42,10 +42,10 @@ impl<T: QueueItem> Channel<T> {
     /// Adds a reader of the items that are published from now on.
     ///
     /// `ack`: its number in the tracker, if it acknowledges.
-    pub(super) fn reader(&mut self, drain: &Arc<DrainSignal>, ack: Option<u64>) -> Reader<T> {
+    pub(super) fn reader(&mut self, name: Arc<str>, drain: &Arc<DrainSignal>, ack: Option<u64>) -> Reader<T> {
         // The new reader must not see the items of this turn.
         self.flush();
-        Reader::new(Arc::clone(&self.ring), Arc::clone(drain), ack)
+        Reader::new(Arc::clone(&self.ring), name, Arc::clone(drain), ack)
     }
 
     /// Publishes an item. Returns true if there is credit for another.
@@ -113,6 +113,11 @@ impl<T: QueueItem> Channel<T> {
         // No credit makes the next survey look at the ring: the queues of forgiven readers may be
         // full.
         self.credit = QueueSize::default();
+    }
+
+    /// Returns true if a reader has taken everything that was published.
+    pub(super) fn has_caught_up_reader(&self) -> bool {
+        self.batch.is_empty() && self.ring.has_caught_up_reader()
     }
 
     /// Returns how many items the slowest reader has yet to take. Items that a stuck reader has

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use crate::error::panics::catch;
 use crate::event::{Delivery, Event, Gap};
 
 use super::ack::AckTracker;
@@ -18,6 +17,7 @@ use super::gaps::GapQueue;
 use super::overflow::{Overflow, QueueItem as _, QueueLimits};
 use super::predicate::Evaluator;
 use super::readers::Cursor;
+use super::subscription_stats::SubscriptionStats;
 use super::sync::{Wakers, lock};
 
 /// The publisher's side of the queue. Under the hub's lock.
@@ -56,10 +56,11 @@ impl Conflation {
         filter: Filter,
         evaluator: Option<Evaluator>,
         limits: &QueueLimits,
+        name: Arc<str>,
         drain: &Arc<DrainSignal>,
         ack: Option<u64>,
     ) -> (Self, ConflateReader) {
-        let (state, cursor) = (Mutex::default(), Arc::new(Cursor::at(0)));
+        let (state, cursor) = (Mutex::default(), Arc::new(Cursor::at(0, name)));
         let queue = Arc::new(ConflateQueue { state, limits: limits.clone(), cursor });
         let reader = ConflateReader { queue: Arc::clone(&queue), drain: Arc::clone(drain) };
         (Self { filter, evaluator, queue, ack, batch: Vec::new(), published: 0 }, reader)
@@ -114,6 +115,20 @@ impl Conflation {
     /// Returns how many events its reader has yet to take.
     pub(super) fn lag(&self) -> u64 {
         self.published.saturating_sub(self.queue.cursor.position())
+    }
+
+    /// Returns true if its reader has taken everything that was published.
+    pub(super) fn has_caught_up(&self) -> bool {
+        let has_taken_all = self.queue.cursor.has_taken_all(self.published);
+        has_taken_all && self.has_reader() && !self.has_failed() && self.queue.lock().gaps.first().is_none()
+    }
+
+    /// Returns what its reader has to take and has lost.
+    pub(super) fn stats(&self, tracker: Option<&AckTracker>) -> SubscriptionStats {
+        let state = self.queue.lock();
+        let (queued, unknown) = (state.events.len() as u64, state.gaps.missed());
+        drop(state);
+        SubscriptionStats::new(&self.queue.cursor, queued, unknown, self.ack.zip(tracker))
     }
 
     /// Ends the queue after what was published. No lock may be held: keys are user code.
@@ -224,10 +239,7 @@ impl ConflateQueue {
     /// Computes the key of an event. Calls user code, so no lock may be held.
     fn key(&self, delivery: &Delivery) -> Arc<str> {
         match (delivery, &self.limits.overflow) {
-            // A key that panics concerns only its own subscription.
-            (Delivery::Event(event), Overflow::ConflateBy(key)) => {
-                catch(|| key.of(event)).map_or_else(|_| event.event_type().into(), Arc::from)
-            }
+            (Delivery::Event(event), Overflow::ConflateBy(key)) => key.of_or_type(event),
             (Delivery::Event(event), _) => event.event_type().into(),
             (Delivery::Gap(_), _) => "".into(),
         }
@@ -341,7 +353,7 @@ impl ConflateReader {
         take: impl FnOnce(&mut Self) -> Poll<Option<Delivery>>,
     ) -> Poll<Option<Delivery>> {
         let taken = take(self);
-        self.drain.report(|| self.left());
+        self.drain.report(self.cursor(), || self.left());
         taken
     }
 

@@ -22,6 +22,8 @@ const STORE_VISIBLE: Duration = Duration::from_millis(1);
 const AWAITED: u8 = 1;
 /// The flag of readers that are to take nothing more.
 const CUT_OFF: u8 = 2;
+/// The flag of readers that are to note when they take something.
+const OBSERVED: u8 = 4;
 
 /// Counts what subscribers take of a hub that closes, and what they leave.
 pub(crate) struct DrainTracker {
@@ -123,17 +125,29 @@ impl DrainSignal {
 
     /// Says that a reader is done, if a drain waits and nothing is `left` to take.
     #[inline]
-    pub(super) fn report(&self, left: impl FnOnce() -> u64) {
-        if self.flags.load(Ordering::Relaxed) != 0 && left() == 0 {
+    pub(super) fn report(&self, cursor: &Cursor, left: impl FnOnce() -> u64) {
+        let flags = self.flags.load(Ordering::Relaxed);
+        if flags == 0 {
+            return;
+        }
+        if flags & OBSERVED != 0 {
+            cursor.note_take();
+        }
+        if flags & !OBSERVED != 0 && left() == 0 {
             self.reader_done();
         }
     }
 
     /// Like [`report`](Self::report), for a reader that is about to sleep. Its position is stored
     /// before it looks at the flags, so that a drain does not miss it.
-    pub(super) fn report_before_sleep(&self, left: impl FnOnce() -> u64) {
+    pub(super) fn report_before_sleep(&self, cursor: &Cursor, left: impl FnOnce() -> u64) {
         fence(Ordering::SeqCst);
-        self.report(left);
+        self.report(cursor, left);
+    }
+
+    /// Makes readers note when they take something: a look at the clock for each event.
+    pub(super) fn observe(&self) {
+        self.flags.fetch_or(OBSERVED, Ordering::Relaxed);
     }
 
     /// Makes drains look at their readers again: one is done, or gone.
@@ -189,7 +203,7 @@ mod tests {
         }
         hub.wake();
         let drain_tracker = hub.drain_tracker();
-        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None));
         assert!(matches!(taken, Poll::Ready(Some(Delivery::Event(_)))));
         // The connection task has not come to the close yet.
         drain_tracker.wait(Instant::now()).await;
@@ -309,7 +323,7 @@ mod tests {
         assert!(settling.poll().is_pending());
         // A reader that does not see yet that a drain waits.
         hub.drain.forget();
-        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None, || {}));
+        let taken = tokio_test::task::spawn(()).enter(|cx, _| subscribed.reader.poll_take(cx, None));
         assert!(matches!(taken, Poll::Ready(Some(Delivery::Event(_)))));
         settling.await;
         assert!(begun.elapsed() < Duration::from_secs(1));

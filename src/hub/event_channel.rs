@@ -12,6 +12,8 @@ use super::filter::Filter;
 use super::overflow::QueueLimits;
 use super::predicate::{Evaluation, Evaluator};
 use super::reader::Reader;
+use super::readers::Cursor;
+use super::subscription_stats::SubscriptionStats;
 
 /// A channel of events that match a filter. Under the hub's lock.
 ///
@@ -58,9 +60,9 @@ impl EventChannel {
     }
 
     /// Adds a reader: see [`Channel::reader`].
-    pub(super) fn reader(&mut self, drain: &Arc<DrainSignal>, ack: Option<u64>) -> Reader<Event> {
+    pub(super) fn reader(&mut self, name: Arc<str>, drain: &Arc<DrainSignal>, ack: Option<u64>) -> Reader<Event> {
         self.acks.extend(ack);
-        self.queue.reader(drain, ack)
+        self.queue.reader(name, drain, ack)
     }
 
     /// Publishes an event whose type matches. Returns true if there is credit for another.
@@ -137,6 +139,19 @@ impl EventChannel {
             tracker.refused(&self.acks, event);
         }
         false
+    }
+
+    /// Returns what its readers have to take and have lost.
+    pub(super) fn stats(&self, tracker: Option<&AckTracker>) -> Vec<SubscriptionStats> {
+        let mut looks = Vec::new();
+        self.queue.ring.look_at_readers(|entry, queued, hole| {
+            looks.push((Arc::clone(&entry.cursor), queued, hole, entry.ack));
+        });
+        // Without the ring's lock: a reader locks the tracker before the ring.
+        let stats = |(cursor, queued, hole, ack): (Arc<Cursor>, u64, u64, Option<u64>)| {
+            SubscriptionStats::new(&cursor, queued, hole, ack.zip(tracker))
+        };
+        looks.into_iter().map(stats).collect()
     }
 
     /// Forgets readers that are gone. Returns true if any are left.

@@ -20,7 +20,7 @@ pub(crate) enum EventReader {
 }
 
 impl EventReader {
-    fn cursor(&self) -> &Cursor {
+    pub(super) fn cursor(&self) -> &Cursor {
         match self {
             Self::Shared(reader) => &reader.cursor,
             Self::Conflated(reader) => reader.cursor(),
@@ -50,7 +50,22 @@ impl EventReader {
     /// Notes that one of the replayed events was taken: the subscription is not stuck.
     pub(crate) fn took_replayed(&self) {
         self.cursor().took_replayed();
-        self.drain().report(|| self.left());
+        self.drain().report(self.cursor(), || self.left());
+    }
+
+    /// Returns the name of the subscription.
+    pub(crate) fn name(&self) -> &str {
+        &self.cursor().name
+    }
+
+    /// Returns how many events the subscription has lost because it was slow.
+    pub(crate) fn missed(&self) -> u64 {
+        self.cursor().missed()
+    }
+
+    /// Counts events that it has lost, now that it knows.
+    pub(crate) fn count_missed(&self, events: u64) {
+        self.cursor().count_missed(events);
     }
 
     /// Returns true if a drain has run out of time: nothing more may be taken, replayed events
@@ -66,47 +81,34 @@ impl EventReader {
 
     /// Waits for the next event or gap, and tells the tracker, if there is an `ack`.
     ///
-    /// `on_overflow`: see [`AckHandle::take`].
-    ///
     /// # Cancel safety
     ///
     /// Nothing is taken unless it is returned.
     #[inline]
-    pub(crate) fn poll_take(
-        &mut self,
-        cx: &Context<'_>,
-        ack: Option<&AckHandle>,
-        on_overflow: impl Fn(),
-    ) -> Poll<Option<Delivery>> {
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>, ack: Option<&AckHandle>) -> Poll<Option<Delivery>> {
         match self {
             Self::Shared(reader) => match ack {
                 None => reader.poll_take(cx),
-                Some(ack) => reader.poll_take_with(cx, |reader| ack.take(|| reader.take(), on_overflow)),
+                Some(ack) => reader.poll_take_with(cx, |reader| ack.take(|| reader.take())),
             },
-            Self::Conflated(reader) => {
-                reader.poll_take_with(cx, |reader| take_tracked(ack, || reader.take(), &on_overflow))
-            }
+            Self::Conflated(reader) => reader.poll_take_with(cx, |reader| take_tracked(ack, || reader.take())),
         }
     }
 
     /// Like [`poll_take`](Self::poll_take), without waiting. Leaves no waker: only a task that has
     /// polled before is woken by what comes later.
-    pub(crate) fn try_take(&mut self, ack: Option<&AckHandle>, on_overflow: impl Fn()) -> Poll<Option<Delivery>> {
+    pub(crate) fn try_take(&mut self, ack: Option<&AckHandle>) -> Poll<Option<Delivery>> {
         match self {
-            Self::Shared(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take(), on_overflow)),
-            Self::Conflated(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take(), on_overflow)),
+            Self::Shared(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take())),
+            Self::Conflated(reader) => reader.try_take_with(|reader| take_tracked(ack, || reader.take())),
         }
     }
 }
 
 /// Takes through the handle, if there is one.
-fn take_tracked(
-    ack: Option<&AckHandle>,
-    take: impl FnOnce() -> Poll<Option<Delivery>>,
-    on_overflow: impl FnOnce(),
-) -> Poll<Option<Delivery>> {
+fn take_tracked(ack: Option<&AckHandle>, take: impl FnOnce() -> Poll<Option<Delivery>>) -> Poll<Option<Delivery>> {
     match ack {
         None => take(),
-        Some(ack) => ack.take(take, on_overflow),
+        Some(ack) => ack.take(take),
     }
 }

@@ -30,6 +30,12 @@ impl GapQueue {
         self.0.back().map(|last| last.place)
     }
 
+    /// Returns how many lost items the gaps stand for.
+    pub(super) fn missed(&self) -> u64 {
+        let missed = |placed: &PlacedGap| if let Gap::Lagged { missed } = placed.gap { missed } else { 0 };
+        self.0.iter().map(missed).sum()
+    }
+
     /// Takes the first gap if no item before `place` comes before it.
     pub(super) fn take(&mut self, place: u64) -> Option<Gap> {
         if self.first()? <= place { self.0.pop_front().map(|first| first.gap) } else { None }

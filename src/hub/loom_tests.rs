@@ -34,21 +34,20 @@ struct LoomPublisher {
     channel: Channel<u32>,
     wait: Arc<PublisherWait>,
     now: Instant,
-    /// True if it waits until it is woken, without a timer.
-    is_patient: bool,
+    patience: Option<Duration>,
 }
 
 fn publisher(capacity: usize, overflow: Overflow, readers: usize) -> (LoomPublisher, Vec<Reader<u32>>) {
     let (wait, drain) = (Arc::<PublisherWait>::default(), Arc::<DrainSignal>::default());
-    let is_patient = overflow == Overflow::Block;
+    let patience = QueueLimits::of(capacity, overflow.clone()).patience();
     let mut channel = Channel::new(&QueueLimits::of(capacity, overflow), 0, &wait);
-    let readers = (0..readers).map(|_| channel.reader(&drain, None)).collect();
-    (LoomPublisher { channel, wait, now: Instant::now(), is_patient }, readers)
+    let readers = (0..readers).map(|_| channel.reader(Arc::default(), &drain, None)).collect();
+    (LoomPublisher { channel, wait, now: Instant::now(), patience }, readers)
 }
 
 impl LoomPublisher {
     /// Publishes as [`Backpressure`](super::backpressure::Backpressure) does, without its clock:
-    /// patience has run out at each check.
+    /// from one check to the next patience runs out.
     async fn publish(&mut self, item: u32) {
         let mut waiting = false;
         poll_fn(|cx| {
@@ -60,10 +59,14 @@ impl LoomPublisher {
                     self.channel.ring.begin_wait(self.now);
                 }
                 waiting = self.wait.poll(cx.waker()).is_pending();
-                if waiting && !self.is_patient {
-                    self.channel.ring.check_patience(self.now);
-                } else if waiting {
-                    return Poll::Pending;
+                match self.patience {
+                    _ if !waiting => {}
+                    None => return Poll::Pending,
+                    Some(patience) => {
+                        self.channel.ring.check_patience(self.now, self.channel.has_caught_up_reader());
+                        self.now += patience;
+                        thread::yield_now();
+                    }
                 }
             }
         })
@@ -152,5 +155,34 @@ fn a_reader_given_up_while_it_drains_is_released_once() {
         let counted: u32 = seen.iter().map(|&item| if item > 100 { item - 100 } else { 1 }).sum();
         assert_eq!(counted, 3, "{seen:?}");
         assert_eq!(seen.last(), Some(&2), "{seen:?}");
+    });
+}
+
+#[test]
+fn a_lone_reader_is_waited_for_beyond_its_patience() {
+    explore(3, || {
+        let (mut publisher, mut readers) = publisher(1, Overflow::Wait { patience: Duration::from_secs(1) }, 1);
+        let mut reader = readers.remove(0);
+        let reading = thread::spawn(move || read(&mut reader, usize::MAX));
+        for item in 0..3 {
+            block_on(publisher.publish(item));
+        }
+        publisher.close();
+        assert_eq!(reading.join().unwrap(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_reader_that_holds_up_another_is_given_up_and_costs_it_nothing() {
+    explore(2, || {
+        let (mut publisher, mut readers) = publisher(1, Overflow::Wait { patience: Duration::from_secs(1) }, 2);
+        let (mut one, unread) = (readers.remove(0), readers.remove(0));
+        let reading = thread::spawn(move || read(&mut one, usize::MAX));
+        for item in 0..3 {
+            block_on(publisher.publish(item));
+        }
+        publisher.close();
+        assert_eq!(reading.join().unwrap(), [0, 1, 2]);
+        drop(unread);
     });
 }

@@ -6,7 +6,7 @@
 //!
 //! | overflow | the publisher | the subscriber |
 //! |---|---|---|
-//! | `Wait { patience }` | stops until the queue is half empty, or nothing was taken for the patience | loses nothing while it moves; once stuck, loses its oldest events until it has caught up |
+//! | `Wait { patience }` | stops until the queue is half empty, or nothing was taken for the patience while another reader had nothing left to take | loses nothing while it moves, or holds up no other; once stuck, loses its oldest events until it has caught up |
 //! | `Block` | stops until the queue is half empty | loses nothing, and can stop the stream |
 //! | `DropOldest` | goes on; yields to other tasks | loses its oldest events |
 //! | `Conflate`, `ConflateBy` | goes on | gets the newest event of each key; beyond its capacity in keys, loses the oldest |
@@ -55,7 +55,7 @@
 //! | the hub's ([`registry::Registry`]) | which channels there are, their batches, retained events | nothing |
 //! | the tracker's ([`AckTracker`]) | which events are unacknowledged | the hub's |
 //! | a ring's | its items, its readers, their gaps and wakers | the hub's, the tracker's |
-//! | a conflating queue's | its events and gaps, its waker | the tracker's |
+//! | a conflating queue's | its events and gaps, its waker | the hub's, or the tracker's |
 //!
 //! User code never runs under any of them: predicates, conflation keys, wakers, and the drop of
 //! events, which may own values that the user has decoded. [`Hub::settle`] is where most of it
@@ -71,6 +71,7 @@ mod event_channel;
 mod event_reader;
 mod filter;
 mod gaps;
+mod latest;
 #[cfg(all(test, hub_loom))]
 mod loom_tests;
 mod overflow;
@@ -82,6 +83,7 @@ mod registry;
 mod replay;
 mod ring;
 mod routes;
+mod subscription_stats;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -91,19 +93,22 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Notify;
+use tokio::time::Duration;
 
 use crate::error::panics::drop_catching;
-use crate::event::Delivery;
+use crate::event::{Delivery, Event};
 use crate::state::State;
 
+pub(crate) use self::ack::AckHandle;
 use self::ack::AckTracker;
-pub(crate) use self::ack::{AckHandle, MAX_UNACKNOWLEDGED};
-pub(crate) use self::backpressure::Backpressure;
+pub use self::ack::Acknowledger;
+pub(crate) use self::backpressure::{Backpressure, Stalled};
 use self::backpressure::{PublisherWait, Readiness};
 use self::drain::DrainSignal;
 pub(crate) use self::drain::{DrainCounts, DrainTracker};
 pub(crate) use self::event_reader::EventReader;
 pub use self::filter::Filter;
+use self::latest::Unkeyed;
 pub(crate) use self::overflow::QueueLimits;
 pub use self::overflow::{ConflateKey, Overflow};
 pub(crate) use self::predicate::PredicateFailure;
@@ -112,7 +117,8 @@ pub(crate) use self::publisher::Publisher;
 pub(crate) use self::reader::Reader;
 use self::registry::Registry;
 use self::replay::Retention;
-pub(crate) use self::replay::{Keep, Retain};
+pub(crate) use self::replay::{Keep, Replay, Retain};
+pub use self::subscription_stats::SubscriptionStats;
 use self::sync::{Wakers, lock};
 pub use self::transcript_item::TranscriptItem;
 
@@ -128,6 +134,16 @@ pub(crate) struct Hub {
     signal: Arc<Notify>,
 }
 
+/// How a subscription begins: see [`Hub::subscribe_with`].
+#[derive(Debug, Default)]
+pub(crate) struct Joining {
+    /// For logs and statistics.
+    pub(crate) name: Arc<str>,
+    /// What it takes stays unacknowledged until the subscriber says otherwise.
+    pub(crate) acknowledging: bool,
+    pub(crate) replay: Replay,
+}
+
 /// The parts of a new subscription that come from the hub.
 pub(crate) struct Subscribed {
     pub(crate) reader: EventReader,
@@ -138,6 +154,8 @@ pub(crate) struct Subscribed {
     /// Retained events and gaps, to be taken first. `None` where the predicate has panicked: then
     /// nothing follows.
     pub(crate) replay: VecDeque<Option<Delivery>>,
+    /// How many of the first of these the subscription had taken, and gave back.
+    pub(crate) returned: usize,
 }
 
 impl Hub {
@@ -149,38 +167,35 @@ impl Hub {
         Self { registry: Mutex::new(registry), wait, drain, tracker: OnceLock::new(), signal }
     }
 
-    /// Retains events for late subscribers by these rules.
-    pub(crate) fn retain(&self, rules: Vec<Retain>) {
-        self.lock().retention = Retention::new(rules);
+    /// Retains events for late subscribers by these rules, beginning with these events.
+    pub(crate) fn retain(&self, rules: Vec<Retain>, seed: &[Event]) {
+        let mut registry = self.lock();
+        registry.retention = Retention::new(rules);
+        seed.iter().for_each(|event| registry.retention.event(event));
+        self.settle(registry);
     }
 
-    /// Subscribes to the events that are published from now on. On a closed hub the subscription
-    /// ends at once.
-    ///
-    /// `acknowledging`: what it takes stays unacknowledged until the subscriber says otherwise.
+    /// Subscribes without a name to the events that are published from now on.
+    #[cfg(any(test, feature = "__bench"))]
     pub(crate) fn subscribe(&self, filter: Filter, limits: &QueueLimits, acknowledging: bool) -> Subscribed {
-        self.subscribe_with(filter, limits, acknowledging, false)
+        self.subscribe_with(filter, limits, Joining { acknowledging, ..Joining::default() })
     }
 
-    /// Subscribes, with the retained events first if `replays` is true.
+    /// Subscribes to the events that are published from now on, after those of a replay. On a
+    /// closed hub the subscription ends at once.
     ///
-    /// For them the predicate runs here, on the caller's thread.
-    pub(crate) fn subscribe_with(
-        &self,
-        filter: Filter,
-        limits: &QueueLimits,
-        acknowledging: bool,
-        replays: bool,
-    ) -> Subscribed {
+    /// For replayed events the predicate runs here, on the caller's thread.
+    pub(crate) fn subscribe_with(&self, filter: Filter, limits: &QueueLimits, joining: Joining) -> Subscribed {
+        let Joining { name, acknowledging, replay } = joining;
         // Its clones share one slot for a failure, so the channel, the replay and the subscription
         // all see the same end.
         let evaluator = Evaluator::of(&filter);
         let (retained, mut subscribed, closed) = {
             // Under one lock, so that nothing is published between the replay and the queue.
             let mut registry = self.lock();
-            let retained = if replays { registry.retention.replay(&filter) } else { VecDeque::new() };
-            let ack = acknowledging.then(|| self.open_ack(limits));
-            let subscribed = registry.subscribe(filter, evaluator.clone(), limits, ack);
+            let retained = registry.retention.replay(&filter, &replay);
+            let ack = acknowledging.then(|| self.open_ack(limits, &name));
+            let subscribed = registry.subscribe(filter, evaluator.clone(), limits, name, ack);
             (retained, subscribed, registry.take_if_closed())
         };
         // On a closed hub the new subscription ends at once.
@@ -204,14 +219,19 @@ impl Hub {
 
     /// Adds a transcript: a reader of everything, in order, from now on, but for events whose types
     /// the filter does not match. A predicate is for the reader to evaluate.
-    pub(crate) fn transcript(&self, filter: &Filter, mut limits: QueueLimits) -> Reader<TranscriptItem> {
+    pub(crate) fn transcript(
+        &self,
+        filter: &Filter,
+        name: Arc<str>,
+        mut limits: QueueLimits,
+    ) -> Reader<TranscriptItem> {
         if limits.conflates() {
             // Only events have keys.
             limits.overflow = Overflow::DropOldest;
         }
         let (reader, closed) = {
             let mut registry = self.lock();
-            (registry.transcript(filter, &limits), registry.take_if_closed())
+            (registry.transcript(filter, name, &limits), registry.take_if_closed())
         };
         // A transcript acknowledges nothing, so no tracker has to hear of its end.
         closed.close(None);
@@ -232,6 +252,14 @@ impl Hub {
     /// while no lock is held: each of these runs user code, which may come back here.
     fn settle<'a>(&'a self, mut registry: MutexGuard<'a, Registry>) {
         let tracker = self.tracker();
+        // Lives to the end of the turn: it may hold the last clone of an event.
+        let mut unkeyed = registry.retention.unkeyed();
+        if !unkeyed.is_empty() {
+            drop(registry);
+            unkeyed.iter_mut().for_each(Unkeyed::compute);
+            registry = self.lock();
+            registry.retention.enter(&unkeyed);
+        }
         let mut evaluated = None;
         if registry.has_unevaluated {
             let mut evaluations = registry.take_evaluations();
@@ -307,6 +335,17 @@ impl Hub {
         self.lock().lag()
     }
 
+    /// Returns for how long the publisher has been waiting for full queues; `None` if it does not.
+    pub(crate) fn stalled_for(&self) -> Option<Duration> {
+        self.lock().stalled_for()
+    }
+
+    /// Returns each subscription in numbers.
+    pub(crate) fn subscriptions(&self) -> Vec<SubscriptionStats> {
+        self.drain.observe();
+        self.lock().stats(self.tracker())
+    }
+
     /// Begins to count what the subscriptions that there are take and leave.
     pub(crate) fn drain_tracker(&self) -> DrainTracker {
         let cursors = self.lock().cursors();
@@ -330,6 +369,20 @@ impl Hub {
     pub(crate) fn acknowledged_id(&self, last: impl FnOnce() -> Arc<str>) -> Option<Arc<str>> {
         let _registry = self.lock();
         self.tracker()?.safe_id(last)
+    }
+
+    /// Returns how many events acknowledging subscriptions have not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.tracker().map_or(0, AckTracker::unacknowledged)
+    }
+
+    /// Returns the names of the subscriptions that have come to hold the stream where it is since
+    /// the last call: an event of theirs can never be acknowledged.
+    pub(crate) fn take_frozen(&self) -> Vec<Arc<str>> {
+        // Under the hub's lock: an event that a queue drops is noted before it is dropped, and may
+        // still be taken in between.
+        let _registry = self.lock();
+        self.tracker().map(AckTracker::take_frozen).unwrap_or_default()
     }
 
     /// Returns true if all events that acknowledging subscriptions got have been acknowledged. From
@@ -358,9 +411,9 @@ impl Hub {
     }
 
     /// Opens a handle for a subscription that acknowledges.
-    fn open_ack(&self, limits: &QueueLimits) -> AckHandle {
+    fn open_ack(&self, limits: &QueueLimits, name: &Arc<str>) -> AckHandle {
         let tracker = self.tracker.get_or_init(|| Arc::new(AckTracker::new(Arc::clone(&self.signal))));
-        tracker.open(limits.capacity, limits.conflates())
+        tracker.open(limits.capacity, limits.conflates(), name)
     }
 
     /// Returns the tracker, once a subscription acknowledges.

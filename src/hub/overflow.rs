@@ -7,11 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::panics::catch;
 use crate::event::Event;
 
 use super::transcript_item::TranscriptItem;
 
-/// The time for which a full queue from which nothing is taken holds up the stream.
+/// The time for which a full queue from which nothing is taken holds up other subscriptions.
 ///
 /// Long enough for a subscriber that waits for a disk or a lock. Short enough that a subscriber
 /// which hangs costs the others little, once.
@@ -31,6 +32,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 ///   because the event that it awaits is never read. Await them together (`select!`), or in tasks
 ///   of their own.
 ///
+/// A wait of more than a second is logged as `stalled`, with the names of the subscriptions, and
+/// again each minute; [`Stats::stalled_for`](crate::Stats::stalled_for) shows it.
+///
 /// Waiting never holds up requests from handles, shutdown, or changes of state. A server that gives
 /// up on clients which read nothing may close the connection meanwhile; the stream then reconnects
 /// as usual. The [idle timeout](crate::StreamBuilder::idle_timeout) starts anew after the wait.
@@ -41,18 +45,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The task waits until this queue, and every other that it waits for, is at most half full. It
-    /// waits no longer than `patience` (1 s by default) in which no event is taken from the queue.
+    /// The task waits until this queue, and every other that it waits for, is at most half full.
+    /// While that holds up other subscriptions, it waits no longer than `patience` (1 s by default)
+    /// in which no event is taken from the queue.
     ///
-    /// The clock runs only while the task waits. It starts anew with each event taken, which the
-    /// task checks sixteen times within the patience. When it runs out the subscription is
-    /// *stuck*: it loses its oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at
-    /// the place of the hole. A stuck subscription does not hold up the stream again until it
-    /// has taken everything that was queued once, or until the program has gone
+    /// Another subscription or [transcript](crate::Handle::transcript) is held up if it has nothing
+    /// left to take. A subscription that is alone, or slow among others that are slower, holds up
+    /// none of them: the task waits for it **without limit**, and it loses nothing.
+    ///
+    /// The clock runs only while the task waits and another subscription is held up. It starts anew
+    /// with each event taken. The task checks both sixteen times within the patience, though at
+    /// most every 10 ms. When the clock runs out the subscription is *stuck*: it loses its
+    /// oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at the place of the
+    /// hole. A stuck subscription does not hold up the stream again until it has taken
+    /// everything that was queued once, or until the program has gone
     /// [back](crate::Handle::reconnect_from) for what it lost.
     Wait {
-        /// The time to wait while nothing is taken. Zero never waits; `Duration::MAX` waits
-        /// forever.
+        /// The time to wait for a subscription that takes nothing and holds up others. Zero never
+        /// waits, not even for one that is alone; `Duration::MAX` waits forever.
         patience: Duration,
     },
     /// Never holds up the stream. The oldest events are lost, and counted by
@@ -60,7 +70,8 @@ pub enum Overflow {
     /// than half full, and does no more than that.
     DropOldest,
     /// The task waits for as long as it takes. Nothing is lost, and one subscriber that hangs stops
-    /// the stream for all.
+    /// the stream for all. The default of an
+    /// [acknowledging](crate::SubscribeOptions::acknowledging) subscription.
     Block,
     /// Never holds up the stream, and keeps only the newest event of each type: see
     /// [`conflate_by`](Self::conflate_by).
@@ -104,7 +115,7 @@ impl Overflow {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn conflate_by(key: impl Fn(&Event) -> String + Send + Sync + 'static) -> Self {
-        Self::ConflateBy(ConflateKey(Arc::new(key)))
+        Self::ConflateBy(ConflateKey::new(key))
     }
 }
 
@@ -133,8 +144,19 @@ impl fmt::Debug for Overflow {
 pub struct ConflateKey(Arc<dyn Fn(&Event) -> String + Send + Sync>);
 
 impl ConflateKey {
-    /// Calls the caller's function, which may panic. No lock may be held.
-    pub(crate) fn of(&self, event: &Event) -> String {
+    /// Makes a key of the caller's function.
+    pub(crate) fn new(key: impl Fn(&Event) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(key))
+    }
+
+    /// Returns the key of an event: its type, if the caller's function panics. No lock may be held.
+    pub(super) fn of_or_type(&self, event: &Event) -> Arc<str> {
+        catch(|| (self.0)(event)).map_or_else(|_| event.event_type().into(), Arc::from)
+    }
+
+    /// Calls the caller's function, which may panic.
+    #[cfg(test)]
+    pub(super) fn of(&self, event: &Event) -> String {
         (self.0)(event)
     }
 }

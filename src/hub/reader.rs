@@ -38,8 +38,8 @@ pub(crate) struct Reader<T: QueueItem> {
 impl<T: QueueItem> Reader<T> {
     /// `ack`: its number in the tracker, if it acknowledges. Then it takes items one by one: one
     /// that has left the queue counts as taken.
-    pub(super) fn new(ring: Arc<Ring<T>>, drain: Arc<DrainSignal>, ack: Option<u64>) -> Self {
-        let (number, cursor) = ring.join(ack);
+    pub(super) fn new(ring: Arc<Ring<T>>, name: Arc<str>, drain: Arc<DrainSignal>, ack: Option<u64>) -> Self {
+        let (number, cursor) = ring.join(name, ack);
         Self {
             buffer: VecDeque::new(),
             ring,
@@ -82,7 +82,7 @@ impl<T: QueueItem> Reader<T> {
         }
         // Its waker is in place, and nothing has come since.
         if self.sleep.is_left(self.ring.epoch(), cx.waker()) {
-            self.drain.report_before_sleep(|| self.left());
+            self.drain.report_before_sleep(&self.cursor, || self.left());
             return Poll::Pending;
         }
         self.sleep.prepare(cx.waker());
@@ -115,9 +115,9 @@ impl<T: QueueItem> Reader<T> {
             self.ring.wake_publisher();
         }
         if taken.is_ready() {
-            self.drain.report(|| self.left());
+            self.drain.report(&self.cursor, || self.left());
         } else {
-            self.drain.report_before_sleep(|| self.left());
+            self.drain.report_before_sleep(&self.cursor, || self.left());
         }
         taken
     }
@@ -149,6 +149,11 @@ impl<T: QueueItem> Reader<T> {
         let Taken { next, releases_publisher } = self.ring.take(self.number, limit, &mut self.buffer, &mut self.sleep);
         self.releases_publisher = releases_publisher;
         next
+    }
+
+    /// Returns the name of the subscription or transcript.
+    pub(crate) fn name(&self) -> &str {
+        &self.cursor.name
     }
 
     /// Returns how many items there are to take.

@@ -8,7 +8,7 @@
 //! [`AckTracker`](super::ack::AckTracker) keeps for the same reader concerns acknowledgement only,
 //! and a conflating queue, which has one reader, keeps its waker and its cursor itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use tokio::time::{Duration, Instant};
@@ -16,12 +16,15 @@ use tokio::time::{Duration, Instant};
 use crate::event::Gap;
 
 use super::gaps::GapQueue;
-use super::sync::Wakers;
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::sync::{Wakers, lock};
 
 /// The number of times within its patience that the publisher checks whether a reader took
 /// anything.
 const CHECKS_PER_PATIENCE: u32 = 16;
+
+/// The shortest pause between two checks: with less, a tiny patience would make the task spin.
+const MIN_CHECK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The readers of one ring. All methods are called under the ring's lock.
 #[derive(Debug, Default)]
@@ -45,7 +48,7 @@ pub(super) struct ReaderEntry {
     pub(super) gaps: GapQueue,
     pub(super) cursor: Arc<Cursor>,
     /// Its number in the [`AckTracker`](super::ack::AckTracker), if it acknowledges.
-    ack: Option<u64>,
+    pub(super) ack: Option<u64>,
     waker: Option<Waker>,
     state: ReaderState,
     /// The amount it had taken when the publisher last yielded to it.
@@ -55,7 +58,8 @@ pub(super) struct ReaderEntry {
 /// A reader's standing with the publisher.
 ///
 /// ```text
-///          full                nothing taken for the patience
+///                              nothing taken for the patience,
+///          full                while another reader is held up
 /// Active -------> Waited --------------------------------------> Stuck
 ///    ^  half full   |                                              |
 ///    +--------------+----------------------------------------------+ empty, or forgiven
@@ -63,7 +67,8 @@ pub(super) struct ReaderEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReaderState {
     Active,
-    /// The publisher waits for it. It had made this much progress when it was last seen to move.
+    /// The publisher waits for it. It had made this much progress when it was last seen to move, or
+    /// when no other reader was held up.
     Waited {
         progress: u64,
         since: Instant,
@@ -77,8 +82,8 @@ enum ReaderState {
 /// The result of a check of the readers that the publisher waits for.
 #[derive(Debug, Default)]
 pub(super) struct PatienceCheck {
-    /// The number of readers that have just become stuck.
-    pub(super) stuck: usize,
+    /// The names of the readers that have just become stuck.
+    pub(super) stuck: Vec<Arc<str>>,
     /// The time of the next check; `None` if there is none.
     pub(super) again_at: Option<Instant>,
 }
@@ -131,7 +136,7 @@ impl Readers {
         self.entries.get_mut(number)?.as_mut()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &ReaderEntry> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ReaderEntry> {
         self.entries.iter().flatten()
     }
 
@@ -173,6 +178,16 @@ impl Readers {
 
     pub(super) fn have_waited(&self) -> bool {
         self.waited > 0
+    }
+
+    /// The names of the readers that the publisher waits for.
+    pub(super) fn waited_names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.iter().filter(|entry| entry.state.is_waited()).map(|entry| Arc::clone(&entry.cursor.name))
+    }
+
+    /// Returns true if a reader has nothing left to take: while the publisher waits, it is held up.
+    pub(super) fn have_caught_up(&self, end: u64) -> bool {
+        self.iter().any(|entry| entry.gaps.first().is_none() && entry.cursor.has_taken_all(end))
     }
 
     /// The position of the slowest reader that must not be overrun.
@@ -266,12 +281,15 @@ impl Readers {
     /// Gives up readers that have taken nothing for `patience`.
     ///
     /// The clock of a reader that has taken something starts anew at this check, not at the take.
-    pub(super) fn check_patience(&mut self, now: Instant, patience: Duration) -> PatienceCheck {
-        let (mut stuck, mut soonest) = (0, None::<Duration>);
+    /// `is_held_up`: another reader is held up. Otherwise waiting costs nothing, and the clock
+    /// stands still.
+    pub(super) fn check_patience(&mut self, now: Instant, patience: Duration, is_held_up: bool) -> PatienceCheck {
+        let pause = (patience / CHECKS_PER_PATIENCE).max(MIN_CHECK_PAUSE);
+        let (mut stuck, mut soonest) = (Vec::new(), None::<Duration>);
         for entry in self.entries.iter_mut().flatten() {
             let ReaderState::Waited { progress, since } = &mut entry.state else { continue };
             let current = entry.cursor.progress();
-            if std::mem::replace(progress, current) != current {
+            if std::mem::replace(progress, current) != current || !is_held_up {
                 // The item may have been taken up to one check ago, so a reader gets at most a
                 // sixteenth of its patience more.
                 *since = now;
@@ -279,16 +297,16 @@ impl Readers {
             let left = patience.saturating_sub(now.saturating_duration_since(*since));
             if left.is_zero() {
                 entry.state = ReaderState::Stuck { position: entry.cursor.position() };
-                stuck += 1;
+                stuck.push(Arc::clone(&entry.cursor.name));
             } else {
-                soonest = Some(soonest.map_or(left, |soonest| soonest.min(left)));
+                let next = if is_held_up { left.min(pause) } else { pause };
+                soonest = Some(soonest.map_or(next, |soonest| soonest.min(next)));
             }
         }
-        self.waited -= stuck;
-        self.stuck += stuck;
+        self.waited -= stuck.len();
+        self.stuck += stuck.len();
         // An instant that no clock can hold is never: then only the readers end the wait.
-        let again_at = soonest.and_then(|left| now.checked_add(left.min(patience / CHECKS_PER_PATIENCE)));
-        PatienceCheck { stuck, again_at }
+        PatienceCheck { stuck, again_at: soonest.and_then(|next| now.checked_add(next)) }
     }
 
     /// Returns true if the publisher should yield: a reader that it may overrun is far behind and
@@ -335,7 +353,7 @@ impl ReaderState {
 impl PatienceCheck {
     /// Adds what another ring's readers have shown.
     pub(super) fn add(&mut self, other: Self) {
-        self.stuck += other.stuck;
+        self.stuck.extend(other.stuck);
         self.again_at = self.again_at.into_iter().chain(other.again_at).min();
     }
 }
@@ -345,11 +363,15 @@ impl PatienceCheck {
 /// A look from another thread may be a moment behind.
 #[derive(Debug)]
 pub(super) struct Cursor {
+    /// The name of the subscription, for logs.
+    pub(super) name: Arc<str>,
     /// The number of items that the subscriber has taken, counted from the beginning of the
     /// channel.
     taken: AtomicU64,
     /// The number of items that went by without being taken: dropped, or replaced by newer ones.
     skipped: AtomicU64,
+    /// The number of items that the subscription has lost because it was slow, and knows of.
+    missed: AtomicU64,
     /// The number of retained events replayed to the subscriber before anything from its queue.
     replay: AtomicU64,
     replayed: AtomicU64,
@@ -358,6 +380,16 @@ pub(super) struct Cursor {
     /// The number of items dropped before the end, in a hole that the reader has not reached.
     lost: AtomicU64,
     gone: AtomicBool,
+    /// Only if the program has asked when the subscription takes events.
+    takes: Mutex<Option<Takes>>,
+}
+
+/// When a subscription takes events.
+#[derive(Debug)]
+struct Takes {
+    /// What it had taken when it last was seen to take anything.
+    progress: u64,
+    last: Option<Instant>,
 }
 
 /// The end of a channel that has none yet. No position gets that high.
@@ -365,10 +397,11 @@ const OPEN: u64 = u64::MAX;
 
 impl Cursor {
     /// Makes a cursor of a reader that begins at `position`.
-    pub(super) fn at(position: u64) -> Self {
+    pub(super) fn at(position: u64, name: Arc<str>) -> Self {
         let [taken, end] = [position, OPEN].map(AtomicU64::new);
-        let [skipped, replay, replayed, lost] = [0; 4].map(AtomicU64::new);
-        Self { taken, skipped, replay, replayed, end, lost, gone: AtomicBool::new(false) }
+        let [skipped, missed, replay, replayed, lost] = [0; 5].map(AtomicU64::new);
+        let (gone, takes) = (AtomicBool::new(false), Mutex::default());
+        Self { name, taken, skipped, missed, replay, replayed, end, lost, gone, takes }
     }
 
     /// The position of the next item that the subscriber takes.
@@ -385,6 +418,45 @@ impl Cursor {
     /// stands still.
     pub(super) fn progress(&self) -> u64 {
         self.taken() + self.replayed.load(Ordering::Acquire)
+    }
+
+    /// Returns true if there is nothing to take before `end`.
+    pub(super) fn has_taken_all(&self, end: u64) -> bool {
+        self.position() == end && self.replay_left() == 0
+    }
+
+    /// Returns how many retained events there are to take.
+    pub(super) fn replay_left(&self) -> u64 {
+        self.replay.load(Ordering::Acquire).saturating_sub(self.replayed.load(Ordering::Acquire))
+    }
+
+    /// Returns how many items the subscription has lost, as far as it knows.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// Counts items that the subscription has lost, now that it knows.
+    pub(super) fn count_missed(&self, items: u64) {
+        // Relaxed: a count for people, which orders nothing.
+        self.missed.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Notes when something was taken, if the program has asked for it.
+    #[cold]
+    pub(super) fn note_take(&self) {
+        if let Some(takes) = &mut *lock(&self.takes) {
+            let progress = self.progress();
+            if std::mem::replace(&mut takes.progress, progress) != progress {
+                takes.last = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Returns how long ago something was taken. `None` if that is not known: the first call makes
+    /// the reader note it from then on.
+    pub(super) fn since_taken(&self) -> Option<Duration> {
+        let mut takes = lock(&self.takes);
+        takes.get_or_insert_with(|| Takes { progress: self.progress(), last: None }).last.map(|last| last.elapsed())
     }
 
     /// Counts one item as taken. Called by its reader only, so a load and a store do.
@@ -437,8 +509,7 @@ impl Cursor {
         // seem to have taken everything.
         let position = self.position();
         let lost = self.lost.load(Ordering::Acquire);
-        let replay = self.replay.load(Ordering::Acquire).saturating_sub(self.replayed.load(Ordering::Acquire));
-        (end != OPEN).then(|| end.saturating_sub(position + lost) + replay)
+        (end != OPEN).then(|| end.saturating_sub(position + lost) + self.replay_left())
     }
 
     /// Returns true if the reader was dropped.

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::error::panics::drop_catching;
 use crate::event::Event;
 
 use super::Subscribed;
 use super::ack::{AckHandle, AckTracker};
-use super::backpressure::{PublisherWait, Readiness};
+use super::backpressure::{PublisherWait, Readiness, Stalled};
 use super::channel::Channel;
 use super::conflate::{ConflateBatch, Conflation};
 use super::dirty_set::DirtySet;
@@ -22,19 +22,27 @@ use super::drain::DrainSignal;
 use super::event_channel::EventChannel;
 use super::event_reader::EventReader;
 use super::filter::Filter;
-use super::overflow::QueueLimits;
+use super::overflow::{PATIENCE, QueueLimits};
 use super::predicate::{Evaluation, Evaluator};
 use super::reader::Reader;
 use super::readers::{Cursor, PatienceCheck};
 use super::replay::Retention;
 use super::ring::Survey;
 use super::routes::Routes;
+use super::subscription_stats::SubscriptionStats;
 use super::sync::Wakers;
 use super::transcript_item::TranscriptItem;
 
 /// The number of items that a transcript holds beyond its capacity: states and gaps also come when
 /// the publisher cannot wait.
 pub(super) const TRANSCRIPT_RESERVE: usize = 64;
+
+/// The time after which the publisher says for which readers it waits: as long as a subscriber that
+/// holds up others has by default.
+const STALLED_AFTER: Duration = PATIENCE;
+
+/// The time after which it says so again.
+const STALLED_AGAIN: Duration = Duration::from_secs(60);
 
 /// The channels, and what all of them share.
 #[derive(Debug, Default)]
@@ -55,6 +63,10 @@ pub(super) struct Registry {
     is_closed: bool,
     /// The readers of channels that have ended: they may have something left to take.
     ended: Vec<Arc<Cursor>>,
+    /// When the publisher last began to wait.
+    waiting_since: Option<Instant>,
+    /// When it last said for which readers it waits.
+    stalled_at: Option<Instant>,
     pub(super) wait: Arc<PublisherWait>,
     pub(super) drain: Arc<DrainSignal>,
 }
@@ -89,24 +101,25 @@ impl Registry {
         filter: Filter,
         evaluator: Option<Evaluator>,
         limits: &QueueLimits,
+        name: Arc<str>,
         ack: Option<AckHandle>,
     ) -> Subscribed {
         let number = ack.as_ref().map(|ack| ack.number);
         let failure = evaluator.as_ref().map(|evaluator| Arc::clone(&evaluator.failure));
         let reader = if limits.conflates() {
-            let (conflation, reader) = Conflation::new(filter, evaluator, limits, &self.drain, number);
+            let (conflation, reader) = Conflation::new(filter, evaluator, limits, name, &self.drain, number);
             self.conflations.push(conflation);
             EventReader::Conflated(reader)
         } else {
             let index = self.find_or_add(filter, evaluator, limits);
             let channel = &mut self.channels[index];
-            let reader = channel.reader(&self.drain, number);
+            let reader = channel.reader(name, &self.drain, number);
             // A reader that joins a full channel must not be overrun in this very turn.
             require_survey(&self.wait, channel.queue.survey());
             EventReader::Shared(reader)
         };
         self.channels_changed();
-        Subscribed { reader, ack, failure, replay: VecDeque::new() }
+        Subscribed { reader, ack, failure, replay: VecDeque::new(), returned: 0 }
     }
 
     /// Returns the index of the channel for such a subscription.
@@ -119,7 +132,12 @@ impl Registry {
     }
 
     /// Adds a reader of everything but the events whose types do not match.
-    pub(super) fn transcript(&mut self, filter: &Filter, limits: &QueueLimits) -> Reader<TranscriptItem> {
+    pub(super) fn transcript(
+        &mut self,
+        filter: &Filter,
+        name: Arc<str>,
+        limits: &QueueLimits,
+    ) -> Reader<TranscriptItem> {
         let Self { transcripts, wait, drain, .. } = self;
         let filter = filter.without_predicate();
         let is_shared = |channel: &TranscriptChannel| channel.filter == filter && channel.queue.ring.limits == *limits;
@@ -128,7 +146,7 @@ impl Registry {
             transcripts.len() - 1
         });
         let queue = &mut transcripts[index].queue;
-        let reader = queue.reader(drain, None);
+        let reader = queue.reader(name, drain, None);
         require_survey(wait, queue.survey());
         reader
     }
@@ -226,16 +244,60 @@ impl Registry {
 
     /// Makes the publisher wait for readers whose queues are full.
     pub(super) fn begin_wait(&mut self, now: Instant) {
+        if !self.wait.is_waiting() {
+            self.waiting_since = Some(now);
+        }
         self.full.visit(&mut self.channels, |_, channel| channel.queue.ring.begin_wait(now));
         self.transcripts.iter().for_each(|channel| channel.queue.ring.begin_wait(now));
     }
 
     /// Gives up readers from which nothing was taken for their patience.
     pub(super) fn check_patience(&mut self, now: Instant) -> PatienceCheck {
+        let is_held_up = self.has_caught_up_reader();
         let mut check = PatienceCheck::default();
-        self.transcripts.iter().for_each(|channel| check.add(channel.queue.ring.check_patience(now)));
-        self.full.visit(&mut self.channels, |_, channel| check.add(channel.queue.ring.check_patience(now)));
+        self.transcripts.iter().for_each(|channel| check.add(channel.queue.ring.check_patience(now, is_held_up)));
+        self.full.visit(&mut self.channels, |_, channel| check.add(channel.queue.ring.check_patience(now, is_held_up)));
         check
+    }
+
+    /// Returns true if a subscription or transcript has taken everything: while the publisher waits
+    /// for others, it is held up.
+    fn has_caught_up_reader(&self) -> bool {
+        self.channels.iter().any(|channel| channel.queue.has_caught_up_reader())
+            || self.conflations.iter().any(Conflation::has_caught_up)
+            || self.transcripts.iter().any(|channel| channel.queue.has_caught_up_reader())
+    }
+
+    /// Returns for which readers the publisher waits, if it is time to say so, and when to look
+    /// again.
+    pub(super) fn stalled(&mut self, now: Instant) -> (Option<Stalled>, Option<Instant>) {
+        let Some(since) = self.waiting_since.filter(|_| self.wait.is_waiting()) else { return (None, None) };
+        let again = self.stalled_at.map_or(since, |last| last + STALLED_AGAIN);
+        let due = again.max(since + STALLED_AFTER);
+        if now < due {
+            return (None, Some(due));
+        }
+        self.stalled_at = Some(now);
+        let mut subscriptions = Vec::new();
+        for channel in &self.channels {
+            channel.queue.ring.with_readers(|readers| subscriptions.extend(readers.waited_names()));
+        }
+        for channel in &self.transcripts {
+            channel.queue.ring.with_readers(|readers| subscriptions.extend(readers.waited_names()));
+        }
+        (Some(Stalled { subscriptions, lasted: now - since }), Some(now + STALLED_AGAIN))
+    }
+
+    /// Returns for how long the publisher has been waiting; `None` if it does not wait.
+    pub(super) fn stalled_for(&self) -> Option<Duration> {
+        self.waiting_since.filter(|_| self.wait.is_waiting()).map(|since| since.elapsed())
+    }
+
+    /// Returns each subscription in numbers.
+    pub(super) fn stats(&self, tracker: Option<&AckTracker>) -> Vec<SubscriptionStats> {
+        let shared = self.channels.iter().flat_map(|channel| channel.stats(tracker));
+        let conflating = self.conflations.iter().filter(|conflation| conflation.has_reader());
+        shared.chain(conflating.map(|conflation| conflation.stats(tracker))).collect()
     }
 
     /// Prepares for a stream that begins again at events which readers may have lost.

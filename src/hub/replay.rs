@@ -5,13 +5,8 @@ use std::collections::VecDeque;
 use crate::event::{Delivery, Event, Gap};
 
 use super::filter::Filter;
-
-/// The maximum number of events in a snapshot and after it: enough for minutes of a busy stream,
-/// few enough to be handed to a subscriber at once.
-pub(crate) const MAX_RETAINED_EVENTS: usize = 65_536;
-
-/// The number of bytes that one rule keeps: as many as a queue may hold.
-pub(crate) const MAX_RETAINED_BYTES: u64 = 16 * 1024 * 1024;
+use super::latest::{Latest, MAX_RETAINED_BYTES, MAX_RETAINED_EVENTS, Unkeyed};
+use super::overflow::ConflateKey;
 
 /// The number of gaps that one rule keeps between two events. Beyond that, gaps of a kind merge
 /// even if they are about different types, or another rule keeps events between them.
@@ -25,12 +20,24 @@ pub(crate) struct Retain {
 }
 
 /// The amount of matching events that a rule keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// This many of the newest events that match.
     Newest(usize),
     /// The newest event that matches, and everything after it.
     Since,
+    /// The newest event that matches of each key.
+    Latest(ConflateKey),
+}
+
+/// The retained events that a subscription gets first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Replay {
+    #[default]
+    None,
+    All,
+    /// Those after the event that set this ID.
+    After(String),
 }
 
 /// The events and gaps that all rules keep. Under the hub's lock.
@@ -50,11 +57,13 @@ pub(super) struct Retention {
 #[derive(Debug)]
 struct RetainedByRule {
     rule: Retain,
+    /// Without the events of `latest`.
     entries: VecDeque<RetainedEntry>,
+    latest: Option<Latest>,
     events: usize,
     bytes: u64,
-    /// The number of events since the snapshot that were dropped for want of room, the oldest
-    /// first.
+    /// The number of events since the snapshot, or keys, that were dropped for want of room, the
+    /// oldest first.
     trimmed: u64,
     /// The serial number of the last of these.
     last_trimmed: u64,
@@ -98,15 +107,50 @@ impl Retention {
         }
     }
 
+    /// Returns the events whose keys are to be computed when no lock is held.
+    pub(super) fn unkeyed(&self) -> Vec<Unkeyed> {
+        let rules = self.rules.iter().enumerate();
+        rules.flat_map(|(index, rule)| rule.latest.iter().flat_map(move |latest| latest.unkeyed(index))).collect()
+    }
+
+    /// Enters events by the keys that were computed.
+    pub(super) fn enter(&mut self, unkeyed: &[Unkeyed]) {
+        for event in unkeyed {
+            self.rules[event.rule].enter(event, &mut self.dropped);
+        }
+    }
+
     /// Takes the events that no rule keeps any more.
     pub(super) fn take_dropped(&mut self) -> Option<Vec<Event>> {
         (!self.dropped.is_empty()).then(|| std::mem::take(&mut self.dropped))
     }
 
     /// Returns what a subscriber with this filter gets first. Its predicate is not evaluated.
-    pub(super) fn replay(&self, filter: &Filter) -> VecDeque<Delivery> {
-        let matching = self.rules.iter().flat_map(|rule| &rule.entries).filter(|entry| entry.matches(filter));
-        let mut entries: Vec<_> = matching.cloned().chain(self.rules.iter().filter_map(RetainedByRule::hole)).collect();
+    pub(super) fn replay(&self, filter: &Filter, replay: &Replay) -> VecDeque<Delivery> {
+        let after = match replay {
+            Replay::None => return VecDeque::new(),
+            Replay::All => Some(0),
+            Replay::After(id) => self.place_of(id),
+        };
+        let mut replayed = self.replay_after(filter, after.unwrap_or(0));
+        if after.is_none() {
+            // How many events came between that ID and the first one here is not known.
+            replayed.push_front(Delivery::Gap(Gap::NotRetained { events: 0 }));
+        }
+        replayed
+    }
+
+    /// Returns the serial number of the newest event that set this ID, if it is retained.
+    fn place_of(&self, id: &str) -> Option<u64> {
+        let entries = self.rules.iter().flat_map(RetainedByRule::entries);
+        entries.filter(|entry| entry.has_id(id)).map(|entry| entry.serial).max()
+    }
+
+    /// Returns what was retained after a serial number.
+    fn replay_after(&self, filter: &Filter, after: u64) -> VecDeque<Delivery> {
+        let matching = self.rules.iter().flat_map(RetainedByRule::entries).filter(|entry| entry.matches(filter));
+        let mut entries: Vec<_> = matching.chain(self.rules.iter().filter_map(RetainedByRule::hole)).collect();
+        entries.retain(|entry| entry.serial > after);
         // A hole stands where the last of the missing events stood, which another rule may still
         // have.
         // So the serial number alone does not tell a repeat: hole and event are both replayed.
@@ -131,7 +175,17 @@ impl Retention {
 
 impl RetainedByRule {
     fn new(rule: Retain) -> Self {
-        Self { rule, entries: VecDeque::new(), events: 0, bytes: 0, trimmed: 0, last_trimmed: 0 }
+        let latest = if let Keep::Latest(key) = &rule.keep { Some(Latest::new(key.clone())) } else { None };
+        Self { rule, entries: VecDeque::new(), latest, events: 0, bytes: 0, trimmed: 0, last_trimmed: 0 }
+    }
+
+    /// Returns what it keeps, in no particular order.
+    fn entries(&self) -> impl Iterator<Item = RetainedEntry> {
+        let latest = self.latest.iter().flat_map(Latest::iter).map(|(serial, event)| {
+            let delivery = Delivery::Event(event.clone());
+            RetainedEntry { serial, delivery }
+        });
+        self.entries.iter().cloned().chain(latest)
     }
 
     /// Returns the gap that stands for events which there was no room for.
@@ -147,8 +201,28 @@ impl RetainedByRule {
         (self.rule.keep == Keep::Since && has_begun) || self.rule.filter.matches(event_type)
     }
 
+    /// Enters an event by its key, and drops the oldest for which there is no room.
+    fn enter(&mut self, unkeyed: &Unkeyed, dropped: &mut Vec<Event>) {
+        let Some(latest) = &mut self.latest else { return };
+        latest.enter(unkeyed, dropped);
+        while let Some((serial, event)) = latest.shorten() {
+            dropped.push(event);
+            self.trimmed += 1;
+            self.last_trimmed = serial;
+        }
+        // Gaps are kept only behind an event.
+        let first = latest.first().unwrap_or(0);
+        while self.entries.front().is_some_and(|gap| gap.serial < first) {
+            self.entries.pop_front();
+        }
+    }
+
     /// Keeps an event, and drops the oldest for which there is no room.
     fn event(&mut self, serial: u64, event: &Event, dropped: &mut Vec<Event>) {
+        if let Some(latest) = &mut self.latest {
+            latest.push(serial, event);
+            return;
+        }
         if self.rule.keep == Keep::Since && self.rule.filter.matches(event.event_type()) {
             // Handed out and not dropped: the hub is locked, and an event may own values of the
             // caller's.
@@ -192,7 +266,8 @@ impl RetainedByRule {
     /// which then stands between them; nor with gaps about another type, which another rule may
     /// not want.
     fn gap(&mut self, serial: u64, gap: &Gap, newest_event: u64) {
-        if self.entries.is_empty() || !type_of(gap).is_none_or(|event_type| self.wants(event_type)) {
+        let is_empty = self.entries.is_empty() && self.latest.as_ref().is_none_or(|latest| latest.first().is_none());
+        if is_empty || !type_of(gap).is_none_or(|event_type| self.wants(event_type)) {
             return;
         }
         let mut first = self.entries.iter().rposition(|entry| entry.delivery.is_event()).map_or(0, |event| event + 1);
@@ -206,6 +281,10 @@ impl RetainedByRule {
 }
 
 impl RetainedEntry {
+    fn has_id(&self, id: &str) -> bool {
+        matches!(&self.delivery, Delivery::Event(event) if event.id() == Some(id))
+    }
+
     /// Returns true if a subscription with this filter gets it.
     fn matches(&self, filter: &Filter) -> bool {
         match &self.delivery {
@@ -278,12 +357,18 @@ mod tests {
         }
     }
 
+    /// Returns true if a newer event has the type of this one, which is its key.
+    fn is_replaced(at: usize, came: &[Came]) -> bool {
+        came[at + 1..].iter().any(|later| later.is_event && later.event_type == came[at].event_type)
+    }
+
     /// Returns the index at which what a rule keeps begins.
     fn begin(rule: &Retain, came: &[Came]) -> Option<usize> {
         let mut matching = (0..came.len()).rev().filter(|&at| came[at].is_event && came[at].matches(&rule.filter));
         match rule.keep {
             Keep::Since => matching.next(),
             Keep::Newest(most) => matching.take(most).last(),
+            Keep::Latest(_) => matching.rfind(|&at| !is_replaced(at, came)),
         }
     }
 
@@ -293,7 +378,8 @@ mod tests {
         for (at, one) in came.iter().enumerate().filter(|(_, one)| one.matches(filter)) {
             let keeps = |rule: &Retain| {
                 let wants = rule.keep == Keep::Since || one.matches(&rule.filter);
-                wants && begin(rule, came).is_some_and(|begin| begin <= at)
+                let is_latest = matches!(rule.keep, Keep::Latest(_)) && one.is_event;
+                wants && !(is_latest && is_replaced(at, came)) && begin(rule, came).is_some_and(|begin| begin <= at)
             };
             match (rules.iter().any(keeps), one.is_event) {
                 (false, _) => {}
@@ -306,7 +392,7 @@ mod tests {
 
     fn replayed(retention: &Retention, filter: &Filter) -> Vec<(Option<usize>, u64)> {
         let mut replayed = vec![(None, 0)];
-        for delivery in retention.replay(filter) {
+        for delivery in retention.replay(filter, &Replay::All) {
             match (delivery, replayed.last_mut()) {
                 (Delivery::Event(event), _) => replayed.push((event.data().parse().ok(), 0)),
                 (Delivery::Gap(Gap::Oversized { events, .. }), Some((_, oversized @ 0))) => *oversized = events,
@@ -322,7 +408,11 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let rules: Vec<Retain> = (0..random.usize(1..4))
                 .map(|_| {
-                    let keep = if random.bool() { Keep::Since } else { Keep::Newest(random.usize(1..4)) };
+                    let keep = match random.usize(0..3) {
+                        0 => Keep::Since,
+                        1 => Keep::Newest(random.usize(1..4)),
+                        _ => Keep::Latest(ConflateKey::new(|event| event.event_type().to_owned())),
+                    };
                     Retain { filter: some_filter(&mut random), keep }
                 })
                 .collect();
@@ -334,6 +424,9 @@ mod tests {
                     if retention.wants(event_type) {
                         let event = Event::builder().event_type(event_type).data(number.to_string());
                         retention.event(&event.build().unwrap());
+                        let mut unkeyed = retention.unkeyed();
+                        unkeyed.iter_mut().for_each(Unkeyed::compute);
+                        retention.enter(&unkeyed);
                     }
                     came.push(Came { event_type: Some(event_type), is_event: true });
                 } else {

@@ -20,7 +20,7 @@ use crate::event::{Delivery, Gap};
 
 use super::backpressure::PublisherWait;
 use super::overflow::{QueueItem, QueueLimits, QueueSize};
-use super::readers::{Cursor, PatienceCheck, Readers};
+use super::readers::{Cursor, PatienceCheck, ReaderEntry, Readers};
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard, Wakers};
 
@@ -133,9 +133,9 @@ impl<T: QueueItem> Ring<T> {
     }
 
     /// Adds a reader of the items that come from now on. Returns its number and its cursor.
-    pub(super) fn join(&self, ack: Option<u64>) -> (usize, Arc<Cursor>) {
+    pub(super) fn join(&self, name: Arc<str>, ack: Option<u64>) -> (usize, Arc<Cursor>) {
         let mut slots = self.lock();
-        let cursor = Arc::new(Cursor::at(slots.end()));
+        let cursor = Arc::new(Cursor::at(slots.end(), name));
         (slots.readers.join(Arc::clone(&cursor), ack), cursor)
     }
 
@@ -333,13 +333,30 @@ impl<T: QueueItem> Ring<T> {
         self.wait.add(added);
     }
 
-    /// Gives up readers that have taken nothing for their patience.
-    pub(super) fn check_patience(&self, now: Instant) -> PatienceCheck {
+    /// Gives up readers that have taken nothing for their patience, while another one `is_held_up`.
+    pub(super) fn check_patience(&self, now: Instant, is_held_up: bool) -> PatienceCheck {
         let Some(patience) = self.limits.patience() else { return PatienceCheck::default() };
-        let check = self.lock().readers.check_patience(now, patience);
+        let check = self.lock().readers.check_patience(now, patience, is_held_up);
         // It is the publisher that asks, so it need not be woken.
-        let _ = self.wait.remove(check.stuck);
+        let _ = self.wait.remove(check.stuck.len());
         check
+    }
+
+    /// Returns true if a reader has taken everything.
+    pub(super) fn has_caught_up_reader(&self) -> bool {
+        let slots = self.lock();
+        slots.readers.have_caught_up(slots.end())
+    }
+
+    /// Calls `look` with each reader, and how many of its items there are still to take, and how
+    /// many it has lost without knowing.
+    pub(super) fn look_at_readers(&self, mut look: impl FnMut(&ReaderEntry, u64, u64)) {
+        let slots = self.lock();
+        for entry in slots.readers.iter() {
+            let (hole, next) = (slots.first.saturating_sub(entry.next), entry.next.max(slots.first));
+            let buffered = entry.next.saturating_sub(entry.cursor.position());
+            look(entry, buffered + (slots.end() - next), hole);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots<T>> {

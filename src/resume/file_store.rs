@@ -83,6 +83,11 @@ impl ResumeStore for FileStore {
         })
         .await
     }
+
+    fn name(&self) -> String {
+        // A stream that uses the files has named them.
+        self.files.try_lock().map_or_else(|_| "a FileStore".to_owned(), |files| files.path.display().to_string())
+    }
 }
 
 impl Files {

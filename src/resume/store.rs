@@ -70,6 +70,11 @@ pub trait ResumeStore: Send + Sync + 'static {
     ///
     /// If the ID may not have been saved. The stream goes on, and saves it again later.
     fn save(&self, id: String) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Names the store in logs; by default its type. Called once, when a stream gets the store.
+    fn name(&self) -> String {
+        std::any::type_name::<Self>().to_owned()
+    }
 }
 
 impl<S: ResumeStore> ResumeStore for Arc<S> {
@@ -81,6 +86,10 @@ impl<S: ResumeStore> ResumeStore for Arc<S> {
 
     fn save(&self, id: String) -> impl Future<Output = Result<(), S::Error>> + Send {
         S::save(self, id)
+    }
+
+    fn name(&self) -> String {
+        S::name(self)
     }
 }
 
@@ -144,12 +153,14 @@ where
 #[derive(Clone)]
 pub(crate) struct Store {
     store: Arc<dyn ErasedStore>,
+    /// For logs.
+    pub(crate) name: String,
     pub(crate) commit: Commit,
 }
 
 impl Store {
     pub(crate) fn new(store: impl ResumeStore, commit: Commit) -> Self {
-        Self { store: Arc::new(store), commit }
+        Self { name: store.name(), store: Arc::new(store), commit }
     }
 
     /// Starts to load the ID.

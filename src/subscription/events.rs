@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use crate::event::{Delivery, Event};
+use crate::hub::Acknowledger;
 use crate::state::CloseReason;
 
 use super::{Item, Subscription};
@@ -45,6 +46,11 @@ impl<T: Item> Events<T> {
     /// Marks an event as processed: see [`Subscription::acknowledge`].
     pub fn acknowledge(&self, event: &Event) -> bool {
         self.subscription.acknowledge(event)
+    }
+
+    /// Returns what acknowledges events without borrowing this: see [`Subscription::acknowledger`].
+    pub fn acknowledger(&self) -> Acknowledger {
+        self.subscription.acknowledger()
     }
 
     /// Returns the subscription with its gaps, to [`retire`](Subscription::retire) it, for example.

@@ -12,6 +12,7 @@ pub(crate) mod coop_budget;
 mod decoded;
 mod events;
 mod options;
+mod recv_batch;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,10 +23,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use tokio::time::{Duration, Instant};
 
 use crate::connection::{ConnectReminder, ConnectionGuard, SubscriberGuard};
 use crate::event::{Delivery, Event, Gap};
-use crate::hub::{MAX_UNACKNOWLEDGED, Subscribed};
+use crate::hub::{AckHandle, Acknowledger, Subscribed};
 use crate::state::CloseReason;
 
 use self::coop_budget::CoopBudget;
@@ -61,9 +63,11 @@ pub use self::options::SubscribeOptions;
 /// and in bytes ([`queue_bytes`](SubscribeOptions::queue_bytes), 16 MiB by default). An
 /// [`Overflow`](crate::Overflow) policy decides what a full queue does. By default the connection
 /// task stops reading while the queue is full, so a slow subscriber loses nothing as long as it
-/// takes events. A subscriber that takes no event for 1 s loses its oldest events until it has
-/// caught up. A [`Gap::Lagged`] with their exact number stands in their place. A subscription that
-/// is never read holds up the others for that second, once, and costs them no event.
+/// takes events, or holds up no other. While another subscription has nothing left to take, a
+/// subscriber that takes no event for 1 s loses its oldest events until it has caught up. A
+/// [`Gap::Lagged`] with their exact number stands in their place. A subscription that is never read
+/// holds up the others for that second, once, and costs them no event. If it is the only one, the
+/// stream waits for it without limit, and logs a warning each minute.
 ///
 /// # The end
 ///
@@ -79,12 +83,36 @@ pub use self::options::SubscribeOptions;
 pub struct Subscription<T = Event> {
     // Field order is drop order: the reader leaves the hub before the guard counts the readers.
     queue: Subscribed,
-    name: String,
-    missed: u64,
+    lag_log: LagLog,
     budget: CoopBudget,
     reminder: ConnectReminder,
     guard: SubscriberGuard,
     item: PhantomData<fn() -> T>,
+}
+
+/// Keeps a subscription that loses events again and again from filling the log.
+#[derive(Debug, Default)]
+struct LagLog {
+    /// Missed events that were not logged yet.
+    missed: u64,
+    last: Option<Instant>,
+}
+
+impl LagLog {
+    /// The time in which one line at most is logged.
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Returns how many missed events to log now, if any.
+    fn count(&mut self, missed: u64) -> Option<u64> {
+        self.missed = self.missed.saturating_add(missed);
+        // A clock is read only where events are lost, which is rare.
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < Self::PAUSE) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.missed))
+    }
 }
 
 /// A type that a subscription yields in place of each event.
@@ -103,9 +131,9 @@ impl Item for Event {
 }
 
 impl Subscription {
-    pub(crate) fn new(queue: Subscribed, name: String, guard: Arc<ConnectionGuard>) -> Self {
+    pub(crate) fn new(queue: Subscribed, guard: Arc<ConnectionGuard>) -> Self {
         let (guard, budget, reminder) = (SubscriberGuard { guard }, CoopBudget::default(), ConnectReminder::default());
-        Self { queue, name, missed: 0, budget, reminder, guard, item: PhantomData }
+        Self { queue, lag_log: LagLog::default(), budget, reminder, guard, item: PhantomData }
     }
 
     /// Decodes the data of each event as JSON when it is taken.
@@ -116,8 +144,8 @@ impl Subscription {
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        let Self { queue, name, missed, budget, reminder, guard, item: _ } = self;
-        Subscription { queue, name, missed, budget, reminder, guard, item: PhantomData }
+        let Self { queue, lag_log, budget, reminder, guard, item: _ } = self;
+        Subscription { queue, lag_log, budget, reminder, guard, item: PhantomData }
     }
 }
 
@@ -173,6 +201,35 @@ impl<T: Item> Subscription<T> {
         buffer.len() - before
     }
 
+    /// Waits for a delivery, and appends it and those that come within `linger` to `buffer`: up to
+    /// `limit` in all.
+    ///
+    /// For writes in batches: a batch is complete at its limit, or `linger` after its first
+    /// delivery, or at the end of the subscription. Returns how many it appended. That is 0
+    /// only if the subscription has ended, or if `limit` is 0.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped: `buffer` is unchanged, and the next call gets what
+    /// was taken, at once. Acknowledgement counts these events as taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(handle: sseclient::Handle) {
+    /// use std::time::Duration;
+    ///
+    /// let mut rows = handle.subscribe("row");
+    /// let mut batch = Vec::new();
+    /// while rows.recv_batch(&mut batch, 1000, Duration::from_millis(200)).await > 0 {
+    ///     println!("{} rows", batch.drain(..).count()); // insert them in one transaction
+    /// }
+    /// # }
+    /// ```
+    pub async fn recv_batch(&mut self, buffer: &mut Vec<Delivery<T>>, limit: usize, linger: Duration) -> usize {
+        recv_batch::recv_batch(self, buffer, limit, linger).await
+    }
+
     /// Takes the next event or gap if one is queued; never waits.
     ///
     /// A task that waits in [`recv`](Self::recv) meanwhile is still woken.
@@ -197,15 +254,9 @@ impl<T: Item> Subscription<T> {
         Events { subscription: self }
     }
 
+    #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
-        // Before the look: a task without budget must not take an event, which it could not return.
-        let unit = ready!(self.budget.poll(cx));
-        let Poll::Ready(delivery) = self.next_delivery(Some(cx)) else {
-            self.reminder.poll(cx, self.guard.connection());
-            return Poll::Pending;
-        };
-        self.budget.spend(unit);
-        Poll::Ready(delivery.map(|delivery| delivery.map(T::from_event)))
+        self.poll_take(cx).map(|delivery| delivery.map(|delivery| delivery.map(T::from_event)))
     }
 }
 
@@ -213,7 +264,7 @@ impl<T: Item> Subscription<T> {
 impl<T> Subscription<T> {
     /// Returns the name from its [options](SubscribeOptions::name); empty without one.
     pub fn name(&self) -> &str {
-        &self.name
+        self.queue.reader.name()
     }
 
     /// Returns how many events can be taken without waiting; gaps are not counted.
@@ -221,11 +272,10 @@ impl<T> Subscription<T> {
     /// At most the queue's capacity, 64 that the subscription has already taken out of the queue,
     /// and the [replayed](SubscribeOptions::replay) events.
     pub fn queued(&self) -> usize {
-        let Subscribed { reader, replay, .. } = &self.queue;
-        if reader.is_cut_off() {
-            return 0;
-        }
-        let replayed = replay.iter().flatten().filter(|delivery| delivery.is_event()).count();
+        let Subscribed { reader, replay, returned, .. } = &self.queue;
+        let is_over = reader.is_cut_off();
+        let first = replay.iter().take(if is_over { *returned } else { usize::MAX });
+        let replayed = first.flatten().filter(|delivery| delivery.is_event()).count();
         replayed + usize::try_from(reader.queued()).unwrap_or(usize::MAX)
     }
 
@@ -235,7 +285,7 @@ impl<T> Subscription<T> {
     /// it.
     #[doc(alias = "lag")]
     pub fn missed(&self) -> u64 {
-        self.missed
+        self.queue.reader.missed()
     }
 
     /// Returns why the connection closed, or why this subscription alone ended; `None` before.
@@ -261,10 +311,12 @@ impl<T> Subscription<T> {
     ///
     /// Events can be acknowledged in any order. An event that is never acknowledged keeps the
     /// resume store from saving any later ID. So does an event that this queue dropped
-    /// ([`Gap::Lagged`]), or that was taken while 65,536 others were not acknowledged. Those cannot
-    /// be acknowledged: to get them again, [go back](crate::Handle::reconnect_from). An event over
-    /// the size limit ([`Gap::Oversized`]) does not hold the store, since it would not come the
-    /// next time either.
+    /// ([`Gap::Lagged`], not under the default of [`Overflow::Block`](crate::Overflow::Block)), or
+    /// that was taken while 65,536 others were not acknowledged. Those cannot be acknowledged: a
+    /// warning `frozen` is logged, and [`Stats::unacknowledged`](crate::Stats::unacknowledged)
+    /// stays above zero. To get them again, [go back](crate::Handle::reconnect_from). An event
+    /// over the size limit ([`Gap::Oversized`]) does not hold the store, since it would not
+    /// come the next time either.
     ///
     /// Returns false if there was nothing to acknowledge:
     ///
@@ -275,20 +327,62 @@ impl<T> Subscription<T> {
         self.queue.ack.as_ref().is_some_and(|ack| ack.acknowledge(event))
     }
 
+    /// Returns what acknowledges the events of this subscription without borrowing it.
+    ///
+    /// For tasks that process events elsewhere, and for adapters that own the subscription
+    /// (`chunks_timeout`, `buffer_unordered`). Without
+    /// [`acknowledging`](SubscribeOptions::acknowledging) it acknowledges nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn follow(handle: sseclient::Handle) {
+    /// use std::time::Duration;
+    /// use sseclient::{Filter, SubscribeOptions};
+    /// use tokio_stream::StreamExt as _;
+    ///
+    /// let options = SubscribeOptions::default().acknowledging();
+    /// let orders = handle.subscribe_with(Filter::all(), options);
+    /// let acknowledger = orders.acknowledger();
+    /// let batches = orders.into_events().chunks_timeout(100, Duration::from_secs(1));
+    /// tokio::pin!(batches);
+    /// while let Some(batch) = batches.next().await {
+    ///     // Write the batch here, then:
+    ///     batch.iter().for_each(|order| drop(acknowledger.acknowledge(order)));
+    /// }
+    /// # }
+    /// ```
+    pub fn acknowledger(&self) -> Acknowledger {
+        AckHandle::acknowledger(self.queue.ack.as_ref())
+    }
+
     /// Drops the subscription, and no longer holds the resume store for its events.
     ///
     /// **Gives up** events that it did not take or acknowledge: the store may save IDs after them.
     /// A subscription that is only dropped goes on holding the store, because nothing says that
     /// those events were processed, until the program restarts or [goes
-    /// back](crate::Handle::reconnect_from).
-    pub fn retire(mut self) {
-        if let Some(ack) = &mut self.queue.ack {
+    /// back](crate::Handle::reconnect_from). An [`Acknowledger`] acknowledges nothing more.
+    pub fn retire(self) {
+        if let Some(ack) = &self.queue.ack {
             ack.retire();
         }
     }
 }
 
 impl<T> Subscription<T> {
+    /// Waits for the next delivery.
+    #[inline]
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        // Before the look: a task without budget must not take an event, which it could not return.
+        let unit = ready!(self.budget.poll(cx));
+        let Poll::Ready(delivery) = self.next_delivery(Some(cx)) else {
+            self.reminder.poll(cx, self.guard.connection());
+            return Poll::Pending;
+        };
+        self.budget.spend(unit);
+        Poll::Ready(delivery)
+    }
+
     /// Returns the next delivery. Without a context it leaves no waker.
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
@@ -298,10 +392,9 @@ impl<T> Subscription<T> {
             return Poll::Ready(self.next_replayed());
         }
         let Subscribed { reader, ack, .. } = &mut self.queue;
-        let on_overflow = || log_unacknowledged(&self.guard, &self.name);
         let taken = match cx {
-            Some(cx) => reader.poll_take(cx, ack.as_ref(), on_overflow),
-            None => reader.try_take(ack.as_ref(), on_overflow),
+            Some(cx) => reader.poll_take(cx, ack.as_ref()),
+            None => reader.try_take(ack.as_ref()),
         };
         if let Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed }))) = taken {
             self.count_missed(missed);
@@ -311,14 +404,17 @@ impl<T> Subscription<T> {
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
-        let Subscribed { reader, replay, .. } = &mut self.queue;
-        if reader.is_cut_off() {
+        let Subscribed { reader, replay, returned, .. } = &mut self.queue;
+        // What was returned had been taken before the drain was over.
+        if *returned == 0 && reader.is_cut_off() {
             return None;
         }
         // A `None` stays in place: the predicate panicked there, and the subscription has ended.
         let delivery = replay.front_mut()?.take()?;
         replay.pop_front();
-        if delivery.is_event() {
+        if *returned > 0 {
+            *returned -= 1;
+        } else if delivery.is_event() {
             reader.took_replayed();
         }
         if replay.is_empty() {
@@ -332,9 +428,11 @@ impl<T> Subscription<T> {
     fn count_missed(&mut self, missed: u64) {
         // Counted where the caller finds the hole, so that both numbers agree with the gaps that it
         // got.
-        self.missed += missed;
-        let (connection, subscription) = (self.guard.connection(), self.name.as_str());
+        self.queue.reader.count_missed(missed);
+        let connection = self.guard.connection();
         connection.counters.count(|stats| stats.missed = stats.missed.saturating_add(missed));
+        let Some(missed) = self.lag_log.count(missed) else { return };
+        let subscription = self.name();
         tracing::warn!(
             name: "lagged",
             target: "sseclient",
@@ -350,7 +448,7 @@ impl<T> Subscription<T> {
         // `count_missed` has logged these where they were found.
         let has_been_logged = matches!(gap, Gap::Lagged { .. });
         if gap.is_loss() && !has_been_logged {
-            let (stream, subscription) = (self.guard.connection().name.as_str(), self.name.as_str());
+            let (stream, subscription) = (self.guard.connection().name.as_str(), self.name());
             tracing::warn!(
                 name: "missing",
                 target: "sseclient",
@@ -361,19 +459,6 @@ impl<T> Subscription<T> {
             );
         }
     }
-}
-
-#[cold]
-fn log_unacknowledged(guard: &SubscriberGuard, subscription: &str) {
-    tracing::warn!(
-        name: "unacknowledged",
-        target: "sseclient",
-        stream = guard.connection().name,
-        subscription,
-        unacknowledged = MAX_UNACKNOWLEDGED,
-        "unacknowledged: too many events are not acknowledged, so the resume store saves nothing newer; \
-         acknowledge them, then reconnect from the last one"
-    );
 }
 
 impl<T: Item> Stream for Subscription<T> {
@@ -387,7 +472,8 @@ impl<T: Item> Stream for Subscription<T> {
 impl<T> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut subscription = f.debug_struct("Subscription");
-        subscription.field("name", &self.name).field("stream", &self.guard.connection()).field("missed", &self.missed);
+        subscription.field("name", &self.name()).field("stream", &self.guard.connection());
+        subscription.field("missed", &self.missed());
         subscription.finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! [`SubscribeOptions`]: how one subscription differs from the others.
 
 use crate::connection::config::{MAX_CAPACITY, MIN_CAPACITY};
-use crate::hub::Overflow;
+use crate::hub::{Overflow, Replay};
 
 /// The options of [`Handle::subscribe_with`](crate::Handle::subscribe_with),
 /// [`StreamBuilder::open_with`](crate::StreamBuilder::open_with) and
@@ -28,21 +28,25 @@ pub struct SubscribeOptions {
     pub(crate) name: String,
     pub(crate) capacity: Option<usize>,
     pub(crate) queue_bytes: Option<u64>,
-    pub(crate) overflow: Overflow,
+    pub(crate) overflow: Option<Overflow>,
     pub(crate) acknowledging: bool,
-    pub(crate) replays: bool,
+    pub(crate) replay: Replay,
 }
 
 impl SubscribeOptions {
-    /// Names the subscription in logs; empty by default.
+    /// Names the subscription in logs and [statistics](crate::Handle::subscriptions); empty by
+    /// default.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
-    /// Sets what happens when the queue is full; by default [`Overflow::Wait`] for 1 s.
+    /// Sets what happens when the queue is full; by default [`Overflow::Wait`] with a patience of
+    /// 1 s, and [`Overflow::Block`] if the subscription is [acknowledging](Self::acknowledging).
+    ///
+    /// In either order of the calls: what is set here stays.
     #[doc(alias = "lag")]
     pub fn overflow(self, overflow: Overflow) -> Self {
-        Self { overflow, ..self }
+        Self { overflow: Some(overflow), ..self }
     }
 
     /// Sets how many events the queue holds, from 1 to 1,048,576.
@@ -65,7 +69,9 @@ impl SubscribeOptions {
     /// been processed; off by default.
     ///
     /// A resume store with [`Commit::Acknowledgement`](crate::Commit::Acknowledgement) saves no
-    /// event ID past an event that is not acknowledged.
+    /// event ID past an event that is not acknowledged. An event that the queue drops never is, so
+    /// the default overflow is then [`Overflow::Block`]: **one such subscription that hangs stops
+    /// the stream for all**, with the warning `stalled`.
     pub fn acknowledging(self) -> Self {
         Self { acknowledging: true, ..self }
     }
@@ -75,9 +81,30 @@ impl SubscribeOptions {
     /// They come first, in the order of the stream, with the gaps between them. The events that are
     /// published from now on follow: none is missing and none comes twice. Replayed events take no
     /// room in the queue, are not conflated, and need no acknowledgement. See
-    /// [`StreamBuilder::retain`](crate::StreamBuilder::retain) and
+    /// [`StreamBuilder::retain`](crate::StreamBuilder::retain),
+    /// [`retain_latest`](crate::StreamBuilder::retain_latest) and
     /// [`retain_since`](crate::StreamBuilder::retain_since).
     pub fn replay(self) -> Self {
-        Self { replays: true, ..self }
+        Self { replay: Replay::All, ..self }
+    }
+
+    /// Begins with the retained events after the one that set the ID `id`; off by default.
+    ///
+    /// For servers whose own clients come back with a `Last-Event-ID`. If several retained events
+    /// set that ID, the newest counts. If none does, events may be missing: the subscription begins
+    /// with a [`Gap::NotRetained`](crate::Gap::NotRetained), and then gets what
+    /// [`replay`](Self::replay) gives. The empty ID is that of a client that has none, and means
+    /// [`replay`](Self::replay).
+    pub fn replay_after(self, id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self { replay: if id.is_empty() { Replay::All } else { Replay::After(id) }, ..self }
+    }
+}
+
+impl SubscribeOptions {
+    /// Returns the overflow policy that was chosen, or the default.
+    pub(crate) fn overflow_or_default(&self) -> Overflow {
+        let default = if self.acknowledging { Overflow::Block } else { Overflow::default() };
+        self.overflow.clone().unwrap_or(default)
     }
 }

@@ -256,7 +256,7 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
     .await;
     let handle =
         Client::new().stream(&*server.url).capacity(8).reconnection_time(std::time::Duration::ZERO).build().unwrap();
-    let mut events = handle.subscribe(Filter::all());
+    let mut events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().overflow(Overflow::DropOldest));
     handle.connect();
     within(handle.closed()).await;
     assert_eq!(events.recv().await, Some(Delivery::Gap(Gap::lagged(92))));

@@ -194,6 +194,8 @@ fn a_server_that_sends_more_than_it_may_is_cut_off_in_bounded_memory() {
             let client = Client::builder().http2_prior_knowledge(true).no_proxy().build();
             let handle = client.stream(format!("http://{}/", server.address)).capacity(4).build().unwrap();
             let _events = handle.subscribe(Filter::all());
+            // The task waits for the other one for a second only, because it holds up this one.
+            let _held_up = handle.subscribe("other");
             let mut states = handle.state_changes();
             handle.connect();
             let cause = setback(&mut states).await;

@@ -99,6 +99,7 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
     let stories = async {
         a_stream_is_refused_and_one_subscriber_is_slow(&lines).await;
         a_subscriber_acknowledges_nothing(&lines).await;
+        a_lone_subscriber_pauses(&lines).await;
         a_policy_panics(&lines).await;
         a_second_response_is_refused(&lines).await;
         a_stream_breaks_off_at_the_same_place(&lines).await;
@@ -117,7 +118,8 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
         "store_failed",
         "stuck",
         "lagged",
-        "unacknowledged",
+        "frozen",
+        "stalled",
         "not_replaced",
         "missing",
         "poisoned",
@@ -141,7 +143,9 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     let handle = stream.resume_store(Broken, Commit::Delivery).build().unwrap();
     let slow = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("slow").capacity(4));
     let mut slow = slow.into_events();
+    let mut held_up = handle.subscribe(Filter::all());
     handle.connect();
+    while within(held_up.recv()).await.is_some() {}
     within(handle.closed()).await;
     while within(slow.recv()).await.is_some() {}
     within(handle.shutdown()).await;
@@ -164,7 +168,7 @@ fn story(url: &str) -> [String; 11] {
             .to_owned(),
         "DEBUG connecting attempt=2 in sseclient".to_owned(),
         "INFO open attempt=2 status=200 version=HTTP/1.1 in sseclient".to_owned(),
-        "WARN stuck subscriptions=1 in sseclient".to_owned(),
+        "WARN stuck subscriptions=1 names=\"slow\" in sseclient".to_owned(),
         "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream (can be retried) in \
          sseclient"
             .to_owned(),
@@ -181,7 +185,7 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     const MANY: usize = 65_536 + 10;
     let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(MANY))]).await;
     let stream = Client::new().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());
-    let handle = stream.capacity(MANY).build().unwrap();
+    let handle = stream.capacity(MANY).resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let options = SubscribeOptions::default().name("hoarder").acknowledging();
     let mut hoarder = handle.subscribe_with(Filter::all(), options);
     assert_eq!((handle.name(), handle.monitor().name(), hoarder.name()), ("orders", "orders", "hoarder"));
@@ -190,8 +194,26 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     within(handle.shutdown()).await;
     let mut lines = lines.take();
     lines.retain(|line| line.starts_with("WARN"));
-    let once = "WARN unacknowledged stream=\"orders\" subscription=\"hoarder\" unacknowledged=65536 in the caller's";
+    let once = "WARN frozen subscription=\"hoarder\" store=\"logs::events::Broken\" in sseclient";
     assert_eq!(lines, [once]);
+}
+
+async fn a_lone_subscriber_pauses(lines: &Lines) {
+    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
+    let handle = Client::new().stream(&server.url).capacity(4).build().unwrap();
+    let paused = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("paused"));
+    handle.connect();
+    let mut stalled = String::new();
+    until("the stream says for whom it waits", || {
+        stalled = lines.take().into_iter().find(|line| line.contains("stalled")).unwrap_or_default();
+        !stalled.is_empty()
+    })
+    .await;
+    assert!(stalled.starts_with("WARN stalled subscriptions=1 names=\"paused\" stalled_ms=1"), "{stalled}");
+    assert!(stalled.ends_with(" in sseclient"), "{stalled}");
+    drop(paused);
+    within(handle.shutdown()).await;
+    lines.take();
 }
 
 async fn a_policy_panics(lines: &Lines) {

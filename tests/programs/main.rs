@@ -1,9 +1,13 @@
 //! What programs met that were written with this crate: each trap as a test, by public API only.
 
+mod acknowledgements;
+mod batches;
 mod comments;
 mod first_attempt;
+mod relays;
 #[cfg(feature = "serde")]
 mod serde_values;
+mod slow_readers;
 mod types;
 mod values;
 

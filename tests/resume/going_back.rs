@@ -1,6 +1,6 @@
 //! A program that goes back to its last committed ID. All later events come again, and count again.
 
-use sseclient::{Commit, Delivery, Filter, Gap, Resume, Subscription};
+use sseclient::{Commit, Delivery, Filter, Gap, Overflow, Resume, SubscribeOptions, Subscription};
 
 use super::memory::{Memory, acknowledging};
 use crate::support::{OPEN, Server, stream, until, within};
@@ -57,7 +57,10 @@ async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
     let memory = Memory::default();
     let stream = stream(&server.url).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
     let handle = stream.build().unwrap();
-    let mut events = acknowledging(&handle, Filter::all());
+    let lossy = SubscribeOptions::default().acknowledging().overflow(Overflow::default());
+    // It has nothing to take, so the stream waits for the other one for a second only.
+    let _held_up = handle.subscribe("other");
+    let mut events = handle.subscribe_with(Filter::all(), lossy);
     handle.connect();
     until("the queue has overflown", || handle.stats().events == 1 + INHERITING).await;
     assert_eq!(handle.last_event_id(), "1");

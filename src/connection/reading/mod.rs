@@ -157,9 +157,12 @@ impl ResponseReader {
     /// Ready when the queues have room for at least one event.
     fn poll_backpressure(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<()> {
         let waited = self.backpressure.poll_ready(cx, &connection.hub);
-        match self.backpressure.take_stuck() {
-            0 => {}
-            subscriptions => log::stuck(subscriptions),
+        let stuck = self.backpressure.take_stuck();
+        if !stuck.is_empty() {
+            log::stuck(&stuck);
+        }
+        if let Some(stalled) = self.backpressure.take_stalled() {
+            log::stalled(&stalled);
         }
         if ready!(waited) {
             // The task was not listening, so the server was not silent. Waits are rare and may read

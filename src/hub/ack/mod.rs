@@ -1,14 +1,15 @@
 //! [`AckTracker`]: which events are unacknowledged, and up to which ID all are acknowledged.
 //!
 //! Events are told apart by their position in the stream, because IDs repeat and are inherited.
-//! Each acknowledging subscription has an [`AckHandle`]. The stream is safe up to the newest
-//! acknowledged event before anything that any subscription has *open*: in its queue, or taken and
-//! not acknowledged. Events in a row that set the same ID are safe together or not at all: see
-//! [`IdRuns`].
+//! Each acknowledging subscription has an [`AckHandle`], and may share it as an [`Acknowledger`].
+//! The stream is safe up to the newest acknowledged event before anything that any subscription has
+//! *open*: in its queue, or taken and not acknowledged. Events in a row that set the same ID are
+//! safe together or not at all: see [`IdRuns`].
 //!
 //! An event that can never be acknowledged (the queue dropped it, or its predicate panicked) holds
 //! the stream where it is, until the program goes back.
 
+mod acknowledger;
 mod id_runs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,12 +22,14 @@ use tokio::sync::Notify;
 
 use crate::event::{Delivery, Event};
 
+pub(crate) use self::acknowledger::AckHandle;
+pub use self::acknowledger::Acknowledger;
 use self::id_runs::IdRuns;
 use super::sync::lock;
 
 /// The number of events that a subscription may have taken and not acknowledged. More are not told
 /// apart, and hold the stream where it is.
-pub(crate) const MAX_UNACKNOWLEDGED: usize = 64 * 1024;
+const MAX_UNACKNOWLEDGED: usize = 64 * 1024;
 
 /// Up to this many acknowledged IDs none are pruned: that costs a look at each subscription.
 const MIN_PRUNED: usize = 64;
@@ -56,6 +59,9 @@ struct AckState {
     prune_at: usize,
     /// The first position that subscriptions which were dropped have left open.
     barrier: Option<u64>,
+    /// The names of subscriptions that are gone and hold the stream where it is, until they are
+    /// reported.
+    frozen: Vec<Arc<str>>,
     /// The program has gone back: events up to this position do not count.
     restarted_at: u64,
     /// The program has asked to go back, and the task has not done so yet.
@@ -68,6 +74,7 @@ struct AckState {
 #[derive(Debug)]
 struct AckSubscriber {
     number: u64,
+    name: Arc<str>,
     /// The positions of the events in its queue.
     queued: VecDeque<u64>,
     /// The number of those that the queue holds.
@@ -78,11 +85,18 @@ struct AckSubscriber {
     taken: BTreeSet<u64>,
     /// The first position that can never be acknowledged.
     lost: Option<u64>,
+    /// That position has been reported.
+    is_reported: bool,
+    /// The subscription was dropped: nothing enters its queue any more.
+    has_left: bool,
 }
 
 impl AckSubscriber {
     /// Notes an event that enters the queue. A full queue drops its oldest for it.
     fn published(&mut self, position: u64) {
+        if self.has_left {
+            return;
+        }
         if self.queued.len() == self.capacity {
             let dropped = self.queued.pop_front();
             // The first one stays. Positions rise in a queue, so a later one changes nothing.
@@ -128,6 +142,16 @@ impl AckSubscriber {
     /// they become known.
     fn lost(&mut self, position: u64) {
         self.lost = self.lost.into_iter().chain([position]).min();
+    }
+
+    /// Returns true if an event can never be acknowledged, and that has not been reported.
+    fn is_unreported(&self) -> bool {
+        self.lost.is_some() && !self.is_reported
+    }
+
+    /// Returns how many events are open. Those that can never be acknowledged count as one.
+    fn unacknowledged(&self) -> u64 {
+        (self.queued.len() + self.taken.len()) as u64 + u64::from(self.lost.is_some())
     }
 
     /// Removes an event from the queue. Returns true if it was there.
@@ -207,15 +231,24 @@ impl AckTracker {
     }
 
     /// Adds a subscription whose queue holds this many events, or only the newest of each key.
-    pub(super) fn open(self: &Arc<Self>, capacity: usize, conflates: bool) -> AckHandle {
+    pub(super) fn open(self: &Arc<Self>, capacity: usize, conflates: bool, name: &Arc<str>) -> AckHandle {
         let mut state = self.lock();
         state.last_number += 1;
         let number = state.last_number;
         // An event on its way into a queue that conflates has not replaced another one yet.
         let capacity = if conflates { usize::MAX } else { capacity };
-        let (queued, taken) = (VecDeque::new(), BTreeSet::new());
-        state.subscribers.push(AckSubscriber { number, queued, capacity, conflates, taken, lost: None });
-        AckHandle { tracker: Arc::clone(self), number, is_retired: false }
+        state.subscribers.push(AckSubscriber {
+            number,
+            name: Arc::clone(name),
+            queued: VecDeque::new(),
+            capacity,
+            conflates,
+            taken: BTreeSet::new(),
+            lost: None,
+            is_reported: false,
+            has_left: false,
+        });
+        AckHandle::new(Arc::clone(self), number)
     }
 
     /// Notes an event that waits for a predicate. Other events are published before it may go into
@@ -231,8 +264,69 @@ impl AckTracker {
         for &number in subscribers {
             if let Some(subscriber) = state.subscriber(number) {
                 subscriber.published(event.position());
+                if subscriber.is_unreported() {
+                    // The connection task itself publishes, so it need not be woken.
+                    self.has_news.store(true, Ordering::Release);
+                }
             }
         }
+    }
+
+    /// Notes what `take` takes for a subscription: see [`AckHandle::take`].
+    fn take(&self, number: u64, take: impl FnOnce() -> Poll<Option<Delivery>>) -> Poll<Option<Delivery>> {
+        let mut state = self.lock();
+        let restarted_at = state.restarted_at;
+        let taken = take();
+        let mut is_unreported = false;
+        if let (Poll::Ready(Some(Delivery::Event(event))), Some(subscriber)) = (&taken, state.subscriber(number)) {
+            subscriber.took(event.position(), restarted_at);
+            is_unreported = subscriber.is_unreported();
+        }
+        drop(state);
+        if is_unreported {
+            self.notify();
+        }
+        taken
+    }
+
+    /// Acknowledges an event: see [`AckHandle::acknowledge`].
+    fn acknowledge(&self, number: u64, event: &Event) -> bool {
+        let position = event.position();
+        let mut state = self.lock();
+        if state.is_restarting || !state.subscriber(number).is_some_and(|own| own.taken.remove(&position)) {
+            return false;
+        }
+        state.acknowledged(position, event.last_event_id());
+        drop(state);
+        self.notify();
+        true
+    }
+
+    /// Notes that a subscription was dropped. What it took may still be acknowledged.
+    fn leave(&self, number: u64) {
+        let mut state = self.lock();
+        if let Some(subscriber) = state.subscriber(number) {
+            subscriber.has_left = true;
+            if let Some(first) = std::mem::take(&mut subscriber.queued).front() {
+                subscriber.lost(*first);
+            }
+        }
+        drop(state);
+        self.notify();
+    }
+
+    /// Removes a subscription. What it has open stays open, unless that `is_given_up`.
+    fn remove(&self, number: u64, is_given_up: bool) {
+        let mut state = self.lock();
+        if let Some(index) = state.index(number) {
+            let subscriber = state.subscribers.remove(index);
+            if let Some(first_open) = subscriber.first_open().filter(|_| !is_given_up) {
+                state.barrier = state.barrier.into_iter().chain([first_open]).min();
+                state.frozen.extend((!subscriber.is_reported).then_some(subscriber.name));
+            }
+        }
+        drop(state);
+        self.notify();
     }
 
     /// Notes what a queue that conflates has not kept: replaced by a newer event, or lost for want
@@ -263,6 +357,7 @@ impl AckTracker {
                 subscriber.lost(event.position());
             }
         }
+        self.has_news.store(true, Ordering::Release);
     }
 
     /// Rejects acknowledgements until [`restart`](Self::restart): what is open comes again.
@@ -282,8 +377,9 @@ impl AckTracker {
         for subscriber in &mut state.subscribers {
             subscriber.queued.clear();
             subscriber.taken.clear();
-            subscriber.lost = None;
+            (subscriber.lost, subscriber.is_reported) = (None, false);
         }
+        state.frozen.clear();
         state.restarted_from = Some(id.into());
         // The connection task itself restarts, so it need not be woken.
         self.has_news.store(true, Ordering::Release);
@@ -307,9 +403,32 @@ impl AckTracker {
         match first_open {
             // This includes events that no subscription had to acknowledge, but only while there is
             // a subscription that would have had to.
-            None if !state.subscribers.is_empty() => Some(last()),
+            None if state.subscribers.iter().any(|subscriber| !subscriber.has_left) => Some(last()),
             _ => safe.or(restarted_from),
         }
+    }
+
+    /// Returns how many events all subscriptions have open.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        let state = self.lock();
+        let open = state.subscribers.iter().map(AckSubscriber::unacknowledged).sum::<u64>();
+        open + u64::from(state.barrier.is_some())
+    }
+
+    /// Returns how many events a subscription has open.
+    pub(super) fn unacknowledged_by(&self, number: u64) -> u64 {
+        self.lock().subscriber(number).map_or(0, |subscriber| subscriber.unacknowledged())
+    }
+
+    /// Returns the names of the subscriptions that hold the stream where it is, each once.
+    pub(super) fn take_frozen(&self) -> Vec<Arc<str>> {
+        let mut state = self.lock();
+        let mut frozen = std::mem::take(&mut state.frozen);
+        for subscriber in state.subscribers.iter_mut().filter(|subscriber| subscriber.is_unreported()) {
+            subscriber.is_reported = true;
+            frozen.push(Arc::clone(&subscriber.name));
+        }
+        frozen
     }
 
     /// Returns true if nothing is open that could still be acknowledged. From the first call on
@@ -332,81 +451,6 @@ impl AckTracker {
         if !self.has_news.swap(true, Ordering::AcqRel) || self.is_eager.load(Ordering::Acquire) {
             self.signal.notify_one();
         }
-    }
-}
-
-/// One subscription's side of the tracker.
-///
-/// # Drop behavior
-///
-/// Open events stay open, unless the handle was [retired](Self::retire): nothing else says that
-/// they were processed.
-#[derive(Debug)]
-pub(crate) struct AckHandle {
-    tracker: Arc<AckTracker>,
-    /// Its number in the tracker.
-    pub(super) number: u64,
-    is_retired: bool,
-}
-
-impl AckHandle {
-    /// Notes what `take` takes.
-    ///
-    /// `take` runs under the tracker's lock, so that an event is always in the queue or taken. It
-    /// must not call a waker: that may drop a subscription, whose handle takes the lock.
-    /// `on_overflow` is called without the lock if this is the first event that can never be
-    /// acknowledged.
-    pub(crate) fn take(
-        &self,
-        take: impl FnOnce() -> Poll<Option<Delivery>>,
-        on_overflow: impl FnOnce(),
-    ) -> Poll<Option<Delivery>> {
-        let mut state = self.tracker.lock();
-        let restarted_at = state.restarted_at;
-        let taken = take();
-        let mut is_lost = false;
-        if let (Poll::Ready(Some(Delivery::Event(event))), Some(subscriber)) = (&taken, state.subscriber(self.number)) {
-            subscriber.took(event.position(), restarted_at);
-            is_lost = subscriber.lost == Some(event.position());
-        }
-        drop(state);
-        if is_lost {
-            on_overflow();
-        }
-        taken
-    }
-
-    /// Acknowledges an event. False if it was not open: never taken here, acknowledged before, or
-    /// to come again after a restart.
-    pub(crate) fn acknowledge(&self, event: &Event) -> bool {
-        let position = event.position();
-        let mut state = self.tracker.lock();
-        if state.is_restarting || !state.subscriber(self.number).is_some_and(|own| own.taken.remove(&position)) {
-            return false;
-        }
-        state.acknowledged(position, event.last_event_id());
-        drop(state);
-        self.tracker.notify();
-        true
-    }
-
-    /// Makes the drop of this handle release what is open, as if it had been acknowledged.
-    pub(crate) fn retire(&mut self) {
-        self.is_retired = true;
-    }
-}
-
-impl Drop for AckHandle {
-    fn drop(&mut self) {
-        let mut state = self.tracker.lock();
-        if let Some(index) = state.index(self.number) {
-            let subscriber = state.subscribers.remove(index);
-            if !self.is_retired {
-                state.barrier = state.barrier.into_iter().chain(subscriber.first_open()).min();
-            }
-        }
-        drop(state);
-        self.tracker.notify();
     }
 }
 

@@ -16,7 +16,7 @@ fn take(handle: &AckHandle, position: u64) -> Event {
 }
 
 fn take_event(handle: &AckHandle, event: Event) -> Event {
-    match handle.take(|| Poll::Ready(Some(Delivery::Event(event))), || {}) {
+    match handle.take(|| Poll::Ready(Some(Delivery::Event(event)))) {
         Poll::Ready(Some(Delivery::Event(event))) => event,
         other => panic!("{other:?}"),
     }
@@ -46,8 +46,12 @@ fn the_newest_event_before_anything_open_is_safe() {
         let mut random = fastrand::Rng::with_seed(seed);
         let tracker = tracker();
         let id = |position: u64| if seed % 3 == 0 { position.div_ceil(3) } else { position };
-        let model =
-            |every| Model { handle: tracker.open(1 << 20, false), every, queued: VecDeque::new(), taken: Vec::new() };
+        let model = |every| Model {
+            handle: tracker.open(1 << 20, false, &Arc::default()),
+            every,
+            queued: VecDeque::new(),
+            taken: Vec::new(),
+        };
         let mut models = [model(1), model(2), model(7)];
         let (mut position, mut acknowledged, mut known) = (0, BTreeSet::new(), 0);
         for _step in 0..300 {
@@ -88,7 +92,7 @@ fn the_newest_event_before_anything_open_is_safe() {
 #[test]
 fn unacknowledged_events_are_bounded_and_hold_the_stream() {
     let tracker = tracker();
-    let handle = tracker.open(8, false);
+    let handle = tracker.open(8, false, &Arc::default());
     for position in 1..=MAX_UNACKNOWLEDGED as u64 + 100 {
         tracker.published(&[handle.number], &event(position));
         take(&handle, position);
@@ -104,7 +108,7 @@ fn unacknowledged_events_are_bounded_and_hold_the_stream() {
 #[test]
 fn a_subscription_that_is_never_read_makes_no_ids_pile_up() {
     let tracker = tracker();
-    let (read, unread) = (tracker.open(8, false), tracker.open(8, false));
+    let (read, unread) = (tracker.open(8, false, &Arc::default()), tracker.open(8, false, &Arc::default()));
     for position in 1..=100_000 {
         tracker.published(&[read.number, unread.number], &event(position));
         assert!(read.acknowledge(&take(&read, position)));
@@ -116,7 +120,7 @@ fn a_subscription_that_is_never_read_makes_no_ids_pile_up() {
 #[test]
 fn an_event_taken_just_before_its_drop_does_not_hold_the_stream() {
     let tracker = tracker();
-    let handle = tracker.open(4, false);
+    let handle = tracker.open(4, false, &Arc::default());
     // The fifth is noted, and not yet in the queue: the first still is.
     for position in 1..=5 {
         tracker.published(&[handle.number], &event(position));
@@ -130,7 +134,7 @@ fn an_event_taken_just_before_its_drop_does_not_hold_the_stream() {
 #[test]
 fn an_event_in_a_conflating_queue_holds_newer_ones_taken_before_it() {
     let tracker = tracker();
-    let handle = tracker.open(8, true);
+    let handle = tracker.open(8, true, &Arc::default());
     for position in 1..=5 {
         tracker.published(&[handle.number], &event(position));
     }
@@ -148,7 +152,7 @@ fn an_event_in_a_conflating_queue_holds_newer_ones_taken_before_it() {
 #[test]
 fn the_oldest_event_taken_beyond_the_limit_holds_the_stream() {
     let tracker = tracker();
-    let (handle, other) = (tracker.open(8, true), tracker.open(8, false));
+    let (handle, other) = (tracker.open(8, true, &Arc::default()), tracker.open(8, false, &Arc::default()));
     let most = MAX_UNACKNOWLEDGED as u64;
     for position in 1..=most {
         tracker.published(&[handle.number], &event(position));
@@ -167,7 +171,7 @@ fn the_oldest_event_taken_beyond_the_limit_holds_the_stream() {
 #[test]
 fn a_dropped_event_holds_the_stream_until_the_program_goes_back() {
     let tracker = tracker();
-    let handle = tracker.open(4, false);
+    let handle = tracker.open(4, false, &Arc::default());
     for position in 1..=10 {
         tracker.published(&[handle.number], &event(position));
     }

@@ -174,9 +174,9 @@ fn run(seed: u64) {
             }
             38 if !members.is_empty() => {
                 let AckMember { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
-                let Subscribed { reader, mut ack, .. } = subscribed;
+                let Subscribed { reader, ack, .. } = subscribed;
                 match random.bool() {
-                    true => ack.iter_mut().for_each(AckHandle::retire),
+                    true => ack.iter().for_each(AckHandle::retire),
                     false => left.extend(open),
                 }
                 drop((reader, ack));

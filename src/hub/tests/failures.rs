@@ -23,7 +23,7 @@ fn fill(hub: &Hub, backpressure: &mut Backpressure) -> bool {
 async fn a_predicate_that_panics_over_a_replay_ends_the_wait_for_its_queue() {
     for overflow in [Overflow::default(), Overflow::Block] {
         let hub = Arc::new(Hub::new(Arc::default()));
-        hub.retain(vec![Retain { filter: Filter::from("kept"), keep: Keep::Newest(8) }]);
+        hub.retain(vec![Retain { filter: Filter::from("kept"), keep: Keep::Newest(8) }], &[]);
         hub.publisher().event("kept", |position| event("kept").at(position));
         hub.wake();
         let backpressure = Arc::new(Mutex::new(Backpressure::default()));
@@ -34,7 +34,8 @@ async fn a_predicate_that_panics_over_a_replay_ends_the_wait_for_its_queue() {
             assert!(event.event_type() != "kept" || !fill(&publisher, &mut its_pace.lock().unwrap()), "a bug");
             true
         });
-        let late = hub.subscribe_with(filter, &QueueLimits::of(4, overflow.clone()), false, true);
+        let joining = Joining { replay: Replay::All, ..Joining::default() };
+        let late = hub.subscribe_with(filter, &QueueLimits::of(4, overflow.clone()), joining);
         assert!(late.replay.back().is_some_and(Option::is_none), "it has ended");
         let mut backpressure = backpressure.lock().unwrap_or_else(PoisonError::into_inner);
         let context = &mut Context::from_waker(Waker::noop());
@@ -68,9 +69,9 @@ fn a_waker_that_panics_leaves_no_other_reader_asleep() {
     let mut failed = hub.subscribe(Filter::all(), &sixteen(), false);
     let mut sound = hub.subscribe(Filter::all(), &sixteen(), false);
     let panics = Waker::from(Arc::new(Panics));
-    assert!(failed.reader.poll_take(&Context::from_waker(&panics), None, || {}).is_pending());
+    assert!(failed.reader.poll_take(&Context::from_waker(&panics), None).is_pending());
     let mut task = tokio_test::task::spawn(());
-    assert!(task.enter(|cx, _| sound.reader.poll_take(cx, None, || {})).is_pending());
+    assert!(task.enter(|cx, _| sound.reader.poll_take(cx, None)).is_pending());
     publish(&hub, 1);
     assert!(task.is_woken());
 }
@@ -98,7 +99,7 @@ fn a_predicate_that_panics_in_its_drop_leaves_no_reader_asleep() {
         (hub.subscribe(Filter::all(), &limits, false), tokio_test::task::spawn(()))
     });
     for (reader, task) in &mut sound {
-        assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None, || {})).is_pending());
+        assert!(task.enter(|cx, _| reader.reader.poll_take(cx, None)).is_pending());
     }
     hub.close();
     for (reader, task) in &mut sound {

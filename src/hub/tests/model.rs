@@ -8,7 +8,7 @@
 mod expected;
 mod member;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::advance;
 
@@ -61,15 +61,13 @@ impl Program {
         let random = &mut random;
         let filters = (0..random.usize(1..60)).map(|_| some_filter(random)).collect();
         let limits = (0..random.usize(1..4)).map(|_| some_limits(random)).collect();
-        let rules: Vec<_> = (0..random.usize(0..3))
-            .map(|index| Rule {
-                filter: some_filter(random),
-                keep: [Keep::Newest(KEPT), Keep::Since][index % 2],
-                kept: VecDeque::new(),
-            })
+        let keeps = [Keep::Newest(KEPT), Keep::Since, Keep::Latest(ConflateKey::new(some_key))];
+        let rules: Vec<_> = (0..random.usize(0..4))
+            .map(|index| Rule { filter: some_filter(random), keep: keeps[index].clone(), kept: VecDeque::new() })
             .collect();
         let hub = Hub::new(Arc::default());
-        hub.retain(rules.iter().map(|rule| Retain { filter: rule.filter.clone(), keep: rule.keep }).collect());
+        let retain = |rule: &Rule| Retain { filter: rule.filter.clone(), keep: rule.keep.clone() };
+        hub.retain(rules.iter().map(retain).collect(), &[]);
         Self {
             hub,
             backpressure: Backpressure::default(),
@@ -105,7 +103,9 @@ impl Program {
         };
         let acknowledging = random.usize(0..5) == 0;
         let late = random.bool();
-        let mut subscribed = self.hub.subscribe_with(filter.clone(), &limits, acknowledging, late);
+        let replay = if late { Replay::All } else { Replay::None };
+        let joining = Joining { acknowledging, replay, ..Joining::default() };
+        let mut subscribed = self.hub.subscribe_with(filter.clone(), &limits, joining);
         if late {
             let replayed: Vec<u64> = std::mem::take(&mut subscribed.replay)
                 .into_iter()
@@ -187,7 +187,9 @@ impl Program {
                 }
                 Keep::Since if matches => rule.kept = VecDeque::from([number]),
                 Keep::Since if !rule.kept.is_empty() => rule.kept.push_back(number),
-                Keep::Newest(_) | Keep::Since => {}
+                // By its key only at the end of the turn.
+                Keep::Latest(_) if matches => rule.kept.push_back(number),
+                Keep::Newest(_) | Keep::Since | Keep::Latest(_) => {}
             }
         }
         let wanted = built.is_some();
@@ -222,9 +224,21 @@ impl Program {
             drop(publisher);
             self.hub.wake();
         }
+        self.keep_latest();
         self.check_sleepers();
         if self.random.usize(0..8) == 0 {
             self.check_lag();
+        }
+    }
+
+    /// Forgets events that have been replaced by newer ones of their keys.
+    fn keep_latest(&mut self) {
+        for rule in &mut self.rules {
+            if let Keep::Latest(key) = &rule.keep {
+                let key = |number: u64| key.of_or_type(&self.published[number as usize]);
+                let newest: BTreeMap<_, _> = rule.kept.iter().map(|&number| (key(number), number)).collect();
+                rule.kept.retain(|&number| newest[&key(number)] == number);
+            }
         }
     }
 
@@ -297,18 +311,20 @@ impl Program {
         let now = Instant::now();
         if self.expected().any(|expected| expected.waited.is_some()) && self.look_at.is_some_and(|at| now >= at) {
             self.look_at = None;
+            let is_held_up = self.expected().any(|expected| !expected.ended && !expected.has_something());
             for expected in self.members.iter_mut().map(|member| &mut member.expected) {
                 let Some((waited, patience)) = expected.waited.as_mut().zip(expected.limits.patience()) else {
                     continue;
                 };
-                if std::mem::replace(&mut waited.moves, expected.moves) != expected.moves {
+                if std::mem::replace(&mut waited.moves, expected.moves) != expected.moves || !is_held_up {
                     waited.since = now;
                 }
                 let left = patience.saturating_sub(now - waited.since);
                 if left.is_zero() {
                     (expected.waited, expected.stuck) = (None, true);
                 } else {
-                    let at = now + left.min(patience / LOOKS);
+                    let pause = patience / LOOKS;
+                    let at = now + if is_held_up { left.min(pause) } else { pause };
                     self.look_at = Some(self.look_at.map_or(at, |soonest| soonest.min(at)));
                 }
             }

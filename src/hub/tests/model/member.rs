@@ -47,12 +47,12 @@ impl Member {
         let tries = random.usize(0..4) == 0;
         let slot = &mut wakers[random.usize(0..2)];
         let taken = if tries {
-            subscribed.reader.try_take(ack, || {})
+            subscribed.reader.try_take(ack)
         } else {
             if slot.1.is_raised() {
                 *slot = flag();
             }
-            subscribed.reader.poll_take(&Context::from_waker(&slot.0), ack, || {})
+            subscribed.reader.poll_take(&Context::from_waker(&slot.0), ack)
         };
         match taken {
             Poll::Ready(taken) => {
