@@ -50,13 +50,20 @@ impl Subscription {
     /// Blocks until there is an event or gap; `None` when the subscription has ended.
     ///
     /// See [`Subscription::recv`](subscription::Subscription::recv).
+    ///
+    /// Blocks forever on a stream that is never [connected](super::Client::connect). After 5 s a
+    /// warning says so, once for each stream.
     pub fn recv(&mut self) -> Option<Delivery> {
+        self.recv_or_remind(REMIND_AFTER)
+    }
+
+    /// Warns if the stream is not connected within `patience`: this thread has no timers.
+    fn recv_or_remind(&mut self, patience: Duration) -> Option<Delivery> {
         if !self.inner.guard().connection().task.is_spawned() {
-            // This thread has no timers, so the warning about that comes from here.
-            match wait_for(REMIND_AFTER, self.inner.recv()) {
-                Some(received) => return received,
-                None => self.inner.guard().connection().remind(),
+            if let Some(received) = wait_for(patience, self.inner.recv()) {
+                return received;
             }
+            self.inner.guard().connection().remind();
         }
         wait(in_process(self.process(), self.inner.recv())).flatten()
     }
@@ -236,3 +243,22 @@ impl fmt::Display for RecvTimeoutError {
 }
 
 impl std::error::Error for RecvTimeoutError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Filter};
+
+    #[test]
+    fn a_reader_of_a_stream_that_nothing_connects_is_reminded() {
+        let handle = Client::new().stream("http://127.0.0.1/").build().unwrap();
+        let mut events = Subscription::from(handle.subscribe(Filter::all()));
+        let other = handle.subscribe(Filter::all());
+        let reading = std::thread::spawn(move || events.recv_or_remind(Duration::from_millis(1)));
+        while !other.guard().connection().has_reminded() {
+            std::thread::yield_now();
+        }
+        drop(handle.shutdown());
+        assert!(reading.join().unwrap().is_none());
+    }
+}

@@ -124,6 +124,11 @@ impl Connection {
         }
     }
 
+    #[cfg(all(test, feature = "blocking"))]
+    pub(crate) fn has_reminded(&self) -> bool {
+        self.has_reminded.load(Ordering::Relaxed)
+    }
+
     /// Makes the task look for subscribers, on a lazy stream.
     pub(crate) fn demand_changed(&self) {
         if self.is_lazy {

@@ -83,3 +83,14 @@ async fn a_transcript_with_a_policy_of_its_own_disturbs_no_other() {
     let TranscriptItem::Gap(gap) = within(display.recv()).await.unwrap() else { panic!("a gap") };
     assert!(matches!(gap, Gap::Lagged { .. }), "{gap}");
 }
+
+#[tokio::test]
+async fn events_that_a_filter_rejects_take_no_room_in_a_transcript() {
+    let server = Server::staying(&format!("event: rare\ndata: 1\n\n{}: end\n\n", "data: x\n\n".repeat(500))).await;
+    let handle = stream(&server.url).build().unwrap();
+    let options = SubscribeOptions::default().capacity(4).overflow(Overflow::DropOldest);
+    let mut rare = handle.transcript_with("rare", options);
+    handle.connect();
+    until("all have come", || handle.stats().comments == 1).await;
+    assert_eq!(next(&mut rare, 2).await, ["1", ": end"]);
+}

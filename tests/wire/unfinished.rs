@@ -82,11 +82,20 @@ fn a_finished_stream_leaves_nothing_for_the_next_one() {
     assert!(matches!(decoder.finish(), Some(Frame::Event(event)) if event.event_type() == "a"));
     assert_eq!(decoder.current_last_event_id(), "7");
     // It begins with a byte that looks like a byte order mark.
-    decoder.push("\u{f1f}data: y\n\ndata: z\n\n".into());
+    decoder.push(Bytes::from_static(b"\xef"));
+    decoder.push(Bytes::from_static(b"\xa3\xbfdata: y\n\ndata: z\n\n"));
     let Some(Frame::Event(event)) = decoder.next_frame() else { panic!("an event") };
     assert_eq!((event.event_type(), event.data(), event.last_event_id()), ("message", "z", "7"));
     // Lent, and not unfinished.
     assert!(decoder.finish().is_none());
+}
+
+#[test]
+fn an_unfinished_comment_is_dropped_in_any_case() {
+    for (input, expected) in [(": a comment", vec![]), ("data: x\n: a comment", vec![event("message", "x", None)])] {
+        let decoder = Decoder::new().comments(true).dispatch_unfinished_at_end(true);
+        assert_eq!(frames(decoder, [input.into()]), expected, "{input}");
+    }
 }
 
 #[test]
