@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use crate::error::Error;
-use crate::resume::{Commit, Store, StoreFuture};
+use crate::resume::{Commit, MAX_ID, Store, StoreFuture};
 
 use super::{Connection, log};
 
@@ -134,13 +134,14 @@ impl Committer {
         failures
     }
 
-    /// Begins a save if there is something to save.
+    /// Begins a save if there is something to save. An ID that no request can carry is not: the
+    /// store keeps the one before.
     fn begin_save(&mut self, connection: &Connection) -> bool {
         if !self.has_loaded {
             return false;
         }
         // A newer ID replaces the one that could not be saved.
-        let newest = self.newest(connection).or_else(|| self.unsaved.take());
+        let newest = self.newest(connection).filter(|id| id.len() <= MAX_ID).or_else(|| self.unsaved.take());
         let Some(id) = newest.filter(|id| self.saved.as_ref() != Some(id)) else { return false };
         self.unsaved = None;
         self.work = Work::Saving(id.clone(), self.store.save(id));

@@ -120,6 +120,14 @@ impl Event {
         self.id().unwrap_or_else(|| self.layout().inherited.as_deref().unwrap_or_default())
     }
 
+    /// Returns the last event ID, in memory that events which inherit it share.
+    pub(crate) fn shared_last_event_id(&self) -> std::sync::Arc<str> {
+        match &self.layout().inherited {
+            Some(inherited) => inherited.clone(),
+            None => self.last_event_id().into(),
+        }
+    }
+
     /// Returns the reconnection time that the block set.
     pub fn retry(&self) -> Option<Duration> {
         self.layout().values.retry.get().map(Duration::from_millis)

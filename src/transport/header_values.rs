@@ -13,14 +13,13 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
 use crate::error::{Error, ErrorKind};
+use crate::resume::MAX_ID;
 
 /// The header that carries the last event ID (HTML standard, section 9.2.4).
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Maximum length of a value that a server makes the client send back: an ID or cookies. nginx and
-/// Apache refuse headers of more than 8 KiB, name included, for good; a server must not be able to
-/// end the stream that way.
-pub(crate) const MAX_ECHOED_VALUE: usize = 8_000;
+/// Maximum length of a value that a server makes the client send back: an ID or cookies.
+pub(crate) const MAX_ECHOED_VALUE: usize = MAX_ID;
 
 /// Maximum number of headers that a caller may set. No server accepts nearly as many, and a
 /// `HeaderMap` panics when it overflows.

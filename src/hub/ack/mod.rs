@@ -21,6 +21,7 @@ use std::task::Poll;
 use tokio::sync::Notify;
 
 use crate::event::{Delivery, Event};
+use crate::resume::MAX_ID;
 
 pub(crate) use self::acknowledger::AckHandle;
 pub use self::acknowledger::Acknowledger;
@@ -184,9 +185,13 @@ impl AckState {
         self.subscribers.binary_search_by_key(&number, |subscriber| subscriber.number).ok()
     }
 
-    /// Keeps the ID of an event that was acknowledged.
-    fn acknowledged(&mut self, position: u64, id: &str) {
-        self.acknowledged.insert(position, id.into());
+    /// Keeps the ID of an event that was acknowledged. One that no request can carry is of no use:
+    /// the ID before it stays the newest.
+    fn acknowledged(&mut self, position: u64, event: &Event) {
+        if event.last_event_id().len() > MAX_ID {
+            return;
+        }
+        self.acknowledged.insert(position, event.shared_last_event_id());
         if self.acknowledged.len() >= self.prune_at {
             self.prune();
             // Doubled, so that pruning costs each acknowledgement a constant time on average.
@@ -296,7 +301,7 @@ impl AckTracker {
         if state.is_restarting || !state.subscriber(number).is_some_and(|own| own.taken.remove(&position)) {
             return false;
         }
-        state.acknowledged(position, event.last_event_id());
+        state.acknowledged(position, event);
         drop(state);
         self.notify();
         true
@@ -400,12 +405,10 @@ impl AckTracker {
         state.runs.forget_before(first_open.unwrap_or(u64::MAX));
         let not_safe = safe_before.map(|before| state.acknowledged.split_off(&before)).unwrap_or_default();
         let safe = std::mem::replace(&mut state.acknowledged, not_safe).into_values().next_back();
-        match first_open {
-            // This includes events that no subscription had to acknowledge, but only while there is
-            // a subscription that would have had to.
-            None if state.subscribers.iter().any(|subscriber| !subscriber.has_left) => Some(last()),
-            _ => safe.or(restarted_from),
-        }
+        // This includes events that no subscription had to acknowledge, but only while there is a
+        // subscription that would have had to.
+        let all_are_safe = first_open.is_none() && state.subscribers.iter().any(|subscriber| !subscriber.has_left);
+        all_are_safe.then(last).filter(|last| last.len() <= MAX_ID).or(safe).or(restarted_from)
     }
 
     /// Returns how many events all subscriptions have open.
