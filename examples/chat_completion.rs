@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::Write as _;
 
 use serde_json::{Value, json};
-use sseclient::{Client, Delivery, ReconnectPolicy};
+use sseclient::{Client, Delivery};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -27,8 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(token) = args.next() {
         request = request.bearer_auth(token);
     }
-    // One response only: a broken answer cannot be resumed, and a second request is billed again.
-    let mut answer = request.reconnect_policy(ReconnectPolicy::never()).open("message").await?;
+    // A POST is sent once: a broken answer cannot be resumed, and a second request is billed again.
+    let mut answer = request.open("message").await?;
     while let Some(delivery) = answer.recv().await {
         let Delivery::Event(event) = delivery else { return Err("a part of the answer is missing".into()) };
         if event.data() == "[DONE]" {

@@ -45,7 +45,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS")]
     pub(crate) retry: Option<u64>,
 
-    /// Give up after this many retries in a row.
+    /// Give up after this many retries in a row. Without this option or --standard, a request whose
+    /// method is not idempotent, such as POST, is sent once.
     #[arg(long, value_name = "N")]
     pub(crate) max_retries: Option<u32>,
 
@@ -60,6 +61,11 @@ pub(crate) struct Args {
     /// Give up an attempt to connect after this many milliseconds; 10000 by default.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connect_timeout: Option<u64>,
+
+    /// Give up an attempt when there is no response head after this many milliseconds; 300000 by
+    /// default.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) response_timeout: Option<u64>,
 
     /// Reconnect when the server has sent nothing, not even a heartbeat, for this many
     /// milliseconds. Off by default.

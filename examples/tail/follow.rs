@@ -82,7 +82,10 @@ async fn embedded_server(printer: &mut Printer) -> Result<String, Failure> {
 
 /// Builds the stream. An error before the first dial is an error of the command line.
 fn open(args: &Args, url: String) -> Result<Handle, Failure> {
-    let stream = client(args)?.stream(url).capacity(CAPACITY).reconnect_policy(policy(args));
+    let mut stream = client(args)?.stream(url).capacity(CAPACITY);
+    if let Some(policy) = policy(args) {
+        stream = stream.reconnect_policy(policy);
+    }
     let stream = limits(request(stream, args), args);
     stream.build().map_err(|error| Failure::Usage(advice::chain(&error)))
 }
@@ -131,6 +134,9 @@ fn limits(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
     if let Some(ms) = args.connect_timeout {
         stream = stream.connect_timeout(Duration::from_millis(ms));
     }
+    if let Some(ms) = args.response_timeout {
+        stream = stream.response_timeout(Duration::from_millis(ms));
+    }
     if let Some(ms) = args.idle_timeout {
         stream = stream.idle_timeout(Duration::from_millis(ms));
     }
@@ -140,16 +146,17 @@ fn limits(mut stream: StreamBuilder, args: &Args) -> StreamBuilder {
     stream
 }
 
-fn policy(args: &Args) -> ReconnectPolicy {
-    let policy = match args {
+/// Returns the policy that the options choose. Without one the method decides: a POST is sent once.
+fn policy(args: &Args) -> Option<ReconnectPolicy> {
+    match *args {
         // Overrides all other options about retries.
-        Args { no_reconnect: true, .. } => return ReconnectPolicy::never(),
-        Args { standard: true, .. } => ReconnectPolicy::standard(),
-        _ => ReconnectPolicy::daemon(),
-    };
-    match args.max_retries {
-        Some(retries) => policy.max_retries(retries),
-        None => policy,
+        Args { no_reconnect: true, .. } => Some(ReconnectPolicy::never()),
+        Args { standard: true, max_retries: Some(retries), .. } => {
+            Some(ReconnectPolicy::standard().max_retries(retries))
+        }
+        Args { standard: true, .. } => Some(ReconnectPolicy::standard()),
+        Args { max_retries: Some(retries), .. } => Some(ReconnectPolicy::daemon().max_retries(retries)),
+        _ => None,
     }
 }
 

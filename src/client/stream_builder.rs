@@ -66,7 +66,8 @@ use super::ClientBuilder;
 pub struct StreamBuilder {
     connector: Arc<dyn Connect>,
     config: Result<Config, Error>,
-    policy: ReconnectPolicy,
+    /// `None`: the default, which depends on the method.
+    policy: Option<ReconnectPolicy>,
     /// Kept apart from the policy, which it overrides in either order of the calls.
     reconnection_time: Option<Duration>,
     credentials: Option<Credentials>,
@@ -82,7 +83,7 @@ impl StreamBuilder {
         let stream = Self {
             connector: Arc::clone(&client.connector),
             config: Target::from_text(url).map(Config::new),
-            policy: ReconnectPolicy::daemon(),
+            policy: None,
             reconnection_time: None,
             credentials: None,
             stop: Mutex::new(None),
@@ -202,12 +203,14 @@ impl StreamBuilder {
         self.try_set(|config| request(config).add_cookie(name.as_ref(), value.as_ref()))
     }
 
-    /// Sends this body with every attempt; none by default.
+    /// Sends this body with every attempt; none by default. The method becomes `POST`, unless
+    /// another is [set](Self::method).
     ///
-    /// Each reconnection sends it again, together with the last event ID, as a server without state
-    /// needs. `Content-Length` is set for you, `Content-Type` is not. A server may answer before it
-    /// has the whole body. The stream then sends the rest while it reads the response, and stops
-    /// both while a subscriber's queue is full.
+    /// A `POST` is sent once, unless a [`reconnect_policy`](Self::reconnect_policy) is set: each
+    /// reconnection then sends the body again, together with the last event ID, as a server without
+    /// state needs. `Content-Length` is set for you, `Content-Type` is not. A server may answer
+    /// before it has the whole body. The stream then sends the rest while it reads the response,
+    /// and stops both while a subscriber's queue is full.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         self.set(|config| request(config).set_body(body.into()))
     }
@@ -298,7 +301,8 @@ impl StreamBuilder {
 
 /// # Reconnection
 ///
-/// By default a stream that fails or ends is retried forever, with growing waits.
+/// By default a stream that fails or ends is retried forever, with growing waits. One with a method
+/// that is not idempotent, such as `POST`, is for one response.
 impl StreamBuilder {
     /// Sets the wait before the first retry; 3 s by default, as in browsers.
     ///
@@ -312,10 +316,18 @@ impl StreamBuilder {
 
     /// Sets when a stream that failed or ended is retried, and when it is given up.
     ///
-    /// [`ReconnectPolicy::daemon`] by default.
+    /// [`ReconnectPolicy::daemon`] by default. If the [method](Self::method) is not idempotent (RFC
+    /// 9110, section 9.2.2: any but `GET`, `PUT`, `DELETE`, `OPTIONS` and `TRACE`), the default is
+    /// [`ReconnectPolicy::never`]: a question to a language model that is sent again is billed
+    /// again. Choose a policy if the server can tell a repeated request from a new one.
+    ///
+    /// Independent of the policy, a request is sent again where it has had no effect: to the target
+    /// of a redirect, and after a 401 or 403 with fresh [`credentials`](Self::credentials). The
+    /// program itself asks for it with [`Handle::reconnect`], an update that reconnects, or a new
+    /// subscription of a [lazy](Self::lazy) stream.
     #[doc(alias("retry", "backoff"))]
     pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
-        Self { policy, ..self }
+        Self { policy: Some(policy), ..self }
     }
 }
 
@@ -334,23 +346,32 @@ impl StreamBuilder {
         self.set(|config| request(config).template.connect_timeout = timeout)
     }
 
-    /// Limits the time from the request to the response head; 30 s by default.
+    /// Limits the time from the request to the response head; 5 min by default, no limit with
+    /// `None`.
     ///
-    /// A server under load answers late, a dead one never.
-    pub fn response_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| request(config).template.response_timeout = timeout)
+    /// Browsers wait as long. Some servers and frameworks send the head of a quiet stream only
+    /// together with its first event: for the client they look dead until then. A shorter limit
+    /// finds a server that hangs earlier, but on such a stream **loses the events** that are sent
+    /// while the stream is away.
+    ///
+    /// After this timeout ([`ErrorKind::ResponseTimeout`]) the wait is the reconnection time, and
+    /// does not grow. The next response begins with a [`Gap::Reconnected`], also if it is the first
+    /// one: the server may have sent events that did not arrive.
+    pub fn response_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.set(|config| request(config).template.response_timeout = timeout.into())
     }
 
-    /// Limits how long an open stream may be silent; no limit by default.
+    /// Limits how long an open stream may be silent; no limit by default, or with `None`.
     ///
     /// Many streams are silent for hours, so there is no safe default. Any byte counts: if the
     /// server sends comments as heartbeats, set a little more than the time between two of them.
     /// After that much silence the stream drops the response and reconnects
     /// ([`ErrorKind::IdleTimeout`]). The clock starts anew after the connection task has waited for
-    /// slow subscribers. With a timeout of zero no response survives.
+    /// slow subscribers. Bytes that came while the program was stopped, or its runtime blocked, are
+    /// read before the silence is judged. With a timeout of zero no response survives.
     #[doc(alias = "heartbeat")]
-    pub fn idle_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.idle_timeout = Some(timeout))
+    pub fn idle_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.set(|config| config.idle_timeout = timeout.into())
     }
 }
 
@@ -635,9 +656,14 @@ impl StreamBuilder {
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
         // Only now: the two setters may be called in either order.
+        let policy = self.policy.unwrap_or_else(|| {
+            // Each attempt may cost money or act twice (RFC 9110, section 9.2.2).
+            let may_repeat = config.request.template.request.method.is_idempotent();
+            if may_repeat { ReconnectPolicy::daemon() } else { ReconnectPolicy::never() }
+        });
         let policy = match self.reconnection_time {
-            Some(time) => self.policy.reconnection_time(time),
-            None => self.policy,
+            Some(time) => policy.reconnection_time(time),
+            None => policy,
         };
         let stop = self.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Self { connector, credentials, store, .. } = self;

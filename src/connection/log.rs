@@ -62,8 +62,8 @@ pub(super) fn closed(reason: &CloseReason) {
     match reason.error() {
         None => log!(info, "closed", "the stream has ended for good", %reason),
         Some(error) => {
-            let (kind, error) = (error.kind(), error as &dyn StdError);
-            log!(warn, "closed", "the stream has ended for good; build a new one", %reason, ?kind, error);
+            let (kind, attempts, error) = (error.kind(), error.attempts(), error as &dyn StdError);
+            log!(warn, "closed", "the stream has ended for good; build a new one", %reason, ?kind, attempts, error);
         }
     }
 }

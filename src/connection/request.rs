@@ -14,9 +14,10 @@ use crate::transport::{self, Attempt, HttpRequest, Redirects};
 /// The limit for resolving the name, TCP and TLS together: enough for one or two lost SYNs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The limit from the request to the response head: servers under load answer late, dead ones
-/// never.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The limit from the request to the response head. Browsers wait as long: some servers send the
+/// head of a quiet stream together with its first event, and a client that gives up earlier may
+/// miss that.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// The caller's request. A change replaces it as a whole.
 ///
@@ -39,7 +40,7 @@ impl Request {
             redirects: Redirects::default(),
             accept: None,
             connect_timeout: CONNECT_TIMEOUT,
-            response_timeout: RESPONSE_TIMEOUT,
+            response_timeout: Some(RESPONSE_TIMEOUT),
         };
         Self { template, has_method: false }
     }

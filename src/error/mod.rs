@@ -18,12 +18,17 @@ pub use self::kind::ErrorKind;
 /// The reason why something failed.
 ///
 /// A clone costs one reference count, so that many subscribers can hold the same error. `Display`
-/// shows this error alone, and whether another attempt can help. Its causes are in
-/// [`source`](StdError::source); their concrete types may change. No message holds credentials,
-/// cookies or query values.
+/// shows this error alone. Its causes are in [`source`](StdError::source); their concrete types may
+/// change. Of text that a server chose, a message repeats at most 100 characters. No message holds
+/// credentials, cookies or query values.
+///
+/// Whether a failure is retried depends on the stream's policy: [`is_final`](Self::is_final) says
+/// what the default one does.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<ErrorInner>,
+    /// The number of attempts in a row after which the policy gave up.
+    attempts: Option<u32>,
 }
 
 /// Maximum number of characters of a server's text that a message repeats.
@@ -31,10 +36,14 @@ const MAX_QUOTED: usize = 100;
 
 /// Returns text that a server chose, quoted for a message, and cut after 100 characters.
 pub(crate) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTED) {
-        Some((end, _)) => format!("{:?}… ({} bytes)", &text[..end], text.len()),
-        None => format!("{text:?}"),
-    }
+    let beginning = beginning(text);
+    let rest = if beginning.len() < text.len() { format!("… ({} bytes)", text.len()) } else { String::new() };
+    format!("{beginning:?}{rest}")
+}
+
+/// Returns the first 100 characters of a text.
+pub(crate) fn beginning(text: &str) -> &str {
+    text.char_indices().nth(MAX_QUOTED).map_or(text, |(end, _)| &text[..end])
 }
 
 /// The shared contents of an error.
@@ -108,7 +117,17 @@ impl Error {
         response: Option<RefusedResponse>,
     ) -> Self {
         // Shared, because each subscriber, monitor and transcript gets a copy of the same error.
-        Self { inner: Arc::new(ErrorInner { kind, message, source, response }) }
+        Self { inner: Arc::new(ErrorInner { kind, message, source, response }), attempts: None }
+    }
+
+    /// Notes that the policy gave up after this many attempts in a row.
+    pub(crate) fn given_up_after(self, attempts: u32) -> Self {
+        Self { attempts: Some(attempts), ..self }
+    }
+
+    /// Returns the number of attempts in a row after which the policy gave up, if it did.
+    pub(crate) fn attempts(&self) -> Option<u32> {
+        self.attempts
     }
 
     /// Adds to the message of an error that is not shared yet. A shared one stays as it is.
@@ -161,13 +180,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = &self.inner.message;
-        match self.kind() {
-            // These are about one event: no stream ends or is retried.
-            ErrorKind::Decode | ErrorKind::InvalidEvent => f.write_str(message),
-            _ if self.is_final() => write!(f, "{message} (final)"),
-            _ => write!(f, "{message} (can be retried)"),
+        // One attempt is no giving up, and a final error says itself why there is no other.
+        if let Some(attempts) = self.attempts.filter(|&attempts| attempts > 1 && !self.is_final()) {
+            write!(f, "gave up after {attempts} attempts: ")?;
         }
+        f.write_str(&self.inner.message)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::quoted;
 use crate::event::Event;
 
 /// An item of a subscription: an event, or a gap where events may be missing.
@@ -181,7 +182,7 @@ impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lagged { missed } => write!(f, "{} dropped: this subscriber was too slow", were(*missed)),
-            Self::Reconnected { sent: Some(id) } => write!(f, "reconnected, resuming after ID {id:?}"),
+            Self::Reconnected { sent: Some(id) } => write!(f, "reconnected, resuming after ID {}", quoted(id)),
             Self::Reconnected { sent: None } => f.write_str("reconnected without an ID: what came in between is lost"),
             Self::Oversized { events, size, .. } => {
                 write!(f, "{} skipped: over the size limit, {size} bytes", were(*events))

@@ -9,7 +9,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
 use serde_json::de::StrRead;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, beginning, quoted};
 
 use super::Event;
 
@@ -49,7 +49,9 @@ impl Event {
     pub fn json<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
         self.layout().decode_cache.get(|| {
             T::deserialize(Tagged { event_type: self.event_type(), data: self.data() }).map_err(|error| {
-                let message = format!("an event of type {:?} cannot be decoded: {error}", self.event_type());
+                let (event_type, reason) = (quoted(self.event_type()), error.to_string());
+                // serde repeats a string that it does not take.
+                let message = format!("an event of type {event_type} cannot be decoded: {}", beginning(&reason));
                 Error::with_source(ErrorKind::Decode, message, error)
             })
         })

@@ -56,7 +56,8 @@ impl Monitor {
 
     /// Returns the states from now on, beginning with the present one.
     ///
-    /// **Skips states:** of several changes in quick succession a slow reader sees only the last. A
+    /// **Skips states:** of several changes in quick succession a slow reader sees only the last.
+    /// When waits are short, `Waiting` with its cause is among those it may never see. A
     /// [`Transcript`](crate::Transcript) shows them all.
     pub fn state_changes(&self) -> StateChanges {
         StateChanges { statuses: Some(WatchStream::new(self.connection.published.watch())) }

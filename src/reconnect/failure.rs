@@ -53,6 +53,7 @@ pub struct Failure<'a> {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) open_for: Option<Duration>,
     pub(crate) failing_for: Duration,
+    pub(crate) last_event_id: &'a str,
     pub(crate) suggestion: Decision,
 }
 
@@ -67,6 +68,7 @@ impl<'a> Failure<'a> {
             retry_after: None,
             open_for: None,
             failing_for: Duration::ZERO,
+            last_event_id: "",
             suggestion: Decision::Stop,
         }
     }
@@ -94,6 +96,11 @@ impl<'a> Failure<'a> {
     /// Sets how long ago the first failure in a row was.
     pub fn with_failing_for(self, time: Duration) -> Self {
         Self { failing_for: time, ..self }
+    }
+
+    /// Sets the last event ID.
+    pub fn with_last_event_id(self, id: &'a str) -> Self {
+        Self { last_event_id: id, ..self }
     }
 
     /// Sets the suggestion. [`ReconnectPolicy::decision`] replaces it with its own.
@@ -137,6 +144,13 @@ impl<'a> Failure<'a> {
     /// Returns how long ago the first failure since the last healthy response was.
     pub fn failing_for(&self) -> Duration {
         self.failing_for
+    }
+
+    /// Returns the stream's last event ID, which the next request carries; empty if there is none.
+    ///
+    /// With its help a policy can tell progress from standstill, or stop at a certain event.
+    pub fn last_event_id(&self) -> &'a str {
+        self.last_event_id
     }
 
     /// Returns what the policy does without a [`decide_with`](crate::ReconnectPolicy::decide_with).

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName};
 
 use super::{Decision, Failure};
 use crate::error::{Error, ErrorKind};
@@ -32,6 +32,9 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Maximum wait that a server's `Retry-After` causes: maintenance ends earlier than announced, and
 /// a date in the year 9999 is a mistake.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// The header in which some servers, of LLMs above all, say the same in milliseconds.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// When a stream that failed or ended is retried, and when it is given up.
 ///
@@ -60,13 +63,22 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// | [`daemon`](Self::daemon), the default | 3 s, doubling up to 60 s, up to 50 % more at random | 408, 425, 429, and all from 500 on but 501 and 505 are retried, others are final | never |
 /// | [`standard`](Self::standard) | 3 s, always | all are final | never |
 /// | [`never`](Self::never) | none | all are final | after one response |
-/// | [`persistent`](Self::persistent) | as `daemon`; 60 s after a status that is final elsewhere | all are retried | never |
+/// | [`persistent`](Self::persistent) | as `daemon`; at the ceiling after a response that is final elsewhere | all are retried | never |
 ///
 /// The 3 s are the reconnection time. The server's `retry` replaces it, clamped to 100 ms ..= 5
-/// min. Waits grow while attempts fail; a response that delivered an event, or stayed open for 10
-/// s, resets them. A server's `Retry-After`, in seconds or as a date, is a minimum for the one wait
+/// min. The 60 s are the [`ceiling`](Self::ceiling), without the jitter on top. A server's
+/// `Retry-After`, in seconds or as a date, or its `Retry-After-Ms`, is a minimum for the one wait
 /// that follows, of at most an hour. A 204 ends the stream under every policy. Each [`ErrorKind`]
 /// says whether `daemon` retries it.
+///
+/// Waits grow while attempts fail. They start anew after a response that was healthy: it delivered
+/// an event, or stayed open for 10 s, or set the reconnection time and came to a clean end, as the
+/// responses of a server that wants to be polled do. After a [`ErrorKind::ResponseTimeout`] the
+/// wait is the reconnection time, however many came before: the server has taken the request, and
+/// may send the response's head only together with the first event.
+///
+/// A stream whose method is not idempotent, such as `POST` (RFC 9110, section 9.2.2), has `never`
+/// as its default: each attempt may cost money or act twice.
 #[doc(alias = "backoff")]
 #[doc(alias = "retry")]
 #[derive(Clone)]
@@ -126,7 +138,7 @@ impl ReconnectPolicy {
     }
 
     /// Returns the policy for servers that answer anything while they start: every refused response
-    /// is retried.
+    /// is retried, at the [`ceiling`](Self::ceiling) if [`Error::is_final`] calls it final.
     pub fn persistent() -> Self {
         Self { refusals: RetriedRefusals::All, ..Self::daemon() }
     }
@@ -143,8 +155,10 @@ impl ReconnectPolicy {
         Self { factor: factor.max(1.0), ..self }
     }
 
-    /// Sets the limit up to which waits grow, before jitter lengthens them; 60 s by default. A
-    /// longer reconnection time is not shortened.
+    /// Sets the limit up to which waits grow, before jitter lengthens them; 60 s by default.
+    ///
+    /// With the default jitter a wait lasts up to half as long again. A longer reconnection time is
+    /// not shortened.
     pub fn ceiling(self, ceiling: Duration) -> Self {
         Self { ceiling, ..self }
     }
@@ -169,7 +183,7 @@ impl ReconnectPolicy {
     }
 
     /// Sets how long a response must stay open to be healthy even if no event came; 10 s by
-    /// default. A healthy response resets waits and limits.
+    /// default. A healthy response resets waits and limits (see [Presets](Self#presets)).
     pub fn healthy_after(self, time: Duration) -> Self {
         Self { healthy_after: time, ..self }
     }
@@ -239,7 +253,8 @@ impl ReconnectPolicy {
     /// Returns the policy's own decision: limits first, then the back-off, at least as long as
     /// `Retry-After`, with jitter on top.
     fn suggest(&self, failure: &Failure<'_>, random: f64) -> Decision {
-        let is_poisoned = failure.error.kind() == ErrorKind::Poisoned;
+        let kind = failure.error.kind();
+        let is_poisoned = kind == ErrorKind::Poisoned;
         let out_of_retries = self.max_retries.is_some_and(|max| failure.retries >= max);
         if out_of_retries || !self.retries(failure.error) || is_poisoned && self.stop_on_poison {
             return Decision::Stop;
@@ -250,6 +265,9 @@ impl ReconnectPolicy {
         // time. But a factor of 1 asks for a constant pace.
         let back_off = if failure.error.is_final() || is_poisoned && self.factor > 1.0 {
             ceiling
+        } else if kind == ErrorKind::ResponseTimeout {
+            // The server has taken the request. While the stream waits, it may miss events.
+            failure.reconnection_time
         } else {
             multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling)
         };
@@ -316,19 +334,29 @@ fn multiply(time: Duration, by: f64) -> Duration {
 /// hour. A date counts from the response's own `Date`, because clocks differ, or from `now` if it
 /// has none.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    // Checked digit by digit: `parse` would accept a sign, and RFC 9110, section 10.2.3, does not.
-    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that does not fit is more than an hour.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        let date = |text: &str| httpdate::parse_http_date(text).ok();
-        // The server's own clock, if it says: this machine's may be wrong by hours.
-        let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?)).unwrap_or(now);
-        // A date in the past needs no wait.
-        date(text)?.duration_since(sent).unwrap_or_default()
-    };
+    let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
+    let date = |name| httpdate::parse_http_date(text(name)?).ok();
+    let milliseconds = text(RETRY_AFTER_MS).and_then(rounded_up).map(Duration::from_millis);
+    let seconds = || text(RETRY_AFTER).and_then(rounded_up).map(Duration::from_secs);
+    // The server's own clock, if it says: this machine's may be wrong by hours. A date in the past
+    // needs no wait.
+    let until = || Some(date(RETRY_AFTER)?.duration_since(date(DATE).unwrap_or(now)).unwrap_or_default());
+    let wait = milliseconds.or_else(seconds).or_else(until)?;
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// Returns a number, rounded up: the standard has whole seconds, but servers send fractions.
+fn rounded_up(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    // Checked digit by digit: `parse` would accept a sign, and RFC 9110, section 10.2.3, does not.
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    // A number that does not fit is more than an hour.
+    let up = |whole: &str| whole.parse().unwrap_or(u64::MAX).saturating_add((!is_zero(fraction)).into());
+    (is_number(whole) && is_number(fraction)).then(|| up(whole))
+}
+
+fn is_zero(digits: &str) -> bool {
+    digits.bytes().all(|digit| digit == b'0')
 }
 
 #[cfg(test)]

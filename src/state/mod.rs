@@ -24,16 +24,25 @@ pub use self::response_head::ResponseHead;
 ///           v                                  |
 /// Idle -> Connecting ------- accepted -----> Open
 ///           |    ^                             |
-///    failed |    | the wait is over            | ended
-///           v    |                             |
+///    failed |    | reconnect,                  | ended
+///           v    | or the wait is over         |
 ///          Waiting <---------------------------+
 /// ```
 ///
 /// Every state can lead to `Closed`, which is the last one. Without subscriptions a
 /// [lazy](crate::StreamBuilder::lazy) stream returns to `Idle` from every other state.
-/// [`Handle::reconnect`](crate::Handle::reconnect) also ends a wait. In a
-/// [handover](crate::Apply::MakeBeforeBreak) one `Open` follows another, or `Connecting` follows if
-/// the first response ends before the second has come.
+///
+/// [`Handle::reconnect`](crate::Handle::reconnect) leads from `Open` and from `Waiting` straight to
+/// `Connecting`. While a stream is connecting, a change or another resume point makes it begin
+/// again: one `Connecting` follows another. In a [handover](crate::Apply::MakeBeforeBreak) one
+/// `Open` follows another, or `Connecting` follows if the first response ends before the second has
+/// come.
+///
+/// A state may last for less than a millisecond.
+/// [`state_changes`](crate::Handle::state_changes) skips those that end before they are read: with
+/// short waits even `Waiting`, which has the cause of a failure. A
+/// [`Transcript`](crate::Transcript) shows all states, and
+/// [`Stats::failures`](crate::Stats::failures) counts the failures.
 ///
 /// # Serde
 ///
@@ -108,7 +117,9 @@ impl fmt::Display for State {
             Self::Connecting { attempt } => write!(f, "connecting, attempt {attempt}"),
             Self::Open { response, .. } => write!(f, "open, {}", response.status()),
             Self::Waiting { attempt, delay, cause, .. } => {
-                write!(f, "waiting {delay:.1?} for attempt {attempt}: {cause}")
+                // To the tenth of a second, if there is one.
+                let seconds = (delay.as_secs_f64() * 10.0).round() / 10.0;
+                write!(f, "reconnecting in {seconds} s (attempt {attempt}): {cause}")
             }
             Self::Closed(reason) => write!(f, "closed: {reason}"),
         }

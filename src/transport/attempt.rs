@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use http::Method;
 use http::response::Parts;
-use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
 use crate::state::ResponseHead;
@@ -27,6 +26,7 @@ use super::cookies::Cookies;
 use super::http_connection::{Connect, HttpConnection, through};
 use super::http_request::HttpRequest;
 use super::redirect::{self, Redirects};
+use super::silence::within;
 use super::verdict::{ResponseVerdict, judge, refusal};
 
 /// Decides which successful responses are event streams, in place of the standard.
@@ -42,8 +42,8 @@ pub(crate) struct Attempt {
     pub(crate) accept: Option<Arc<AcceptResponse>>,
     /// Limit for name, TCP, proxy and TLS together; 10 s by default.
     pub(crate) connect_timeout: Duration,
-    /// Limit from the request to the response head; 30 s by default.
-    pub(crate) response_timeout: Duration,
+    /// Limit from the request to the response head, if there is one; 5 min by default.
+    pub(crate) response_timeout: Option<Duration>,
 }
 
 /// Shows the request without its body, which may hold secrets.
@@ -154,7 +154,7 @@ impl Attempt {
         let target = &self.request.target;
         let connecting = connector.connect(target, self.connect_timeout);
         // A connector of the caller's may not keep the time it is given, so it is enforced here.
-        timeout(self.connect_timeout, connecting).await.unwrap_or_else(|_| {
+        within(self.connect_timeout, connecting).await.unwrap_or_else(|| {
             let through = through(connector.proxy(target).as_deref());
             let message = format!(
                 "no connection to {}{through} within the connect timeout of {:?}",

@@ -184,7 +184,7 @@ mod tests {
         let dial = async { Ok(NegotiatedIo { io: boxed(io()), speaks_http2: true }) };
         let connection = pool.connect(&target, dial).await.unwrap();
         let request = Request::get("http://host/").body(Full::default()).unwrap();
-        let (mut head, body) = connection.send(&target, request, Duration::from_secs(1)).await.unwrap();
+        let (mut head, body) = connection.send(&target, request, None).await.unwrap();
         Body::new(body, &mut head.headers)
     }
 

@@ -19,7 +19,6 @@ use bytes::Bytes;
 use http::Request;
 use http::response::Parts;
 use http_body_util::Full;
-use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
@@ -30,6 +29,7 @@ use super::http1;
 #[cfg(feature = "http2")]
 use super::http2::StreamLease;
 use super::proxy::ProxyServer;
+use super::silence::within;
 #[cfg(feature = "tls")]
 use super::tls;
 
@@ -82,7 +82,7 @@ impl HttpConnection {
         self,
         target: &Target,
         request: Request<Full<Bytes>>,
-        response_timeout: Duration,
+        response_timeout: Option<Duration>,
     ) -> Result<(Parts, RawBody), Error> {
         match self {
             Self::Http1(io) => {
@@ -117,23 +117,24 @@ impl HttpConnection {
     }
 }
 
-/// Waits for a response head, no longer than `limit`.
+/// Waits for a response head, no longer than `limit` if there is one.
 async fn answer_in_time<T>(
     sending: impl Future<Output = Result<T, Error>>,
     target: &Target,
     proxy: Option<&ProxyServer>,
-    limit: Duration,
+    limit: Option<Duration>,
 ) -> Result<T, Error> {
-    match timeout(limit, sending).await {
+    match within(limit, sending).await {
         #[cfg(feature = "tls")]
-        Ok(answer) => answer.map_err(|error| tls::explain(target.host(), error)),
+        Some(answer) => answer.map_err(|error| tls::explain(target.host(), error)),
         #[cfg(not(feature = "tls"))]
-        Ok(answer) => answer,
-        Err(_) => {
+        Some(answer) => answer,
+        None => {
             let message = format!(
-                "{} sent no response head{} within the response timeout of {limit:?}",
+                "{} sent no response head{} within the response timeout of {:?}",
                 target.authority(),
-                through(proxy)
+                through(proxy),
+                limit.unwrap_or_default()
             );
             Err(Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
         }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, quoted};
 
 use super::coding;
 
@@ -75,7 +75,7 @@ fn judge_success(status: StatusCode, headers: &HeaderMap, accepted: Option<bool>
 pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
     // These headers are not secrets. They are quoted, since a server may put anything into them.
     let shown = |name: HeaderName| match headers.get_all(&name).iter().next_back() {
-        Some(value) => format!("the {name} {:?}", String::from_utf8_lossy(value.as_bytes())),
+        Some(value) => format!("the {name} {}", quoted(&String::from_utf8_lossy(value.as_bytes()))),
         None => format!("no {name}"),
     };
     let message = match kind {

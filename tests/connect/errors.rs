@@ -94,12 +94,11 @@ fn an_event_that_the_format_cannot_carry_is_refused() {
     ] {
         let error = builder.build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidEvent);
-        assert!(!error.to_string().contains("final"), "{error}: no stream ends");
     }
 }
 
 #[tokio::test]
-async fn a_failed_first_attempt_says_who_failed_and_that_a_retry_may_help() {
+async fn a_failed_first_attempt_says_who_failed_and_is_not_final() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (url, kind, says) in [
         (format!("http://{free}/"), ErrorKind::Connect, "refused"),
@@ -109,7 +108,6 @@ async fn a_failed_first_attempt_says_who_failed_and_that_a_retry_may_help() {
         assert_eq!((error.kind(), error.is_final()), (kind, false), "{url}");
         let text = chain(&error);
         assert!(text.contains(says), "{text}");
-        assert!(text.contains("can be retried"), "{text}");
         assert!(error.source().is_some(), "{url}");
     }
 }

@@ -1,6 +1,7 @@
 //! From a request to an open response, and what a user sees of one connection.
 
 mod addresses;
+mod blocked;
 mod compression;
 mod connection;
 mod connectors;

@@ -17,7 +17,7 @@ use crate::support::{self, OPEN, Server, header, stream, until, within};
 /// The first two requests of a stream.
 async fn two_requests(ask: impl FnOnce(StreamBuilder) -> StreamBuilder) -> Vec<String> {
     let server = Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\n")]).await;
-    let handle = ask(stream(&server.url)).build().unwrap();
+    let handle = ask(stream(&server.url)).reconnect_policy(ReconnectPolicy::daemon()).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     while !matches!(within(events.recv()).await, Some(Delivery::Gap(_))) {}

@@ -1,11 +1,17 @@
-//! The memory that deduplication takes when the server sends long IDs.
+//! Long IDs: the memory that deduplication and acknowledgements take, and what messages repeat.
 
+use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
-use sseclient::{Client, Delivery, Filter};
+use sseclient::{
+    Client, Commit, Delivery, ErrorKind, Filter, Overflow, ReconnectPolicy, ResumeStore, SubscribeOptions,
+};
+
+use tokio::sync::Notify;
 
 use crate::counting::{self, LIVE};
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, next_event, stream, until, within};
 
 const EVENTS: usize = 100;
 const ID: usize = 256 * 1024;
@@ -38,5 +44,105 @@ fn ids_are_known_again_without_being_kept() {
         until("the last is said twice", || handle.stats().repeats == EVENTS as u64).await;
         let kept = LIVE.load(Relaxed) - before;
         assert!(kept < BOUND, "{kept} bytes");
+    });
+}
+
+/// No request can carry it.
+const HUGE_ID: usize = 4 * 1024 * 1024;
+
+/// A store that remembers all that was saved.
+#[derive(Clone, Default)]
+struct Remembering(Arc<Mutex<Vec<String>>>);
+
+impl ResumeStore for Remembering {
+    type Error = Infallible;
+
+    async fn load(&self) -> Result<Option<String>, Infallible> {
+        Ok(None)
+    }
+
+    async fn save(&self, id: String) -> Result<(), Infallible> {
+        self.0.lock().unwrap().push(id);
+        Ok(())
+    }
+}
+
+#[test]
+fn acknowledged_events_share_a_huge_id_and_no_store_gets_it() {
+    const ACKNOWLEDGED: usize = 200;
+    counting::alone(async {
+        let is_saved = Arc::new(Notify::new());
+        let go_on = Arc::clone(&is_saved);
+        let server = Server::start(move |_, mut connection| {
+            let go_on = Arc::clone(&go_on);
+            async move {
+                connection.send(&format!("{OPEN}id: 1\ndata: x\n\n")).await;
+                go_on.notified().await;
+                connection.send(&format!("id: {}\ndata: x\n\n", "x".repeat(HUGE_ID))).await;
+                connection.send(&"data: x\n\n".repeat(2 * ACKNOWLEDGED)).await;
+                connection.closed().await;
+            }
+        })
+        .await;
+        for commit in [Commit::Acknowledgement, Commit::Delivery] {
+            let store = Remembering::default();
+            let handle = Client::new().stream(&server.url).resume_store(store.clone(), commit).build().unwrap();
+            let options = SubscribeOptions::default().acknowledging().overflow(Overflow::Block);
+            let mut events = handle.subscribe_with(Filter::all(), options);
+            let before = LIVE.load(Relaxed);
+            handle.connect();
+            let first = next_event(&mut events).await;
+            events.acknowledge(&first);
+            until("the first ID is saved", || !store.0.lock().unwrap().is_empty()).await;
+            is_saved.notify_one();
+            for number in 0..=2 * ACKNOWLEDGED {
+                let event = next_event(&mut events).await;
+                if number % 2 == 0 {
+                    events.acknowledge(&event);
+                }
+            }
+            let kept = LIVE.load(Relaxed) - before;
+            // Copies of the last ID: those of the decoder, of the session, and of the subscription.
+            assert!(kept < 12 * HUGE_ID as isize, "{kept} bytes");
+            drop(events);
+            within(handle.shutdown()).await;
+            assert_eq!(*store.0.lock().unwrap(), ["1"]);
+        }
+    });
+}
+
+#[test]
+fn messages_repeat_the_beginning_of_what_a_server_sends() {
+    counting::alone(async {
+        let server = Server::start(|number, mut connection| async move {
+            let huge = "x".repeat(HUGE_ID);
+            let begin = if number == 0 { format!("id: {huge}\ndata: x\n\n") } else { String::new() };
+            connection.send(&format!("{OPEN}{begin}data: y")).await;
+        })
+        .await;
+        let policy = ReconnectPolicy::daemon().stop_on_poison();
+        let handle = stream(&server.url).reconnect_policy(policy).build().unwrap();
+        handle.connect();
+        let reason = within(handle.closed()).await;
+        let error = reason.error().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Poisoned);
+        for text in [error.to_string(), handle.state().to_string(), format!("{error:?}")] {
+            assert!(text.len() < 1_000, "{} bytes", text.len());
+            assert!(text.contains("xxx\\\"… (4194304 bytes)") || text.contains("xxx\"… (4194304 bytes)"), "{text}");
+        }
+    });
+    counting::alone(async {
+        let long = "x".repeat(7_000);
+        let page = format!("HTTP/1.1 200 OK\r\ncontent-type: text/{long}\r\ncontent-length: 0\r\n\r\n");
+        let server = Server::answering(vec![format!("{OPEN}id: {long}\ndata: x\n\n"), OPEN.to_owned(), page]).await;
+        let handle = stream(&server.url).build().unwrap();
+        let mut events = handle.subscribe(Filter::all());
+        handle.connect();
+        next_event(&mut events).await;
+        let Some(Delivery::Gap(gap)) = within(events.recv()).await else { panic!("a gap") };
+        let reason = within(handle.closed()).await;
+        for text in [gap.to_string(), reason.to_string()] {
+            assert!(text.len() < 300 && text.contains("xxx\"… (7"), "{text}");
+        }
     });
 }

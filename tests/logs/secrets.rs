@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
-use sseclient::{Apply, Change, Client, ClientBuilder, Filter, Handle};
+use sseclient::{Apply, Change, Client, ClientBuilder, Filter, Handle, ReconnectPolicy};
 
 use crate::support::{OPEN, Server, header, within};
 
@@ -55,6 +55,7 @@ fn secretive(client: ClientBuilder, url: &str, shown: &mut String) -> Handle {
         .body(MARKER)
         .query("key", MARKER)
         .credentials(source)
+        .reconnect_policy(ReconnectPolicy::daemon())
         .reconnection_time(Duration::ZERO);
     write!(shown, "{builder:?}").unwrap();
     let handle = builder.build().unwrap();

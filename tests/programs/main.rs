@@ -4,12 +4,14 @@ mod acknowledgements;
 mod batches;
 mod comments;
 mod first_attempt;
+mod questions;
 mod relays;
 #[cfg(feature = "serde")]
 mod serde_values;
 mod slow_readers;
 mod types;
 mod values;
+mod waits;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -226,7 +226,7 @@ async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
     handle.connect();
     let CloseReason::Failed(error) = within(handle.closed()).await else { panic!("a failure") };
     assert_eq!(error.kind(), ErrorKind::TaskFailed);
-    assert_eq!(error.to_string(), "the connection task panicked: what is EndOfStream? (final)");
+    assert_eq!(error.to_string(), "the connection task panicked: what is EndOfStream?");
     for event in take(&mut orders, 2).await {
         assert!(orders.acknowledge(&event));
     }

@@ -7,6 +7,8 @@ mod people;
 mod pipes;
 mod program;
 mod server;
+#[cfg(unix)]
+mod stopped;
 #[cfg(feature = "tls")]
 mod tls;
 

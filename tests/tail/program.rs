@@ -120,6 +120,19 @@ impl Tail {
         interrupt(&self.child);
     }
 
+    /// Stops the process, calls `meanwhile`, and lets it go on after `time`, in which it must be
+    /// silent.
+    #[cfg(unix)]
+    pub(crate) fn stop_for(&self, time: Duration, meanwhile: impl FnOnce()) {
+        signal(&self.child, "-STOP");
+        // A signal takes effect a moment later.
+        while !is_stopped(&self.child) {}
+        meanwhile();
+        let line = self.lines.recv_timeout(time);
+        assert!(line.is_err(), "{line:?} from a process that is stopped");
+        signal(&self.child, "-CONT");
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(mut self) -> Finished {
         let mut stdout = Vec::new();
@@ -169,6 +182,17 @@ impl Finished {
 /// Sends the signal of Ctrl-C.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &Child) {
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    signal(child, "-INT");
+}
+
+#[cfg(unix)]
+fn is_stopped(child: &Child) -> bool {
+    let output = Command::new("ps").args(["-o", "state=", "-p", &child.id().to_string()]).output().unwrap();
+    output.stdout.starts_with(b"T")
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }

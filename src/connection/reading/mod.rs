@@ -24,13 +24,12 @@ use tokio::time::Instant;
 use crate::connection::config::EVENTS_PER_TURN;
 use crate::error::{Error, ErrorKind};
 use crate::hub::Backpressure;
-use crate::transport::Body;
+use crate::transport::{Body, Silence};
 use crate::wire::Decoder;
 
 pub(super) use self::dedup::Dedup;
 use self::turn_publisher::TurnPublisher;
 use super::session::{ResponseEnd, TurnReport};
-use super::timer::IdleTimeout;
 use super::{Connection, log};
 
 /// An open response being read.
@@ -47,7 +46,7 @@ pub(super) struct ResponseReader {
     /// Why nothing more will come from the body. The decoder may still hold frames.
     end: Option<Error>,
     backpressure: Backpressure,
-    idle_timeout: Option<IdleTimeout>,
+    silence: Option<Silence>,
 }
 
 impl ResponseReader {
@@ -60,7 +59,7 @@ impl ResponseReader {
             has_begun: false,
             end: None,
             backpressure: Backpressure::default(),
-            idle_timeout: idle_timeout.map(IdleTimeout::new),
+            silence: idle_timeout.map(Silence::new),
         }
     }
 
@@ -144,8 +143,8 @@ impl ResponseReader {
 
     /// Notes that bytes came in the turn before.
     pub(super) fn heard(&mut self, now: Instant) {
-        if let Some(idle_timeout) = &mut self.idle_timeout {
-            idle_timeout.heard(now);
+        if let Some(silence) = &mut self.silence {
+            silence.heard(now);
         }
     }
 
@@ -197,8 +196,10 @@ impl ResponseReader {
 
     /// Ready when nothing has come for longer than the idle timeout.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<TurnReport> {
-        let Some(idle_timeout) = &mut self.idle_timeout else { return Poll::Pending };
-        let cause = ready!(idle_timeout.poll(cx));
+        let Some(silence) = &mut self.silence else { return Poll::Pending };
+        ready!(silence.poll(cx));
+        let message = format!("the server was silent for {:?}, the idle timeout", silence.limit());
+        let cause = Error::new(ErrorKind::IdleTimeout, message);
         let end = ResponseEnd { cause, cut_off: self.decoder.is_in_block() };
         Poll::Ready(TurnReport { end: Some(end), ..TurnReport::default() })
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::config::{MAX_SERVER_RETRY, MIN_SERVER_RETRY};
-use crate::error::Error;
 use crate::reconnect::{Decision, Failure, ReconnectPolicy};
 
 /// The reconnection time, and the failures since the last healthy response.
@@ -37,8 +36,8 @@ impl BackOff {
     }
 
     /// Starts anew if the response that has ended was healthy.
-    pub(super) fn response_ended(&mut self, has_delivered: bool, open_for: Duration) {
-        if self.policy.was_healthy(has_delivered, open_for) {
+    pub(super) fn response_ended(&mut self, is_well: bool, open_for: Duration) {
+        if self.policy.was_healthy(is_well, open_for) {
             // At the end of a response, not at its beginning: a server that accepts and closes at
             // once would get a tight loop.
             self.waits = 0;
@@ -46,25 +45,15 @@ impl BackOff {
         }
     }
 
-    /// Asks the policy about a failure. `open_for`: how long the response was open, if there was
-    /// one.
-    pub(super) fn decide(
-        &mut self,
-        error: &Error,
-        retry_after: Option<Duration>,
-        open_for: Option<Duration>,
-        random: f64,
-        now: Instant,
-    ) -> Decision {
+    /// Asks the policy about a failure, of which it knows the times already.
+    pub(super) fn decide(&mut self, failure: Failure<'_>, random: f64, now: Instant) -> Decision {
         // The policy may limit how long a stream fails in a row.
         let failing_since = *self.failing_since.get_or_insert(now);
         let failure = Failure {
             retries: self.waits,
             reconnection_time: self.reconnection_time,
-            retry_after,
-            open_for,
             failing_for: now.saturating_duration_since(failing_since),
-            ..Failure::new(error)
+            ..failure
         };
         self.policy.decide(failure, random)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, quoted};
 
 use super::step::{Fingerprint, TurnReport};
 
@@ -15,6 +15,10 @@ pub(super) struct Health {
     since: Instant,
     /// It has delivered an event: the server is well.
     pub(super) has_delivered: bool,
+    /// It has set the reconnection time, as a server does that wants to be polled.
+    has_set_retry: bool,
+    /// When its last event came.
+    last_event_at: Option<Instant>,
     /// The last event ID when it was opened.
     id_before: String,
     /// Its first event that was no repeat.
@@ -25,12 +29,24 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn new(since: Instant, id_before: String) -> Self {
-        Self { since, has_delivered: false, id_before, first: None, new_events: 0 }
+        Self {
+            since,
+            has_delivered: false,
+            has_set_retry: false,
+            last_event_at: None,
+            id_before,
+            first: None,
+            new_events: 0,
+        }
     }
 
     /// Notes what one turn brought.
-    pub(super) fn note(&mut self, report: &TurnReport) {
-        self.has_delivered |= report.counts.events > 0;
+    pub(super) fn note(&mut self, report: &TurnReport, now: Instant) {
+        if report.counts.events > 0 {
+            self.has_delivered = true;
+            self.last_event_at = Some(now);
+        }
+        self.has_set_retry |= report.retry.is_some();
         self.first = self.first.or(report.first);
         self.new_events += report.counts.new_events();
     }
@@ -38,7 +54,22 @@ impl Health {
     pub(super) fn open_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
+
+    /// Returns true if the server is well, although the response has ended in this way.
+    pub(super) fn is_well(&self, end: ErrorKind) -> bool {
+        self.has_delivered || self.has_set_retry && end == ErrorKind::EndOfStream
+    }
+
+    /// Returns true if an event came so recently that it may have to do with an end now.
+    pub(super) fn has_just_delivered(&self, now: Instant) -> bool {
+        self.last_event_at.is_some_and(|at| now.saturating_duration_since(at) <= MAX_AFTER_EVENT)
+    }
 }
+
+/// How soon after an event a response must break off for the event to be suspected. A server that
+/// cannot send the next event fails at once; what cuts a silent response later is a proxy's
+/// timeout.
+const MAX_AFTER_EVENT: Duration = Duration::from_secs(1);
 
 /// The way in which a response broke off.
 pub(super) struct Breakage<'a> {
@@ -47,6 +78,8 @@ pub(super) struct Breakage<'a> {
     pub(super) last_event_id: &'a str,
     /// It ended within a block.
     pub(super) cut_off: bool,
+    /// Its last event came right before.
+    pub(super) after_event: bool,
     /// It was not open for as long as a healthy one, apart from the silence that ended it.
     pub(super) is_short: bool,
 }
@@ -61,7 +94,8 @@ impl Breakage<'_> {
         // A server may end a response between two blocks at any time, and be silent for any time; a
         // proxy may cut what it takes for idle. No event is to blame for that.
         let is_ordinary = matches!(kind, ErrorKind::EndOfStream | ErrorKind::IdleTimeout);
-        self.is_short && at_same_place && (self.cut_off || (has_events && !is_ordinary))
+        let is_right_after = has_events && self.after_event && !is_ordinary;
+        self.is_short && at_same_place && (self.cut_off || is_right_after)
     }
 }
 
@@ -112,10 +146,10 @@ impl Poison {
         if count < MAX_SAME_BREAKS {
             return cause;
         }
-        let id = breakage.last_event_id;
         let message = format!(
-            "the stream broke off {count} times in a row after the ID {id:?}; to skip that place, \
-             reconnect from a later ID"
+            "the stream broke off {count} times in a row after the ID {}; to skip that place, \
+             reconnect from a later ID",
+            quoted(breakage.last_event_id)
         );
         Error::with_source(ErrorKind::Poisoned, message, cause)
     }

@@ -45,7 +45,7 @@ use crate::connection::timer;
 use crate::connection::{Apply, RefusedId};
 use crate::error::{Error, ErrorKind, quoted};
 use crate::event::Gap;
-use crate::reconnect::{Decision, ReconnectPolicy};
+use crate::reconnect::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::{self, Attempt};
 
@@ -176,7 +176,7 @@ impl Session {
             Input::Accepted(head) => self.accept(head, now),
             Input::NoContent => Step::close(CloseReason::NoContent),
             Input::Failed { cause, retry_after, random } => self.on_failed(cause, retry_after, random, now),
-            Input::Turn { report, last_event_id } => self.on_turn(report, last_event_id),
+            Input::Turn { report, last_event_id } => self.on_turn(report, last_event_id, now),
             Input::Ended { cause, cut_off, random } => self.on_ended(cause, cut_off, random, now),
         }
     }
@@ -403,7 +403,7 @@ impl Session {
     }
 
     /// Takes the news of a turn. Runs once a turn, so it must not allocate.
-    fn on_turn(&mut self, report: &TurnReport, last_event_id: Option<&str>) -> Step {
+    fn on_turn(&mut self, report: &TurnReport, last_event_id: Option<&str>, now: Instant) -> Step {
         if let Some(id) = last_event_id {
             self.resume_point.advance(id);
         }
@@ -411,7 +411,7 @@ impl Session {
             self.back_off.set_server_retry(milliseconds);
         }
         if let Activity::Open(health) | Activity::HandingOver(Some(health)) = &mut self.activity {
-            health.note(report);
+            health.note(report, now);
         }
         Step::stay()
     }
@@ -425,10 +425,10 @@ impl Session {
             return Step { state: Some(self.connecting()), ..Step::from(Action::ContinueHandover) };
         }
         let Some(health) = self.take_health() else { return Step::stay() };
+        let (is_well, open_for) = (health.is_well(cause.kind()), health.open_for(now));
         let cause = self.judge(cause, cut_off, &health, now);
         let notice = (cause.kind() == ErrorKind::Poisoned).then(|| Notice::Poisoned(cause.clone()));
-        let open_for = health.open_for(now);
-        self.back_off.response_ended(health.has_delivered, open_for);
+        self.back_off.response_ended(is_well, open_for);
         Step { notice, ..self.wait_or_close(cause, None, Some(open_for), random, now) }
     }
 
@@ -445,7 +445,8 @@ impl Session {
         let lively_for = health.open_for(now).saturating_sub(silence.unwrap_or_default());
         let is_short = !self.back_off.policy.was_healthy(false, lively_for);
         let last_event_id = self.resume_point.last_event_id();
-        self.poison.judge(cause, &Breakage { health, last_event_id, cut_off, is_short })
+        let after_event = health.has_just_delivered(now);
+        self.poison.judge(cause, &Breakage { health, last_event_id, cut_off, after_event, is_short })
     }
 
     /// Asks the policy whether to try again. Each failure that is not answered otherwise ends here.
@@ -457,9 +458,15 @@ impl Session {
         random: f64,
         now: Instant,
     ) -> Step {
+        if cause.kind() == ErrorKind::ResponseTimeout {
+            // The server has taken the request, and may have sent events to it since.
+            self.resume_point.lose();
+        }
         // `open` promises a stream or an error, so the first failure is final for it.
         let first_failed = self.config.first_attempt_counts && self.accepted == 0;
-        match self.back_off.decide(&cause, retry_after, open_for, random, now) {
+        let last_event_id = self.resume_point.last_event_id();
+        let failure = Failure { retry_after, open_for, last_event_id, ..Failure::new(&cause) };
+        match self.back_off.decide(failure, random, now) {
             Decision::RetryAfter(delay) if !first_failed => {
                 self.activity = Activity::Waiting;
                 self.back_off.count_wait();
@@ -471,7 +478,9 @@ impl Session {
             Decision::Stop if cause.kind() == ErrorKind::EndOfStream && self.back_off.policy.is_for_one_response() => {
                 Step::close(CloseReason::EndOfStream)
             }
-            Decision::RetryAfter(_) | Decision::Stop => Step::close(CloseReason::Failed(cause)),
+            Decision::RetryAfter(_) | Decision::Stop => {
+                Step::close(CloseReason::Failed(cause.given_up_after(self.back_off.attempt())))
+            }
         }
     }
 

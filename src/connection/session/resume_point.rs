@@ -38,8 +38,8 @@ enum Beginning {
     Configured,
     /// A caller. The resume store no longer counts.
     Chosen,
-    /// Nothing: the resume store could not say, or the server has refused the ID. The next response
-    /// has a gap before it.
+    /// Nothing: the resume store could not say, the server has refused the ID, or it may have sent
+    /// events that no response has brought. The next response has a gap before it.
     Lost,
 }
 
@@ -137,7 +137,7 @@ impl ResumePoint {
     pub(super) fn forget_if_withheld(&mut self) {
         if std::mem::take(&mut self.is_withheld) {
             self.last_event_id.clear();
-            self.beginning = Beginning::Lost;
+            self.lose();
             self.has_moved = true;
         }
     }
@@ -147,7 +147,12 @@ impl ResumePoint {
         std::mem::take(&mut self.has_moved)
     }
 
-    /// Returns true, once, if nothing could say where to begin.
+    /// Notes that events may be missing before the next response.
+    pub(super) fn lose(&mut self) {
+        self.beginning = Beginning::Lost;
+    }
+
+    /// Returns true, once, if events may be missing before a response that is the first.
     pub(super) fn take_lost(&mut self) -> bool {
         let is_lost = self.beginning == Beginning::Lost;
         if is_lost {

@@ -138,6 +138,12 @@ fn repeated<'a>() -> Input<'a> {
     Input::Turn { report: Box::leak(Box::new(TurnReport { counts, ..TurnReport::default() })), last_event_id: None }
 }
 
+/// A turn with a comment.
+fn comment<'a>() -> Input<'a> {
+    let counts = TurnCounts { comments: 1, ..TurnCounts::default() };
+    Input::Turn { report: Box::leak(Box::new(TurnReport { counts, ..TurnReport::default() })), last_event_id: None }
+}
+
 fn retry<'a>(milliseconds: u64) -> Input<'a> {
     let report = TurnReport { retry: Some(milliseconds), ..TurnReport::default() };
     Input::Turn { report: Box::leak(Box::new(report)), last_event_id: None }
@@ -420,6 +426,14 @@ fn only_breaks_with_no_progress_are_poison() {
     five("ends after the same event", &|_| vec![(0, unnumbered(1)), (0, ended_by(EndOfStream))], HEALTHY);
     five("a silence after the same event", &|_| vec![(0, unnumbered(1)), (60, ended_by(IdleTimeout))], HEALTHY);
     five("an error after the same event", &|_| vec![(0, unnumbered(1)), (0, ended_by(Body))], HEALTHY_POISON);
+    five("an error a second after the same event", &|_| vec![(0, unnumbered(1)), (1, ended_by(Body))], HEALTHY_POISON);
+    five("a proxy's cut after a greeting", &|_| vec![(0, unnumbered(1)), (2, ended_by(Body))], HEALTHY);
+    five(
+        "a proxy's cut between heartbeats",
+        &|_| vec![(0, unnumbered(1)), (2, comment()), (2, ended_by(Body))],
+        HEALTHY,
+    );
+    five("a cut block after a greeting and silence", &|_| vec![(0, unnumbered(1)), (5, cut())], HEALTHY_POISON);
     five("an error after heartbeats", &|_| vec![(0, ended_by(Body))], FIFTH);
     five("ends within a block", &|_| vec![(0, cut_by(EndOfStream))], POISON);
     five("two ways to break off", &|number| vec![(0, cut_by(if number < 4 { EndOfStream } else { Body }))], FIFTH);
@@ -545,6 +559,79 @@ fn a_policy_may_limit_the_attempts_and_the_time_of_failing_in_a_row() {
     let lines = vec![(0, Input::Connect, DIAL), (0, refused_until(503, Some(4 * second)), "fail: Status")];
     let policy = ReconnectPolicy::daemon().max_elapsed(3 * second);
     check("a server that asks for a longer wait", Session::new(config(), policy, NO_SOURCES), lines);
+}
+
+#[test]
+fn a_clean_end_after_a_retry_is_no_failure() {
+    let lines = vec![
+        (0, Input::Connect, DIAL),
+        (0, failed(ErrorKind::Connect), "wait { delay: 3s }; waiting 3s for 2"),
+        (3, Input::WaitOver, "dial; connecting, attempt 2"),
+        (3, accepted(), "read, change 0; open 2"),
+        (3, retry(500), "stay"),
+        (3, ended(), "wait { delay: 500ms }; waiting 0.5s for 2"),
+        (4, Input::WaitOver, "dial; connecting, attempt 2"),
+        (4, accepted(), "reconnected without an ID: what came in between is lost; read, change 0; open 2"),
+        // Not by a response before it.
+        (4, ended(), "wait { delay: 1s }; waiting 1s for 3"),
+    ];
+    check("polling", session(NO_SOURCES), lines);
+    let lines = vec![
+        (0, Input::Connect, DIAL),
+        (0, accepted(), OPEN),
+        (0, retry(500), "stay"),
+        (0, ended_by(ErrorKind::Body), "wait { delay: 500ms }; waiting 0.5s for 2"),
+        (1, Input::WaitOver, "dial; connecting, attempt 2"),
+        (1, accepted(), "reconnected without an ID: what came in between is lost; read, change 0; open 2"),
+        (1, retry(500), "stay"),
+        (1, ended_by(ErrorKind::Body), "wait { delay: 1s }; waiting 1s for 3"),
+    ];
+    check("a cut", session(NO_SOURCES), lines);
+}
+
+#[test]
+fn a_response_timeout_is_followed_by_a_gap_and_waits_do_not_grow() {
+    use ErrorKind::{Connect, ResponseTimeout};
+    const LOSS: &str = "reconnected without an ID: what came in between is lost; read, change 0; open 4";
+    let lines = vec![
+        (0, Input::Connect, DIAL),
+        (0, failed(ResponseTimeout), "wait { delay: 3s }; waiting 3s for 2"),
+        (3, Input::WaitOver, "dial; connecting, attempt 2"),
+        (3, failed(ResponseTimeout), "wait { delay: 3s }; waiting 3s for 3"),
+        (6, Input::WaitOver, "dial; connecting, attempt 3"),
+        (6, failed(Connect), "wait { delay: 12s }; waiting 12s for 4"),
+        (18, Input::WaitOver, "dial; connecting, attempt 4"),
+        (18, accepted(), LOSS),
+    ];
+    check("before the first response", session(NO_SOURCES), lines);
+    // It is an attempt all the same.
+    let session = Session::new(config(), ReconnectPolicy::daemon().max_retries(1), NO_SOURCES);
+    let lines = vec![
+        (0, Input::Connect, DIAL),
+        (0, failed(ResponseTimeout), "wait { delay: 3s }; waiting 3s for 2"),
+        (3, Input::WaitOver, "dial; connecting, attempt 2"),
+        (3, failed(ResponseTimeout), "fail: ResponseTimeout"),
+    ];
+    check("up to a limit", session, lines);
+}
+
+#[test]
+fn an_error_says_after_how_many_attempts_the_policy_gave_up() {
+    let refuse = || failed(ErrorKind::Connect);
+    for (retries, last, expected) in [
+        (2, refuse(), "gave up after 3 attempts: scripted"),
+        (0, refuse(), "scripted"),
+        // Nothing was given up: another attempt would get the same answer.
+        (2, failed(ErrorKind::ContentType), "scripted"),
+    ] {
+        let mut session = Session::new(config(), ReconnectPolicy::daemon().max_retries(retries), NO_SOURCES);
+        let now = Instant::now();
+        let before = (0..retries).flat_map(|_| [refuse(), Input::WaitOver]);
+        let steps = [Input::Connect].into_iter().chain(before).chain([last]).map(|input| session.handle(input, now));
+        let Some(Step { action: Action::Close(reason), .. }) = steps.last() else { panic!("the end") };
+        assert_eq!(reason.to_string(), expected);
+        assert_eq!(reason.error().unwrap().attempts(), Some(retries + 1));
+    }
 }
 
 #[test]

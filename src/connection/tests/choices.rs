@@ -99,19 +99,61 @@ async fn an_attempt_has_limits_and_an_open_response_has_none() {
             Script::Answer(EVENT, HOUR),
             Script::Answer(STOP, AT_ONCE),
         ],
-        requests: &["13.0", "49.0", "3652.0"],
+        requests: &["13.0", "316.1", "3919.1"],
         states: &[
             "0.0 connecting 1",
             "10.0 waiting 3.0 until 13.0 for 2: ConnectTimeout",
             "13.0 connecting 2",
-            "43.0 waiting 6.0 until 49.0 for 3: ResponseTimeout",
-            "49.0 connecting 3",
-            "49.0 open 3 since 49.0",
-            "3649.0 waiting 3.0 until 3652.0 for 2: EndOfStream",
-            "3652.0 connecting 2",
-            "3652.0 stopped",
+            "313.1 waiting 3.0 until 316.1 for 3: ResponseTimeout",
+            "316.1 connecting 3",
+            "316.1 open 3 since 316.1",
+            "3916.1 waiting 3.0 until 3919.1 for 2: EndOfStream",
+            "3919.1 connecting 2",
+            "3919.1 stopped",
+        ],
+        deliveries: &["reconnected without an ID: what came in between is lost", "x#"],
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_comes_with_the_first_event_is_waited_for() {
+    let late = || Script::Talk(vec![(HOUR, EVENT), (HOUR, "")]);
+    check(Row {
+        what: "without a limit",
+        stream: |stream| stream.response_timeout(None).idle_timeout(None),
+        answers: vec![late(), Script::Answer(STOP, AT_ONCE)],
+        requests: &["0.0", "7203.0"],
+        states: &[
+            "0.0 connecting 1",
+            "3600.0 open 1 since 3600.0",
+            "7200.0 waiting 3.0 until 7203.0 for 2: EndOfStream",
+            "7203.0 connecting 2",
+            "7203.0 stopped",
         ],
         deliveries: &["x#"],
+    })
+    .await;
+    let minute = |stream: StreamBuilder| stream.response_timeout(Duration::from_secs(60));
+    check(Row {
+        what: "the waits do not grow, and a gap stands before the first event",
+        stream: minute,
+        answers: [vec![late(); 3], at_once(&[EVENT, STOP])].concat(),
+        requests: &["0.0", "63.0", "126.1", "189.1", "192.1"],
+        states: &[
+            "0.0 connecting 1",
+            "60.0 waiting 3.0 until 63.0 for 2: ResponseTimeout",
+            "63.0 connecting 2",
+            "123.1 waiting 3.0 until 126.1 for 3: ResponseTimeout",
+            "126.1 connecting 3",
+            "186.1 waiting 3.0 until 189.1 for 4: ResponseTimeout",
+            "189.1 connecting 4",
+            "189.1 open 4 since 189.1",
+            "189.1 waiting 3.0 until 192.1 for 2: EndOfStream",
+            "192.1 connecting 2",
+            "192.1 stopped",
+        ],
+        deliveries: &["reconnected without an ID: what came in between is lost", "x#"],
     })
     .await;
 }
@@ -131,20 +173,21 @@ async fn limits_on_time_are_as_long_as_the_caller_says() {
             Script::Talk(vec![(AT_ONCE, WITH_ID), beat, beat, (HOUR, "")]),
             Script::Answer(STOP, AT_ONCE),
         ],
-        requests: &["4.0", "12.0", "43.0 last-event-id: 7"],
+        requests: &["4.0", "9.1", "40.1 last-event-id: 7"],
         states: &[
             "0.0 connecting 1",
             "1.0 waiting 3.0 until 4.0 for 2: ConnectTimeout",
             "4.0 connecting 2",
-            "6.0 waiting 6.0 until 12.0 for 3: ResponseTimeout",
-            "12.0 connecting 3",
-            "12.0 open 3 since 12.0",
+            // No longer than the last wait: the server may have sent events.
+            "6.1 waiting 3.0 until 9.1 for 3: ResponseTimeout",
+            "9.1 connecting 3",
+            "9.1 open 3 since 9.1",
             // Two heartbeats, and ten seconds of silence.
-            "40.0 waiting 3.0 until 43.0 for 2: IdleTimeout",
-            "43.0 connecting 2",
-            "43.0 stopped",
+            "37.1 waiting 3.0 until 40.1 for 2: IdleTimeout",
+            "40.1 connecting 2",
+            "40.1 stopped",
         ],
-        deliveries: &["x#7"],
+        deliveries: &["reconnected without an ID: what came in between is lost", "x#7"],
     })
     .await;
 }

@@ -3,6 +3,12 @@
 use super::row::{Row, STOP, at_once, check, opened, plain};
 use super::*;
 
+const POLL: &str = opened!("retry: 5000\n: nothing new\n\n");
+const COMMENT: &str = opened!(": nothing new\n\n");
+const BAD_RETRY: &str = opened!("retry: soon\nretry: -1\nretry\n\n");
+const CUT_POLL: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\nretry: 5000\n\n";
+
 #[tokio::test(start_paused = true)]
 async fn an_ended_response_is_followed_by_one_after_its_last_id() {
     let states = &[
@@ -42,18 +48,18 @@ async fn the_reconnection_time_is_the_servers_or_else_the_callers() {
         stream: |stream| stream.reconnection_time(Duration::ZERO),
         answers: [vec![Script::Refuse], at_once(&[opened!("retry: 20000\n")]), vec![Script::Refuse], at_once(&[STOP])]
             .concat(),
-        requests: &["0.0", "100.0"],
+        requests: &["0.0", "60.0"],
         states: &[
             "0.0 connecting 1",
             "0.0 waiting 0.0 until 0.0 for 2: Connect",
             "0.0 connecting 2",
             "0.0 open 2 since 0.0",
-            // The second wait in a row: nothing was delivered.
-            "0.0 waiting 40.0 until 40.0 for 3: EndOfStream",
-            "40.0 connecting 3",
-            "40.0 waiting 60.0 until 100.0 for 4: Connect",
-            "100.0 connecting 4",
-            "100.0 stopped",
+            // A server that sets the time and ends the response wants to be polled.
+            "0.0 waiting 20.0 until 20.0 for 2: EndOfStream",
+            "20.0 connecting 2",
+            "20.0 waiting 40.0 until 60.0 for 3: Connect",
+            "60.0 connecting 3",
+            "60.0 stopped",
         ],
         deliveries: &[],
     })
@@ -93,13 +99,17 @@ async fn waits_double_up_to_a_minute_without_a_limit_on_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_or_ten_seconds_begin_the_waits_anew_and_a_clean_end_does_not() {
+async fn an_event_ten_seconds_or_a_retry_begin_the_waits_anew() {
     let seconds = Duration::from_secs;
     let event: &[&str] = &["x#"];
     for (what, text, open_for, wait, then, deliveries) in [
         ("an event", EVENT, AT_ONCE, "3.0 waiting 3.0 until 6.0 for 2", "6.0 connecting 2", event),
         ("ten seconds", EMPTY, seconds(10), "13.0 waiting 3.0 until 16.0 for 2", "16.0 connecting 2", &[]),
         ("nine seconds", EMPTY, seconds(9), "12.0 waiting 6.0 until 18.0 for 3", "18.0 connecting 3", &[]),
+        ("a retry", POLL, AT_ONCE, "3.0 waiting 5.0 until 8.0 for 2", "8.0 connecting 2", &[]),
+        ("a comment", COMMENT, AT_ONCE, "3.0 waiting 6.0 until 9.0 for 3", "9.0 connecting 3", &[]),
+        ("no retry", BAD_RETRY, AT_ONCE, "3.0 waiting 6.0 until 9.0 for 3", "9.0 connecting 3", &[]),
+        ("a cut after a retry", CUT_POLL, AT_ONCE, "3.0 waiting 10.0 until 13.0 for 3", "13.0 connecting 3", &[]),
     ] {
         let end = then.split(' ').next().unwrap();
         check(Row {
@@ -112,7 +122,7 @@ async fn an_event_or_ten_seconds_begin_the_waits_anew_and_a_clean_end_does_not()
                 "0.0 waiting 3.0 until 3.0 for 2: Connect",
                 "3.0 connecting 2",
                 "3.0 open 2 since 3.0",
-                &format!("{wait}: EndOfStream"),
+                &format!("{wait}: {}", if text == CUT_POLL { "Body" } else { "EndOfStream" }),
                 then,
                 &format!("{end} stopped"),
             ],

@@ -77,6 +77,24 @@ fn each_preset_has_its_own_answer_to_each_class_of_failure() {
 }
 
 #[test]
+fn the_ceiling_bounds_waits_before_jitter_lengthens_them() {
+    let policy = ReconnectPolicy::persistent().ceiling(seconds(12));
+    for (error, retries) in [(status(404), 0), (status(404), 9), (transport_fault(), 9)] {
+        for (random, expected) in [(0.0, 12.0), (0.5, 15.0), (1.0, 18.0)] {
+            assert_eq!(wait(&policy, after(&error, retries), random), Some(expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_wait_after_a_response_timeout_is_the_reconnection_time() {
+    let error = Error::new(ErrorKind::ResponseTimeout, "no head");
+    for retries in [0, 1, 9] {
+        assert_eq!(wait(&ReconnectPolicy::daemon(), after(&error, retries), 0.0), Some(3.0));
+    }
+}
+
+#[test]
 fn limits_on_retries_and_on_elapsed_time_stop() {
     let error = transport_fault();
     let three = ReconnectPolicy::daemon().max_retries(3);
@@ -114,7 +132,17 @@ fn a_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
         ("Sun, 06 Nov 1994 08:50:07 GMT", Some("yesterday"), Some(30)),
         ("-1", None, None),
         ("+1", None, None),
-        ("1.5", None, None),
+        ("2.5", None, Some(3)),
+        ("2.0", None, Some(2)),
+        ("0.001", None, Some(1)),
+        ("18446744073709551615.9", None, Some(3600)),
+        (".5", None, None),
+        ("2.", None, None),
+        ("2.5.1", None, None),
+        ("2.-5", None, None),
+        ("1e3", None, None),
+        ("2,5", None, None),
+        ("NaN", None, None),
         ("soon", None, None),
         ("", None, None),
     ] {
@@ -123,6 +151,26 @@ fn a_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
         assert_eq!(retry_after(&headers, now), expected.map(seconds), "{text:?}");
     }
     assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}
+
+#[test]
+fn a_retry_after_in_milliseconds_comes_first_if_it_is_a_number() {
+    for (milliseconds, seconds, expected) in [
+        ("2500", None, Some(2500)),
+        ("2500", Some("60"), Some(2500)),
+        ("2500.2", None, Some(2501)),
+        ("0", Some("60"), Some(0)),
+        ("99999999999999999999999", None, Some(3_600_000)),
+        ("soon", Some("60"), Some(60_000)),
+        ("-2500", Some("1.5"), Some(2000)),
+        ("-2500", None, None),
+        ("", None, None),
+    ] {
+        let mut headers = HeaderMap::from_iter([(RETRY_AFTER_MS, milliseconds.parse().unwrap())]);
+        headers.extend(seconds.map(|seconds| (RETRY_AFTER, seconds.parse().unwrap())));
+        let expected = expected.map(Duration::from_millis);
+        assert_eq!(retry_after(&headers, SystemTime::UNIX_EPOCH), expected, "{milliseconds:?}, {seconds:?}");
+    }
 }
 
 #[test]
