@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sseclient::{Client, Error, ErrorKind, Filter, StreamBuilder};
+use sseclient::{Client, Error, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
 
 use crate::counting;
 use crate::support::flood::{Flood, Script};
@@ -62,7 +62,8 @@ async fn given_up(name: &str, server: Flood, more: impl FnOnce(StreamBuilder) ->
     let failing = async {
         let client = Client::builder().http2_prior_knowledge(true).no_proxy().build();
         let stream = client.stream(format!("http://{}/", server.address)).reconnection_time(Duration::from_secs(60));
-        let handle = more(stream).build().unwrap();
+        // A POST is repeated, too.
+        let handle = more(stream).reconnect_policy(ReconnectPolicy::daemon()).build().unwrap();
         let mut states = handle.state_changes();
         handle.connect();
         let cause = setback(&mut states).await;
