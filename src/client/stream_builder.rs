@@ -459,7 +459,9 @@ impl StreamBuilder {
     /// an ID may be saved. The stream saves at most ten times a second, one save at a time, and
     /// once more when it ends.
     ///
-    /// A store that fails or panics never stops the stream. The failure is logged, counted as
+    /// A store that cannot be used at all ([`ResumeStore::check`]) is an
+    /// [`ErrorKind::InvalidConfig`] when the stream is built. One that fails or panics later never
+    /// stops the stream. The failure is logged, counted as
     /// [`ErrorKind::Store`] in [`Stats::failures`](crate::Stats::failures), and retried after 1 s.
     /// If the store cannot tell where to begin, the stream begins after
     /// [`last_event_id`](Self::last_event_id), or without an ID if that is not set. Then, and if
@@ -468,7 +470,7 @@ impl StreamBuilder {
     ///
     /// # Examples
     ///
-    /// ```
+    /// ```no_run
     /// use sseclient::{Client, Commit, FileStore};
     ///
     /// let store = FileStore::new("/var/lib/relay/last-event-id");
@@ -647,13 +649,17 @@ impl StreamBuilder {
     /// - [`ErrorKind::Unsupported`] for a scheme or a method that cannot be used.
     /// - [`ErrorKind::InvalidHeader`] for a header that HTTP cannot carry, or more than 1,024.
     /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, events to
-    ///   retain without a rule, a body that cannot be written as JSON, or a method that HTTP cannot
-    ///   carry.
+    ///   retain without a rule, a body that cannot be written as JSON, a method that HTTP cannot
+    ///   carry, or a resume store that cannot be used, such as a
+    ///   [`FileStore`](crate::FileStore) whose directory is missing.
     pub fn build(self) -> Result<Handle, Error> {
         let config = self.config?;
         if config.retain.is_empty() && !config.seed.is_empty() {
             let message = "nothing retains the events of `seed`: set a rule to retain events as well";
             return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        if let Some(store) = &self.store {
+            store.check()?;
         }
         // Only now: the two setters may be called in either order.
         let policy = self.policy.unwrap_or_else(|| {

@@ -18,7 +18,7 @@ pub enum ErrorKind {
     InvalidHeader,
     /// The wire format cannot carry this event. No stream is affected; correct the event.
     InvalidEvent,
-    /// A certificate, a proxy's URL or another setting of the client cannot be used. Final; the
+    /// A certificate, a proxy's URL, a resume store or another setting cannot be used. Final; the
     /// message says which.
     InvalidConfig,
     /// An event's data does not have the expected type. The stream goes on with the next event.

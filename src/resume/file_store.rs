@@ -1,30 +1,37 @@
 //! [`FileStore`]: keeps the last event ID in a file that is always whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use tokio::sync::{Mutex, oneshot};
 
-use crate::resume::ResumeStore;
+use crate::resume::{MAX_ID, ResumeStore};
 
 /// Keeps the last event ID in a file.
 ///
 /// Each save writes a new file beside it, flushes it to the disk, and renames it over the old one,
 /// which is kept as `<name>.previous`. So there is a whole file at any moment at which the program
 /// or the machine dies. The file holds the ID twice; if the two differ, it is damaged, and the
-/// previous one is used: some events come again then, and none is lost. The directory must exist.
-/// On Unix only the owner can read the file.
+/// previous one is used: some events come again then, and none is lost. On Unix only the owner can
+/// read the file.
+///
+/// The directory must exist, and only the program should be able to write into it. If the path is a
+/// symbolic link, the link stays, and the file that it leads to is replaced; the three files are
+/// beside that one.
 ///
 /// A file is for one stream of one running program. Two streams that share a file overwrite each
 /// other's IDs.
 ///
 /// # Errors
 ///
-/// Loading fails if neither file can be read and is whole, unless neither exists. Saving fails if
-/// writing does: no space, no permission, no directory.
+/// Building a stream fails if no file can be written there: no directory, no permission. The check
+/// waits for the disk. Loading fails if neither file can be read and is whole, unless neither
+/// exists. Saving fails if writing does: no space, the directory is gone. An ID over 8,000 bytes,
+/// which no request can carry, is not saved, and of a file that is larger than such an ID needs, no
+/// more is read.
 ///
 /// # Cancel safety
 ///
@@ -44,7 +51,7 @@ struct Files {
 }
 
 impl FileStore {
-    /// Keeps the ID in the file at `path`. No file is touched before the first load or save.
+    /// Keeps the ID in the file at `path`. No file is touched before the stream is built.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { files: Arc::new(Mutex::new(Files { path: path.into() })) }
     }
@@ -59,7 +66,7 @@ impl FileStore {
         let files = Arc::clone(&self.files).lock_owned().await;
         let (sender, result) = oneshot::channel();
         thread::Builder::new().name("sseclient-file".into()).spawn(move || {
-            let done = work(&files);
+            let done = work(&files).map_err(|error| files.named(&error));
             // Before the caller goes on, so that its next call finds the files free.
             drop(files);
             // The caller may have dropped its future.
@@ -72,16 +79,17 @@ impl FileStore {
 impl ResumeStore for FileStore {
     type Error = io::Error;
 
+    fn check(&self) -> io::Result<()> {
+        // A stream that uses the files has checked them.
+        self.files.try_lock().map_or(Ok(()), |files| files.check().map_err(|error| files.named(&error)))
+    }
+
     async fn load(&self) -> io::Result<Option<String>> {
         self.on_own_thread(Files::load).await
     }
 
     async fn save(&self, id: String) -> io::Result<()> {
-        self.on_own_thread(move |files| {
-            let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", files.path.display()));
-            files.save(&id).map_err(at)
-        })
-        .await
+        self.on_own_thread(move |files| files.save(&id)).await
     }
 
     fn name(&self) -> String {
@@ -91,9 +99,30 @@ impl ResumeStore for FileStore {
 }
 
 impl Files {
+    /// Writes a file beside the store's own, and removes it.
+    fn check(&self) -> io::Result<()> {
+        let path = self.target()?;
+        if path.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "a directory is there, not a file"));
+        }
+        let new = beside(&path, "new");
+        match create(&new) {
+            Ok(file) => {
+                drop(file);
+                fs::remove_file(new)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let message = format!("the directory {} does not exist; create it first", directory(&path).display());
+                Err(io::Error::new(error.kind(), message))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Loads the ID, from the previous file if the newest is damaged or missing.
     fn load(&self) -> io::Result<Option<String>> {
-        match (read(&self.path), read(&self.beside("previous"))) {
+        let path = self.target()?;
+        match (read(&path), read(&beside(&path, "previous"))) {
             (Ok(Some(id)), _) => Ok(Some(id)),
             // A first run, or a program that was killed between two renames.
             (Ok(None), previous) => previous,
@@ -114,53 +143,95 @@ impl Files {
 
     /// Writes a new file, and renames it into place. Each step leaves a whole file behind.
     fn save(&self, id: &str) -> io::Result<()> {
+        let path = self.target()?;
         // The name is fixed, so that killed programs leave at most one such file behind.
-        let new = self.beside("new");
+        let new = beside(&path, "new");
         write(&new, id)?;
         // A damaged file never takes the place of a whole one.
-        if matches!(read(&self.path), Ok(Some(_))) {
-            fs::rename(&self.path, self.beside("previous"))?;
+        if matches!(read(&path), Ok(Some(_))) {
+            fs::rename(&path, beside(&path, "previous"))?;
         }
         // A rename is one step: after a crash there is the old file or the new one, and never half
         // of one.
-        fs::rename(&new, &self.path)?;
-        self.sync_directory()
+        fs::rename(&new, &path)?;
+        sync_directory(&path)
     }
 
-    /// Returns the path with an extension added.
-    fn beside(&self, extension: &str) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".");
-        name.push(extension);
-        name.into()
-    }
-
-    /// Flushes the directory, without which a rename may be lost. Windows cannot and need not do
-    /// it.
-    fn sync_directory(&self) -> io::Result<()> {
-        if cfg!(unix) {
-            let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
-            File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    /// Returns the path of the file itself. A rename over a link would replace the link, and a file
+    /// in another directory may be on another disk.
+    fn target(&self) -> io::Result<PathBuf> {
+        let mut path = self.path.clone();
+        // Not `canonicalize`: before the first save, a link leads to no file.
+        for _ in 0..MAX_LINKS {
+            match fs::read_link(&path) {
+                Ok(target) => path = directory(&path).join(target),
+                // No link, or no file.
+                Err(_) => return Ok(path),
+            }
         }
-        Ok(())
+        Err(io::Error::other(format!("more than {MAX_LINKS} symbolic links lead on from it")))
+    }
+
+    /// Adds the path to the text of an error.
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
     }
 }
+
+/// As many links in a row as Linux follows.
+const MAX_LINKS: usize = 40;
 
 /// The first line of the file. Another format would have another one.
 const FIRST_LINE: &str = "sseclient last event ID, version 1\n";
 
-/// Writes the ID twice into a file that only the owner can read, and flushes it to the disk.
-fn write(path: &Path, id: &str) -> io::Result<()> {
-    if id.contains('\n') {
-        let message = "the ID holds a line feed, which the file cannot keep";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+/// The size of the file with the longest ID.
+const MAX_FILE: usize = FIRST_LINE.len() + 2 * (MAX_ID + 1);
+
+/// Returns the path with an extension added.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// Returns the directory of a file.
+fn directory(path: &Path) -> &Path {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    directory.unwrap_or_else(|| Path::new("."))
+}
+
+/// Flushes the directory of a file, without which a rename may be lost. Windows cannot and need not
+/// do it.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory(path))?.sync_all() } else { Ok(()) }
+}
+
+/// Creates a file that only the owner can read, in place of one that was left there.
+fn create(path: &Path) -> io::Result<File> {
+    // Removed, not opened: it may be a link, or a file that others can read.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
     let mut options = File::options();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     // An ID may be a token that gives access to the stream.
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    options.open(path)
+}
+
+/// Writes the ID twice into a new file, and flushes it to the disk.
+fn write(path: &Path, id: &str) -> io::Result<()> {
+    let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    if id.contains('\n') {
+        return refused("the ID holds a line feed, which the file cannot keep");
+    }
+    if id.len() > MAX_ID {
+        return refused("the ID is over 8,000 bytes, and no request can carry it");
+    }
+    let mut file = create(path)?;
     // Twice, so that a file of which only a part reached the disk is noticed.
     file.write_all(format!("{FIRST_LINE}{id}\n{id}\n").as_bytes())?;
     // Before the rename, or the name may reach the disk before the bytes do.
@@ -169,16 +240,19 @@ fn write(path: &Path, id: &str) -> io::Result<()> {
 
 /// Reads the ID from a file; `None` if there is no file.
 fn read(path: &Path) -> io::Result<Option<String>> {
-    let text = match fs::read(path) {
-        // A text that is not UTF-8 is damaged like an empty one.
-        Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+    let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        file => file?,
     };
+    let mut bytes = Vec::new();
+    // One byte too many is enough to tell that it is no file of this store.
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    // A text that is not UTF-8 is damaged like an empty one.
+    let text = String::from_utf8(bytes).unwrap_or_default();
     let ids = text.strip_prefix(FIRST_LINE).and_then(|ids| ids.strip_suffix('\n'));
     match ids.and_then(|ids| ids.split_once('\n')) {
         Some((id, same)) if id == same => Ok(Some(id.to_owned())),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()))),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is damaged, or is none of this store")),
     }
 }
 
@@ -260,9 +334,9 @@ mod tests {
         let files = saved(&path, &["1", ""]);
         assert_eq!(files.load().unwrap().as_deref(), Some(""));
         // As if killed after the first rename and before the second.
-        fs::rename(&path, files.beside("new")).unwrap();
+        fs::rename(&path, beside(&path, "new")).unwrap();
         assert_eq!(files.load().unwrap().as_deref(), Some("1"));
-        fs::write(files.beside("previous"), "nonsense").unwrap();
+        fs::write(beside(&path, "previous"), "nonsense").unwrap();
         assert_eq!(files.load().unwrap_err().kind(), io::ErrorKind::InvalidData);
         fs::remove_dir_all(directory).unwrap();
     }
@@ -276,29 +350,112 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
     }
 
-    /// Opening a pipe for writing blocks until a reader opens it. Dropped saves are not carried out
+    #[test]
+    fn an_id_that_no_request_can_carry_is_refused_and_the_longest_is_kept() {
+        let directory = directory("long");
+        let longest = "x".repeat(MAX_ID);
+        let files = saved(&directory.join("id"), &[&longest]);
+        assert_eq!(files.save(&format!("{longest}y")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(files.load().unwrap(), Some(longest));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn of_a_huge_file_no_more_is_read_than_an_id_needs() {
+        let directory = directory("huge");
+        let path = directory.join("id");
+        let files = saved(&path, &["before", "the newest"]);
+        // Sparse. No machine has the memory to read it whole.
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(files.load().unwrap().as_deref(), Some("before"));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_or_a_link_that_others_left_in_the_way_is_replaced() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        let directory = directory("left");
+        let (path, victim) = (directory.join("id"), directory.join("victim"));
+        fs::write(&victim, "untouched").unwrap();
+        let new = beside(&path, "new");
+        fs::write(&new, "").unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o666)).unwrap();
+        let files = saved(&path, &["1"]);
+        assert_eq!(mode(&path), 0o600, "a file that all can read");
+        for target in [&victim, &directory.join("nowhere")] {
+            symlink(target, &new).unwrap();
+            files.save("2").unwrap();
+            assert_eq!(files.load().unwrap().as_deref(), Some("2"));
+            assert!(!path.is_symlink());
+        }
+        symlink(&victim, &new).unwrap();
+        files.check().unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        assert!(!directory.join("nowhere").exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// As with a volume that is mounted elsewhere.
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_a_link_stays_one_and_its_target_is_written() {
+        use std::os::unix::fs::symlink;
+
+        let directory = directory("link");
+        let volume = directory.join("volume");
+        fs::create_dir(&volume).unwrap();
+        let path = directory.join("id");
+        symlink("again", &path).unwrap();
+        symlink(volume.join("id"), directory.join("again")).unwrap();
+        for id in ["1", "2"] {
+            let files = saved(&path, &[]);
+            files.check().unwrap();
+            files.save(id).unwrap();
+            assert_eq!(files.load().unwrap().as_deref(), Some(id));
+            assert!(path.is_symlink() && !volume.join("id").is_symlink());
+        }
+        assert_eq!(saved(&beside(&volume.join("id"), "previous"), &[]).load().unwrap().as_deref(), Some("1"));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 3, "all files are on the volume");
+
+        fs::remove_file(&path).unwrap();
+        symlink("id", &path).unwrap();
+        for failure in [saved(&path, &[]).save("3"), saved(&path, &[]).check()] {
+            assert!(failure.unwrap_err().to_string().contains("symbolic links"), "it leads to itself");
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// Opening a pipe for reading blocks until a writer opens it. Dropped saves are not carried out
     /// later.
     #[cfg(unix)]
     #[tokio::test]
     async fn a_disk_that_hangs_holds_one_thread_and_dropped_saves_are_not_saved() {
         let directory = directory("hangs");
-        let files = Files { path: directory.join("id") };
-        let store = FileStore::new(&files.path);
-        let pipe = files.beside("new");
+        let pipe = directory.join("id");
+        let store = FileStore::new(&pipe);
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for number in 0..20 {
             let mut given_up = tokio_test::task::spawn(store.save(number.to_string()));
             assert!(given_up.poll().is_pending());
         }
         assert_eq!(Arc::strong_count(&store.files), 2, "one thread uses the files");
+        assert!(store.check().is_ok(), "it waits for no disk while the files are used");
 
-        // The disk comes back: the thread goes on, and fails, since a pipe keeps nothing.
-        let reader = File::open(&pipe).unwrap();
-        fs::remove_file(&pipe).unwrap();
-        drop(reader);
+        // The disk comes back: the thread goes on with the first save.
+        drop(File::options().write(true).open(&pipe).unwrap());
         store.save("the next".into()).await.unwrap();
         assert_eq!(store.load().await.unwrap().as_deref(), Some("the next"));
-        assert!(!files.beside("previous").exists());
+        let previous = saved(&beside(&pipe, "previous"), &[]);
+        assert_eq!(previous.load().unwrap().as_deref(), Some("0"));
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::error::panics::catch_future;
+use crate::error::panics::{catch, catch_future};
 use crate::error::{Error, ErrorKind};
 
 /// How long a call of a store may take; a store that takes longer is down. The stream waits for it
@@ -55,6 +55,17 @@ pub trait ResumeStore: Send + Sync + 'static {
     /// Why the store failed.
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
+    /// Checks that the store can be used at all. [`build`](crate::StreamBuilder::build) calls it,
+    /// and waits for it; by default it checks nothing.
+    ///
+    /// # Errors
+    ///
+    /// If no ID could ever be saved, say because a directory is missing. The text says what to do:
+    /// it becomes that of an [`ErrorKind::InvalidConfig`].
+    fn check(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// Returns the ID that was saved last; `None` if none ever was.
     ///
     /// # Errors
@@ -65,6 +76,7 @@ pub trait ResumeStore: Send + Sync + 'static {
     fn load(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 
     /// Saves an ID in place of the previous one. An empty ID means that the server has cleared it.
+    /// An ID over 8,000 bytes, which no request can carry, is not given to the store.
     ///
     /// # Errors
     ///
@@ -79,6 +91,10 @@ pub trait ResumeStore: Send + Sync + 'static {
 
 impl<S: ResumeStore> ResumeStore for Arc<S> {
     type Error = S::Error;
+
+    fn check(&self) -> Result<(), S::Error> {
+        S::check(self)
+    }
 
     fn load(&self) -> impl Future<Output = Result<Option<String>, S::Error>> + Send {
         S::load(self)
@@ -116,11 +132,22 @@ pub(crate) type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> +
 
 /// A [`ResumeStore`] with its type erased, whose calls are bounded in time.
 trait ErasedStore: Send + Sync {
+    fn check(&self) -> Result<(), Error>;
     fn load(self: Arc<Self>) -> StoreFuture<Option<String>>;
     fn save(self: Arc<Self>, id: String) -> StoreFuture<()>;
 }
 
 impl<S: ResumeStore> ErasedStore for S {
+    fn check(&self) -> Result<(), Error> {
+        let why = match catch(|| ResumeStore::check(self)) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.into().to_string(),
+            Err(panicked) => panicked.message("its check"),
+        };
+        // The text of the cause is part of the message, since it says what to do.
+        Err(Error::new(ErrorKind::InvalidConfig, format!("the resume store cannot be used: {why}")))
+    }
+
     fn load(self: Arc<Self>) -> StoreFuture<Option<String>> {
         Box::pin(in_time("loaded from", async move { ResumeStore::load(&*self).await }))
     }
@@ -161,6 +188,15 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(store: impl ResumeStore, commit: Commit) -> Self {
         Self { name: store.name(), store: Arc::new(store), commit }
+    }
+
+    /// Checks that the store can be used.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` if the store says no, or panics.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.store.check()
     }
 
     /// Starts to load the ID.

@@ -9,6 +9,7 @@ mod relays;
 #[cfg(feature = "serde")]
 mod serde_values;
 mod slow_readers;
+mod stores;
 mod types;
 mod values;
 mod waits;

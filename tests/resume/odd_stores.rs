@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, Subscription};
+use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{Server, next_event, stream, within};
+use crate::support::{OPEN, Server, next_event, stream, within};
 
 /// A stream that saves acknowledged IDs, and a subscription that acknowledges.
 fn saving(server: &Server, store: &Memory) -> (Handle, Subscription) {
@@ -81,6 +82,38 @@ async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
         assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
         let [_first] = take(&mut events).await;
         assert_eq!(server.headers("last-event-id").last().unwrap(), &None);
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_no_request_can_carry_is_not_given_to_the_store() {
+    let next = Arc::new(Notify::new());
+    let sends = Arc::clone(&next);
+    let server = Server::start(move |_, mut connection| {
+        let next = Arc::clone(&sends);
+        async move {
+            connection.send(&format!("{OPEN}id: 1\ndata: x\n\n")).await;
+            next.notified().await;
+            connection.send(&format!("id: {}\ndata: y\n\n", "x".repeat(8_001))).await;
+            connection.closed().await;
+        }
+    })
+    .await;
+    for commit in [Commit::Delivery, Commit::Acknowledgement] {
+        let memory = Memory::default();
+        let handle = stream(&server.url).resume_store(memory.clone(), commit).build().unwrap();
+        let mut events = acknowledging(&handle, Filter::all());
+        handle.connect();
+        let [first] = take(&mut events).await;
+        assert!(events.acknowledge(&first));
+        memory.holds("1").await;
+        next.notify_one();
+        let [second] = take(&mut events).await;
+        assert_eq!(second.id().map(str::len), Some(8_001));
+        assert!(events.acknowledge(&second));
+        // It saves what there is to save.
+        within(handle.shutdown()).await;
+        assert_eq!(memory.saved(), ["1"], "{commit:?}");
     }
 }
 
