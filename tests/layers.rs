@@ -1,8 +1,10 @@
 //! The structure of `src/`: imports point down, files do not use each other in circles, and names
-//! and prose are plain.
+//! and prose are plain. And that of `docs/FAULTS.md`, whose rows name their tests.
 
 #[path = "layers/circles.rs"]
 mod circles;
+#[path = "layers/faults.rs"]
+mod faults;
 #[path = "layers/source.rs"]
 mod source;
 #[path = "layers/words.rs"]

@@ -77,6 +77,17 @@ async fn tls_is_done_on_top_of_a_connector() {
     assert!(heard.starts_with("GET /x HTTP/1.1"), "{heard}");
 }
 
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_host_that_no_certificate_can_name_is_a_final_error() {
+    let client = Client::builder().connector(inside(&Arc::default()));
+    for host in ["a..invalid", "-a.invalid", ".invalid"] {
+        let error = open(client.clone(), &format!("https://{host}/")).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::InvalidUrl, true), "{host}");
+        assert!(open(client.clone(), &format!("http://{host}/")).await.is_ok(), "{host}");
+    }
+}
+
 #[cfg(feature = "tower-service-0-3")]
 #[tokio::test]
 async fn a_connector_of_hypers_world_is_one() {

@@ -12,7 +12,7 @@ use servers::{Socks, relay};
 use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter};
 use tokio::net::TcpListener;
 
-use crate::support::{self, Connection, Server, header, open, short, stream, within};
+use crate::support::{self, Connection, Server, header, in_own_process, open, short, stream, within};
 
 /// `Basic` for `user:pa:ss`.
 const BASIC: &str = "Basic dXNlcjpwYTpzcw==";
@@ -453,20 +453,16 @@ fn the_builder_refuses_invalid_proxy_urls() {
 /// The test starts itself in a process of its own, to set its environment.
 #[tokio::test]
 async fn the_environment_names_the_proxy_unless_the_client_was_told() {
-    const NAME: &str = "the_environment_names_the_proxy_unless_the_client_was_told";
+    const NAME: &str = "proxies::the_environment_names_the_proxy_unless_the_client_was_told";
     let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
         let (server, proxy) = (Server::staying("data: server\n\n").await, Server::staying("data: proxy\n\n").await);
-        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME, "--nocapture"])
-            .env_remove("REQUEST_METHOD")
-            .env("http_proxy", at("http", "", &proxy))
-            .env("https_proxy", "no URL")
-            .env("NO_PROXY", "localhost")
-            .env("SSECLIENT_TEST_URL", &server.url)
-            .output();
-        let output = within(output).await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        return;
+        let variables = [
+            ("http_proxy", &*at("http", "", &proxy)),
+            ("https_proxy", "no URL"),
+            ("NO_PROXY", "localhost"),
+            ("SSECLIENT_TEST_URL", &server.url),
+        ];
+        return in_own_process(NAME, &variables).await;
     };
     let local = url.replace("127.0.0.1", "localhost");
     for (client, url, expected) in [

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sseclient::{Client, Delivery, ErrorKind, TlsVersion};
 
 use crate::support::site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
-use crate::support::{self, OPEN, within};
+use crate::support::{self, OPEN, in_own_process, within};
 
 #[tokio::test]
 async fn a_server_is_trusted_by_roots_that_replace_others_or_are_added_to_them() {
@@ -186,17 +186,15 @@ fn roots_that_cannot_be_read_are_refused_when_they_are_given() {
 /// environment.
 #[tokio::test]
 async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
+    const NAME: &str = "tls::a_machine_without_roots_says_what_to_install_and_http_still_works";
     let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
         let server = support::Server::answering(vec![format!("{OPEN}data: plain\n\n")]).await;
-        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_machine_without_roots_says_what_to_install_and_http_still_works", "--nocapture"])
-            .env("SSL_CERT_FILE", "/nonexistent/file")
-            .env("SSL_CERT_DIR", "/nonexistent/folder")
-            .env("SSECLIENT_TEST_URL", &server.url)
-            .output();
-        let output = within(output).await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        return;
+        let variables = [
+            ("SSL_CERT_FILE", "/nonexistent/file"),
+            ("SSL_CERT_DIR", "/nonexistent/folder"),
+            ("SSECLIENT_TEST_URL", &server.url),
+        ];
+        return in_own_process(NAME, &variables).await;
     };
     let mut events = within(sseclient::open(&*url)).await.unwrap();
     assert!(matches!(within(events.recv()).await, Some(Delivery::Event(_))));
@@ -217,7 +215,7 @@ async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_platforms_roots_vouch_for_a_server_and_for_no_other() {
-    const NAME: &str = "the_platforms_roots_vouch_for_a_server_and_for_no_other";
+    const NAME: &str = "tls::the_platforms_roots_vouch_for_a_server_and_for_no_other";
     let Ok(urls) = std::env::var("SSECLIENT_TEST_URLS") else {
         let authority = Authority::new("the platform");
         let url = serve(config(&authority.vouch("localhost"), BOTH, None)).await;
@@ -225,15 +223,13 @@ async fn the_platforms_roots_vouch_for_a_server_and_for_no_other() {
         let stranger = serve(config(&Authority::new("a stranger").vouch("localhost"), BOTH, None)).await;
         let file = std::env::temp_dir().join(format!("sseclient-roots-{}.pem", std::process::id()));
         std::fs::write(&file, authority.pem()).unwrap();
-        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME, "--nocapture"])
-            .env("SSL_CERT_FILE", &file)
-            .env("SSL_CERT_DIR", "/nonexistent/folder")
-            .env("SSECLIENT_TEST_URLS", [url, misnamed, stranger].join(" "))
-            .output();
-        let output = within(output).await.unwrap();
-        let _ = std::fs::remove_file(&file);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let variables = [
+            ("SSL_CERT_FILE", file.to_str().unwrap()),
+            ("SSL_CERT_DIR", "/nonexistent/folder"),
+            ("SSECLIENT_TEST_URLS", &[url, misnamed, stranger].join(" ")),
+        ];
+        in_own_process(NAME, &variables).await;
+        std::fs::remove_file(&file).unwrap();
         return;
     };
     for (url, expected) in urls.split(' ').zip([

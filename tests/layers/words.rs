@@ -29,7 +29,7 @@ fn assert_no_line(complaint: &str, check: impl Fn(&str) -> bool) {
     assert!(found.is_empty(), "{complaint}:\n{}", found.join("\n"));
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use sseclient::blocking::{self, Client};
-use sseclient::{CloseReason, Filter};
+use sseclient::{CloseReason, ErrorKind, Filter};
 
 use crate::counting;
+use crate::support::in_own_process;
 use crate::support::plain::{OPEN, Server, until};
 
 /// The number of threads of blocking clients.
@@ -62,4 +63,22 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
 
     drop(Client::new().unwrap());
     until("the thread of a client without streams is gone", || threads() == 0);
+}
+
+/// The test starts itself in a process of its own, which cannot open anything.
+#[tokio::test]
+async fn a_client_without_descriptors_is_a_typed_error() {
+    const NAME: &str = "blocking_thread::a_client_without_descriptors_is_a_typed_error";
+    const HERE: &str = "SSECLIENT_TEST_HERE";
+    if std::env::var_os(HERE).is_none() {
+        return in_own_process(NAME, &[(HERE, "yes")]).await;
+    }
+    let hard = rlimit::Resource::NOFILE.get_hard().unwrap();
+    rlimit::Resource::NOFILE.set(0, hard).unwrap();
+    let errors = [Client::new().map(drop), blocking::open("http://127.0.0.1:9/").map(drop)].map(Result::unwrap_err);
+    rlimit::Resource::NOFILE.set(hard, hard).unwrap();
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Thread, "{error}");
+    }
+    assert!(Client::new().is_ok());
 }

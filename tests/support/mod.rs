@@ -204,6 +204,17 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
+/// Runs one test of this binary, with its module, in a process of its own that has these variables.
+/// Fails if the test does, or if there is no such test.
+pub async fn in_own_process(test: &str, variables: &[(&str, &str)]) {
+    let mut process = tokio::process::Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", test, "--nocapture"]).envs(variables.iter().copied()).kill_on_drop(true);
+    let output = within(process.output()).await.unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let has_run = output.status.success() && shown.contains("1 passed");
+    assert!(has_run, "{shown}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A stream that reconnects at once.
 pub fn stream(url: &str) -> StreamBuilder {
     Client::new().stream(url).reconnection_time(Duration::from_millis(1))

@@ -1,13 +1,15 @@
 //! Resume stores that are slow or fail, under paused time: what is saved, and when.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::{EMPTY, Script, Scripted};
-use crate::{Client, Commit, Filter, ResumeStore, SubscribeOptions};
+use super::{EMPTY, Script, Scripted, WITH_ID};
+use crate::{Client, Commit, Delivery, ErrorKind, Filter, Gap, ResumeStore, SubscribeOptions};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -46,4 +48,39 @@ async fn nothing_is_saved_before_the_store_has_been_loaded() {
     tokio::time::sleep(10 * SECOND).await;
     assert_eq!(*store.0.lock().unwrap(), [""; 0]);
     drop(stays);
+}
+
+/// A store that never answers.
+struct Hanging;
+
+impl ResumeStore for Hanging {
+    type Error = Infallible;
+
+    async fn load(&self) -> Result<Option<String>, Infallible> {
+        pending().await
+    }
+
+    async fn save(&self, _: String) -> Result<(), Infallible> {
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_has_five_seconds_for_each_call() {
+    let scripts = vec![Script::Talk(vec![(Duration::ZERO, WITH_ID), (3600 * SECOND, "")])];
+    let client = Client::with_connector(Arc::new(Scripted { scripts, asked: watch::Sender::default() }));
+    let handle = client.stream("http://host/").resume_store(Hanging, Commit::Delivery).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    let begun = Instant::now();
+    handle.connect();
+    handle.opened().await.unwrap();
+    assert_eq!(begun.elapsed(), 17 * SECOND, "three loads, a second apart");
+    assert_eq!(events.recv().await, Some(Delivery::Gap(Gap::reconnected(None))));
+    assert!(events.recv().await.is_some());
+    let failures = || handle.stats().failures[&ErrorKind::Store];
+    assert_eq!(failures(), 1);
+    // A save every six seconds, and the stream stays open.
+    tokio::time::sleep(SECOND * 12 - SECOND / 2).await;
+    assert_eq!(failures(), 3);
+    assert!(handle.state().is_open());
 }

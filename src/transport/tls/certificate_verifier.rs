@@ -64,16 +64,24 @@ fn platform(
         Verifier::new_with_extra_roots(extra_roots, provider)
     };
     #[cfg(target_os = "android")]
-    let verifier = if extra_roots.is_empty() {
+    let verifier = {
+        refuse_roots(&extra_roots)?;
         Verifier::new(provider)
-    } else {
-        let message = "Android's verifier accepts no roots beside its own; give all with root_certificates_pem";
-        return Err(Error::new(ErrorKind::Unsupported, message));
     };
     let message = "this machine has no root certificates; install its package (ca-certificates on Debian), \
                    set SSL_CERT_FILE, give the client its own with root_certificates_pem, \
                    or use Mozilla's, with this crate's feature webpki-roots";
     Ok(Arc::new(verifier.map_err(|error| Error::with_source(ErrorKind::Roots, message, error))?))
+}
+
+/// Refuses roots beside the platform's, which Android's verifier does not take.
+#[cfg(any(test, target_os = "android"))]
+fn refuse_roots(extra_roots: &[CertificateDer<'_>]) -> Result<(), Error> {
+    if extra_roots.is_empty() {
+        return Ok(());
+    }
+    let message = "Android's verifier accepts no roots beside its own; give all with root_certificates_pem";
+    Err(Error::new(ErrorKind::Unsupported, message))
 }
 
 /// Checks certificates with `trust`. It tells a self-signed certificate from one of an unknown
@@ -150,3 +158,16 @@ impl fmt::Display for SelfSigned {
 }
 
 impl std::error::Error for SelfSigned {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_beside_those_of_android_are_a_final_error() {
+        assert!(refuse_roots(&[]).is_ok());
+        let error = refuse_roots(&[CertificateDer::from(vec![0])]).unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (ErrorKind::Unsupported, true));
+        assert!(error.to_string().contains("root_certificates_pem"), "{error}");
+    }
+}
