@@ -1,7 +1,9 @@
 //! A TCP relay that cuts a connection in the middle of an event.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -91,7 +93,7 @@ impl Relay {
                     // end.
                     client.write_all(&down[..size.saturating_sub(8)]).await.ok()?;
                     if order.cut == Cut::Reset {
-                        client.set_zero_linger().expect("a live socket");
+                        SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("a live socket");
                     }
                     return Some(order);
                 }

@@ -8,8 +8,10 @@ use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use fastrand::Rng;
+use socket2::SockRef;
 use sseclient::{
     Apply, Client, CloseReason, Commit, Decision, Delivery, Event, Filter, Gap, Handle, ReconnectPolicy, Resume,
     ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
@@ -125,7 +127,7 @@ impl Server {
             answer
         };
         if write(&mut tcp, &answer.bytes).await.is_err() || answer.ending == Ending::Reset {
-            let _ = tcp.set_zero_linger();
+            let _ = SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
             return;
         }
         if answer.ending == Ending::Close {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use socket2::SockRef;
 use sseclient::{Decision, ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -150,7 +151,7 @@ impl Server {
     async fn leave(&mut self, mut tcp: TcpStream, bytes: &[u8], ending: Ending) {
         self.write(&mut tcp, bytes).await;
         match ending {
-            Ending::Reset => tcp.set_zero_linger().unwrap(),
+            Ending::Reset => SockRef::from(&tcp).set_linger(Some(Duration::ZERO)).unwrap(),
             Ending::Silence => self.client_closes(tcp).await,
             Ending::Close => {
                 // An error here means that the client has closed its end.
