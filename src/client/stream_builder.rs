@@ -439,7 +439,7 @@ impl StreamBuilder {
     ///
     /// # Examples
     ///
-    /// ```
+    /// ```no_run
     /// use sseclient::{Client, Commit, FileStore, RefusedId};
     ///
     /// let store = FileStore::new("/var/lib/relay/last-event-id");

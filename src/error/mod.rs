@@ -101,7 +101,7 @@ impl Error {
         // The error is new, so nothing shares it.
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             if is_redirected {
-                inner.message = format!("after a redirect to {url}, {}", inner.message);
+                inner.message = format!("after a redirect to {}, {}", beginning(&url.to_string()), inner.message);
             }
             if let Some(response) = &mut inner.response {
                 response.url = Some(url);

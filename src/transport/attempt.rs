@@ -158,7 +158,7 @@ impl Attempt {
             let through = through(connector.proxy(target).as_deref());
             let message = format!(
                 "no connection to {}{through} within the connect timeout of {:?}",
-                target.authority(),
+                target.shown_authority(),
                 self.connect_timeout
             );
             Err(Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))

@@ -104,7 +104,7 @@ impl BoxedConnector {
             let connector = Arc::clone(&connector);
             Box::pin(async move {
                 let failed = |error: Box<dyn StdError + Send + Sync>| {
-                    let message = format!("the client's connector did not reach {}", target.authority());
+                    let message = format!("the client's connector did not reach {}", target.shown_authority());
                     Error::with_source(ErrorKind::Connect, message, error)
                 };
                 let server = target.server_uri().map_err(|error| failed(error.into()))?;

@@ -132,7 +132,7 @@ async fn answer_in_time<T>(
         None => {
             let message = format!(
                 "{} sent no response head{} within the response timeout of {:?}",
-                target.authority(),
+                target.shown_authority(),
                 through(proxy),
                 limit.unwrap_or_default()
             );

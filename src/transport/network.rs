@@ -111,7 +111,9 @@ impl Network {
                 let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
                 Box::pin(proxy::open_tunnel(io, &proxy, target)).await?
             }
-            (None, None) => self.tcp.connect(target.uri().clone(), target.authority(), timeout).await.map(boxed)?,
+            (None, None) => {
+                self.tcp.connect(target.uri().clone(), target.shown_authority(), timeout).await.map(boxed)?
+            }
         };
         #[cfg(feature = "tls")]
         if target.is_https() {

@@ -118,7 +118,7 @@ pub(super) struct RefusedRedirect {
 impl RefusedRedirect {
     /// Returns the error for the response of the request to `target`.
     pub(super) fn into_error(self, target: &Target, head: Parts, body: Bytes) -> Error {
-        let message = format!("{} answered {}: {}", target.authority(), head.status, self.why);
+        let message = format!("{} answered {}: {}", target.shown_authority(), head.status, self.why);
         Error::with_response(self.kind, message, head.status, head.headers, body)
     }
 }

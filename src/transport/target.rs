@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, beginning};
 
 use super::header_values::{basic_authorization, header};
 
@@ -193,6 +193,11 @@ impl Target {
     /// Returns host and port as they are in the URL: the value of the `Host` header.
     pub(crate) fn authority(&self) -> &str {
         self.uri.authority().map_or("", Authority::as_str)
+    }
+
+    /// Returns the authority for a message. A redirect may have chosen it, so it is cut.
+    pub(crate) fn shown_authority(&self) -> &str {
+        beginning(self.authority())
     }
 
     /// Returns the request target in origin form (RFC 9112, section 3.2.1).

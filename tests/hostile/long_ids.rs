@@ -142,7 +142,18 @@ fn messages_repeat_the_beginning_of_what_a_server_sends() {
         let Some(Delivery::Gap(gap)) = within(events.recv()).await else { panic!("a gap") };
         let reason = within(handle.closed()).await;
         for text in [gap.to_string(), reason.to_string()] {
-            assert!(text.len() < 300 && text.contains("xxx\"… (7"), "{text}");
+            assert!(text.len() < 400 && text.contains("xxx\"… (7"), "{text}");
+        }
+    });
+    counting::alone(async {
+        let long = "x".repeat(7_000);
+        // A host that does not resolve, and a page of the server's own.
+        for location in [format!("http://{long}/"), format!("/{long}")] {
+            let moved = format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+            let server = Server::answering(vec![moved, "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n".into()]).await;
+            let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
+            let text = error.to_string();
+            assert!(text.len() < 300 && text.contains("xxx"), "{text}");
         }
     });
 }

@@ -15,7 +15,7 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, join, split};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, beginning};
 use crate::transport::target::Target;
 
 use super::super::connector::Io;
@@ -49,7 +49,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
     let answer = answer.map_err(no_answer)?;
     if !answer.status().is_success() {
         // The body stays unread: it may never end.
-        let what = format!("the tunnel to {}", target.server());
+        let what = format!("the tunnel to {}", beginning(&target.server()));
         return Err(proxy.refused(&what, answer.into_parts().0, Bytes::new()));
     }
     let parts = connection.into_parts();

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, Join, ReadBuf, ReadHalf, WriteHalf, join, split};
 use tower_service::Service;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, beginning};
 use crate::transport::target::Target;
 
 use super::super::connector::Io;
@@ -49,7 +49,7 @@ pub(super) async fn open_tunnel(io: Box<dyn Io>, proxy: &ProxyServer, target: &T
         return Err(Error::new(ErrorKind::Proxy, message));
     }
     let stream = socks.call(server).await;
-    let refused = format!("did not connect to {} when asked {asked}", target.server());
+    let refused = format!("did not connect to {} when asked {asked}", beginning(&target.server()));
     let (read, write) = stream.map_err(|error| proxy.failed(&refused, error))?.into_inner().into_inner();
     Ok(read.0.unsplit(write))
 }
