@@ -18,7 +18,6 @@ use crate::connection::credentials::{Credentials, CredentialsReason};
 use crate::error::Error;
 use crate::error::panics::catch_future;
 use crate::event::Gap;
-use crate::reconnect;
 use crate::state::CloseReason;
 use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
@@ -228,8 +227,7 @@ impl Actor {
     fn on_failed(&mut self, cause: Error) -> Flow {
         self.connection.counters.count_failure(&cause);
         // A date in `Retry-After` is the one thing that needs the wall clock.
-        let headers = cause.headers();
-        let retry_after = headers.and_then(|headers| reconnect::retry_after(headers, self.connector.wall_clock()));
+        let retry_after = cause.retry_after_by(|| self.connector.wall_clock());
         let random = self.random.f64();
         self.handle(Input::Failed { cause, retry_after, random })
     }

@@ -5,10 +5,12 @@
 
 mod kind;
 pub(crate) mod panics;
+mod retry_after;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
@@ -162,6 +164,21 @@ impl Error {
     /// `Display` do not show them.
     pub fn headers(&self) -> Option<&HeaderMap> {
         self.inner.response.as_ref().map(|response| &response.headers)
+    }
+
+    /// Returns how long the refused response asks clients to wait, at most an hour: its
+    /// `Retry-After` (RFC 9110, section 10.2.3), also with a fraction, or `Retry-After-Ms`.
+    ///
+    /// A date counts from the response's `Date`. Without one it is `None` here, while a stream
+    /// counts from this machine's clock.
+    pub fn retry_after(&self) -> Option<Duration> {
+        retry_after::retry_after(self.headers()?, || None)
+    }
+
+    /// Like [`retry_after`](Self::retry_after), but a date counts from `now` if the response has no
+    /// `Date`.
+    pub(crate) fn retry_after_by(&self, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+        retry_after::retry_after(self.headers()?, || Some(now()))
     }
 
     /// Returns the URL that the refused response came from, after redirects, without userinfo and

@@ -9,4 +9,3 @@ mod policy;
 
 pub use self::failure::{Decision, Failure};
 pub use self::policy::ReconnectPolicy;
-pub(crate) use self::policy::retry_after;

@@ -3,10 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName};
+use std::time::Duration;
 
 use super::{Decision, Failure};
 use crate::error::{Error, ErrorKind};
@@ -28,13 +25,6 @@ const JITTER: f64 = 0.5;
 /// A response that stayed open this long was healthy, even if no event came. If every accepted
 /// response were, a server that accepts and closes at once would be called in a tight loop.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
-
-/// Maximum wait that a server's `Retry-After` causes: maintenance ends earlier than announced, and
-/// a date in the year 9999 is a mistake.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
-
-/// The header in which some servers, of LLMs above all, say the same in milliseconds.
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// When a stream that failed or ended is retried, and when it is given up.
 ///
@@ -328,35 +318,6 @@ fn multiply(time: Duration, by: f64) -> Duration {
     let seconds = time.as_secs_f64() * by;
     // Zero times an infinite factor is NaN.
     if seconds.is_nan() { Duration::ZERO } else { Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) }
-}
-
-/// Returns how long a refused response asks clients to wait (RFC 9110, section 10.2.3), at most an
-/// hour. A date counts from the response's own `Date`, because clocks differ, or from `now` if it
-/// has none.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
-    let date = |name| httpdate::parse_http_date(text(name)?).ok();
-    let milliseconds = text(RETRY_AFTER_MS).and_then(rounded_up).map(Duration::from_millis);
-    let seconds = || text(RETRY_AFTER).and_then(rounded_up).map(Duration::from_secs);
-    // The server's own clock, if it says: this machine's may be wrong by hours. A date in the past
-    // needs no wait.
-    let until = || Some(date(RETRY_AFTER)?.duration_since(date(DATE).unwrap_or(now)).unwrap_or_default());
-    let wait = milliseconds.or_else(seconds).or_else(until)?;
-    Some(wait.min(MAX_RETRY_AFTER))
-}
-
-/// Returns a number, rounded up: the standard has whole seconds, but servers send fractions.
-fn rounded_up(text: &str) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    // Checked digit by digit: `parse` would accept a sign, and RFC 9110, section 10.2.3, does not.
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    // A number that does not fit is more than an hour.
-    let up = |whole: &str| whole.parse().unwrap_or(u64::MAX).saturating_add((!is_zero(fraction)).into());
-    (is_number(whole) && is_number(fraction)).then(|| up(whole))
-}
-
-fn is_zero(digits: &str) -> bool {
-    digits.bytes().all(|digit| digit == b'0')
 }
 
 #[cfg(test)]

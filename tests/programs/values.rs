@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::Full;
-use sseclient::http::{Method, Response, StatusCode, Uri};
-use sseclient::{Apply, Client, Delivery, ErrorKind, EventStream, Filter};
+use sseclient::http::header::RETRY_AFTER;
+use sseclient::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use sseclient::{Apply, Client, Delivery, Error, ErrorKind, EventStream, Filter};
 
 use crate::support::{OPEN, Server, short, stream, within};
 #[cfg(feature = "idn")]
@@ -74,6 +76,28 @@ async fn a_method_is_any_text_in_lower_case_too() {
     ] {
         assert_eq!(stream(url).method(method).build().unwrap_err().kind(), kind, "{method}");
     }
+}
+
+#[tokio::test]
+async fn an_error_has_the_name_of_its_kind_and_the_wait_that_the_server_asked_for() {
+    for (headers, wait) in [
+        ("retry-after: 7\r\n", Some(7)),
+        ("retry-after: 6.5\r\n", Some(7)),
+        ("date: Fri, 07 Nov 2014 23:59:00 GMT\r\nretry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", Some(59)),
+        // Without a `Date` it would take this machine's clock, and an error has none.
+        ("retry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", None),
+        ("retry-after: soon\r\n", None),
+        ("", None),
+    ] {
+        let busy = format!("HTTP/1.1 503 Busy\r\n{headers}content-length: 0\r\n\r\n");
+        let server = Server::answering(vec![busy]).await;
+        let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
+        assert_eq!((error.kind().as_str(), error.retry_after()), ("status", wait.map(Duration::from_secs)));
+    }
+    let headers: HeaderMap = [(RETRY_AFTER, "3".parse().unwrap())].into_iter().collect();
+    let error = Error::refused(StatusCode::TOO_MANY_REQUESTS, headers, "");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+    assert_eq!(Error::new(ErrorKind::ConnectTimeout, "").retry_after(), None);
 }
 
 /// Status 404 says nothing if the program does not know who sent it.

@@ -1,6 +1,6 @@
 //! The back-off as tables.
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::*;
 
@@ -112,64 +112,6 @@ fn a_retry_after_is_a_minimum_for_one_wait() {
     for (minimum, expected) in [(0, 12.0), (5, 12.0), (100, 100.0)] {
         let failure = Failure { retry_after: Some(seconds(minimum)), ..after(&error, 2) };
         assert_eq!(wait(&ReconnectPolicy::daemon(), failure, 0.0), Some(expected), "{minimum} s");
-    }
-}
-
-#[test]
-fn a_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
-    let now = SystemTime::UNIX_EPOCH + seconds(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
-    let date = Some("Sun, 06 Nov 1994 09:49:37 GMT");
-    for (text, sent, expected) in [
-        ("0", None, Some(0)),
-        ("120", None, Some(120)),
-        ("3601", None, Some(3600)),
-        ("99999999999999999999999", None, Some(3600)),
-        ("Sun, 06 Nov 1994 08:50:07 GMT", None, Some(30)),
-        ("Sun, 06 Nov 1994 08:49:07 GMT", None, Some(0)),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", None, Some(3600)),
-        ("Sun, 06 Nov 1994 09:50:07 GMT", date, Some(30)),
-        ("Sunday, 06-Nov-94 08:50:07 GMT", None, Some(30)),
-        ("Sun, 06 Nov 1994 08:50:07 GMT", Some("yesterday"), Some(30)),
-        ("-1", None, None),
-        ("+1", None, None),
-        ("2.5", None, Some(3)),
-        ("2.0", None, Some(2)),
-        ("0.001", None, Some(1)),
-        ("18446744073709551615.9", None, Some(3600)),
-        (".5", None, None),
-        ("2.", None, None),
-        ("2.5.1", None, None),
-        ("2.-5", None, None),
-        ("1e3", None, None),
-        ("2,5", None, None),
-        ("NaN", None, None),
-        ("soon", None, None),
-        ("", None, None),
-    ] {
-        let mut headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-        headers.extend(sent.map(|sent| (DATE, sent.parse().unwrap())));
-        assert_eq!(retry_after(&headers, now), expected.map(seconds), "{text:?}");
-    }
-    assert_eq!(retry_after(&HeaderMap::new(), now), None);
-}
-
-#[test]
-fn a_retry_after_in_milliseconds_comes_first_if_it_is_a_number() {
-    for (milliseconds, seconds, expected) in [
-        ("2500", None, Some(2500)),
-        ("2500", Some("60"), Some(2500)),
-        ("2500.2", None, Some(2501)),
-        ("0", Some("60"), Some(0)),
-        ("99999999999999999999999", None, Some(3_600_000)),
-        ("soon", Some("60"), Some(60_000)),
-        ("-2500", Some("1.5"), Some(2000)),
-        ("-2500", None, None),
-        ("", None, None),
-    ] {
-        let mut headers = HeaderMap::from_iter([(RETRY_AFTER_MS, milliseconds.parse().unwrap())]);
-        headers.extend(seconds.map(|seconds| (RETRY_AFTER, seconds.parse().unwrap())));
-        let expected = expected.map(Duration::from_millis);
-        assert_eq!(retry_after(&headers, SystemTime::UNIX_EPOCH), expected, "{milliseconds:?}, {seconds:?}");
     }
 }
 
