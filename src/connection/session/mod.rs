@@ -25,6 +25,7 @@
 //! Each input may also lead to `Stay`. The actor carries out the parts of a step in this order:
 //! notice, state, restart, action. After `Close` there is no further input.
 
+mod activity;
 mod back_off;
 mod health;
 mod resume_point;
@@ -43,12 +44,13 @@ use crate::connection::mailbox::Asked;
 use crate::connection::request::Request;
 use crate::connection::timer;
 use crate::connection::{Apply, RefusedId};
-use crate::error::{Error, ErrorKind, quoted};
+use crate::error::{Error, ErrorKind};
 use crate::event::Gap;
 use crate::reconnect::{Decision, Failure, ReconnectPolicy};
 use crate::state::{CloseReason, ResponseHead, State};
 use crate::transport::{self, Attempt};
 
+use self::activity::{Activity, Demand};
 use self::back_off::BackOff;
 use self::health::{Breakage, Health, Poison};
 use self::resume_point::ResumePoint;
@@ -78,50 +80,11 @@ pub(super) struct Session {
     is_outdated: bool,
 }
 
-/// The task's phase, as far as decisions depend on it.
-#[derive(Debug)]
-enum Activity {
-    /// Nothing: `connect` has not been called, or a lazy stream has no subscriber.
-    Idle,
-    /// The resume store loads the last event ID.
-    Loading,
-    Connecting,
-    Open(Health),
-    /// A second attempt is under way while the first response is read, or after that has ended
-    /// (`None`).
-    HandingOver(Option<Health>),
-    Waiting,
-}
-
-/// The demand for a lazy stream, which is open only while there are subscribers. Other streams
-/// count as in demand always.
-///
-/// ```text
-/// Absent ---> Present ---> Lingering ---> Absent
-///                ^-------------+
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Demand {
-    Absent,
-    Present,
-    /// The last subscriber has gone, but another may come in time.
-    Lingering,
-}
-
 /// The caller's sources that the actor can ask.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sources {
     pub(super) credentials: bool,
     pub(super) store: bool,
-}
-
-/// Statuses with which servers refuse a last event ID that they do not know: it is malformed to
-/// them (400, 422), its event is gone (404, 410), or the client has to start again (409, 412, 416).
-const ID_REFUSALS: [u16; 7] = [400, 404, 409, 410, 412, 416, 422];
-
-/// Returns true if the server may have refused the attempt because of its last event ID.
-fn may_refuse_id(cause: &Error) -> bool {
-    cause.kind() == ErrorKind::Status && cause.status().is_some_and(|status| ID_REFUSALS.contains(&status.as_u16()))
 }
 
 impl Session {
@@ -316,7 +279,7 @@ impl Session {
     /// Makes an attempt whose response will take over from the open one, which is read until then.
     fn begin_handover(&mut self, reason: CredentialsReason) -> Step {
         let (attempt, notice) = self.next_attempt();
-        self.activity = Activity::HandingOver(self.take_health());
+        self.activity = Activity::HandingOver(self.activity.take_health());
         let (sent, other_origin) = (self.resume_point.sent.clone(), self.resume_point.is_left_behind);
         Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, other_origin }) }
     }
@@ -369,15 +332,9 @@ impl Session {
     /// attempt without the last event ID, or the policy.
     fn on_failed(&mut self, cause: Error, retry_after: Option<Duration>, random: f64, now: Instant) -> Step {
         let is_reading = matches!(self.activity, Activity::HandingOver(Some(_)));
-        let refused_id = self.resume_point.sent.as_deref().filter(|_| may_refuse_id(&cause));
-        let starts_fresh = refused_id.is_some() && self.config.refused_id == RefusedId::StartFresh;
-        let cause = match refused_id {
-            Some(id) if !starts_fresh => cause.explained(&format!(
-                "; perhaps it no longer knows the last event ID {}: StreamBuilder::if_id_is_refused can start without it",
-                quoted(id)
-            )),
-            _ => cause,
-        };
+        let may_refuse_id = self.resume_point.may_be_refused(&cause);
+        let starts_fresh = may_refuse_id && self.config.refused_id == RefusedId::StartFresh;
+        let cause = if may_refuse_id && !starts_fresh { self.resume_point.explain_refusal(cause) } else { cause };
         match self.ask_for_credentials(&cause) {
             Some(reason) if is_reading => self.begin_handover(reason),
             Some(reason) => self.dial_because(reason),
@@ -395,7 +352,7 @@ impl Session {
 
     /// Stays with the first response. The changes go with the next attempt.
     fn cancel_handover(&mut self, cause: Error) -> Step {
-        if let Some(health) = self.take_health() {
+        if let Some(health) = self.activity.take_health() {
             self.activity = Activity::Open(health);
         }
         self.is_outdated = true;
@@ -424,7 +381,7 @@ impl Session {
             self.activity = Activity::HandingOver(None);
             return Step { state: Some(self.connecting()), ..Step::from(Action::ContinueHandover) };
         }
-        let Some(health) = self.take_health() else { return Step::stay() };
+        let Some(health) = self.activity.take_health() else { return Step::stay() };
         let (is_well, open_for) = (health.is_well(cause.kind()), health.open_for(now));
         let cause = self.judge(cause, cut_off, &health, now);
         let notice = (cause.kind() == ErrorKind::Poisoned).then(|| Notice::Poisoned(cause.clone()));
@@ -486,23 +443,11 @@ impl Session {
 
     /// Ends the open response, if there is one, for another reason than a failure.
     fn drop_response(&mut self, now: Instant) {
-        if let Some(health) = self.take_health() {
+        if let Some(health) = self.activity.take_health() {
             self.back_off.response_ended(health.has_delivered, health.open_for(now));
             // The client ends this response, so it says nothing about the place at which the server
             // breaks off.
             self.poison.forget();
-        }
-    }
-
-    /// Takes what is known of the open response. The caller has to set another activity.
-    fn take_health(&mut self) -> Option<Health> {
-        match std::mem::replace(&mut self.activity, Activity::Idle) {
-            Activity::Open(health) => Some(health),
-            Activity::HandingOver(health) => health,
-            other => {
-                self.activity = other;
-                None
-            }
         }
     }
 

@@ -10,7 +10,7 @@
 use http::HeaderValue;
 
 use crate::connection::Resume;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, quoted};
 use crate::transport;
 
 /// The last event ID, and what becomes of it.
@@ -42,6 +42,10 @@ enum Beginning {
     /// events that no response has brought. The next response has a gap before it.
     Lost,
 }
+
+/// Statuses with which servers refuse a last event ID that they do not know: it is malformed to
+/// them (400, 422), its event is gone (404, 410), or the client has to start again (409, 412, 416).
+const ID_REFUSALS: [u16; 7] = [400, 404, 409, 410, 412, 416, 422];
 
 impl ResumePoint {
     pub(super) fn new(last_event_id: String) -> Self {
@@ -118,6 +122,21 @@ impl ResumePoint {
         let value = transport::last_event_id_value(&self.last_event_id)?;
         self.sent = value.is_some().then(|| self.last_event_id.clone());
         Ok(value)
+    }
+
+    /// Returns true if the server may have refused the last attempt because of the ID that it
+    /// carried.
+    pub(super) fn may_be_refused(&self, cause: &Error) -> bool {
+        let is_id_refusal = cause.status().is_some_and(|status| ID_REFUSALS.contains(&status.as_u16()));
+        self.sent.is_some() && cause.kind() == ErrorKind::Status && is_id_refusal
+    }
+
+    /// Adds to a refusal that it may be because of the ID, and what the caller can do then.
+    pub(super) fn explain_refusal(&self, cause: Error) -> Error {
+        let id = quoted(self.sent.as_deref().unwrap_or_default());
+        cause.explained(&format!(
+            "; perhaps it no longer knows the last event ID {id}: StreamBuilder::if_id_is_refused can start without it"
+        ))
     }
 
     /// Forgets the last event ID if the attempt under way left it behind. To be called when no
