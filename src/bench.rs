@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use crate::event::{Delivery, Event};
-use crate::hub::{Backpressure, EventReader, Filter, Hub, Overflow, QueueLimits};
+use crate::hub::{Backpressure, Filter, Hub, Overflow, QueueLimits, Subscribed};
 use crate::subscription::coop_budget::CoopBudget;
 
 /// Publishes to a hub, and waits while queues are full, as the connection task does.
@@ -24,8 +24,7 @@ impl HubPublisher {
     /// Subscribes to everything that is published from now on.
     pub fn subscribe(&self, capacity: usize, overflow: Overflow) -> HubReader {
         let limits = QueueLimits { capacity, bytes: u64::MAX, overflow };
-        let reader = self.hub.subscribe(Filter::all(), &limits, false).reader;
-        HubReader { reader, budget: CoopBudget::default() }
+        HubReader { subscribed: self.hub.subscribe(Filter::all(), &limits, false), budget: CoopBudget::default() }
     }
 
     /// Publishes these events together, or as many at a time as there is room for.
@@ -61,11 +60,16 @@ impl fmt::Debug for HubPublisher {
 }
 
 /// Takes what is published.
-#[derive(Debug)]
 pub struct HubReader {
-    reader: EventReader,
+    subscribed: Subscribed,
     /// As a subscription has it.
     budget: CoopBudget,
+}
+
+impl fmt::Debug for HubReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HubReader")
+    }
 }
 
 impl HubReader {
@@ -73,7 +77,7 @@ impl HubReader {
     pub async fn recv(&mut self) -> Option<Event> {
         poll_fn(|cx| {
             let unit = ready!(self.budget.poll(cx));
-            let taken = ready!(self.reader.poll_take(cx, None));
+            let taken = ready!(self.subscribed.reader.poll_take(cx, None));
             self.budget.spend(unit);
             Poll::Ready(match taken {
                 Some(Delivery::Event(event)) => Some(event),

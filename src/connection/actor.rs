@@ -108,8 +108,9 @@ impl Actor {
         // then is still saved.
         let followed = catch_future(pin!(self.follow())).await;
         let reason = followed.unwrap_or_else(|panicked| task_failed(panicked.message(TASK)));
-        if matches!(reason, CloseReason::Shutdown) {
-            // A shutdown without a deadline waits for no subscriber.
+        if matches!(reason, CloseReason::Shutdown | CloseReason::Abandoned) {
+            // A shutdown without a deadline waits for no subscriber. Nor does a stream without
+            // any: an acknowledger keeps nothing alive.
             self.until.get_or_insert_with(Instant::now);
         }
         Ending { reason, committer: self.committer.take(), until: self.until }

@@ -145,6 +145,10 @@ pub(crate) struct Joining {
 }
 
 /// The parts of a new subscription that come from the hub.
+///
+/// # Drop behavior
+///
+/// Events that the subscription gave back can never be acknowledged any more.
 pub(crate) struct Subscribed {
     pub(crate) reader: EventReader,
     pub(crate) ack: Option<AckHandle>,
@@ -156,6 +160,17 @@ pub(crate) struct Subscribed {
     pub(crate) replay: VecDeque<Option<Delivery>>,
     /// How many of the first of these the subscription had taken, and gave back.
     pub(crate) returned: usize,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        let Some(ack) = &self.ack else { return };
+        for delivery in self.replay.iter().take(self.returned).flatten() {
+            if let Delivery::Event(event) = delivery {
+                ack.give_up(event);
+            }
+        }
+    }
 }
 
 impl Hub {

@@ -1,6 +1,6 @@
 //! [`Retention`]: the events that are kept for late subscribers, and their replay.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::event::{Delivery, Event, Gap};
 
@@ -11,6 +11,9 @@ use super::overflow::ConflateKey;
 /// The number of gaps that one rule keeps between two events. Beyond that, gaps of a kind merge
 /// even if they are about different types, or another rule keeps events between them.
 const MAX_GAPS: usize = 16;
+
+/// The number of types for which a rule remembers its last dropped event one by one.
+const MAX_TYPES: usize = 256;
 
 /// A rule for what is kept.
 #[derive(Debug, Clone)]
@@ -67,6 +70,15 @@ struct RetainedByRule {
     trimmed: u64,
     /// The serial number of the last of these.
     last_trimmed: u64,
+    last_dropped: LastDropped,
+}
+
+/// The serial numbers of the last events that a rule for the newest ones has dropped.
+#[derive(Debug, Default)]
+struct LastDropped {
+    by_type: HashMap<Box<str>, u64>,
+    /// Of all types beyond the limit.
+    others: u64,
 }
 
 /// An event or gap, and when it came.
@@ -133,7 +145,9 @@ impl Retention {
             Replay::After(id) => self.place_of(id),
         };
         let mut replayed = self.replay_after(filter, after.unwrap_or(0));
-        if after.is_none() {
+        let is_missing_some =
+            matches!(replay, Replay::After(_)) && after.is_none_or(|after| self.has_hole(filter, after));
+        if is_missing_some {
             // How many events came between that ID and the first one here is not known.
             replayed.push_front(Delivery::Gap(Gap::NotRetained { events: 0 }));
         }
@@ -144,6 +158,13 @@ impl Retention {
     fn place_of(&self, id: &str) -> Option<u64> {
         let entries = self.rules.iter().flat_map(RetainedByRule::entries);
         entries.filter(|entry| entry.has_id(id)).map(|entry| entry.serial).max()
+    }
+
+    /// Returns true if an event for this filter came after a serial number, and one rule has
+    /// dropped it, though another still has the event there.
+    fn has_hole(&self, filter: &Filter, after: u64) -> bool {
+        let keeps = |serial| self.rules.iter().any(|rule| rule.entries.iter().any(|entry| entry.serial == serial));
+        self.rules.iter().any(|rule| rule.last_dropped.after(filter, after).any(|serial| !keeps(serial)))
     }
 
     /// Returns what was retained after a serial number.
@@ -176,7 +197,16 @@ impl Retention {
 impl RetainedByRule {
     fn new(rule: Retain) -> Self {
         let latest = if let Keep::Latest(key) = &rule.keep { Some(Latest::new(key.clone())) } else { None };
-        Self { rule, entries: VecDeque::new(), latest, events: 0, bytes: 0, trimmed: 0, last_trimmed: 0 }
+        Self {
+            rule,
+            entries: VecDeque::new(),
+            latest,
+            events: 0,
+            bytes: 0,
+            trimmed: 0,
+            last_trimmed: 0,
+            last_dropped: LastDropped::default(),
+        }
     }
 
     /// Returns what it keeps, in no particular order.
@@ -250,11 +280,13 @@ impl RetainedByRule {
         }
         self.events -= 1;
         self.bytes -= event.size() as u64;
-        // A rule for the newest events promises no more than their number, so nothing is missing
-        // there.
         if self.rule.keep == Keep::Since {
             self.trimmed += 1;
             self.last_trimmed = serial;
+        } else {
+            // A rule for the newest events promises no more than their number, so nothing is
+            // missing there, unless a replay begins before it.
+            self.last_dropped.note(event.event_type(), serial);
         }
         Some(event)
     }
@@ -277,6 +309,24 @@ impl RetainedByRule {
         }
         let may_merge = |newer: &Gap, older: &Gap| is_full || type_of(newer) == type_of(older);
         push_gap(&mut self.entries, first, serial, gap.clone(), may_merge);
+    }
+}
+
+impl LastDropped {
+    fn note(&mut self, event_type: &str, serial: u64) {
+        if let Some(last) = self.by_type.get_mut(event_type) {
+            *last = serial;
+        } else if self.by_type.len() < MAX_TYPES {
+            self.by_type.insert(event_type.into(), serial);
+        } else {
+            self.others = serial;
+        }
+    }
+
+    /// Returns those after a serial number that may pass the filter.
+    fn after(&self, filter: &Filter, after: u64) -> impl Iterator<Item = u64> {
+        let matching = self.by_type.iter().filter(|(event_type, _)| filter.matches(event_type));
+        matching.map(|(_, serial)| *serial).chain([self.others]).filter(move |serial| *serial > after)
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Subscription<T = Event> {
     // Field order is drop order: the reader leaves the hub before the guard counts the readers.
     queue: Subscribed,
     lag_log: LagLog,
+    /// When a batch that was given up took its first delivery.
+    batch_begun: Option<Instant>,
     budget: CoopBudget,
     reminder: ConnectReminder,
     guard: SubscriberGuard,
@@ -133,7 +135,7 @@ impl Item for Event {
 impl Subscription {
     pub(crate) fn new(queue: Subscribed, guard: Arc<ConnectionGuard>) -> Self {
         let (guard, budget, reminder) = (SubscriberGuard { guard }, CoopBudget::default(), ConnectReminder::default());
-        Self { queue, lag_log: LagLog::default(), budget, reminder, guard, item: PhantomData }
+        Self { queue, lag_log: LagLog::default(), batch_begun: None, budget, reminder, guard, item: PhantomData }
     }
 
     /// Decodes the data of each event as JSON when it is taken.
@@ -144,8 +146,8 @@ impl Subscription {
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {
-        let Self { queue, lag_log, budget, reminder, guard, item: _ } = self;
-        Subscription { queue, lag_log, budget, reminder, guard, item: PhantomData }
+        let Self { queue, lag_log, batch_begun, budget, reminder, guard, item: _ } = self;
+        Subscription { queue, lag_log, batch_begun, budget, reminder, guard, item: PhantomData }
     }
 }
 
@@ -210,8 +212,10 @@ impl<T: Item> Subscription<T> {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost if the future is dropped: `buffer` is unchanged, and the next call gets what
-    /// was taken, at once. Acknowledgement counts these events as taken.
+    /// Nothing is lost if the future is dropped: `buffer` is unchanged, and the next call begins
+    /// with what was taken. The time to linger goes on, so a `select!` with a shorter interval
+    /// does not put the batch off. Acknowledgement counts these events as taken; if the
+    /// subscription is dropped, they can never be acknowledged.
     ///
     /// # Examples
     ///

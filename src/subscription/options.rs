@@ -93,7 +93,9 @@ impl SubscribeOptions {
     /// For servers whose own clients come back with a `Last-Event-ID`. If several retained events
     /// set that ID, the newest counts. If none does, events may be missing: the subscription begins
     /// with a [`Gap::NotRetained`](crate::Gap::NotRetained), and then gets what
-    /// [`replay`](Self::replay) gives. The empty ID is that of a client that has none, and means
+    /// [`replay`](Self::replay) gives. It begins with that gap, too, if a rule that keeps less has
+    /// dropped events since. **Events of types that no rule retains are missing without a gap**, so
+    /// retain all that you replay. The empty ID is that of a client that has none, and means
     /// [`replay`](Self::replay).
     pub fn replay_after(self, id: impl Into<String>) -> Self {
         let id = id.into();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::event::Delivery;
 
@@ -17,6 +17,8 @@ use super::{Item, Subscription};
 struct Batch<'a, T> {
     subscription: &'a mut Subscription<T>,
     taken: VecDeque<Delivery>,
+    /// When its first delivery was taken; `None` if nothing has needed to know that.
+    begun: Option<Instant>,
 }
 
 /// See [`Subscription::recv_batch`].
@@ -26,13 +28,19 @@ pub(super) async fn recv_batch<T: Item>(
     limit: usize,
     linger: Duration,
 ) -> usize {
-    let mut batch = Batch { subscription, taken: VecDeque::new() };
+    // A call that was given up has begun this batch, unless its deliveries were taken since.
+    let begun = subscription.batch_begun.take().filter(|_| subscription.queue.returned > 0);
+    let mut batch = Batch { subscription, taken: VecDeque::new(), begun };
     if batch.fill(limit.min(1)).await {
         // What is there at once needs no timer.
         while batch.taken.len() < limit && batch.try_take() {}
         if batch.taken.len() < limit && !linger.is_zero() {
+            let begun = *batch.begun.get_or_insert_with(Instant::now);
             // Either way the batch is complete: full, at the end, or out of time.
-            let _ = timeout(linger, batch.fill(limit)).await;
+            let _ = match begun.checked_add(linger) {
+                Some(deadline) => timeout_at(deadline, batch.fill(limit)).await,
+                None => Ok(batch.fill(limit).await),
+            };
         }
     }
     let before = buffer.len();
@@ -64,6 +72,7 @@ impl<T> Batch<'_, T> {
 
 impl<T> Drop for Batch<'_, T> {
     fn drop(&mut self) {
+        self.subscription.batch_begun = self.begun;
         let queue = &mut self.subscription.queue;
         queue.returned += self.taken.len();
         for delivery in self.taken.drain(..).rev() {

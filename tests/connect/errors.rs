@@ -132,6 +132,8 @@ fn errors_and_what_users_hold_can_go_anywhere() {
     anywhere::<sseclient::ResponseHead>();
     anywhere::<sseclient::Subscription>();
     anywhere::<sseclient::Events>();
+    anywhere::<sseclient::Acknowledger>();
+    anywhere::<sseclient::SubscriptionStats>();
     anywhere::<sseclient::Transcript>();
     anywhere::<sseclient::StateChanges>();
     anywhere::<sseclient::Shutdown>();

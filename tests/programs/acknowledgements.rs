@@ -117,3 +117,36 @@ async fn an_acknowledger_of_a_subscription_that_does_not_acknowledge_does_nothin
     let event = within(orders.recv()).await.unwrap().event().unwrap();
     assert!(!orders.acknowledger().acknowledge(&event) && !orders.acknowledge(&event));
 }
+
+#[tokio::test]
+async fn an_acknowledger_keeps_no_task_alive() {
+    let (_server, handle, store) = stream().await;
+    let mut orders = handle.subscribe_with(Filter::all(), acknowledging());
+    let acknowledger = orders.acknowledger();
+    handle.connect();
+    let event = within(orders.recv()).await.unwrap().event().unwrap();
+    drop((orders, handle));
+    until("the task has let go of the store", || Arc::strong_count(&store) == 1).await;
+    // Nothing saves it any more: it comes again in the next run.
+    acknowledger.acknowledge(&event);
+    assert_eq!(store.0.lock().unwrap().as_deref(), None);
+}
+
+#[tokio::test]
+async fn events_of_a_batch_that_was_given_up_freeze_the_store_with_their_subscription() {
+    let (_server, handle, _store) = stream().await;
+    let mut orders = handle.subscribe_with(Filter::all(), acknowledging());
+    let acknowledger = orders.acknowledger();
+    handle.connect();
+    let mut batch = Vec::new();
+    assert_eq!(within(orders.recv_batch(&mut batch, 1, Duration::ZERO)).await, 1);
+    until("more is queued", || orders.queued() >= 8).await;
+    let given_up = tokio::time::timeout(Duration::ZERO, orders.recv_batch(&mut batch, EVENTS, DRAIN.deadline));
+    assert!(given_up.await.is_err());
+    drop(orders);
+    // The one in hand, and those that are gone with the subscription, which count as one.
+    assert_eq!(handle.stats().unacknowledged, 2);
+    assert!(acknowledger.acknowledge(&batch.pop().unwrap().event().unwrap()));
+    let drained = within(handle.shutdown_with(DRAIN)).await;
+    assert_eq!((drained.saved_id.as_deref(), drained.unacknowledged), (Some("1"), 1));
+}

@@ -84,3 +84,18 @@ async fn a_batch_that_is_given_up_is_not_lost() {
     assert_eq!(within(subscription.recv_batch(&mut batch, 10, LONG)).await, 2);
     assert_eq!(data(&mut batch), numbers(1..5));
 }
+
+#[tokio::test]
+async fn an_interval_shorter_than_the_time_to_linger_does_not_put_a_batch_off() {
+    let (_server, mut subscription, _stays) = opened(5).await;
+    let mut batch = Vec::new();
+    let linger = Duration::from_millis(50);
+    let mut given_up = 0;
+    while batch.is_empty() {
+        let tick = tokio::time::timeout(linger / 5, subscription.recv_batch(&mut batch, 10, linger)).await;
+        given_up += u32::from(tick.is_err());
+        assert!(given_up <= 10, "it is put off");
+    }
+    assert!(given_up > 0);
+    assert_eq!(data(&mut batch), numbers(0..5));
+}

@@ -87,6 +87,21 @@ fn a_replay_begins_after_an_id_or_says_that_it_is_not_retained() {
         let options = SubscribeOptions::default().replay_after(id);
         assert_eq!(queued(handle.subscribe_with(Filter::all(), options)), expected, "{id}");
     }
+    // One rule has the ID, and another has dropped what came after it.
+    let unequal = seeded(stream().retain("s", 9).retain("a", 2), "s1 a1 a2 a3 s2 a4");
+    for (filter, id, expected) in [
+        (Filter::all(), "s1", "-0 a3 s2 a4"),
+        (Filter::all(), "s2", "a4"),
+        ("a".into(), "s1", "-0 a3 a4"),
+        ("s".into(), "s1", "s2"),
+    ] {
+        let options = SubscribeOptions::default().replay_after(id);
+        assert_eq!(queued(unequal.subscribe_with(filter.clone(), options)), expected, "{filter:?} after {id}");
+    }
+    // A third rule still has what the second has dropped.
+    let covered = seeded(stream().retain("s", 9).retain("a", 2).retain(Filter::all(), 9), "s1 a1 a2 a3");
+    let options = SubscribeOptions::default().replay_after("s1");
+    assert_eq!(queued(covered.subscribe_with(Filter::all(), options)), "a1 a2 a3");
     // The ID need not be of an event that passes the filter.
     let options = SubscribeOptions::default().replay_after("b1");
     assert_eq!(queued(newest.subscribe_with("b", options)), "b2");

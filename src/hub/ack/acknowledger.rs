@@ -89,6 +89,11 @@ impl AckHandle {
         self.tracker.acknowledge(self.number, event)
     }
 
+    /// Notes that an event which was taken is gone, and can never be acknowledged.
+    pub(crate) fn give_up(&self, event: &Event) {
+        self.tracker.give_up(self.number, event.position());
+    }
+
     /// Releases what is open, as if it had been acknowledged.
     pub(crate) fn retire(&self) {
         self.tracker.remove(self.number, true);

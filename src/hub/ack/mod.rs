@@ -307,6 +307,17 @@ impl AckTracker {
         true
     }
 
+    /// Notes that an event which was taken can never be acknowledged: see [`AckHandle::give_up`].
+    fn give_up(&self, number: u64, position: u64) {
+        let mut state = self.lock();
+        if let Some(subscriber) = state.subscriber(number).filter(|own| own.taken.contains(&position)) {
+            subscriber.taken.remove(&position);
+            subscriber.lost(position);
+        }
+        drop(state);
+        self.notify();
+    }
+
     /// Notes that a subscription was dropped. What it took may still be acknowledged.
     fn leave(&self, number: u64) {
         let mut state = self.lock();

@@ -174,12 +174,11 @@ fn run(seed: u64) {
             }
             38 if !members.is_empty() => {
                 let AckMember { subscribed, open, .. } = members.swap_remove(random.usize(0..members.len()));
-                let Subscribed { reader, ack, .. } = subscribed;
                 match random.bool() {
-                    true => ack.iter().for_each(AckHandle::retire),
+                    true => subscribed.ack.iter().for_each(AckHandle::retire),
                     false => left.extend(open),
                 }
-                drop((reader, ack));
+                drop(subscribed);
                 hub.prune();
             }
             39 if random.bool() => {
