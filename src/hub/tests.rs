@@ -2,8 +2,10 @@
 
 mod acknowledgements;
 mod failures;
+mod frozen;
 mod matrix;
 mod model;
+mod patience;
 mod traps;
 
 use std::sync::mpsc;

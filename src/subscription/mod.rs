@@ -502,3 +502,19 @@ impl fmt::Display for TryRecvError {
 }
 
 impl std::error::Error for TryRecvError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn losses_are_logged_once_a_minute_with_their_sum() {
+        let mut log = LagLog::default();
+        let mut logged = Vec::new();
+        for second in 0..130 {
+            logged.extend(log.count(2).map(|missed| (second, missed)));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(logged, [(0, 2), (60, 120), (120, 120)]);
+    }
+}
