@@ -44,7 +44,8 @@ pub struct FileStore {
     files: Arc<Mutex<Files>>,
 }
 
-/// The files of a store: `<name>`, `<name>.previous` and, during a save, `<name>.new`.
+/// The files of a store: `<name>`, `<name>.previous`, during a save `<name>.new`, and during a check
+/// `<name>.check`.
 #[derive(Debug)]
 struct Files {
     path: PathBuf,
@@ -105,11 +106,12 @@ impl Files {
         if path.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "a directory is there, not a file"));
         }
-        let new = beside(&path, "new");
-        match create(&new) {
+        // Not the file of a save, which another process may be writing at this moment.
+        let trial = beside(&path, "check");
+        match create(&trial) {
             Ok(file) => {
                 drop(file);
-                fs::remove_file(new)
+                fs::remove_file(trial)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let message = format!("the directory {} does not exist; create it first", directory(&path).display());

@@ -36,8 +36,11 @@ fn a_file_store_that_can_save_nothing_is_an_error_of_build() {
             assert!(error.source().is_none(), "the text has it all");
         }
     }
+    // Another process saves at this moment.
+    std::fs::write(directory.join("id.new"), "its ID").unwrap();
     FileStore::new(directory.join("id")).check().unwrap();
-    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "the check leaves nothing behind");
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2, "the check leaves nothing behind");
+    assert_eq!(std::fs::read(directory.join("id.new")).unwrap(), b"its ID");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
