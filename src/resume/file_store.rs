@@ -44,8 +44,8 @@ pub struct FileStore {
     files: Arc<Mutex<Files>>,
 }
 
-/// The files of a store: `<name>`, `<name>.previous`, during a save `<name>.new`, and during a check
-/// `<name>.check`.
+/// The files of a store: `<name>`, `<name>.previous`, during a save `<name>.new`, and during a
+/// check `<name>.check`.
 #[derive(Debug)]
 struct Files {
     path: PathBuf,

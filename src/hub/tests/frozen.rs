@@ -7,7 +7,7 @@ fn reader(hub: &Hub, filter: Filter, limits: &QueueLimits) -> Subscribed {
 }
 
 #[test]
-fn whatever_can_never_be_acknowledged_is_reported_once() {
+fn an_event_that_can_never_be_acknowledged_is_reported_once() {
     type Freeze = fn(&Hub);
     let frozen: [(&str, Freeze); 5] = [
         ("its queue dropped an event", |hub| {
