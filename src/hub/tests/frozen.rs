@@ -8,41 +8,43 @@ fn reader(hub: &Hub, filter: Filter, limits: &QueueLimits) -> Subscribed {
 
 #[test]
 fn an_event_that_can_never_be_acknowledged_is_reported_once() {
-    type Freeze = fn(&Hub);
+    type Freeze = fn(&Hub) -> Option<Subscribed>;
     let frozen: [(&str, Freeze); 5] = [
         ("its queue dropped an event", |hub| {
             let orders = reader(hub, Filter::all(), &sixteen());
             publish(hub, 17);
-            std::mem::forget(orders);
+            Some(orders)
         }),
         ("its queue had no room for another key", |hub| {
             let by_number = Overflow::conflate_by(|event| event.position().to_string());
             let orders = reader(hub, Filter::all(), &QueueLimits::of(2, by_number));
             publish(hub, 3);
-            std::mem::forget(orders);
+            Some(orders)
         }),
         ("its predicate panicked", |hub| {
             let filter = Filter::matching(|_| std::panic::resume_unwind(Box::new("a bug")));
             let orders = reader(hub, filter, &sixteen());
             publish(hub, 1);
-            std::mem::forget(orders);
+            Some(orders)
         }),
         ("it was dropped with events in its queue", |hub| {
             let orders = reader(hub, Filter::all(), &sixteen());
             publish(hub, 2);
             drop(orders);
+            None
         }),
         ("it was dropped with an event that it had taken", |hub| {
             let mut orders = reader(hub, Filter::all(), &sixteen());
             publish(hub, 1);
             assert!(take(&mut orders).is_ready());
             drop(orders);
+            None
         }),
     ];
     for (why, freeze) in frozen {
         let hub = Hub::new(Arc::default());
         assert!(hub.take_frozen().is_empty());
-        freeze(&hub);
+        let _orders = freeze(&hub);
         assert!(hub.take_acknowledged(), "{why}: the task looks");
         assert_eq!(hub.take_frozen(), ["orders".into()], "{why}");
         assert!(hub.take_frozen().is_empty() && hub.unacknowledged() > 0, "{why}");
