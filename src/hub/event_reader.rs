@@ -53,6 +53,16 @@ impl EventReader {
         self.drain().report(self.cursor(), || self.left());
     }
 
+    /// Returns how many deliveries the subscription had taken, and gave back.
+    pub(crate) fn returned(&self) -> u64 {
+        self.cursor().returned()
+    }
+
+    /// Sets how many it gave back: they are the first of those to be taken.
+    pub(crate) fn set_returned(&self, deliveries: u64) {
+        self.cursor().set_returned(deliveries);
+    }
+
     /// Returns the name of the subscription.
     pub(crate) fn name(&self) -> &str {
         &self.cursor().name

@@ -155,17 +155,15 @@ pub(crate) struct Subscribed {
     /// The place of the reason if the subscription ends before the stream does. `None` if it
     /// cannot.
     pub(crate) failure: Option<PredicateFailure>,
-    /// Retained events and gaps, to be taken first. `None` where the predicate has panicked: then
-    /// nothing follows.
+    /// To be taken first: what was [given back](EventReader::returned), then retained events and
+    /// gaps. `None` where the predicate has panicked: then nothing follows.
     pub(crate) replay: VecDeque<Option<Delivery>>,
-    /// How many of the first of these the subscription had taken, and gave back.
-    pub(crate) returned: usize,
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
         let Some(ack) = &self.ack else { return };
-        for delivery in self.replay.iter().take(self.returned).flatten() {
+        for delivery in self.replay.iter().take(self.reader.returned() as usize).flatten() {
             if let Delivery::Event(event) = delivery {
                 ack.give_up(event);
             }

@@ -55,11 +55,13 @@ pub enum Overflow {
     ///
     /// The clock runs only while the task waits and another subscription is held up. It starts anew
     /// with each event taken. The task checks both sixteen times within the patience, though at
-    /// most every 10 ms. When the clock runs out the subscription is *stuck*: it loses its
-    /// oldest events, which [`Gap::Lagged`](crate::Gap::Lagged) counts at the place of the
-    /// hole. A stuck subscription does not hold up the stream again until it has taken
-    /// everything that was queued once, or until the program has gone
-    /// [back](crate::Handle::reconnect_from) for what it lost.
+    /// most every 10 ms. A check that comes late, because the program was stopped or blocked,
+    /// counts no more than two that come in time.
+    ///
+    /// When the clock runs out the subscription is *stuck*: it loses its oldest events, which
+    /// [`Gap::Lagged`](crate::Gap::Lagged) counts at the place of the hole. A stuck subscription
+    /// does not hold up the stream again until it has taken everything that was queued once, or
+    /// until the program has gone [back](crate::Handle::reconnect_from) for what it lost.
     Wait {
         /// The time to wait for a subscription that takes nothing and holds up others. Zero never
         /// waits, not even for one that is alone; `Duration::MAX` waits forever.

@@ -67,11 +67,12 @@ pub(super) struct ReaderEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReaderState {
     Active,
-    /// The publisher waits for it. It had made this much progress when it was last seen to move, or
-    /// when no other reader was held up.
+    /// The publisher waits for it. At the last check it had made this much progress, and its clock
+    /// stood at `idle`.
     Waited {
         progress: u64,
-        since: Instant,
+        idle: Duration,
+        checked: Instant,
     },
     /// The publisher overruns it. It was at this position when it was given up.
     Stuck {
@@ -245,7 +246,8 @@ impl Readers {
             // between.
             let is_new = entry.state == ReaderState::Active && is_full(entry.next);
             if is_new || entry.state.is_waited() {
-                entry.state = ReaderState::Waited { progress: entry.cursor.progress(), since: now };
+                let (progress, idle) = (entry.cursor.progress(), Duration::ZERO);
+                entry.state = ReaderState::Waited { progress, idle, checked: now };
                 added += usize::from(is_new);
             }
         }
@@ -282,19 +284,21 @@ impl Readers {
     ///
     /// The clock of a reader that has taken something starts anew at this check, not at the take.
     /// `is_held_up`: another reader is held up. Otherwise waiting costs nothing, and the clock
-    /// stands still.
+    /// stands still. A check counts no more than twice the pause before it: the program may have
+    /// been stopped meanwhile, so that no reader could run.
     pub(super) fn check_patience(&mut self, now: Instant, patience: Duration, is_held_up: bool) -> PatienceCheck {
         let pause = (patience / CHECKS_PER_PATIENCE).max(MIN_CHECK_PAUSE);
         let (mut stuck, mut soonest) = (Vec::new(), None::<Duration>);
         for entry in self.entries.iter_mut().flatten() {
-            let ReaderState::Waited { progress, since } = &mut entry.state else { continue };
+            let ReaderState::Waited { progress, idle, checked } = &mut entry.state else { continue };
             let current = entry.cursor.progress();
+            *idle += now.saturating_duration_since(std::mem::replace(checked, now)).min(2 * pause);
             if std::mem::replace(progress, current) != current || !is_held_up {
                 // The item may have been taken up to one check ago, so a reader gets at most a
                 // sixteenth of its patience more.
-                *since = now;
+                *idle = Duration::ZERO;
             }
-            let left = patience.saturating_sub(now.saturating_duration_since(*since));
+            let left = patience.saturating_sub(*idle);
             if left.is_zero() {
                 entry.state = ReaderState::Stuck { position: entry.cursor.position() };
                 stuck.push(Arc::clone(&entry.cursor.name));
@@ -375,6 +379,8 @@ pub(super) struct Cursor {
     /// The number of retained events replayed to the subscriber before anything from its queue.
     replay: AtomicU64,
     replayed: AtomicU64,
+    /// The number of deliveries that were taken, and given back to be taken again.
+    returned: AtomicU64,
     /// The end of its channel, or of what it could take when it was dropped; [`OPEN`] before.
     end: AtomicU64,
     /// The number of items dropped before the end, in a hole that the reader has not reached.
@@ -399,9 +405,9 @@ impl Cursor {
     /// Makes a cursor of a reader that begins at `position`.
     pub(super) fn at(position: u64, name: Arc<str>) -> Self {
         let [taken, end] = [position, OPEN].map(AtomicU64::new);
-        let [skipped, missed, replay, replayed, lost] = [0; 5].map(AtomicU64::new);
+        let [skipped, missed, replay, replayed, returned, lost] = [0; 6].map(AtomicU64::new);
         let (gone, takes) = (AtomicBool::new(false), Mutex::default());
-        Self { name, taken, skipped, missed, replay, replayed, end, lost, gone, takes }
+        Self { name, taken, skipped, missed, replay, replayed, returned, end, lost, gone, takes }
     }
 
     /// The position of the next item that the subscriber takes.
@@ -422,7 +428,17 @@ impl Cursor {
 
     /// Returns true if there is nothing to take before `end`.
     pub(super) fn has_taken_all(&self, end: u64) -> bool {
-        self.position() == end && self.replay_left() == 0
+        self.position() == end && self.replay_left() == 0 && self.returned() == 0
+    }
+
+    /// Returns how many deliveries were given back, and are the next to be taken.
+    pub(super) fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// Sets how many were given back. Called by its reader only.
+    pub(super) fn set_returned(&self, deliveries: u64) {
+        self.returned.store(deliveries, Ordering::Release);
     }
 
     /// Returns how many retained events there are to take.

@@ -119,7 +119,7 @@ impl Registry {
             EventReader::Shared(reader)
         };
         self.channels_changed();
-        Subscribed { reader, ack, failure, replay: VecDeque::new(), returned: 0 }
+        Subscribed { reader, ack, failure, replay: VecDeque::new() }
     }
 
     /// Returns the index of the channel for such a subscription.

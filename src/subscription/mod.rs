@@ -276,9 +276,9 @@ impl<T> Subscription<T> {
     /// At most the queue's capacity, 64 that the subscription has already taken out of the queue,
     /// and the [replayed](SubscribeOptions::replay) events.
     pub fn queued(&self) -> usize {
-        let Subscribed { reader, replay, returned, .. } = &self.queue;
+        let Subscribed { reader, replay, .. } = &self.queue;
         let is_over = reader.is_cut_off();
-        let first = replay.iter().take(if is_over { *returned } else { usize::MAX });
+        let first = replay.iter().take(if is_over { reader.returned() as usize } else { usize::MAX });
         let replayed = first.flatten().filter(|delivery| delivery.is_event()).count();
         replayed + usize::try_from(reader.queued()).unwrap_or(usize::MAX)
     }
@@ -408,16 +408,17 @@ impl<T> Subscription<T> {
 
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
-        let Subscribed { reader, replay, returned, .. } = &mut self.queue;
+        let Subscribed { reader, replay, .. } = &mut self.queue;
+        let returned = reader.returned();
         // What was returned had been taken before the drain was over.
-        if *returned == 0 && reader.is_cut_off() {
+        if returned == 0 && reader.is_cut_off() {
             return None;
         }
         // A `None` stays in place: the predicate panicked there, and the subscription has ended.
         let delivery = replay.front_mut()?.take()?;
         replay.pop_front();
-        if *returned > 0 {
-            *returned -= 1;
+        if returned > 0 {
+            reader.set_returned(returned - 1);
         } else if delivery.is_event() {
             reader.took_replayed();
         }

@@ -29,7 +29,7 @@ pub(super) async fn recv_batch<T: Item>(
     linger: Duration,
 ) -> usize {
     // A call that was given up has begun this batch, unless its deliveries were taken since.
-    let begun = subscription.batch_begun.take().filter(|_| subscription.queue.returned > 0);
+    let begun = subscription.batch_begun.take().filter(|_| subscription.queue.reader.returned() > 0);
     let mut batch = Batch { subscription, taken: VecDeque::new(), begun };
     if batch.fill(limit.min(1)).await {
         // What is there at once needs no timer.
@@ -74,7 +74,7 @@ impl<T> Drop for Batch<'_, T> {
     fn drop(&mut self) {
         self.subscription.batch_begun = self.begun;
         let queue = &mut self.subscription.queue;
-        queue.returned += self.taken.len();
+        queue.reader.set_returned(queue.reader.returned() + self.taken.len() as u64);
         for delivery in self.taken.drain(..).rev() {
             queue.replay.push_front(Some(delivery));
         }

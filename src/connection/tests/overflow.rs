@@ -132,6 +132,26 @@ async fn the_clock_of_patience_begins_anew_with_each_event_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_was_given_up_is_still_to_be_taken() {
+    let (_, handle) = stream(vec![numbered(300)]);
+    let [mut slow, mut batched] =
+        [(); 2].map(|()| handle.subscribe_with(Filter::all(), queue(16, Overflow::default())));
+    handle.connect();
+    settled(&handle, 16).await;
+    let mut batch = Vec::new();
+    let given_up = tokio::time::timeout(SECOND / 10, batched.recv_batch(&mut batch, 100, HOUR)).await;
+    assert_eq!((given_up.is_err(), batched.queued()), (true, 16));
+    // It waits for no event now, so the patience for the other one stands still.
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(handle.stats().events, 16);
+    // Now this one does.
+    assert_eq!(batched.recv_many(&mut batch, 16).await, 16);
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(handle.stats().events, 32);
+    assert_eq!(next(&mut slow).await, "-16");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_task_reads_on_when_each_queue_that_is_full_has_come_down_to_half() {
     let (_, handle) = stream(vec![numbered(300)]);
     // With acknowledgements nothing is in their hands.

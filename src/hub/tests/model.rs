@@ -300,7 +300,7 @@ impl Program {
     fn begin_wait(&mut self) {
         let now = Instant::now();
         for expected in self.expected().filter(|expected| expected.waits() && !expected.stuck && expected.is_full()) {
-            expected.waited = Some(Waited { moves: expected.moves, since: now });
+            expected.waited = Some(Waited { moves: expected.moves, idle: Duration::ZERO, checked: now });
         }
         self.look_at = Some(now);
         assert!(self.check(), "{}: the publisher waits for no reader", self.case);
@@ -316,14 +316,15 @@ impl Program {
                 let Some((waited, patience)) = expected.waited.as_mut().zip(expected.limits.patience()) else {
                     continue;
                 };
+                let pause = patience / LOOKS;
+                waited.idle += (now - std::mem::replace(&mut waited.checked, now)).min(2 * pause);
                 if std::mem::replace(&mut waited.moves, expected.moves) != expected.moves || !is_held_up {
-                    waited.since = now;
+                    waited.idle = Duration::ZERO;
                 }
-                let left = patience.saturating_sub(now - waited.since);
+                let left = patience.saturating_sub(waited.idle);
                 if left.is_zero() {
                     (expected.waited, expected.stuck) = (None, true);
                 } else {
-                    let pause = patience / LOOKS;
                     let at = now + if is_held_up { left.min(pause) } else { pause };
                     self.look_at = Some(self.look_at.map_or(at, |soonest| soonest.min(at)));
                 }

@@ -73,6 +73,32 @@ async fn readers_of_all_kinds_are_held_up_unless_they_have_something_to_take() {
     }
 }
 
+/// As with SIGSTOP, or a reader that blocks the runtime's only thread.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_program_uses_up_little_of_its_readers_patience() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for stops in [1, 5] {
+        let hub = Hub::new(Arc::default());
+        let _slow = reader(&hub, "slow", Filter::all(), Overflow::default());
+        let _held_up = reader(&hub, "other", "other", Overflow::default());
+        let mut backpressure = Backpressure::default();
+        publish(&hub, 16);
+        for _ in 0..stops {
+            assert!(!is_ready(&mut backpressure, &hub));
+            advance(HOUR).await;
+        }
+        assert!(!is_ready(&mut backpressure, &hub), "{stops}");
+        let begun = Instant::now();
+        while !is_ready(&mut backpressure, &hub) {
+            advance(SECOND / 100).await;
+        }
+        // Of each stop two pauses of a sixteenth may count.
+        let (waited, left) = (begun.elapsed(), SECOND * (8 - stops) / 8);
+        assert!((left..=left + SECOND / 20).contains(&waited), "{stops}: {waited:?}");
+        assert_eq!(backpressure.take_stuck(), ["slow".into()]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_smallest_patience_ends_under_a_paused_clock() {
     let hub = Hub::new(Arc::default());

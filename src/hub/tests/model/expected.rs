@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::number;
 use crate::error::panics::catch;
@@ -60,10 +60,11 @@ pub(super) struct Queued {
     before: Owed,
 }
 
-/// A subscription that the publisher waits for, and since when it has not moved.
+/// A subscription that the publisher waits for, and for how long it has not moved.
 pub(super) struct Waited {
     pub(super) moves: u64,
-    pub(super) since: Instant,
+    pub(super) idle: Duration,
+    pub(super) checked: Instant,
 }
 
 /// The state of one subscription in the model.
