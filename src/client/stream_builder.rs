@@ -356,7 +356,9 @@ impl StreamBuilder {
     ///
     /// After this timeout ([`ErrorKind::ResponseTimeout`]) the wait is the reconnection time, and
     /// does not grow. The next response begins with a [`Gap::Reconnected`], also if it is the first
-    /// one: the server may have sent events that did not arrive.
+    /// one: the server may have sent events that did not arrive. The same holds if the attempt
+    /// fails in another way after [`ReconnectPolicy::healthy_after`]: a proxy that has a shorter
+    /// timeout cuts the connection, or answers 504.
     pub fn response_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.set(|config| request(config).template.response_timeout = timeout.into())
     }

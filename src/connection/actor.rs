@@ -203,9 +203,9 @@ impl Actor {
             Progress::LingerOver => self.handle(Input::LingerOver),
             Progress::Turn(turn) => self.on_turn(turn),
             Progress::Dialed(Ok(Dialed::NoContent)) => self.handle(Input::NoContent),
-            Progress::Dialed(Ok(Dialed::Open { head, body })) => {
+            Progress::Dialed(Ok(Dialed::Open { head, body, repeated_after })) => {
                 // Before the response is read: a gap has its place before the first event.
-                self.handle(Input::Accepted(head))?;
+                self.handle(Input::Accepted { head, repeated_after })?;
                 self.read(body);
                 ControlFlow::Continue(())
             }

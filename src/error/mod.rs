@@ -31,6 +31,8 @@ pub struct Error {
     inner: Arc<ErrorInner>,
     /// The number of attempts in a row after which the policy gave up.
     attempts: Option<u32>,
+    /// How long the request of a failed attempt waited for a response head.
+    waited: Option<Duration>,
 }
 
 /// Maximum number of characters of a server's text that a message repeats.
@@ -119,7 +121,7 @@ impl Error {
         response: Option<RefusedResponse>,
     ) -> Self {
         // Shared, because each subscriber, monitor and transcript gets a copy of the same error.
-        Self { inner: Arc::new(ErrorInner { kind, message, source, response }), attempts: None }
+        Self { inner: Arc::new(ErrorInner { kind, message, source, response }), attempts: None, waited: None }
     }
 
     /// Notes that the policy gave up after this many attempts in a row.
@@ -130,6 +132,17 @@ impl Error {
     /// Returns the number of attempts in a row after which the policy gave up, if it did.
     pub(crate) fn attempts(&self) -> Option<u32> {
         self.attempts
+    }
+
+    /// Notes how long the request waited for a response head, if it was sent.
+    pub(crate) fn after_waiting(self, waited: Option<Duration>) -> Self {
+        Self { waited, ..self }
+    }
+
+    /// Returns how long the request of a failed attempt waited for a response head; `None` if it
+    /// was not sent.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.waited
     }
 
     /// Adds to the message of an error that is not shared yet. A shared one stays as it is.

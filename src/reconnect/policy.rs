@@ -63,9 +63,12 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 ///
 /// Waits grow while attempts fail. They start anew after a response that was healthy: it delivered
 /// an event, or stayed open for 10 s, or set the reconnection time and came to a clean end, as the
-/// responses of a server that wants to be polled do. After a [`ErrorKind::ResponseTimeout`] the
-/// wait is the reconnection time, however many came before: the server has taken the request, and
-/// may send the response's head only together with the first event.
+/// responses of a server that wants to be polled do.
+///
+/// After an attempt that waited in vain for its response the wait is the reconnection time, however
+/// many came before: the server may send the head only together with the first event. Such an
+/// attempt ran into the response timeout ([`ErrorKind::ResponseTimeout`]), or it failed in another
+/// way (a proxy cut the connection, or answered 504) after it had waited for 10 s.
 ///
 /// A stream whose method is not idempotent, such as `POST` (RFC 9110, section 9.2.2), has `never`
 /// as its default: each attempt may cost money or act twice.
@@ -174,6 +177,9 @@ impl ReconnectPolicy {
 
     /// Sets how long a response must stay open to be healthy even if no event came; 10 s by
     /// default. A healthy response resets waits and limits (see [Presets](Self#presets)).
+    ///
+    /// An attempt that fails after it has waited this long for its response head does not lengthen
+    /// the wait.
     pub fn healthy_after(self, time: Duration) -> Self {
         Self { healthy_after: time, ..self }
     }
@@ -226,6 +232,13 @@ impl ReconnectPolicy {
         delivered || open_for >= self.healthy_after
     }
 
+    /// Returns true if the server may have sent events to the request of a failed attempt: it
+    /// waited for its response head as long as a healthy response is open, or up to the response
+    /// timeout. Servers and proxies may hold back the head until the first event.
+    pub(crate) fn may_have_missed(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::ResponseTimeout || error.waited().is_some_and(|time| self.was_healthy(false, time))
+    }
+
     /// Returns true if the stream is one response, so that its clean end is no failure.
     pub(crate) fn is_for_one_response(&self) -> bool {
         self.max_retries == Some(0)
@@ -255,8 +268,8 @@ impl ReconnectPolicy {
         // time. But a factor of 1 asks for a constant pace.
         let back_off = if failure.error.is_final() || is_poisoned && self.factor > 1.0 {
             ceiling
-        } else if kind == ErrorKind::ResponseTimeout {
-            // The server has taken the request. While the stream waits, it may miss events.
+        } else if self.may_have_missed(failure.error) {
+            // While the stream waits, it may miss more.
             failure.reconnection_time
         } else {
             multiply(failure.reconnection_time, self.factor.powf(failure.retries.into())).min(ceiling)

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use http::Method;
 use http::response::Parts;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::state::ResponseHead;
@@ -60,7 +61,12 @@ impl fmt::Debug for Attempt {
 /// How an attempt ended, unless it failed.
 pub(crate) enum Dialed {
     /// The event stream is open.
-    Open { head: ResponseHead, body: Box<Body> },
+    Open {
+        head: ResponseHead,
+        body: Box<Body>,
+        /// The failure after which the request was sent once more, if it was.
+        repeated_after: Option<Error>,
+    },
     /// 204: the server asks the client to stop.
     NoContent,
 }
@@ -79,7 +85,7 @@ pub(crate) enum Dialed {
 pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> Result<Dialed, Error> {
     let mut redirects = 0;
     loop {
-        let (mut head, body) = attempt.send_request(&*connector).await?;
+        let Answer { mut head, body, waited, repeated_after } = attempt.send_request(&*connector).await?;
         // Redirects and refusals set cookies, too: a login page, say.
         if let Some(jar) = &attempt.cookies {
             jar.store(&attempt.request.target, &head.headers, connector.wall_clock());
@@ -91,7 +97,9 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
         let accepts = || attempt.accept.as_ref().map(|accept| accept(&response_head()));
         match judge(head.status, &head.headers, accepts) {
             // Boxed, so that the future that returns it stays small.
-            ResponseVerdict::Accept => return Ok(Dialed::Open { head: response_head(), body: Box::new(body) }),
+            ResponseVerdict::Accept => {
+                return Ok(Dialed::Open { head: response_head(), body: Box::new(body), repeated_after });
+            }
             ResponseVerdict::Stop => return Ok(Dialed::NoContent),
             ResponseVerdict::Refuse(kind) => {
                 let refused = match kind {
@@ -112,10 +120,20 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
                     Some(refused) => refused.into_error(target, head, body),
                     None => refusal(kind, head.status, head.headers, body),
                 };
-                return Err(error.at_url(target.shown(), redirects > 0));
+                return Err(error.at_url(target.shown(), redirects > 0).after_waiting(waited));
             }
         }
     }
+}
+
+/// The answer to a request.
+struct Answer {
+    head: Parts,
+    body: RawBody,
+    /// How long a head was waited for, on the connection where that took longest.
+    waited: Option<Duration>,
+    /// See [`Dialed::Open`].
+    repeated_after: Option<Error>,
 }
 
 impl Attempt {
@@ -123,18 +141,24 @@ impl Attempt {
     ///
     /// A request that fails on a reused connection is sent once more, on another one, if that is
     /// safe: the connection had died unnoticed, or refuses further requests.
-    async fn send_request(&self, connector: &dyn Connect) -> Result<(Parts, RawBody), Error> {
-        let mut is_repeat = false;
+    async fn send_request(&self, connector: &dyn Connect) -> Result<Answer, Error> {
+        let mut repeated_after = None::<Error>;
         loop {
-            let connection = self.connect(connector).await?;
-            let may_be_dead = !is_repeat && connection.is_reused();
+            let connecting = self.connect(connector).await;
+            let waited_before = repeated_after.as_ref().and_then(Error::waited);
+            let connection = connecting.map_err(|error| error.after_waiting(waited_before))?;
+            let may_be_dead = repeated_after.is_none() && connection.is_reused();
             // Read after the connection is there, which may take seconds: cookies expire.
             let cookies = match &self.cookies {
                 Some(jar) => jar.matching(&self.request.target, connector.wall_clock()),
                 None => Vec::new(),
             };
             let request = self.request.to_http(&cookies, &connection)?;
-            match connection.send(&self.request.target, request, self.response_timeout).await {
+            let sent_at = Instant::now();
+            let answer = connection.send(&self.request.target, request, self.response_timeout).await;
+            let waited = waited_before.max(Some(sent_at.elapsed()));
+            match answer {
+                Ok((head, body)) => return Ok(Answer { head, body, waited, repeated_after }),
                 // Servers and balancers close shared connections at any time, and the request has
                 // met that by chance (RFC 9113, section 8.7).
                 Err(error)
@@ -142,9 +166,9 @@ impl Attempt {
                         && error.kind() == ErrorKind::Protocol
                         && may_repeat(&self.request.method, &error) =>
                 {
-                    is_repeat = true;
+                    repeated_after = Some(error.after_waiting(waited));
                 }
-                answer => return answer,
+                Err(error) => return Err(error.after_waiting(waited)),
             }
         }
     }

@@ -392,6 +392,34 @@ async fn a_post_is_not_sent_again_after_the_connection_breaks_but_a_get_is() {
     }
 }
 
+/// The first of them may have got events, if it was with the server for long.
+#[tokio::test]
+async fn a_request_that_is_sent_again_after_a_long_wait_costs_a_gap() {
+    for (healthy_after, costs_gap) in [(Duration::ZERO, true), (Duration::from_secs(600), false)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let server = Server::start(100, move |mut one| {
+            let number = asked.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if number == 1 {
+                    return one.response.send_reset(h2::Reason::INTERNAL_ERROR);
+                }
+                let mut body = one.open();
+                send(&mut body, event(1)).await;
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let client = client();
+        let _open = open_streams(&client, &server.url, 1).await;
+        let policy = ReconnectPolicy::daemon().healthy_after(healthy_after);
+        let stream = client.stream(&server.url).reconnect_policy(policy);
+        let mut events = within(stream.open(Filter::all())).await.unwrap();
+        let first = within(events.recv()).await.unwrap();
+        assert_eq!(matches!(first, Delivery::Gap(_)), costs_gap, "{first:?}");
+        assert_eq!(server.requests.lock().unwrap().len(), 3);
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_subscription_cancels_its_request_and_others_continue() {
     let (cancelled, mut resets) = tokio::sync::mpsc::unbounded_channel();

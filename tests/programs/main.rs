@@ -4,6 +4,8 @@ mod acknowledgements;
 mod batches;
 mod comments;
 mod first_attempt;
+mod greetings;
+mod late_heads;
 mod questions;
 mod relays;
 #[cfg(feature = "serde")]

@@ -136,7 +136,7 @@ impl Session {
             }
             Input::WaitOver if self.demand == Demand::Absent => self.sleep(),
             Input::WaitOver => self.dial(),
-            Input::Accepted(head) => self.accept(head, now),
+            Input::Accepted { head, repeated_after } => self.accept(head, repeated_after, now),
             Input::NoContent => Step::close(CloseReason::NoContent),
             Input::Failed { cause, retry_after, random } => self.on_failed(cause, retry_after, random, now),
             Input::Turn { report, last_event_id } => self.on_turn(report, last_event_id, now),
@@ -303,7 +303,7 @@ impl Session {
 
     /// Opens a response. Subscribers get a gap before each but the first: the server alone knows
     /// whether it has resumed without loss.
-    fn accept(&mut self, head: ResponseHead, now: Instant) -> Step {
+    fn accept(&mut self, head: ResponseHead, repeated_after: Option<Error>, now: Instant) -> Step {
         // Asked before the activity changes, which is what tells a handover from an ordinary
         // attempt.
         let takes_over = matches!(self.activity, Activity::HandingOver(_));
@@ -313,6 +313,9 @@ impl Session {
             self.resume_point.forget_if_left_behind(self.carried_change);
         }
         self.resume_point.forget_if_withheld();
+        if repeated_after.is_some_and(|error| self.back_off.policy.may_have_missed(&error)) {
+            self.resume_point.lose();
+        }
         // With its ID at the beginning: a response that ends with the same one got nowhere.
         self.activity = Activity::Open(Health::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
@@ -415,8 +418,7 @@ impl Session {
         random: f64,
         now: Instant,
     ) -> Step {
-        if cause.kind() == ErrorKind::ResponseTimeout {
-            // The server has taken the request, and may have sent events to it since.
+        if self.back_off.policy.may_have_missed(&cause) {
             self.resume_point.lose();
         }
         // `open` promises a stream or an error, so the first failure is final for it.

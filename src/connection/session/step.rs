@@ -28,7 +28,11 @@ pub(crate) enum Input<'a> {
     /// The wait before the next attempt is over.
     WaitOver,
     /// The attempt under way has led to an open response.
-    Accepted(ResponseHead),
+    Accepted {
+        head: ResponseHead,
+        /// The failure after which the request was sent once more, if it was.
+        repeated_after: Option<Error>,
+    },
     /// The server has answered 204.
     NoContent,
     /// The attempt under way has failed.

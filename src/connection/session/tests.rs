@@ -84,11 +84,17 @@ fn head() -> ResponseHead {
 }
 
 fn accepted<'a>() -> Input<'a> {
-    Input::Accepted(head())
+    Input::Accepted { head: head(), repeated_after: None }
 }
 
 fn failed<'a>(kind: ErrorKind) -> Input<'a> {
     Input::Failed { cause: Error::new(kind, "scripted"), retry_after: None, random: 0.0 }
+}
+
+/// A failure of an attempt that has waited so many seconds for its response head.
+fn failed_after<'a>(seconds: u64, failure: Input<'a>) -> Input<'a> {
+    let Input::Failed { cause, retry_after, random } = failure else { panic!("a failed attempt") };
+    Input::Failed { cause: cause.after_waiting(Some(Duration::from_secs(seconds))), retry_after, random }
 }
 
 fn refused<'a>(status: u16) -> Input<'a> {
@@ -590,8 +596,8 @@ fn a_clean_end_after_a_retry_is_no_failure() {
 }
 
 #[test]
-fn a_response_timeout_is_followed_by_a_gap_and_waits_do_not_grow() {
-    use ErrorKind::{Connect, ResponseTimeout};
+fn an_attempt_that_waited_in_vain_costs_a_gap_and_no_longer_wait() {
+    use ErrorKind::{Connect, Protocol, Proxy, ResponseTimeout};
     const LOSS: &str = "reconnected without an ID: what came in between is lost; read, change 0; open 4";
     let lines = vec![
         (0, Input::Connect, DIAL),
@@ -604,6 +610,38 @@ fn a_response_timeout_is_followed_by_a_gap_and_waits_do_not_grow() {
         (18, accepted(), LOSS),
     ];
     check("before the first response", session(NO_SOURCES), lines);
+    let in_vain = [502, 504, 408, 524].map(refused).into_iter().chain([Protocol, Proxy].map(failed));
+    for failure in in_vain {
+        let what = format!("{failure:?}");
+        let lines = vec![
+            (0, Input::Connect, DIAL),
+            (0, failed(Connect), "wait { delay: 3s }; waiting 3s for 2"),
+            (3, Input::WaitOver, "dial; connecting, attempt 2"),
+            (13, failed_after(10, failure), "wait { delay: 3s }; waiting 3s for 3"),
+            (16, Input::WaitOver, "dial; connecting, attempt 3"),
+            (16, failed(Connect), "wait { delay: 12s }; waiting 12s for 4"),
+            (28, Input::WaitOver, "dial; connecting, attempt 4"),
+            (28, accepted(), LOSS),
+        ];
+        check(&what, session(NO_SOURCES), lines);
+    }
+    let lines = vec![
+        (0, Input::Connect, DIAL),
+        (9, failed_after(9, failed(Protocol)), "wait { delay: 3s }; waiting 3s for 2"),
+        (12, Input::WaitOver, "dial; connecting, attempt 2"),
+        (12, failed_after(0, refused(504)), "wait { delay: 6s }; waiting 6s for 3"),
+        (18, Input::WaitOver, "dial; connecting, attempt 3"),
+        (18, accepted(), "read, change 0; open 3"),
+    ];
+    check("not in vain: it was refused soon", session(NO_SOURCES), lines);
+    for (seconds, expected) in
+        [(10, "reconnected without an ID: what came in between is lost; read, change 0; open 1"), (9, OPEN)]
+    {
+        let error = Error::new(Protocol, "scripted").after_waiting(Some(Duration::from_secs(seconds)));
+        let accepted = Input::Accepted { head: head(), repeated_after: Some(error) };
+        let lines = vec![(0, Input::Connect, DIAL), (10, accepted, expected)];
+        check("sent once more on another connection", session(NO_SOURCES), lines);
+    }
     // It is an attempt all the same.
     let session = Session::new(config(), ReconnectPolicy::daemon().max_retries(1), NO_SOURCES);
     let lines = vec![

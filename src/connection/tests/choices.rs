@@ -8,6 +8,7 @@ use super::*;
 use crate::{CredentialsReason, StreamBuilder};
 
 const HOUR: Duration = Duration::from_secs(3600);
+const TIMED_OUT: &str = "HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n";
 
 /// Its credentials say why they were asked for.
 fn with_credentials(stream: StreamBuilder) -> StreamBuilder {
@@ -152,6 +153,29 @@ async fn a_head_that_comes_with_the_first_event_is_waited_for() {
             "189.1 waiting 3.0 until 192.1 for 2: EndOfStream",
             "192.1 connecting 2",
             "192.1 stopped",
+        ],
+        deliveries: &["reconnected without an ID: what came in between is lost", "x#"],
+    })
+    .await;
+    let gives_up = |text| Script::Talk(vec![(Duration::from_secs(60), text)]);
+    check(Row {
+        what: "a proxy gives up before the server does",
+        stream: plain,
+        answers: [vec![gives_up(""), gives_up(TIMED_OUT)], at_once(&["", EVENT, STOP])].concat(),
+        requests: &["0.0", "63.0", "126.0", "138.0", "141.0"],
+        states: &[
+            "0.0 connecting 1",
+            "60.0 waiting 3.0 until 63.0 for 2: Protocol",
+            "63.0 connecting 2",
+            "123.0 waiting 3.0 until 126.0 for 3: Status 504",
+            "126.0 connecting 3",
+            // Not after a minute, but at once.
+            "126.0 waiting 12.0 until 138.0 for 4: Protocol",
+            "138.0 connecting 4",
+            "138.0 open 4 since 138.0",
+            "138.0 waiting 3.0 until 141.0 for 2: EndOfStream",
+            "141.0 connecting 2",
+            "141.0 stopped",
         ],
         deliveries: &["reconnected without an ID: what came in between is lost", "x#"],
     })

@@ -87,10 +87,22 @@ fn the_ceiling_bounds_waits_before_jitter_lengthens_them() {
 }
 
 #[test]
-fn a_wait_after_a_response_timeout_is_the_reconnection_time() {
-    let error = Error::new(ErrorKind::ResponseTimeout, "no head");
-    for retries in [0, 1, 9] {
-        assert_eq!(wait(&ReconnectPolicy::daemon(), after(&error, retries), 0.0), Some(3.0));
+fn a_wait_after_a_long_wait_for_the_head_is_the_reconnection_time() {
+    let policy = ReconnectPolicy::daemon().healthy_after(seconds(5));
+    let wait_after = |error: Error, retries, least| {
+        wait(&policy, Failure { retry_after: Some(seconds(least)), ..after(&error, retries) }, 0.0)
+    };
+    let waited = |error: Error, time| error.after_waiting(Some(seconds(time)));
+    for retries in [1, 9] {
+        let no_head = Error::new(ErrorKind::ResponseTimeout, "no head");
+        for error in [no_head, waited(transport_fault(), 5), waited(status(504), 5)] {
+            assert_eq!(wait_after(error.clone(), retries, 0), Some(3.0), "{error}");
+            // The server may ask for more.
+            assert_eq!(wait_after(error, retries, 20), Some(20.0));
+        }
+    }
+    for error in [transport_fault(), waited(transport_fault(), 4), waited(status(504), 4)] {
+        assert_eq!(wait_after(error.clone(), 1, 0), Some(6.0), "{error}");
     }
 }
 
