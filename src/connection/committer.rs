@@ -9,11 +9,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::error::Error;
 use crate::resume::{Commit, MAX_ID, Store, StoreFuture};
 
+use super::connect_reminder::REMIND_AFTER;
 use super::{Connection, log};
 
 /// The pause after a save. A fast stream costs ten writes a second, and a crash repeats a tenth of
@@ -37,6 +38,10 @@ pub(super) struct Committer {
     is_stale: bool,
     /// The store has been asked for its ID. Before that a save would overwrite it.
     has_loaded: bool,
+    /// When the first ID came that waits for acknowledgements, while no subscription acknowledged.
+    unsaved_since: Option<Instant>,
+    /// It was logged that nothing is saved for that reason.
+    has_reminded: bool,
     work: Work,
 }
 
@@ -50,7 +55,9 @@ enum Work {
 
 impl Committer {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, saved: None, unsaved: None, is_stale: false, has_loaded: false, work: Work::None }
+        let (saved, unsaved, unsaved_since) = (None, None, None);
+        let (is_stale, has_loaded, has_reminded, work) = (false, false, false, Work::None);
+        Self { store, saved, unsaved, is_stale, has_loaded, unsaved_since, has_reminded, work }
     }
 
     /// Asks the store for the ID that an earlier run saved, up to three times.
@@ -131,6 +138,9 @@ impl Committer {
                 failures.extend(self.end_save(saved, connection));
             }
         }
+        if self.unsaved_since.is_some() {
+            self.remind_after(Duration::ZERO, connection);
+        }
         failures
     }
 
@@ -159,11 +169,27 @@ impl Committer {
                 if !may_have_moved {
                     return None;
                 }
+                let is_saved = *connection.published.last_event_id() == self.saved.as_deref().unwrap_or_default();
+                if !is_saved {
+                    self.remind_after(REMIND_AFTER, connection);
+                }
                 for subscription in connection.hub.take_frozen() {
                     log::frozen(&subscription, &self.store.name);
                 }
                 connection.acknowledged().map(|id| (*id).to_owned())
             }
+        }
+    }
+
+    /// Warns, once, that an ID which came so long ago waits for acknowledgements, and that no
+    /// subscription acknowledges.
+    fn remind_after(&mut self, time: Duration, connection: &Connection) {
+        if self.has_reminded || connection.hub.acknowledges() {
+            return;
+        }
+        if self.unsaved_since.get_or_insert_with(Instant::now).elapsed() >= time {
+            self.has_reminded = true;
+            log::unsaved(&self.store.name);
         }
     }
 

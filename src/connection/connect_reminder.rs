@@ -15,7 +15,8 @@ use crate::error::panics::catch;
 use super::Connection;
 
 /// How long a caller waits before the warning: longer than any program takes from its first
-/// subscription to `connect`, and short enough to be seen by the programmer who forgot it.
+/// subscription to `connect`, or from that to its last subscription, and short enough to be seen by
+/// the programmer who forgot it.
 pub(crate) const REMIND_AFTER: Duration = Duration::from_secs(5);
 
 /// The timer of one caller that waits. It belongs to that caller's future: no task is spawned.

@@ -143,6 +143,17 @@ pub(super) fn frozen(subscription: &str, store: &str) {
     );
 }
 
+/// Logs that the store saves nothing, because no subscription acknowledges.
+pub(super) fn unsaved(store: &str) {
+    log!(
+        warn,
+        "unsaved",
+        "the resume store saves nothing: it waits for acknowledgements, and no subscription acknowledges; subscribe \
+         with SubscribeOptions::acknowledging, or choose Commit::Delivery",
+        store
+    );
+}
+
 pub(super) fn id_refused(error: &(dyn StdError + 'static)) {
     log!(
         warn,

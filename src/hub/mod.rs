@@ -384,6 +384,11 @@ impl Hub {
         self.tracker()?.safe_id(last)
     }
 
+    /// Returns true if there is, or was, a subscription that acknowledges.
+    pub(crate) fn acknowledges(&self) -> bool {
+        self.tracker().is_some()
+    }
+
     /// Returns how many events acknowledging subscriptions have not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
         self.tracker().map_or(0, AckTracker::unacknowledged)

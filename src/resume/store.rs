@@ -120,7 +120,8 @@ pub enum Commit {
     /// When all acknowledging subscriptions
     /// ([`SubscribeOptions::acknowledging`](crate::SubscribeOptions::acknowledging)) have
     /// acknowledged every event up to it. No event is lost that the server can still send. Events
-    /// processed in the last moments come again. Without such a subscription no ID is saved.
+    /// processed in the last moments come again. Without such a subscription no ID is saved, and
+    /// the warning `unsaved` says so.
     ///
     /// An ID that several events in a row share is saved when all of them that have come are
     /// acknowledged, because a server that resumes after it sends none of them.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, RefusedId, ResumeStore, State, SubscribeOptions};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -104,6 +105,7 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
         a_second_response_is_refused(&lines).await;
         a_stream_breaks_off_at_the_same_place(&lines).await;
         a_lazy_stream_has_no_subscriber(&lines).await;
+        no_subscriber_acknowledges(&lines).await;
         an_id_is_refused(&lines).await;
     };
     stories.instrument(tracing::info_span!("the caller's")).await;
@@ -119,6 +121,7 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
         "stuck",
         "lagged",
         "frozen",
+        "unsaved",
         "stalled",
         "not_replaced",
         "missing",
@@ -195,6 +198,19 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     let once = "WARN frozen subscription=\"hoarder\" store=\"logs::events::Broken\" in sseclient";
     assert_eq!(lines, [once]);
 }
+
+async fn no_subscriber_acknowledges(lines: &Lines) {
+    let server = Server::answering(vec![format!("{OPEN}id: 1\ndata: x\n\n")]).await;
+    let stream = Client::new().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
+    let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    while within(events.recv()).await.is_some() {}
+    within(handle.shutdown()).await;
+    assert_eq!(lines.take().last().map(String::as_str), Some(UNSAVED));
+}
+
+const UNSAVED: &str = "WARN unsaved store=\"logs::events::Broken\" in sseclient";
 
 async fn a_lone_subscriber_pauses(lines: &Lines) {
     let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
@@ -330,6 +346,46 @@ async fn a_stream_that_is_connected_in_time_is_not_warned_of() {
         handle.connect();
     }
     assert!(lines.take().iter().all(|line| !line.contains("never_connected")));
+}
+
+/// A server at the other end of a pipe, which sends an event with an ID each second. Time is paused.
+fn a_second_apart(events: u32) -> impl Fn(http::Uri) -> std::future::Ready<io::Result<tokio::io::DuplexStream>> {
+    move |_| {
+        let (client, mut server) = tokio::io::duplex(4096);
+        tokio::spawn(async move {
+            server.write_all(OPEN.as_bytes()).await.unwrap();
+            for number in 0..events {
+                server.write_all(format!("id: {number}\ndata: x\n\n").as_bytes()).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        std::future::ready(Ok(client))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_waits_for_a_subscription_which_acknowledges_is_warned_of() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    for (acknowledging_from, warnings) in [(Some(0), 0), (Some(4), 0), (Some(7), 1), (None, 1)] {
+        let client = Client::builder().connector(a_second_apart(20)).build();
+        let stream = client.stream("http://127.0.0.1/").reconnect_policy(ReconnectPolicy::never());
+        let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
+        let mut events = handle.subscribe(Filter::all());
+        handle.connect();
+        let mut acknowledging = Vec::new();
+        for second in 0..20 {
+            let warned = lines.take().iter().filter(|line| *line == UNSAVED).count();
+            assert_eq!(warned, if second == 6 { warnings } else { 0 }, "{acknowledging_from:?}, {second}");
+            if acknowledging_from == Some(second) {
+                let options = SubscribeOptions::default().acknowledging();
+                acknowledging.push(handle.subscribe_with(Filter::all(), options));
+            }
+            assert!(events.recv().await.unwrap().event().is_some());
+        }
+        handle.shutdown().await;
+        assert!(!lines.take().contains(&UNSAVED.to_owned()), "{acknowledging_from:?}, at the end");
+    }
 }
 
 /// Without timers there is no warning, and no panic either.
