@@ -11,6 +11,7 @@ pub(crate) mod coop_budget;
 #[cfg(feature = "json")]
 mod decoded;
 mod events;
+mod lag_log;
 mod options;
 mod recv_batch;
 
@@ -34,6 +35,7 @@ use self::coop_budget::CoopBudget;
 #[cfg(feature = "json")]
 pub use self::decoded::Decoded;
 pub use self::events::Events;
+use self::lag_log::LagLog;
 pub use self::options::SubscribeOptions;
 
 /// The events that pass one filter, in wire order, with a [`Gap`] wherever some may be missing.
@@ -83,38 +85,14 @@ pub use self::options::SubscribeOptions;
 pub struct Subscription<T = Event> {
     // Field order is drop order: the reader leaves the hub before the guard counts the readers.
     queue: Subscribed,
-    lag_log: LagLog,
+    /// Made with the first loss.
+    lag_log: Option<Box<LagLog>>,
     /// When a batch that was given up took its first delivery.
     batch_begun: Option<Instant>,
     budget: CoopBudget,
     reminder: ConnectReminder,
     guard: SubscriberGuard,
     item: PhantomData<fn() -> T>,
-}
-
-/// Keeps a subscription that loses events again and again from filling the log.
-#[derive(Debug, Default)]
-struct LagLog {
-    /// Missed events that were not logged yet.
-    missed: u64,
-    last: Option<Instant>,
-}
-
-impl LagLog {
-    /// The time in which one line at most is logged.
-    const PAUSE: Duration = Duration::from_secs(60);
-
-    /// Returns how many missed events to log now, if any.
-    fn count(&mut self, missed: u64) -> Option<u64> {
-        self.missed = self.missed.saturating_add(missed);
-        // A clock is read only where events are lost, which is rare.
-        let now = Instant::now();
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < Self::PAUSE) {
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.missed))
-    }
 }
 
 /// A type that a subscription yields in place of each event.
@@ -135,7 +113,7 @@ impl Item for Event {
 impl Subscription {
     pub(crate) fn new(queue: Subscribed, guard: Arc<ConnectionGuard>) -> Self {
         let (guard, budget, reminder) = (SubscriberGuard { guard }, CoopBudget::default(), ConnectReminder::default());
-        Self { queue, lag_log: LagLog::default(), batch_begun: None, budget, reminder, guard, item: PhantomData }
+        Self { queue, lag_log: None, batch_begun: None, budget, reminder, guard, item: PhantomData }
     }
 
     /// Decodes the data of each event as JSON when it is taken.
@@ -400,8 +378,11 @@ impl<T> Subscription<T> {
             Some(cx) => reader.poll_take(cx, ack.as_ref()),
             None => reader.try_take(ack.as_ref()),
         };
-        if let Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed }))) = taken {
-            self.count_missed(missed);
+        match taken {
+            Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed }))) => self.count_missed(missed),
+            // Logs what it holds back.
+            Poll::Ready(None) => self.lag_log = None,
+            _ => {}
         }
         taken
     }
@@ -436,16 +417,8 @@ impl<T> Subscription<T> {
         self.queue.reader.count_missed(missed);
         let connection = self.guard.connection();
         connection.counters.count(|stats| stats.missed = stats.missed.saturating_add(missed));
-        let Some(missed) = self.lag_log.count(missed) else { return };
-        let subscription = self.name();
-        tracing::warn!(
-            name: "lagged",
-            target: "sseclient",
-            stream = connection.name,
-            subscription,
-            missed,
-            "lagged: a slow subscription lost its oldest events; read faster, or set a larger capacity"
-        );
+        let (stream, subscription) = (&connection.name, self.queue.reader.name());
+        self.lag_log.get_or_insert_with(|| Box::new(LagLog::new(stream, subscription))).add(missed);
     }
 
     /// Logs a gap that the caller does not pass on, if events were lost in it.
@@ -503,19 +476,3 @@ impl fmt::Display for TryRecvError {
 }
 
 impl std::error::Error for TryRecvError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn losses_are_logged_once_a_minute_with_their_sum() {
-        let mut log = LagLog::default();
-        let mut logged = Vec::new();
-        for second in 0..130 {
-            logged.extend(log.count(2).map(|missed| (second, missed)));
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        assert_eq!(logged, [(0, 2), (60, 120), (120, 120)]);
-    }
-}

@@ -5,7 +5,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Apply, Client, Commit, Filter, ReconnectPolicy, RefusedId, ResumeStore, State, SubscribeOptions};
+use sseclient::{
+    Apply, Client, Commit, Filter, Overflow, ReconnectPolicy, RefusedId, ResumeStore, State, SubscribeOptions,
+};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
@@ -106,6 +108,7 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
         a_stream_breaks_off_at_the_same_place(&lines).await;
         a_lazy_stream_has_no_subscriber(&lines).await;
         no_subscriber_acknowledges(&lines).await;
+        an_acknowledging_subscriber_loses_events(&lines).await;
         an_id_is_refused(&lines).await;
     };
     stories.instrument(tracing::info_span!("the caller's")).await;
@@ -197,6 +200,30 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     lines.retain(|line| line.starts_with("WARN"));
     let once = "WARN frozen subscription=\"hoarder\" store=\"logs::events::Broken\" in sseclient";
     assert_eq!(lines, [once]);
+}
+
+async fn an_acknowledging_subscriber_loses_events(lines: &Lines) {
+    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
+    let stream = Client::new().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
+    let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
+    let lossy = SubscribeOptions::default().name("lossy").acknowledging().overflow(Overflow::DropOldest).capacity(4);
+    let mut lossy = handle.subscribe_with(Filter::all(), lossy);
+    handle.connect();
+    within(handle.closed()).await;
+    while let Some(delivery) = within(lossy.recv()).await {
+        delivery.event().map(|event| lossy.acknowledge(&event));
+    }
+    within(handle.shutdown()).await;
+    let mut lines = lines.take();
+    lines.retain(|line| line.starts_with("WARN"));
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "WARN frozen subscription=\"lossy\" store=\"logs::events::Broken\" in sseclient",
+            "WARN lagged stream=\"\" subscription=\"lossy\" missed=16 in the caller's",
+        ]
+    );
 }
 
 async fn no_subscriber_acknowledges(lines: &Lines) {
@@ -348,14 +375,18 @@ async fn a_stream_that_is_connected_in_time_is_not_warned_of() {
     assert!(lines.take().iter().all(|line| !line.contains("never_connected")));
 }
 
-/// A server at the other end of a pipe, which sends an event with an ID each second. Time is paused.
-fn a_second_apart(events: u32) -> impl Fn(http::Uri) -> std::future::Ready<io::Result<tokio::io::DuplexStream>> {
+/// A server at the other end of a pipe, which sends this text each second. Time is paused.
+fn each_second(
+    seconds: u32,
+    text: impl Fn(u32) -> String + Clone + Send + Sync + 'static,
+) -> impl Fn(http::Uri) -> std::future::Ready<io::Result<tokio::io::DuplexStream>> {
     move |_| {
         let (client, mut server) = tokio::io::duplex(4096);
+        let text = text.clone();
         tokio::spawn(async move {
             server.write_all(OPEN.as_bytes()).await.unwrap();
-            for number in 0..events {
-                server.write_all(format!("id: {number}\ndata: x\n\n").as_bytes()).await.unwrap();
+            for second in 0..seconds {
+                server.write_all(text(second).as_bytes()).await.unwrap();
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
@@ -368,7 +399,8 @@ async fn a_store_that_waits_for_a_subscription_which_acknowledges_is_warned_of()
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
     for (acknowledging_from, warnings) in [(Some(0), 0), (Some(4), 0), (Some(7), 1), (None, 1)] {
-        let client = Client::builder().connector(a_second_apart(20)).build();
+        let connector = each_second(20, |second| format!("id: {second}\ndata: x\n\n"));
+        let client = Client::builder().connector(connector).build();
         let stream = client.stream("http://127.0.0.1/").reconnect_policy(ReconnectPolicy::never());
         let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
@@ -385,6 +417,39 @@ async fn a_store_that_waits_for_a_subscription_which_acknowledges_is_warned_of()
         }
         handle.shutdown().await;
         assert!(!lines.take().contains(&UNSAVED.to_owned()), "{acknowledging_from:?}, at the end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn losses_are_logged_once_a_minute_with_their_sum_and_the_rest_at_the_end() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    for is_dropped in [false, true] {
+        let client = Client::builder().connector(each_second(130, |_| "data: x\n\n".repeat(10))).build();
+        let handle = client.stream("http://127.0.0.1/").reconnect_policy(ReconnectPolicy::never()).build().unwrap();
+        let options = SubscribeOptions::default().name("slow").capacity(4).overflow(Overflow::DropOldest);
+        let mut slow = handle.subscribe_with(Filter::all(), options);
+        handle.connect();
+        let mut logged = Vec::new();
+        let mut note = |second: u32| {
+            let lagged = "WARN lagged stream=\"\" subscription=\"slow\" missed=";
+            let missed = |line: String| line.strip_prefix(lagged).map(|line| line.trim_end_matches(" in -").to_owned());
+            logged.extend(lines.take().into_iter().filter_map(missed).map(|missed| (second, missed)));
+        };
+        for second in 0..130 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            while slow.try_recv().is_ok() {}
+            note(second);
+        }
+        if !is_dropped {
+            assert_eq!(slow.recv().await, None);
+            note(200);
+        }
+        drop(slow);
+        note(300);
+        let end = if is_dropped { 300 } else { 200 };
+        let expected = [(0, "6"), (60, "360"), (120, "360"), (end, "54")].map(|(at, sum)| (at, sum.to_owned()));
+        assert_eq!(logged, expected, "{is_dropped}");
     }
 }
 
