@@ -16,7 +16,7 @@ use crate::resume::{MAX_ID, ResumeStore};
 /// which is kept as `<name>.previous`. So there is a whole file at any moment at which the program
 /// or the machine dies. The file holds the ID twice; if the two differ, it is damaged, and the
 /// previous one is used: some events come again then, and none is lost. On Unix only the owner can
-/// read the file.
+/// read the files.
 ///
 /// The directory must exist, and only the program should be able to write into it. If the path is a
 /// symbolic link, the link stays, and the file that it leads to is replaced; the three files are
@@ -150,8 +150,10 @@ impl Files {
         let new = beside(&path, "new");
         write(&new, id)?;
         // A damaged file never takes the place of a whole one.
-        if matches!(read(&path), Ok(Some(_))) {
-            fs::rename(&path, beside(&path, "previous"))?;
+        if let Ok(Some(before)) = read(&path) {
+            let previous = beside(&path, "previous");
+            // A file that others can read is written anew: another program may own it.
+            if is_private(&path)? { fs::rename(&path, previous)? } else { write(&previous, &before)? }
         }
         // A rename is one step: after a crash there is the old file or the new one, and never half
         // of one.
@@ -207,6 +209,18 @@ fn directory(path: &Path) -> &Path {
 /// do it.
 fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory(path))?.sync_all() } else { Ok(()) }
+}
+
+/// Returns true if only the owner can read and write the file.
+#[cfg(unix)]
+fn is_private(path: &Path) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::mode(&fs::metadata(path)?) & 0o077 == 0)
+}
+
+/// Returns true: without Unix modes, the directory decides who can read a file.
+#[cfg(not(unix))]
+fn is_private(_: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Creates a file that only the owner can read, in place of one that was left there.
@@ -404,6 +418,26 @@ mod tests {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
         assert!(!directory.join("nowhere").exists());
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_previous_file_is_private_even_if_the_store_found_one_that_was_not() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        for (found, saves) in [(0o666, 1), (0o640, 1), (0o602, 2), (0o600, 1)] {
+            let directory = directory("private");
+            let path = directory.join("id");
+            let files = saved(&path, &["0"]);
+            fs::set_permissions(&path, fs::Permissions::from_mode(found)).unwrap();
+            for id in 1..=saves {
+                files.save(&id.to_string()).unwrap();
+                let previous = beside(&path, "previous");
+                assert_eq!((mode(&path), mode(&previous)), (0o600, 0o600), "{found:o}");
+                assert_eq!(read(&previous).unwrap(), Some((id - 1).to_string()), "{found:o}");
+            }
+            fs::remove_dir_all(directory).unwrap();
+        }
     }
 
     /// As with a volume that is mounted elsewhere.
