@@ -44,7 +44,7 @@ mod tests {
         matches!(reason, Some(CloseReason::Failed(error)) if error.kind() == ErrorKind::Thread)
     }
 
-    // As in a child: a test cannot fork without unsafe code.
+    // As in a child, on any system. A test of `tests/lifecycle` forks.
     #[test]
     fn a_subscription_in_a_forked_child_ends_with_an_error() {
         let client = Client::new().unwrap();

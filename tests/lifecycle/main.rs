@@ -2,6 +2,7 @@
 
 mod blocking;
 mod endings;
+mod forks;
 mod shutdown;
 
 #[path = "../support/mod.rs"]
