@@ -33,7 +33,8 @@ impl ConnectReminder {
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) {
         if !self.is_over {
-            self.is_over = connection.task.is_spawned() || self.poll_timer(cx, connection).is_ready();
+            let is_over = connection.task.is_spawned() || connection.has_reminded();
+            self.is_over = is_over || self.poll_timer(cx, connection).is_ready();
         }
     }
 
@@ -41,12 +42,17 @@ impl ConnectReminder {
     fn poll_timer(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<()> {
         let timer = match &mut self.timer {
             Some(timer) => timer,
+            // A runtime may have no timers, and only a panic says so, which must be one to catch.
+            None if cfg!(panic = "abort") => return Poll::Ready(()),
             // Without a runtime there is no timer. The next poll may be in one.
             None if tokio::runtime::Handle::try_current().is_err() => return Poll::Pending,
             timer => match catch(|| Box::pin(tokio::time::sleep(REMIND_AFTER))) {
                 Ok(sleep) => timer.insert(sleep),
-                // A runtime may have no timers, and only a panic says so.
-                Err(_) => return Poll::Ready(()),
+                Err(_) => {
+                    // The program's panic hook has seen it. For this stream it sees no other.
+                    connection.forgo_reminder();
+                    return Poll::Ready(());
+                }
             },
         };
         ready!(timer.as_mut().poll(cx));

@@ -69,7 +69,7 @@ pub(crate) struct Connection {
     pub(crate) mailbox: Mailbox,
     pub(crate) published: Published,
     pub(crate) counters: Counters,
-    /// A caller that waits was reminded that the stream is not connected.
+    /// A caller that waits was reminded that the stream is not connected, or no caller can be.
     has_reminded: AtomicBool,
 }
 
@@ -124,7 +124,11 @@ impl Connection {
         }
     }
 
-    #[cfg(all(test, feature = "blocking"))]
+    /// Notes that callers wait where there are no timers.
+    pub(crate) fn forgo_reminder(&self) {
+        self.has_reminded.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn has_reminded(&self) -> bool {
         self.has_reminded.load(Ordering::Relaxed)
     }

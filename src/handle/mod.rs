@@ -78,7 +78,8 @@ impl Handle {
     ///
     /// Later calls do nothing, also after the stream was closed. A
     /// [lazy](crate::StreamBuilder::lazy) stream connects when there is a subscription. Without
-    /// this call nothing ever comes: a subscription that has waited for 5 s logs a warning.
+    /// this call nothing ever comes: a subscription that has waited for 5 s logs a warning, if its
+    /// [runtime](crate::guide::shutdown#runtimes) has timers.
     ///
     /// # Panics
     ///

@@ -2,6 +2,8 @@
 
 use std::fmt::{Debug, Write as _};
 use std::io;
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -453,18 +455,47 @@ async fn losses_are_logged_once_a_minute_with_their_sum_and_the_rest_at_the_end(
     }
 }
 
-/// Without timers there is no warning, and no panic either.
-#[test]
-fn a_reader_without_a_runtime_or_without_its_timers_waits_as_before() {
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(Lines::default()));
-    let handle = Client::new().stream("http://127.0.0.1/").build().unwrap();
-    let mut events = handle.subscribe(Filter::all());
-    let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for runtime in [None, Some(&timeless)] {
-        let _entered = runtime.map(|runtime| runtime.enter());
-        for _poll in 0..3 {
-            assert!(tokio_test::task::spawn(events.recv()).poll().is_pending());
-            assert!(tokio_test::task::spawn(handle.opened()).poll().is_pending());
+/// Counts the panics that say that a runtime has no timers.
+fn counted_panics() -> Arc<AtomicUsize> {
+    let (count, before) = (Arc::<AtomicUsize>::default(), panic::take_hook());
+    let counted = Arc::clone(&count);
+    panic::set_hook(Box::new(move |info| {
+        if info.to_string().contains("timers are disabled") {
+            counted.fetch_add(1, Ordering::Relaxed);
+        } else {
+            before(info);
         }
+    }));
+    count
+}
+
+/// tokio says by a panic that a runtime has no timers. It is caught, and there is no warning.
+#[test]
+fn readers_without_a_runtime_or_its_timers_wait_as_before() {
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(Lines::default()));
+    let panics = counted_panics();
+    let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let complete = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (what, runtime, is_connected, seen) in [
+        ("no runtime", None, false, 0),
+        ("no timers", Some(&timeless), false, 1),
+        ("no timers, but a connection elsewhere", Some(&timeless), true, 0),
+    ] {
+        panics.store(0, Ordering::Relaxed);
+        let handle = Client::new().stream("http://127.0.0.1/").build().unwrap();
+        if is_connected {
+            let _entered = complete.enter();
+            handle.connect();
+        }
+        let _entered = runtime.map(|runtime| runtime.enter());
+        for _reader in 0..3 {
+            let (mut events, mut transcript) = (handle.subscribe(Filter::all()), handle.transcript());
+            for _poll in 0..3 {
+                assert!(tokio_test::task::spawn(events.recv()).poll().is_pending());
+                assert!(tokio_test::task::spawn(transcript.recv()).poll().is_pending());
+                assert!(tokio_test::task::spawn(handle.opened()).poll().is_pending());
+            }
+        }
+        assert_eq!(panics.load(Ordering::Relaxed), seen, "{what}");
     }
 }
