@@ -41,6 +41,22 @@ async fn read(handle: &Handle, deliveries: usize) -> (Subscription, Vec<String>)
     (subscription, all)
 }
 
+/// The policy of a `POST` sends nothing again, but here the program asks for it.
+#[tokio::test]
+async fn a_new_subscription_after_a_pause_sends_the_post_again() {
+    let (server, mut leaves) = server().await;
+    let handle = stream(&server.url).body("{}").lazy(Duration::ZERO).build().unwrap();
+    handle.connect();
+    for number in 0..2 {
+        let (subscription, _) = read(&handle, 2).await;
+        drop(subscription);
+        assert_eq!(within(leaves.recv()).await, Some(number));
+        idle(&handle).await;
+    }
+    let requests = server.requests();
+    assert!(requests.len() == 2 && requests.iter().all(|request| request.starts_with("POST ")), "{requests:?}");
+}
+
 #[tokio::test]
 async fn the_connection_is_closed_when_the_last_has_left_and_the_next_resumes() {
     let (server, mut leaves) = server().await;

@@ -81,6 +81,23 @@ async fn a_reader_that_pauses_beside_one_that_waits_loses_its_oldest_events() {
 }
 
 #[tokio::test]
+async fn a_quiet_subscription_makes_patience_run_and_blocking_loses_nothing() {
+    let server = tokens().await;
+    let handle = stream(&server);
+    let (paused, _quiet) = (handle.subscribe_with(Filter::all(), patient()), handle.subscribe("rare"));
+    handle.connect();
+    until("all has come", || handle.stats().events == EVENTS).await;
+    assert_eq!(read(paused).await, (16, EVENTS - 16));
+
+    let handle = stream(&server);
+    let blocks = SubscribeOptions::default().overflow(Overflow::Block);
+    let (paused, _quiet) = (handle.subscribe_with(Filter::all(), blocks), handle.subscribe("rare"));
+    handle.connect();
+    until_stalled_for(&handle, 5 * PATIENCE).await;
+    assert_eq!(read(paused).await, (EVENTS, 0));
+}
+
+#[tokio::test]
 async fn a_transcript_is_held_up_by_a_slow_reader_as_a_subscription_is() {
     let server = tokens().await;
     let handle = stream(&server);
