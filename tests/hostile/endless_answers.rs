@@ -34,6 +34,8 @@ fn a_head_without_end_is_a_transient_error_in_bounded_memory() {
             ("HTTP/1.1 200 OK\r\n", "a"),
             ("HTTP/1.1 200 ", "a"),
             ("HTTP/1.1 103 Early Hints\r\n", "x-header: a value like any other\r\n"),
+            ("", "\r\n"),
+            ("HTTP/1.1 103 Early Hints\r\n\r\n", "\n"),
         ] {
             let (error, written, memory) = answered_without_end(start, part, patience).await;
             assert_eq!((error.kind(), error.is_final()), (ErrorKind::Protocol, false), "{start}{part}: {error}");

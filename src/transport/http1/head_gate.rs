@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, ReadHalf, Wri
 use crate::error::Error;
 
 use super::super::connector::Io;
-use super::received_head::{MAX_HEAD, ReceivedHead, disagreement, too_long};
+use super::received_head::{MAX_HEAD, ReceivedHead, disagreement, only_empty_lines, too_long};
 
 /// Minimum size of the buffer for one read.
 pub(super) const MIN_READ: usize = 8 * 1024;
@@ -40,8 +40,12 @@ pub(super) struct GateState {
     received: BytesMut,
     /// How many of these bytes belong to a complete head, and are for hyper.
     released: usize,
+    /// The last byte of that head is still held back: see [`GateHandle::release_end`].
+    holds_end: bool,
     /// How many of these bytes were looked at, and do not complete a head.
     searched: usize,
+    /// How many bytes of empty lines came before heads, and are no longer there.
+    skipped: usize,
     /// The final head, or why there is none.
     head: Option<Result<ReceivedHead, Error>>,
     /// Everything that hyper has written is sent.
@@ -53,7 +57,16 @@ impl HeadGate {
     pub(super) fn new(io: Box<dyn Io>) -> (Self, GateHandle) {
         let (read, write) = split(io);
         let received = BytesMut::new();
-        let state = GateState { read: Some(read), received, released: 0, searched: 0, head: None, flushed: false };
+        let state = GateState {
+            read: Some(read),
+            received,
+            released: 0,
+            holds_end: false,
+            searched: 0,
+            skipped: 0,
+            head: None,
+            flushed: false,
+        };
         let handle = GateHandle(Arc::new(Mutex::new(state)));
         (Self { handle: handle.clone(), write }, handle)
     }
@@ -68,15 +81,27 @@ pub(super) struct AfterHead {
 }
 
 impl GateHandle {
+    /// Releases the last byte of a head that hyper has read the rest of. Returns false if there is
+    /// none.
+    ///
+    /// Called when hyper waits for it. Were the head shorter to hyper, it would have a response by
+    /// now, and take the next bytes for the body's.
+    pub(super) fn release_end(&self) -> bool {
+        let mut state = self.lock();
+        let is_waited_for = state.released == 0 && mem::take(&mut state.holds_end);
+        state.released += usize::from(is_waited_for);
+        is_waited_for
+    }
+
     /// Takes the connection over from hyper, once hyper has read a head.
     ///
     /// # Errors
     ///
-    /// `Protocol` if hyper did not take the whole head.
+    /// `Protocol` if hyper did not read the whole head for it.
     pub(super) fn take_over(&self) -> Result<AfterHead, Error> {
         let mut state = self.lock();
         match (state.head.take(), state.read.take()) {
-            (Some(Ok(head)), Some(read)) if state.released == 0 => {
+            (Some(Ok(head)), Some(read)) if state.released == 0 && !state.holds_end => {
                 Ok(AfterHead { head, read, rest: mem::take(&mut state.received) })
             }
             _ => Err(disagreement("hyper takes it for complete, httparse does not")),
@@ -94,13 +119,23 @@ impl GateHandle {
     }
 }
 
+#[cfg(test)]
+impl GateHandle {
+    /// Takes so many bytes for a head, wherever that ends.
+    pub(super) fn set_head(&self, received: &[u8], length: usize, head: Option<ReceivedHead>) {
+        let mut state = self.lock();
+        (state.received, state.head) = (received.into(), head.map(Ok));
+        state.release(length);
+    }
+}
+
 impl GateState {
     /// Reads until a head is complete, or the connection ends.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.released == 0 {
             // The bytes after the final head are not for hyper, which is never woken for them. This
             // is not the end of the connection, for which hyper would give up sending the request.
-            let (Some(read), None) = (&mut self.read, &self.head) else { return Poll::Pending };
+            let (Some(read), None, false) = (&mut self.read, &self.head, self.holds_end) else { return Poll::Pending };
             if self.searched < self.received.len() {
                 self.find_head()?;
             } else if self.received.len() >= MAX_HEAD {
@@ -120,8 +155,13 @@ impl GateState {
     fn find_head(&mut self) -> io::Result<()> {
         // Empty lines before a head mean nothing (RFC 9112, section 2.2).
         while let [b'\n', ..] | [b'\r', b'\n', ..] = self.received[..] {
-            self.received.advance(if self.received[0] == b'\n' { 1 } else { 2 });
+            let length = if self.received[0] == b'\n' { 1 } else { 2 };
+            self.received.advance(length);
             self.searched = 0;
+            self.skipped += length;
+        }
+        if self.skipped > MAX_HEAD {
+            return Err(self.fail(only_empty_lines()));
         }
         let searched = mem::replace(&mut self.searched, self.received.len());
         // Parsing starts at the beginning, so it has to be rare. The first bytes are parsed at
@@ -135,12 +175,17 @@ impl GateState {
                 // hyper refuses chunks in a response of HTTP/1.0. Servers send them, and other
                 // clients take them.
                 self.received[MINOR_VERSION] = b'1';
-                (self.released, self.searched) = (head.length, 0);
+                self.release(head.length);
                 self.head = (!head.is_interim()).then_some(Ok(head));
             }
             Err(error) => return Err(self.fail(error)),
         }
         Ok(())
+    }
+
+    /// Releases a head, all but its last byte.
+    fn release(&mut self, length: usize) {
+        (self.released, self.holds_end, self.searched) = (length - 1, true, 0);
     }
 
     /// Keeps the error, in the place of which hyper gets one that ends it.

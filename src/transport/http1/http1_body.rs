@@ -39,9 +39,7 @@ impl Http1Body {
     pub(in crate::transport) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         // Checked before the call, which is rare, to keep the common path short.
         if self.sender.is_some() {
-            if let Err(error) = self.send_rest(cx) {
-                return Poll::Ready(Some(Err(error)));
-            }
+            self.send_rest(cx);
         }
         loop {
             match self.framing.take(&mut self.buffer) {
@@ -86,11 +84,10 @@ impl Http1Body {
 
     /// Sends the rest of the request. Rare: most requests are sent before the head comes.
     #[cold]
-    fn send_rest(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let sent = self.sender.take_if(|sender| {
+    fn send_rest(&mut self, cx: &mut Context<'_>) {
+        self.sender.take_if(|sender| {
             sender.poll(cx);
             sender.is_done()
         });
-        sent.map_or(Ok(()), |sender| sender.finish())
     }
 }

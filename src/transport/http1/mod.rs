@@ -12,8 +12,9 @@
 //! ```
 //!
 //! `head_gate` gives hyper the bytes of response heads and not one byte of a body. It finds the end
-//! of a head with the parser that hyper uses (`received_head`), and the two results are compared.
-//! `body_framing` takes over only from a head that hyper accepted.
+//! of a head with the parser that hyper uses (`received_head`), and the two results are compared:
+//! hyper has to wait for the last byte of the head, and to read the same fields. `body_framing`
+//! takes over only from a head that hyper accepted.
 //!
 //! `plain` does without all this: hyper reads the body as well. The tests compare the two readers,
 //! and `--cfg sseclient_plain_hyper` puts the plain one into use.

@@ -108,6 +108,12 @@ pub(super) fn too_long() -> Error {
     Error::with_source(ErrorKind::Protocol, message, io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// Returns the error for more than [`MAX_HEAD`] bytes of empty lines, and no head.
+pub(super) fn only_empty_lines() -> Error {
+    let message = format!("the server sent {} KiB of empty lines in place of a response head", MAX_HEAD / 1024);
+    Error::with_source(ErrorKind::Protocol, message, io::Error::from(io::ErrorKind::InvalidData))
+}
+
 /// Returns the error for two readings of the same head.
 pub(super) fn disagreement(what: &str) -> Error {
     let message = format!("two parsers do not read the head of the server's answer in the same way: {what}");

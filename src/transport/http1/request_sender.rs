@@ -1,7 +1,6 @@
 //! [`RequestSender`]: hyper's side of a connection, which sends the request and parses the head.
 
 use std::future::Future as _;
-use std::io;
 use std::pin::Pin;
 use std::task::Context;
 
@@ -39,18 +38,5 @@ impl RequestSender {
     /// Returns true if the whole request has been sent, or never will be.
     pub(super) fn is_done(&self) -> bool {
         self.connection.is_none() || self.gate.lock().flushed
-    }
-
-    /// Checks, after the request is sent, that hyper holds no byte of the body.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidData` if it does: an event may be lost.
-    pub(super) fn finish(self) -> io::Result<()> {
-        let count = self.connection.map_or(0, |connection| connection.into_parts().read_buf.len());
-        match count {
-            0 => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("hyper has {count} bytes of the body"))),
-        }
     }
 }

@@ -1,12 +1,18 @@
 //! What is read from a response, compared with what hyper reads from the same bytes.
 
 use std::error::Error as _;
+use std::task::Poll;
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
+use tokio::io::duplex;
+use tokio_test::task::spawn;
 
 use super::comparison::{Reading, ScriptedServer, compare, read, request, run};
+use super::exchange::send_through;
+use super::head_gate::HeadGate;
+use super::received_head::{MAX_HEAD, ReceivedHead};
 use crate::error::ErrorKind;
 use crate::transport::{ResponseVerdict, judge};
 
@@ -138,7 +144,7 @@ fn an_error_names_the_line_and_never_shows_its_value() {
 #[test]
 fn two_readings_of_a_head_must_agree() {
     let head = "HTTP/1.1 200 OK\r\nA: b\r\nc: d\r\na: e\r\n\r\n";
-    let received = super::received_head::ReceivedHead::parse(head.as_bytes()).unwrap().unwrap();
+    let received = ReceivedHead::parse(head.as_bytes()).unwrap().unwrap();
     let read = |status: u16, names: &[&'static str]| {
         let mut response = http::Response::builder().status(status);
         for &name in names {
@@ -152,6 +158,47 @@ fn two_readings_of_a_head_must_agree() {
         assert_eq!(error.kind(), ErrorKind::Protocol);
         assert!(error.to_string().contains("httparse finds status 200 and 3 fields, hyper finds status"), "{error}");
     }
+}
+
+/// Else hyper would have bytes of the body, and an event might be lost.
+#[test]
+fn a_head_that_hyper_takes_for_shorter_is_an_error_and_no_loss() {
+    const PLAIN: &str = "HTTP/1.1 200 OK\r\n\r\n";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    // Whether the whole request can be sent before the answer.
+    for room in [4096, 4] {
+        for head in [PLAIN, CHUNKED, EMPTY] {
+            for (body, surplus, is_known) in
+                [("", 0, true), ("5\r\nabc", 0, true), ("5\r\nabc", 1, true), ("5\r\nabc", 3, true), ("", 0, false)]
+            {
+                let (client, _server) = duplex(room);
+                let (io, gate) = HeadGate::new(Box::new(client));
+                let mut sending = spawn(send_through(io, gate.clone(), request()));
+                assert!(sending.poll().is_pending());
+                let received = ReceivedHead::parse(head.as_bytes()).unwrap().filter(|_| is_known);
+                gate.set_head((head.to_owned() + body).as_bytes(), head.len() + surplus, received);
+                let Poll::Ready(sent) = sending.poll() else { panic!("a head has come") };
+                let what = format!("{head:?}, {surplus} bytes more, known: {is_known}, {room}");
+                let Err(error) = sent else {
+                    assert_eq!((surplus, is_known), (0, true), "{what}");
+                    continue;
+                };
+                assert!(surplus > 0 || !is_known, "{what}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Protocol, "{what}");
+                assert!(error.to_string().contains("hyper takes it for complete"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_lines_before_a_head_are_skipped_up_to_the_length_of_a_head() {
+    let lines = |bytes| "\n\r\n".repeat(bytes / 3);
+    let head = "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    assert!(ours(&(lines(MAX_HEAD) + head), &[4096]).is_some());
+    let error = refused(&lines(MAX_HEAD + 3), 4096);
+    assert!(error.starts_with("the server sent 408 KiB of empty lines in place of a response head"), "{error}");
 }
 
 #[test]
