@@ -169,7 +169,8 @@ impl ClientBuilder {
 /// By default the client uses the proxies that the environment names. It reads the environment
 /// once, in [`build`](Self::build): `HTTP_PROXY` for http, `HTTPS_PROXY` for https, and `ALL_PROXY`
 /// for both. A lower-case name has priority over the same name in upper case. `NO_PROXY` lists
-/// domains, addresses and networks that are reached directly, or is `*`. A variable that is not a
+/// domains, addresses and networks that are reached directly, or is `*`. Domains outside of ASCII
+/// need feature `idn`; without it, write them as in a URL, with `xn--`. A variable that is not a
 /// proxy's URL fails each stream that it applies to, with [`ErrorKind::InvalidConfig`].
 ///
 /// In a CGI program (`REQUEST_METHOD` is set) `HTTP_PROXY` is ignored, because there a web client

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use http::header::{AUTHORIZATION, HeaderValue};
-use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
+use http::uri::{Authority, InvalidUri, Parts, PathAndQuery, Scheme, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind, beginning};
@@ -93,7 +93,9 @@ impl Target {
         };
         check_host(authority.host()).map_err(invalid)?;
         check_port(&authority)?;
-        parts.authority = Some(authority);
+        let without_port = authority.as_str().strip_suffix(':').map(str::parse).transpose();
+        parts.authority =
+            Some(without_port.map_err(|error| invalid_url(InvalidUri::into(error)))?.unwrap_or(authority));
         let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::as_str);
         // `http://host?query` has an empty path, which a request cannot have. Characters outside of
         // ASCII are no part of a URI (RFC 3986, section 2).
@@ -386,9 +388,13 @@ mod tests {
             ("http://h:/", "h:80"),
             ("http://h:65535/", "h:65535"),
             ("http://[::1]/", "[::1]:80"),
+            ("http://[::1]:/", "[::1]:80"),
             ("http://user@[::1]:8080/", "[::1]:8080"),
         ] {
-            assert_eq!(target(url).server(), server, "{url}");
+            let target = target(url);
+            assert_eq!(target.server(), server, "{url}");
+            // So they are named in messages and in `Host`.
+            assert!(!target.authority().ends_with(':'), "{url}");
         }
     }
 
@@ -444,6 +450,7 @@ mod tests {
             ("http://", "write it like"),
             ("http:///path", "write it like"),
             ("http://:80/", "write it like"),
+            ("http://h::/", "write it like"),
             ("//h/", "needs a scheme"),
             ("http://[fe80::1%25eth0]/", "a zone"),
             ("http://[fe80::1%eth0]:80/", "a zone"),

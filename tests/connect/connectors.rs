@@ -51,8 +51,12 @@ async fn a_failing_connector_is_a_connect_error_and_a_hanging_one_times_out() {
     assert_eq!(error.source().unwrap().to_string(), "the line is cut");
     let hanging = |_: Uri| std::future::pending::<io::Result<DuplexStream>>();
     let client = Client::builder().connector(hanging).build();
-    let stream = client.stream("http://server.invalid/").connect_timeout(Duration::from_millis(20));
-    assert_eq!(within(stream.open(Filter::all())).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);
+    for url in ["http://server.invalid/", "http://server.invalid:/"] {
+        let stream = client.stream(url).connect_timeout(Duration::from_millis(20));
+        let error = within(stream.open(Filter::all())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+        assert_eq!(error.to_string(), "no connection to server.invalid within the connect timeout of 20ms");
+    }
 }
 
 #[tokio::test]

@@ -459,12 +459,19 @@ async fn the_environment_names_the_proxy_unless_the_client_was_told() {
         let variables = [
             ("http_proxy", &*at("http", "", &proxy)),
             ("https_proxy", "no URL"),
-            ("NO_PROXY", "localhost"),
+            ("NO_PROXY", "localhost,.bücher.example"),
             ("SSECLIENT_TEST_URL", &server.url),
         ];
         return in_own_process(NAME, &variables).await;
     };
     let local = url.replace("127.0.0.1", "localhost");
+    #[cfg(feature = "idn")]
+    {
+        // A name in another script is compared as hosts are: in ASCII.
+        let client = Client::builder().resolver(|_| ready(Ok::<_, Infallible>(vec!["127.0.0.1".parse().unwrap()])));
+        let mut events = open(client, &url.replace("127.0.0.1", "Straße.BÜCHER.example")).await.unwrap();
+        assert_eq!(short(&mut events).await, "server");
+    }
     for (client, url, expected) in [
         (Client::builder(), "http://server.invalid/", "proxy"),
         (Client::builder(), &*url, "proxy"),
@@ -479,4 +486,17 @@ async fn the_environment_names_the_proxy_unless_the_client_was_told() {
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::InvalidConfig, true));
         assert!(error.to_string().contains("https_proxy"), "{error}");
     }
+}
+
+/// Desktops set this scheme for a proxy of either version of SOCKS.
+#[tokio::test]
+async fn the_environment_may_name_a_socks_proxy_for_all_schemes() {
+    const NAME: &str = "proxies::the_environment_may_name_a_socks_proxy_for_all_schemes";
+    let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
+        let (server, socks) = (Server::staying("data: a\n\n").await, Socks::start(None).await);
+        let all = format!("socks://{}/", socks.address);
+        let url = elsewhere(&server.url);
+        return in_own_process(NAME, &[("ALL_PROXY", &all), ("SSECLIENT_TEST_URL", &url)]).await;
+    };
+    assert_eq!(short(&mut open(Client::builder(), &url).await.unwrap()).await, "a");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, Subscription};
+use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, Subscription};
 
 use crate::support::{OPEN, Server, setback, within};
 
@@ -67,6 +67,33 @@ async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
             let Some(Delivery::Event(event)) = within(events.recv()).await else { panic!("{head}: an event") };
             assert_eq!(event.data(), "up", "{head}");
         }
+    }
+}
+
+/// Jitter, up to 5 ms, comes on top.
+#[tokio::test]
+async fn the_wait_after_a_refusal_is_as_long_as_the_server_asks() {
+    for (header, wait) in [
+        ("retry-after: 3", 3_000),
+        ("retry-after: 2.5", 3_000),
+        ("retry-after-ms: 2500", 2_500),
+        ("retry-after: 7\r\nretry-after-ms: 2500", 2_500),
+        ("retry-after: 1000000", 3_600_000),
+        ("retry-after: -3", 10),
+    ] {
+        let busy = format!("HTTP/1.1 503 Busy\r\n{header}\r\ncontent-length: 0\r\n\r\n");
+        let server = Server::answering(vec![busy]).await;
+        let (handle, _events) = stream(&server.url);
+        let mut states = handle.state_changes();
+        handle.connect();
+        let delay = loop {
+            if let Some(State::Waiting { delay, .. }) = within(states.recv()).await {
+                break delay;
+            }
+        };
+        let wait = Duration::from_millis(wait);
+        assert!((wait..=wait + Duration::from_millis(5)).contains(&delay), "{header}: {delay:?}");
+        within(handle.shutdown()).await;
     }
 }
 

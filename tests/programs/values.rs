@@ -81,9 +81,11 @@ async fn a_method_is_any_text_in_lower_case_too() {
 #[tokio::test]
 async fn an_error_has_the_name_of_its_kind_and_the_wait_that_the_server_asked_for() {
     for (headers, wait) in [
-        ("retry-after: 7\r\n", Some(7)),
-        ("retry-after: 6.5\r\n", Some(7)),
-        ("date: Fri, 07 Nov 2014 23:59:00 GMT\r\nretry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", Some(59)),
+        ("retry-after: 7\r\n", Some(7_000)),
+        ("retry-after: 6.5\r\n", Some(7_000)),
+        ("retry-after-ms: 2500\r\n", Some(2_500)),
+        ("retry-after-ms: 2500.5\r\nretry-after: 7\r\n", Some(2_501)),
+        ("date: Fri, 07 Nov 2014 23:59:00 GMT\r\nretry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", Some(59_000)),
         // Without a `Date` it would take this machine's clock, and an error has none.
         ("retry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", None),
         ("retry-after: soon\r\n", None),
@@ -92,7 +94,7 @@ async fn an_error_has_the_name_of_its_kind_and_the_wait_that_the_server_asked_fo
         let busy = format!("HTTP/1.1 503 Busy\r\n{headers}content-length: 0\r\n\r\n");
         let server = Server::answering(vec![busy]).await;
         let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
-        assert_eq!((error.kind().as_str(), error.retry_after()), ("status", wait.map(Duration::from_secs)));
+        assert_eq!((error.kind().as_str(), error.retry_after()), ("status", wait.map(Duration::from_millis)));
     }
     let headers: HeaderMap = [(RETRY_AFTER, "3".parse().unwrap())].into_iter().collect();
     let error = Error::refused(StatusCode::TOO_MANY_REQUESTS, headers, "");

@@ -8,13 +8,14 @@
 //! | `all_proxy`, `ALL_PROXY` | both, if there is no variable of their own |
 //! | `no_proxy`, `NO_PROXY` | domains, addresses and networks that are reached directly, or `*` |
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::sync::Arc;
 
 use hyper_util::client::proxy::matcher::Matcher;
 
 use crate::error::{Error, ErrorKind};
-use crate::transport::target::Target;
+use crate::transport::target::{Target, ascii_origin};
 
 use super::proxy_server::ProxyServer;
 
@@ -104,13 +105,24 @@ fn exceptions(exceptions: &str) -> Matcher {
     let entries: Vec<_> = entries
         .map(|entry| entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry))
         .map(|entry| entry.strip_prefix('*').filter(|domain| domain.starts_with('.')).unwrap_or(entry))
+        .map(in_ascii)
         .collect();
     // The matcher does not apply `*` to addresses.
-    if entries.contains(&"*") {
+    if entries.iter().any(|entry| entry == "*") {
         return Matcher::builder().build();
     }
     // Only whether it matches counts, so any proxy will do.
     Matcher::builder().all("http://proxy/").no(entries.join(",")).build()
+}
+
+/// Returns a domain as the host of a target is: in ASCII. A name that cannot be converted stays,
+/// and is no target's.
+fn in_ascii(entry: &str) -> Cow<'_, str> {
+    let (dot, domain) = entry.split_at(usize::from(entry.starts_with('.')));
+    match ascii_origin(domain) {
+        Ok(Cow::Owned(domain)) => format!("{dot}{domain}").into(),
+        _ => entry.into(),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +135,7 @@ mod tests {
             let set = variables.iter().find(|(variable, _)| *variable == name);
             set.map(|(_, value)| OsString::from(value))
         });
-        match environment.for_target(&Target::parse(url.parse().unwrap()).unwrap()) {
+        match environment.for_target(&Target::from_text(url).unwrap()) {
             Ok(proxy) => proxy.map_or_else(|| "none".to_owned(), |proxy| proxy.to_string()),
             Err(error) => format!("{:?}", error.kind()),
         }
@@ -181,6 +193,13 @@ mod tests {
             ("x,*", "http://127.0.0.1/", true),
             ("", "http://h/", false),
             (",,", "http://h/", false),
+            #[cfg(feature = "idn")]
+            ("bücher.example", "http://a.BÜCHER.example/", true),
+            #[cfg(feature = "idn")]
+            ("x *.bücher.example", "http://a.xn--bcher-kva.example/", true),
+            ("xn--bcher-kva.example", "http://xn--bcher-kva.example/", true),
+            ("bücher.example", "http://b.example/", false),
+            ("\u{fffd}.example", "http://b.example/", false),
         ] {
             let found = proxy(&[("http_proxy", "p:1"), ("NO_PROXY", exceptions)], url);
             assert_eq!(found == "none", excepted, "{exceptions:?} {url}: {found}");
