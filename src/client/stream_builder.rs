@@ -436,8 +436,8 @@ impl StreamBuilder {
     /// the ID was not to blame: it is kept, and the
     /// [`reconnect_policy`](Self::reconnect_policy) decides about this second refusal.
     ///
-    /// The ID is kept as well if the attempt was to [replace](crate::Apply::MakeBeforeBreak) an
-    /// open response, which then stays.
+    /// If the attempt was to [replace](crate::Apply::MakeBeforeBreak) an open response, that one is
+    /// read until the server has accepted the attempt without the ID, and stays if it does not.
     ///
     /// # Examples
     ///

@@ -293,8 +293,8 @@ impl Actor {
                 self.dedup.forget_handovers();
                 self.phase = Phase::Dialing(self.dialing(*attempt, reason));
             }
-            Action::BeginHandover { attempt, reason, sent, other_origin } => {
-                self.dedup.begin_handover(sent, other_origin);
+            Action::BeginHandover { attempt, reason, sent, is_unrelated } => {
+                self.dedup.begin_handover(sent, is_unrelated);
                 let dialing = self.dialing(*attempt, reason);
                 self.phase.begin_handover(dialing);
             }

@@ -1,6 +1,9 @@
 //! A last event ID that the server refuses, because it no longer knows it.
 
-use sseclient::{Commit, ErrorKind, Filter, ReconnectPolicy, RefusedId};
+use std::sync::Arc;
+
+use sseclient::{Apply, Commit, ErrorKind, Filter, ReconnectPolicy, RefusedId};
+use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
 use crate::support::{OPEN, Server, follow, header, next_event, short, stream, within};
@@ -143,4 +146,66 @@ async fn a_second_refusal_is_the_policys_and_keeps_the_id() {
     let expected = [with.clone(), without.clone(), with.clone(), without, with];
     assert_eq!(server.headers("last-event-id"), expected);
     assert_eq!(persistent.last_event_id(), "41");
+}
+
+/// A server whose first response gives the event `7`, and the event `8` when told. It refuses each
+/// request with a last event ID, and answers the others with this text when told.
+async fn handing_over(otherwise: &str) -> (Server, Arc<Notify>, Arc<Notify>) {
+    let (more, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, asked, otherwise) = (Arc::clone(&more), Arc::clone(&answer), otherwise.to_owned());
+    let server = Server::start(move |number, mut connection| {
+        let (told, asked, otherwise) = (Arc::clone(&told), Arc::clone(&asked), otherwise.clone());
+        async move {
+            if number == 0 {
+                connection.send(&format!("{OPEN}id: 7\ndata: 7\n\n")).await;
+                told.notified().await;
+                connection.send("id: 8\ndata: 8\n\n").await;
+            } else if header(&connection.request, "last-event-id").is_some() {
+                connection.send("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n").await;
+            } else {
+                asked.notified().await;
+                connection.send(&otherwise).await;
+            }
+            connection.closed().await;
+        }
+    })
+    .await;
+    (server, more, answer)
+}
+
+#[tokio::test]
+async fn an_id_that_is_refused_in_a_handover_leaves_the_open_response() {
+    let named = "the last event ID \"7\": StreamBuilder::if_id_is_refused";
+    for (choice, status, says, requests) in
+        [(RefusedId::Fail, 410, named, 2), (RefusedId::StartFresh, 404, "the server answered 404", 3)]
+    {
+        let (server, more, answer) = handing_over("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").await;
+        let (handle, mut events) = follow(stream(&server.url).if_id_is_refused(choice));
+        assert_eq!(short(&mut events).await, "7");
+        answer.notify_one();
+        let error = within(handle.update(|request| request, Apply::MakeBeforeBreak)).await.unwrap_err();
+        assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
+        assert!(error.to_string().contains(says), "{error}");
+        more.notify_one();
+        assert_eq!(short(&mut events).await, "8");
+        assert_eq!((handle.last_event_id().as_str(), server.requests().len()), ("8", requests), "{choice:?}");
+    }
+}
+
+/// The server that no longer knows the ID may use the same IDs for other events.
+#[tokio::test]
+async fn with_start_fresh_a_handover_is_tried_without_the_refused_id() {
+    let (server, more, answer) = handing_over(&format!("{OPEN}id: 8\ndata: another 8\n\ndata: b\n\n")).await;
+    let (handle, mut events) = follow(stream(&server.url).if_id_is_refused(RefusedId::StartFresh).drop_repeats(10));
+    assert_eq!(short(&mut events).await, "7");
+    let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+    crate::support::until("a request without the ID", || server.requests().len() == 3).await;
+    more.notify_one();
+    assert_eq!(short(&mut events).await, "8", "the open response goes on");
+    answer.notify_one();
+    within(update).await.unwrap();
+    for expected in ["reconnected after None", "another 8", "b"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    assert_eq!(server.headers("last-event-id"), [None, Some("7".to_owned()), None]);
 }

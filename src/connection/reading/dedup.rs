@@ -39,9 +39,9 @@ impl Dedup {
 
     /// Begins to record what is delivered: the request for a second response carries `sent`.
     ///
-    /// `other_origin`: the IDs of the open response mean nothing to the second.
-    pub(in crate::connection) fn begin_handover(&mut self, sent: Option<String>, other_origin: bool) {
-        self.handover = Some(Box::new(Handover::new(sent, !self.id_is_ambiguous, other_origin)));
+    /// `is_unrelated`: the IDs of the open response mean nothing to the second.
+    pub(in crate::connection) fn begin_handover(&mut self, sent: Option<String>, is_unrelated: bool) {
+        self.handover = Some(Box::new(Handover::new(sent, !self.id_is_ambiguous, is_unrelated)));
     }
 
     /// Lets the second response take over. Returns the gap if it is clear that it does not follow

@@ -46,7 +46,7 @@ pub(in crate::connection) struct Handover {
     /// The last event ID that the second request carries.
     sent: Option<String>,
     /// The IDs of the first response mean nothing to the second.
-    other_origin: bool,
+    is_unrelated: bool,
     hasher: RandomState,
     /// The ID sent, then the IDs that came since, in order.
     delivered: VecDeque<DeliveredId>,
@@ -64,12 +64,12 @@ struct DeliveredId {
 
 impl Handover {
     /// `names_newest`: the ID sent is that of the newest delivered event, and of no other.
-    pub(in crate::connection) fn new(sent: Option<String>, names_newest: bool, other_origin: bool) -> Self {
+    pub(in crate::connection) fn new(sent: Option<String>, names_newest: bool, is_unrelated: bool) -> Self {
         let hasher = RandomState::new();
         let id = sent.as_ref().filter(|_| names_newest).map(|id| hasher.hash_one(&**id));
         // Unless the ID names the newest event, something may have come after it.
         let delivered = VecDeque::from([DeliveredId { id, without_id: u64::from(id.is_none()) }]);
-        Self { sent, other_origin, hasher, delivered, id_blocks: HashSet::new() }
+        Self { sent, is_unrelated, hasher, delivered, id_blocks: HashSet::new() }
     }
 
     /// Records an event that the first response delivered.
@@ -103,7 +103,7 @@ impl Handover {
     pub(in crate::connection) fn take_over(self) -> Result<Overlap, Gap> {
         // With nothing to compare by, each event may be new or a repeat. Only a gap is honest then.
         let has_no_id = self.sent.is_none() && self.delivered.iter().all(|delivered| delivered.id.is_none());
-        if self.other_origin || has_no_id {
+        if self.is_unrelated || has_no_id {
             return Err(Gap::Reconnected { sent: self.sent });
         }
         Ok(Overlap::new(self))
@@ -321,8 +321,8 @@ mod tests {
                 ("1 2 3", "1 5", "gap 5"),
             ],
         );
-        for (other_origin, first) in [(false, None), (false, Some("")), (true, Some("1"))] {
-            let mut handover = Handover::new(None, true, other_origin);
+        for (is_unrelated, first) in [(false, None), (false, Some("")), (true, Some("1"))] {
+            let mut handover = Handover::new(None, true, is_unrelated);
             if let Some(id) = first {
                 handover.record((!id.is_empty()).then_some(id));
             }

@@ -174,6 +174,7 @@ impl Session {
             (Apply::NextAttempt, _) | (_, Activity::Idle | Activity::Loading) => Step::stay(),
             (Apply::MakeBeforeBreak, Activity::Open(_) | Activity::HandingOver(Some(_))) => {
                 self.has_fresh_credentials = false;
+                self.resume_point.is_withheld = false;
                 self.begin_handover(CredentialsReason::Reconnect)
             }
             (Apply::MakeBeforeBreak | Apply::Reconnect, _) => self.reconnect(now),
@@ -280,8 +281,10 @@ impl Session {
     fn begin_handover(&mut self, reason: CredentialsReason) -> Step {
         let (attempt, notice) = self.next_attempt();
         self.activity = Activity::HandingOver(self.activity.take_health());
-        let (sent, other_origin) = (self.resume_point.sent.clone(), self.resume_point.is_left_behind);
-        Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, other_origin }) }
+        let sent = self.resume_point.sent.clone();
+        // A server that no longer knows the ID may use the same IDs for other events.
+        let is_unrelated = self.resume_point.is_left_behind || self.resume_point.is_withheld;
+        Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, is_unrelated }) }
     }
 
     /// Returns an attempt with the present request and the last event ID, and notes what it
@@ -331,26 +334,35 @@ impl Session {
         }
     }
 
-    /// Decides about a failed attempt: fresh credentials, the open response if there is one, an
-    /// attempt without the last event ID, or the policy.
+    /// Decides about a failed attempt: fresh credentials, an attempt without the last event ID, the
+    /// open response if there is one, or the policy.
     fn on_failed(&mut self, cause: Error, retry_after: Option<Duration>, random: f64, now: Instant) -> Step {
         let is_reading = matches!(self.activity, Activity::HandingOver(Some(_)));
         let may_refuse_id = self.resume_point.may_be_refused(&cause);
         let starts_fresh = may_refuse_id && self.config.refused_id == RefusedId::StartFresh;
         let cause = if may_refuse_id && !starts_fresh { self.resume_point.explain_refusal(cause) } else { cause };
         match self.ask_for_credentials(&cause) {
-            Some(reason) if is_reading => self.begin_handover(reason),
-            Some(reason) => self.dial_because(reason),
-            None if is_reading => self.cancel_handover(cause),
+            Some(reason) => self.try_once_more(reason),
             None if starts_fresh => self.withhold_id(cause),
+            None if is_reading => self.cancel_handover(cause),
             None => self.wait_or_close(cause, retry_after, None, random, now),
+        }
+    }
+
+    /// Makes an attempt in place of one that has failed, at once. The open response goes on, if
+    /// there is one.
+    fn try_once_more(&mut self, reason: CredentialsReason) -> Step {
+        if let Activity::HandingOver(Some(_)) = self.activity {
+            self.begin_handover(reason)
+        } else {
+            self.dial_because(reason)
         }
     }
 
     /// Makes an attempt without the last event ID, which the server has refused.
     fn withhold_id(&mut self, refusal: Error) -> Step {
         self.resume_point.is_withheld = true;
-        Step { notice: Some(Notice::IdRefused(refusal)), ..self.dial_because(CredentialsReason::Reconnect) }
+        Step { notice: Some(Notice::IdRefused(refusal)), ..self.try_once_more(CredentialsReason::Reconnect) }
     }
 
     /// Stays with the first response. The changes go with the next attempt.

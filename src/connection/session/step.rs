@@ -135,8 +135,8 @@ pub(crate) enum Action {
         reason: CredentialsReason,
         /// The last event ID that the request carries.
         sent: Option<String>,
-        /// The IDs of the open response mean nothing where the request goes.
-        other_origin: bool,
+        /// The IDs of the open response mean nothing to the server that gets the request.
+        is_unrelated: bool,
     },
     /// The open response has ended. Go on with the attempt of the handover.
     ContinueHandover,

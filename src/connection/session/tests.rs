@@ -65,9 +65,9 @@ fn describe_action(action: &Action) -> String {
     };
     match action {
         Action::Dial { attempt, reason } => format!("dial{}{}", after(attempt), fresh(reason)),
-        Action::BeginHandover { attempt, reason, sent, other_origin } => {
+        Action::BeginHandover { attempt, reason, sent, is_unrelated } => {
             assert_eq!(sent.is_some(), attempt.request.headers.contains_key(transport::LAST_EVENT_ID));
-            let elsewhere = if *other_origin { " elsewhere" } else { "" };
+            let elsewhere = if *is_unrelated { " elsewhere" } else { "" };
             format!("hand over{elsewhere}{}{}", after(attempt), fresh(reason))
         }
         Action::CancelHandover { change, .. } => format!("stay with the open response, change {change}"),
@@ -321,11 +321,30 @@ fn a_refused_id_is_left_out_once_and_given_up_when_that_is_accepted() {
         (0, accepted(), OPEN),
         (0, asked(&mailbox, set_header(Apply::MakeBeforeBreak)), "hand over after 7"),
         // The open response goes on, and its events come after the ID.
+        (0, refuse(), "ID refused, hand over elsewhere"),
+        (0, event("8"), "stay"),
         (0, refuse(), "stay with the open response, change 1"),
+        (0, asked(&mailbox, set_header(Apply::MakeBeforeBreak)), "hand over after 8"),
+        (0, refuse(), "ID refused, hand over elsewhere"),
+        // Another change replaces this attempt, and has the ID again.
+        (0, asked(&mailbox, set_header(Apply::MakeBeforeBreak)), "hand over after 8"),
+        (0, refuse(), "ID refused, hand over elsewhere"),
+        (0, event("9"), "stay"),
+        (0, accepted(), "restart, take over, change 3; open 1"),
         (0, ended(), "wait { delay: 3s }; waiting 3s for 2"),
-        (3, Input::WaitOver, "dial after 7; connecting, attempt 2"),
+        (3, Input::WaitOver, "dial; connecting, attempt 2"),
     ];
     check("a handover", fresh(NO_SOURCES), handover);
+    let mailbox = self::mailbox();
+    let outlived = vec![
+        (0, Input::Connect, "dial after 7; connecting, attempt 1"),
+        (0, accepted(), OPEN),
+        (0, asked(&mailbox, set_header(Apply::MakeBeforeBreak)), "hand over after 7"),
+        (0, refuse(), "ID refused, hand over elsewhere"),
+        (0, ended(), "continuehandover; connecting, attempt 1"),
+        (0, refuse(), "fail: Status"),
+    ];
+    check("a handover that outlives the open response", fresh(NO_SOURCES), outlived);
     let mailbox = self::mailbox();
     let chosen = vec![
         (0, Input::Connect, "dial after 7; connecting, attempt 1"),
