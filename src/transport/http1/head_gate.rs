@@ -40,7 +40,7 @@ pub(super) struct GateState {
     received: BytesMut,
     /// How many of these bytes belong to a complete head, and are for hyper.
     released: usize,
-    /// The last byte of that head is still held back: see [`GateHandle::release_end`].
+    /// The last byte of the final head is still held back: see [`GateHandle::release_end`].
     holds_end: bool,
     /// How many of these bytes were looked at, and do not complete a head.
     searched: usize,
@@ -81,8 +81,8 @@ pub(super) struct AfterHead {
 }
 
 impl GateHandle {
-    /// Releases the last byte of a head that hyper has read the rest of. Returns false if there is
-    /// none.
+    /// Releases the last byte of the final head once hyper has read the rest. Returns false if
+    /// there is none.
     ///
     /// Called when hyper waits for it. Were the head shorter to hyper, it would have a response by
     /// now, and take the next bytes for the body's.
@@ -125,7 +125,7 @@ impl GateHandle {
     pub(super) fn set_head(&self, received: &[u8], length: usize, head: Option<ReceivedHead>) {
         let mut state = self.lock();
         (state.received, state.head) = (received.into(), head.map(Ok));
-        state.release(length);
+        state.release(length, true);
     }
 }
 
@@ -135,7 +135,7 @@ impl GateState {
         while self.released == 0 {
             // The bytes after the final head are not for hyper, which is never woken for them. This
             // is not the end of the connection, for which hyper would give up sending the request.
-            let (Some(read), None, false) = (&mut self.read, &self.head, self.holds_end) else { return Poll::Pending };
+            let (Some(read), None) = (&mut self.read, &self.head) else { return Poll::Pending };
             if self.searched < self.received.len() {
                 self.find_head()?;
             } else if self.received.len() >= MAX_HEAD {
@@ -175,17 +175,18 @@ impl GateState {
                 // hyper refuses chunks in a response of HTTP/1.0. Servers send them, and other
                 // clients take them.
                 self.received[MINOR_VERSION] = b'1';
-                self.release(head.length);
-                self.head = (!head.is_interim()).then_some(Ok(head));
+                let is_final = !head.is_interim();
+                self.release(head.length, is_final);
+                self.head = is_final.then_some(Ok(head));
             }
             Err(error) => return Err(self.fail(error)),
         }
         Ok(())
     }
 
-    /// Releases a head, all but its last byte.
-    fn release(&mut self, length: usize) {
-        (self.released, self.holds_end, self.searched) = (length - 1, true, 0);
+    /// Releases a head, but not the last byte of the final one. After the others comes no body.
+    fn release(&mut self, length: usize, is_final: bool) {
+        (self.released, self.holds_end, self.searched) = (length - usize::from(is_final), is_final, 0);
     }
 
     /// Keeps the error, in the place of which hyper gets one that ends it.
