@@ -121,11 +121,12 @@ impl GateHandle {
 
 #[cfg(test)]
 impl GateHandle {
-    /// Takes so many bytes for a head, wherever that ends.
+    /// Takes so many bytes for a head, wherever that ends; for an interim one without `head`.
     pub(super) fn set_head(&self, received: &[u8], length: usize, head: Option<ReceivedHead>) {
         let mut state = self.lock();
-        (state.received, state.head) = (received.into(), head.map(Ok));
-        state.release(length, true);
+        state.received = received.into();
+        state.release(length, head.is_some());
+        state.head = head.map(Ok);
     }
 }
 
