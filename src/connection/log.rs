@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use tracing::field::display;
-use tracing::{Span, debug, info, info_span, warn};
+use tracing::{Span, debug, info, warn, warn_span};
 
 use crate::error::{Error, quoted};
 use crate::hub::Stalled;
@@ -23,8 +23,11 @@ macro_rules! log {
 }
 
 /// Returns the span of one stream. It has no parent, since it outlives the caller of `connect`.
+///
+/// It has the level of the warnings in it: a filter that lets only those through must not take the
+/// stream's name from them.
 pub(super) fn span(stream: &str, url: &Target) -> Span {
-    info_span!(target: "sseclient", parent: None, "sseclient", stream, %url)
+    warn_span!(target: "sseclient", parent: None, "sseclient", stream, %url)
 }
 
 /// Logs each new state but the end. `sent`: the last event ID that the last request carried.
@@ -38,14 +41,14 @@ pub(super) fn state(state: &State, sent: Option<&str>) {
         }
         State::Waiting { attempt, delay, cause, .. } => {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            let (kind, error) = (cause.kind(), cause as &dyn StdError);
+            let (kind, error) = (cause.kind().as_str(), cause as &dyn StdError);
             log!(
                 info,
                 "waiting",
                 "the attempt failed or the response ended; the next attempt begins after the delay",
                 attempt,
                 delay_ms,
-                ?kind,
+                kind,
                 error
             );
         }
@@ -62,8 +65,8 @@ pub(super) fn closed(reason: &CloseReason) {
     match reason.error() {
         None => log!(info, "closed", "the stream has ended for good", %reason),
         Some(error) => {
-            let (kind, attempts, error) = (error.kind(), error.attempts(), error as &dyn StdError);
-            log!(warn, "closed", "the stream has ended for good; build a new one", %reason, ?kind, attempts, error);
+            let (kind, attempts, error) = (error.kind().as_str(), error.attempts(), error as &dyn StdError);
+            log!(warn, "closed", "the stream has ended for good; build a new one", %reason, kind, attempts, error);
         }
     }
 }
@@ -83,8 +86,8 @@ pub(super) fn poisoned(error: &(dyn StdError + 'static)) {
 
 /// Logs that the attempt of a handover has failed.
 pub(super) fn not_replaced(error: &Error) {
-    let (kind, error) = (error.kind(), error as &dyn StdError);
-    log!(warn, "not_replaced", "the open response stays, and the change goes with the next attempt", ?kind, error);
+    let (kind, error) = (error.kind().as_str(), error as &dyn StdError);
+    log!(warn, "not_replaced", "the open response stays, and the change goes with the next attempt", kind, error);
 }
 
 pub(super) fn store_failed(error: &(dyn StdError + 'static)) {

@@ -21,7 +21,8 @@ use crate::state::milliseconds;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that the server sent, with or without subscribers, repeats included.
+    /// Events that the server sent, with or without subscribers. Repeats are included, those over
+    /// the size limit are not.
     pub events: u64,
     /// Comments, while there was a transcript. Otherwise they are skipped unread.
     pub comments: u64,
@@ -33,7 +34,8 @@ pub struct Stats {
     pub opens: u64,
     /// Failed attempts, ended responses and failures of the resume store, by kind.
     pub failures: BTreeMap<ErrorKind, u64>,
-    /// How often the queues got a [`Gap::Reconnected`](crate::Gap::Reconnected).
+    /// How often the queues got a [`Gap::Reconnected`](crate::Gap::Reconnected). Gaps of other
+    /// kinds are not in here: `oversized` and `missed` count the events of two of them.
     pub gaps: u64,
     /// Events over the size limit: [`Gap::Oversized`](crate::Gap::Oversized).
     pub oversized: u64,
@@ -71,6 +73,9 @@ pub struct Stats {
     /// How many events the slowest subscriber has still to take: at most the capacity of its queue,
     /// and the 64 that it may have taken out in one batch. Transcripts count as well, with all of
     /// their items.
+    ///
+    /// None of these is lost, unlike those of a [`Gap::Lagged`](crate::Gap::Lagged), which `missed`
+    /// counts. For one subscription: [`queued`](crate::SubscriptionStats::queued).
     pub lag: u64,
 }
 

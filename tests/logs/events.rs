@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Instrument as _, Metadata, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -62,6 +63,12 @@ impl Lines {
 
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// Those that are no span.
+    fn warnings(&self) -> Vec<String> {
+        let is_warning = |line: &String| line.starts_with("WARN ") && !line.starts_with("WARN sseclient ");
+        self.take().into_iter().filter(is_warning).collect()
     }
 }
 
@@ -168,20 +175,20 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
 fn story(url: &str) -> [String; 11] {
     let gone = "the server answered 404 Not Found";
     [
-        format!("INFO sseclient stream=\"prices\" url={url}?… in -"),
+        format!("WARN sseclient stream=\"prices\" url={url}?… in -"),
         "DEBUG connecting attempt=1 in sseclient".to_owned(),
-        "INFO waiting attempt=2 delay_ms=0 kind=Status error=the server answered 503 Service Unavailable \
+        "INFO waiting attempt=2 delay_ms=0 kind=\"status\" error=the server answered 503 Service Unavailable \
          in sseclient"
             .to_owned(),
         "DEBUG connecting attempt=2 in sseclient".to_owned(),
         "INFO open attempt=2 status=200 version=HTTP/1.1 in sseclient".to_owned(),
         "WARN stuck subscriptions=1 names=\"slow\" in sseclient".to_owned(),
-        "INFO waiting attempt=2 delay_ms=0 kind=EndOfStream error=the server ended the stream in \
+        "INFO waiting attempt=2 delay_ms=0 kind=\"end_of_stream\" error=the server ended the stream in \
          sseclient"
             .to_owned(),
         "WARN left_out what=\"the last event ID\" error=HTTP cannot carry the last event ID in sseclient".to_owned(),
         "DEBUG connecting attempt=2 in sseclient".to_owned(),
-        format!("WARN closed reason={gone} kind=Status attempts=2 error={gone} in sseclient"),
+        format!("WARN closed reason={gone} kind=\"status\" attempts=2 error={gone} in sseclient"),
         "WARN lagged stream=\"prices\" subscription=\"slow\" missed=997 in the caller's".to_owned(),
     ]
 }
@@ -198,8 +205,7 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     handle.connect();
     while within(hoarder.recv()).await.is_some() {}
     within(handle.shutdown()).await;
-    let mut lines = lines.take();
-    lines.retain(|line| line.starts_with("WARN"));
+    let lines = lines.warnings();
     let once = "WARN frozen subscription=\"hoarder\" store=\"logs::events::Broken\" in sseclient";
     assert_eq!(lines, [once]);
 }
@@ -216,8 +222,7 @@ async fn an_acknowledging_subscriber_loses_events(lines: &Lines) {
         delivery.event().map(|event| lossy.acknowledge(&event));
     }
     within(handle.shutdown()).await;
-    let mut lines = lines.take();
-    lines.retain(|line| line.starts_with("WARN"));
+    let mut lines = lines.warnings();
     lines.sort_unstable();
     assert_eq!(
         lines,
@@ -266,7 +271,7 @@ async fn a_policy_panics(lines: &Lines) {
     handle.connect();
     within(handle.closed()).await;
     let failed = "the connection task panicked: at a loss";
-    let closed = format!("WARN closed reason={failed} kind=TaskFailed error={failed} in sseclient");
+    let closed = format!("WARN closed reason={failed} kind=\"task_failed\" error={failed} in sseclient");
     assert_eq!(lines.take().last(), Some(&closed));
 }
 
@@ -280,7 +285,7 @@ async fn a_second_response_is_refused(lines: &Lines) {
     handle.connect();
     within(handle.opened()).await.unwrap();
     within(handle.update(|request| request.bearer_auth("old"), Apply::MakeBeforeBreak)).await.unwrap_err();
-    let line = "WARN not_replaced kind=Status error=the server answered 403 Forbidden in sseclient";
+    let line = "WARN not_replaced kind=\"status\" error=the server answered 403 Forbidden in sseclient";
     assert_eq!(lines.take().last().map(String::as_str), Some(line));
     within(handle.shutdown()).await;
 }
@@ -331,6 +336,22 @@ async fn an_id_is_refused(lines: &Lines) {
     assert!(lines.iter().any(|line| line == opened), "{lines:?}");
     let refused = "WARN id_refused error=the server answered 410 Gone";
     assert!(lines.iter().any(|line| line.starts_with(refused)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn where_only_warnings_are_logged_each_still_names_its_stream() {
+    let printed = Printed::default();
+    let writer = printed.clone();
+    let formatter = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::registry().with(formatter.with_filter(LevelFilter::WARN));
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::answering(vec!["HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned()]).await;
+    let handle = Client::new().stream(&server.url).name("prices").build().unwrap();
+    handle.connect();
+    within(handle.closed()).await;
+    let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
+    let lines: Vec<_> = printed.lines().collect();
+    assert!(matches!(lines[..], [closed] if closed.contains("WARN sseclient{stream=\"prices\" url=")), "{printed}");
 }
 
 /// Several callers wait, some of them in turns. The warning comes once.
