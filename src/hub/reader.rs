@@ -31,7 +31,7 @@ pub(crate) struct Reader<T: QueueItem> {
     pub(super) cursor: Arc<Cursor>,
     pub(super) drain: Arc<DrainSignal>,
     sleep: SleepState,
-    /// The publisher waited for this reader and for no other any more.
+    /// This reader was the last that the publisher waited for.
     releases_publisher: bool,
 }
 

@@ -37,11 +37,10 @@ use super::transcript_item::TranscriptItem;
 /// the publisher cannot wait.
 pub(super) const TRANSCRIPT_RESERVE: usize = 64;
 
-/// The time after which the publisher says for which readers it waits: as long as a subscriber that
-/// holds up others has by default.
+/// How long the publisher waits before `stalled` is logged: the default patience.
 const STALLED_AFTER: Duration = PATIENCE;
 
-/// The time after which it says so again.
+/// How long it waits before `stalled` is logged again.
 const STALLED_AGAIN: Duration = Duration::from_secs(60);
 
 /// The channels, and what all of them share.

@@ -1,4 +1,7 @@
-//! Tests of the hub: lag, gaps, wakers, acknowledgement.
+//! Tests of the hub; in this file, the helpers of all of them. Random programs against a model:
+//! `model`, and `acknowledgements`. Each policy with each way to read: `matrix`. What once broke:
+//! `traps`. For whom the publisher waits: `patience`. Code that panics: `failures`. What stops a
+//! resume store: `frozen`.
 
 mod acknowledgements;
 mod failures;

@@ -31,7 +31,7 @@ pub(super) enum Whole {
 #[inline(always)]
 pub(super) fn read(lines: &mut Lines, first: Line, bytes: &[u8], limit: usize, values: &mut Values) -> Whole {
     let (mut field, mut value) = split(first, bytes);
-    // 10 % on the `ticks` corpus, 5 % on `llm`.
+    // Saves 10 % of the time on the `ticks` corpus, 5 % on `llm`.
     if field == Field::Data && is_blank(&bytes[lines.position()..]) && value.len() <= limit {
         lines.next(bytes);
         return Whole::DataOnly(value);
@@ -43,7 +43,7 @@ pub(super) fn read(lines: &mut Lines, first: Line, bytes: &[u8], limit: usize, v
         }
         match lines.next(bytes) {
             // Too large to be kept. The assembler reads it at once, so that its bytes are not
-            // searched again: 20 % on the `big` corpus.
+            // searched again. Saves 20 % of the time on the `big` corpus.
             None if bytes.len() - first.start > MAX_KEPT => return Whole::Other,
             None => return Whole::Cut,
             Some(blank) if blank.is_empty() => return fields.finish(bytes, limit, values),

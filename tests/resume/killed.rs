@@ -33,7 +33,7 @@ fn start(url: &str, file: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let program = profile.join("examples").join(format!("resume{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "run `cargo build --example resume` before `cargo test --test restart`");
+    assert!(program.exists(), "run `cargo build --example resume` before `cargo test --test resume`");
     let mut command = Command::new(program);
     let mut child = command.arg(url).arg(file).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();

@@ -8,8 +8,9 @@
 //!                                        └──> TurnReport, for the session and the statistics
 //! ```
 //!
-//! This code runs once per event. It must never allocate, lock or read a clock per event, and it
-//! must never publish while a queue that wants backpressure is full.
+//! This code runs once per event. Per event it may do no more than the one allocation of an event
+//! that a subscription wants: no lock, no clock. It must never publish while a queue that wants
+//! backpressure is full.
 
 mod dedup;
 mod handover;

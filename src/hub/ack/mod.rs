@@ -7,7 +7,7 @@
 //! safe together or not at all: see [`IdRuns`].
 //!
 //! An event that can never be acknowledged (the queue dropped it, or its predicate panicked) holds
-//! the stream where it is, until the program goes back.
+//! the stream where it is, until the program goes back (`Handle::reconnect_from`).
 
 mod acknowledger;
 mod id_runs;

@@ -1,5 +1,9 @@
 //! A server that numbers its events and fails in every way, by a seed, while subscribers check
 //! every number.
+//!
+//! `nature` is what event N looks like, `fault` what goes wrong. `server`, `client` and
+//! `delivery_record` are a run: they read only. `restless` is another kind of run, in which the
+//! program asks for second responses, goes back, and acknowledges.
 
 mod client;
 mod delivery_record;
