@@ -39,10 +39,12 @@
 //! - The loop above does not end when the connection breaks. While the server is down it waits,
 //!   from the first attempt on. It ends when the stream is closed for good, and [`Handle::closed`]
 //!   says why. Silence is not health: watch [`Handle::state_changes`], or begin with
-//!   [`StreamBuilder::open`], which fails if the first attempt fails.
+//!   [`StreamBuilder::open`] or [`open_with`](StreamBuilder::open_with), which fail if the first
+//!   attempt fails, or ask [`Handle::first_attempt`], which leaves the stream trying.
 //! - Losses are values ([`Delivery::Gap`]) at the place of the hole, never errors.
-//! - A slow subscriber delays the others by default. [`Overflow`] is the choice to lose events
-//!   instead.
+//! - A slow subscriber delays the others by default. One that takes nothing for 1 s while it holds
+//!   up another loses its oldest events; alone it is waited for without limit. [`Overflow`] is the
+//!   choice: never lose, or never delay.
 //!
 //! # Ways in
 //!
@@ -61,8 +63,10 @@
 //! | types with one prefix; events that a predicate accepts | [`Filter::prefix`]; [`Filter::and`], [`Filter::matching`] |
 //! | values instead of text (feature `json`) | `Handle::subscribe_as`, `Subscription::decode_as` |
 //! | another queue, another overflow policy | [`Handle::subscribe_with`] and [`SubscribeOptions`] |
-//! | events from before the subscription | [`StreamBuilder::retain`], [`StreamBuilder::retain_since`] and [`SubscribeOptions::replay`] |
-//! | many events at once, without waiting | [`Subscription::recv_many`], [`Subscription::try_recv`] |
+//! | events from before the subscription | of the stream: [`retain`](StreamBuilder::retain), [`retain_since`](StreamBuilder::retain_since) or [`retain_latest`](StreamBuilder::retain_latest), and [`seed`](StreamBuilder::seed); of the subscription: [`replay`](SubscribeOptions::replay) or [`replay_after`](SubscribeOptions::replay_after) |
+//! | many events at once | [`Subscription::recv_many`], or [`Subscription::recv_batch`] to wait a little for more |
+//! | an event only if one is queued | [`Subscription::try_recv`] |
+//! | to acknowledge events, also from other tasks | [`SubscribeOptions::acknowledging`], [`Subscription::acknowledger`] |
 //! | comments, or states, in their place between the events | [`Handle::transcript`], [`Handle::transcript_with`] |
 //!
 //! # Guide
@@ -72,7 +76,7 @@
 //! | [reconnection](guide::reconnection) | what is retried, how long the client waits, when it gives up |
 //! | [faults](guide::faults) | every failure, stage by stage, and what the program sees |
 //! | [loss](guide::loss) | every way in which an event can be lost, and who learns of it |
-//! | [overflow](guide::overflow) | what a full queue does, and how a subscriber chooses |
+//! | [overflow](guide::overflow) | what a full queue does, how a subscriber chooses, and what late subscribers get |
 //! | [resumption](guide::resumption) | how the next run of a program goes on after the last event |
 //! | [shutdown](guide::shutdown) | how a stream ends, and how subscribers get time to finish |
 //! | [logs](guide::logs) | names, levels and fields; counters; what is never logged |

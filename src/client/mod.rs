@@ -1,9 +1,10 @@
 //! [`Client`]: what many streams share, and the two builders.
 //!
 //! A [`Client`] holds the connector, the cookie jar and the default headers. [`ClientBuilder`]
-//! makes one, [`StreamBuilder`] makes a stream. Nothing here does any IO: a builder only collects
-//! settings and hands them to the connection task. A new setting goes into the group of the builder
-//! that it belongs to, with its default as a named constant in the layer that uses it.
+//! makes one, [`StreamBuilder`] makes a stream. A builder only collects settings and hands them to
+//! the connection task. Nothing here does any IO, but `build` asks a resume store whether it can be
+//! used. A new setting goes into the group of the builder that it belongs to, with its default as a
+//! named constant in the layer that uses it.
 
 mod client_builder;
 mod stream_builder;

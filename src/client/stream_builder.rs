@@ -309,6 +309,8 @@ impl StreamBuilder {
     /// Overrides the time of the [`reconnect_policy`](Self::reconnect_policy), in either order. The
     /// server's `retry` field replaces it. The policy decides how further waits in a row grow: by
     /// default they double, up to 60 s, plus up to 50 % at random.
+    ///
+    /// Has no effect on a request that is not repeated: a `POST` needs a policy as well.
     #[doc(alias("retry", "backoff"))]
     pub fn reconnection_time(self, time: Duration) -> Self {
         Self { reconnection_time: Some(time), ..self }
@@ -322,8 +324,9 @@ impl StreamBuilder {
     /// again. Choose a policy if the server can tell a repeated request from a new one.
     ///
     /// Independent of the policy, a request is sent again where it has had no effect: to the target
-    /// of a redirect, and after a 401 or 403 with fresh [`credentials`](Self::credentials). The
-    /// program itself asks for it with [`Handle::reconnect`], an update that reconnects, or a new
+    /// of a 307 or 308, and after a 401 or 403 with fresh [`credentials`](Self::credentials). A
+    /// 303, and a 301 or 302 of a `POST`, leads to a `GET` without the body. The program itself
+    /// asks for the request again with [`Handle::reconnect`], an update that reconnects, or a new
     /// subscription of a [lazy](Self::lazy) stream.
     #[doc(alias("retry", "backoff"))]
     pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
@@ -414,8 +417,9 @@ impl StreamBuilder {
     ///
     /// `None` by default: the server decides where to begin. The empty ID means the same. An ID
     /// that no header can carry is an [`ErrorKind::InvalidHeader`] when the stream is built.
-    #[doc(alias = "Last-Event-ID")]
+    ///
     /// Takes a `&str`, a `String` (and other owned or borrowed strings), or an `Option` of one.
+    #[doc(alias = "Last-Event-ID")]
     pub fn last_event_id(self, id: impl IntoLastEventId) -> Self {
         self.try_set(|config| set_last_event_id(config, id.into_last_event_id()))
     }
@@ -642,6 +646,10 @@ impl StreamBuilder {
 /// # Build
 impl StreamBuilder {
     /// Builds the stream, idle: subscribe, then [`connect`](Handle::connect).
+    ///
+    /// With a [`resume_store`](Self::resume_store) the call waits for [`ResumeStore::check`]. For a
+    /// [`FileStore`](crate::FileStore) that is a small file, written and removed: blocking, and
+    /// without a time limit.
     ///
     /// # Errors
     ///

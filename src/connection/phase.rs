@@ -11,9 +11,10 @@
 //!                     Waiting <-----------------------------+
 //! ```
 //!
-//! Not drawn: a lazy stream without subscribers goes back to `Idle` from any phase. A new attempt
-//! can replace the one under way, and a handover one response with another. At the end of the
-//! stream the phase is dropped, whichever it is.
+//! Not drawn: a lazy stream without subscribers goes back to `Idle` after its linger time, but from
+//! `Waiting` only when the wait is over. A new attempt can replace the one under way, and a
+//! handover one response with another. At the end of the stream the phase is dropped, whichever it
+//! is.
 //!
 //! Futures live in their phase and are polled in place: no pass of the task's loop creates any.
 //! A phase decides nothing. The session does, and the actor then sets the phase.

@@ -76,15 +76,14 @@ pub enum ErrorKind {
     Body,
     /// The server ended the stream. Retried: servers end streams all the time.
     EndOfStream,
-    /// The stream broke off in the same way after the same last event ID five times in a row:
-    /// within an event, or after the same events without an ID. Most likely the server or a proxy
-    /// cannot send that event. Retried at the ceiling of the back-off, or final with
+    /// The stream broke off five times in a row at the same place: most likely the server or a
+    /// proxy cannot send one event. The page [reconnection](crate::guide::reconnection) has the
+    /// conditions. Retried at the ceiling of the back-off, or final with
     /// [`stop_on_poison`](crate::ReconnectPolicy::stop_on_poison); the source says how it broke
     /// off.
     ///
     /// A stream that brings anything new is not poisoned. Nor is one that is cut off after nothing
-    /// or only comments, or one that was open for as long as a healthy one
-    /// ([`healthy_after`](crate::ReconnectPolicy::healthy_after), 10 s by default).
+    /// or only comments.
     Poisoned,
     /// A subscription's predicate ([`Filter::and`](crate::Filter::and)) panicked, which ended that
     /// subscription. Other subscriptions go on.

@@ -256,7 +256,8 @@ impl Handle {
     ///
     /// The change is requested at the call. Several changes add up in the order of the calls. The
     /// returned future completes when the server has accepted a request with the change. With
-    /// [`Apply::NextAttempt`] that can take months.
+    /// [`Apply::NextAttempt`] that can take months. The other ways to [apply](Apply) a change send
+    /// the request again, even a `POST`.
     ///
     /// # Errors
     ///
@@ -288,6 +289,9 @@ impl Handle {
 
     /// Requests a new response: drops the open one, or ends a wait, and connects at once.
     ///
+    /// Sends the request again, even a `POST`, under any
+    /// [policy](crate::StreamBuilder::reconnect_policy).
+    ///
     /// Events on their way in the open response come again if the server resumes. An attempt that
     /// is under way counts as the new response, unless a header was changed after it began. Several
     /// calls in quick succession cause one reconnection. Does nothing before
@@ -300,8 +304,8 @@ impl Handle {
     /// Requests a new response that begins elsewhere: after the last event that a program has
     /// committed, for example.
     ///
-    /// Each call connects at once, and replaces an attempt that is under way: a program that calls
-    /// this in a loop must pace itself. Each queue has a
+    /// Each call connects at once, with the same request, even a `POST`, and replaces an attempt
+    /// that is under way: a program that calls this in a loop must pace itself. Each queue has a
     /// [`Gap::Reconnected`](crate::Gap::Reconnected) where the new response begins. Events queued
     /// before that gap stay, and come again after it. After this call,
     /// [`acknowledge`](Subscription::acknowledge) returns false for events that were already

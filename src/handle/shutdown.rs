@@ -55,7 +55,8 @@ impl fmt::Debug for Shutdown {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "written as a literal; another way to drain would be another type")]
 pub struct Drain {
-    /// Counted from the call. Events that are queued after it are dropped, and subscriptions end.
+    /// The time until the deadline, counted from the call. Events that are queued after it are
+    /// dropped, and subscriptions end.
     pub deadline: Duration,
 }
 

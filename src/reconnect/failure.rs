@@ -10,7 +10,8 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Waits exactly this long, then tries again.
+    /// Waits exactly this long, then tries again. Any time of your choice, not only that of the
+    /// server's `Retry-After` header ([`Failure::retry_after`]).
     RetryAfter(Duration),
     /// Closes the stream for good, with the failure as its reason.
     Stop,

@@ -30,7 +30,8 @@ pub use self::response_head::ResponseHead;
 /// ```
 ///
 /// Every state can lead to `Closed`, which is the last one. Without subscriptions a
-/// [lazy](crate::StreamBuilder::lazy) stream returns to `Idle` from every other state.
+/// [lazy](crate::StreamBuilder::lazy) stream returns to `Idle` after its linger time, but from
+/// `Waiting` only when the wait is over.
 ///
 /// [`Handle::reconnect`](crate::Handle::reconnect) leads from `Open` and from `Waiting` straight to
 /// `Connecting`. While a stream is connecting, a change or another resume point makes it begin
