@@ -167,8 +167,9 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     let mut lines = lines.take();
     let failed = "WARN store_failed error=the last event ID could not be saved in the resume store in sseclient";
     assert!(lines.iter().any(|line| line == failed));
-    // The number and the time of the retries belong to the store.
-    lines.retain(|line| line != failed);
+    // The number and the time of the retries belong to the store. On a busy machine patience runs
+    // slowly, and is over only after the wait has been called long.
+    lines.retain(|line| line != failed && !line.starts_with("WARN stalled "));
     assert_eq!(lines, story(&server.url));
 }
 
