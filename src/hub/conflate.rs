@@ -289,8 +289,8 @@ impl ConflateState {
     /// Appends a gap.
     fn enter_gap(&mut self, gap: Gap) {
         let Self { events, gaps, next_place, .. } = self;
-        // Events that stood between two gaps may have moved.
-        gaps.push(*next_place, gap, |older, newer| events.range(older..newer).next().is_none());
+        // Events that stood between any two gaps may have moved.
+        gaps.push(*next_place, gap, u64::MAX, |older, newer| events.range(older..newer).next().is_none());
     }
 
     /// Removes the first event, and returns it with its position.

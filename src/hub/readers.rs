@@ -129,7 +129,7 @@ impl Readers {
         for ReaderEntry { next, gaps, .. } in self.iter_mut() {
             // Items that were dropped leave a hole, which stands between the gaps on either side.
             let after_dropped = |place: u64| if place > *next { place.max(first) } else { *next };
-            gaps.push(end, gap.clone(), |older, newer| after_dropped(older) == after_dropped(newer));
+            gaps.push(end, gap.clone(), first.max(*next), |older, newer| after_dropped(older) == after_dropped(newer));
         }
     }
 
