@@ -301,11 +301,15 @@ impl ConflateState {
         Some((place, event))
     }
 
+    /// Takes the gap before the first event.
+    fn take_gap(&mut self) -> Option<Delivery> {
+        let first = self.events.first_key_value().map_or(u64::MAX, |(&place, _)| place);
+        self.gaps.take(first).map(Delivery::Gap)
+    }
+
     /// Takes what comes first: a gap or an event, then the end.
     fn take(&mut self) -> Poll<Option<Delivery>> {
-        let first = self.events.first_key_value().map_or(u64::MAX, |(&place, _)| place);
-        let gap = self.gaps.take(first).map(Delivery::Gap);
-        match gap.or_else(|| self.pop().map(|(_, event)| Delivery::Event(event))) {
+        match self.take_gap().or_else(|| self.pop().map(|(_, event)| Delivery::Event(event))) {
             None if !self.closed => Poll::Pending,
             next => Poll::Ready(next),
         }
@@ -360,7 +364,8 @@ impl ConflateReader {
     /// Takes what is there. Calls no waker.
     pub(super) fn take(&self) -> Poll<Option<Delivery>> {
         if self.drain.is_cut_off() {
-            return Poll::Ready(None);
+            // A drain has run out of time: no event, but a loss is still reported.
+            return Poll::Ready(self.queue.lock().take_gap());
         }
         let taken = self.queue.lock().take();
         if let Poll::Ready(Some(Delivery::Event(_))) = taken {

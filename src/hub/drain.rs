@@ -223,6 +223,41 @@ mod tests {
         assert!(matches!(take(&mut subscribed), Poll::Ready(None)));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_is_reported_after_the_deadline_wherever_it_was() {
+        for overflow in [Overflow::DropOldest, Overflow::Conflate] {
+            for is_buffered in [false, true] {
+                let hub = Hub::new(Arc::default());
+                let mut subscribed = hub.subscribe(Filter::all(), &QueueLimits::of(16, overflow.clone()), false);
+                let publish = |events: u64| {
+                    for number in 0..events {
+                        let event = Event::builder().event_type(number.to_string()).build().unwrap();
+                        hub.publisher().event(event.event_type(), |_| event.clone());
+                    }
+                    hub.wake();
+                };
+                if is_buffered {
+                    publish(16);
+                    assert!(matches!(take(&mut subscribed), Poll::Ready(Some(Delivery::Event(_)))));
+                }
+                publish(1000);
+                hub.close();
+                let drain_tracker = hub.drain_tracker();
+                drain_tracker.wait(Instant::now()).await;
+                // A ring's reader holds the rest of the first events, which nothing pushes out.
+                let buffered = if is_buffered && overflow == Overflow::DropOldest { 15 } else { 0 };
+                let case = format!("{overflow:?}, {is_buffered}");
+                let Poll::Ready(Some(Delivery::Gap(Gap::Lagged { missed }))) = take(&mut subscribed) else {
+                    panic!("no gap: {case}")
+                };
+                assert_eq!(missed, 984, "{case}");
+                assert!(matches!(take(&mut subscribed), Poll::Ready(None)), "{case}");
+                let counts = DrainCounts { delivered: 0, dropped: 16 + buffered };
+                assert_eq!(drain_tracker.counts(), counts, "{case}");
+            }
+        }
+    }
+
     #[test]
     fn events_lost_by_a_conflating_queue_do_not_count_as_lag() {
         let hub = Hub::new(Arc::default());

@@ -137,8 +137,8 @@ impl<T: QueueItem> Reader<T> {
     /// reported.
     #[cold]
     fn take_cut_off(&mut self) -> Poll<Option<Delivery<T>>> {
-        // A gap in the ring stands after the items in the buffer.
-        let next = if self.buffer.is_empty() { self.refill(0) } else { Poll::Pending };
+        // A gap in the ring stands after the items in the buffer, which are not taken any more.
+        let next = self.refill(0);
         if next.is_ready() { next } else { Poll::Ready(None) }
     }
 

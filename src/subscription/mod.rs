@@ -369,7 +369,7 @@ impl<T> Subscription<T> {
     #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
         // Retained events are older than everything in the queue.
-        if !self.queue.replay.is_empty() {
+        if !self.queue.replay.is_empty() && !self.is_replay_over() {
             // Without the tracker: retained events need not be acknowledged by this subscription.
             return Poll::Ready(self.next_replayed());
         }
@@ -387,14 +387,19 @@ impl<T> Subscription<T> {
         taken
     }
 
+    /// Returns true if a drain has run out of time, so that nothing of the replay may be taken. The
+    /// queue still reports a loss.
+    #[cold]
+    fn is_replay_over(&self) -> bool {
+        let reader = &self.queue.reader;
+        // What was returned had been taken before the drain was over.
+        reader.returned() == 0 && reader.is_cut_off()
+    }
+
     #[cold]
     fn next_replayed(&mut self) -> Option<Delivery> {
         let Subscribed { reader, replay, .. } = &mut self.queue;
         let returned = reader.returned();
-        // What was returned had been taken before the drain was over.
-        if returned == 0 && reader.is_cut_off() {
-            return None;
-        }
         // A `None` stays in place: the predicate panicked there, and the subscription has ended.
         let delivery = replay.front_mut()?.take()?;
         replay.pop_front();

@@ -3,7 +3,7 @@
 
 use super::row::opened;
 use super::*;
-use crate::{Gap, Overflow, SubscribeOptions, Subscription, TryRecvError};
+use crate::{Drain, Event, Gap, Overflow, SubscribeOptions, Subscription, TryRecvError};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -42,6 +42,24 @@ async fn settled(handle: &Handle, events: u64) {
     while handle.stats().events < events {
         // Time passes when no task has anything to do.
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_behind_a_replay_is_reported_after_a_drains_deadline() {
+    let by_data = Overflow::conflate_by(|event| event.data().to_owned());
+    for overflow in [Overflow::DropOldest, by_data] {
+        let scripted = Arc::new(Scripted { scripts: vec![numbered(1_000)], asked: watch::Sender::default() });
+        let seed = Event::builder().event_type("seed").build().unwrap();
+        let stream = Client::with_connector(scripted).stream("http://host/").retain("seed", 1).seed([seed]);
+        let handle = stream.build().unwrap();
+        let mut late = handle.subscribe_with(Filter::all(), queue(16, overflow.clone()).replay());
+        handle.connect();
+        settled(&handle, 1_000).await;
+        let drained = handle.shutdown_with(Drain::new(Duration::ZERO)).await;
+        assert_eq!((drained.delivered, drained.dropped), (0, 17), "{overflow:?}");
+        assert_eq!(late.try_recv().map(shown).as_deref(), Ok("-984"), "{overflow:?}");
+        assert_eq!((late.recv().await, late.missed()), (None, 984), "{overflow:?}");
     }
 }
 
