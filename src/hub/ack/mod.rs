@@ -32,6 +32,10 @@ use super::sync::lock;
 /// apart, and hold the stream where it is.
 const MAX_UNACKNOWLEDGED: usize = 64 * 1024;
 
+/// The number of names of subscriptions that are gone which are kept until they are reported.
+/// Without a store that waits for acknowledgements they never are.
+const MAX_FROZEN: usize = 64;
+
 /// Up to this many acknowledged IDs none are pruned: that costs a look at each subscription.
 const MIN_PRUNED: usize = 64;
 
@@ -338,7 +342,9 @@ impl AckTracker {
             let subscriber = state.subscribers.remove(index);
             if let Some(first_open) = subscriber.first_open().filter(|_| !is_given_up) {
                 state.barrier = state.barrier.into_iter().chain([first_open]).min();
-                state.frozen.extend((!subscriber.is_reported).then_some(subscriber.name));
+                if !subscriber.is_reported && state.frozen.len() < MAX_FROZEN {
+                    state.frozen.push(subscriber.name);
+                }
             }
         }
         drop(state);

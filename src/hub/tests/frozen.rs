@@ -53,3 +53,17 @@ fn an_event_that_can_never_be_acknowledged_is_reported_once() {
         assert_eq!((hub.take_frozen().len(), hub.unacknowledged()), (0, 0), "{why}");
     }
 }
+
+#[test]
+fn subscriptions_that_are_gone_leave_few_names_behind() {
+    let hub = Hub::new(Arc::default());
+    for _ in 0..1_000 {
+        let orders = reader(&hub, Filter::all(), &sixteen());
+        publish(&hub, 1);
+        drop(orders);
+        hub.prune();
+    }
+    // No store waits for acknowledgements, so none of them was reported until now.
+    let frozen = hub.take_frozen();
+    assert!((1..=64).contains(&frozen.len()), "{} names", frozen.len());
+}
