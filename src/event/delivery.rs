@@ -144,6 +144,16 @@ impl Gap {
         }
     }
 
+    /// Returns the size of its text in bytes: type and ID.
+    pub(crate) fn size(&self) -> usize {
+        let texts = match self {
+            Self::Oversized { event_type, id, .. } => [event_type, id],
+            Self::Reconnected { sent } => [sent, &None],
+            Self::Lagged { .. } | Self::NotRetained { .. } => [&None; 2],
+        };
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+
     /// Returns true if two gaps are of the same kind, so that they merge as neighbours.
     pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)

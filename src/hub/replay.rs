@@ -15,6 +15,10 @@ const MAX_GAPS: usize = 16;
 /// The number of types for which a rule remembers its last dropped event one by one.
 const MAX_TYPES: usize = 256;
 
+/// The length of the longest of these types, in bytes: a server chooses them, and they are never
+/// forgotten.
+const MAX_TYPE_LEN: usize = 256;
+
 /// A rule for what is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Retain {
@@ -64,6 +68,7 @@ struct RetainedByRule {
     entries: VecDeque<RetainedEntry>,
     latest: Option<Latest>,
     events: usize,
+    /// The bytes of `entries`.
     bytes: u64,
     /// The number of events since the snapshot, or keys, that were dropped for want of room, the
     /// oldest first.
@@ -77,7 +82,7 @@ struct RetainedByRule {
 #[derive(Debug, Default)]
 struct LastDropped {
     by_type: HashMap<Box<str>, u64>,
-    /// Of all types beyond the limit.
+    /// Of all types beyond the limits.
     others: u64,
 }
 
@@ -243,7 +248,7 @@ impl RetainedByRule {
         // Gaps are kept only behind an event.
         let first = latest.first().unwrap_or(0);
         while self.entries.front().is_some_and(|gap| gap.serial < first) {
-            self.entries.pop_front();
+            self.pop_first();
         }
     }
 
@@ -260,9 +265,10 @@ impl RetainedByRule {
             // A new snapshot makes everything before it obsolete, also what was trimmed.
             (self.events, self.bytes, self.trimmed) = (0, 0, 0);
         }
-        self.entries.push_back(RetainedEntry { serial, delivery: Delivery::Event(event.clone()) });
+        let entry = RetainedEntry { serial, delivery: Delivery::Event(event.clone()) };
         self.events += 1;
-        self.bytes += event.size() as u64;
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
         let max_events = if let Keep::Newest(count) = self.rule.keep { count } else { MAX_RETAINED_EVENTS };
         // One event always fits.
         while self.events > max_events || (self.bytes > MAX_RETAINED_BYTES && self.events > 1) {
@@ -270,16 +276,22 @@ impl RetainedByRule {
         }
     }
 
+    /// Removes the first event or gap.
+    fn pop_first(&mut self) -> Option<RetainedEntry> {
+        let first = self.entries.pop_front()?;
+        self.bytes -= first.bytes();
+        Some(first)
+    }
+
     /// Removes the oldest event, and the gaps behind it, which now stand between no two events.
     fn drop_oldest(&mut self) -> Option<Event> {
         // An event: gaps are kept only behind one.
-        let RetainedEntry { serial, delivery } = self.entries.pop_front()?;
+        let RetainedEntry { serial, delivery } = self.pop_first()?;
         let event = delivery.event()?;
         while self.entries.front().is_some_and(|entry| !entry.delivery.is_event()) {
-            self.entries.pop_front();
+            self.pop_first();
         }
         self.events -= 1;
-        self.bytes -= event.size() as u64;
         if self.rule.keep == Keep::Since {
             self.trimmed += 1;
             self.last_trimmed = serial;
@@ -302,13 +314,18 @@ impl RetainedByRule {
         if is_empty || !type_of(gap).is_none_or(|event_type| self.wants(event_type)) {
             return;
         }
-        let mut first = self.entries.iter().rposition(|entry| entry.delivery.is_event()).map_or(0, |event| event + 1);
+        let behind = self.entries.iter().rposition(|entry| entry.delivery.is_event()).map_or(0, |event| event + 1);
+        let mut first = behind;
         let is_full = self.entries.len() - first >= MAX_GAPS;
         if !is_full {
             first += self.entries.range(first..).take_while(|entry| entry.serial <= newest_event).count();
         }
         let may_merge = |newer: &Gap, older: &Gap| is_full || type_of(newer) == type_of(older);
+        // Counted anew: gaps behind an event are few, and may merge. The next event drops the
+        // oldest if there is no room.
+        self.bytes -= bytes_from(&self.entries, behind);
         push_gap(&mut self.entries, first, serial, gap.clone(), may_merge);
+        self.bytes += bytes_from(&self.entries, behind);
     }
 }
 
@@ -316,7 +333,7 @@ impl LastDropped {
     fn note(&mut self, event_type: &str, serial: u64) {
         if let Some(last) = self.by_type.get_mut(event_type) {
             *last = serial;
-        } else if self.by_type.len() < MAX_TYPES {
+        } else if self.by_type.len() < MAX_TYPES && event_type.len() <= MAX_TYPE_LEN {
             self.by_type.insert(event_type.into(), serial);
         } else {
             self.others = serial;
@@ -331,6 +348,13 @@ impl LastDropped {
 }
 
 impl RetainedEntry {
+    fn bytes(&self) -> u64 {
+        match &self.delivery {
+            Delivery::Event(event) => event.size() as u64,
+            Delivery::Gap(gap) => gap.size() as u64,
+        }
+    }
+
     fn has_id(&self, id: &str) -> bool {
         matches!(&self.delivery, Delivery::Event(event) if event.id() == Some(id))
     }
@@ -342,6 +366,11 @@ impl RetainedEntry {
             Delivery::Gap(gap) => type_of(gap).is_none_or(|event_type| filter.matches(event_type)),
         }
     }
+}
+
+/// Returns the bytes of the entries from `first` on.
+fn bytes_from(entries: &VecDeque<RetainedEntry>, first: usize) -> u64 {
+    entries.range(first..).map(RetainedEntry::bytes).sum()
 }
 
 /// Appends a gap. It merges with the first gap from `first` on that is of its kind and that it
@@ -450,6 +479,37 @@ mod tests {
             }
         }
         replayed
+    }
+
+    #[test]
+    fn long_types_of_dropped_events_are_not_kept_and_their_hole_is_known() {
+        let long = "x".repeat(1_000);
+        let mut retention = Retention::new(vec![Retain { filter: Filter::all(), keep: Keep::Newest(1) }]);
+        for number in 0..10 {
+            let event = Event::builder().event_type(format!("{number}{long}")).id(number.to_string());
+            retention.event(&event.build().unwrap());
+        }
+        let types = retention.rules[0].last_dropped.by_type.keys().map(|event_type| event_type.len());
+        assert_eq!(types.sum::<usize>(), 0, "bytes of types");
+        assert!(retention.has_hole(&Filter::all(), 8), "the ninth was dropped");
+        assert!(!retention.has_hole(&Filter::all(), 9), "the tenth is there");
+    }
+
+    #[test]
+    fn the_text_of_retained_gaps_counts_as_bytes() {
+        let text = "x".repeat(8_000);
+        for keep in [Keep::Since, Keep::Newest(MAX_RETAINED_EVENTS)] {
+            let filter = if keep == Keep::Since { "first".into() } else { Filter::all() };
+            let mut retention = Retention::new(vec![Retain { filter, keep }]);
+            retention.event(&Event::builder().event_type("first").build().unwrap());
+            for number in 0..3_000 {
+                retention.event(&Event::builder().build().unwrap());
+                retention.gap(&Gap::oversized(Some(format!("{number}{text}")), Some(text.clone()), 1));
+            }
+            let gaps = retention.replay(&Filter::all(), &Replay::All).into_iter();
+            let gaps = gaps.filter(|delivery| matches!(delivery, Delivery::Gap(Gap::Oversized { .. }))).count();
+            assert!((1_000..=1_049).contains(&gaps), "{gaps} gaps of 16,000 bytes");
+        }
     }
 
     #[test]
