@@ -153,6 +153,12 @@ impl Error {
         self
     }
 
+    /// Returns the size of the refused response in bytes, if there is one: headers and body.
+    pub(crate) fn response_size(&self) -> usize {
+        let Some(RefusedResponse { headers, body, .. }) = &self.inner.response else { return 0 };
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + body.len()
+    }
+
     /// Returns the class of the failure, to match on.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

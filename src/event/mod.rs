@@ -181,10 +181,12 @@ impl Event {
         Arc::count(&self.inner)
     }
 
-    /// Returns the size of its text in bytes: data, type and ID.
+    /// Returns the size of its text in bytes: data, type and last event ID.
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.inner.slice.len()
+        // An inherited ID counts for each event, though they share it: one of them is enough to
+        // keep it in memory, and the server may send a new one before each event.
+        self.inner.slice.len() + self.layout().inherited.as_deref().map_or(0, str::len)
     }
 
     fn layout(&self) -> &Layout {

@@ -47,7 +47,8 @@ use crate::subscription::TryRecvError;
 /// 16 MiB. As with a subscription, the connection task stops reading while the queue is full, and a
 /// transcript from which nothing is taken for 1 s, while a subscription has nothing left to take,
 /// loses its oldest items ([`Overflow::Wait`](crate::Overflow::Wait)). States come also while the
-/// task does not read: some 60 of them fit beyond the capacity before the oldest items are lost.
+/// task does not read: some 60 of them fit beyond the capacity before the oldest items are lost,
+/// and 16 MiB of the response heads and bodies that they hold beyond the bytes.
 /// [`Gap::Lagged`] counts the lost items of all kinds, at the place of the hole.
 ///
 /// # Drop behavior

@@ -101,6 +101,10 @@ impl Overflow {
     /// The connection task calls `key` once for each event and subscription, without holding any
     /// lock. It should be quick.
     ///
+    /// Each conflating subscription has a queue of its own, and the task compares each event with
+    /// the filters of all of them. So thousands of them slow the stream down, whichever events they
+    /// want.
+    ///
     /// # Panics
     ///
     /// Does not panic. If `key` panics, the event's type is its key.
@@ -254,6 +258,11 @@ impl QueueSize {
 pub(crate) trait QueueItem: Clone {
     /// Returns how many bytes of a queue it takes.
     fn bytes(&self) -> u64;
+
+    /// Returns true if it uses the reserve: a queue that is full still has room for it.
+    fn uses_reserve(&self) -> bool {
+        false
+    }
 }
 
 impl QueueItem for Event {
@@ -267,9 +276,13 @@ impl QueueItem for TranscriptItem {
         match self {
             Self::Event(event) => event.bytes(),
             Self::Comment(comment) => comment.len() as u64,
-            // Nothing, so that they use the reserve: a queue full of bytes must still take a gap or
-            // a state.
-            Self::Gap(_) | Self::State(_) => 0,
+            Self::Gap(_) => 0,
+            // The head of a response may be large, and a new one comes with each reconnection.
+            Self::State(state) => state.size() as u64,
         }
+    }
+
+    fn uses_reserve(&self) -> bool {
+        matches!(self, Self::Gap(_) | Self::State(_))
     }
 }

@@ -55,6 +55,7 @@ pub(super) struct Registry {
     /// A channel has events that wait for a predicate.
     pub(super) has_unevaluated: bool,
     pub(super) transcripts: Vec<TranscriptChannel>,
+    /// Not in `routes`: each event is compared with the filters of all of them.
     pub(super) conflations: Vec<Conflation>,
     pub(super) retention: Retention,
     /// The position in the stream of the last event that was published, to subscribers or to none.

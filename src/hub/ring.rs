@@ -394,8 +394,13 @@ impl<T: QueueItem> Slots<T> {
         let capacity = (limits.capacity + reserve) as u64;
         for item in items.drain(..) {
             let (bytes_before, bytes) = (self.bytes, item.bytes());
-            // Items of no size use the reserve: they push nothing out before that is used up.
-            let max_bytes = if reserve > 0 && bytes == 0 { u64::MAX } else { limits.bytes };
+            // Items that use the reserve push nothing out before that is used up: so many items, or
+            // as many bytes again.
+            let max_bytes = match (item.uses_reserve(), bytes) {
+                (false, _) => limits.bytes,
+                (true, 0) => u64::MAX,
+                (true, _) => limits.bytes.saturating_mul(2),
+            };
             while self.exceeds(capacity, max_bytes) {
                 dropped.extend(self.pop_first());
             }

@@ -105,6 +105,15 @@ impl State {
         }
     }
 
+    /// Returns the bytes of a server's headers and body that it holds.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Open { response, .. } => response.size(),
+            Self::Waiting { cause, .. } | Self::Closed(CloseReason::Failed(cause)) => cause.response_size(),
+            _ => 0,
+        }
+    }
+
     /// Returns true if a response is open.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })

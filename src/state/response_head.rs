@@ -24,6 +24,11 @@ impl ResponseHead {
         Self { url, status, version, headers: lines.flatten().flatten().copied().collect() }
     }
 
+    /// Returns the size of its headers in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.headers.len()
+    }
+
     /// Returns the URL that the response came from, after redirects, without userinfo. It is `/` if
     /// only the response is known ([`EventStream`](crate::EventStream)).
     pub fn url(&self) -> &Uri {

@@ -59,6 +59,7 @@ impl SubscribeOptions {
 
     /// Sets how many bytes of text the queue holds (types, data and IDs); 16 MiB by default.
     ///
+    /// The [last event ID](crate::Event::last_event_id) counts for each event, inherited or not.
     /// One event always fits: the event that reaches the limit is still queued, however large.
     pub fn queue_bytes(self, bytes: u64) -> Self {
         // With 0 the queue would be full while it is empty.

@@ -1,6 +1,10 @@
 //! Traps: each of these has failed in a prototype.
 
+use http::{HeaderMap, StatusCode, Version};
+
 use super::*;
+use crate::event::{RetryTime, Span};
+use crate::state::ResponseHead;
 
 fn numbers(subscribed: &mut Subscribed) -> Vec<u64> {
     let mut seen = Vec::new();
@@ -175,6 +179,68 @@ fn a_change_of_state_drops_nothing_from_a_full_transcript() {
         assert!(matches!(transcript.poll_take(&context), Poll::Ready(Some(Delivery::Event(TranscriptItem::State(_))))));
     }
     assert!(transcript.poll_take(&context).is_pending());
+}
+
+#[test]
+fn inherited_ids_count_in_queues_and_in_what_is_retained() {
+    const ID: usize = 1024 * 1024;
+    let inheriting = |number: usize, position| {
+        let text = number.to_string();
+        let [event_type, id] = [Span::new(0..text.len()), Span::NONE];
+        let inherited = Some(format!("{text}{}", "x".repeat(ID)).into());
+        Event::from_parts(&text, Span::EMPTY, event_type, id, inherited, RetryTime::NONE, position)
+    };
+    let latest = Keep::Latest(ConflateKey::new(|event| event.event_type().to_owned()));
+    for keep in [Keep::Newest(100), Keep::Since, latest] {
+        for overflow in [Overflow::DropOldest, Overflow::Conflate] {
+            let hub = Hub::new(Arc::default());
+            let filter = if keep == Keep::Since { "0".into() } else { Filter::all() };
+            hub.retain(vec![Retain { filter, keep: keep.clone() }], &[]);
+            let limits = QueueLimits { capacity: 256, bytes: 16 * ID as u64, overflow };
+            let slow = hub.subscribe(Filter::all(), &limits, false);
+            for number in 0..100 {
+                hub.publisher().event(&number.to_string(), |position| inheriting(number, position));
+                hub.wake();
+            }
+            assert!(hub.lag() <= 16, "{} events of 1 MiB: {keep:?}, {:?}", hub.lag(), limits.overflow);
+            let joining = Joining { replay: Replay::All, ..Joining::default() };
+            let late = hub.subscribe_with(Filter::all(), &limits, joining);
+            let retained = late.replay.iter().flatten().filter(|delivery| delivery.is_event()).count();
+            assert!(retained <= 16, "{retained} events of 1 MiB: {keep:?}");
+            drop(slow);
+        }
+    }
+}
+
+#[test]
+fn response_heads_in_a_transcript_count_as_bytes() {
+    const HEAD: usize = 1_000;
+    let mut headers = HeaderMap::new();
+    headers.insert("x", "x".repeat(HEAD).parse().unwrap());
+    let head = ResponseHead::new("http://host/".parse().unwrap(), StatusCode::OK, Version::HTTP_11, &headers);
+    let (since, response) = (Instant::now(), Arc::new(head));
+    let open = State::Open { since, attempt: 1, response };
+    let cause = crate::Error::refused(StatusCode::SERVICE_UNAVAILABLE, headers, "x".repeat(HEAD));
+    let waiting = State::Waiting { attempt: 1, delay: Duration::ZERO, until: since, cause };
+    for (state, size) in [(open, HEAD), (waiting, 2 * HEAD)] {
+        for overflow in [Overflow::DropOldest, Overflow::Block] {
+            let hub = Hub::new(Arc::default());
+            let limits = QueueLimits { capacity: 1_000, bytes: 10 * HEAD as u64, overflow };
+            let mut transcript = hub.transcript(&Filter::all(), Arc::default(), limits);
+            let event = Event::builder().data("x".repeat(10 * HEAD)).build().unwrap();
+            hub.publisher().event("message", |position| event.at(position));
+            // As many bytes as the queue may hold push nothing out, so that `Block` loses nothing
+            // in a few reconnections.
+            let fit = 10 * HEAD / size;
+            (0..fit - 1).for_each(|_| hub.state(&state));
+            assert_eq!(transcript.left(), fit as u64);
+            (0..100).for_each(|_| hub.state(&state));
+            assert!(transcript.left() <= 2 * fit as u64, "{} states", transcript.left());
+            let context = Context::from_waker(Waker::noop());
+            let taken = transcript.poll_take(&context);
+            assert!(matches!(taken, Poll::Ready(Some(Delivery::Gap(Gap::Lagged { .. })))), "{taken:?}");
+        }
+    }
 }
 
 #[test]
