@@ -68,17 +68,20 @@ async fn a_connector_stands_in_place_of_proxies() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn tls_is_done_on_top_of_a_connector() {
-    let site = echo::Site::new("server.invalid");
-    let server = site.clone();
-    let connector = move |_: Uri| {
-        let (client, other) = duplex(4096);
-        let server = server.clone();
-        tokio::spawn(async move { server.echo(other).await });
-        std::future::ready(Ok::<_, io::Error>(client))
-    };
-    let client = Client::builder().connector(connector).root_certificates_pem(site.root_pem.as_bytes()).unwrap();
-    let heard = short(&mut open(client, "https://server.invalid/x").await.unwrap()).await;
-    assert!(heard.starts_with("GET /x HTTP/1.1"), "{heard}");
+    // A certificate names an IPv6 address without the brackets that a URL has.
+    for (name, host) in [("server.invalid", "server.invalid"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")] {
+        let site = echo::Site::new(name);
+        let server = site.clone();
+        let connector = move |_: Uri| {
+            let (client, other) = duplex(4096);
+            let server = server.clone();
+            tokio::spawn(async move { server.echo(other).await });
+            std::future::ready(Ok::<_, io::Error>(client))
+        };
+        let client = Client::builder().connector(connector).root_certificates_pem(site.root_pem.as_bytes()).unwrap();
+        let heard = short(&mut open(client, &format!("https://{host}/x")).await.unwrap()).await;
+        assert!(heard.starts_with("GET /x HTTP/1.1"), "{heard}");
+    }
 }
 
 #[cfg(feature = "tls")]

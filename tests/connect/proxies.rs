@@ -249,8 +249,13 @@ async fn a_hostile_proxy_is_an_error_in_time_and_in_bounded_memory_for_http() {
 
 #[cfg(feature = "tls")]
 mod tls {
+    use std::sync::Arc;
+
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
     use crate::support::echo::{self, Site};
+    use crate::support::site;
 
     /// An https server, and its URL with a name that only the proxy can resolve.
     async fn secure(site: &Site) -> String {
@@ -303,6 +308,29 @@ mod tls {
         let heard = short(&mut events).await;
         assert!(heard.starts_with("GET http://server.invalid/ HTTP/1.1"), "{heard}");
         assert!(heard.contains(BASIC), "{heard}");
+    }
+
+    /// TLS inside of TLS. The proxy would rather speak HTTP/2, which the client offers to servers.
+    #[tokio::test]
+    async fn a_proxy_behind_tls_is_asked_in_http_1_for_a_tunnel_that_carries_tls() {
+        let authority = site::Authority::new("a proxy");
+        let mut config = site::config(&authority.vouch("localhost"), site::BOTH, None);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+            let asked = echo::head(&mut tls).await.unwrap();
+            relay(tls, &asked).await;
+        });
+        let server = Site::new("server.invalid");
+        let client = through(&format!("https://localhost:{port}"))
+            .root_certificates_pem(server.root_pem.as_bytes())
+            .and_then(|client| client.add_root_certificates_pem(authority.pem().as_bytes()));
+        let heard = short(&mut open(client.unwrap(), &secure(&server).await).await.unwrap()).await;
+        assert!(heard.to_lowercase().starts_with("get / http/1.1"), "{heard}");
     }
 
     /// Any 2xx is a tunnel (RFC 9110, section 9.3.6), and has no body, also if its headers announce one.

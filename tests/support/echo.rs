@@ -41,16 +41,20 @@ impl Site {
     }
 }
 
+/// Reads a request head, and nothing that comes after it.
+pub async fn head(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(io.read_u8().await?);
+    }
+    Ok(String::from_utf8(head).unwrap())
+}
+
 /// Answers one request with an event whose data is the request head, and stays until the client
 /// closes.
 pub async fn echo(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = io.read_u8().await else { return };
-        head.push(byte);
-    }
-    let event: String =
-        String::from_utf8(head).unwrap().trim_end().lines().map(|line| format!("data: {line}\n")).collect();
+    let Ok(head) = head(io).await else { return };
+    let event: String = head.trim_end().lines().map(|line| format!("data: {line}\n")).collect();
     let _ = io.write_all(format!("{OPEN}{event}\n").as_bytes()).await;
     let _ = io.flush().await;
     let _ = io.read_u8().await;
