@@ -90,7 +90,7 @@ where
 }
 
 /// A byte stream that is being made, or why that failed.
-type Connecting = BoxFuture<Result<Box<dyn Io>, Error>>;
+pub(super) type Connecting = BoxFuture<Result<Box<dyn Io>, Error>>;
 
 /// A way to servers that replaces TCP and proxies, with its type erased.
 #[derive(Clone)]

@@ -6,7 +6,7 @@
 //! 2. [`target`]: the parsed URL;
 //! 3. [`network`]: chooses the way to the server: a shared connection (`http2_pool`), a proxy
 //!    (`proxy/`), the caller's [`connector`], a Unix socket, or `tcp` with `resolver`;
-//! 4. `tls/`: the TLS handshake over that byte stream, for https;
+//! 4. `tls/`: the TLS handshake over that byte stream, for https (hyper-rustls);
 //! 5. [`http_request`]: builds the request. A header that every request carries is added here;
 //!    `cookies/` adds the cookies, [`header_values`] checks what the caller sets;
 //! 6. [`http_connection`]: sends the request and waits for the response head, over `http1/` or

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
 
-use super::connector::{BoxFuture, BoxedConnector, Io, NegotiatedIo, boxed};
+use super::connector::{BoxFuture, BoxedConnector, Connecting, Io, NegotiatedIo, boxed};
 use super::http_connection::{Connect, HttpConnection};
 #[cfg(feature = "http2")]
 use super::http2_pool::Http2Pool;
@@ -104,24 +104,30 @@ impl Network {
         target: &Target,
         timeout: Duration,
     ) -> Result<NegotiatedIo, Error> {
-        let io = match (&self.connector, proxy) {
-            (Some(connector), _) => connector.connect(target).await?,
-            // Boxed, so that the future of a stream without a proxy is smaller.
-            (None, Some(proxy)) => {
-                let io = Box::pin(self.reach_proxy(&proxy, timeout)).await?;
-                Box::pin(proxy::open_tunnel(io, &proxy, target)).await?
-            }
-            (None, None) => {
-                self.tcp.connect(target.uri().clone(), target.shown_authority(), timeout).await.map(boxed)?
-            }
-        };
+        let reach = || self.reach(proxy.clone(), target, timeout);
         #[cfg(feature = "tls")]
         if target.is_https() {
-            let tls = self.tls.handshake(target.host(), io, false).await?;
-            let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-            return Ok(NegotiatedIo { io: Box::new(tls), speaks_http2 });
+            return self.tls.connect(target.uri(), false, reach).await;
         }
-        Ok(NegotiatedIo { io, speaks_http2: self.http2_prior_knowledge })
+        Ok(NegotiatedIo { io: reach().await?, speaks_http2: self.http2_prior_knowledge })
+    }
+
+    /// Opens a byte stream to `target` by the caller's connector, through a proxy, or by TCP.
+    fn reach(&self, proxy: Option<Arc<ProxyServer>>, target: &Target, timeout: Duration) -> Connecting {
+        // The future outlives the call: hyper-rustls boxes it.
+        let (network, target) = (self.clone(), target.clone());
+        Box::pin(async move {
+            match (&network.connector, proxy) {
+                (Some(connector), _) => connector.connect(&target).await,
+                (None, Some(proxy)) => {
+                    let io = network.reach_proxy(&proxy, timeout).await?;
+                    proxy::open_tunnel(io, &proxy, &target).await
+                }
+                (None, None) => {
+                    network.tcp.connect(target.uri().clone(), target.shown_authority(), timeout).await.map(boxed)
+                }
+            }
+        })
     }
 
     /// Connects to the proxy itself, with TLS if its URL is one of https.
@@ -129,22 +135,21 @@ impl Network {
     /// # Errors
     ///
     /// `Proxy`, or `ConnectTimeout` if no address answered in time.
-    async fn reach_proxy(&self, proxy: &ProxyServer, timeout: Duration) -> Result<Box<dyn Io>, Error> {
-        let unreachable = |error: Error| match error.kind() {
+    async fn reach_proxy(&self, proxy: &Arc<ProxyServer>, timeout: Duration) -> Result<Box<dyn Io>, Error> {
+        let reach = || -> Connecting {
+            let (tcp, proxy) = (self.tcp.clone(), Arc::clone(proxy));
+            Box::pin(async move { tcp.connect(proxy.uri.clone(), &proxy.to_string(), timeout).await.map(boxed) })
+        };
+        let reached = match proxy.protocol {
+            ProxyProtocol::Http | ProxyProtocol::Socks5 => reach().await,
+            #[cfg(feature = "tls")]
+            ProxyProtocol::Https => self.tls.connect(&proxy.uri, true, reach).await.map(|tls| tls.io),
+        };
+        reached.map_err(|error| match error.kind() {
             // The same kind as when the timer of the whole attempt fires first.
             ErrorKind::ConnectTimeout => proxy.late(error),
             _ => proxy.failed("cannot be reached", error),
-        };
-        let io = self.tcp.connect(proxy.uri.clone(), &proxy.to_string(), timeout).await.map_err(unreachable)?;
-        match proxy.protocol {
-            ProxyProtocol::Http | ProxyProtocol::Socks5 => Ok(boxed(io)),
-            #[cfg(feature = "tls")]
-            ProxyProtocol::Https => {
-                // TLS checks an IPv6 address without its brackets.
-                let host = proxy.uri.host().unwrap_or_default().trim_matches(['[', ']']);
-                self.tls.handshake(host, boxed(io), true).await.map(boxed).map_err(unreachable)
-            }
-        }
+        })
     }
 }
 

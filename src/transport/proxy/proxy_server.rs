@@ -36,7 +36,8 @@ pub(in crate::transport) enum ProxyProtocol {
 #[derive(Clone)]
 pub(crate) struct ProxyServer {
     pub(in crate::transport) protocol: ProxyProtocol,
-    /// Host and port, as a URL of http; the port is always there.
+    /// Host and port, as a URL of https if the proxy is behind TLS, and of http if not. The port is
+    /// always there.
     pub(in crate::transport) uri: Uri,
     pub(super) userinfo: Option<Userinfo>,
 }
@@ -73,7 +74,12 @@ impl ProxyServer {
         if protocol == ProxyProtocol::Socks5 && userinfo.as_ref().is_some_and(too_long) {
             return Err(invalid("has a user or a password of more than 255 bytes, which SOCKS5 cannot carry"));
         }
-        let uri = format!("http://{}:{port}/", parsed.host()).parse().map_err(|_| unreadable())?;
+        let scheme = match protocol {
+            #[cfg(feature = "tls")]
+            ProxyProtocol::Https => "https",
+            ProxyProtocol::Http | ProxyProtocol::Socks5 => "http",
+        };
+        let uri = format!("{scheme}://{}:{port}/", parsed.host()).parse().map_err(|_| unreadable())?;
         Ok(Self { protocol, uri, userinfo })
     }
 

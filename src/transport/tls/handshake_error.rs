@@ -8,7 +8,8 @@ use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
 use std::{io, iter};
 
-use rustls::pki_types::UnixTime;
+use http::Uri;
+use rustls::pki_types::{InvalidDnsNameError, UnixTime};
 use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError, PeerIncompatible};
 
 use crate::error::{Error, ErrorKind};
@@ -30,8 +31,24 @@ const NOT_YET: &str = "its certificate is not valid yet";
 const NO_REVOCATION: &str = "the client cannot find out whether its certificate has been revoked";
 const WEAK: &str = "its certificate is signed in a way that is not trusted any more, as with SHA-1 or a short RSA key";
 
+/// Returns the error of hyper-rustls's connector: the byte stream's own, or what is wrong with the
+/// host or the handshake.
+pub(super) fn https_error(server: &Uri, error: Box<dyn StdError + Send + Sync>) -> Error {
+    let error = match error.downcast::<Error>() {
+        Ok(error) => return *error,
+        Err(error) => error,
+    };
+    if error.is::<InvalidDnsNameError>() {
+        return Error::with_source(ErrorKind::InvalidUrl, "the host is not a name that TLS can check", error);
+    }
+    let error = error.downcast::<io::Error>().map_or_else(io::Error::other, |error| *error);
+    // hyper-rustls wraps the handshake's `io::Error` in another one, which hides its kind.
+    let error = error.downcast::<io::Error>().unwrap_or_else(|error| error);
+    handshake_error(server.host().unwrap_or_default().trim_matches(['[', ']']), error)
+}
+
 /// Returns the error for a handshake that failed.
-pub(super) fn handshake_error(host: &str, error: io::Error) -> Error {
+fn handshake_error(host: &str, error: io::Error) -> Error {
     if let Some(cause) = tls_error(&error) {
         return explained(host, cause);
     }

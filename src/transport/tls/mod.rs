@@ -1,5 +1,5 @@
-//! TLS: the handshake with a server. It is set up once per client, when the first https stream
-//! connects.
+//! TLS: hyper-rustls performs the handshake with a server, over any byte stream. It is set up once
+//! per client, when the first https stream connects.
 //!
 //! `tls_settings` holds what the caller set, `certificate_verifier` checks the server's
 //! certificate, and `handshake_error` turns rustls's errors into ones that say what to do. A client
@@ -11,21 +11,24 @@ mod handshake_error;
 mod tls_settings;
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use http::Uri;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use tokio::sync::OnceCell;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tower_service::Service;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
-use super::connector::Io;
+use super::connector::{BoxFuture, Connecting, Io, NegotiatedIo, boxed};
 
 pub(super) use self::handshake_error::explain;
-use self::handshake_error::handshake_error;
+use self::handshake_error::https_error;
 pub(crate) use self::tls_settings::TlsSettings;
 pub use self::tls_settings::TlsVersion;
 use self::tls_settings::{crypto_provider, setup_error};
@@ -43,29 +46,36 @@ impl Tls {
         Self { settings: Arc::new(settings), config: Arc::default() }
     }
 
-    /// Performs the handshake with the server `host` at the other end of `io`. A proxy gets
+    /// Connects by `reach`, and performs the handshake with `server`, a URL of https. A proxy gets
     /// HTTP/1.1 only.
     ///
     /// # Errors
     ///
-    /// `Tls` if the handshake fails, `Roots` if TLS cannot be set up, and `InvalidUrl` for a host
-    /// that no certificate can name.
-    pub(super) async fn handshake(
+    /// Those of `reach`; `Tls` if the handshake fails. Before it connects: `Roots` if TLS cannot be
+    /// set up, and `InvalidUrl` for a host that no certificate can name.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the byte stream.
+    pub(super) async fn connect(
         &self,
-        host: &str,
-        io: Box<dyn Io>,
+        server: &Uri,
         is_proxy: bool,
-    ) -> Result<TlsStream<Box<dyn Io>>, Error> {
+        reach: impl Fn() -> Connecting + Send,
+    ) -> Result<NegotiatedIo, Error> {
         let mut config = self.config().await?;
         if is_proxy {
             // The CONNECT request is written in HTTP/1.1, also if the proxy would prefer HTTP/2.
             // Changes a copy: the shared configuration goes on offering HTTP/2 to servers.
             Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-            Error::with_source(ErrorKind::InvalidUrl, "the host is not a name that TLS can check", error)
-        })?;
-        TlsConnector::from(config).connect(name, io).await.map_err(|error| handshake_error(host, error))
+        let mut https = HttpsConnector::from((Reach(reach), config));
+        // By default it takes URLs of http too, and does without TLS.
+        https.enforce_https();
+        // `Reach` is always ready, and so is hyper-rustls.
+        let stream = https.call(server.clone()).await.map_err(|error| https_error(server, error))?;
+        let speaks_http2 = stream.connected().is_negotiated_h2();
+        Ok(NegotiatedIo { io: boxed(TokioIo::new(stream)), speaks_http2 })
     }
 
     /// Returns the configuration, built at the first call. Reading the platform's roots takes
@@ -116,11 +126,45 @@ fn alpn_protocols() -> Vec<Vec<u8>> {
     http2.into_iter().chain(["http/1.1"]).map(|protocol| protocol.as_bytes().to_vec()).collect()
 }
 
+/// A way to one server, as the connector that hyper-rustls expects.
+struct Reach<F>(F);
+
+impl<F: Fn() -> Connecting> Service<Uri> for Reach<F> {
+    type Response = TokioIo<Box<dyn Io>>;
+    type Error = Error;
+    type Future = BoxFuture<Result<Self::Response, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connecting = (self.0)();
+        Box::pin(async { connecting.await.map(TokioIo::new) })
+    }
+}
+
+impl Connection for Box<dyn Io> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::NamedGroup;
 
+    use crate::error::ErrorKind;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_is_never_reached_without_tls() {
+        let tls = Tls::new(TlsSettings { accept_invalid: true, ..TlsSettings::default() });
+        let reach = || -> Connecting { unreachable!("a URL of http is refused before") };
+        let refused = tls.connect(&Uri::from_static("http://host/"), false, reach).await;
+        assert_eq!(refused.err().unwrap().kind(), ErrorKind::Tls);
+    }
 
     /// Only aws-lc-rs has a key exchange that resists quantum computers, as its first choice.
     #[test]
