@@ -193,7 +193,7 @@ pub use crate::subscription::Decoded;
 pub use crate::subscription::{Events, SubscribeOptions, Subscription, TryRecvError};
 #[cfg(feature = "tls")]
 pub use crate::transport::TlsVersion;
-pub use crate::transport::{Connector, IntoUrl, Redirects, TcpKeepalive};
+pub use crate::transport::{Connector, IntoUrl, Redirects, TcpKeepalive, Transport};
 #[cfg(feature = "tower-service-0-3")]
 pub use crate::transport::{ServiceConnector, ServiceIo};
 

@@ -18,7 +18,8 @@ use crate::transport::Jar;
 #[cfg(feature = "tls")]
 use crate::transport::TlsVersion;
 use crate::transport::{
-    BoxedConnector, Connector, Network, NetworkSettings, Proxies, ProxyServer, Resolver, TcpKeepalive,
+    BoxedConnector, BoxedTransport, Connector, Network, NetworkSettings, Proxies, ProxyServer, Resolver, TcpKeepalive,
+    Transport,
 };
 
 use super::Client;
@@ -44,6 +45,10 @@ use super::StreamBuilder;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ClientBuilder {
     network: NetworkSettings,
+    /// The last setter that has changed the network.
+    network_setter: Option<&'static str>,
+    /// Replaces the network.
+    transport: Option<BoxedTransport>,
     #[cfg(feature = "cookies")]
     cookies: bool,
     headers: HeaderMap,
@@ -70,7 +75,7 @@ impl ClientBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] if the text holds no certificate, or one that cannot be read.
     pub fn root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
-        self.network.tls.replace_roots(pem)?;
+        self.network("root_certificates_pem").tls.replace_roots(pem)?;
         Ok(self)
     }
 
@@ -85,7 +90,7 @@ impl ClientBuilder {
     ///
     /// [`ErrorKind::InvalidConfig`] if the text holds no certificate, or one that cannot be read.
     pub fn add_root_certificates_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
-        self.network.tls.add_roots(pem)?;
+        self.network("add_root_certificates_pem").tls.add_roots(pem)?;
         Ok(self)
     }
 
@@ -96,7 +101,7 @@ impl ClientBuilder {
     /// administrator adds to the machine, and revocation is not checked.
     #[cfg(feature = "webpki-roots")]
     pub fn webpki_roots(mut self) -> Self {
-        self.network.tls.use_webpki_roots();
+        self.network("webpki_roots").tls.use_webpki_roots();
         self
     }
 
@@ -125,7 +130,7 @@ impl ClientBuilder {
     /// # }
     /// ```
     pub fn identity_pem(mut self, certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
-        self.network.tls.set_identity(certificates, key)?;
+        self.network("identity_pem").tls.set_identity(certificates, key)?;
         Ok(self)
     }
 
@@ -133,7 +138,7 @@ impl ClientBuilder {
     ///
     /// A server that has only older versions fails the attempt with [`ErrorKind::Tls`].
     pub fn minimum_tls_version(mut self, version: TlsVersion) -> Self {
-        self.network.tls.minimum = version;
+        self.network("minimum_tls_version").tls.minimum = version;
         self
     }
 
@@ -147,7 +152,7 @@ impl ClientBuilder {
     /// [`add_root_certificates_pem`](Self::add_root_certificates_pem). Root certificates have no
     /// effect while this is on.
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.network.tls.accept_invalid = accept;
+        self.network("danger_accept_invalid_certificates").tls.accept_invalid = accept;
         self
     }
 
@@ -159,7 +164,7 @@ impl ClientBuilder {
     /// does not speak fails the attempt.
     #[cfg(feature = "rustls-0_23")]
     pub fn rustls_0_23_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.network.tls.config = Some(config);
+        self.network("rustls_0_23_config").tls.config = Some(config);
         self
     }
 }
@@ -205,13 +210,13 @@ impl ClientBuilder {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn proxy(mut self, url: impl AsRef<str>) -> Result<Self, Error> {
-        self.network.proxies = Some(Arc::new(Proxies::all(ProxyServer::parse(url.as_ref())?)));
+        self.network("proxy").proxies = Some(Arc::new(Proxies::all(ProxyServer::parse(url.as_ref())?)));
         Ok(self)
     }
 
     /// Reaches all servers directly, and ignores the proxies of the environment.
     pub fn no_proxy(mut self) -> Self {
-        self.network.proxies = Some(Arc::new(Proxies::none()));
+        self.network("no_proxy").proxies = Some(Arc::new(Proxies::none()));
         self
     }
 }
@@ -226,7 +231,7 @@ impl ClientBuilder {
     /// socket. This replaces an earlier [`connector`](Self::connector).
     #[cfg(unix)]
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
-        self.network.connector = Some(BoxedConnector::unix_socket(path.into().into()));
+        self.network("unix_socket").connector = Some(BoxedConnector::unix_socket(path.into().into()));
         self
     }
 
@@ -234,7 +239,7 @@ impl ClientBuilder {
     ///
     /// This replaces an earlier `unix_socket`.
     pub fn connector(mut self, connector: impl Connector) -> Self {
-        self.network.connector = Some(BoxedConnector::new(connector));
+        self.network("connector").connector = Some(BoxedConnector::new(connector));
         self
     }
 
@@ -260,7 +265,7 @@ impl ClientBuilder {
         Fut: Future<Output = Result<Vec<IpAddr>, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.network.tcp.resolver = Resolver::custom(lookup);
+        self.network("resolver").tcp.resolver = Resolver::custom(lookup);
         self
     }
 
@@ -268,7 +273,7 @@ impl ClientBuilder {
     ///
     /// Servers without an address of the same family can then not be reached.
     pub fn local_address(mut self, address: IpAddr) -> Self {
-        self.network.tcp.local_address = Some(address);
+        self.network("local_address").tcp.local_address = Some(address);
         self
     }
 
@@ -276,7 +281,7 @@ impl ClientBuilder {
     ///
     /// A request is one small write, so collecting would only delay it.
     pub fn tcp_nodelay(mut self, nodelay: bool) -> Self {
-        self.network.tcp.nodelay = nodelay;
+        self.network("tcp_nodelay").tcp.nodelay = nodelay;
         self
     }
 
@@ -286,7 +291,7 @@ impl ClientBuilder {
     /// the detection to [`idle_timeout`](StreamBuilder::idle_timeout).
     #[doc(alias = "timeout")]
     pub fn tcp_keepalive(mut self, keepalive: impl Into<Option<TcpKeepalive>>) -> Self {
-        self.network.tcp.keepalive = keepalive.into();
+        self.network("tcp_keepalive").tcp.keepalive = keepalive.into();
         self
     }
 
@@ -299,7 +304,7 @@ impl ClientBuilder {
     /// Within a family the client tries the next address once one has refused, or has not answered
     /// within its share of the [connect timeout](StreamBuilder::connect_timeout).
     pub fn happy_eyeballs_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.network.tcp.happy_eyeballs = timeout.into();
+        self.network("happy_eyeballs_timeout").tcp.happy_eyeballs = timeout.into();
         self
     }
 
@@ -309,8 +314,27 @@ impl ClientBuilder {
     /// the server chooses the version in any case.
     #[cfg(feature = "http2")]
     pub fn http2_prior_knowledge(mut self, known: bool) -> Self {
-        self.network.http2_prior_knowledge = known;
+        self.network("http2_prior_knowledge").http2_prior_knowledge = known;
         self
+    }
+}
+
+/// # Transport
+impl ClientBuilder {
+    /// Sends all requests through an HTTP client of your own, in place of the built-in transport.
+    ///
+    /// See [`Transport`]. All other settings of TLS, proxies and connections are the built-in
+    /// transport's: together with this one they are an [`ErrorKind::InvalidConfig`] when a stream
+    /// is built. https needs no feature `tls` then.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(BoxedTransport::new(transport));
+        self
+    }
+
+    /// Returns the settings of the network, to be changed by the setter of this name.
+    fn network(&mut self, setter: &'static str) -> &mut NetworkSettings {
+        self.network_setter = Some(setter);
+        &mut self.network
     }
 }
 
@@ -370,7 +394,11 @@ impl ClientBuilder {
     /// Reads the proxy variables of the environment, unless a proxy setting replaces them.
     pub fn build(self) -> Client {
         Client {
-            connector: Arc::new(Network::new(self.network)),
+            unused_setting: self.network_setter.filter(|_| self.transport.is_some()),
+            connector: match self.transport {
+                Some(transport) => Arc::new(transport),
+                None => Arc::new(Network::new(self.network)),
+            },
             // Made here and not in the setter: clones of a builder must not share a jar.
             #[cfg(feature = "cookies")]
             cookies: self.cookies.then(|| Arc::new(Jar::default()) as _),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::hub::Filter;
 use crate::subscription::Subscription;
 use crate::transport::{Connect, Cookies, IntoUrl};
@@ -93,6 +93,8 @@ pub struct Client {
     connector: Arc<dyn Connect>,
     pub(crate) cookies: Option<Arc<dyn Cookies>>,
     headers: Arc<HeaderMap>,
+    /// A setting of the built-in transport that has no effect, because it is not in use.
+    unused_setting: Option<&'static str>,
 }
 
 impl Client {
@@ -117,7 +119,17 @@ impl Client {
 
     #[cfg(test)]
     pub(crate) fn with_connector(connector: Arc<dyn Connect>) -> Self {
-        Self { connector, cookies: None, headers: Arc::default() }
+        Self { connector, cookies: None, headers: Arc::default(), unused_setting: None }
+    }
+
+    /// Checks that the settings of the client fit together.
+    fn check(&self) -> Result<(), Error> {
+        let Some(setting) = self.unused_setting else { return Ok(()) };
+        let message = format!(
+            "{setting} is a setting of the built-in transport, which transport has replaced; \
+             make it a setting of that transport"
+        );
+        Err(Error::new(ErrorKind::InvalidConfig, message))
     }
 }
 

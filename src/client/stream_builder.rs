@@ -90,8 +90,12 @@ impl StreamBuilder {
             store: None,
         };
         stream.try_set(|config| {
-            request(config).template.cookies = client.cookies.clone();
-            request(config).begin_with(&client.headers)
+            client.check()?;
+            let request = request(config);
+            request.template.cookies = client.cookies.clone();
+            request.template.request.has_tls = client.connector.has_tls();
+            request.template.request.check_scheme()?;
+            request.begin_with(&client.headers)
         })
     }
 }
@@ -660,8 +664,9 @@ impl StreamBuilder {
     /// - [`ErrorKind::InvalidHeader`] for a header that HTTP cannot carry, or more than 1,024.
     /// - [`ErrorKind::InvalidConfig`] for a rule to retain events that has a predicate, events to
     ///   retain without a rule, a body that cannot be written as JSON, a method that HTTP cannot
-    ///   carry, or a resume store that cannot be used, such as a
-    ///   [`FileStore`](crate::FileStore) whose directory is missing.
+    ///   carry, a client that has both a transport of its own and settings for the built-in one, or
+    ///   a resume store that cannot be used, such as a [`FileStore`](crate::FileStore) whose
+    ///   directory is missing.
     pub fn build(self) -> Result<Handle, Error> {
         let config = self.config?;
         if config.retain.is_empty() && !config.seed.is_empty() {

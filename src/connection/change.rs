@@ -185,6 +185,7 @@ impl Change {
         }
         let target = self.target.as_ref().unwrap_or_else(|| request.target()).setting_query(&self.query)?;
         request.go_to(target);
+        request.template.request.check_scheme()?;
         Ok(request)
     }
 

@@ -35,7 +35,7 @@ impl Request {
     pub(crate) fn new(target: Target) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let template = Attempt {
-            request: HttpRequest { method: Method::GET, target, headers, body, compression: true },
+            request: HttpRequest { method: Method::GET, target, headers, body, compression: true, has_tls: false },
             cookies: None,
             redirects: Redirects::default(),
             accept: None,

@@ -50,6 +50,8 @@ pub enum ErrorKind {
     Roots,
     /// Connected, but no response head within the response timeout. Retried.
     ResponseTimeout,
+    /// The caller's [`Transport`](crate::Transport) failed. Retried; the source is its error.
+    Transport,
     /// The connection broke, or carried something other than HTTP, before a response head came.
     /// Retried.
     Protocol,
@@ -120,6 +122,7 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Roots => "roots",
             Self::ResponseTimeout => "response_timeout",
+            Self::Transport => "transport",
             Self::Protocol => "protocol",
             Self::Status => "status",
             Self::Redirect => "redirect",
@@ -152,6 +155,7 @@ impl ErrorKind {
             | Self::Tls
             | Self::Roots
             | Self::ResponseTimeout
+            | Self::Transport
             | Self::Protocol
             | Self::TooManyRedirects
             | Self::IdleTimeout

@@ -154,8 +154,9 @@ impl Attempt {
                 None => Vec::new(),
             };
             let request = self.request.to_http(&cookies, &connection)?;
+            let limit = self.answer_limit(&connection);
             let sent_at = Instant::now();
-            let answer = connection.send(&self.request.target, request, self.response_timeout).await;
+            let answer = connection.send(&self.request.target, request, limit).await;
             let waited = waited_before.max(Some(sent_at.elapsed()));
             match answer {
                 Ok((head, body)) => return Ok(Answer { head, body, waited, repeated_after }),
@@ -171,6 +172,16 @@ impl Attempt {
                 Err(error) => return Err(error.after_waiting(waited)),
             }
         }
+    }
+
+    /// Returns how long the answer to a request may take. A transport of the caller's has to connect
+    /// first.
+    fn answer_limit(&self, connection: &HttpConnection) -> Option<Duration> {
+        let connecting = match connection {
+            HttpConnection::Custom(_) => self.connect_timeout,
+            _ => Duration::ZERO,
+        };
+        self.response_timeout.map(|limit| limit.saturating_add(connecting))
     }
 
     /// Connects within the connect timeout, which covers name, TCP, proxy and TLS together.

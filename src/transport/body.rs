@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::error::{Error, ErrorKind};
 
 use super::coding::{self, Decoding};
+use super::custom_transport::CustomBody;
 use super::http1::Http1Body;
 #[cfg(feature = "http2")]
 use super::http2::Http2Body;
@@ -41,6 +42,7 @@ pub(super) enum RawBody {
     Http1(Http1Body),
     #[cfg(feature = "http2")]
     Http2(Http2Body),
+    Custom(CustomBody),
 }
 
 impl RawBody {
@@ -54,6 +56,7 @@ impl RawBody {
             }),
             #[cfg(feature = "http2")]
             Self::Http2(body) => body.poll_data(cx),
+            Self::Custom(body) => body.poll_data(cx),
         }
     }
 }

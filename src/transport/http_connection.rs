@@ -6,6 +6,7 @@
 //! | `Http1` | the server itself, also through a tunnel | path and query |
 //! | `Forwarded` | an HTTP proxy that forwards requests for http targets | the whole URL |
 //! | `Http2` | one stream of a shared connection | the whole URL, as pseudo-headers |
+//! | `Custom` | the caller's transport, which connects when it sends | the whole URL |
 //!
 //! The response timeout lives here. An attempt that fails here fails with a kind that says who
 //! failed: `ResponseTimeout` and `Protocol` (the server), `Proxy`, or `Tls`.
@@ -25,6 +26,7 @@ use crate::transport::target::Target;
 
 use super::body::RawBody;
 use super::connector::{BoxFuture, Io};
+use super::custom_transport::BoxedTransport;
 use super::http1;
 #[cfg(feature = "http2")]
 use super::http2::StreamLease;
@@ -38,6 +40,11 @@ pub(crate) trait Connect: Send + Sync {
     /// Connects to `target`. The caller enforces `timeout`; a connector that has several addresses
     /// to try divides it among them.
     fn connect(&self, target: &Target, timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>>;
+
+    /// Returns true if it speaks https.
+    fn has_tls(&self) -> bool {
+        cfg!(feature = "tls")
+    }
 
     /// Returns the proxy between us and `target`, for error messages.
     fn proxy(&self, _target: &Target) -> Option<Arc<ProxyServer>> {
@@ -59,13 +66,15 @@ pub(crate) enum HttpConnection {
     /// One stream of a shared HTTP/2 connection.
     #[cfg(feature = "http2")]
     Http2(StreamLease),
+    /// No connection that we know of: the caller's transport does the rest.
+    Custom(BoxedTransport),
 }
 
 impl HttpConnection {
     /// Returns true if the connection served requests before, so that it may have died unnoticed.
     pub(super) fn is_reused(&self) -> bool {
         match self {
-            Self::Http1(_) | Self::Forwarded(..) => false,
+            Self::Http1(_) | Self::Forwarded(..) | Self::Custom(_) => false,
             #[cfg(feature = "http2")]
             Self::Http2(lease) => lease.is_reused,
         }
@@ -77,21 +86,22 @@ impl HttpConnection {
     ///
     /// `ResponseTimeout` without a head in time; `Protocol` if the connection broke or the answer
     /// is not HTTP; `Tls` if the server refused the client certificate only now; `Proxy` if the
-    /// forwarding proxy answered in the server's place.
+    /// forwarding proxy answered in the server's place; `Transport`, or any other kind, if the
+    /// caller's transport failed.
     pub(super) async fn send(
         self,
         target: &Target,
-        request: Request<Full<Bytes>>,
+        request: Request<Bytes>,
         response_timeout: Option<Duration>,
     ) -> Result<(Parts, RawBody), Error> {
         match self {
             Self::Http1(io) => {
-                let sending = http1::send(io, request);
+                let sending = http1::send(io, request.map(Full::new));
                 let (head, body) = answer_in_time(sending, target, None, response_timeout).await?;
                 Ok((head, RawBody::Http1(body)))
             }
             Self::Forwarded(io, proxy) => {
-                let sending = http1::send(io, request);
+                let sending = http1::send(io, request.map(Full::new));
                 match answer_in_time(sending, target, Some(&proxy), response_timeout).await {
                     Ok((head, body)) => proxy.check_forwarded(head, RawBody::Http1(body)).await,
                     // The proxy hung up, not the server: users have to look there.
@@ -102,7 +112,7 @@ impl HttpConnection {
             #[cfg(feature = "http2")]
             Self::Http2(lease) => {
                 let (is_reused, connection) = (lease.is_reused, Arc::clone(&lease.connection));
-                let sending = async { lease.send(request).await.map_err(http1::no_answer) };
+                let sending = async { lease.send(request.map(Full::new)).await.map_err(http1::no_answer) };
                 let answer = answer_in_time(sending, target, None, response_timeout).await;
                 if let Err(error) = &answer {
                     // A reused connection may be dead, or refuse further requests. One that gives
@@ -113,32 +123,45 @@ impl HttpConnection {
                 }
                 answer.map(|(head, body)| (head, RawBody::Http2(body)))
             }
+            Self::Custom(transport) => {
+                let sending = transport.send(target, request);
+                let (head, body) = in_time(sending, target, None, response_timeout).await?;
+                Ok((head, RawBody::Custom(body)))
+            }
         }
     }
 }
 
-/// Waits for a response head, no longer than `limit` if there is one.
+/// Waits for a response head, no longer than `limit` if there is one. An error of TLS is explained:
+/// a server refuses a client's certificate only now.
 async fn answer_in_time<T>(
     sending: impl Future<Output = Result<T, Error>>,
     target: &Target,
     proxy: Option<&ProxyServer>,
     limit: Option<Duration>,
 ) -> Result<T, Error> {
-    match within(limit, sending).await {
-        #[cfg(feature = "tls")]
-        Some(answer) => answer.map_err(|error| tls::explain(target.host(), error)),
-        #[cfg(not(feature = "tls"))]
-        Some(answer) => answer,
-        None => {
-            let message = format!(
-                "{} sent no response head{} within the response timeout of {:?}",
-                target.shown_authority(),
-                through(proxy),
-                limit.unwrap_or_default()
-            );
-            Err(Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
-        }
-    }
+    let answer = in_time(sending, target, proxy, limit).await;
+    #[cfg(feature = "tls")]
+    let answer = answer.map_err(|error| tls::explain(target.host(), error));
+    answer
+}
+
+/// Waits for a response head, no longer than `limit` if there is one.
+async fn in_time<T>(
+    sending: impl Future<Output = Result<T, Error>>,
+    target: &Target,
+    proxy: Option<&ProxyServer>,
+    limit: Option<Duration>,
+) -> Result<T, Error> {
+    within(limit, sending).await.unwrap_or_else(|| {
+        let message = format!(
+            "{} sent no response head{} within the response timeout of {:?}",
+            target.shown_authority(),
+            through(proxy),
+            limit.unwrap_or_default()
+        );
+        Err(Error::with_source(ErrorKind::ResponseTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
+    })
 }
 
 /// Returns " through the proxy …", for error messages.

@@ -16,7 +16,6 @@ use http::header::{
     USER_AGENT,
 };
 use http::{HeaderMap, Method, Request};
-use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
 use crate::transport::target::Target;
@@ -38,10 +37,25 @@ pub(crate) struct HttpRequest {
     pub(crate) body: Bytes,
     /// Asks the server for the content codings that this build decodes.
     pub(crate) compression: bool,
+    /// The way to servers has TLS.
+    pub(crate) has_tls: bool,
 }
 
 impl HttpRequest {
-    /// Builds the request that hyper sends on this connection, with the cookies of a jar.
+    /// Checks that https is not asked of a build without TLS.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`.
+    pub(crate) fn check_scheme(&self) -> Result<(), Error> {
+        if self.target.is_https() && !self.has_tls {
+            let message = "https needs this crate's feature \"tls\", or a transport of your own";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok(())
+    }
+
+    /// Builds the request that is sent on this connection, with the cookies of a jar.
     ///
     /// # Errors
     ///
@@ -50,11 +64,11 @@ impl HttpRequest {
         &self,
         jar_cookies: &[(String, String)],
         connection: &HttpConnection,
-    ) -> Result<Request<Full<Bytes>>, Error> {
+    ) -> Result<Request<Bytes>, Error> {
         let invalid =
             |error: http::Error| Error::with_source(ErrorKind::InvalidUrl, "the URL does not fit a request", error);
         let mut headers = self.all_headers(jar_cookies);
-        let mut request = Request::new(Full::new(self.body.clone()));
+        let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = match connection {
             // By path and query, to the server itself (RFC 9112, section 3.2.1).
@@ -81,6 +95,7 @@ impl HttpRequest {
                 *request.version_mut() = Version::HTTP_2;
                 self.target.uri_with_host(host.as_ref()).map_err(invalid)?
             }
+            HttpConnection::Custom(_) => self.target.uri().clone(),
         };
         *request.headers_mut() = headers;
         Ok(request)

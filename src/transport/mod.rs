@@ -5,7 +5,8 @@
 //! 1. [`attempt`]: runs the attempt, follows redirects, decides what becomes of the response;
 //! 2. [`target`]: the parsed URL;
 //! 3. [`network`]: chooses the way to the server: a shared connection (`http2_pool`), a proxy
-//!    (`proxy/`), the caller's [`connector`], a Unix socket, or `tcp` with `resolver`;
+//!    (`proxy/`), the caller's [`connector`], a Unix socket, or `tcp` with `resolver`. The caller's
+//!    own HTTP client ([`custom_transport`]) replaces this step and the next;
 //! 4. `tls/`: the TLS handshake over that byte stream, for https (hyper-rustls);
 //! 5. [`http_request`]: builds the request. A header that every request carries is added here;
 //!    `cookies/` adds the cookies, [`header_values`] checks what the caller sets;
@@ -26,6 +27,7 @@ mod body;
 mod coding;
 mod connector;
 mod cookies;
+mod custom_transport;
 mod header_values;
 mod http1;
 #[cfg(feature = "http2")]
@@ -56,6 +58,8 @@ pub(crate) use self::connector::{BoxFuture, BoxedConnector};
 #[cfg(feature = "cookies")]
 pub(crate) use self::cookies::Jar;
 pub(crate) use self::cookies::{Cookies, cookie, join_cookies};
+pub(crate) use self::custom_transport::BoxedTransport;
+pub use self::custom_transport::Transport;
 pub(crate) use self::header_values::{
     LAST_EVENT_ID, MAX_ECHOED_VALUE, basic_authorization, header, last_event_id_value, may_append, may_insert, method,
 };

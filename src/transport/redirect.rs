@@ -150,6 +150,9 @@ pub(super) fn follow(
     if request.target.is_https() && !target.is_https() {
         return refused("it leads from https to http, where others could listen");
     }
+    if target.is_https() && !request.has_tls {
+        return refused("it leads to https, which needs this crate's feature \"tls\"");
+    }
     let same_origin = target.origin() == request.target.origin();
     if !same_origin && !redirects.across_origins {
         return refused("it leads to another origin, which this stream does not follow");
@@ -246,7 +249,7 @@ mod tests {
         }
         let target = Target::parse(url.parse().unwrap()).unwrap();
         let body = Bytes::from_static(if method == Method::GET { b"" } else { b"{}" });
-        HttpRequest { method, target, headers, body, compression: true }
+        HttpRequest { method, target, headers, body, compression: true, has_tls: true }
     }
 
     /// Follows a first redirect, by the default rules.

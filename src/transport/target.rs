@@ -79,8 +79,7 @@ impl Target {
     /// # Errors
     ///
     /// `InvalidUrl` without a host or with an invalid port or IPv6 address. `Unsupported` for a
-    /// scheme other than http and https, or for https in a build without TLS. No error repeats a
-    /// part of the URL that may be a password.
+    /// scheme other than http and https. No error repeats a part of the URL that may be a password.
     pub(crate) fn parse(uri: Uri) -> Result<Self, Error> {
         let mut parts = uri.into_parts();
         check_scheme(parts.scheme.as_ref())?;
@@ -283,12 +282,9 @@ fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::InvalidUrl, format!("the URL {what}"))
 }
 
-/// Checks that this build can speak the scheme.
+/// Checks that the scheme is one of HTTP.
 fn check_scheme(scheme: Option<&Scheme>) -> Result<(), Error> {
     match scheme.map(Scheme::as_str) {
-        Some("https") if !cfg!(feature = "tls") => {
-            Err(Error::new(ErrorKind::Unsupported, "https needs this crate's feature \"tls\""))
-        }
         Some("http" | "https") => Ok(()),
         Some(scheme) => {
             let message = format!("the scheme {scheme:?} is not supported: use http or https");

@@ -14,6 +14,7 @@ mod redirects;
 mod requests;
 mod tls;
 mod tls_identity;
+mod transports;
 mod verdicts;
 
 #[path = "../support/mod.rs"]
