@@ -1,6 +1,5 @@
 //! [`EventStream`]: the decoder over the body of one response.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,12 +9,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 use http::{Response, Uri};
 use http_body::{Body, Frame as BodyFrame};
-use pin_project_lite::pin_project;
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{Delivery, Gap, IntoLastEventId};
-use crate::state::ResponseHead;
-use crate::transport::{self, Decoding, MAX_ERROR_BODY, ResponseVerdict, judge, refusal};
+use crate::response::{
+    BoxError, Decoding, MAX_ERROR_BODY, ResponseHead, ResponseVerdict, judge, poll_bytes, refusal, take_coding,
+};
 use crate::wire::{Decoder, Frame};
 
 /// The events of one response, such as the answer of an LLM or a request made with reqwest.
@@ -56,7 +55,7 @@ pub struct EventStream<B> {
     ended: bool,
 }
 
-impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
+impl<B: Body<Error: Into<BoxError>>> EventStream<B> {
     /// Reads a body as an event stream. Status and headers of its response are not checked.
     pub fn new(body: B) -> Self {
         Self { body: Box::pin(body), decoding: None, decoder: Decoder::new(), ended: false }
@@ -105,7 +104,7 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
 
     async fn judged(response: Response<B>, accepts: impl FnOnce(&ResponseHead) -> Option<bool>) -> Result<Self, Error> {
         let (mut head, body) = response.into_parts();
-        let stream = Self { decoding: transport::take_coding(&mut head.headers), ..Self::new(body) };
+        let stream = Self { decoding: take_coding(&mut head.headers), ..Self::new(body) };
         // The URL of the request is no part of the response.
         let accepts = || accepts(&ResponseHead::new(Uri::default(), head.status, head.version, &head.headers));
         let kind = match judge(head.status, &head.headers, accepts) {
@@ -197,8 +196,8 @@ impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> EventStream<B> {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let Self { body, decoding, .. } = self;
         match decoding {
-            None => poll_data(body.as_mut(), cx),
-            Some(decoding) => decoding.poll_data(cx, |cx| poll_data(body.as_mut(), cx)),
+            None => poll_bytes(body.as_mut(), cx),
+            Some(decoding) => decoding.poll_data(cx, |cx| poll_bytes(body.as_mut(), cx)),
         }
     }
 
@@ -228,33 +227,19 @@ fn delivery(frame: Frame<'_>) -> Option<Delivery> {
     }
 }
 
-/// Polls for the next bytes as the body has them; empty for trailers.
-fn poll_data<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>
-where
-    B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>,
-{
-    let frame = std::task::ready!(body.poll_frame(cx));
-    Poll::Ready(frame.map(|frame| {
-        let frame =
-            frame.map_err(|error| Error::with_source(ErrorKind::Body, "the body failed before its end", error))?;
-        // `Bytes` are not copied; another kind of buffer is copied once.
-        Ok(frame.into_data().map(|mut data| data.copy_to_bytes(data.remaining())).unwrap_or_default())
-    }))
-}
-
 impl<S, D, E> EventStream<StreamBody<S>>
 where
     S: Stream<Item = Result<D, E>>,
     D: Buf,
-    E: Into<Box<dyn StdError + Send + Sync>>,
+    E: Into<BoxError>,
 {
     /// Reads a stream of chunks as an event stream, such as reqwest's `bytes_stream`.
     pub fn from_bytes_stream(stream: S) -> Self {
-        Self::new(StreamBody { stream })
+        Self::new(StreamBody { stream: Box::pin(stream) })
     }
 }
 
-impl<B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>> Stream for EventStream<B> {
+impl<B: Body<Error: Into<BoxError>>> Stream for EventStream<B> {
     type Item = Result<Delivery, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -268,12 +253,14 @@ impl<B> fmt::Debug for EventStream<B> {
     }
 }
 
-pin_project! {
-    /// A stream of chunks as a body: see [`EventStream::from_bytes_stream`].
-    #[derive(Debug)]
-    pub struct StreamBody<S> {
-        #[pin]
-        stream: S,
+/// A stream of chunks as a body: see [`EventStream::from_bytes_stream`].
+pub struct StreamBody<S> {
+    stream: Pin<Box<S>>,
+}
+
+impl<S> fmt::Debug for StreamBody<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamBody").finish_non_exhaustive()
     }
 }
 
@@ -286,6 +273,6 @@ where
     type Error = E;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<BodyFrame<D>, E>>> {
-        self.project().stream.poll_next(cx).map(|chunk| chunk.map(|chunk| chunk.map(BodyFrame::data)))
+        self.get_mut().stream.as_mut().poll_next(cx).map(|chunk| chunk.map(|chunk| chunk.map(BodyFrame::data)))
     }
 }

@@ -117,6 +117,7 @@
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub, unnameable_types)]
 // Public types may grow. Those that may not give a reason.
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+#![cfg_attr(not(feature = "client"), allow(dead_code, reason = "the client alone uses a part of what it shares"))]
 // A library returns errors and leaves the terminal alone.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
@@ -126,7 +127,9 @@
 pub mod bench;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+#[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
 mod connection;
 mod error;
 mod event;
@@ -134,15 +137,24 @@ mod event_stream;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use self::transport::compare;
+#[cfg(feature = "client")]
 mod handle;
+#[cfg(feature = "client")]
 mod hub;
+#[cfg(feature = "client")]
 mod reconnect;
+mod response;
+#[cfg(feature = "client")]
 mod resume;
+#[cfg(feature = "client")]
 mod state;
+#[cfg(feature = "client")]
 mod subscription;
+#[cfg(feature = "client")]
 mod transport;
 pub mod wire;
 
+#[cfg(feature = "client")]
 /// The guide: one page for each subject.
 pub mod guide {
     #[allow(unused_imports, reason = "the pages link to the names that they use")]
@@ -176,28 +188,40 @@ pub mod guide {
 /// Requests, statuses and headers: the crate whose types are part of this API.
 pub use http;
 
+#[cfg(feature = "client")]
 pub use crate::client::{Client, ClientBuilder, StreamBuilder, open};
+#[cfg(feature = "client")]
 pub use crate::connection::credentials::CredentialsReason;
+#[cfg(feature = "client")]
 pub use crate::connection::stats::Stats;
+#[cfg(feature = "client")]
 pub use crate::connection::{Apply, Change, RefusedId, Resume};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Delivery, Event, EventBuilder, Gap};
 pub use crate::event_stream::{EventStream, StreamBody};
+#[cfg(feature = "client")]
 pub use crate::handle::{Drain, Drained, Draining, Handle, Monitor, Shutdown, StateChanges, Transcript, Update};
+#[cfg(feature = "client")]
 pub use crate::hub::{Acknowledger, ConflateKey, Filter, Overflow, SubscriptionStats, TranscriptItem};
+#[cfg(feature = "client")]
 pub use crate::reconnect::{Decision, Failure, ReconnectPolicy};
+pub use crate::response::ResponseHead;
+#[cfg(feature = "client")]
 pub use crate::resume::{Commit, FileStore, ResumeStore};
-pub use crate::state::{CloseReason, ResponseHead, State};
-#[cfg(feature = "json")]
+#[cfg(feature = "client")]
+pub use crate::state::{CloseReason, State};
+#[cfg(all(feature = "client", feature = "json"))]
 pub use crate::subscription::Decoded;
+#[cfg(feature = "client")]
 pub use crate::subscription::{Events, SubscribeOptions, Subscription, TryRecvError};
 #[cfg(feature = "tls")]
 pub use crate::transport::TlsVersion;
+#[cfg(feature = "client")]
 pub use crate::transport::{Connector, IntoUrl, Redirects, TcpKeepalive, Transport};
 #[cfg(feature = "tower-service-0-3")]
 pub use crate::transport::{ServiceConnector, ServiceIo};
 
 /// The README's program compiles.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -19,12 +19,13 @@ const LAYERS: &[&str] = &[
     "error",        // what went wrong
     "event",        // events, gaps
     "wire",         // the event stream format
+    "response",     // the head of a response, and the bytes of its body
+    "event_stream", // the decoder over one HTTP body
     "state",        // how a connection stands
     "reconnect",    // when to try again
     "resume",       // where the last event ID is kept
     "transport",    // from a request to an open response
     "hub",          // the fan-out
-    "event_stream", // the decoder over one HTTP body
     "connection",   // the actor
     "subscription", // what users read from
     "handle",       // what users steer with

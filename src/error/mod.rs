@@ -4,6 +4,7 @@
 //! by default is in `kind.rs`.
 
 mod kind;
+#[cfg(feature = "client")]
 pub(crate) mod panics;
 mod retry_after;
 
@@ -189,7 +190,7 @@ impl Error {
     /// `Retry-After` (RFC 9110, section 10.2.3), also with a fraction, or `Retry-After-Ms`.
     ///
     /// A date counts from the response's `Date`. Without one it is `None` here, while a stream
-    /// counts from this machine's clock.
+    /// counts from this machine's clock. Without feature `client` any date is `None`.
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after::retry_after(self.headers()?, || None)
     }

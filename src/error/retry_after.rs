@@ -17,7 +17,7 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// has none.
 pub(super) fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> Option<SystemTime>) -> Option<Duration> {
     let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
-    let date = |name| httpdate::parse_http_date(text(name)?).ok();
+    let date = |name| parse_date(text(name)?);
     let milliseconds = text(RETRY_AFTER_MS).and_then(rounded_up).map(Duration::from_millis);
     let seconds = || text(RETRY_AFTER).and_then(rounded_up).map(Duration::from_secs);
     // The server's own clock, if it says: this machine's may be wrong by hours. A date in the past
@@ -25,6 +25,17 @@ pub(super) fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> Option<Syst
     let until = || Some(date(RETRY_AFTER)?.duration_since(date(DATE).or_else(now)?).unwrap_or_default());
     let wait = milliseconds.or_else(seconds).or_else(until)?;
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(feature = "client")]
+fn parse_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
+}
+
+/// Dates are rare, and not worth a dependency where nothing waits for them.
+#[cfg(not(feature = "client"))]
+fn parse_date(_text: &str) -> Option<SystemTime> {
+    None
 }
 
 /// Returns a number, rounded up: the standard has whole seconds, but servers send fractions.
@@ -45,6 +56,7 @@ fn is_zero(digits: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "client")]
     #[test]
     fn a_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT

@@ -4,7 +4,6 @@
 
 #[cfg(feature = "serde")]
 pub(crate) mod milliseconds;
-mod response_head;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::Error;
-
-pub use self::response_head::ResponseHead;
+use crate::response::ResponseHead;
 
 /// The state of a connection.
 ///

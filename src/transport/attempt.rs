@@ -20,7 +20,7 @@ use http::response::Parts;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::state::ResponseHead;
+use crate::response::{ResponseHead, ResponseVerdict, judge, refusal};
 
 use super::body::{Body, RawBody};
 use super::cookies::Cookies;
@@ -28,7 +28,6 @@ use super::http_connection::{Connect, HttpConnection, through};
 use super::http_request::HttpRequest;
 use super::redirect::{self, Redirects};
 use super::silence::within;
-use super::verdict::{ResponseVerdict, judge, refusal};
 
 /// Decides which successful responses are event streams, in place of the standard.
 pub(crate) type AcceptResponse = dyn Fn(&ResponseHead) -> bool + Send + Sync;
@@ -174,7 +173,7 @@ impl Attempt {
         }
     }
 
-    /// Returns how long the answer to a request may take. A transport of the caller's has to connect
+    /// Returns how long the answer to a request may take. The caller's transport has to connect
     /// first.
     fn answer_limit(&self, connection: &HttpConnection) -> Option<Duration> {
         let connecting = match connection {

@@ -5,23 +5,21 @@
 //! that is not polled makes the server wait (backpressure).
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use tokio::task::coop;
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
+use crate::response::{Decoding, MAX_ERROR_BODY, take_coding};
 
-use super::coding::{self, Decoding};
 use super::custom_transport::CustomBody;
 use super::http1::Http1Body;
 #[cfg(feature = "http2")]
 use super::http2::Http2Body;
-
-/// Maximum length of a refused response's body that is kept: enough for any message to people.
-pub(crate) const MAX_ERROR_BODY: usize = 8 * 1024;
 
 /// How long the body of a refused response may take. The error holds the bytes that came in time.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,7 +63,7 @@ impl Body {
     /// Returns the body of a response with these headers. If this build decodes its content
     /// coding, that is removed from the headers.
     pub(super) fn new(raw: RawBody, headers: &mut HeaderMap) -> Self {
-        Self { raw, decoding: coding::take_coding(headers) }
+        Self { raw, decoding: take_coding(headers) }
     }
 
     /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped. Bytes may be
@@ -79,7 +77,13 @@ impl Body {
         let Self { raw, decoding } = self;
         match decoding {
             None => raw.poll_data(cx),
-            Some(decoding) => decoding.poll_data(cx, |cx| raw.poll_data(cx)),
+            Some(decoding) => {
+                // Decoding uses no socket, which would count against the coop budget by itself.
+                let budget = ready!(coop::poll_proceed(cx));
+                let data = ready!(decoding.poll_data(cx, |cx| raw.poll_data(cx)));
+                budget.made_progress();
+                Poll::Ready(data)
+            }
         }
     }
 

@@ -2,26 +2,22 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::{self, Future};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::response::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::task::coop;
 
 use crate::error::{Error, ErrorKind};
+use crate::response::{BoxError, poll_bytes};
 use crate::transport::target::Target;
 
 use super::connector::BoxFuture;
-use super::http_connection::{Connect, HttpConnection};
-
-/// A boxed error of the caller's code.
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An HTTP client of your own: it sends one request and returns one response.
 ///
@@ -146,18 +142,6 @@ fn no_response(target: &Target, error: BoxError) -> Error {
     }
 }
 
-impl Connect for BoxedTransport {
-    /// Connects nothing: the transport does that when it sends.
-    fn connect(&self, _target: &Target, _timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
-        Box::pin(future::ready(Ok(HttpConnection::Custom(self.clone()))))
-    }
-
-    /// What the transport does not speak, it refuses.
-    fn has_tls(&self) -> bool {
-        true
-    }
-}
-
 impl fmt::Debug for BoxedTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BoxedTransport")
@@ -172,7 +156,7 @@ pub(super) struct CustomBody {
 impl CustomBody {
     fn new(body: impl Body<Error: Into<BoxError>> + Send + 'static) -> Self {
         let mut body = Box::pin(body);
-        Self { poll: Box::new(move |cx| poll_bytes(body.as_mut(), cx)) }
+        Self { poll: Box::new(move |cx| poll_some_bytes(body.as_mut(), cx)) }
     }
 
     /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped.
@@ -182,25 +166,17 @@ impl CustomBody {
 }
 
 /// Polls for bytes. Frames without any are skipped: they do not end a silence.
-fn poll_bytes<B: Body<Error: Into<BoxError>>>(
+fn poll_some_bytes<B: Body<Error: Into<BoxError>>>(
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Bytes, Error>>> {
     loop {
         // A body in memory may have no end of such frames.
         let budget = ready!(coop::poll_proceed(cx));
-        let frame = match ready!(body.as_mut().poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                return Poll::Ready(Some(Err(Error::with_source(ErrorKind::Body, "the stream broke off", error))));
-            }
-            None => return Poll::Ready(None),
-        };
+        let bytes = ready!(poll_bytes(body.as_mut(), cx));
         budget.made_progress();
-        // `Bytes` are not copied; another kind of buffer is copied once.
-        let bytes = frame.into_data().map(|mut data| data.copy_to_bytes(data.remaining())).unwrap_or_default();
-        if !bytes.is_empty() {
-            return Poll::Ready(Some(Ok(bytes)));
+        if !matches!(&bytes, Some(Ok(bytes)) if bytes.is_empty()) {
+            return Poll::Ready(bytes);
         }
     }
 }

@@ -57,6 +57,18 @@ pub(crate) trait Connect: Send + Sync {
     }
 }
 
+impl Connect for BoxedTransport {
+    /// Connects nothing: the transport does that when it sends.
+    fn connect(&self, _target: &Target, _timeout: Duration) -> BoxFuture<Result<HttpConnection, Error>> {
+        Box::pin(std::future::ready(Ok(HttpConnection::Custom(self.clone()))))
+    }
+
+    /// What the transport does not speak, it refuses.
+    fn has_tls(&self) -> bool {
+        true
+    }
+}
+
 /// A connection on which one request can be sent.
 pub(crate) enum HttpConnection {
     /// HTTP/1.1 to the server, on a connection of the stream's own.

@@ -18,10 +18,11 @@ use http::header::{
 use http::{HeaderMap, Method, Request};
 
 use crate::error::{Error, ErrorKind};
+use crate::response::accept_encoding;
 use crate::transport::target::Target;
 
+use super::cookies;
 use super::http_connection::HttpConnection;
-use super::{coding, cookies};
 
 /// The product that the crate names unless the caller sets `User-Agent` (RFC 9110, section 10.1.5).
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("sseclient/", env!("CARGO_PKG_VERSION")));
@@ -109,7 +110,7 @@ impl HttpRequest {
         // An old stream from a proxy's cache would look like a live one.
         headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache") });
         headers.entry(USER_AGENT).or_insert(AGENT);
-        if let Some(codings) = coding::accept_encoding().filter(|_| self.compression) {
+        if let Some(codings) = accept_encoding().filter(|_| self.compression) {
             headers.entry(ACCEPT_ENCODING).or_insert(codings);
         }
         cookies::add_jar_cookies(&mut headers, jar_cookies);

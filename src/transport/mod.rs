@@ -12,19 +12,18 @@
 //!    `cookies/` adds the cookies, [`header_values`] checks what the caller sets;
 //! 6. [`http_connection`]: sends the request and waits for the response head, over `http1/` or
 //!    `http2`;
-//! 7. [`verdict`]: judges status and headers: an event stream, an end, a redirect or a refusal;
+//! 7. `response::judge` judges status and headers: an event stream, an end, a redirect or a
+//!    refusal;
 //! 8. [`redirect`]: computes the next request when the verdict is a redirect;
-//! 9. [`body`]: reads the body; `coding/` removes its content coding.
+//! 9. [`body`]: reads the body; `response/coding/` removes its content coding.
 //!
 //! The time limits are in `attempt` (connect), `http_connection` (response head) and `body`
-//! (the body of a refusal). To add a content coding, see `coding/codecs.rs`; a kind of proxy,
-//! `proxy/proxy_server.rs`. Nothing here decides whether an attempt is repeated;
-//! `reconnect` does. Errors and logs never hold header values, cookies, userinfo or
-//! query values.
+//! (the body of a refusal). To add a kind of proxy, see `proxy/proxy_server.rs`. Nothing here
+//! decides whether an attempt is repeated; `reconnect` does. Errors and logs never hold header
+//! values, cookies, userinfo or query values.
 
 mod attempt;
 mod body;
-mod coding;
 mod connector;
 mod cookies;
 mod custom_transport;
@@ -48,11 +47,9 @@ pub(crate) mod target;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
-mod verdict;
 
 pub(crate) use self::attempt::{Attempt, Dialed, dial};
-pub(crate) use self::body::{Body, MAX_ERROR_BODY};
-pub(crate) use self::coding::{Decoding, take_coding};
+pub(crate) use self::body::Body;
 pub use self::connector::Connector;
 pub(crate) use self::connector::{BoxFuture, BoxedConnector};
 #[cfg(feature = "cookies")]
@@ -80,4 +77,3 @@ pub(crate) use self::silence::Silence;
 pub use self::tcp::TcpKeepalive;
 #[cfg(feature = "tls")]
 pub use self::tls::TlsVersion;
-pub(crate) use self::verdict::{ResponseVerdict, judge, refusal};

@@ -1,5 +1,7 @@
 //! From a request to an open response, and what a user sees of one connection.
 
+#![cfg(feature = "client")]
+
 mod addresses;
 mod blocked;
 mod compression;

@@ -1,5 +1,7 @@
 //! From one connection to many subscribers.
 
+#![cfg(feature = "client")]
+
 mod blasts;
 mod filters;
 mod late_joiners;

@@ -1,5 +1,7 @@
 //! Handover: opening a second response before the first is closed.
 
+#![cfg(feature = "client")]
+
 mod another_origin;
 mod make_before_break;
 mod rotation;

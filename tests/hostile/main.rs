@@ -1,6 +1,8 @@
 //! Hostile servers and heavy loads: memory and time stay bounded. The allocator counts for the
 //! whole process, so one test runs at a time.
 
+#![cfg(feature = "client")]
+
 mod bombs;
 mod endless_answers;
 mod endless_proxies;

@@ -1,6 +1,8 @@
 //! Leftovers: memory, descriptors, tasks and threads. Each is counted for the whole process, so one
 //! test runs at a time.
 
+#![cfg(feature = "client")]
+
 mod blocking_thread;
 mod leaks;
 

@@ -1,5 +1,7 @@
 //! How a stream starts and ends.
 
+#![cfg(feature = "client")]
+
 mod blocking;
 mod endings;
 mod forks;

@@ -1,5 +1,7 @@
 //! What programs met that were written with this crate: each trap as a test, by public API only.
 
+#![cfg(feature = "client")]
+
 mod acknowledgements;
 mod batches;
 mod comments;

@@ -6,6 +6,7 @@
 //! `cargo test --all-features --test real_servers -- --ignored` runs them. Then a missing program
 //! is a failure.
 
+#![cfg(feature = "client")]
 #![cfg(feature = "tls")]
 
 #[path = "axum.rs"]

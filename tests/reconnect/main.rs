@@ -1,5 +1,7 @@
 //! Lost, refused and changed connections.
 
+#![cfg(feature = "client")]
+
 mod credentials;
 mod faults;
 mod live_changes;

@@ -1,5 +1,7 @@
 //! Resumption: resume stores, last event IDs, acknowledgements.
 
+#![cfg(feature = "client")]
+
 mod going_back;
 mod killed;
 mod memory;

@@ -1,5 +1,7 @@
 //! The `tail` example from the outside: its options, its output, its exit status.
 
+#![cfg(feature = "client")]
+
 mod options;
 mod outcomes;
 mod output;

@@ -47,7 +47,8 @@ use crate::connection::{Apply, RefusedId};
 use crate::error::{Error, ErrorKind};
 use crate::event::Gap;
 use crate::reconnect::{Decision, Failure, ReconnectPolicy};
-use crate::state::{CloseReason, ResponseHead, State};
+use crate::response::ResponseHead;
+use crate::state::{CloseReason, State};
 use crate::transport::{self, Attempt};
 
 use self::activity::{Activity, Demand};

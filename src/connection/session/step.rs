@@ -8,7 +8,8 @@ use crate::connection::mailbox::Asked;
 use crate::connection::stats::TurnCounts;
 use crate::error::Error;
 use crate::event::Gap;
-use crate::state::{CloseReason, ResponseHead, State};
+use crate::response::ResponseHead;
+use crate::state::{CloseReason, State};
 use crate::transport::Attempt;
 use crate::wire::EventFrame;
 

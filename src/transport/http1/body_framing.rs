@@ -19,7 +19,7 @@ use http_body::Body as _;
 use httparse::{EMPTY_HEADER, Status, parse_headers};
 use hyper::body::Incoming;
 
-use super::super::coding::transfer_codings;
+use crate::response::transfer_codings;
 
 /// Maximum length of the line before a chunk: a size, and extensions, which servers do not use.
 /// hyper's limit is for all lines of a body together, which may come to an end within a day.

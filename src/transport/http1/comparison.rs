@@ -14,7 +14,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::coding::transfer_codings;
+use crate::response::transfer_codings;
+
 use super::received_head::ReceivedHead;
 use super::{exchange, plain};
 

@@ -12,8 +12,8 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 
 use crate::error::Error;
+use crate::response::transfer_codings;
 
-use super::super::coding::transfer_codings;
 use super::super::connector::Io;
 use super::body_framing::{ChunkState, Framing};
 use super::head_gate::{GateHandle, HeadGate};

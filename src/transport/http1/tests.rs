@@ -14,7 +14,7 @@ use super::exchange::send_through;
 use super::head_gate::HeadGate;
 use super::received_head::{MAX_HEAD, ReceivedHead};
 use crate::error::ErrorKind;
-use crate::transport::{ResponseVerdict, judge};
+use crate::response::{ResponseVerdict, judge};
 
 /// The heads of responses, and bytes that are none.
 const HEADS: &[&str] = &[

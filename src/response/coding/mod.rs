@@ -14,12 +14,13 @@ use std::str::from_utf8;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use tokio::task::coop;
+#[cfg(feature = "client")]
+use http::header::HeaderValue;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING};
 
 use crate::error::{Error, ErrorKind};
 
-use self::codecs::{CODINGS, CodecError, DecodeStep, Decompressor, decompressor};
+use self::codecs::{CodecError, DecodeStep, Decompressor, decompressor};
 
 /// Maximum number of bytes decoded at once: as much as hyper reads at once from a busy connection.
 const MAX_PIECE: usize = 16 * 1024;
@@ -57,8 +58,6 @@ impl Decoding {
         cx: &mut Context<'_>,
         source: impl FnOnce(&mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        // Decoding uses no socket, which would count against the coop budget by itself.
-        let budget = ready!(coop::poll_proceed(cx));
         if self.input.is_empty() && !self.is_full && self.failure.is_none() {
             match ready!(source(cx)) {
                 Some(Ok(chunk)) => self.input = chunk,
@@ -67,7 +66,6 @@ impl Decoding {
                 None => return Poll::Ready(Some(Err(self.cut_off()))),
             }
         }
-        budget.made_progress();
         Poll::Ready(Some(self.next_piece()))
     }
 
@@ -113,8 +111,9 @@ impl Decoding {
 }
 
 /// Returns the value of `Accept-Encoding`: the codings that this build decodes, if any.
-pub(super) fn accept_encoding() -> Option<HeaderValue> {
-    if CODINGS.is_empty() { None } else { HeaderValue::from_str(&CODINGS.join(", ")).ok() }
+#[cfg(feature = "client")]
+pub(crate) fn accept_encoding() -> Option<HeaderValue> {
+    if codecs::CODINGS.is_empty() { None } else { HeaderValue::from_str(&codecs::CODINGS.join(", ")).ok() }
 }
 
 /// Returns the decoder of a body with these headers, if the body has exactly one coding and this
@@ -156,7 +155,7 @@ pub(super) fn content_codings(headers: &HeaderMap) -> impl Iterator<Item = &str>
 /// Returns the transfer codings of a response, in the order in which they were applied, without
 /// `identity`, which is from before RFC 7230. The framing of the body and the verdict follow from
 /// this one list.
-pub(super) fn transfer_codings(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub(crate) fn transfer_codings(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     listed(headers, TRANSFER_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"))
 }
 
