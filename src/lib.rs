@@ -51,6 +51,7 @@
 //! | you have | use |
 //! |---|---|
 //! | a URL | [`Client`], as above; for scripts [`open`], which returns once the stream is open |
+//! | a URL, and an HTTP client of your own | [`Client`] with a [`Transport`]: a closure around it |
 //! | one response: an LLM's answer, a request made with reqwest | [`EventStream`], over any `http_body::Body` |
 //! | bytes | [`wire::Decoder`], which does no IO |
 //! | no async runtime | module `blocking` (feature `blocking`), whose streams are iterators |
@@ -84,8 +85,10 @@
 //!
 //! # Features
 //!
-//! Only `tls` is on by default.
+//! `client` and `tls` are on by default.
 //!
+//! - `client`: everything that needs a runtime or the network. Without it there are [`wire`],
+//!   [`Event`], [`Error`] and [`EventStream`], in twelve crates and without tokio, also for wasm32.
 //! - `tls`: https with rustls, ring, and the platform's certificate verifier. Without it an https
 //!   URL is an error when the stream is built.
 //! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring. If both are on, aws-lc-rs is used.
