@@ -169,7 +169,6 @@ mod tests {
     use bytes::Bytes;
     use h2::server::SendResponse;
     use http::{Request, Response};
-    use http_body_util::Full;
     use tokio::io::DuplexStream;
 
     use super::super::body::Body;
@@ -183,7 +182,7 @@ mod tests {
         let target = Target::parse("http://host/".parse().unwrap()).unwrap();
         let dial = async { Ok(NegotiatedIo { io: boxed(io()), speaks_http2: true }) };
         let connection = pool.connect(&target, dial).await.unwrap();
-        let request = Request::get("http://host/").body(Full::default()).unwrap();
+        let request = Request::get("http://host/").body(Bytes::new()).unwrap();
         let (mut head, body) = connection.send(&target, request, None).await.unwrap();
         Body::new(body, &mut head.headers)
     }
