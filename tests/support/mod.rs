@@ -30,7 +30,7 @@ pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r
 const BACKLOG: u32 = 4096;
 
 /// How long a condition may take to hold before a test fails rather than hang.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server that passes each connection, with its number, to a script.
 pub struct Server {
