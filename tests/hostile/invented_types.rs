@@ -1,4 +1,4 @@
-//! Event types that no filter matches allocate nothing.
+//! Event types that no filter matches allocate nothing, and long ones are not kept.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sseclient::{Delivery, Filter, Subscription};
 
 use crate::counting::{self, LIVE, PEAK};
-use crate::support::{OPEN, Server, stream, until, within};
+use crate::support::{OPEN, Server, next_event, stream, until, within};
 
 /// Enough events for buffers and queues to grow to their final size.
 const WARM_UP: usize = 20_000;
@@ -67,5 +67,30 @@ fn a_million_invented_event_types_cost_no_memory() {
         for reader in readers {
             reader.abort();
         }
+    });
+}
+
+#[test]
+fn long_types_of_events_that_are_retained_no_more_cost_no_memory() {
+    const LONG: usize = 256 * 1024;
+    counting::alone(async {
+        let server = Server::start(|_, mut connection| async move {
+            connection.send(OPEN).await;
+            for number in 0..100 {
+                connection.send(&format!("event: {number}{}\ndata: x\n\n", "x".repeat(LONG))).await;
+            }
+            connection.send("event: end\ndata: x\n\n").await;
+            connection.closed().await;
+        })
+        .await;
+        let handle = stream(&server.url).retain(Filter::all(), 2).build().unwrap();
+        let mut end = handle.subscribe("end");
+        let before = LIVE.load(Relaxed);
+        handle.connect();
+        next_event(&mut end).await;
+        let kept = LIVE.load(Relaxed) - before;
+        println!("{kept} bytes");
+        // The retained events, and buffers. All types take five times as much.
+        assert!(kept < 20 * LONG as isize, "{kept} bytes");
     });
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use sseclient::{
-    Client, Commit, Delivery, ErrorKind, Filter, Overflow, ReconnectPolicy, ResumeStore, SubscribeOptions,
+    Client, Commit, Delivery, ErrorKind, Event, Filter, Overflow, ReconnectPolicy, ResumeStore, SubscribeOptions,
 };
 
 use tokio::sync::Notify;
@@ -44,6 +44,40 @@ fn ids_are_known_again_without_being_kept() {
         until("the last is said twice", || handle.stats().repeats == EVENTS as u64).await;
         let kept = LIVE.load(Relaxed) - before;
         assert!(kept < BOUND, "{kept} bytes");
+    });
+}
+
+/// What a queue, or a rule that retains events, may hold, and room for buffers. All inherited IDs
+/// take twice as much.
+const INHERITED_BOUND: isize = 24 * 1024 * 1024;
+
+#[test]
+fn inherited_ids_count_in_queues_and_in_what_is_retained() {
+    counting::alone(async {
+        let server = Server::start(|_, mut connection| async move {
+            connection.send(OPEN).await;
+            for number in 0..2 * EVENTS {
+                // A block without data sets the ID. Then only the event after it keeps the ID.
+                let id = "x".repeat(ID);
+                connection.send(&format!("id: {number}{id}\n\nevent: {number}\ndata: x\n\n")).await;
+            }
+            connection.send("id\nevent: end\ndata: x\n\n").await;
+            connection.closed().await;
+        })
+        .await;
+        let by_type = |event: &Event| event.event_type().to_owned();
+        let retaining = stream(&server.url).retain(Filter::all(), 2 * EVENTS).retain_since("0");
+        let handle = retaining.retain_latest(Filter::all(), by_type).build().unwrap();
+        // They share the events. So if one of them kept them all, all would stay in memory.
+        let _slow = [Overflow::DropOldest, Overflow::Conflate]
+            .map(|overflow| handle.subscribe_with(Filter::all(), SubscribeOptions::default().overflow(overflow)));
+        let mut end = handle.subscribe("end");
+        let before = LIVE.load(Relaxed);
+        handle.connect();
+        next_event(&mut end).await;
+        let kept = LIVE.load(Relaxed) - before;
+        println!("{kept} bytes");
+        assert!(kept < INHERITED_BOUND, "{kept} bytes");
     });
 }
 
