@@ -198,7 +198,7 @@ pub use crate::connection::credentials::CredentialsReason;
 #[cfg(feature = "client")]
 pub use crate::connection::stats::Stats;
 #[cfg(feature = "client")]
-pub use crate::connection::{Apply, Change, RefusedId, Resume};
+pub use crate::connection::{Apply, Change, NextAttempt, RefusedId, Resume};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::event::{Delivery, Event, EventBuilder, Gap};
 pub use crate::event_stream::{EventStream, StreamBody};

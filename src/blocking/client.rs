@@ -19,8 +19,8 @@ use super::worker::Worker;
 ///
 /// Cheap to clone; clones share the thread.
 ///
-/// **Can deadlock:** code of yours that runs on that thread (predicates of filters, a source of
-/// credentials, a resume store) must not wait for one of the client's streams.
+/// **Can deadlock:** code of yours that runs on that thread (predicates of filters, a hook, a
+/// source of credentials, a resume store) must not wait for one of the client's streams.
 ///
 /// # Drop behavior
 ///

@@ -11,9 +11,9 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::connection::config::{Config, MAX_CAPACITY, MIN_CAPACITY};
-use crate::connection::credentials::{Credentials, CredentialsReason};
+use crate::connection::credentials::CredentialsReason;
 use crate::connection::request::Request;
-use crate::connection::{Connection, ConnectionGuard, Launch, RefusedId};
+use crate::connection::{Connection, ConnectionGuard, Hook, Launch, NextAttempt, RefusedId};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 #[cfg(doc)]
@@ -70,7 +70,8 @@ pub struct StreamBuilder {
     policy: Option<ReconnectPolicy>,
     /// Kept apart from the policy, which it overrides in either order of the calls.
     reconnection_time: Option<Duration>,
-    credentials: Option<Credentials>,
+    before_attempt: Option<Hook>,
+    credentials: Option<Hook>,
     /// The mutex makes the builder `Sync`, which the caller's future need not be. It is never
     /// locked.
     stop: Mutex<Option<BoxFuture<()>>>,
@@ -85,6 +86,7 @@ impl StreamBuilder {
             config: Target::from_text(url).map(Config::new),
             policy: None,
             reconnection_time: None,
+            before_attempt: None,
             credentials: None,
             stop: Mutex::new(None),
             store: None,
@@ -177,24 +179,83 @@ impl StreamBuilder {
         self.header(AUTHORIZATION, transport::basic_authorization(user.as_ref(), password.as_ref()))
     }
 
-    /// Calls `source` for fresh headers before each attempt; for credentials that expire.
+    /// Asks `hook` before each attempt, and sends the request as the hook returns it; none by
+    /// default.
     ///
-    /// The headers replace those of the same name, and are treated as secrets. `source` learns the
-    /// reason of each call. After a 401 or 403 the stream calls it once more and repeats the
+    /// For what has to be computed anew each time: a cursor from the last event ID, a signature, a
+    /// trace. What goes wrong, and what holds:
+    ///
+    /// - A hook that fails, or wants what cannot be sent, fails the attempt
+    ///   ([`ErrorKind::BeforeAttempt`], whose source is its error). So does one that takes longer
+    ///   than 30 s ([`ErrorKind::BeforeAttemptTimeout`]). Both are retried like transport faults,
+    ///   and the hook is asked again.
+    /// - The connection task runs the hook and its future. They must not block, and a panic ends
+    ///   the stream ([`ErrorKind::TaskFailed`]).
+    /// - Changes are for this attempt alone: the next one begins with the stream's own request. All
+    ///   values count as secrets. Scheme, host and path stay, and so does `Last-Event-ID`; for
+    ///   another URL there is [`Handle::update`].
+    /// - The hook is not asked about redirects. Within the origin these carry the headers and the
+    ///   body that it has set, so that a signature over the URL does not fit any more; another
+    ///   origin gets none of its own headers.
+    /// - After a 401 or 403 it is asked once more, with
+    ///   [`Rejected`](CredentialsReason::Rejected), and the attempt is repeated at once.
+    /// - [`credentials`](Self::credentials) are asked for after it, and their headers replace those
+    ///   of the same name. A second hook replaces the first.
+    ///
+    /// It is also asked for the attempt of a [handover](crate::Apply::MakeBeforeBreak), while the
+    /// open response is read.
+    ///
+    /// # Cancel safety
+    ///
+    /// A shutdown, or an attempt that replaces this one, drops the hook's future.
+    ///
+    /// # Examples
+    ///
+    /// For a server that resumes by a cursor in the query:
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use sseclient::{Client, NextAttempt};
+    ///
+    /// async fn after_the_last(attempt: NextAttempt) -> Result<NextAttempt, Infallible> {
+    ///     let cursor = attempt.last_event_id().unwrap_or("0").to_owned();
+    ///     Ok(attempt.query("after", cursor))
+    /// }
+    ///
+    /// let stream = Client::new().stream("http://127.0.0.1/").before_attempt(after_the_last);
+    /// # stream.build().map(drop)?;
+    /// # Ok::<(), sseclient::Error>(())
+    /// ```
+    #[doc(alias("interceptor", "middleware", "signature"))]
+    pub fn before_attempt<F, Fut, E>(self, hook: F) -> Self
+    where
+        F: Fn(NextAttempt) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<NextAttempt, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        Self { before_attempt: Some(Hook::new(hook)), ..self }
+    }
+
+    /// Asks `source` for fresh headers before each attempt; for credentials that expire.
+    ///
+    /// A short form of [`before_attempt`](Self::before_attempt), which is asked first if both are
+    /// set. The headers replace those of the same name, and are treated as secrets. `source` learns
+    /// the reason of each call. After a 401 or 403 the stream calls it once more and repeats the
     /// attempt at once. A second refusal in a row goes to the
     /// [`reconnect_policy`](Self::reconnect_policy), which by default ends the stream.
     ///
     /// There is one call at a time, however many subscribers there are. A shutdown drops its
     /// future. A failure ([`ErrorKind::Credentials`]), or no answer within 30 s
-    /// ([`ErrorKind::CredentialsTimeout`]), is retried like a transport fault. The connection task
-    /// runs `source` and its future: a panic there ends the stream ([`ErrorKind::TaskFailed`]).
+    /// ([`ErrorKind::CredentialsTimeout`]), is retried like a transport fault. `Last-Event-ID`, or
+    /// more than 1,024 headers, are a failure. The connection task runs `source` and its future: a
+    /// panic there ends the stream ([`ErrorKind::TaskFailed`]).
     pub fn credentials<F, Fut, E>(self, source: F) -> Self
     where
         F: Fn(CredentialsReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<HeaderMap, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        Self { credentials: Some(Credentials::new(source)), ..self }
+        Self { credentials: Some(Hook::credentials(source)), ..self }
     }
 
     /// Sends a cookie with every request, after the cookies that were set before.
@@ -328,10 +389,11 @@ impl StreamBuilder {
     /// again. Choose a policy if the server can tell a repeated request from a new one.
     ///
     /// Independent of the policy, a request is sent again where it has had no effect: to the target
-    /// of a 307 or 308, and after a 401 or 403 with fresh [`credentials`](Self::credentials). A
-    /// 303, and a 301 or 302 of a `POST`, leads to a `GET` without the body. The program itself
-    /// asks for the request again with [`Handle::reconnect`], an update that reconnects, or a new
-    /// subscription of a [lazy](Self::lazy) stream.
+    /// of a 307 or 308, and after a 401 or 403 with fresh [`credentials`](Self::credentials) or a
+    /// hook [`before_attempt`](Self::before_attempt). A 303, and a 301 or 302 of a `POST`, leads to
+    /// a `GET` without the body. The program itself asks for the request again with
+    /// [`Handle::reconnect`], an update that reconnects, or a new subscription of a
+    /// [lazy](Self::lazy) stream.
     #[doc(alias("retry", "backoff"))]
     pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
         Self { policy: Some(policy), ..self }
@@ -687,8 +749,10 @@ impl StreamBuilder {
             None => policy,
         };
         let stop = self.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Self { connector, credentials, store, .. } = self;
-        let launch = Launch { config, policy, credentials, connector, stop, store };
+        let Self { connector, before_attempt, credentials, store, .. } = self;
+        // Credentials last: the hook does not see them.
+        let hooks = before_attempt.into_iter().chain(credentials).collect();
+        let launch = Launch { config, policy, hooks, connector, stop, store };
         Ok(Handle::new(Arc::new(ConnectionGuard { connection: Connection::new(launch) })))
     }
 

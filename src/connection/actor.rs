@@ -14,21 +14,21 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument as _;
 
-use crate::connection::credentials::{Credentials, CredentialsReason};
 use crate::error::Error;
 use crate::error::panics::catch_future;
 use crate::event::Gap;
 use crate::state::CloseReason;
-use crate::transport::{self, Attempt, Body, BoxFuture, Connect, Dialed};
+use crate::transport::{self, Body, BoxFuture, Connect, Dialed};
 use crate::wire::Decoder;
 
 use super::committer::Committer;
 use super::exit::{Ending, Exit, TASK, save_the_rest, store_failed, task_failed};
+use super::next_attempt::NextAttempt;
 use super::phase::{Dialing, Phase, Progress};
 use super::published::FailedHandover;
 use super::reading::{Dedup, ResponseReader};
 use super::session::{Action, Input, Notice, ResponseEnd, Session, Sources, Step, TurnReport};
-use super::{Connection, Launch, log, timer};
+use super::{Connection, Hook, Launch, log, timer};
 
 /// Spawns the connection task if that has not been done, and returns true if it has been done now.
 ///
@@ -69,7 +69,7 @@ struct Actor {
     connection: Arc<Connection>,
     session: Session,
     connector: Arc<dyn Connect>,
-    credentials: Option<Credentials>,
+    hooks: Arc<[Hook]>,
     /// The caller's future: when it completes, the stream shuts down.
     stop: Option<BoxFuture<()>>,
     committer: Option<Box<Committer>>,
@@ -85,15 +85,15 @@ struct Actor {
 
 impl Actor {
     fn new(connection: Arc<Connection>, launch: Launch) -> Self {
-        let Launch { config, policy, credentials, connector, stop, store } = launch;
-        let sources = Sources { credentials: credentials.is_some(), store: store.is_some() };
+        let Launch { config, policy, hooks, connector, stop, store } = launch;
+        let sources = Sources { hooks: !hooks.is_empty(), store: store.is_some() };
         Self {
             connection,
             random: policy.random(),
             dedup: Dedup::new(config.drop_repeats),
             session: Session::new(config, policy, sources),
             connector,
-            credentials,
+            hooks,
             stop,
             committer: store.map(|store| Box::new(Committer::new(store))),
             until: None,
@@ -287,15 +287,15 @@ impl Actor {
         match action {
             Action::Stay => {}
             Action::Load => self.load(),
-            Action::Dial { attempt, reason } => {
+            Action::Dial { attempt } => {
                 // An ordinary reconnection compares nothing: a gap goes before its first event
                 // instead.
                 self.dedup.forget_handovers();
-                self.phase = Phase::Dialing(self.dialing(*attempt, reason));
+                self.phase = Phase::Dialing(self.dialing(attempt));
             }
-            Action::BeginHandover { attempt, reason, sent, is_unrelated } => {
-                self.dedup.begin_handover(sent, is_unrelated);
-                let dialing = self.dialing(*attempt, reason);
+            Action::BeginHandover { attempt, is_unrelated } => {
+                self.dedup.begin_handover(attempt.last_event_id().map(str::to_owned), is_unrelated);
+                let dialing = self.dialing(attempt);
                 self.phase.begin_handover(dialing);
             }
             Action::ContinueHandover => self.phase.continue_handover(),
@@ -373,18 +373,18 @@ impl Actor {
         self.connection.published.set_failed_handover(FailedHandover { change, cause });
     }
 
-    /// Returns the future of an attempt. It asks for credentials first, if there is a source.
-    fn dialing(&self, mut attempt: Attempt, reason: CredentialsReason) -> Dialing {
+    /// Returns the future of an attempt. It asks the caller's hooks first, if there are any.
+    fn dialing(&self, mut attempt: NextAttempt) -> Dialing {
         self.connection.counters.count(|stats| stats.attempts += 1);
-        let connector = Arc::clone(&self.connector);
-        let Some(credentials) = &self.credentials else {
-            return Box::pin(transport::dial(connector, attempt));
-        };
-        // The source's answer replaces headers of the attempt, so it needs all of them.
-        let asking = credentials.ask(reason, std::mem::take(&mut attempt.request.headers));
+        let (connector, hooks) = (Arc::clone(&self.connector), Arc::clone(&self.hooks));
+        if hooks.is_empty() {
+            return Box::pin(transport::dial(connector, attempt.into_attempt()));
+        }
         Box::pin(async move {
-            attempt.request.headers = asking.await?;
-            transport::dial(connector, attempt).await
+            for hook in &*hooks {
+                attempt = hook.ask(attempt).await?;
+            }
+            transport::dial(connector, attempt.into_attempt()).await
         })
     }
 

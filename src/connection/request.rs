@@ -41,6 +41,7 @@ impl Request {
             accept: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: Some(RESPONSE_TIMEOUT),
+            deadline: None,
         };
         Self { template, has_method: false }
     }

@@ -6,7 +6,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 
 use crate::connection::config::Config;
-use crate::connection::credentials::Credentials;
+use crate::connection::hook::Hook;
 use crate::reconnect::ReconnectPolicy;
 use crate::resume::Store;
 use crate::transport::{BoxFuture, Connect};
@@ -15,7 +15,8 @@ use crate::transport::{BoxFuture, Connect};
 pub(crate) struct Launch {
     pub(crate) config: Config,
     pub(crate) policy: ReconnectPolicy,
-    pub(crate) credentials: Option<Credentials>,
+    /// What is asked before each attempt, in this order.
+    pub(crate) hooks: Arc<[Hook]>,
     pub(crate) connector: Arc<dyn Connect>,
     /// The caller's future: when it completes, the stream shuts down.
     pub(crate) stop: Option<BoxFuture<()>>,

@@ -27,6 +27,11 @@ pub enum ErrorKind {
     /// `CONNECT`), or Android's certificate verifier takes no roots beside its own. Final; the
     /// message says what to use.
     Unsupported,
+    /// The hook [`before_attempt`](crate::StreamBuilder::before_attempt) failed, or wanted what
+    /// cannot be sent. Retried; the source has the reason.
+    BeforeAttempt,
+    /// The hook `before_attempt` took longer than 30 s. Retried.
+    BeforeAttemptTimeout,
     /// The source of credentials failed. Retried; the source has the reason.
     Credentials,
     /// The source of credentials took longer than 30 s. Retried.
@@ -95,9 +100,9 @@ pub enum ErrorKind {
     Thread,
     /// The stream is closed for good, so the call has no effect.
     Closed,
-    /// The connection task panicked, most likely in the caller's code (a policy's closure, a source
-    /// of credentials, a connector), or its runtime was shut down. Final; the message has the
-    /// panic's text.
+    /// The connection task panicked, most likely in the caller's code (a policy's closure, a hook,
+    /// a source of credentials, a connector), or its runtime was shut down. Final; the message has
+    /// the panic's text.
     TaskFailed,
 }
 
@@ -112,6 +117,8 @@ impl ErrorKind {
             Self::InvalidConfig => "invalid_config",
             Self::Decode => "decode",
             Self::Unsupported => "unsupported",
+            Self::BeforeAttempt => "before_attempt",
+            Self::BeforeAttemptTimeout => "before_attempt_timeout",
             Self::Credentials => "credentials",
             Self::CredentialsTimeout => "credentials_timeout",
             Self::Store => "store",
@@ -145,7 +152,9 @@ impl ErrorKind {
     pub(super) fn is_retried_by_default(self, status: Option<StatusCode>) -> bool {
         match self {
             Self::Status => status.is_some_and(is_retried_status),
-            Self::Credentials
+            Self::BeforeAttempt
+            | Self::BeforeAttemptTimeout
+            | Self::Credentials
             | Self::CredentialsTimeout
             | Self::Store
             | Self::Dns

@@ -169,8 +169,8 @@ impl Error {
     /// another [`ReconnectPolicy`](crate::ReconnectPolicy) may decide otherwise.
     ///
     /// Returns false for transport faults (TLS and proxies included), a loop of redirects, the end
-    /// of a stream, a source of credentials or a resume store that failed, and the statuses 408,
-    /// 425, 429, and all from 500 on but 501 and 505.
+    /// of a stream, a hook, a source of credentials or a resume store that failed, and the statuses
+    /// 408, 425, 429, and all from 500 on but 501 and 505.
     pub fn is_final(&self) -> bool {
         !self.kind().is_retried_by_default(self.status())
     }

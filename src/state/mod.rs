@@ -58,8 +58,8 @@ pub enum State {
     /// there is no subscription.
     #[default]
     Idle,
-    /// An attempt is under way: resume store (the first time), source of credentials, name, TCP,
-    /// TLS and request, up to the response head.
+    /// An attempt is under way: resume store (the first time), hook and source of credentials,
+    /// name, TCP, TLS and request, up to the response head.
     #[non_exhaustive]
     Connecting {
         /// The number of this attempt, from 1, counted since the last healthy response.

@@ -7,7 +7,7 @@
 //!
 //! Each stage has a time limit of its own, so that an attempt ends even if the server stays silent:
 //! the connect timeout and the response timeout (for each hop of a chain of redirects anew), and 2
-//! s for the body of a refusal.
+//! s for the body of a refusal. A deadline, if the caller sets one, shortens the first two.
 
 use std::error::Error as _;
 use std::fmt;
@@ -44,6 +44,8 @@ pub(crate) struct Attempt {
     pub(crate) connect_timeout: Duration,
     /// Limit from the request to the response head, if there is one; 5 min by default.
     pub(crate) response_timeout: Option<Duration>,
+    /// When the head of the last response has to be there; none by default. It shortens the limits.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// Shows the request without its body, which may hold secrets.
@@ -84,7 +86,8 @@ pub(crate) enum Dialed {
 pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> Result<Dialed, Error> {
     let mut redirects = 0;
     loop {
-        let Answer { mut head, body, waited, repeated_after } = attempt.send_request(&*connector).await?;
+        let answer = attempt.send_request(&*connector).await.map_err(|error| attempt.explain_limit(error))?;
+        let Answer { mut head, body, waited, repeated_after } = answer;
         // Redirects and refusals set cookies, too: a login page, say.
         if let Some(jar) = &attempt.cookies {
             jar.store(&attempt.request.target, &head.headers, connector.wall_clock());
@@ -180,20 +183,34 @@ impl Attempt {
             HttpConnection::Custom(_) => self.connect_timeout,
             _ => Duration::ZERO,
         };
-        self.response_timeout.map(|limit| limit.saturating_add(connecting))
+        let limit = self.response_timeout.map(|limit| limit.saturating_add(connecting));
+        let left = self.time_left();
+        limit.into_iter().chain(left).min()
+    }
+
+    /// Returns the time until the deadline, if there is one.
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Adds to the error of a stage that the deadline has shortened it.
+    fn explain_limit(&self, error: Error) -> Error {
+        let is_cut = matches!(error.kind(), ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout)
+            && self.time_left() == Some(Duration::ZERO);
+        if is_cut { error.explained("; the deadline of the attempt has passed") } else { error }
     }
 
     /// Connects within the connect timeout, which covers name, TCP, proxy and TLS together.
     async fn connect(&self, connector: &dyn Connect) -> Result<HttpConnection, Error> {
         let target = &self.request.target;
-        let connecting = connector.connect(target, self.connect_timeout);
+        let limit = self.time_left().map_or(self.connect_timeout, |left| left.min(self.connect_timeout));
+        let connecting = connector.connect(target, limit);
         // A connector of the caller's may not keep the time it is given, so it is enforced here.
-        within(self.connect_timeout, connecting).await.unwrap_or_else(|| {
+        within(limit, connecting).await.unwrap_or_else(|| {
             let through = through(connector.proxy(target).as_deref());
             let message = format!(
-                "no connection to {}{through} within the connect timeout of {:?}",
-                target.shown_authority(),
-                self.connect_timeout
+                "no connection to {}{through} within the connect timeout of {limit:?}",
+                target.shown_authority()
             );
             Err(Error::with_source(ErrorKind::ConnectTimeout, message, io::Error::from(io::ErrorKind::TimedOut)))
         })

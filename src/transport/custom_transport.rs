@@ -24,7 +24,8 @@ use super::connector::BoxFuture;
 /// For programs that have one already (reqwest, hyper-util's, a tower service), with its proxies,
 /// certificates, signatures and metrics. Set it with
 /// [`ClientBuilder::transport`](crate::ClientBuilder::transport). Everything above it stays:
-/// reconnection, resumption, fan-out, credentials, cookies, handover, verdicts about responses.
+/// reconnection, resumption, fan-out, hooks, credentials, cookies, handover, verdicts about
+/// responses.
 ///
 /// # What goes wrong, and what follows
 ///

@@ -56,10 +56,16 @@ pub(crate) fn may_insert<T>(headers: &HeaderMap<T>, name: &HeaderName) -> Result
 
 /// Checks that there is room for one more header value.
 pub(crate) fn may_append<T>(headers: &HeaderMap<T>) -> Result<(), Error> {
-    if headers.len() < MAX_HEADERS {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::InvalidHeader, format!("there are more than {MAX_HEADERS} headers")))
+    if headers.len() < MAX_HEADERS { Ok(()) } else { Err(too_many()) }
+}
+
+/// Checks that a caller has set no more headers at once than may be set.
+pub(crate) fn may_hold<T>(headers: &HeaderMap<T>) -> Result<(), Error> {
+    if headers.len() <= MAX_HEADERS { Ok(()) } else { Err(too_many()) }
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::InvalidHeader, format!("there are more than {MAX_HEADERS} headers"))
 }
 
 /// Converts a caller's header. The value is marked as sensitive, so that `Debug` never shows it.

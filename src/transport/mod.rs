@@ -58,7 +58,8 @@ pub(crate) use self::cookies::{Cookies, cookie, join_cookies};
 pub(crate) use self::custom_transport::BoxedTransport;
 pub use self::custom_transport::Transport;
 pub(crate) use self::header_values::{
-    LAST_EVENT_ID, MAX_ECHOED_VALUE, basic_authorization, header, last_event_id_value, may_append, may_insert, method,
+    LAST_EVENT_ID, MAX_ECHOED_VALUE, basic_authorization, header, last_event_id_value, may_append, may_hold,
+    may_insert, method,
 };
 pub(crate) use self::http_connection::Connect;
 #[cfg(test)]

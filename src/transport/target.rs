@@ -116,25 +116,30 @@ impl Target {
     /// Returns this URL with the query parameters set: each replaces all of the same key. Fails
     /// like [`with_query`](Self::with_query).
     pub(crate) fn setting_query(&self, parameters: &[(String, String)]) -> Result<Self, Error> {
+        if parameters.is_empty() {
+            return Ok(self.clone());
+        }
         self.replacing_query(parameters, |pair| {
-            let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-            // One key can be written with different escapes, and the server decodes them all.
-            let key = percent_decode_str(key).decode_utf8_lossy();
+            let key = key_of(pair);
             !pair.is_empty() && parameters.iter().all(|(set, _)| *set != key)
         })
+    }
+
+    /// Returns this URL without the query parameters of this key. Fails like
+    /// [`with_query`](Self::with_query).
+    pub(crate) fn without_query(&self, key: &str) -> Result<Self, Error> {
+        self.replacing_query(&[], |pair| key_of(pair) != key)
     }
 
     /// Returns this URL with a new query: the present pairs that `is_kept` accepts, then
     /// `parameters`.
     fn replacing_query(&self, parameters: &[(String, String)], is_kept: impl Fn(&str) -> bool) -> Result<Self, Error> {
-        // Joining nothing would leave a `?` behind, which makes it another URL.
-        if parameters.is_empty() {
-            return Ok(self.clone());
-        }
         let added = form(parameters.iter().map(|(key, value)| (key, value)));
         let kept = self.uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| is_kept(pair));
-        let query = kept.chain([&*added]).collect::<Vec<_>>().join("&");
-        let path = format!("{}?{query}", self.uri.path());
+        let pairs: Vec<&str> = kept.chain((!added.is_empty()).then_some(&*added)).collect();
+        // A `?` with nothing behind it makes it another URL.
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        let path = format!("{}{mark}{}", self.uri.path(), pairs.join("&"));
         let uri = with_path_and_query(self.uri.clone().into_parts(), &path)
             .map_err(|error| Error::with_source(ErrorKind::InvalidUrl, "the query does not fit a URL", error))?;
         Ok(Self { uri, ..self.clone() })
@@ -205,6 +210,13 @@ impl Target {
     pub(crate) fn path_and_query(&self) -> &str {
         self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
+}
+
+/// Returns the decoded key of a pair in a query. One key can be written with different escapes, and
+/// the server decodes them all.
+fn key_of(pair: &str) -> Cow<'_, str> {
+    let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+    percent_decode_str(key).decode_utf8_lossy()
 }
 
 /// Returns the URL of these parts, with another path and query.
@@ -401,6 +413,18 @@ mod tests {
         assert_eq!(with("http://h"), "/?a%20b=1%262%3D%C3%A9&c=");
         assert_eq!(with("http://h?x=y"), "/?x=y&a%20b=1%262%3D%C3%A9&c=");
         assert_eq!(with("http://h/p?x=y"), "/p?x=y&a%20b=1%262%3D%C3%A9&c=");
+    }
+
+    #[test]
+    fn query_parameters_are_removed_by_their_decoded_key() {
+        for (url, expected) in [
+            ("http://h/p", "/p"),
+            ("http://h/p?", "/p?"),
+            ("http://h/p?a=1", "/p"),
+            ("http://h/p?b=2&a=1&%61&&ab=3", "/p?b=2&&ab=3"),
+        ] {
+            assert_eq!(target(url).without_query("a").unwrap().path_and_query(), expected, "{url}");
+        }
     }
 
     #[test]

@@ -125,6 +125,7 @@ fn errors_and_what_users_hold_can_go_anywhere() {
     anywhere::<sseclient::ReconnectPolicy>();
     anywhere::<sseclient::FileStore>();
     anywhere::<sseclient::Change>();
+    anywhere::<sseclient::NextAttempt>();
     anywhere::<sseclient::Update>();
     anywhere::<sseclient::Draining>();
     anywhere::<sseclient::Drained>();

@@ -96,6 +96,15 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
                 })
             }),
         ),
+        (
+            "a hook",
+            Box::new(|url| {
+                stream(url).before_attempt(|attempt| async {
+                    let attempt = attempt.header("x-token", SECRET).query("token", SECRET);
+                    Ok::<_, sseclient::Error>(attempt)
+                })
+            }),
+        ),
     ];
     for hops in 1..=3 {
         for (kind, secret) in &kinds {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use sseclient::blocking::{self, Client, RecvTimeoutError, Subscription};
 use sseclient::{
-    CloseReason, Commit, Delivery, Drain, ErrorKind, Filter, Gap, ResumeStore, State, StreamBuilder, SubscribeOptions,
-    TryRecvError,
+    CloseReason, Commit, Delivery, Drain, ErrorKind, Filter, Gap, NextAttempt, ResumeStore, State, StreamBuilder,
+    SubscribeOptions, TryRecvError,
 };
 
 use crate::support::plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, until};
@@ -37,6 +37,30 @@ fn events_come_one_after_the_other_and_a_clean_end_just_ends() {
     assert_eq!(data(&mut events, 2), ["a", "b"]);
     assert!(events.next().is_none() && events.next().is_none());
     assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
+}
+
+#[test]
+fn a_hook_is_asked_before_each_attempt_on_the_clients_thread() {
+    let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n"), STOP], false);
+    let client = Client::new().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let hook = move |attempt: NextAttempt| {
+        let name = thread::current().name().map(str::to_owned);
+        noted.lock().unwrap().push((attempt.last_event_id().map(str::to_owned), name));
+        // The runtime's clock runs there.
+        async move {
+            tokio::time::sleep(Duration::ZERO).await;
+            Ok::<_, Infallible>(attempt)
+        }
+    };
+    let mut events = client.open(stream(&client, &server).before_attempt(hook), Filter::all()).unwrap();
+    assert_eq!(data(&mut events, 1), ["a"]);
+    assert!(events.next().is_none());
+    let asked = asked.lock().unwrap();
+    let [(None, first), (Some(id), second)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((&**id, first), ("7", second));
+    assert_ne!(first.as_deref(), thread::current().name());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
-use sseclient::{Apply, Change, Client, ClientBuilder, Filter, Handle, ReconnectPolicy};
+use sseclient::{Apply, Change, Client, ClientBuilder, Error, Filter, Handle, NextAttempt, ReconnectPolicy};
 
 use crate::support::{OPEN, Server, header, within};
 
@@ -55,6 +55,7 @@ fn secretive(client: ClientBuilder, url: &str, shown: &mut String) -> Handle {
         .body(MARKER)
         .query("key", MARKER)
         .credentials(source)
+        .before_attempt(secretive_hook)
         .reconnect_policy(ReconnectPolicy::daemon())
         .reconnection_time(Duration::ZERO);
     write!(shown, "{builder:?}").unwrap();
@@ -73,6 +74,14 @@ fn secretive(client: ClientBuilder, url: &str, shown: &mut String) -> Handle {
         write!(shown, "{update:?}").unwrap();
     }
     handle
+}
+
+/// A hook with secrets, which wants what cannot be sent in every other attempt.
+async fn secretive_hook(attempt: NextAttempt) -> Result<NextAttempt, Error> {
+    let attempt = attempt.header("x-hook", MARKER).query("hook", MARKER).with_body(MARKER);
+    let shown = format!("{attempt:?}");
+    assert!(!shown.contains(MARKER) && !shown.contains(BASIC), "{shown}");
+    Ok(if attempt.number() % 2 == 0 { attempt.header("x-bad", format!("{MARKER}\n")) } else { attempt })
 }
 
 fn secret_url(url: &str) -> String {
@@ -174,14 +183,17 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     assert!(shown.contains("x-change") && shown.contains("ResponseHead"), "the change and the head were shown");
     let request = &server.requests()[0];
     assert!(header(request, "proxy-authorization").unwrap().contains(BASIC), "the proxy was told");
-    for sent in ["x-default", "x-api-key", "x-token", "x-change", "authorization", "cookie"] {
+    for sent in ["x-default", "x-api-key", "x-hook", "x-token", "x-change", "authorization", "cookie"] {
         assert!(header(request, sent).unwrap().contains(MARKER), "{sent} was sent");
     }
     let cookies = server.headers("cookie").into_iter().map(Option::unwrap).collect::<Vec<_>>();
     assert!(cookies.iter().all(|cookies| cookies.starts_with(&format!("session={MARKER}; own={MARKER}"))));
     assert_eq!(cookies[1].contains(&format!("; s={MARKER}")), cfg!(feature = "cookies"), "the jar's");
     assert!(request.ends_with(&format!("\r\n\r\n{MARKER}")), "the body was sent");
-    assert!(request.contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}")), "the query was sent");
+    assert!(
+        request.contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}&hook={MARKER}")),
+        "the query was sent"
+    );
     reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
 }
 

@@ -76,6 +76,20 @@ async fn a_source_of_credentials_that_fails_is_asked_again_later() {
 }
 
 #[tokio::test]
+async fn a_source_of_credentials_gives_no_last_event_id_and_a_thousand_headers_at_most() {
+    let server = Server::staying("").await;
+    let many =
+        |count| (0..count).map(|number| (format!("x-{number}").parse().unwrap(), "1".parse().unwrap())).collect();
+    let id = HeaderMap::from_iter([("last-event-id".parse().unwrap(), "8".parse().unwrap())]);
+    for (headers, is_open) in [(id, false), (many(1025), false), (many(1024), true)] {
+        let source = move |_| std::future::ready(Ok::<_, Infallible>(headers.clone()));
+        let opened = within(stream(&server.url).credentials(source).open("message")).await;
+        assert_eq!(opened.map_err(|error| error.kind()).err(), (!is_open).then_some(ErrorKind::Credentials));
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_source_of_credentials_that_hangs_does_not_hold_up_a_shutdown() {
     let server = Server::answering(vec![OPEN.to_owned()]).await;
     let alive = Arc::new(());

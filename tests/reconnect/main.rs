@@ -2,9 +2,11 @@
 
 #![cfg(feature = "client")]
 
+mod before_attempt;
 mod credentials;
 mod faults;
 mod live_changes;
+mod signatures;
 mod updates;
 
 #[path = "../support/mod.rs"]

@@ -41,6 +41,7 @@ use tokio::time::Instant;
 use crate::connection::config::Config;
 use crate::connection::credentials::CredentialsReason;
 use crate::connection::mailbox::Asked;
+use crate::connection::next_attempt::{AttemptFacts, NextAttempt};
 use crate::connection::request::Request;
 use crate::connection::timer;
 use crate::connection::{Apply, RefusedId};
@@ -49,7 +50,7 @@ use crate::event::Gap;
 use crate::reconnect::{Decision, Failure, ReconnectPolicy};
 use crate::response::ResponseHead;
 use crate::state::{CloseReason, State};
-use crate::transport::{self, Attempt};
+use crate::transport;
 
 use self::activity::{Activity, Demand};
 use self::back_off::BackOff;
@@ -66,6 +67,8 @@ pub(super) struct Session {
     poison: Poison,
     demand: Demand,
     sources: Sources,
+    /// The last failure since a response was accepted.
+    failure: Option<Error>,
     /// The credentials were refused, and the attempt under way carries fresh ones.
     has_fresh_credentials: bool,
     /// Attempts so far.
@@ -84,7 +87,8 @@ pub(super) struct Session {
 /// The caller's sources that the actor can ask.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sources {
-    pub(super) credentials: bool,
+    /// A hook before each attempt, a source of credentials, or both: they can give fresh ones.
+    pub(super) hooks: bool,
     pub(super) store: bool,
 }
 
@@ -97,6 +101,7 @@ impl Session {
             poison: Poison::default(),
             demand: if config.linger.is_some() { Demand::Absent } else { Demand::Present },
             sources,
+            failure: None,
             has_fresh_credentials: false,
             attempts: 0,
             accepted: 0,
@@ -266,7 +271,7 @@ impl Session {
 
     /// Makes an attempt, in place of what is open or under way.
     fn dial_because(&mut self, reason: CredentialsReason) -> Step {
-        let (attempt, notice) = self.next_attempt();
+        let (attempt, notice) = self.next_attempt(reason);
         self.activity = Activity::Connecting;
         // No response is read any more that could bring another ID.
         self.resume_point.forget_if_left_behind(self.carried_change);
@@ -274,23 +279,22 @@ impl Session {
             notice,
             state: Some(self.connecting()),
             restarts: self.resume_point.take_moved(),
-            action: Action::Dial { attempt, reason },
+            action: Action::Dial { attempt },
         }
     }
 
     /// Makes an attempt whose response will take over from the open one, which is read until then.
     fn begin_handover(&mut self, reason: CredentialsReason) -> Step {
-        let (attempt, notice) = self.next_attempt();
+        let (attempt, notice) = self.next_attempt(reason);
         self.activity = Activity::HandingOver(self.activity.take_health());
-        let sent = self.resume_point.sent.clone();
         // A server that no longer knows the ID may use the same IDs for other events.
         let is_unrelated = self.resume_point.is_left_behind || self.resume_point.is_withheld;
-        Step { notice, ..Step::from(Action::BeginHandover { attempt, reason, sent, is_unrelated }) }
+        Step { notice, ..Step::from(Action::BeginHandover { attempt, is_unrelated }) }
     }
 
     /// Returns an attempt with the present request and the last event ID, and notes what it
     /// carries.
-    fn next_attempt(&mut self) -> (Box<Attempt>, Option<Notice>) {
+    fn next_attempt(&mut self, reason: CredentialsReason) -> (NextAttempt, Option<Notice>) {
         self.is_outdated = false;
         self.attempts += 1;
         self.carried_change = self.last_change;
@@ -302,7 +306,9 @@ impl Session {
             // Never fatal: the ID is the server's choice. The gap will say that none was sent.
             Err(error) => notice = Some(Notice::IdLeftOut(error)),
         }
-        (attempt, notice)
+        let (last_event_id, failure) = (self.resume_point.sent.clone(), self.failure.clone());
+        let facts = AttemptFacts { number: self.back_off.attempt(), reason, last_event_id, failure };
+        (NextAttempt::new(attempt, facts), notice)
     }
 
     /// Opens a response. Subscribers get a gap before each but the first: the server alone knows
@@ -323,6 +329,7 @@ impl Session {
         // With its ID at the beginning: a response that ends with the same one got nowhere.
         self.activity = Activity::Open(Health::new(now, self.last_event_id().to_owned()));
         self.accepted += 1;
+        self.failure = None;
         self.has_fresh_credentials = false;
         let is_after_a_gap = self.resume_point.take_lost() || self.accepted > 1;
         let gap = is_after_a_gap.then(|| Gap::Reconnected { sent: self.resume_point.sent.clone() });
@@ -342,6 +349,7 @@ impl Session {
         let may_refuse_id = self.resume_point.may_be_refused(&cause);
         let starts_fresh = may_refuse_id && self.config.refused_id == RefusedId::StartFresh;
         let cause = if may_refuse_id && !starts_fresh { self.resume_point.explain_refusal(cause) } else { cause };
+        self.failure = Some(cause.clone());
         match self.ask_for_credentials(&cause) {
             Some(reason) => self.try_once_more(reason),
             None if starts_fresh => self.withhold_id(cause),
@@ -395,11 +403,13 @@ impl Session {
         if let Activity::HandingOver(_) = self.activity {
             self.drop_response(now);
             self.activity = Activity::HandingOver(None);
+            self.failure = Some(cause);
             return Step { state: Some(self.connecting()), ..Step::from(Action::ContinueHandover) };
         }
         let Some(health) = self.activity.take_health() else { return Step::stay() };
         let (is_well, open_for) = (health.is_well(cause.kind()), health.open_for(now));
         let cause = self.judge(cause, cut_off, &health, now);
+        self.failure = Some(cause.clone());
         let notice = (cause.kind() == ErrorKind::Poisoned).then(|| Notice::Poisoned(cause.clone()));
         self.back_off.response_ended(is_well, open_for);
         Step { notice, ..self.wait_or_close(cause, None, Some(open_for), random, now) }
@@ -469,7 +479,7 @@ impl Session {
     /// Returns the reason to ask for fresh credentials, once for each attempt. The policy judges a
     /// second refusal.
     fn ask_for_credentials(&mut self, cause: &Error) -> Option<CredentialsReason> {
-        let may_ask = self.sources.credentials && !self.has_fresh_credentials;
+        let may_ask = self.sources.hooks && !self.has_fresh_credentials;
         let reason = CredentialsReason::rejected(cause).filter(|_| may_ask)?;
         self.has_fresh_credentials = true;
         Some(reason)

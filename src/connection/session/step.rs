@@ -3,14 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use crate::connection::credentials::CredentialsReason;
 use crate::connection::mailbox::Asked;
+use crate::connection::next_attempt::NextAttempt;
 use crate::connection::stats::TurnCounts;
 use crate::error::Error;
 use crate::event::Gap;
 use crate::response::ResponseHead;
 use crate::state::{CloseReason, State};
-use crate::transport::Attempt;
 use crate::wire::EventFrame;
 
 /// Something that has happened.
@@ -129,13 +128,10 @@ pub(crate) enum Action {
     /// Load the last event ID from the resume store.
     Load,
     /// Dial, in place of what is open or under way.
-    Dial { attempt: Box<Attempt>, reason: CredentialsReason },
+    Dial { attempt: NextAttempt },
     /// Dial while the open response is read, in place of another such attempt.
     BeginHandover {
-        attempt: Box<Attempt>,
-        reason: CredentialsReason,
-        /// The last event ID that the request carries.
-        sent: Option<String>,
+        attempt: NextAttempt,
         /// The IDs of the open response mean nothing to the server that gets the request.
         is_unrelated: bool,
     },

@@ -11,9 +11,9 @@ use crate::transport::target::Target;
 /// When, in seconds; what has happened; the step and the state.
 type StepLine<'a> = (u64, Input<'a>, &'a str);
 
-const NO_SOURCES: Sources = Sources { credentials: false, store: false };
-const CREDENTIALS: Sources = Sources { credentials: true, store: false };
-const STORE: Sources = Sources { credentials: false, store: true };
+const NO_SOURCES: Sources = Sources { hooks: false, store: false };
+const CREDENTIALS: Sources = Sources { hooks: true, store: false };
+const STORE: Sources = Sources { hooks: false, store: true };
 
 fn config() -> Config {
     Config::new(Target::parse("http://host/".parse().unwrap()).unwrap())
@@ -55,20 +55,20 @@ fn describe(step: &Step) -> String {
 }
 
 fn describe_action(action: &Action) -> String {
-    let after = |attempt: &Attempt| match attempt.request.headers.get(transport::LAST_EVENT_ID) {
-        Some(id) => format!(" after {}", id.to_str().unwrap()),
-        None => String::new(),
-    };
-    let fresh = |reason: &CredentialsReason| match reason {
-        CredentialsReason::Rejected { .. } => " with fresh credentials",
-        _ => "",
+    let describe = |attempt: &NextAttempt| {
+        let sent = attempt.headers().get(transport::LAST_EVENT_ID).map(|id| id.to_str().unwrap());
+        assert_eq!(sent, attempt.last_event_id());
+        let after = sent.map(|id| format!(" after {id}")).unwrap_or_default();
+        match attempt.reason() {
+            CredentialsReason::Rejected { .. } => format!("{after} with fresh credentials"),
+            _ => after,
+        }
     };
     match action {
-        Action::Dial { attempt, reason } => format!("dial{}{}", after(attempt), fresh(reason)),
-        Action::BeginHandover { attempt, reason, sent, is_unrelated } => {
-            assert_eq!(sent.is_some(), attempt.request.headers.contains_key(transport::LAST_EVENT_ID));
+        Action::Dial { attempt } => format!("dial{}", describe(attempt)),
+        Action::BeginHandover { attempt, is_unrelated } => {
             let elsewhere = if *is_unrelated { " elsewhere" } else { "" };
-            format!("hand over{elsewhere}{}{}", after(attempt), fresh(reason))
+            format!("hand over{elsewhere}{}", describe(attempt))
         }
         Action::CancelHandover { change, .. } => format!("stay with the open response, change {change}"),
         Action::Read { gap: None, change } => format!("read, change {change}"),

@@ -1,0 +1,439 @@
+//! The hook before each attempt: what it learns, what it can change, and what its failures do.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::{pending, ready};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Full;
+use sseclient::{
+    Apply, Client, CloseReason, CredentialsReason, Delivery, ErrorKind, Gap, NextAttempt, ReconnectPolicy, State,
+    StreamBuilder,
+};
+use tokio::time::Instant;
+
+use crate::support::{OPEN, Server, follow, header, numbered, short, stream, until, within};
+
+type Answer = Result<NextAttempt, Infallible>;
+
+/// Notes of a hook, in order.
+type Notes = Arc<Mutex<Vec<String>>>;
+
+fn response(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
+}
+
+/// What a hook learns, on one line.
+fn facts(attempt: &NextAttempt) -> String {
+    let reason = match attempt.reason() {
+        CredentialsReason::First => "first".to_owned(),
+        CredentialsReason::Reconnect => "reconnect".to_owned(),
+        CredentialsReason::Rejected { status, .. } => format!("rejected {}", status.as_u16()),
+        other => panic!("{other:?}"),
+    };
+    let failure = attempt.failure().map(|failure| (failure.kind(), failure.status().map(|status| status.as_u16())));
+    format!("{} {reason}, after {:?}, {failure:?}", attempt.number(), attempt.last_event_id())
+}
+
+/// A hook that notes what it learns, and changes nothing.
+fn noting(notes: &Notes) -> impl Fn(NextAttempt) -> std::future::Ready<Answer> + use<> {
+    let notes = Arc::clone(notes);
+    move |attempt| {
+        notes.lock().unwrap().push(facts(&attempt));
+        ready(Ok(attempt))
+    }
+}
+
+/// A stream without a network: each request is answered with an event, and that is its end.
+fn in_memory() -> StreamBuilder {
+    let client = Client::builder().transport(|_: Request<Bytes>| async {
+        let body = Full::new(Bytes::from("data: x\n\n"));
+        Response::builder().header("content-type", "text/event-stream").body(body)
+    });
+    let stream = client.build().stream("http://host/");
+    stream.reconnect_policy(ReconnectPolicy::daemon().jitter(0.0))
+}
+
+#[tokio::test]
+async fn a_cursor_in_the_query_is_computed_from_the_last_event_id() {
+    async fn next_page(attempt: NextAttempt) -> Result<NextAttempt, std::num::ParseIntError> {
+        let Some(id) = attempt.last_event_id() else { return Ok(attempt.remove_query("cursor")) };
+        let cursor = id.parse::<u64>()? + 1;
+        Ok(attempt.query("cursor", cursor.to_string()))
+    }
+    let server =
+        Server::answering(vec![format!("{OPEN}{}", numbered([41])), format!("{OPEN}{}", numbered([42]))]).await;
+    let url = format!("{}?topic=a%20b&cursor=0&c%75rsor=1", server.url);
+    let (handle, mut events) = follow(stream(&url).before_attempt(next_page));
+    for expected in ["41", "reconnected after Some(\"41\")", "42", "reconnected after Some(\"42\")"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    within(handle.shutdown()).await;
+    let requests = server.requests();
+    let lines: Vec<_> = requests.iter().take(3).map(|request| request.lines().next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /stream?topic=a%20b HTTP/1.1",
+            "GET /stream?topic=a%20b&cursor=42 HTTP/1.1",
+            "GET /stream?topic=a%20b&cursor=43 HTTP/1.1"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_hook_learns_number_reason_last_event_id_and_the_failure_before() {
+    let answers = [
+        response("503 Unavailable"),
+        response("500 Oops"),
+        format!("{OPEN}{}", numbered([7])),
+        response("401 Unauthorized"),
+        format!("{OPEN}data: x\n\n"),
+        response("410 Gone"),
+    ];
+    let server = Server::answering(answers.to_vec()).await;
+    let notes = Notes::default();
+    let (handle, _events) = follow(stream(&server.url).before_attempt(noting(&notes)));
+    // The 410 is final.
+    within(handle.closed()).await;
+    assert_eq!(
+        *notes.lock().unwrap(),
+        [
+            "1 first, after None, None",
+            "2 reconnect, after None, Some((Status, Some(503)))",
+            "3 reconnect, after None, Some((Status, Some(500)))",
+            "2 reconnect, after Some(\"7\"), Some((EndOfStream, None))",
+            // At once, like a refusal of credentials.
+            "2 rejected 401, after Some(\"7\"), Some((Status, Some(401)))",
+            "2 reconnect, after Some(\"7\"), Some((EndOfStream, None))",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_reconnection_that_the_program_asks_for_has_no_failure_before_it() {
+    let server = Server::start(|number, mut connection| async move {
+        let answer = if number == 0 { response("503 Not Now") } else { format!("{OPEN}{}", numbered([7])) };
+        connection.send(&answer).await;
+        if number > 0 {
+            connection.closed().await;
+        }
+    })
+    .await;
+    let notes = Notes::default();
+    let (handle, mut events) = follow(stream(&server.url).before_attempt(noting(&notes)));
+    assert_eq!(short(&mut events).await, "7");
+    handle.reconnect();
+    assert_eq!(short(&mut events).await, "reconnected after Some(\"7\")");
+    assert_eq!(
+        *notes.lock().unwrap(),
+        [
+            "1 first, after None, None",
+            "2 reconnect, after None, Some((Status, Some(503)))",
+            "1 reconnect, after Some(\"7\"), None"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn changes_of_a_hook_are_for_one_attempt_alone() {
+    let server = Server::answering(vec![format!("{OPEN}data: x\n\n")]).await;
+    let asked = AtomicUsize::new(0);
+    let hook = move |attempt: NextAttempt| {
+        let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            assert_eq!((attempt.method().as_str(), attempt.url().path()), ("REPORT", "/stream"));
+            assert_eq!((attempt.headers()["x-set"].to_str().unwrap(), &attempt.body()[..]), ("set", &b"set"[..]));
+            let changed = |attempt: NextAttempt| {
+                attempt.remove_header("x-set").header("x-new", "1").query("q", "1").with_body("changed")
+            };
+            Ok::<_, Infallible>(if is_first { changed(attempt) } else { attempt })
+        }
+    };
+    let policy = ReconnectPolicy::daemon();
+    let builder = stream(&server.url).method("REPORT").header("x-set", "set").body("set").reconnect_policy(policy);
+    let (handle, mut events) = follow(builder.before_attempt(hook));
+    for expected in ["x", "reconnected after None"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    within(handle.shutdown()).await;
+    let (first, second) = (&server.requests()[0], &server.requests()[1]);
+    assert!(first.starts_with("REPORT /stream?q=1 HTTP/1.1\r\n") && first.ends_with("\r\n\r\nchanged"), "{first}");
+    assert!(second.starts_with("REPORT /stream HTTP/1.1\r\n") && second.ends_with("\r\n\r\nset"), "{second}");
+    for (name, expected) in [("x-set", [None, Some("set")]), ("x-new", [Some("1"), None])] {
+        assert_eq!(
+            [first, second].map(|request| header(request, name)),
+            expected.map(|value| value.map(str::to_owned))
+        );
+    }
+}
+
+/// Trace Context (W3C), section 3.2: version, trace, span, flags.
+#[tokio::test]
+async fn each_attempt_can_have_a_traceparent_of_its_own() {
+    let server = Server::answering(vec![format!("{OPEN}data: x\n\n")]).await;
+    let spans = AtomicUsize::new(1);
+    let hook = move |attempt: NextAttempt| {
+        let span = spans.fetch_add(1, Ordering::Relaxed);
+        ready(Ok::<_, Infallible>(attempt.header("traceparent", format!("00-{:032x}-{span:016x}-01", 0xabc))))
+    };
+    let (handle, mut events) = follow(stream(&server.url).before_attempt(hook));
+    for expected in ["x", "reconnected after None", "x", "reconnected after None"] {
+        assert_eq!(short(&mut events).await, expected);
+    }
+    within(handle.shutdown()).await;
+    let sent: Vec<_> = server.headers("traceparent").into_iter().take(3).map(Option::unwrap).collect();
+    let expected = [1, 2, 3].map(|span| format!("00-00000000000000000000000000000abc-{span:016x}-01"));
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn credentials_are_asked_for_after_the_hook_and_win() {
+    let server = Server::answering(vec![response("401 Unauthorized"), response("204 No Content")]).await;
+    let notes = Notes::default();
+    let (of_hook, of_source) = (Arc::clone(&notes), Arc::clone(&notes));
+    let hook = move |attempt: NextAttempt| {
+        of_hook.lock().unwrap().push(format!("hook: {:?}", attempt.headers().get(AUTHORIZATION)));
+        let attempt = attempt.header(AUTHORIZATION, "of the hook").header("x-hook", "1");
+        ready(Ok::<_, Infallible>(attempt))
+    };
+    let source = move |reason| {
+        let why = if let CredentialsReason::Rejected { .. } = reason { "rejected" } else { "first" };
+        of_source.lock().unwrap().push(format!("source: {why}"));
+        ready(Ok::<_, Infallible>(HeaderMap::from_iter([(AUTHORIZATION, "of the source".parse().unwrap())])))
+    };
+    // In either order of the calls.
+    let (handle, _events) = follow(stream(&server.url).credentials(source).before_attempt(hook));
+    assert!(matches!(within(handle.closed()).await, CloseReason::NoContent));
+    assert_eq!(*notes.lock().unwrap(), ["hook: None", "source: first", "hook: None", "source: rejected"]);
+    assert_eq!(server.headers("authorization"), vec![Some("of the source".to_owned()); 2]);
+    assert_eq!(server.headers("x-hook"), vec![Some("1".to_owned()); 2]);
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_is_asked_again_later() {
+    let server = Server::answering(vec![format!("{OPEN}data: 1\n\n")]).await;
+    let notes = Notes::default();
+    let noted = Arc::clone(&notes);
+    let hook = move |attempt: NextAttempt| {
+        let mut notes = noted.lock().unwrap();
+        notes.push(facts(&attempt));
+        ready(if notes.len() < 3 { Err("the clock is not set") } else { Ok(attempt) })
+    };
+    let (handle, mut events) = follow(stream(&server.url).before_attempt(hook));
+    assert_eq!(short(&mut events).await, "1");
+    assert_eq!(handle.stats().failures[&ErrorKind::BeforeAttempt], 2);
+    let failure = "Some((BeforeAttempt, None))";
+    assert_eq!(
+        notes.lock().unwrap()[..3],
+        [
+            "1 first, after None, None".to_owned(),
+            format!("2 reconnect, after None, {failure}"),
+            format!("3 reconnect, after None, {failure}")
+        ]
+    );
+    // `open` returns the failure of the first attempt, with what the hook says.
+    let error = stream(&server.url).before_attempt(|_| ready(Err("no clock"))).open("message").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (ErrorKind::BeforeAttempt, false));
+    assert_eq!(error.source().unwrap().to_string(), "no clock");
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_fails_the_attempt_and_says_why() {
+    type Mistake = fn(NextAttempt) -> NextAttempt;
+    let mistakes: [(Mistake, ErrorKind); 6] = [
+        (|attempt| attempt.header("a b", "1"), ErrorKind::InvalidHeader),
+        (|attempt| attempt.header("x-new", "1\n2").header("x-new", "1"), ErrorKind::InvalidHeader),
+        (|attempt| attempt.header("Last-Event-ID", "8"), ErrorKind::InvalidHeader),
+        (|attempt| attempt.remove_header("last-event-id"), ErrorKind::InvalidHeader),
+        (|attempt| attempt.query("long", "x".repeat(70_000)), ErrorKind::InvalidUrl),
+        (
+            |attempt| (0..2000).fold(attempt, |attempt, number| attempt.header(format!("x-{number}"), "1")),
+            ErrorKind::InvalidHeader,
+        ),
+    ];
+    let server = Server::staying("").await;
+    for (mistake, kind) in mistakes {
+        let builder = stream(&server.url).before_attempt(move |attempt| ready(Ok::<_, Infallible>(mistake(attempt))));
+        let error = within(builder.open("message")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BeforeAttempt);
+        let source = error.source().and_then(|source| source.downcast_ref::<sseclient::Error>()).unwrap();
+        assert_eq!(source.kind(), kind, "{source}");
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_ends_the_stream() {
+    type Hook = fn(NextAttempt) -> std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
+    let hooks: [Hook; 2] = [|_| panic!("no clock"), |_| Box::pin(async { panic!("no clock") })];
+    for hook in hooks {
+        let (handle, mut events) = follow(in_memory().before_attempt(hook));
+        let reason = within(handle.closed()).await;
+        let error = reason.error().unwrap();
+        assert_eq!(error.kind(), ErrorKind::TaskFailed);
+        assert!(error.to_string().contains("no clock"), "{error}");
+        assert!(within(events.recv()).await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_has_thirty_seconds() {
+    let asked = AtomicUsize::new(0);
+    let hook = move |attempt: NextAttempt| {
+        let hangs = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            if hangs {
+                pending::<()>().await;
+            }
+            Ok::<_, Infallible>(attempt)
+        }
+    };
+    let handle = in_memory().before_attempt(hook).build().unwrap();
+    let (mut events, mut states, begun) = (handle.subscribe("message"), handle.state_changes(), Instant::now());
+    handle.connect();
+    let cause = loop {
+        if let Some(State::Waiting { cause, .. }) = states.recv().await {
+            break cause;
+        }
+    };
+    assert_eq!((cause.kind(), begun.elapsed().as_secs()), (ErrorKind::BeforeAttemptTimeout, 30));
+    assert!(matches!(events.recv().await, Some(Delivery::Event(_))));
+    assert_eq!(begun.elapsed().as_secs(), 33, "after the reconnection time");
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_does_not_hold_up_a_shutdown_or_a_change() {
+    let alive = Arc::new(());
+    let kept = Arc::clone(&alive);
+    let hook = move |attempt: NextAttempt| {
+        let kept = Arc::clone(&kept);
+        async move {
+            let _kept = kept;
+            if attempt.headers().contains_key("x-hangs") {
+                pending::<()>().await;
+            }
+            Ok::<_, Infallible>(attempt)
+        }
+    };
+    let server = Server::staying("data: x\n\n").await;
+    let (handle, mut events) = follow(stream(&server.url).header("x-hangs", "1").before_attempt(hook));
+    until("the hook is asked", || Arc::strong_count(&alive) == 3).await;
+    within(handle.update(|request| request.remove_header("x-hangs"), Apply::Reconnect)).await.unwrap();
+    assert_eq!(short(&mut events).await, "x");
+    assert_eq!(Arc::strong_count(&alive), 2, "both futures are gone");
+    let hanging = handle.update(|request| request.header("x-hangs", "1"), Apply::Reconnect);
+    until("the hook is asked again", || Arc::strong_count(&alive) == 3).await;
+    within(handle.shutdown()).await;
+    assert!(within(hanging).await.is_err());
+    until("its future is dropped", || Arc::strong_count(&alive) < 3).await;
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_hook_is_not_asked_about_redirects() {
+    let server = Server::start(|number, mut connection| async move {
+        let moved = connection.request.contains("/moved");
+        let found = "HTTP/1.1 307 Moved\r\nlocation: /moved\r\ncontent-length: 0\r\n\r\n";
+        let opened = format!("{OPEN}data: x\n\n");
+        connection.send(if moved { &opened } else { found }).await;
+        if number == 3 {
+            connection.closed().await;
+        }
+    })
+    .await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let hook = move |attempt: NextAttempt| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        ready(Ok::<_, Infallible>(attempt.header("x-hook", "1").query("hook", "1")))
+    };
+    let mut events = stream(&server.url).before_attempt(hook).open("message").await.unwrap();
+    assert_eq!(short(&mut events).await, "x");
+    assert_eq!(short(&mut events).await, "reconnected after None");
+    within(events.handle().shutdown()).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    // Each attempt begins at the stream's own URL, and headers go along within the origin.
+    let requests: Vec<_> = server.requests().iter().map(|request| request.lines().next().unwrap().to_owned()).collect();
+    let (first, moved) = ("GET /stream?hook=1 HTTP/1.1", "GET /moved HTTP/1.1");
+    assert_eq!(requests, [first, moved, first, moved]);
+    assert_eq!(server.headers("x-hook"), vec![Some("1".to_owned()); 4]);
+}
+
+#[tokio::test]
+async fn a_hook_is_asked_before_a_handover_and_can_keep_the_open_response() {
+    let server = Server::staying(&numbered([7])).await;
+    let notes = Notes::default();
+    let noted = Arc::clone(&notes);
+    let hook = move |attempt: NextAttempt| {
+        noted.lock().unwrap().push(facts(&attempt));
+        ready(if attempt.headers().contains_key("x-bad") {
+            Err("a bad header")
+        } else {
+            Ok(attempt.header("x-hook", "1"))
+        })
+    };
+    let (handle, mut events) = follow(stream(&server.url).before_attempt(hook));
+    assert_eq!(short(&mut events).await, "7");
+    let failed = within(handle.update(|request| request.header("x-bad", "1"), Apply::MakeBeforeBreak)).await;
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::BeforeAttempt);
+    assert!(handle.state().is_open());
+    within(handle.update(|request| request.remove_header("x-bad"), Apply::MakeBeforeBreak)).await.unwrap();
+    assert_eq!(
+        *notes.lock().unwrap(),
+        [
+            "1 first, after None, None",
+            "1 reconnect, after Some(\"7\"), None",
+            "1 reconnect, after Some(\"7\"), Some((BeforeAttempt, None))"
+        ]
+    );
+    assert_eq!(server.headers("x-hook"), vec![Some("1".to_owned()); 2]);
+    assert!(!server.requests()[1].contains("x-bad"));
+}
+
+/// The first attempt may take 2 s, the second 4 s, and the third as long as ever.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_cuts_the_stages_of_an_attempt_short() {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&sent);
+    let client = Client::builder().transport(move |request: Request<Bytes>| {
+        let deadline = request.headers().get("x-deadline-ms").map(|value| value.to_str().unwrap().to_owned());
+        noted.lock().unwrap().push(deadline);
+        async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let body = Full::new(Bytes::from("data: x\n\n"));
+            Response::builder().header("content-type", "text/event-stream").body(body)
+        }
+    });
+    let hook = |attempt: NextAttempt| {
+        let deadline = Duration::from_secs(2 * u64::from(attempt.number()));
+        let attempt = if attempt.number() < 3 {
+            attempt.deadline(deadline).header("x-deadline-ms", deadline.as_millis().to_string())
+        } else {
+            attempt
+        };
+        ready(Ok::<_, Infallible>(attempt))
+    };
+    let policy = ReconnectPolicy::standard().reconnection_time(Duration::from_secs(1));
+    let stream = client.build().stream("http://host/").reconnect_policy(policy).before_attempt(hook);
+    let handle = stream.build().unwrap();
+    let (mut events, mut states, begun) = (handle.subscribe("message"), handle.state_changes(), Instant::now());
+    handle.connect();
+    for seconds in [2, 2 + 1 + 4] {
+        let cause = crate::support::setback(&mut states).await;
+        assert_eq!((cause.kind(), begun.elapsed().as_secs()), (ErrorKind::ResponseTimeout, seconds));
+        assert!(cause.to_string().ends_with("; the deadline of the attempt has passed"), "{cause}");
+    }
+    // The server may have taken the first request, and sent something.
+    assert!(matches!(events.recv().await, Some(Delivery::Gap(Gap::Reconnected { sent: None, .. }))));
+    assert_eq!(begun.elapsed().as_secs(), 2 + 1 + 4 + 1 + 5);
+    assert!(matches!(events.recv().await, Some(Delivery::Event(_))));
+    within(handle.shutdown()).await;
+    let expected = [Some("2000".to_owned()), Some("4000".to_owned()), None];
+    assert_eq!(sent.lock().unwrap()[..3], expected);
+}
