@@ -149,10 +149,13 @@ impl fmt::Debug for BoxedTransport {
     }
 }
 
-/// The body of a transport's response.
+/// The body of a transport's response, with its type erased.
 pub(super) struct CustomBody {
-    poll: Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> + Send>,
+    poll: Box<PollBytes>,
 }
+
+/// Polls for the next bytes of a body.
+type PollBytes = dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> + Send;
 
 impl CustomBody {
     fn new(body: impl Body<Error: Into<BoxError>> + Send + 'static) -> Self {

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode, Version};
 
 use super::*;
 use crate::event::{RetryTime, Span};
-use crate::state::ResponseHead;
+use crate::response::ResponseHead;
 
 fn numbers(subscribed: &mut Subscribed) -> Vec<u64> {
     let mut seen = Vec::new();
