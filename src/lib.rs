@@ -52,7 +52,7 @@
 //! |---|---|
 //! | a URL | [`Client`], as above; for scripts [`open`], which returns once the stream is open |
 //! | a URL, and an HTTP client of your own | [`Client`] with a [`Transport`]: a closure around it |
-//! | one response: an LLM's answer, a request made with reqwest | [`EventStream`], over any `http_body::Body` |
+//! | one response: an LLM's answer, an MCP call, a request made with reqwest | [`EventStream`], over any `http_body::Body` |
 //! | bytes | [`wire::Decoder`], which does no IO |
 //! | no async runtime | module `blocking` (feature `blocking`), whose streams are iterators |
 //!
@@ -150,6 +150,8 @@ mod response;
 #[cfg(feature = "client")]
 mod resume;
 #[cfg(feature = "client")]
+mod silence;
+#[cfg(feature = "client")]
 mod state;
 #[cfg(feature = "client")]
 mod subscription;
@@ -200,8 +202,10 @@ pub use crate::connection::stats::Stats;
 #[cfg(feature = "client")]
 pub use crate::connection::{Apply, Change, NextAttempt, RefusedId, Resume};
 pub use crate::error::{Error, ErrorKind};
+#[cfg(feature = "json")]
+pub use crate::event::Decoded;
 pub use crate::event::{Delivery, Event, EventBuilder, Gap};
-pub use crate::event_stream::{EventStream, StreamBody};
+pub use crate::event_stream::{Block, EventStream, StreamBody};
 #[cfg(feature = "client")]
 pub use crate::handle::{Drain, Drained, Draining, Handle, Monitor, Shutdown, StateChanges, Transcript, Update};
 #[cfg(feature = "client")]
@@ -213,8 +217,6 @@ pub use crate::response::ResponseHead;
 pub use crate::resume::{Commit, FileStore, ResumeStore};
 #[cfg(feature = "client")]
 pub use crate::state::{CloseReason, State};
-#[cfg(all(feature = "client", feature = "json"))]
-pub use crate::subscription::Decoded;
 #[cfg(feature = "client")]
 pub use crate::subscription::{Events, SubscribeOptions, Subscription, TryRecvError};
 #[cfg(feature = "tls")]

@@ -20,6 +20,7 @@ const LAYERS: &[&str] = &[
     "event",        // events, gaps
     "wire",         // the event stream format
     "response",     // the head of a response, and the bytes of its body
+    "silence",      // how long a server has been silent
     "event_stream", // the decoder over one HTTP body
     "state",        // how a connection stands
     "reconnect",    // when to try again

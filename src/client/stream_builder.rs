@@ -20,13 +20,14 @@ use crate::event::Event;
 use crate::event::Gap;
 use crate::event::IntoLastEventId;
 use crate::handle::Handle;
-use crate::hub::{ConflateKey, Filter, Keep, Retain};
+use crate::hub::{ConflateKey, Filter, Keep, Overflow, Retain};
 use crate::reconnect::ReconnectPolicy;
 use crate::response::ResponseHead;
 use crate::resume::{Commit, ResumeStore, Store};
 use crate::subscription::{SubscribeOptions, Subscription};
 use crate::transport::target::{self, Target};
 use crate::transport::{self, BoxFuture, Connect, Redirects};
+use crate::wire::EndMark;
 
 use super::Client;
 #[cfg(doc)]
@@ -397,6 +398,76 @@ impl StreamBuilder {
     #[doc(alias("retry", "backoff"))]
     pub fn reconnect_policy(self, policy: ReconnectPolicy) -> Self {
         Self { policy: Some(policy), ..self }
+    }
+}
+
+/// # One answer
+///
+/// For responses that are complete at some point, such as the answer of a language model.
+impl StreamBuilder {
+    /// Makes this a stream for one answer: the request is never repeated, and no event is lost
+    /// however slowly it is read.
+    ///
+    /// Short for [`ReconnectPolicy::never`], also with a method that is idempotent, and
+    /// [`Overflow::Block`] as the default of all subscriptions and transcripts: while a queue is
+    /// full nothing more is read. So **a subscription that is never read stops the stream for
+    /// all**. A policy that is set later, or an overflow in the options of a subscription, counts
+    /// instead.
+    ///
+    /// A response that ends in order closes the stream with
+    /// [`CloseReason::EndOfStream`](crate::CloseReason::EndOfStream), complete or not: an
+    /// [`end_mark`](Self::end_mark) tells. A failure closes it with that failure. Independent of
+    /// the policy, a redirect is followed, and a 401 is answered with fresh
+    /// [`credentials`](Self::credentials).
+    ///
+    /// [`Overflow::Block`]: crate::Overflow::Block
+    pub fn once(self) -> Self {
+        self.reconnect_policy(ReconnectPolicy::never()).set(|config| config.overflow = Overflow::Block)
+    }
+
+    /// Closes the stream at the first event with this data, of any type
+    /// ([`CloseReason::EndMark`](crate::CloseReason::EndMark)); by default it has no mark.
+    ///
+    /// A response that ends without the mark, in order or not, has failed:
+    /// [`ErrorKind::Incomplete`] if it came to a regular end. The
+    /// [`reconnect_policy`](Self::reconnect_policy) decides what follows, as after any failure. By
+    /// default a `GET` is repeated with the last event ID, and a `POST` is not.
+    ///
+    /// The mark is not published, to no subscription and no transcript, though its ID counts. What
+    /// comes after it is not read: the connection is closed. The data must be equal to the mark,
+    /// byte by byte. A mark that is the last block of a response needs no blank line. An event over
+    /// the [size limit](Self::max_event_size) is never the mark, and a mark that was delivered
+    /// before is still one. A stream with a mark costs one more lock for each event.
+    ///
+    /// Of this and [`ends_when`](Self::ends_when), the last call counts.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn ask() -> Result<(), sseclient::Error> {
+    /// use sseclient::{Client, Filter};
+    ///
+    /// let question = Client::new().stream("http://127.0.0.1/chat").body("why?").once();
+    /// let mut answer = question.end_mark("[DONE]").open(Filter::all()).await?;
+    /// while let Some(delivery) = answer.recv().await {
+    ///     println!("{delivery:?}");
+    /// }
+    /// // `Incomplete`, if the answer was cut off.
+    /// answer.handle().closed().await.into_result()
+    /// # }
+    /// ```
+    pub fn end_mark(self, data: impl Into<String>) -> Self {
+        self.set(|config| config.end_mark = Some(EndMark::data(data.into())))
+    }
+
+    /// Closes the stream at the first event for which `is_mark` returns true.
+    ///
+    /// The rest is as for [`end_mark`](Self::end_mark). For ends that are not one fixed text, such
+    /// as `event: message_stop`. The connection task calls it once for each event, without holding
+    /// any lock, so it must not block. A panic in it ends the stream with
+    /// [`ErrorKind::TaskFailed`].
+    pub fn ends_when(self, is_mark: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|config| config.end_mark = Some(EndMark::event(is_mark)))
     }
 }
 

@@ -254,6 +254,10 @@ impl Actor {
             committer.id_changed();
         }
         self.carry_out(step, now)?;
+        if report.end_mark {
+            let step = self.session.handle(Input::EndMark, now);
+            return self.carry_out(step, now);
+        }
         let Some(ResponseEnd { cause, cut_off }) = report.end else { return ControlFlow::Continue(()) };
         self.connection.counters.count_failure(&cause);
         let random = self.random.f64();
@@ -393,7 +397,7 @@ impl Actor {
         let config = &self.session.config;
         // Seeded, as Blink does it: or the first event without an ID would wipe the resume point.
         let decoder = Decoder::new().max_event_size(config.max_event_size).last_event_id(self.session.last_event_id());
-        let reader = Box::new(ResponseReader::new(body, decoder, config.idle_timeout));
+        let reader = Box::new(ResponseReader::new(body, decoder, config.idle_timeout, config.end_mark.clone()));
         self.phase = Phase::Reading { reader, handover: None };
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::connection::RefusedId;
 use crate::connection::request::Request;
 use crate::event::Event;
-use crate::hub::Retain;
+use crate::hub::{Overflow, Retain};
 use crate::transport::target::Target;
-use crate::wire::DEFAULT_MAX_EVENT_SIZE;
+use crate::wire::{DEFAULT_MAX_EVENT_SIZE, EndMark};
 
 /// The server's `retry` is clamped to at least this: less would be a tight loop.
 pub(crate) const MIN_SERVER_RETRY: Duration = Duration::from_millis(100);
@@ -42,8 +42,12 @@ pub(crate) struct Config {
     pub(crate) last_event_id: String,
     pub(crate) refused_id: RefusedId,
     pub(crate) idle_timeout: Option<Duration>,
+    /// The event that ends the stream for good; none by default.
+    pub(crate) end_mark: Option<EndMark>,
     pub(crate) max_event_size: usize,
     pub(crate) capacity: usize,
+    /// What a full queue does, unless the options of its subscription say it.
+    pub(crate) overflow: Overflow,
     /// What the hub keeps for late subscribers; nothing by default.
     pub(crate) retain: Vec<Retain>,
     /// The events that are retained before the first connection.
@@ -65,8 +69,10 @@ impl Config {
             refused_id: RefusedId::default(),
             // Silence is ordinary, and TCP keep-alive finds dead links.
             idle_timeout: None,
+            end_mark: None,
             max_event_size: DEFAULT_MAX_EVENT_SIZE,
             capacity: CAPACITY,
+            overflow: Overflow::default(),
             retain: Vec::new(),
             seed: Vec::new(),
             drop_repeats: 0,

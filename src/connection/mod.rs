@@ -45,7 +45,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 use crate::connection::stats::{Counters, Stats};
-use crate::hub::Hub;
+use crate::hub::{Hub, Overflow};
 use crate::state::{CloseReason, State};
 
 pub(crate) use self::actor::connect;
@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pub(crate) name: String,
     /// The capacity of a subscription's queue, unless its options say otherwise.
     pub(crate) capacity: usize,
+    /// What a full queue does, unless its options say otherwise.
+    pub(crate) overflow: Overflow,
     /// The task has to know when subscriptions come and go.
     is_lazy: bool,
     handles: AtomicUsize,
@@ -88,6 +90,7 @@ impl Connection {
         Arc::new(Self {
             name: config.name.clone(),
             capacity: config.capacity,
+            overflow: config.overflow.clone(),
             is_lazy: config.linger.is_some(),
             handles: AtomicUsize::new(0),
             hub,

@@ -78,11 +78,18 @@ pub enum ErrorKind {
     ContentEncoding,
     /// The open stream was silent for longer than the idle timeout. Retried.
     IdleTimeout,
+    /// An [`EventStream`](crate::EventStream) brought no event within its first-event timeout.
+    /// Retried.
+    FirstEventTimeout,
     /// The open stream broke off, its content coding is corrupt, or it breaks HTTP's rules.
     /// Retried.
     Body,
     /// The server ended the stream. Retried: servers end streams all the time.
     EndOfStream,
+    /// The response came to a regular end without the [end mark](crate::StreamBuilder::end_mark)
+    /// that the stream must have: the server or a proxy gave up within the answer. Retried; with
+    /// [`once`](crate::StreamBuilder::once), or a method that is not idempotent, it is final.
+    Incomplete,
     /// The stream broke off five times in a row at the same place: most likely the server or a
     /// proxy cannot send one event. The page [reconnection](crate::guide::reconnection) has the
     /// conditions. Retried at the ceiling of the back-off, or final with
@@ -137,8 +144,10 @@ impl ErrorKind {
             Self::ContentType => "content_type",
             Self::ContentEncoding => "content_encoding",
             Self::IdleTimeout => "idle_timeout",
+            Self::FirstEventTimeout => "first_event_timeout",
             Self::Body => "body",
             Self::EndOfStream => "end_of_stream",
+            Self::Incomplete => "incomplete",
             Self::Poisoned => "poisoned",
             Self::FilterPanicked => "filter_panicked",
             Self::Thread => "thread",
@@ -168,8 +177,10 @@ impl ErrorKind {
             | Self::Protocol
             | Self::TooManyRedirects
             | Self::IdleTimeout
+            | Self::FirstEventTimeout
             | Self::Body
             | Self::EndOfStream
+            | Self::Incomplete
             | Self::Poisoned => true,
             // The program, its configuration or the server has to change first, or the stream has
             // ended.

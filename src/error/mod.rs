@@ -3,6 +3,8 @@
 //! Errors can be cloned, because every subscriber may get one. Which of them are retried
 //! by default is in `kind.rs`.
 
+#[cfg(feature = "json")]
+mod json;
 mod kind;
 #[cfg(feature = "client")]
 pub(crate) mod panics;

@@ -17,6 +17,21 @@ pub enum Delivery<T = Event> {
     Gap(Gap),
 }
 
+/// A type that a subscription or an event stream yields in place of each event.
+///
+/// Public in a private module, so that only this crate implements it.
+#[expect(unnameable_types, reason = "this crate alone decides what stands in the place of an event")]
+pub trait Item: Sized {
+    fn from_event(event: Event) -> Self;
+}
+
+impl Item for Event {
+    #[inline]
+    fn from_event(event: Self) -> Self {
+        event
+    }
+}
+
 impl<T> Delivery<T> {
     /// Converts the event, and keeps a gap as it is.
     ///

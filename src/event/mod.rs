@@ -4,6 +4,8 @@
 //! from an [`EventBuilder`]; [`Event::encode`] writes them back. Nothing here knows of connections.
 
 mod builder;
+#[cfg(feature = "json")]
+mod decoded;
 mod delivery;
 mod into_last_event_id;
 #[cfg(feature = "json")]
@@ -16,6 +18,9 @@ use std::time::Duration;
 use triomphe::{Arc, HeaderSlice};
 
 pub use self::builder::EventBuilder;
+#[cfg(feature = "json")]
+pub use self::decoded::Decoded;
+pub(crate) use self::delivery::Item;
 pub use self::delivery::{Delivery, Gap};
 pub(crate) use self::into_last_event_id::IntoLastEventId;
 pub(crate) use self::values::{RetryTime, Span, Values};

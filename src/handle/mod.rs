@@ -23,10 +23,10 @@ use crate::connection::{self, Apply, Change, ConnectionGuard, Resume};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
+#[cfg(feature = "json")]
+use crate::event::Decoded;
 use crate::hub::{Filter, Joining, QueueLimits, SubscriptionStats};
 use crate::state::{CloseReason, State};
-#[cfg(feature = "json")]
-use crate::subscription::Decoded;
 use crate::subscription::{SubscribeOptions, Subscription};
 use crate::transport;
 
@@ -214,7 +214,7 @@ impl Handle {
         QueueLimits {
             capacity: options.capacity.unwrap_or(self.guard.connection.capacity),
             bytes: options.queue_bytes.unwrap_or(QUEUE_BYTES),
-            overflow: options.overflow_or_default(),
+            overflow: options.overflow_or(&self.guard.connection.overflow),
         }
     }
 }

@@ -150,6 +150,8 @@ pub enum CloseReason {
     /// The server ended the stream, and the policy does not reconnect
     /// ([`ReconnectPolicy::never`](crate::ReconnectPolicy::never)).
     EndOfStream,
+    /// The stream's [end mark](crate::StreamBuilder::end_mark) came: the answer is complete.
+    EndMark,
     /// All handles, subscriptions and transcripts were dropped.
     Abandoned,
     /// The last handle was dropped before `connect` was called.
@@ -186,6 +188,7 @@ impl fmt::Display for CloseReason {
             Self::Shutdown => f.write_str("shut down"),
             Self::NoContent => f.write_str("the server has no more content (204)"),
             Self::EndOfStream => f.write_str("the server ended the stream"),
+            Self::EndMark => f.write_str("the end mark came"),
             Self::Abandoned => f.write_str("all handles, subscriptions and transcripts were dropped"),
             Self::NeverConnected => f.write_str("all handles were dropped before connect was called"),
             Self::Failed(error) => error.fmt(f),

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::event::{Delivery, Event};
+use crate::event::{Delivery, Event, Item};
 use crate::hub::Acknowledger;
 use crate::state::CloseReason;
 
-use super::{Item, Subscription};
+use super::Subscription;
 
 /// The events of a [`Subscription`], without the gaps: see [`Subscription::into_events`].
 ///

@@ -4,12 +4,10 @@
 //! the guard that keeps the connection alive, tokio's [coop budget](coop_budget), the count of
 //! missed events, and the conversion of each event into an [`Item`].
 //!
-//! - [`events`] is the variant without gaps, [`decoded`] the one with JSON values.
+//! - [`events`] is the variant without gaps.
 //! - [`options`] is what [`Handle::subscribe_with`](crate::Handle::subscribe_with) takes.
 
 pub(crate) mod coop_budget;
-#[cfg(feature = "json")]
-mod decoded;
 mod events;
 mod lag_log;
 mod options;
@@ -27,13 +25,13 @@ use futures_core::Stream;
 use tokio::time::{Duration, Instant};
 
 use crate::connection::{ConnectReminder, ConnectionGuard, SubscriberGuard};
-use crate::event::{Delivery, Event, Gap};
+#[cfg(feature = "json")]
+use crate::event::Decoded;
+use crate::event::{Delivery, Event, Gap, Item};
 use crate::hub::{AckHandle, Acknowledger, Subscribed};
 use crate::state::CloseReason;
 
 use self::coop_budget::CoopBudget;
-#[cfg(feature = "json")]
-pub use self::decoded::Decoded;
 pub use self::events::Events;
 use self::lag_log::LagLog;
 pub use self::options::SubscribeOptions;
@@ -93,21 +91,6 @@ pub struct Subscription<T = Event> {
     reminder: ConnectReminder,
     guard: SubscriberGuard,
     item: PhantomData<fn() -> T>,
-}
-
-/// A type that a subscription yields in place of each event.
-///
-/// Public in a private module, so that only this crate implements it.
-#[expect(unnameable_types, reason = "this crate alone decides what a queue can yield")]
-pub trait Item: Sized {
-    fn from_event(event: Event) -> Self;
-}
-
-impl Item for Event {
-    #[inline]
-    fn from_event(event: Self) -> Self {
-        event
-    }
 }
 
 impl Subscription {

@@ -41,7 +41,8 @@ impl SubscribeOptions {
     }
 
     /// Sets what happens when the queue is full; by default [`Overflow::Wait`] with a patience of
-    /// 1 s, and [`Overflow::Block`] if the subscription is [acknowledging](Self::acknowledging).
+    /// 1 s, and [`Overflow::Block`] if the subscription is [acknowledging](Self::acknowledging) or
+    /// the stream is for [one answer](crate::StreamBuilder::once).
     ///
     /// In either order of the calls: what is set here stays.
     #[doc(alias = "lag")]
@@ -105,9 +106,10 @@ impl SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    /// Returns the overflow policy that was chosen, or the default.
-    pub(crate) fn overflow_or_default(&self) -> Overflow {
-        let default = if self.acknowledging { Overflow::Block } else { Overflow::default() };
-        self.overflow.clone().unwrap_or(default)
+    /// Returns the overflow policy that was chosen, or the default, which is `of_stream` unless the
+    /// subscription acknowledges.
+    pub(crate) fn overflow_or(&self, of_stream: &Overflow) -> Overflow {
+        let default = if self.acknowledging { &Overflow::Block } else { of_stream };
+        self.overflow.as_ref().unwrap_or(default).clone()
     }
 }

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 
 use tokio::time::{Duration, Instant, timeout_at};
 
-use crate::event::Delivery;
+use crate::event::{Delivery, Item};
 
-use super::{Item, Subscription};
+use super::Subscription;
 
 /// A batch that is not complete.
 ///

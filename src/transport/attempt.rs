@@ -21,13 +21,13 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::response::{ResponseHead, ResponseVerdict, judge, refusal};
+use crate::silence::within;
 
 use super::body::{Body, RawBody};
 use super::cookies::Cookies;
 use super::http_connection::{Connect, HttpConnection, through};
 use super::http_request::HttpRequest;
 use super::redirect::{self, Redirects};
-use super::silence::within;
 
 /// Decides which successful responses are event streams, in place of the standard.
 pub(crate) type AcceptResponse = dyn Fn(&ResponseHead) -> bool + Send + Sync;

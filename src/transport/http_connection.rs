@@ -22,6 +22,7 @@ use http::response::Parts;
 use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
+use crate::silence::within;
 use crate::transport::target::Target;
 
 use super::body::RawBody;
@@ -31,7 +32,6 @@ use super::http1;
 #[cfg(feature = "http2")]
 use super::http2::StreamLease;
 use super::proxy::ProxyServer;
-use super::silence::within;
 #[cfg(feature = "tls")]
 use super::tls;
 

@@ -42,7 +42,6 @@ mod redirect;
 mod resolver;
 #[cfg(feature = "tower-service-0-3")]
 mod service_connector;
-mod silence;
 pub(crate) mod target;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -74,7 +73,6 @@ pub use self::redirect::Redirects;
 pub(crate) use self::resolver::Resolver;
 #[cfg(feature = "tower-service-0-3")]
 pub use self::service_connector::{ServiceConnector, ServiceIo};
-pub(crate) use self::silence::Silence;
 pub use self::tcp::TcpKeepalive;
 #[cfg(feature = "tls")]
 pub use self::tls::TlsVersion;

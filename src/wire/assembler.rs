@@ -26,6 +26,8 @@ pub(super) struct Assembler {
     /// The number of bytes that the values and the line being read may have together.
     pub(super) limit: usize,
     pub(super) wants_comments: bool,
+    /// Blocks without data are lent, too, if they have a type or a reconnection time.
+    pub(super) wants_empty_blocks: bool,
     phase: BlockPhase,
     stage: Stage,
     /// The head of the line until its field is known; then the value of a type, an ID or a comment.
@@ -309,9 +311,11 @@ impl Assembler {
         }
     }
 
-    /// Ends the block at its blank line. A block with neither data nor an ID has nothing to lend.
+    /// Ends the block at its blank line. A block with neither data nor an ID has nothing to lend,
+    /// unless blocks without data are wanted.
     fn end_block(&mut self) -> Option<Assembled> {
-        if self.data_size > 0 || self.has_id {
+        let is_wanted = self.wants_empty_blocks && (self.retry.is_some() || !self.event_type.is_empty());
+        if self.data_size > 0 || self.has_id || is_wanted {
             self.phase = BlockPhase::Lent;
             return Some(Assembled::Block);
         }
@@ -356,6 +360,7 @@ impl Assembler {
             bytes: text,
             values: Values { data, event_type, id, retry: RetryTime::new(self.retry) },
             has_data: self.data_size > 0,
+            lends_empty: self.wants_empty_blocks,
             // The line end of the last line is no part of the data.
             data_size: self.data_size.saturating_sub(1),
             is_oversized: self.is_oversized,

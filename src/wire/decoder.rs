@@ -126,6 +126,21 @@ impl Decoder {
         self.reader.assembler.wants_comments = wanted;
     }
 
+    /// Sets whether blocks without data become frames ([`Frame::EmptyBlock`]). Default: false: of
+    /// such a block only its ID and its `retry` are frames, each by itself.
+    ///
+    /// A block that has neither an ID, nor a valid `retry`, nor a type is never a frame.
+    #[must_use]
+    pub fn empty_blocks(mut self, wanted: bool) -> Self {
+        self.set_empty_blocks(wanted);
+        self
+    }
+
+    /// Changes [`empty_blocks`](Self::empty_blocks) from the next blank line on.
+    pub(crate) fn set_empty_blocks(&mut self, wanted: bool) {
+        self.reader.assembler.wants_empty_blocks = wanted;
+    }
+
     /// Sets whether [`finish`](Self::finish) returns the unfinished block at the end of the stream.
     /// Default: false, the block is dropped, as the standard asks.
     ///
@@ -134,8 +149,13 @@ impl Decoder {
     /// knows whether it was, so call `finish` only at a regular end.
     #[must_use]
     pub fn dispatch_unfinished_at_end(mut self, wanted: bool) -> Self {
-        self.dispatches_unfinished = wanted;
+        self.set_dispatch_unfinished(wanted);
         self
+    }
+
+    /// Changes [`dispatch_unfinished_at_end`](Self::dispatch_unfinished_at_end).
+    pub(crate) fn set_dispatch_unfinished(&mut self, wanted: bool) {
+        self.dispatches_unfinished = wanted;
     }
 
     /// Returns the last event ID: that of the last block that set one and came to its blank line.

@@ -16,6 +16,8 @@ pub(super) struct FinishedBlock<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) values: Values,
     pub(super) has_data: bool,
+    /// Without data it is lent as a block, not as an ID alone.
+    pub(super) lends_empty: bool,
     /// The length of the data, also if it was dropped.
     pub(super) data_size: u64,
     pub(super) is_oversized: bool,
@@ -36,7 +38,7 @@ impl<'a> FinishedBlock<'a> {
     /// Creates a block with data that fits under the limit.
     pub(super) fn whole(bytes: &'a [u8], values: Values) -> Self {
         let data_size = values.data.range().len() as u64;
-        Self { bytes, values, has_data: true, data_size, is_oversized: false, is_type_cut: false }
+        Self { bytes, values, has_data: true, lends_empty: false, data_size, is_oversized: false, is_type_cut: false }
     }
 
     /// Lends the block, and commits its ID even if its data is dropped.
@@ -55,7 +57,9 @@ impl<'a> FinishedBlock<'a> {
         };
         *values = self.values;
         let event = event(text, values, last_event_id);
-        if !self.has_data {
+        if !self.has_data && self.lends_empty {
+            Frame::EmptyBlock(event)
+        } else if !self.has_data {
             Frame::Id(event.last_event_id())
         } else if self.is_oversized {
             Frame::Oversized(OversizedFrame { event, is_type_cut: self.is_type_cut, size: self.data_size })

@@ -20,6 +20,10 @@ pub enum Frame<'a> {
     Retry(u64),
     /// A block without data set the last event ID to this. An empty one clears it.
     Id(&'a str),
+    /// A block without data came to its blank line, and it has an ID, a `retry` or a type. Only if
+    /// the decoder was set to make [frames of empty blocks](super::Decoder::empty_blocks), and in
+    /// place of an [`Id`](Self::Id) then.
+    EmptyBlock(EventFrame<'a>),
     /// An event over the size limit was skipped. Its ID still counts.
     Oversized(OversizedFrame<'a>),
 }

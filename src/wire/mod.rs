@@ -15,6 +15,7 @@
 // assembler        the general one, for all others, which copies what it reads
 // field          splits a line into its field and value, for both paths
 // dispatch       makes a frame of a finished block, and commits its ID
+// end_mark       is an event that ends a stream, for those above who know of one
 // last_event_id  keeps that ID for the blocks after it
 // frame          is what the caller borrows, until it asks for the next one
 // joined         keeps the unfinished block at the end, or gives it to the assembler if it is large
@@ -23,6 +24,7 @@ mod assembler;
 mod block_reader;
 mod decoder;
 mod dispatch;
+mod end_mark;
 mod field;
 mod frame;
 mod frames;
@@ -34,6 +36,7 @@ mod tests;
 mod whole;
 
 pub use self::decoder::{DEFAULT_MAX_EVENT_SIZE, Decoder};
+pub(crate) use self::end_mark::EndMark;
 pub use self::frame::{EventFrame, Frame, OversizedFrame};
 pub use self::frames::Frames;
 

@@ -25,8 +25,9 @@ use tokio::time::Instant;
 use crate::connection::config::EVENTS_PER_TURN;
 use crate::error::{Error, ErrorKind};
 use crate::hub::Backpressure;
-use crate::transport::{Body, Silence};
-use crate::wire::Decoder;
+use crate::silence::Silence;
+use crate::transport::Body;
+use crate::wire::{Decoder, EndMark, Frame};
 
 pub(super) use self::dedup::Dedup;
 use self::turn_publisher::TurnPublisher;
@@ -48,10 +49,16 @@ pub(super) struct ResponseReader {
     end: Option<Error>,
     backpressure: Backpressure,
     silence: Option<Silence>,
+    end_mark: Option<EndMark>,
 }
 
 impl ResponseReader {
-    pub(super) fn new(body: Box<Body>, decoder: Decoder, idle_timeout: Option<Duration>) -> Self {
+    pub(super) fn new(
+        body: Box<Body>,
+        decoder: Decoder,
+        idle_timeout: Option<Duration>,
+        end_mark: Option<EndMark>,
+    ) -> Self {
         Self {
             body,
             decoder,
@@ -61,6 +68,7 @@ impl ResponseReader {
             end: None,
             backpressure: Backpressure::default(),
             silence: idle_timeout.map(Silence::new),
+            end_mark,
         }
     }
 
@@ -91,7 +99,11 @@ impl ResponseReader {
         let mut must_wake = false;
         for _chunk in 0..EVENTS_PER_TURN {
             if !self.decoder_is_empty {
-                published += self.publish(connection, EVENTS_PER_TURN - published, dedup, &mut report);
+                let max = EVENTS_PER_TURN - published;
+                published += match self.end_mark.clone() {
+                    None => self.publish(connection, max, dedup, &mut report),
+                    Some(mark) => self.publish_up_to(&mark, connection, max, dedup, &mut report),
+                };
                 // If frames are left the turn ends, and `publish` has woken the readers.
                 must_wake = self.decoder_is_empty;
             }
@@ -99,7 +111,9 @@ impl ResponseReader {
                 break;
             }
             if let Some(cause) = self.end.take() {
-                report.end = Some(ResponseEnd { cause, cut_off: self.decoder.is_in_block() });
+                let cut_off = self.decoder.is_in_block();
+                report.end_mark = cause.kind() == ErrorKind::Incomplete && self.ends_in_mark();
+                report.end = Some(ResponseEnd { cause, cut_off });
                 break;
             }
             match self.poll_chunk(cx) {
@@ -128,7 +142,10 @@ impl ResponseReader {
                 return Poll::Ready(0);
             }
             None => {
-                self.end = Some(Error::new(ErrorKind::EndOfStream, "the server ended the stream"));
+                self.end = Some(match self.end_mark {
+                    None => Error::new(ErrorKind::EndOfStream, "the server ended the stream"),
+                    Some(_) => Error::new(ErrorKind::Incomplete, "the response ended without its end mark"),
+                });
                 return Poll::Ready(0);
             }
         };
@@ -177,7 +194,7 @@ impl ResponseReader {
     ///
     /// Wakes the readers if frames are left, because the turn ends then.
     fn publish(&mut self, connection: &Connection, max: usize, dedup: &mut Dedup, report: &mut TurnReport) -> usize {
-        let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun);
+        let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, false);
         let mut published = 0;
         let mut frames = self.decoder.frames();
         while published < max && publisher.is_ready() {
@@ -193,6 +210,51 @@ impl ResponseReader {
         self.decoder.let_go();
         publisher.finish(&self.decoder, !self.decoder_is_empty);
         published
+    }
+
+    /// Like [`publish`](Self::publish), up to the end mark. Takes a lock for each frame, since the
+    /// mark may be the caller's code, which never runs under the hub's lock.
+    fn publish_up_to(
+        &mut self,
+        mark: &EndMark,
+        connection: &Connection,
+        max: usize,
+        dedup: &mut Dedup,
+        report: &mut TurnReport,
+    ) -> usize {
+        let mut published = 0;
+        let mut frames = self.decoder.frames();
+        while published < max && connection.hub.publisher().is_ready() {
+            let Some(frame) = frames.next_frame() else {
+                self.decoder_is_empty = true;
+                break;
+            };
+            published += 1;
+            let ended_by =
+                if let Frame::Event(event) = &frame { Some(*event).filter(|event| mark.is(*event)) } else { None };
+            let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, true);
+            if let Some(event) = ended_by {
+                publisher.end_at_mark(event.id());
+                break;
+            }
+            publisher.publish(frame);
+        }
+        drop(frames);
+        self.decoder.let_go();
+        if !self.decoder_is_empty {
+            connection.hub.wake();
+        }
+        published
+    }
+
+    /// Returns true if the unfinished block at the end of the response is the end mark: some
+    /// servers send no blank line after it.
+    fn ends_in_mark(&mut self) -> bool {
+        self.decoder.set_dispatch_unfinished(true);
+        match (self.decoder.finish(), &self.end_mark) {
+            (Some(Frame::Event(event)), Some(mark)) => mark.is(event),
+            _ => false,
+        }
     }
 
     /// Ready when nothing has come for longer than the idle timeout.

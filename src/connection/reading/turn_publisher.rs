@@ -31,6 +31,8 @@ pub(super) struct TurnPublisher<'a> {
     has_begun: &'a mut bool,
     /// Each event has to be looked at: for its fingerprint, or by the deduplication.
     inspects: bool,
+    /// Each event is published with its ID, so that there is nothing left for `finish` to do.
+    always_inspects: bool,
     /// Events have set an ID that is to be taken from the decoder at the end.
     id_is_due: bool,
 }
@@ -41,11 +43,13 @@ impl<'a> TurnPublisher<'a> {
         dedup: &'a mut Dedup,
         report: &'a mut TurnReport,
         has_begun: &'a mut bool,
+        always_inspects: bool,
     ) -> Self {
         Self {
             publisher: connection.hub.publisher(),
             published: &connection.published,
-            inspects: !*has_begun || !dedup.admits_all(),
+            inspects: always_inspects || !*has_begun || !dedup.admits_all(),
+            always_inspects,
             dedup,
             report,
             has_begun,
@@ -106,7 +110,16 @@ impl<'a> TurnPublisher<'a> {
             }
         }
         // An overlap may have ended with this event. The rest of the turn then takes the short way.
-        self.inspects = !*self.has_begun || !self.dedup.admits_all();
+        self.inspects = self.always_inspects || !*self.has_begun || !self.dedup.admits_all();
+    }
+
+    /// Takes the end mark, which is no event. Its ID counts, as that of any block does.
+    #[cold]
+    pub(super) fn end_at_mark(&mut self, id: Option<&str>) {
+        self.report.end_mark = true;
+        if let Some(id) = id.filter(|id| self.dedup.admits_id(id)) {
+            self.set_id_alone(id);
+        }
     }
 
     /// Publishes what is neither an event nor a comment.
@@ -116,7 +129,7 @@ impl<'a> TurnPublisher<'a> {
             Frame::Retry(milliseconds) => self.report.retry = Some(milliseconds),
             Frame::Oversized(event) => self.publish_oversized(&event),
             Frame::Id(id) if self.dedup.admits_id(id) => self.set_id_alone(id),
-            Frame::Id(_) | Frame::Event(_) | Frame::Comment(_) => {}
+            Frame::Id(_) | Frame::EmptyBlock(_) | Frame::Event(_) | Frame::Comment(_) => {}
         }
     }
 

@@ -93,7 +93,7 @@ impl Breakage<'_> {
         let at_same_place = before == self.last_event_id && !(before.is_empty() && has_events);
         // A server may end a response between two blocks at any time, and be silent for any time; a
         // proxy may cut what it takes for idle. No event is to blame for that.
-        let is_ordinary = matches!(kind, ErrorKind::EndOfStream | ErrorKind::IdleTimeout);
+        let is_ordinary = matches!(kind, ErrorKind::EndOfStream | ErrorKind::Incomplete | ErrorKind::IdleTimeout);
         let is_right_after = has_events && self.after_event && !is_ordinary;
         self.is_short && at_same_place && (self.cut_off || is_right_after)
     }

@@ -19,6 +19,7 @@
 //! | `NoContent` | after `Dial` or `BeginHandover` | `Close` |
 //! | `Failed` | after `Dial` or `BeginHandover` | `Wait`, `Close`, `Dial`, `BeginHandover`, `CancelHandover` |
 //! | `Turn` | after each turn of reading | none |
+//! | `EndMark` | after the `Turn` that brought it | `Close` |
 //! | `Ended` | after the last `Turn` of a response | `Wait`, `Close`, `ContinueHandover` |
 //! | `WaitOver` | after `Wait` | `Dial`, `Sleep` |
 //!
@@ -146,6 +147,7 @@ impl Session {
             Input::NoContent => Step::close(CloseReason::NoContent),
             Input::Failed { cause, retry_after, random } => self.on_failed(cause, retry_after, random, now),
             Input::Turn { report, last_event_id } => self.on_turn(report, last_event_id, now),
+            Input::EndMark => Step::close(CloseReason::EndMark),
             Input::Ended { cause, cut_off, random } => self.on_ended(cause, cut_off, random, now),
         }
     }

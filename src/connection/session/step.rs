@@ -50,6 +50,8 @@ pub(crate) enum Input<'a> {
         /// line.
         last_event_id: Option<&'a str>,
     },
+    /// The end mark has come.
+    EndMark,
     /// The open response has ended, `cut_off` within a block.
     Ended {
         cause: Error,
@@ -69,7 +71,9 @@ pub(crate) struct TurnReport {
     pub(crate) id_changed: bool,
     /// The server's reconnection time, in milliseconds: the last valid `retry`.
     pub(crate) retry: Option<u64>,
-    /// Set if the response is over. The session gets this as an input of its own.
+    /// The end mark has come. The session gets this as an input of its own, and so is the end.
+    pub(crate) end_mark: bool,
+    /// Set if the response is over.
     pub(crate) end: Option<ResponseEnd>,
 }
 

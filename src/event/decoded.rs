@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::{Event, Item};
 use crate::error::Error;
-use crate::event::Event;
-
-use super::Item;
 
 /// An event with the value that its data decodes to, or the error.
 ///
-/// [`Handle::subscribe_as`](crate::Handle::subscribe_as) yields it. An event that cannot be decoded
-/// is an item too; it never ends the stream.
+/// [`Handle::subscribe_as`](crate::Handle::subscribe_as) and
+/// [`EventStream::decode_as`](crate::EventStream::decode_as) yield it. An event that cannot be
+/// decoded is an item too; it never ends the stream.
 pub struct Decoded<T> {
     event: Event,
     value: Result<Arc<T>, Error>,

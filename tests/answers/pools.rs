@@ -1,0 +1,56 @@
+//! Connections of the caller's own client.
+
+use std::sync::Arc;
+
+use sseclient::EventStream;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+
+use crate::script::in_short;
+use crate::support::{Server, within};
+
+/// The end of the body comes in a piece of its own behind the mark, as from most servers: not
+/// before the client has waited for it.
+#[tokio::test]
+async fn a_pooled_connection_is_used_again_after_the_end_mark() {
+    let is_awaited = Arc::new(Notify::new());
+    let end_is_awaited = Arc::clone(&is_awaited);
+    let server = Server::start(move |number, mut connection| {
+        let end_is_awaited = Arc::clone(&end_is_awaited);
+        async move {
+            let event = |data: &str| format!("{:x}\r\ndata: {data}\n\n\r\n", data.len() + 8);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            loop {
+                connection.send(&[head, &event(&number.to_string()), &event("[DONE]")].concat()).await;
+                end_is_awaited.notified().await;
+                connection.send("0\r\n\r\n").await;
+                if !matches!(connection.tcp.read(&mut [0; 4096]).await, Ok(1..)) {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for _question in 0..5 {
+        let response = within(client.get(&server.url).send()).await.unwrap();
+        let mut answer = EventStream::try_from_response(response.into()).unwrap().end_mark("[DONE]");
+        assert_eq!(in_short(within(answer.recv()).await), "0", "of the first connection");
+        let (end, ()) = within(async {
+            tokio::join!(answer.recv(), async {
+                for _turn in 0..20 {
+                    yield_now().await;
+                }
+                is_awaited.notify_one();
+            })
+        })
+        .await;
+        assert_eq!(in_short(end), "end");
+        drop(answer);
+        // The client's own task returns the connection to the pool.
+        for _turn in 0..100 {
+            yield_now().await;
+        }
+    }
+}

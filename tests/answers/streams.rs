@@ -1,0 +1,197 @@
+//! A `StreamBuilder` for one answer: `once`, and the end mark.
+
+use std::time::Duration;
+
+use sseclient::{
+    Client, CloseReason, Delivery, Event, Filter, Overflow, ReconnectPolicy, StreamBuilder, SubscribeOptions,
+    Subscription, TranscriptItem,
+};
+
+use crate::support::{OPEN, Server, header, stream, until, within};
+
+/// All that a subscription gets, in short, and why it ended.
+async fn all(events: Subscription) -> (Vec<String>, String) {
+    within(all_in_any_time(events)).await
+}
+
+async fn all_in_any_time(mut events: Subscription) -> (Vec<String>, String) {
+    let mut items = Vec::new();
+    while let Some(delivery) = events.recv().await {
+        items.push(match delivery {
+            Delivery::Event(event) => event.data().to_owned(),
+            Delivery::Gap(gap) => gap.to_string(),
+        });
+    }
+    let reason = match events.close_reason().unwrap() {
+        CloseReason::Failed(error) => error.kind().as_str().to_owned(),
+        reason => format!("{reason:?}"),
+    };
+    (items, reason)
+}
+
+async fn open(stream: StreamBuilder) -> Subscription {
+    within(stream.open(Filter::all())).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_end_mark_closes_the_stream_and_is_not_published() {
+    for input in [
+        "data: a\n\ndata: [DONE]\n\n",
+        "data: a\n\ndata: [DONE]\n\ndata: b\n\n",
+        "data: a\n\ndata: [DONE]\n\ndata: [DONE]\n\ndata: b\n\n",
+        "data: a\n\n: x\nevent: done\ndata: [DONE]\n\n",
+    ] {
+        // The server leaves the connection open.
+        let server = Server::staying(input).await;
+        let (items, reason) = all(open(stream(&server.url).end_mark("[DONE]")).await).await;
+        assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"), "{input:?}");
+        assert_eq!(server.requests().len(), 1);
+    }
+    // Without a blank line, at the end of the response.
+    let server = Server::answering(vec![format!("{OPEN}data: a\n\ndata: [DONE]")]).await;
+    let (items, reason) = all(open(stream(&server.url).end_mark("[DONE]")).await).await;
+    assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
+}
+
+#[tokio::test]
+async fn the_end_mark_is_in_no_transcript_and_its_id_counts() {
+    let server = Server::staying("id: 1\ndata: a\n\nid: 2\ndata: [DONE]\n\n").await;
+    let handle = stream(&server.url).end_mark("[DONE]").build().unwrap();
+    let mut transcript = handle.transcript();
+    handle.connect();
+    let mut events = Vec::new();
+    while let Some(item) = within(transcript.recv()).await {
+        if let TranscriptItem::Event(event) = item {
+            events.push(event.data().to_owned());
+        }
+    }
+    assert_eq!(events, ["a"]);
+    assert!(matches!(within(handle.closed()).await, CloseReason::EndMark));
+    assert_eq!(handle.last_event_id(), "2");
+}
+
+#[tokio::test]
+async fn an_answer_without_its_mark_is_repeated_or_the_end_as_the_policy_says() {
+    let part = |ids: &str, rest: &str| format!("{OPEN}id: {ids}\ndata: {ids}\n\n{rest}");
+    let answers = || vec![part("1", ""), part("2", "data: [DO"), part("3", "data: [DONE]\n\n")];
+    let server = Server::answering(answers()).await;
+    let (items, reason) = all(open(stream(&server.url).end_mark("[DONE]")).await).await;
+    let gaps = ["reconnected, resuming after ID \"1\"", "reconnected, resuming after ID \"2\""];
+    assert_eq!(items, ["1", gaps[0], "2", gaps[1], "3"]);
+    assert_eq!(reason, "EndMark");
+    assert_eq!(server.headers("last-event-id"), [None, Some("1".to_owned()), Some("2".to_owned())]);
+
+    let never = |url: &str| [stream(url).once(), stream(url).body("?")];
+    for index in 0..2 {
+        let server = Server::answering(answers()).await;
+        let question = never(&server.url).into_iter().nth(index).unwrap();
+        let (items, reason) = all(open(question.end_mark("[DONE]")).await).await;
+        assert_eq!((items, reason.as_str()), (vec!["1".to_owned()], "incomplete"));
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
+    let server = Server::staying("event: a\ndata: 1\n\nevent: message_stop\ndata: {}\n\n").await;
+    let handle = std::sync::Arc::new(std::sync::OnceLock::<sseclient::Handle>::new());
+    let inside = std::sync::Arc::clone(&handle);
+    let is_stop = move |event: &Event| {
+        // Each of these takes the lock of the queues.
+        let handle = inside.get().unwrap();
+        assert_eq!(handle.last_event_id(), "");
+        drop(handle.subscribe("other"));
+        event.event_type() == "message_stop"
+    };
+    // Of two marks the last call counts.
+    handle.set(stream(&server.url).end_mark("1").ends_when(is_stop).build().unwrap()).unwrap();
+    let events = handle.get().unwrap().subscribe(Filter::all());
+    handle.get().unwrap().connect();
+    assert_eq!(all(events).await, (vec!["1".to_owned()], "EndMark".to_owned()));
+}
+
+#[tokio::test]
+async fn a_panic_in_the_callers_mark_ends_the_stream() {
+    let server = Server::staying("data: 1\n\n").await;
+    let events = stream(&server.url).ends_when(|_| panic!("no such thing"));
+    let (items, reason) = all(open(events).await).await;
+    assert_eq!((items, reason.as_str()), (vec![], "task_failed"));
+}
+
+#[tokio::test]
+async fn an_oversized_event_is_never_the_mark_of_a_stream() {
+    let server = Server::staying("data: 0123456789\n\ndata: x\n\n").await;
+    let events = stream(&server.url).max_event_size(8);
+    let (items, reason) =
+        all(open(events.ends_when(|event| event.data() == "x" || event.data().len() > 8)).await).await;
+    assert_eq!(items, ["1 event was skipped: over the size limit, 10 bytes"]);
+    assert_eq!(reason, "EndMark");
+}
+
+#[tokio::test]
+async fn a_request_for_one_answer_is_never_repeated() {
+    let fails = "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let cut = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 100\r\n\r\ndata: a\n\n".to_owned();
+    for (answer, expected) in [(format!("{OPEN}data: a\n\n"), "EndOfStream"), (cut, "body"), (fails, "status")] {
+        let server = Server::answering(vec![answer]).await;
+        let handle = Client::new().stream(&server.url).once().build().unwrap();
+        let events = handle.subscribe(Filter::all());
+        handle.connect();
+        let (_, reason) = all(events).await;
+        assert_eq!(reason, expected);
+        assert_eq!(server.requests().len(), 1);
+    }
+    // A policy that is set later counts.
+    let server = Server::answering(vec![format!("{OPEN}data: a\n\n")]).await;
+    let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
+    let events = open(Client::new().stream(&server.url).once().reconnect_policy(policy)).await;
+    until("it is repeated", || server.requests().len() > 2).await;
+    drop(events);
+}
+
+/// Two subscriptions, one of which rests for much longer than the usual patience while the other
+/// waits for more.
+#[tokio::test(start_paused = true)]
+async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
+    const EVENTS: usize = 5000;
+    let input: String = (0..EVENTS).map(|number| format!("data: {number}\n\n")).collect();
+    for (options, is_complete) in
+        [(SubscribeOptions::default(), true), (SubscribeOptions::default().overflow(Overflow::DropOldest), false)]
+    {
+        let transport = {
+            let input = input.clone();
+            move |_| {
+                let response = http::Response::builder().header("content-type", "text/event-stream");
+                std::future::ready(response.body(http_body_util::Full::new(bytes::Bytes::from(input.clone()))))
+            }
+        };
+        let client = Client::builder().transport(transport).build();
+        let handle = client.stream("http://127.0.0.1/").once().build().unwrap();
+        let mut slow = handle.subscribe_with(Filter::all(), options.capacity(16));
+        let fast = tokio::spawn(all_in_any_time(handle.subscribe(Filter::all())));
+        handle.connect();
+        let mut taken = 0;
+        while let Some(delivery) = slow.recv().await {
+            taken += usize::from(delivery.event().is_some());
+            if taken % 100 == 0 {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        }
+        assert_eq!(taken == EVENTS, is_complete, "{taken}");
+        assert_eq!(fast.await.unwrap().0.len(), EVENTS);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_a_post_is_asked_for_once_with_its_body() {
+    let server = Server::answering(vec![format!("{OPEN}data: a\n\ndata: [DONE]\n\n")]).await;
+    let (items, reason) = all(open(stream(&server.url).once().body("why?").end_mark("[DONE]")).await).await;
+    assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
+    let request = &server.requests()[0];
+    assert!(request.starts_with("POST ") && request.ends_with("why?"), "{request}");
+    assert_eq!(header(request, "last-event-id"), None);
+    // An answer without an event has no mark either.
+    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let (items, reason) = all(open(stream(&server.url).once().end_mark("[DONE]")).await).await;
+    assert_eq!((items, reason.as_str()), (vec![], "incomplete"));
+}
