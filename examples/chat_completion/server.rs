@@ -1,4 +1,5 @@
-//! A server that answers as chat servers do: one token in each event, `[DONE]` at the end.
+//! A server that answers as chat servers do: one token in each event, `[DONE]` at the end. With the
+//! token `wrong` it refuses, and with `overloaded` it fails in the middle of its answer.
 
 use std::io;
 use std::time::Duration;
@@ -22,18 +23,30 @@ pub async fn start() -> io::Result<String> {
 
 async fn answer(tcp: TcpStream) -> io::Result<()> {
     let mut tcp = BufReader::new(tcp);
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut line, mut length, mut token) = (String::new(), 0, String::new());
     while tcp.read_line(&mut line).await? > 0 && line != "\r\n" {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
+        }
+        if let Some(value) = line.strip_prefix("authorization: Bearer ") {
+            token = value.trim().to_owned();
         }
         line.clear();
     }
     let mut question = vec![0; length];
     tcp.read_exact(&mut question).await?;
+    let error = |message: &str| serde_json::json!({ "error": { "message": message } });
+    if token == "wrong" {
+        let body = error("no such key").to_string();
+        let head = format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\n\r\n", body.len());
+        return tcp.write_all((head + &body).as_bytes()).await;
+    }
     tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").await?;
-    for token in ANSWER.split_inclusive(' ') {
-        let part = serde_json::json!({ "choices": [{ "delta": { "content": token } }] });
+    for (number, word) in ANSWER.split_inclusive(' ').enumerate() {
+        let part = match (number, &*token) {
+            (5, "overloaded") => error("overloaded"),
+            _ => serde_json::json!({ "choices": [{ "delta": { "content": word } }] }),
+        };
         tcp.write_all(format!("data: {part}\n\n").as_bytes()).await?;
         tokio::time::sleep(Duration::from_millis(30)).await;
     }

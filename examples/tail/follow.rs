@@ -233,7 +233,7 @@ async fn print_all(transcript: &mut Transcript, printer: &mut Printer, args: &Ar
 
 fn verdict(reason: CloseReason) -> Result<(), Failure> {
     match reason {
-        CloseReason::NoContent | CloseReason::EndOfStream | CloseReason::Shutdown => Ok(()),
+        CloseReason::NoContent | CloseReason::EndOfStream | CloseReason::EndMark | CloseReason::Shutdown => Ok(()),
         CloseReason::Failed(error) => Err(Failure::Closed(error)),
         reason => Err(Failure::Ended(reason)),
     }
