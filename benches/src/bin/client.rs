@@ -20,11 +20,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sseclient_benches::args::Args;
-use sseclient_benches::e2e::HYPER;
 use sseclient_benches::e2e::clients::fanout::fan_out;
 use sseclient_benches::e2e::clients::soak::{Streams, drive};
 use sseclient_benches::e2e::clients::subscriber::Subscriber;
 use sseclient_benches::e2e::clients::{consume, open_idle};
+use sseclient_benches::e2e::{DRAINS, HYPER};
 use sseclient_benches::measure::{monotonic, process_cpu, raise_open_files, resident};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
@@ -55,7 +55,7 @@ fn main() {
 /// `expected` events.
 fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
     let start = Instant::now();
-    let drains = contender.starts_with("hyper");
+    let drains = DRAINS.contains(&&*contender);
     let (items, bytes) = run_as_task(runtime, async move {
         let (mut items, mut bytes) = (0, 0);
         let mut sink = |data: &[u8]| {

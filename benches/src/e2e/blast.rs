@@ -6,13 +6,19 @@ use crate::report::{at_most, head, row};
 use super::body::{FRAMINGS, Framing, Unit};
 use super::processes::{Measurement, Server};
 use super::rounds::{self, Rounds, Values};
-use super::{CONTENDERS, EVENTSOURCE_CLIENT, HYPER, OURS, REQWEST_EVENTSOURCE, RUNTIMES};
+use super::{
+    CONTENDERS, DRAINS, EVENTSOURCE_CLIENT, HYPER, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED, REQWEST_EVENTSOURCE,
+    RUNTIMES,
+};
 
 /// The bars by the bare drain, on one thread and on two workers. They hold for one HTTP chunk per
 /// event only, because with large chunks the drain does almost nothing.
 const BAR: [(&str, f64); 2] = [("ct", 0.75), ("mt", 0.9)];
 /// The bar by other clients, which have no fan-out.
 const BAR_PEERS: f64 = 1.0;
+/// The bars with reqwest as the transport, for one HTTP chunk per event: by a client without
+/// fan-out, and by draining the same chunks.
+const BAR_OVER_REQWEST: [(&str, f64); 2] = [(REQWEST_EVENTSOURCE, 0.9), (REQWEST_DRAINED, 1.35)];
 
 /// The corpus, framing and runtime of a table.
 struct Case {
@@ -77,12 +83,19 @@ impl Case {
             .filter_map(|(other, bar)| Some(format!("{} by {other}", at_most(cpu.ratio(OURS, other)?, bar))))
             .collect();
         println!("\nOurs, CPU per event: {}", verdicts.join(", "));
+        let over_reqwest = BAR_OVER_REQWEST.iter().filter(|_| self.framing.1 == Framing::Event);
+        let verdicts: Vec<String> = over_reqwest
+            .filter_map(|(other, bar)| {
+                Some(format!("{} by {other}", at_most(cpu.ratio(OURS_OVER_REQWEST, other)?, *bar)))
+            })
+            .collect();
+        println!("Ours over reqwest: {}", verdicts.join(", "));
     }
 }
 
 /// Checks that all parsers yielded the same amount of data, not just as many events.
 fn check_bytes(rounds: &Rounds) {
-    let parsers = rounds.clients.iter().zip(&rounds.ran).filter(|(client, _)| !client.starts_with("hyper"));
+    let parsers = rounds.clients.iter().zip(&rounds.ran).filter(|(client, _)| !DRAINS.contains(client));
     let bytes: Vec<f64> = parsers.flat_map(|(_, ran)| ran.iter().map(|ran| ran.numbers[1])).collect();
     assert!(bytes.windows(2).all(|pair| pair[0] == pair[1]), "parsers disagree about the data: {bytes:?}");
 }

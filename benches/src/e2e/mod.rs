@@ -20,12 +20,20 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send);
 ///
 /// The others are compared with the first: it reads a hyper body to its end, with the connection in
 /// a spawned task, as reqwest and hyper-util's client do. It knows nothing of events.
-pub const CONTENDERS: [&str; 5] = [HYPER, HYPER_SAME_TASK, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS];
+pub const CONTENDERS: [&str; 7] =
+    [HYPER, HYPER_SAME_TASK, REQWEST_DRAINED, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS, OURS_OVER_REQWEST];
 pub const HYPER: &str = "hyper-spawned";
 pub const HYPER_SAME_TASK: &str = "hyper-same-task";
+/// Drains reqwest's `bytes_stream`, and knows nothing of events either.
+pub const REQWEST_DRAINED: &str = "reqwest-drained";
 pub const EVENTSOURCE_CLIENT: &str = "eventsource-client";
 pub const REQWEST_EVENTSOURCE: &str = "reqwest-eventsource";
 pub const OURS: &str = "sseclient";
+/// Our client with reqwest as its transport.
+pub const OURS_OVER_REQWEST: &str = "sseclient-over-reqwest";
+
+/// The contenders that read bodies without parsing them.
+pub const DRAINS: [&str; 3] = [HYPER, HYPER_SAME_TASK, REQWEST_DRAINED];
 
 /// `eventsource-client` in front of tokio's broadcast channel, as written by hand. The two differ
 /// in how the reader of the stream waits for its subscribers.

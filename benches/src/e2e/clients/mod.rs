@@ -11,9 +11,12 @@ pub mod subscriber;
 
 use std::sync::Arc;
 
+use sseclient::Client;
 use tokio::sync::Semaphore;
 
-use super::{EVENTSOURCE_CLIENT, HYPER, HYPER_SAME_TASK, OURS, REQWEST_EVENTSOURCE, Sink};
+use super::{
+    EVENTSOURCE_CLIENT, HYPER, HYPER_SAME_TASK, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED, REQWEST_EVENTSOURCE, Sink,
+};
 
 /// Reads `url` with the contender of this name.
 pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
@@ -22,7 +25,9 @@ pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
         HYPER_SAME_TASK => drain::same_task(url, sink).await,
         EVENTSOURCE_CLIENT => peers::eventsource_client(url, sink).await,
         REQWEST_EVENTSOURCE => peers::reqwest_eventsource(url, sink).await,
-        OURS => ours::consume(url, sink).await,
+        REQWEST_DRAINED => peers::reqwest_drained(url, sink).await,
+        OURS => ours::consume(Client::new(), url, sink).await,
+        OURS_OVER_REQWEST => ours::consume(ours::over_reqwest(), url, sink).await,
         other => panic!("there is no client {other}"),
     }
 }

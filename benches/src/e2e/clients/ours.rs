@@ -1,13 +1,15 @@
 //! Our client as a daemon uses it: through the connection task and a subscription.
 
+use bytes::Bytes;
+use http::{Request, Response};
 use sseclient::{Client, Delivery, Event, Filter, Subscription};
 
 use super::{Reader, Sink};
 
 /// Reads with one subscriber to everything. A gap fails the measurement, which counts only if no
 /// event was missed.
-pub async fn consume(url: &str, sink: Sink<'_>) {
-    let handle = Client::new().stream(url).build().expect("the URL from e2e");
+pub async fn consume(client: Client, url: &str, sink: Sink<'_>) {
+    let handle = client.stream(url).build().expect("the URL from e2e");
     let mut subscription = handle.subscribe(Filter::all());
     handle.connect();
     while let Some(event) = next(&mut subscription).await {
@@ -16,6 +18,16 @@ pub async fn consume(url: &str, sink: Sink<'_>) {
         }
     }
     handle.shutdown().await;
+}
+
+/// A client with reqwest as its transport, as in the guide.
+pub fn over_reqwest() -> Client {
+    let http = reqwest::Client::new();
+    let transport = move |request: Request<Bytes>| {
+        let sending = reqwest::Request::try_from(request).map(|request| http.execute(request));
+        async { sending?.await.map(Response::<reqwest::Body>::from) }
+    };
+    Client::builder().transport(transport).build()
 }
 
 /// # Panics

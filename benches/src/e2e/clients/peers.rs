@@ -34,3 +34,13 @@ pub async fn reqwest_eventsource(url: &str, sink: Sink<'_>) {
     }
     stream.close();
 }
+
+/// Drains reqwest's stream of chunks. The sink gets HTTP chunks.
+pub async fn reqwest_drained(url: &str, sink: Sink<'_>) {
+    let mut chunks = reqwest::get(url).await.expect("the server answers").bytes_stream();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        if sink(&chunk).is_break() {
+            break;
+        }
+    }
+}
