@@ -82,6 +82,7 @@
 //! | [shutdown](guide::shutdown) | how a stream ends, and how subscribers get time to finish |
 //! | [logs](guide::logs) | names, levels and fields; counters; what is never logged |
 //! | [testing](guide::testing) | decisions, gaps and streams without a network |
+//! | [transports](guide::transports) | which settings of your HTTP client to switch off, and what happens otherwise |
 //!
 //! # Features
 //!
@@ -188,6 +189,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/guide/testing.md")]
     pub mod testing {}
+
+    #[doc = include_str!("../docs/guide/transports.md")]
+    pub mod transports {}
 }
 
 /// Requests, statuses and headers: the crate whose types are part of this API.

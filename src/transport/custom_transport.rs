@@ -40,6 +40,8 @@ use super::connector::BoxFuture;
 /// | decodes content codings | it has to remove `Content-Encoding`, as HTTP clients do; a coding that it leaves on is decoded if its feature is on |
 /// | panics | the stream closes with [`ErrorKind::TaskFailed`] |
 ///
+/// The guide says [which settings of reqwest](crate::guide::transports) to switch off for that.
+///
 /// # The request
 ///
 /// Its URI is the whole URL, without credentials, which are in `Authorization`. It has no `Host`

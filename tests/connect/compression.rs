@@ -23,7 +23,7 @@ async fn relay() -> (Server, mpsc::UnboundedSender<Vec<u8>>) {
         let receiver = receiver.clone();
         async move {
             while let Some(bytes) = receiver.lock().await.recv().await {
-                connection.tcp.write_all(&bytes).await.unwrap();
+                connection.io.write_all(&bytes).await.unwrap();
             }
         }
     })

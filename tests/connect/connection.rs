@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sseclient::{Client, Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
+use sseclient::{Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{self, OPEN, Server, until, within};
+use crate::support::transport::no_response;
+use crate::support::{self, OPEN, Server, client, until, within};
 
 const SOON: Duration = Duration::from_millis(10);
 
 fn stream(url: &str) -> Handle {
-    Client::new().stream(url).reconnection_time(SOON).build().unwrap()
+    client().stream(url).reconnection_time(SOON).build().unwrap()
 }
 
 /// A connected handle, and a subscription to all events that was made before it connected.
@@ -115,7 +116,7 @@ async fn any_id_is_carried_if_a_header_can_and_left_out_if_not() {
 async fn the_request_is_what_the_standard_asks_for_and_what_the_caller_set() {
     let server = Server::answering(vec![opened_with("")]).await;
     let url = server.url.replace("http://", "http://alice:s%20t@").replace("/stream", "/a/b?x=1#fragment");
-    let handle = Client::new().stream(url).header("X-Key", "k").query("q", "a b").last_event_id("7").build().unwrap();
+    let handle = client().stream(url).header("X-Key", "k").query("q", "a b").last_event_id("7").build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     let request = &server.requests()[0];
@@ -159,11 +160,11 @@ async fn every_http_framing_is_a_stream() {
 async fn an_answer_that_is_no_http_response_is_retried() {
     let huge = format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "x".repeat(1_000_000));
     for (name, answer, kind) in [
-        ("nothing", "", ErrorKind::Protocol),
-        ("half a head", "HTTP/1.1 200 OK\r\ncontent-ty", ErrorKind::Protocol),
-        ("garbage", "\u{1}\u{2}garbage\r\n\r\n", ErrorKind::Protocol),
-        ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n", ErrorKind::Protocol),
-        ("a huge head", &huge, ErrorKind::Protocol),
+        ("nothing", "", no_response()),
+        ("half a head", "HTTP/1.1 200 OK\r\ncontent-ty", no_response()),
+        ("garbage", "\u{1}\u{2}garbage\r\n\r\n", no_response()),
+        ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n", no_response()),
+        ("a huge head", &huge, no_response()),
     ] {
         let server = Server::answering(vec![answer.to_owned(), opened_with("data: up\n\n")]).await;
         let handle = stream(&server.url);
@@ -211,7 +212,7 @@ async fn an_oversized_event_is_skipped_but_its_id_counts() {
     let huge = format!("id: 2\nevent: big\ndata: {}\n\n", "x".repeat(5_000));
     let body = format!("id: 1\ndata: a\n\n{huge}event: small\ndata: b\n\n");
     let server = Server::answering(vec![opened_with(&body), opened_with("data: c\n\n")]).await;
-    let handle = Client::new().stream(&*server.url).reconnection_time(SOON).max_event_size(1_000).build().unwrap();
+    let handle = client().stream(&*server.url).reconnection_time(SOON).max_event_size(1_000).build().unwrap();
     let (mut big, mut small) = (handle.subscribe("big"), handle.subscribe("small"));
     handle.connect();
     let oversized = Gap::oversized(Some("big".into()), Some("2".into()), 5_000);
@@ -224,7 +225,7 @@ async fn an_oversized_event_is_skipped_but_its_id_counts() {
 async fn an_oversized_event_of_unknown_type_is_a_gap_for_all_subscribers() {
     let body = format!("event: {}\ndata: x\n\nevent: small\ndata: b\n\n", "t".repeat(2_000));
     let server = Server::answering(vec![opened_with(&body)]).await;
-    let handle = Client::new().stream(&*server.url).max_event_size(1_000).build().unwrap();
+    let handle = client().stream(&*server.url).max_event_size(1_000).build().unwrap();
     let (mut small, mut other) = (handle.subscribe("small"), handle.subscribe("other"));
     handle.connect();
     let unknown = Gap::oversized(None, None, 1);
@@ -240,7 +241,7 @@ async fn a_gap_can_hold_a_type_and_an_id_as_long_as_servers_accept() {
         let (event_type, id) = ("t".repeat(length), "7".repeat(length));
         let body = format!("event: {event_type}\nid: {id}\ndata: {}\n\n", "x".repeat(100_000));
         let server = Server::answering(vec![opened_with(&body), opened_with("data: c\n\n")]).await;
-        let handle = Client::new().stream(&*server.url).reconnection_time(SOON).max_event_size(50_000).build().unwrap();
+        let handle = client().stream(&*server.url).reconnection_time(SOON).max_event_size(50_000).build().unwrap();
         let mut events = handle.subscribe(&*event_type);
         handle.connect();
         let text = |text: String| told.then_some(text);
@@ -272,8 +273,7 @@ async fn a_changed_header_is_in_the_next_attempt_and_reconnect_dials_at_once() {
         connection.closed().await;
     })
     .await;
-    let handle =
-        Client::new().stream(&*server.url).header("authorization", "old").header("x-other", "1").build().unwrap();
+    let handle = client().stream(&*server.url).header("authorization", "old").header("x-other", "1").build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     assert_eq!(short(&mut events).await, "message=hello#1");
@@ -307,7 +307,7 @@ async fn headers_in_bulk_keep_their_values_but_not_the_last_event_id() {
     headers.append("cookie", "a=1".parse().unwrap());
     headers.append("cookie", "b=2".parse().unwrap());
     headers.append("last-event-id", "1".parse().unwrap());
-    let handle = Client::new().stream(&*server.url).headers(headers).reconnection_time(SOON).build().unwrap();
+    let handle = client().stream(&*server.url).headers(headers).reconnection_time(SOON).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     assert_eq!(short(&mut events).await, "message=a#2");
@@ -322,7 +322,7 @@ async fn headers_in_bulk_keep_their_values_but_not_the_last_event_id() {
 #[tokio::test]
 async fn reconnect_ends_a_wait() {
     let server = Server::answering(vec![opened_with("data: a\n\n"), opened_with("data: b\n\n")]).await;
-    let handle = Client::new().stream(&*server.url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
+    let handle = client().stream(&*server.url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     let mut states = handle.state_changes();
     handle.connect();
@@ -336,7 +336,7 @@ async fn reconnect_ends_a_wait() {
 #[tokio::test]
 async fn open_returns_an_open_stream_or_the_first_failure() {
     let server = Server::answering(vec![opened_with("data: a\n\n")]).await;
-    let mut events = within(Client::new().stream(&*server.url).open("message")).await.unwrap();
+    let mut events = within(client().stream(&*server.url).open("message")).await.unwrap();
     assert!(events.handle().state().is_open() || events.close_reason().is_none());
     assert_eq!(short(&mut events).await, "message=a#");
 
@@ -388,10 +388,10 @@ async fn the_transcript_has_everything_in_order() {
 
 #[tokio::test]
 async fn a_timeout_has_its_own_kind() {
-    // The kernel accepts the connection, and the server never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", silent.local_addr().unwrap());
-    let error = within(Client::new().stream(url).response_timeout(SOON).open("x")).await.unwrap_err();
+    let silent = Server::start(|_, connection| connection.closed()).await;
+    // A transport of the caller's own connects within the sum of both.
+    let stream = client().stream(&silent.url).connect_timeout(SOON).response_timeout(SOON);
+    let error = within(stream.open("x")).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::ResponseTimeout, false));
 }
 
@@ -404,7 +404,7 @@ async fn an_open_state_shows_where_the_response_came_from_and_its_head() {
     })
     .await;
     let url = format!("{}?a=b", server.url);
-    let handle = Client::new().stream(url.replace("http://", "http://user:secret@")).build().unwrap();
+    let handle = client().stream(url.replace("http://", "http://user:secret@")).build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     let State::Open { response, attempt, .. } = handle.state() else { panic!("it is open") };
@@ -437,7 +437,7 @@ async fn assert_goes_on(capacity: usize, packet: String) {
         }
     })
     .await;
-    let handle = Client::new().stream(&server.url).capacity(capacity).build().unwrap();
+    let handle = client().stream(&server.url).capacity(capacity).build().unwrap();
     // With a transcript, comments are frames, too.
     let _transcript = handle.transcript();
     let mut events = handle.subscribe(Filter::all());

@@ -1,6 +1,6 @@
 //! Cookies that the caller sets, and cookies that servers set.
 
-use sseclient::{Client, ErrorKind};
+use sseclient::ErrorKind;
 
 use crate::support::{self, OPEN, Server, stream, within};
 
@@ -56,7 +56,7 @@ async fn the_callers_cookies_go_in_one_header_with_every_request() {
 #[tokio::test]
 async fn without_a_jar_no_cookie_is_kept() {
     let server = Server::answering(vec![OPEN.replace("\r\n\r\n", "\r\nset-cookie: a=1\r\n\r\n")]).await;
-    let handle = Client::new().stream(&*server.url).reconnection_time(std::time::Duration::ZERO).build().unwrap();
+    let handle = support::client().stream(&*server.url).reconnection_time(std::time::Duration::ZERO).build().unwrap();
     handle.connect();
     support::until("it comes back", || server.requests().len() > 1).await;
     handle.shutdown().await;
@@ -71,10 +71,11 @@ mod jar {
 
     use sseclient::{Client, Handle, ReconnectPolicy, StreamBuilder};
 
-    use crate::support::{OPEN, Server, until, within};
+    use crate::support::transport::client_builder;
+    use crate::support::{self, OPEN, Server, until, within};
 
     fn client() -> Client {
-        Client::builder().cookies(true).build()
+        client_builder().cookies(true).build()
     }
 
     fn stream(client: &Client, url: &str) -> StreamBuilder {
@@ -170,10 +171,10 @@ mod jar {
     async fn streams_of_a_client_share_a_jar_and_clients_do_not() {
         let refused = "HTTP/1.1 404 Never\r\ncontent-length: 0\r\n\r\n";
         let server = Server::answering(vec![setting(refused, &["session=1"]), OPEN.to_owned()]).await;
-        let builder = Client::builder().cookies(true);
+        let builder = client_builder().cookies(true);
         let (client, other) = (builder.clone().build(), builder.build());
         let again = client.clone();
-        let plain = Client::new();
+        let plain = support::client();
         let streams = [(&client, ""), (&again, "session=1"), (&other, ""), (&plain, ""), (&client, "session=1")];
         for (asked, (client, expected)) in streams.into_iter().enumerate() {
             let handle = stream(client, &server.url).reconnect_policy(ReconnectPolicy::never()).build().unwrap();

@@ -20,7 +20,7 @@ const BASIC: &str = "Basic dXNlcjpwYTpzcw==";
 /// An HTTP proxy that works.
 async fn proxy() -> Server {
     Server::start(|_, connection: Connection| async move {
-        relay(connection.tcp, &connection.request).await;
+        relay(connection.io, &connection.request).await;
     })
     .await
 }
@@ -343,7 +343,7 @@ mod tls {
                 let answer = format!("HTTP/1.1 {status} Connection established\r\n{headers}\r\n");
                 let proxy = Server::start(move |_, connection| {
                     let answer = answer.clone();
-                    async move { servers::tunnel(connection.tcp, &connection.request, &answer).await }
+                    async move { servers::tunnel(connection.io, &connection.request, &answer).await }
                 })
                 .await;
                 let client = through(&at("http", "", &proxy)).root_certificates_pem(site.root_pem.as_bytes()).unwrap();

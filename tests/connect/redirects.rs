@@ -1,8 +1,9 @@
 //! Redirects: where they lead, and which headers reach another origin.
 
-use sseclient::{Apply, Client, ErrorKind, Filter, Handle, Redirects, State, StreamBuilder, TranscriptItem};
+use sseclient::{Apply, ErrorKind, Filter, Handle, Redirects, State, StreamBuilder, TranscriptItem};
 
-use crate::support::{OPEN, Server, follow, header, setback, short, stream, within};
+use crate::support::transport::client_builder;
+use crate::support::{OPEN, Server, client, follow, header, setback, short, stream, within};
 
 fn moved(status: u16, location: &str) -> String {
     format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
@@ -84,7 +85,7 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
             "default headers",
             Box::new(|url| {
                 let headers = [("x-token".parse().unwrap(), SECRET.parse().unwrap())];
-                Client::builder().default_headers(headers.into_iter().collect()).build().stream(url)
+                client_builder().default_headers(headers.into_iter().collect()).build().stream(url)
             }),
         ),
         (
@@ -193,7 +194,7 @@ async fn a_loop_ends_after_twenty_redirects_or_at_once_and_is_tried_again() {
         loops.push((Server::answering(vec![moved(302, location)]).await, requests));
     }
     for (server, requests) in loops {
-        let handle = Client::new().stream(&server.url).build().unwrap();
+        let handle = client().stream(&server.url).build().unwrap();
         let mut states = handle.state_changes();
         handle.connect();
         let cause = setback(&mut states).await;

@@ -12,6 +12,7 @@ use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, StreamBuil
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpListener;
 
+use crate::support::transport::client_builder;
 use crate::support::{self, OPEN, Server, header, stream, until, within};
 
 /// The first two requests of a stream.
@@ -121,7 +122,7 @@ async fn streams_start_with_the_clients_headers_and_may_change_them() {
     };
     let server = Server::answering(vec![OPEN.to_owned()]).await;
     let defaults = headers(&[("x-a", "1"), ("x-a", "2"), ("user-agent", "relay/2"), ("authorization", "Basic x")]);
-    let client = Client::builder().default_headers(headers(&[("x-lost", "1")])).default_headers(defaults).build();
+    let client = client_builder().default_headers(headers(&[("x-lost", "1")])).default_headers(defaults).build();
     let values = |name: &str, request: &str| {
         let lines = request.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| *key == name);
         lines.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()

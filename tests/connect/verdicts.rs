@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, Subscription};
+use sseclient::{CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, Subscription};
 
-use crate::support::{OPEN, Server, setback, within};
+use crate::support::{OPEN, Server, client, setback, within};
 
 /// A stream that is not connected yet, and a subscription to all its events.
 fn stream(url: &str) -> (Handle, Subscription) {
-    let handle = Client::new().stream(url).reconnection_time(Duration::from_millis(10)).build().unwrap();
+    let handle = client().stream(url).reconnection_time(Duration::from_millis(10)).build().unwrap();
     let events = handle.subscribe(Filter::all());
     (handle, events)
 }
@@ -165,7 +165,7 @@ async fn under_the_standard_a_later_verdict_is_final_as_well() {
     let missing = "HTTP/1.1 404 Gone\r\ncontent-length: 4\r\n\r\ngone".to_owned();
     let server = Server::answering(vec![format!("{OPEN}data: a\n\n"), missing]).await;
     let policy = ReconnectPolicy::standard();
-    let stream = Client::new().stream(&server.url).reconnect_policy(policy).reconnection_time(Duration::ZERO);
+    let stream = client().stream(&server.url).reconnect_policy(policy).reconnection_time(Duration::ZERO);
     let handle = stream.build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();

@@ -31,7 +31,7 @@ fn a_bomb_is_an_oversized_event_in_bounded_memory_and_the_stream_goes_on() {
             let server = Server::start(move |_, mut connection| {
                 let body = Arc::clone(&body);
                 async move {
-                    connection.tcp.write_all(&body).await.unwrap();
+                    connection.io.write_all(&body).await.unwrap();
                     connection.closed().await;
                 }
             })

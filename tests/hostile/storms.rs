@@ -191,7 +191,7 @@ async fn answer(number: usize, mut connection: Connection) {
     connection.send([&event, UNAVAILABLE, OPEN, ""][number % 4]).await;
     if matches!(number % 4, 1 | 2) {
         // The server closes its end. The client must close its own.
-        let _ = connection.tcp.shutdown().await;
+        let _ = connection.io.shutdown().await;
     }
     connection.closed().await;
 }

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sseclient::{Client, Commit, Delivery, Drain, Filter, Handle, Overflow, ResumeStore, SubscribeOptions};
+use sseclient::{Commit, Delivery, Drain, Filter, Handle, Overflow, ResumeStore, SubscribeOptions};
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, client, until, within};
 
 const EVENTS: usize = 1_000;
 
@@ -34,7 +34,7 @@ async fn stream() -> (Server, Handle, Arc<InMemory>) {
     })
     .await;
     let store = Arc::<InMemory>::default();
-    let stream = Client::new().stream(&*server.url).capacity(16);
+    let stream = client().stream(&*server.url).capacity(16);
     let handle = stream.resume_store(Arc::clone(&store), Commit::Acknowledgement).build().unwrap();
     (server, handle, store)
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sseclient::{Client, ErrorKind};
+use sseclient::ErrorKind;
 
-use crate::support::{OPEN, Server, stream, within};
+use crate::support::{OPEN, Server, client, stream, within};
 
 const BUSY: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
 
@@ -52,7 +52,7 @@ async fn a_stream_that_closes_before_an_attempt_has_ended_says_why() {
 async fn an_attempt_with_fresh_credentials_is_still_the_first() {
     let server =
         Server::answering(vec!["HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n".to_owned(), OPEN.to_owned()]).await;
-    let stream = Client::new().stream(&server.url).reconnection_time(Duration::from_secs(3600));
+    let stream = client().stream(&server.url).reconnection_time(Duration::from_secs(3600));
     let stream = stream.credentials(|_| async { Ok::<_, sseclient::Error>(http::HeaderMap::new()) });
     let handle = stream.build().unwrap();
     handle.connect();

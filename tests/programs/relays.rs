@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sseclient::{
-    Client, Delivery, ErrorKind, Event, Filter, Gap, Handle, StreamBuilder, SubscribeOptions, Subscription,
-};
+use sseclient::{Delivery, ErrorKind, Event, Filter, Gap, Handle, StreamBuilder, SubscribeOptions, Subscription};
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, client, until, within};
 
 /// An event as a relay would have kept it: `a1` is of type `a`, with the ID `a1`.
 fn event(word: &str) -> Event {
@@ -19,7 +17,7 @@ fn key(event: &Event) -> String {
 }
 
 fn stream() -> StreamBuilder {
-    Client::new().stream("http://127.0.0.1:9/")
+    client().stream("http://127.0.0.1:9/")
 }
 
 fn seeded(stream: StreamBuilder, words: &str) -> Handle {
@@ -131,7 +129,7 @@ async fn a_key_that_panics_is_the_type_and_the_stream_goes_on() {
     })
     .await;
     let panics = |_: &Event| -> String { std::panic::resume_unwind(Box::new("a bug")) };
-    let handle = Client::new().stream(&*server.url).retain_latest(Filter::all(), panics).build().unwrap();
+    let handle = client().stream(&*server.url).retain_latest(Filter::all(), panics).build().unwrap();
     handle.connect();
     until("all has come", || handle.stats().events == 3).await;
     assert_eq!(queued(handle.subscribe_with(Filter::all(), replay())), "2 3");
@@ -145,7 +143,7 @@ async fn a_resumed_relay_gives_what_was_kept_and_then_what_follows() {
         connection.closed().await;
     })
     .await;
-    let stream = Client::new().stream(&*server.url).last_event_id("b1").retain(Filter::all(), 9);
+    let stream = client().stream(&*server.url).last_event_id("b1").retain(Filter::all(), 9);
     let handle = seeded(stream, "a1 b1");
     let mut early = handle.subscribe_with(Filter::all(), SubscribeOptions::default().replay_after("a1"));
     handle.connect();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sseclient::{Client, Delivery, Filter, Handle, Overflow, SubscribeOptions, Subscription};
+use sseclient::{Delivery, Filter, Handle, Overflow, SubscribeOptions, Subscription};
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, client, until, within};
 
 const EVENTS: u64 = 5_000;
 
@@ -19,7 +19,7 @@ async fn tokens() -> Server {
 }
 
 fn stream(server: &Server) -> Handle {
-    Client::new().stream(&*server.url).capacity(16).build().unwrap()
+    client().stream(&*server.url).capacity(16).build().unwrap()
 }
 
 /// Reads up to the last event. Returns how many events came, and how many were missed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sseclient::wire::Decoder;
 use sseclient::{Client, CloseReason, Delivery, Drain, Event, EventStream, Filter, Gap, Overflow, SubscribeOptions};
 
-use crate::support::{OPEN, Server, next_event, stream, within};
+use crate::support::{OPEN, Server, client, next_event, stream, within};
 
 #[tokio::test]
 async fn a_last_event_id_is_any_string_or_an_option_of_one() {
@@ -65,7 +65,7 @@ async fn a_supervisor_waits_in_a_task_while_the_program_keeps_the_handle() {
 #[tokio::test]
 async fn a_response_that_opens_between_the_call_and_the_first_poll_counts() {
     let server = Server::answering(vec![OPEN.to_owned()]).await;
-    let handle = Client::new().stream(&server.url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
+    let handle = client().stream(&server.url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
     let opened = handle.opened();
     handle.connect();
     within(async {

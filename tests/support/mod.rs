@@ -10,24 +10,24 @@ pub mod flood;
 pub mod plain;
 #[cfg(feature = "tls")]
 pub mod site;
+pub mod transport;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sseclient::{
-    Client, ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder,
-    Subscription,
+    ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder, Subscription,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+pub use self::transport::client;
+use self::transport::{Io, Listener};
 
 /// The head of an open event stream, delimited by the connection's end.
 pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-
-/// Room for many clients at once. A client that finds the queue full would retry a second later.
-const BACKLOG: u32 = 4096;
 
 /// How long a condition may take to hold before a test fails rather than hang.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -64,15 +64,12 @@ impl Server {
         F: Fn(usize, Connection) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(BACKLOG).unwrap();
-        let url = format!("http://{}/stream", listener.local_addr().unwrap());
+        let (mut listener, authority) = Listener::bind();
+        let url = format!("http://{authority}/stream");
         let task = tokio::spawn(async move {
             for number in 0.. {
-                let Ok((tcp, _)) = listener.accept().await else { return };
-                tcp.set_nodelay(true).unwrap();
-                let mut connection = Connection { tcp, request: String::new() };
+                let Some(io) = listener.accept().await else { return };
+                let mut connection = Connection { io, request: String::new() };
                 let Some(request) = connection.read_head().await else { continue };
                 connection.request = request;
                 tokio::spawn(script(number, connection));
@@ -110,12 +107,19 @@ impl Server {
 
     /// A server that tells each client its address, as `to ADDRESS`, and stays.
     pub async fn naming_peers() -> Self {
-        Self::start(|_, mut connection| async move {
-            let peer = connection.tcp.peer_addr().unwrap().ip();
-            connection.send(&format!("{OPEN}data: to {peer}\n\n")).await;
-            connection.closed().await;
-        })
-        .await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/stream", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            while let Ok((tcp, peer)) = listener.accept().await {
+                let mut connection = Connection { io: Box::new(tcp), request: String::new() };
+                let Some(_request) = connection.read_head().await else { continue };
+                tokio::spawn(async move {
+                    connection.send(&format!("{OPEN}data: to {}\n\n", peer.ip())).await;
+                    connection.closed().await;
+                });
+            }
+        });
+        Self { url, requests: Arc::default(), task }
     }
 
     /// A server that answers each connection with the events after its last event ID, a number, and
@@ -159,31 +163,31 @@ pub fn header(request: &str, name: &str) -> Option<String> {
 
 /// One connection, as the server sees it.
 pub struct Connection {
-    pub tcp: TcpStream,
+    pub io: Box<dyn Io>,
     pub request: String,
 }
 
 impl Connection {
     /// Sends text. Returns false if the client has closed.
     pub async fn send(&mut self, text: &str) -> bool {
-        self.tcp.write_all(text.as_bytes()).await.is_ok()
+        self.io.write_all(text.as_bytes()).await.is_ok()
     }
 
     /// Waits until the client has closed its end.
     pub async fn closed(mut self) {
         let mut buffer = [0; 1024];
-        while let Ok(1..) = self.tcp.read(&mut buffer).await {}
+        while let Ok(1..) = self.io.read(&mut buffer).await {}
     }
 
     async fn read_head(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.tcp.read_u8().await.ok()?);
+            head.push(self.io.read_u8().await.ok()?);
         }
         let mut request = String::from_utf8(head).unwrap();
         let length = header(&request, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
-        self.tcp.read_exact(&mut body).await.ok()?;
+        self.io.read_exact(&mut body).await.ok()?;
         request.push_str(&String::from_utf8(body).unwrap());
         Some(request)
     }
@@ -217,7 +221,7 @@ pub async fn in_own_process(test: &str, variables: &[(&str, &str)]) {
 
 /// A stream that reconnects at once.
 pub fn stream(url: &str) -> StreamBuilder {
-    Client::new().stream(url).reconnection_time(Duration::from_millis(1))
+    client().stream(url).reconnection_time(Duration::from_millis(1))
 }
 
 /// A connected handle, and a subscription to all events that was made before it connected.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use socket2::SockRef;
 use sseclient::{
-    Apply, Client, CloseReason, Commit, Decision, Delivery, Event, Filter, Gap, Handle, ReconnectPolicy, Resume,
-    ResumeStore, StreamBuilder, SubscribeOptions, Subscription,
+    Apply, CloseReason, Commit, Decision, Delivery, Event, Filter, Gap, Handle, ReconnectPolicy, Resume, ResumeStore,
+    StreamBuilder, SubscribeOptions, Subscription,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +25,7 @@ use super::client::{SILENCE, SOON};
 use super::fault::{Ending, Fault, Span};
 use super::nature::Nature;
 use super::server::{Goal, closed};
-use crate::support::{header, within};
+use crate::support::{client, header, within};
 
 /// How many bytes the server writes at once: about one event, so that a response takes a while.
 const PIECE: usize = 100;
@@ -348,9 +348,11 @@ fn number_of(event: &Event) -> u64 {
 
 fn stream(url: &str) -> StreamBuilder {
     let policy = ReconnectPolicy::daemon().reconnection_time(SOON);
-    Client::new()
+    client()
         .stream(url)
         .reconnect_policy(policy.decide_with(|_| Decision::RetryAfter(SOON)))
+        // Over a transport of the caller's own both limit an attempt together.
+        .connect_timeout(SILENCE)
         .response_timeout(SILENCE)
         .idle_timeout(SILENCE)
         // No reader falls behind here.
