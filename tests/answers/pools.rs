@@ -25,7 +25,7 @@ async fn a_pooled_connection_is_used_again_after_the_end_mark() {
                 connection.send(&[head, &event(&number.to_string()), &event("[DONE]")].concat()).await;
                 end_is_awaited.notified().await;
                 connection.send("0\r\n\r\n").await;
-                if !matches!(connection.tcp.read(&mut [0; 4096]).await, Ok(1..)) {
+                if !matches!(connection.io.read(&mut [0; 4096]).await, Ok(1..)) {
                     return;
                 }
             }
