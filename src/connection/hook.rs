@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::time::timeout;
 
 use crate::connection::credentials::CredentialsReason;
 use crate::connection::next_attempt::NextAttempt;
 use crate::error::{Error, ErrorKind};
+use crate::silence::within;
 use crate::transport::BoxFuture;
 
 /// How long a hook may take. A token server that takes longer is down, and the attempt fails.
@@ -75,9 +75,9 @@ impl Hook {
     ///
     /// Dropping the future drops the hook's.
     pub(crate) async fn ask(&self, attempt: NextAttempt) -> Result<NextAttempt, Error> {
-        let answer = timeout(TIMEOUT, (self.ask)(attempt))
+        let answer = within(TIMEOUT, (self.ask)(attempt))
             .await
-            .map_err(|_| Error::new(self.late, format!("{} gave nothing within {TIMEOUT:?}", self.name)))?;
+            .ok_or_else(|| Error::new(self.late, format!("{} gave nothing within {TIMEOUT:?}", self.name)))?;
         let attempt =
             answer.map_err(|error| Error::with_source(self.failed, format!("{} failed", self.name), error))?;
         attempt.checked().map_err(|mistake| {
