@@ -307,6 +307,34 @@ async fn a_hook_has_thirty_seconds() {
     assert_eq!(begun.elapsed().as_secs(), 33, "after the reconnection time");
 }
 
+/// An answer that came while the program was stopped is there when the limit is already over.
+#[tokio::test(start_paused = true)]
+async fn a_program_that_was_stopped_reads_the_answer_of_its_hook() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let receiver = Mutex::new(Some(receiver));
+    let hook = move |attempt: NextAttempt| {
+        let receiver = receiver.lock().unwrap().take();
+        async move {
+            if let Some(receiver) = receiver {
+                receiver.await.unwrap();
+            }
+            Ok::<_, Infallible>(attempt)
+        }
+    };
+    let (handle, mut events) = follow(in_memory().before_attempt(hook));
+    let yield_often = || async {
+        for _turn in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    yield_often().await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    yield_often().await;
+    sender.send(()).unwrap();
+    assert!(matches!(events.recv().await, Some(Delivery::Event(_))));
+    assert_eq!(handle.stats().failures, Default::default());
+}
+
 #[tokio::test]
 async fn a_hook_that_hangs_does_not_hold_up_a_shutdown_or_a_change() {
     let alive = Arc::new(());
@@ -363,6 +391,48 @@ async fn a_hook_is_not_asked_about_redirects() {
     let (first, moved) = ("GET /stream?hook=1 HTTP/1.1", "GET /moved HTTP/1.1");
     assert_eq!(requests, [first, moved, first, moved]);
     assert_eq!(server.headers("x-hook"), vec![Some("1".to_owned()); 4]);
+}
+
+#[tokio::test]
+async fn another_origin_gets_only_headers_of_a_hook_that_hold_no_secrets() {
+    let other = Server::staying("data: x\n\n").await;
+    let moved = format!("HTTP/1.1 307 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", other.url);
+    let server = Server::answering(vec![moved]).await;
+    let hook = |attempt: NextAttempt| {
+        let attempt = attempt.header(AUTHORIZATION, "Bearer t").header("x-signature", "s").header("accept", "a/b");
+        ready(Ok::<_, Infallible>(attempt.query("token", "t")))
+    };
+    let mut events = within(stream(&server.url).before_attempt(hook).open("message")).await.unwrap();
+    assert_eq!(short(&mut events).await, "x");
+    for (name, value, is_safe) in
+        [("authorization", "Bearer t", false), ("x-signature", "s", false), ("accept", "a/b", true)]
+    {
+        let value = Some(value.to_owned());
+        assert_eq!(server.headers(name), [value.clone()], "{name}");
+        assert_eq!(other.headers(name), [value.filter(|_| is_safe)], "{name}");
+    }
+    assert!(server.requests()[0].starts_with("GET /stream?token=t "));
+    assert!(other.requests()[0].starts_with("GET /stream "));
+}
+
+#[tokio::test]
+async fn a_default_is_sent_again_where_a_hook_removes_its_replacement() {
+    let server = Server::staying("").await;
+    let builder = || stream(&server.url).header("user-agent", "relay/2").header("accept", "a/b").header("x-set", "1");
+    let removing = |attempt: NextAttempt| {
+        let names = ["User-Agent", "accept", "x-set"];
+        ready(Ok::<_, Infallible>(names.into_iter().fold(attempt, NextAttempt::remove_header)))
+    };
+    within(builder().open("message")).await.unwrap();
+    within(builder().before_attempt(removing).open("message")).await.unwrap();
+    let own_agent = format!("sseclient/{}", env!("CARGO_PKG_VERSION"));
+    for (name, set, default) in [
+        ("user-agent", "relay/2", Some(&*own_agent)),
+        ("accept", "a/b", Some("text/event-stream")),
+        ("x-set", "1", None),
+    ] {
+        assert_eq!(server.headers(name), [Some(set), default].map(|value| value.map(str::to_owned)), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -436,4 +506,52 @@ async fn a_deadline_cuts_the_stages_of_an_attempt_short() {
     within(handle.shutdown()).await;
     let expected = [Some("2000".to_owned()), Some("4000".to_owned()), None];
     assert_eq!(sent.lock().unwrap()[..3], expected);
+}
+
+/// The kind of the first failure, with the seconds until then. The deadline is 5 s.
+async fn failure_by_deadline(client: Client, set: fn(StreamBuilder) -> StreamBuilder) -> (ErrorKind, u64) {
+    let hook = |attempt: NextAttempt| ready(Ok::<_, Infallible>(attempt.deadline(Duration::from_secs(5))));
+    let handle = set(client.stream("http://host/").before_attempt(hook)).build().unwrap();
+    let (mut states, begun) = (handle.state_changes(), Instant::now());
+    handle.connect();
+    let cause = crate::support::setback(&mut states).await;
+    assert!(cause.to_string().ends_with("; the deadline of the attempt has passed"), "{cause}");
+    (cause.kind(), begun.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_cuts_connecting_short() {
+    let connector = |_: http::Uri| pending::<std::io::Result<tokio::io::DuplexStream>>();
+    let client = Client::builder().connector(connector).build();
+    assert_eq!(failure_by_deadline(client, |stream| stream).await, (ErrorKind::ConnectTimeout, 5));
+}
+
+/// Each request, and the source of credentials, takes 3 s.
+#[tokio::test(start_paused = true)]
+async fn redirects_and_credentials_use_up_the_deadline() {
+    async fn take_three_seconds() {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    fn with_credentials(stream: StreamBuilder) -> StreamBuilder {
+        stream.credentials(|_| async {
+            take_three_seconds().await;
+            Ok::<_, Infallible>(HeaderMap::new())
+        })
+    }
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let transport = move |_: Request<Bytes>| {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            take_three_seconds().await;
+            let response = Response::builder().status(307).header("location", format!("/{number}"));
+            response.body(Full::new(Bytes::new()))
+        }
+    };
+    let client = Client::builder().transport(transport).build();
+    for (set, requests) in [((|stream| stream) as fn(StreamBuilder) -> StreamBuilder, 2), (with_credentials, 1)] {
+        sent.store(0, Ordering::Relaxed);
+        assert_eq!(failure_by_deadline(client.clone(), set).await, (ErrorKind::ResponseTimeout, 5));
+        assert_eq!(sent.load(Ordering::Relaxed), requests);
+    }
 }
