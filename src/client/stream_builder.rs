@@ -196,8 +196,8 @@ impl StreamBuilder {
     ///   values count as secrets. Scheme, host and path stay, and so does `Last-Event-ID`; for
     ///   another URL there is [`Handle::update`].
     /// - The hook is not asked about redirects. Within the origin these carry the headers and the
-    ///   body that it has set, so that a signature over the URL does not fit any more; another
-    ///   origin gets none of its own headers.
+    ///   body that it has set, so that a signature over the URL does not fit any more. Another
+    ///   origin gets no header of its own choice, only [those without secrets](Self::redirects).
     /// - After a 401 or 403 it is asked once more, with
     ///   [`Rejected`](CredentialsReason::Rejected), and the attempt is repeated at once.
     /// - [`credentials`](Self::credentials) are asked for after it, and their headers replace those
@@ -433,11 +433,18 @@ impl StreamBuilder {
     /// [`reconnect_policy`](Self::reconnect_policy) decides what follows, as after any failure. By
     /// default a `GET` is repeated with the last event ID, and a `POST` is not.
     ///
-    /// The mark is not published, to no subscription and no transcript, though its ID counts. What
-    /// comes after it is not read: the connection is closed. The data must be equal to the mark,
-    /// byte by byte. A mark that is the last block of a response needs no blank line. An event over
-    /// the [size limit](Self::max_event_size) is never the mark, and a mark that was delivered
-    /// before is still one. A stream with a mark costs one more lock for each event.
+    /// The mark is not published, to no subscription and no transcript, though its ID counts. The
+    /// data must be equal to the mark, byte by byte. A mark that is the last block of a response
+    /// needs no blank line. An event over the [size limit](Self::max_event_size) is never the mark,
+    /// and a mark that was delivered before is still one.
+    ///
+    /// What comes after the mark is not read, so that subscribers learn of the end at once: the
+    /// response is dropped, and with HTTP/1.1 its connection is closed. A
+    /// [transport](ClientBuilder::transport) with a pool loses that connection. If it is to be used
+    /// again, read the response with an [`EventStream`](crate::EventStream), which reads on after
+    /// its [mark](crate::EventStream::end_mark).
+    ///
+    /// With a mark, the task locks the queues twice for each frame, not once for each chunk.
     ///
     /// Of this and [`ends_when`](Self::ends_when), the last call counts.
     ///
@@ -464,8 +471,10 @@ impl StreamBuilder {
     ///
     /// The rest is as for [`end_mark`](Self::end_mark). For ends that are not one fixed text, such
     /// as `event: message_stop`. The connection task calls it once for each event, without holding
-    /// any lock, so it must not block. A panic in it ends the stream with
-    /// [`ErrorKind::TaskFailed`].
+    /// any lock, so it must not block. It is also called for events that are dropped as repeats,
+    /// and for an unfinished event at the end of a response. A panic in it ends the stream with
+    /// [`ErrorKind::TaskFailed`]. For each call an [`Event`] is made, even if no subscription wants
+    /// it: one allocation of the event's size.
     pub fn ends_when(self, is_mark: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         self.set(|config| config.end_mark = Some(EndMark::event(is_mark)))
     }

@@ -60,7 +60,8 @@ pub use self::stream_body::StreamBody;
 /// # Drop behavior
 ///
 /// Dropping it drops the body, which cancels the response: most HTTP clients close the connection
-/// then, unless the body has ended.
+/// then, unless the body has ended. A drop cannot read on: it cannot wait, and an `EventStream`
+/// spawns no task.
 ///
 /// # Examples
 ///
@@ -291,7 +292,8 @@ impl<B, T> EventStream<B, T> {
     /// Ends the stream at the first event for which `is_mark` returns true.
     ///
     /// The rest is as for [`end_mark`](Self::end_mark). For ends that are not one fixed text, such
-    /// as `event: message_stop`. It is called once for each event, by the task that reads.
+    /// as `event: message_stop`. The task that reads calls it once for each event, and for an
+    /// unfinished event at the end of the body, which may be cut anywhere.
     pub fn ends_when(mut self, is_mark: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         self.reader.signals.end_mark = Some(EndMark::event(is_mark));
         self

@@ -1,13 +1,19 @@
 //! A `StreamBuilder` for one answer: `once`, and the end mark.
 
+use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use sseclient::{
-    Client, CloseReason, Delivery, Event, Filter, Overflow, ReconnectPolicy, StreamBuilder, SubscribeOptions,
-    Subscription, TranscriptItem,
+    Apply, Client, CloseReason, Commit, Delivery, ErrorKind, Event, FileStore, Filter, Overflow, ReconnectPolicy,
+    ResumeStore as _, StreamBuilder, SubscribeOptions, Subscription, TranscriptItem,
 };
+use tokio::sync::Notify;
 
-use crate::support::{OPEN, Server, header, stream, until, within};
+use crate::script::{Script, bytewise, script, text};
+use crate::support::{OPEN, Server, follow, header, numbered, short, stream, until, within};
 
 /// All that a subscription gets, in short, and why it ended.
 async fn all(events: Subscription) -> (Vec<String>, String) {
@@ -68,6 +74,114 @@ async fn the_end_mark_is_in_no_transcript_and_its_id_counts() {
     assert_eq!(events, ["a"]);
     assert!(matches!(within(handle.closed()).await, CloseReason::EndMark));
     assert_eq!(handle.last_event_id(), "2");
+}
+
+/// A transport that answers each request with a body that `body` makes.
+fn answering(
+    coding: &'static str,
+    body: impl Fn() -> Script + Send + Sync + 'static,
+) -> impl Fn(Request<Bytes>) -> Ready<http::Result<Response<Script>>> {
+    move |_| {
+        let response = Response::builder().header("content-type", "text/event-stream");
+        ready(response.header("content-encoding", coding).body(body()))
+    }
+}
+
+#[tokio::test]
+async fn the_mark_is_found_wherever_chunks_cut_it_and_its_id_counts() {
+    for input in [
+        "data: a\n\nid: 7\ndata: [DONE]\n\ndata: b\n\n",
+        "data: a\r\n\r\nid: 7\r\ndata: [DONE]\r\n\r\ndata: b\r\n\r\n",
+        // Without a blank line, or without any line end.
+        "data: a\n\nid: 7\ndata: [DONE]\n",
+        "data: a\n\ndata: [DONE]\nid: 7",
+    ] {
+        // At the last place it is one byte at a time.
+        for cut in 1..=input.len() {
+            let body = move || match input.split_at(cut) {
+                (whole, "") => bytewise(whole.as_bytes()),
+                (first, second) => script([text(first), text(second)]),
+            };
+            let client = Client::builder().transport(answering("identity", body)).build();
+            let events = open(client.stream("http://host/").end_mark("[DONE]")).await;
+            let handle = events.handle().clone();
+            assert_eq!(all(events).await, (vec!["a".to_owned()], "EndMark".to_owned()), "{input:?}, {cut}");
+            assert_eq!(handle.last_event_id(), "7", "{input:?}, {cut}");
+        }
+    }
+}
+
+#[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
+#[tokio::test]
+async fn the_mark_is_found_in_a_compressed_answer() {
+    for coding in crate::support::codings::CODINGS {
+        let mut encoder = (coding.encoder)();
+        let mut encoded = encoder.flush("data: a\n\nid: 7\ndata: [DONE]");
+        encoded.extend(encoder.finish());
+        let client = Client::builder().transport(answering(coding.name, move || bytewise(&encoded))).build();
+        let events = open(client.stream("http://host/").end_mark("[DONE]")).await;
+        let handle = events.handle().clone();
+        assert_eq!(all(events).await, (vec!["a".to_owned()], "EndMark".to_owned()), "{}", coding.name);
+        assert_eq!(handle.last_event_id(), "7", "{}", coding.name);
+    }
+}
+
+/// The first response is cut off. The second ends with the mark, with or without a blank line.
+#[tokio::test]
+async fn the_id_of_the_mark_is_saved_in_a_store() {
+    let path = std::env::temp_dir().join(format!("sseclient-end-mark-{}", std::process::id()));
+    for (number, end) in ["\n\n", "\n", ""].into_iter().enumerate() {
+        let path = path.with_extension(number.to_string());
+        let answers = vec![format!("{OPEN}{}", numbered([1])), format!("{OPEN}id: 2\ndata: [DONE]{end}")];
+        let server = Server::answering(answers).await;
+        let store = FileStore::new(&path);
+        let question = stream(&server.url).end_mark("[DONE]").resume_store(store, Commit::Delivery);
+        let events = open(question).await;
+        let handle = events.handle().clone();
+        let items = vec!["1".to_owned()];
+        assert_eq!(all(events).await, (items, "EndMark".to_owned()), "{end:?}");
+        assert_eq!(handle.last_event_id(), "2", "{end:?}");
+        let saved = within(FileStore::new(&path).load()).await.unwrap();
+        assert_eq!(saved.as_deref(), Some("2"), "{end:?}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_mark_ends_a_handover_from_either_response() {
+    for of_second in [true, false] {
+        let is_told = Arc::new(Notify::new());
+        let told = Arc::clone(&is_told);
+        let server = Server::start(move |number, mut connection| {
+            let told = Arc::clone(&told);
+            async move {
+                let is_second = number == 1;
+                if !is_second || of_second {
+                    // The second response repeats the event.
+                    connection.send(&format!("{OPEN}{}", numbered([1]))).await;
+                }
+                if is_second == of_second {
+                    told.notified().await;
+                    connection.send("id: 2\ndata: [DONE]\n\n").await;
+                }
+                connection.closed().await;
+            }
+        })
+        .await;
+        let (handle, mut events) = follow(stream(&server.url).end_mark("[DONE]"));
+        assert_eq!(short(&mut events).await, "1");
+        let update = handle.update(|request| request, Apply::MakeBeforeBreak);
+        until("the second request comes", || server.requests().len() == 2).await;
+        if of_second {
+            within(update).await.unwrap();
+            is_told.notify_one();
+        } else {
+            is_told.notify_one();
+            assert_eq!(within(update).await.unwrap_err().kind(), ErrorKind::Closed);
+        }
+        assert_eq!(all(events).await, (vec![], "EndMark".to_owned()));
+        assert_eq!(handle.last_event_id(), "2");
+    }
 }
 
 #[tokio::test]

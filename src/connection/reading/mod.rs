@@ -112,7 +112,9 @@ impl ResponseReader {
             }
             if let Some(cause) = self.end.take() {
                 let cut_off = self.decoder.is_in_block();
-                report.end_mark = cause.kind() == ErrorKind::Incomplete && self.ends_in_mark();
+                if cause.kind() == ErrorKind::Incomplete {
+                    self.take_unfinished_mark(connection, dedup, &mut report);
+                }
                 report.end = Some(ResponseEnd { cause, cut_off });
                 break;
             }
@@ -212,8 +214,8 @@ impl ResponseReader {
         published
     }
 
-    /// Like [`publish`](Self::publish), up to the end mark. Takes a lock for each frame, since the
-    /// mark may be the caller's code, which never runs under the hub's lock.
+    /// Like [`publish`](Self::publish), up to the end mark. Locks the hub twice for each frame,
+    /// before and after the mark, which may be the caller's code: that never runs under the lock.
     fn publish_up_to(
         &mut self,
         mark: &EndMark,
@@ -247,13 +249,13 @@ impl ResponseReader {
         published
     }
 
-    /// Returns true if the unfinished block at the end of the response is the end mark: some
-    /// servers send no blank line after it.
-    fn ends_in_mark(&mut self) -> bool {
+    /// Takes the unfinished block at the end of the response if it is the end mark: some servers
+    /// send no blank line after it.
+    fn take_unfinished_mark(&mut self, connection: &Connection, dedup: &mut Dedup, report: &mut TurnReport) {
         self.decoder.set_dispatch_unfinished(true);
-        match (self.decoder.finish(), &self.end_mark) {
-            (Some(Frame::Event(event)), Some(mark)) => mark.is(event),
-            _ => false,
+        let (Some(Frame::Event(event)), Some(mark)) = (self.decoder.finish(), &self.end_mark) else { return };
+        if mark.is(event) {
+            TurnPublisher::new(connection, dedup, report, &mut self.has_begun, true).end_at_mark(event.id());
         }
     }
 
