@@ -512,6 +512,22 @@ fn the_policy_decides_about_the_end_of_a_stream() {
 }
 
 #[test]
+fn an_end_mark_closes_the_stream_by_any_policy_and_in_a_handover() {
+    const CLOSE: &str = "close(endmark)";
+    let open = || vec![(0, Input::Connect, DIAL), (0, accepted(), OPEN), (0, event("7"), "stay")];
+    for policy in [ReconnectPolicy::never(), ReconnectPolicy::daemon(), ReconnectPolicy::persistent()] {
+        let hand_over = || (0, asked(&mailbox(), set_header(Apply::MakeBeforeBreak)), "hand over after 7");
+        let story = |what, lines: Vec<StepLine<'_>>| {
+            check(what, Session::new(config(), policy.clone(), NO_SOURCES), joined(open(), lines));
+        };
+        story("in a response", vec![(0, Input::EndMark, CLOSE)]);
+        story("before the second response", vec![hand_over(), (0, Input::EndMark, CLOSE)]);
+        let take_over = (0, accepted(), "take over, change 1; open 1");
+        story("in the second response", vec![hand_over(), take_over, (0, Input::EndMark, CLOSE)]);
+    }
+}
+
+#[test]
 fn each_end_of_a_response_is_retried_after_the_last_whole_event() {
     use ErrorKind::{Body, EndOfStream, IdleTimeout};
     const GAP: &str = "reconnected, resuming after ID \"7\"; read, change 0; open 2";
