@@ -138,7 +138,7 @@ async fn the_id_of_the_mark_is_saved_in_a_store() {
         let question = stream(&server.url).end_mark("[DONE]").resume_store(store, Commit::Delivery);
         let events = open(question).await;
         let handle = events.handle().clone();
-        let items = vec!["1".to_owned()];
+        let items = ["1", "reconnected, resuming after ID \"1\""].map(str::to_owned).to_vec();
         assert_eq!(all(events).await, (items, "EndMark".to_owned()), "{end:?}");
         assert_eq!(handle.last_event_id(), "2", "{end:?}");
         let saved = within(FileStore::new(&path).load()).await.unwrap();
