@@ -4,7 +4,6 @@
 //! Each message begins with the event's name, because the default formatter prints the message and
 //! not the name.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 
 use tracing::field::display;
@@ -41,7 +40,7 @@ pub(super) fn state(state: &State, sent: Option<&str>) {
         }
         State::Waiting { attempt, delay, cause, .. } => {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            let (kind, error) = (cause.kind().as_str(), cause as &dyn StdError);
+            let (kind, error) = (cause.kind().as_str(), cause.for_logs());
             log!(
                 info,
                 "waiting",
@@ -65,7 +64,7 @@ pub(super) fn closed(reason: &CloseReason) {
     match reason.error() {
         None => log!(info, "closed", "the stream has ended for good", %reason),
         Some(error) => {
-            let (kind, attempts, error) = (error.kind().as_str(), error.attempts(), error as &dyn StdError);
+            let (kind, attempts, error) = (error.kind().as_str(), error.attempts(), error.for_logs());
             log!(warn, "closed", "the stream has ended for good; build a new one", %reason, kind, attempts, error);
         }
     }
@@ -80,17 +79,19 @@ pub(super) fn never_connected(stream: &str) {
     );
 }
 
-pub(super) fn poisoned(error: &(dyn StdError + 'static)) {
+pub(super) fn poisoned(error: &Error) {
+    let error = error.for_logs();
     log!(warn, "poisoned", "each response breaks off at the same place; reconnect from a later ID to skip it", error);
 }
 
 /// Logs that the attempt of a handover has failed.
 pub(super) fn not_replaced(error: &Error) {
-    let (kind, error) = (error.kind().as_str(), error as &dyn StdError);
+    let (kind, error) = (error.kind().as_str(), error.for_logs());
     log!(warn, "not_replaced", "the open response stays, and the change goes with the next attempt", kind, error);
 }
 
-pub(super) fn store_failed(error: &(dyn StdError + 'static)) {
+pub(super) fn store_failed(error: &Error) {
+    let error = error.for_logs();
     log!(warn, "store_failed", "the last event ID was not loaded or saved; the stream goes on and tries again", error);
 }
 
@@ -157,7 +158,8 @@ pub(super) fn unsaved(store: &str) {
     );
 }
 
-pub(super) fn id_refused(error: &(dyn StdError + 'static)) {
+pub(super) fn id_refused(error: &Error) {
+    let error = error.for_logs();
     log!(
         warn,
         "id_refused",
@@ -167,7 +169,8 @@ pub(super) fn id_refused(error: &(dyn StdError + 'static)) {
     );
 }
 
-pub(super) fn left_out(error: &(dyn StdError + 'static)) {
+pub(super) fn left_out(error: &Error) {
+    let error = error.for_logs();
     log!(
         warn,
         "left_out",

@@ -11,9 +11,9 @@ pub(crate) mod panics;
 mod retry_after;
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use std::{fmt, iter};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
@@ -26,6 +26,10 @@ pub use self::kind::ErrorKind;
 /// shows this error alone. Its causes are in [`source`](StdError::source); their concrete types may
 /// change. Of text that a server chose, a message repeats at most 100 characters. No message holds
 /// credentials, cookies or query values.
+///
+/// `Debug`, serialization and logs show the causes, too, with one exception: that of a failure in
+/// your [`Transport`](crate::Transport), or in a body of your HTTP client. HTTP clients print the
+/// URL with its query there, which may hold a token. It is in `source` alone.
 ///
 /// Whether a failure is retried depends on the stream's policy: [`is_final`](Self::is_final) says
 /// what the default one does.
@@ -58,6 +62,8 @@ struct ErrorInner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whether `Debug`, serde and logs show the source.
+    shows_source: bool,
     response: Option<RefusedResponse>,
 }
 
@@ -89,6 +95,21 @@ impl Error {
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
         Self::build(kind, message.into(), Some(source.into()), None)
+    }
+
+    /// Returns an error whose cause is an HTTP client's, and in no text: such causes print the URL
+    /// with its query.
+    pub(crate) fn with_hidden_source(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        let mut error = Self::with_source(kind, message, source);
+        // The error is new, so nothing shares it.
+        if let Some(inner) = Arc::get_mut(&mut error.inner) {
+            inner.shows_source = false;
+        }
+        error
     }
 
     /// Returns the error for a refused response.
@@ -123,8 +144,17 @@ impl Error {
         source: Option<Box<dyn StdError + Send + Sync>>,
         response: Option<RefusedResponse>,
     ) -> Self {
+        // A cause that hides its own cause has it in its chain, which texts print as a whole.
+        let shows_source = !source.as_deref().is_some_and(|source| causes(source).any(hides_source));
         // Shared, because each subscriber, monitor and transcript gets a copy of the same error.
-        Self { inner: Arc::new(ErrorInner { kind, message, source, response }), attempts: None, waited: None }
+        let inner = Arc::new(ErrorInner { kind, message, source, shows_source, response });
+        Self { inner, attempts: None, waited: None }
+    }
+
+    /// Returns this error for logs, where subscribers print the causes, too: without those that no
+    /// text shows.
+    pub(crate) fn for_logs(&self) -> Box<dyn StdError> {
+        if self.inner.shows_source { self.clone().into() } else { self.to_string().into() }
     }
 
     /// Notes that the policy gave up after this many attempts in a row.
@@ -217,6 +247,15 @@ impl Error {
     }
 }
 
+/// Returns an error and its causes.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&cause| cause.source())
+}
+
+fn hides_source(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| !error.inner.shows_source)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One attempt is no giving up, and a final error says itself why there is no other.
@@ -227,16 +266,20 @@ impl fmt::Display for Error {
     }
 }
 
-/// Shows neither headers nor body of a response, which may hold secrets.
+/// Shows neither headers nor body of a response, nor a cause in your transport or body: they may
+/// hold secrets.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
+        let mut shown = f.debug_struct("Error");
+        shown
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)
             .field("status", &self.status())
-            .field("url", &self.url())
-            .field("source", &self.inner.source)
-            .finish()
+            .field("url", &self.url());
+        if !self.inner.shows_source {
+            return shown.finish_non_exhaustive();
+        }
+        shown.field("source", &self.inner.source).finish()
     }
 }
 
@@ -247,13 +290,15 @@ impl StdError for Error {
 }
 
 /// A map of the kind, the message, the status of a refused response, and the messages of the
-/// causes. Neither headers nor body of a response, which may hold secrets.
+/// causes. Neither headers nor body of a response, nor a cause in your transport or body: they may
+/// hold secrets.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
 
-        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        let shown = self.source().filter(|_| self.inner.shows_source);
+        let causes = shown.into_iter().flat_map(causes);
         let mut error = serializer.serialize_struct("Error", 4)?;
         error.serialize_field("kind", &self.kind())?;
         error.serialize_field("message", &format_args!("{self}"))?;

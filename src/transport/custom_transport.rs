@@ -32,13 +32,18 @@ use super::connector::BoxFuture;
 /// | the transport | the stream |
 /// |---|---|
 /// | returns an error | [`ErrorKind::Transport`] with that error as the source, retried; an [`Error`] of this crate keeps its kind |
-/// | does not answer | [`ErrorKind::ResponseTimeout`] after the connect timeout and the response timeout together, retried |
+/// | does not answer | [`ErrorKind::ResponseTimeout`] after the connect timeout and the response timeout together, retried; with `response_timeout(None)` the stream waits for ever, even for a connection, unless a hook sets a deadline |
 /// | returns a body that fails | [`ErrorKind::Body`], retried; events before the failure are delivered |
 /// | ends the response early | cannot be told from its end: [`ErrorKind::EndOfStream`], retried |
 /// | limits the time of a whole response | each response ends there with `Body`, and the stream reconnects: switch such a limit off |
 /// | follows redirects | the stream does not learn of them: its own rules ([`StreamBuilder::redirects`](crate::StreamBuilder::redirects)) apply to redirects that the transport returns |
 /// | decodes content codings | it has to remove `Content-Encoding`, as HTTP clients do; a coding that it leaves on is decoded if its feature is on |
-/// | panics | the stream closes with [`ErrorKind::TaskFailed`] |
+/// | panics, or its body does | the stream closes with [`ErrorKind::TaskFailed`] |
+///
+/// Logs, `Debug` and serialization show the kind and the message of such a failure, but not your
+/// error: HTTP clients print the URL with its query, which may hold a token. Programs have it as
+/// the [`source`](std::error::Error::source). For a reason in the logs, return an [`Error`] with a
+/// text of your own; it is shown as it is.
 ///
 /// The guide says [which settings of reqwest](crate::guide::transports) to switch off for that.
 ///
@@ -140,7 +145,7 @@ fn no_response(target: &Target, error: BoxError) -> Error {
         Ok(error) => *error,
         Err(error) => {
             let message = format!("the client's transport got no response from {}", target.shown_authority());
-            Error::with_source(ErrorKind::Transport, message, error)
+            Error::with_hidden_source(ErrorKind::Transport, message, error)
         }
     }
 }

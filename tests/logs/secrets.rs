@@ -1,15 +1,23 @@
 //! Secrets appear in no log line, `Debug` output or error.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
+use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
 use std::future::ready;
-use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{io, iter};
 
-use http::HeaderMap;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName};
-use sseclient::{Apply, Change, Client, ClientBuilder, Error, Filter, Handle, NextAttempt, ReconnectPolicy};
+use http::{HeaderMap, Request, Response, Uri};
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use sseclient::{
+    Apply, Change, Client, ClientBuilder, Error, EventStream, Filter, Handle, NextAttempt, ReconnectPolicy, State,
+    TranscriptItem, Transport,
+};
 
 use crate::support::{OPEN, Server, header, within};
 
@@ -218,6 +226,72 @@ fn no_debug_shows_the_key_of_a_client_certificate() {
     }
 }
 
+/// The error of an HTTP client, which prints the URL of its request.
+#[derive(Debug)]
+struct Failed(Uri);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error sending request for url ({})", self.0)
+    }
+}
+
+impl StdError for Failed {}
+
+/// A response that fails in the middle of an event.
+fn broken(failed: Failed) -> Response<impl Body<Data = Bytes, Error = Failed> + Unpin> {
+    let frames = [Ok(Frame::data(Bytes::from("data: x"))), Err(failed)];
+    let body = StreamBody::new(tokio_stream::iter(frames));
+    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+}
+
+/// A transport that sends nothing the first time. Then each of its responses fails.
+fn failing() -> impl Transport {
+    let attempts = AtomicU32::new(0);
+    move |request: Request<Bytes>| {
+        let failed = Failed(request.into_parts().0.uri);
+        let is_first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
+        ready(if is_first { Err(failed) } else { Ok(broken(failed)) })
+    }
+}
+
+/// Reads a response of the same HTTP client, which the caller has opened.
+async fn failure_of_an_event_stream(uri: Uri) -> Error {
+    EventStream::from_response(broken(Failed(uri))).await.unwrap().recv().await.unwrap().unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_a_callers_transport_and_body_are_in_the_source_alone() {
+    let log = Log::default();
+    let _guard = logging_to(&log);
+    let url = format!("https://h/?token={MARKER}");
+    let client = Client::builder().transport(failing()).build();
+    let policy = ReconnectPolicy::daemon().stop_on_poison();
+    let handle = client.stream(&url).reconnect_policy(policy).build().unwrap();
+    let mut transcript = handle.transcript();
+    handle.connect();
+    let (mut shown, mut errors) = (String::new(), vec![failure_of_an_event_stream(url.parse().unwrap()).await]);
+    while let Some(item) = transcript.recv().await {
+        write!(shown, "{item:?}").unwrap();
+        if let TranscriptItem::State(State::Waiting { cause, .. }) = item {
+            errors.push(cause);
+        }
+    }
+    errors.extend(handle.closed().await.error().cloned());
+    for error in &errors {
+        write!(shown, "{error} {error:?} {error:#?}").unwrap();
+        #[cfg(feature = "serde")]
+        write!(shown, "{}", serde_json::to_string(error).unwrap()).unwrap();
+        let mut sources = iter::successors(error.source(), |&source| source.source());
+        assert!(sources.any(|source| source.is::<Failed>()), "{error:?}");
+    }
+    let kinds = errors.iter().map(|error| error.kind().as_str()).collect::<Vec<_>>().join(" ");
+    assert_eq!(kinds, "body transport body body body body poisoned");
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("waiting: ") && logged.contains("poisoned: ") && logged.contains("closed: "), "{logged}");
+    reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
+}
+
 /// A proxy refuses in every way, and repeats the request in its answer.
 #[tokio::test]
 async fn the_refusal_of_a_proxy_shows_no_secret_either() {
@@ -281,12 +355,12 @@ fn answer_over_http_2(listener: std::net::TcpListener, heard: std::sync::mpsc::S
             let mut server = h2::server::handshake(tcp).await.unwrap();
             while let Some(Ok((request, mut response))) = server.accept().await {
                 let _ = heard.send(request.into_parts().0);
-                let answer = http::Response::builder()
+                let answer = Response::builder()
                     .status(answers.next().unwrap_or(404))
                     .header("content-type", "text/event-stream")
                     .header("set-cookie", format!("s={MARKER}"));
                 let mut body = response.send_response(answer.body(()).unwrap(), false).unwrap();
-                body.send_data(bytes::Bytes::from_static(b"data: a\n\n"), true).unwrap();
+                body.send_data(Bytes::from_static(b"data: a\n\n"), true).unwrap();
             }
         }
     });
