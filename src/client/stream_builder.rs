@@ -491,6 +491,9 @@ impl StreamBuilder {
     /// The addresses of one family, IPv4 or IPv6, have equal shares of this time, so that one
     /// address that never answers does not use it up. The families are tried
     /// [side by side](ClientBuilder::happy_eyeballs_timeout).
+    ///
+    /// A [`Transport`](crate::Transport) of your own has this time on top of the response timeout,
+    /// if there is one.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.set(|config| request(config).template.connect_timeout = timeout)
     }
@@ -508,6 +511,9 @@ impl StreamBuilder {
     /// one: the server may have sent events that did not arrive. The same holds if the attempt
     /// fails in another way after [`ReconnectPolicy::healthy_after`]: a proxy that has a shorter
     /// timeout cuts the connection, or answers 504.
+    ///
+    /// A [`Transport`](crate::Transport) of your own connects within this time and the connect
+    /// timeout together. With `None` it has no limit at all, for the connection neither.
     pub fn response_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.set(|config| request(config).template.response_timeout = timeout.into())
     }

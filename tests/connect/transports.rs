@@ -1,5 +1,5 @@
 //! A transport of the caller's own: what it is asked, and what follows when it misbehaves. All in
-//! memory, in paused time.
+//! memory, most in paused time.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -14,10 +14,12 @@ use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
-use sseclient::{Client, CloseReason, Error, ErrorKind, Filter, StreamBuilder, Subscription, Transport};
+#[cfg(feature = "tls")]
+use sseclient::ClientBuilder;
+use sseclient::{Client, CloseReason, Error, ErrorKind, Filter, Resume, StreamBuilder, Subscription, Transport};
 use tokio::time::Instant;
 
-use crate::support::{follow, numbered, setback, short};
+use crate::support::{follow, numbered, setback, short, until, within};
 
 const URL: &str = "https://server.invalid/stream?q=1";
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +40,7 @@ enum End {
     Stays,
     RepeatsEmptyFrames,
     RepeatsAnEvent,
+    Panics,
 }
 
 impl<D: Buf + Default + From<&'static str> + Unpin> Body for Frames<D> {
@@ -54,6 +57,7 @@ impl<D: Buf + Default + From<&'static str> + Unpin> Body for Frames<D> {
             End::Stays => Poll::Pending,
             End::RepeatsEmptyFrames => Poll::Ready(Some(Ok(Frame::data(D::default())))),
             End::RepeatsAnEvent => Poll::Ready(Some(Ok(Frame::data("data: again\n\n".into())))),
+            End::Panics => panic!("out of order"),
         }
     }
 }
@@ -129,41 +133,91 @@ async fn errors_of_a_transport_are_retried_and_keep_their_source_or_their_kind()
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Dns, "no such name"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_transport_that_never_answers_has_both_timeouts_and_is_dropped() {
-    struct Sending(Arc<AtomicUsize>);
-    impl Drop for Sending {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
+/// Counts the requests that wait for an answer.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
     }
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&dropped);
-    let hanging = move |_: Request<Bytes>| {
-        let sending = Sending(Arc::clone(&counted));
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A transport that never answers.
+fn hanging(waiting: &Arc<AtomicUsize>) -> impl Transport + use<> {
+    let waiting = Arc::clone(waiting);
+    move |_: Request<Bytes>| {
+        let request = Waiting::new(&waiting);
         async move {
-            let _sending = sending;
+            let _request = request;
             std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
         }
-    };
-    let begun = Instant::now();
-    let opening = stream(hanging).connect_timeout(3 * SECOND).response_timeout(20 * SECOND).open(Filter::all());
-    assert_eq!(opening.await.unwrap_err().kind(), ErrorKind::ResponseTimeout);
-    assert_eq!((begun.elapsed().as_secs(), dropped.load(Ordering::Relaxed)), (23, 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transport_that_panics_closes_the_stream_with_the_text_of_the_panic() {
-    let panicking = |_: Request<Bytes>| async {
-        if true {
-            panic!("out of order");
-        }
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
-    };
-    let (handle, _events) = follow(stream(panicking));
-    let CloseReason::Failed(error) = handle.closed().await else { panic!("it failed") };
-    assert_eq!(error.kind(), ErrorKind::TaskFailed);
-    assert!(error.to_string().contains("out of order"), "{error}");
+async fn a_transport_that_never_answers_has_both_timeouts_and_is_dropped() {
+    let waiting = Arc::default();
+    let stream = stream(hanging(&waiting)).connect_timeout(3 * SECOND).response_timeout(20 * SECOND);
+    let begun = Instant::now();
+    let error = stream.open(Filter::all()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
+    assert_eq!((begun.elapsed().as_secs(), waiting.load(Ordering::Relaxed)), (23, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_response_timeout_a_transport_may_take_any_time_to_connect() {
+    let waiting = Arc::default();
+    let stream = stream(hanging(&waiting)).connect_timeout(3 * SECOND).response_timeout(None);
+    let opening = tokio::time::timeout(24 * 3600 * SECOND, stream.open(Filter::all()));
+    assert!(opening.await.is_err(), "it is open, or has failed");
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_is_dropped_at_once_for_another_one_and_by_shutdown() {
+    let waiting = Arc::default();
+    let (handle, _events) = follow(stream(hanging(&waiting)));
+    let counts = || (waiting.load(Ordering::Relaxed), handle.stats().attempts);
+    until("the request is sent", || counts() == (1, 1)).await;
+    // The attempt under way counts as the new response.
+    handle.reconnect();
+    for _turn in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(counts(), (1, 1));
+    handle.reconnect_from(Resume::Id("7".to_owned())).unwrap();
+    until("another request is sent, and the first one dropped", || counts() == (1, 2)).await;
+    let begun = std::time::Instant::now();
+    within(handle.shutdown()).await;
+    assert_eq!(waiting.load(Ordering::Relaxed), 0);
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_transport_or_its_body_closes_the_stream_with_its_text() {
+    type Answer = Result<Response<Full<Bytes>>, Infallible>;
+    fn out_of_order() -> Answer {
+        panic!("out of order")
+    }
+    let alive = Arc::default();
+    let streams = [
+        stream(|_: Request<Bytes>| std::future::ready(out_of_order())),
+        stream(|_: Request<Bytes>| async { out_of_order() }),
+        stream(answering(&numbered([1]), End::Panics, &alive)),
+    ];
+    for (place, stream) in ["the call", "the future", "the body"].into_iter().zip(streams) {
+        let (handle, _events) = follow(stream);
+        let CloseReason::Failed(error) = handle.closed().await else { panic!("{place}: it failed") };
+        assert_eq!(error.kind(), ErrorKind::TaskFailed, "{place}");
+        assert!(error.to_string().contains("out of order"), "{place}: {error}");
+    }
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,6 +243,19 @@ async fn a_body_that_never_ends_is_dropped_at_once_when_the_stream_is_shut_down(
         let begun = Instant::now();
         handle.shutdown().await;
         assert_eq!((begun.elapsed(), alive.load(Ordering::Relaxed)), (Duration::ZERO, 0), "{end:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_dropped_when_the_stream_reconnects() {
+    for end in [End::Stays, End::RepeatsEmptyFrames, End::RepeatsAnEvent] {
+        let alive = Arc::default();
+        let (handle, mut events) = follow(stream(answering(&numbered([1]), end, &alive)).capacity(16));
+        assert_eq!(short(&mut events).await, "1");
+        handle.reconnect();
+        while short(&mut events).await != "reconnected after Some(\"1\")" {}
+        assert_eq!((alive.load(Ordering::Relaxed), handle.stats().opens), (1, 2), "{end:?}");
+        handle.shutdown().await;
     }
 }
 
@@ -245,6 +312,28 @@ async fn responses_are_judged_and_redirects_followed_as_without_a_transport() {
     assert_eq!(error.url().unwrap(), "https://server.invalid/html");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_no_event_stream_brings_no_events() {
+    let page = "<!doctype html>\n<title>data: x</title>\n\n<p>\n\n";
+    let zipped = "\u{1f}\u{8b}\u{8}\0data: x\n\n\0";
+    let coding = if cfg!(feature = "gzip") { ErrorKind::Body } else { ErrorKind::ContentEncoding };
+    for (body, encoding, kind) in [
+        (page, "identity", ErrorKind::EndOfStream),
+        (zipped, "identity", ErrorKind::EndOfStream),
+        (page, "gzip", coding),
+    ] {
+        let transport = move |_: Request<Bytes>| {
+            let head = Response::builder().header("content-type", "text/event-stream");
+            std::future::ready(head.header("content-encoding", encoding).body(Full::new(Bytes::from(body))))
+        };
+        let handle = stream(transport).build().unwrap();
+        let mut states = handle.state_changes();
+        handle.connect();
+        assert_eq!(setback(&mut states).await.kind(), kind, "{encoding} {body:?}");
+        assert_eq!(handle.stats().events, 0, "{encoding} {body:?}");
+    }
+}
+
 #[tokio::test]
 async fn settings_of_the_built_in_transport_beside_another_are_a_mistake_that_names_both() {
     let alive = Arc::default();
@@ -252,12 +341,19 @@ async fn settings_of_the_built_in_transport_beside_another_are_a_mistake_that_na
     let clients = [
         (builder().no_proxy(), "no_proxy"),
         (builder().proxy("http://proxy.invalid").unwrap(), "proxy"),
-        (builder().tcp_nodelay(false), "tcp_nodelay"),
+        #[cfg(unix)]
+        (builder().unix_socket("/invalid"), "unix_socket"),
         (builder().connector(|_| async { Err::<tokio::net::TcpStream, _>("unused") }), "connector"),
         (builder().resolver(|_| async { Ok::<_, Infallible>(Vec::new()) }), "resolver"),
-        #[cfg(feature = "tls")]
-        (builder().danger_accept_invalid_certificates(true), "danger_accept_invalid_certificates"),
+        (builder().local_address([127, 0, 0, 1].into()), "local_address"),
+        (builder().tcp_nodelay(false), "tcp_nodelay"),
+        (builder().tcp_keepalive(None), "tcp_keepalive"),
+        (builder().happy_eyeballs_timeout(None), "happy_eyeballs_timeout"),
+        #[cfg(feature = "http2")]
+        (builder().http2_prior_knowledge(true), "http2_prior_knowledge"),
     ];
+    #[cfg(feature = "tls")]
+    let clients = clients.into_iter().chain(tls_settings(builder));
     for (client, setting) in clients {
         let error = client.build().stream(URL).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
@@ -265,4 +361,30 @@ async fn settings_of_the_built_in_transport_beside_another_are_a_mistake_that_na
         assert!(message.starts_with(setting) && message.contains("transport has replaced"), "{message}");
     }
     assert!(builder().build().stream(URL).build().is_ok());
+}
+
+/// Returns a client for each setting of TLS, with the setting's name.
+#[cfg(feature = "tls")]
+fn tls_settings(builder: impl Fn() -> ClientBuilder) -> Vec<(ClientBuilder, &'static str)> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new([]).unwrap().self_signed(&key).unwrap().pem();
+    let (certificate, key) = (certificate.as_bytes(), key.serialize_pem());
+    vec![
+        (builder().root_certificates_pem(certificate).unwrap(), "root_certificates_pem"),
+        (builder().add_root_certificates_pem(certificate).unwrap(), "add_root_certificates_pem"),
+        (builder().identity_pem(certificate, key.as_bytes()).unwrap(), "identity_pem"),
+        (builder().minimum_tls_version(sseclient::TlsVersion::Tls13), "minimum_tls_version"),
+        (builder().danger_accept_invalid_certificates(true), "danger_accept_invalid_certificates"),
+        #[cfg(feature = "webpki-roots")]
+        (builder().webpki_roots(), "webpki_roots"),
+        #[cfg(feature = "rustls-0_23")]
+        (builder().rustls_0_23_config(own_tls()), "rustls_0_23_config"),
+    ]
+}
+
+#[cfg(feature = "rustls-0_23")]
+fn own_tls() -> Arc<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
