@@ -42,8 +42,12 @@ async fn call(url: &str, session: Option<&str>, request: &Value) -> Result<(Opti
         Err(refused) => return Err(EventStream::from_response(refused).await.unwrap_err().into()),
     };
     while let Some(delivery) = events.recv().await {
+        let event = match delivery? {
+            Delivery::Event(event) => event,
+            // It was too large to be read, and may have been the answer.
+            Delivery::Gap(gap) => return Err(gap.to_string().into()),
+        };
         // Servers begin with an event without data, for its ID.
-        let Delivery::Event(event) = delivery? else { continue };
         if event.data().is_empty() {
             continue;
         }
