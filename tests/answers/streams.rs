@@ -141,6 +141,7 @@ async fn the_id_of_the_mark_is_saved_in_a_store() {
         let items = ["1", "reconnected, resuming after ID \"1\""].map(str::to_owned).to_vec();
         assert_eq!(all(events).await, (items, "EndMark".to_owned()), "{end:?}");
         assert_eq!(handle.last_event_id(), "2", "{end:?}");
+        within(handle.shutdown()).await;
         let saved = within(FileStore::new(&path).load()).await.unwrap();
         assert_eq!(saved.as_deref(), Some("2"), "{end:?}");
         std::fs::remove_file(path).unwrap();
@@ -208,8 +209,8 @@ async fn an_answer_without_its_mark_is_repeated_or_the_end_as_the_policy_says() 
 #[tokio::test]
 async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
     let server = Server::staying("event: a\ndata: 1\n\nevent: message_stop\ndata: {}\n\n").await;
-    let handle = std::sync::Arc::new(std::sync::OnceLock::<sseclient::Handle>::new());
-    let inside = std::sync::Arc::clone(&handle);
+    let handle = Arc::new(std::sync::OnceLock::<sseclient::Handle>::new());
+    let inside = Arc::clone(&handle);
     let is_stop = move |event: &Event| {
         // Each of these takes the lock of the queues.
         let handle = inside.get().unwrap();
@@ -275,7 +276,7 @@ async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
         let transport = {
             let input = input.clone();
             move |_| {
-                let response = http::Response::builder().header("content-type", "text/event-stream");
+                let response = Response::builder().header("content-type", "text/event-stream");
                 std::future::ready(response.body(http_body_util::Full::new(bytes::Bytes::from(input.clone()))))
             }
         };
