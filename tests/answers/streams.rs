@@ -277,7 +277,7 @@ async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
             let input = input.clone();
             move |_| {
                 let response = Response::builder().header("content-type", "text/event-stream");
-                std::future::ready(response.body(http_body_util::Full::new(bytes::Bytes::from(input.clone()))))
+                ready(response.body(http_body_util::Full::new(Bytes::from(input.clone()))))
             }
         };
         let client = Client::builder().transport(transport).build();
