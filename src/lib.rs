@@ -138,7 +138,7 @@ mod connection;
 mod error;
 mod event;
 mod event_stream;
-#[cfg(fuzzing)]
+#[cfg(all(fuzzing, feature = "client"))]
 #[doc(hidden)]
 pub use self::transport::compare;
 #[cfg(feature = "client")]
