@@ -25,7 +25,7 @@ async fn the_mark_ends_the_stream_and_is_no_item_wherever_it_stands() {
         for body in [chunks([input]), bytewise(input.as_bytes()), chunks(input.split_inclusive('\n'))] {
             let mut events = EventStream::new(body).end_mark("[DONE]");
             assert_eq!(all(&mut events).await, ["a", "end"], "{input:?}");
-            // The ID of a block counts, whatever the block is for.
+            // The mark is no item, but its ID counts.
             assert_eq!(events.last_event_id(), if input.contains("id: 7") { "7" } else { "" }, "{input:?}");
         }
     }
