@@ -105,7 +105,8 @@
 //! - `idn`: hosts in any script (`https://bücher.example/`). `cookies` brings it along.
 //! - `json`: event data as values (`Handle::subscribe_as`, `Event::json`), and request bodies of
 //!   JSON.
-//! - `serde`: [`Stats`], [`State`], [`CloseReason`] and [`Error`] implement `serde::Serialize`.
+//! - `serde`: [`Stats`], [`SubscriptionStats`], [`State`], [`CloseReason`], [`Error`],
+//!   [`ErrorKind`] and [`ResponseHead`] implement `serde::Serialize`.
 //! - `blocking`: a module of that name, for programs without a runtime.
 //! - `tower-service-0-3`: connectors that are a `tower_service::Service<Uri>` (`ServiceConnector`).
 //!
@@ -150,8 +151,6 @@ mod reconnect;
 mod response;
 #[cfg(feature = "client")]
 mod resume;
-#[cfg(feature = "client")]
-mod silence;
 #[cfg(feature = "client")]
 mod state;
 #[cfg(feature = "client")]

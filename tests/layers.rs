@@ -19,8 +19,7 @@ const LAYERS: &[&str] = &[
     "error",        // what went wrong
     "event",        // events, gaps
     "wire",         // the event stream format
-    "response",     // the head of a response, and the bytes of its body
-    "silence",      // how long a server has been silent
+    "response",     // the head of a response, the bytes of its body, and its silence
     "event_stream", // the decoder over one HTTP body
     "state",        // how a connection stands
     "reconnect",    // when to try again

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::connection::credentials::CredentialsReason;
 use crate::connection::next_attempt::NextAttempt;
 use crate::error::{Error, ErrorKind};
-use crate::silence::within;
+use crate::response::silence::within;
 use crate::transport::BoxFuture;
 
 /// How long a hook may take. A token server that takes longer is down, and the attempt fails.

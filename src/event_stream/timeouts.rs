@@ -14,7 +14,7 @@ use crate::error::Error;
 #[cfg(feature = "client")]
 use crate::error::{ErrorKind, panics};
 #[cfg(feature = "client")]
-use crate::silence::Silence;
+use crate::response::silence::Silence;
 
 /// How long a stream waits for the end of the body after its end mark. The end comes right behind
 /// the mark, or not at all, so a lost packet costs a pooled connection and no more.

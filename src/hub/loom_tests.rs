@@ -4,7 +4,7 @@
 //! forever as a deadlock.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg hub_loom" cargo test --release --lib loom_tests
+//! RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/with_hub_loom cargo test --lib loom_tests
 //! ```
 
 use std::future::poll_fn;

@@ -9,6 +9,8 @@
 mod coding;
 mod head;
 mod raw;
+#[cfg(feature = "client")]
+pub(crate) mod silence;
 mod verdict;
 
 pub(crate) use self::coding::{Decoding, take_coding};

@@ -20,8 +20,8 @@ use http::response::Parts;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
+use crate::response::silence::within;
 use crate::response::{ResponseHead, ResponseVerdict, judge, refusal};
-use crate::silence::within;
 
 use super::body::{Body, RawBody};
 use super::cookies::Cookies;

@@ -22,7 +22,7 @@ use http::response::Parts;
 use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
-use crate::silence::within;
+use crate::response::silence::within;
 use crate::transport::target::Target;
 
 use super::body::RawBody;

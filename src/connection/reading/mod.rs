@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::connection::config::EVENTS_PER_TURN;
 use crate::error::{Error, ErrorKind};
 use crate::hub::Backpressure;
-use crate::silence::Silence;
+use crate::response::silence::Silence;
 use crate::transport::Body;
 use crate::wire::{Decoder, EndMark, Frame};
 
