@@ -23,5 +23,13 @@ pub(crate) fn poll_bytes<B: Body<Error: Into<BoxError>>>(
     // `Bytes` are not copied; another kind of buffer is copied once.
     let data = |frame: Frame<B::Data>| frame.into_data().map(|mut data| data.copy_to_bytes(data.remaining()));
     let polled = body.poll_frame(cx).map_ok(|frame| data(frame).unwrap_or_default());
-    polled.map_err(|error| Error::with_hidden_source(ErrorKind::Body, "the stream broke off", error))
+    polled.map_err(|error| broken_off(error.into()))
+}
+
+/// Returns the error of a body, as this crate's.
+fn broken_off(error: BoxError) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) => Error::with_hidden_source(ErrorKind::Body, "the stream broke off", error),
+    }
 }

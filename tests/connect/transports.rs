@@ -235,6 +235,29 @@ async fn a_body_that_fails_or_ends_is_read_up_to_there_and_followed_by_another()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_fails_with_an_error_of_this_crate_keeps_its_kind() {
+    for (kind, is_final) in [(ErrorKind::IdleTimeout, false), (ErrorKind::Unsupported, true)] {
+        let transport = move |_: Request<Bytes>| {
+            let frames = [Ok(Frame::data(Bytes::from("data: one\n\n"))), Err(Error::new(kind, "as it came"))];
+            let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
+            std::future::ready(Response::builder().header("content-type", "text/event-stream").body(body))
+        };
+        let (handle, mut events) = follow(stream(transport));
+        let mut states = handle.state_changes();
+        assert_eq!(short(&mut events).await, "one");
+        if is_final {
+            let reason = within(handle.closed()).await;
+            assert_eq!(
+                reason.error().map(|error| (error.kind(), error.to_string())),
+                Some((kind, "as it came".into()))
+            );
+        } else {
+            assert_eq!(setback(&mut states).await.kind(), kind);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_dropped_at_once_when_the_stream_is_shut_down() {
     for end in [End::Stays, End::RepeatsEmptyFrames, End::RepeatsAnEvent] {
         let alive = Arc::default();
