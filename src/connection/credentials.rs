@@ -26,9 +26,14 @@ pub enum CredentialsReason {
 }
 
 impl CredentialsReason {
+    /// Creates a [`Rejected`](Self::Rejected) reason, for tests of programs that give credentials.
+    pub fn rejected(status: StatusCode, challenge: Option<HeaderValue>) -> Self {
+        Self::Rejected { status, challenge }
+    }
+
     /// Returns a reason if the server has refused credentials. A proxy's refusal gives none: the
     /// credentials are for the server.
-    pub(crate) fn rejected(error: &Error) -> Option<Self> {
+    pub(crate) fn of_refusal(error: &Error) -> Option<Self> {
         // A proxy's refusal says nothing about the credentials that the server wants.
         if error.kind() == ErrorKind::Proxy {
             return None;

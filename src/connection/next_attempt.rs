@@ -8,9 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tokio::time::Instant;
 
 use crate::connection::credentials::CredentialsReason;
+use crate::connection::request::Request;
 use crate::connection::timer;
 use crate::error::{Error, ErrorKind};
-use crate::transport::{self, Attempt, LAST_EVENT_ID};
+use crate::transport::target::Target;
+use crate::transport::{self, Attempt, IntoUrl, LAST_EVENT_ID};
 
 /// An attempt that is about to be made: see
 /// [`StreamBuilder::before_attempt`](crate::StreamBuilder::before_attempt).
@@ -35,8 +37,73 @@ pub(super) struct AttemptFacts {
     pub(super) failure: Option<Error>,
 }
 
+/// # For tests of hooks
 impl NextAttempt {
-    pub(super) fn new(attempt: Box<Attempt>, facts: AttemptFacts) -> Self {
+    /// Returns the first attempt of a stream at this URL, with a `GET`, no headers and no body.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidUrl`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::NextAttempt;
+    ///
+    /// async fn add_trace(attempt: NextAttempt) -> Result<NextAttempt, std::io::Error> {
+    ///     let trace = format!("attempt-{}", attempt.number());
+    ///     Ok(attempt.header("x-trace", trace))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let attempt = NextAttempt::new("https://example.com/stream")?.with_number(2);
+    /// assert_eq!(add_trace(attempt).await?.headers()["x-trace"], "attempt-2");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new<Form: ?Sized>(url: impl IntoUrl<Form>) -> Result<Self, Error> {
+        let attempt = Request::new(Target::from_text(&url.into_url())?).attempt();
+        let facts = AttemptFacts { number: 1, reason: CredentialsReason::First, last_event_id: None, failure: None };
+        Ok(Self::from_parts(Box::new(attempt), facts))
+    }
+
+    /// Sets the number of the attempt.
+    pub fn with_number(mut self, number: u32) -> Self {
+        self.facts.number = number;
+        self
+    }
+
+    /// Sets why the attempt is made.
+    pub fn with_reason(mut self, reason: CredentialsReason) -> Self {
+        self.facts.reason = reason;
+        self
+    }
+
+    /// Sets the last event ID that the attempt will send, and its header. An ID that no header can
+    /// carry is a mistake.
+    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
+        let id = id.into();
+        let value = transport::last_event_id_value(&id);
+        self.facts.last_event_id = Some(id).filter(|id| !id.is_empty());
+        self.try_set(|attempt| {
+            match value? {
+                Some(value) => attempt.request.headers.insert(LAST_EVENT_ID, value),
+                None => attempt.request.headers.remove(LAST_EVENT_ID),
+            };
+            Ok(())
+        })
+    }
+
+    /// Sets the last failure.
+    pub fn with_failure(mut self, failure: Error) -> Self {
+        self.facts.failure = Some(failure);
+        self
+    }
+}
+
+impl NextAttempt {
+    pub(super) fn from_parts(attempt: Box<Attempt>, facts: AttemptFacts) -> Self {
         Self { attempt, facts, mistake: None }
     }
 
@@ -221,8 +288,6 @@ impl fmt::Debug for NextAttempt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::request::Request;
-    use crate::transport::target::Target;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -236,7 +301,7 @@ mod tests {
         let facts = AttemptFacts { number: 1, reason, last_event_id: None, failure: None };
         let mut given = headers(&[("authorization", "new"), ("x-tenant", "a")]);
         given.append("x-tenant", HeaderValue::from_static("b"));
-        let sent = NextAttempt::new(Box::new(attempt), facts).with_secrets(given).checked().unwrap();
+        let sent = NextAttempt::from_parts(Box::new(attempt), facts).with_secrets(given).checked().unwrap();
         let mut expected = headers(&[("authorization", "new"), ("accept", "text/event-stream"), ("x-tenant", "a")]);
         expected.append("x-tenant", HeaderValue::from_static("b"));
         assert_eq!(*sent.headers(), expected);

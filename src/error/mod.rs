@@ -10,6 +10,7 @@ mod kind;
 pub(crate) mod panics;
 mod retry_after;
 
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -280,6 +281,13 @@ impl fmt::Debug for Error {
             return shown.finish_non_exhaustive();
         }
         shown.field("source", &self.inner.source).finish()
+    }
+}
+
+/// For conversions that cannot fail, where a caller may give one that can.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

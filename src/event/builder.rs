@@ -14,6 +14,7 @@ pub struct EventBuilder {
     event_type: String,
     data: String,
     id: Option<String>,
+    last_event_id: Option<String>,
     retry: Option<Duration>,
 }
 
@@ -33,6 +34,14 @@ impl EventBuilder {
     /// Sets the ID. Default: none. An empty ID clears the client's last event ID.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
+        self
+    }
+
+    /// Sets the last event ID that an event without an ID of its own has from the blocks before it,
+    /// for tests of programs that read [`Event::last_event_id`]. Default: none. It is not written
+    /// to the wire.
+    pub fn last_event_id(mut self, id: impl Into<String>) -> Self {
+        self.last_event_id = Some(id.into());
         self
     }
 
@@ -76,6 +85,27 @@ impl EventBuilder {
         }
         let id = if self.id.is_some() { Span::new(id) } else { Span::NONE };
         let retry = RetryTime::new(self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)));
-        Ok(Event::from_parts(&text, Span::new(data), Span::new(event_type), id, None, retry, 0))
+        let inherited = self.last_event_id.filter(|_| id.some().is_none()).map(Into::into);
+        Ok(Event::from_parts(&text, Span::new(data), Span::new(event_type), id, inherited, retry, 0))
+    }
+}
+
+/// Builds the event.
+impl TryFrom<EventBuilder> for Event {
+    type Error = Error;
+
+    /// See [`EventBuilder::build`].
+    fn try_from(builder: EventBuilder) -> Result<Self, Error> {
+        builder.build()
+    }
+}
+
+/// Builds an event of this type with this data, and nothing else.
+impl TryFrom<(&str, &str)> for Event {
+    type Error = Error;
+
+    /// See [`EventBuilder::build`].
+    fn try_from((event_type, data): (&str, &str)) -> Result<Self, Error> {
+        Self::builder().event_type(event_type).data(data).build()
     }
 }

@@ -45,9 +45,16 @@ impl<T> Decoded<T> {
     }
 }
 
+impl<T: DeserializeOwned + Send + Sync + 'static> Decoded<T> {
+    /// Decodes the data of an event as JSON, for tests of programs that take decoded events.
+    pub fn new(event: Event) -> Self {
+        Self { value: event.json(), event }
+    }
+}
+
 impl<T: DeserializeOwned + Send + Sync + 'static> Item for Decoded<T> {
     fn from_event(event: Event) -> Self {
-        Self { value: event.json(), event }
+        Self::new(event)
     }
 }
 

@@ -62,6 +62,14 @@ impl<T> Delivery<T> {
             Self::Gap(_) => None,
         }
     }
+
+    /// Returns the gap; `None` for an event.
+    pub fn gap(self) -> Option<Gap> {
+        match self {
+            Self::Event(_) => None,
+            Self::Gap(gap) => Some(gap),
+        }
+    }
 }
 
 /// A place in a stream where events may be missing.

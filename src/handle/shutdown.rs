@@ -134,3 +134,12 @@ pub struct Drained {
     /// The reason the stream closed for: not the shutdown if it was closed already.
     pub reason: CloseReason,
 }
+
+impl Drained {
+    /// Returns the result of a drain that had nothing to do, for tests of programs that look at
+    /// one. Its fields can be set.
+    pub fn new(reason: CloseReason) -> Self {
+        let (last_event_id, saved_id) = (String::new(), None);
+        Self { delivered: 0, dropped: 0, last_event_id, saved_id, unacknowledged: 0, reason }
+    }
+}

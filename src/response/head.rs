@@ -19,7 +19,8 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    pub(crate) fn new(url: Uri, status: StatusCode, version: Version, headers: &HeaderMap) -> Self {
+    /// Returns the head of a response from this URL, for tests of programs that look at one.
+    pub fn new(url: Uri, status: StatusCode, version: Version, headers: &HeaderMap) -> Self {
         let lines = headers.iter().map(|(name, value)| [name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"]);
         Self { url, status, version, headers: lines.flatten().flatten().copied().collect() }
     }

@@ -94,6 +94,30 @@ pub enum State {
     Closed(CloseReason),
 }
 
+/// # For tests
+///
+/// `Idle` and `Closed` are written as they are. Times begin at the call.
+impl State {
+    /// Creates a [`Connecting`](Self::Connecting) state, for tests of programs that handle states.
+    pub fn connecting(attempt: u32) -> Self {
+        Self::Connecting { attempt }
+    }
+
+    /// Creates an [`Open`](Self::Open) state that begins now, for tests of programs that handle
+    /// states.
+    pub fn open(attempt: u32, response: ResponseHead) -> Self {
+        Self::Open { since: Instant::now(), attempt, response: Arc::new(response) }
+    }
+
+    /// Creates a [`Waiting`](Self::Waiting) state that begins now, for tests of programs that
+    /// handle states.
+    pub fn waiting(attempt: u32, delay: Duration, cause: Error) -> Self {
+        let now = Instant::now();
+        // A wait too long for the clock ends at once: this state is compared, not waited for.
+        Self::Waiting { attempt, delay, until: now.checked_add(delay).unwrap_or(now), cause }
+    }
+}
+
 impl State {
     /// Returns why the connection is closed, if it is.
     pub fn close_reason(&self) -> Option<&CloseReason> {

@@ -310,7 +310,7 @@ impl Session {
         }
         let (last_event_id, failure) = (self.resume_point.sent.clone(), self.failure.clone());
         let facts = AttemptFacts { number: self.back_off.attempt(), reason, last_event_id, failure };
-        (NextAttempt::new(attempt, facts), notice)
+        (NextAttempt::from_parts(attempt, facts), notice)
     }
 
     /// Opens a response. Subscribers get a gap before each but the first: the server alone knows
@@ -482,7 +482,7 @@ impl Session {
     /// second refusal.
     fn ask_for_credentials(&mut self, cause: &Error) -> Option<CredentialsReason> {
         let may_ask = self.sources.hooks && !self.has_fresh_credentials;
-        let reason = CredentialsReason::rejected(cause).filter(|_| may_ask)?;
+        let reason = CredentialsReason::of_refusal(cause).filter(|_| may_ask)?;
         self.has_fresh_credentials = true;
         Some(reason)
     }
