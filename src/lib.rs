@@ -81,7 +81,7 @@
 //! | [resumption](guide::resumption) | how the next run of a program goes on after the last event |
 //! | [shutdown](guide::shutdown) | how a stream ends, and how subscribers get time to finish |
 //! | [logs](guide::logs) | names, levels and fields; counters; what is never logged |
-//! | [testing](guide::testing) | decisions, gaps and streams without a network |
+//! | [testing](guide::testing) | how to test a health check, a consumer that loses its connection, and whole streams, without a network |
 //! | [transports](guide::transports) | which settings of your HTTP client to switch off, and what happens otherwise |
 //!
 //! # Features
@@ -108,6 +108,8 @@
 //! - `serde`: [`Stats`], [`SubscriptionStats`], [`State`], [`CloseReason`], [`Error`],
 //!   [`ErrorKind`] and [`ResponseHead`] implement `serde::Serialize`.
 //! - `blocking`: a module of that name, for programs without a runtime.
+//! - `testing`: a module of that name, for tests of your program: streams without a network, and a
+//!   scripted server. For `dev-dependencies`.
 //! - `tower-service-0-3`: connectors that are a `tower_service::Service<Uri>` (`ServiceConnector`).
 //!
 //! # Standards
@@ -155,6 +157,8 @@ mod resume;
 mod state;
 #[cfg(feature = "client")]
 mod subscription;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "client")]
 mod transport;
 pub mod wire;

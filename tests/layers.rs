@@ -31,6 +31,7 @@ const LAYERS: &[&str] = &[
     "handle",       // what users steer with
     "client",       // what users build streams with
     "blocking",     // the same without a runtime
+    "testing",      // for tests of programs
     "bench",        // for this repository's benches
 ];
 

@@ -405,6 +405,8 @@ impl ClientBuilder {
             #[cfg(not(feature = "cookies"))]
             cookies: None,
             headers: Arc::new(self.headers),
+            #[cfg(feature = "testing")]
+            observer: None,
         }
     }
 }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+#[cfg(feature = "testing")]
+use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::hub::Filter;
 use crate::subscription::Subscription;
@@ -95,7 +97,14 @@ pub struct Client {
     headers: Arc<HeaderMap>,
     /// A setting of the built-in transport that has no effect, because it is not in use.
     unused_setting: Option<&'static str>,
+    /// Learns of each stream that is built.
+    #[cfg(feature = "testing")]
+    observer: Option<Observer>,
 }
+
+/// Is called with each connection of a client, before its task is spawned.
+#[cfg(feature = "testing")]
+type Observer = Arc<dyn Fn(&Arc<Connection>) + Send + Sync>;
 
 impl Client {
     /// Returns a client with the default settings, which trusts the platform's certificates.
@@ -119,7 +128,20 @@ impl Client {
 
     #[cfg(test)]
     pub(crate) fn with_connector(connector: Arc<dyn Connect>) -> Self {
-        Self { connector, cookies: None, headers: Arc::default(), unused_setting: None }
+        Self {
+            connector,
+            cookies: None,
+            headers: Arc::default(),
+            unused_setting: None,
+            #[cfg(feature = "testing")]
+            observer: None,
+        }
+    }
+
+    /// Returns a client that calls `observer` with each connection, before its task is spawned.
+    #[cfg(feature = "testing")]
+    pub(crate) fn observed(self, observer: impl Fn(&Arc<Connection>) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
     }
 
     /// Checks that the settings of the client fit together.

@@ -32,6 +32,8 @@ use crate::wire::EndMark;
 use super::Client;
 #[cfg(doc)]
 use super::ClientBuilder;
+#[cfg(feature = "testing")]
+use super::Observer;
 
 /// The settings of one stream, until it is built or opened.
 ///
@@ -77,6 +79,8 @@ pub struct StreamBuilder {
     /// locked.
     stop: Mutex<Option<BoxFuture<()>>>,
     store: Option<Store>,
+    #[cfg(feature = "testing")]
+    observer: Option<Observer>,
 }
 
 impl StreamBuilder {
@@ -91,6 +95,8 @@ impl StreamBuilder {
             credentials: None,
             stop: Mutex::new(None),
             store: None,
+            #[cfg(feature = "testing")]
+            observer: client.observer.clone(),
         };
         stream.try_set(|config| {
             client.check()?;
@@ -839,7 +845,12 @@ impl StreamBuilder {
         // Credentials last: the hook does not see them.
         let hooks = before_attempt.into_iter().chain(credentials).collect();
         let launch = Launch { config, policy, hooks, connector, stop, store };
-        Ok(Handle::new(Arc::new(ConnectionGuard { connection: Connection::new(launch) })))
+        let connection = Connection::new(launch);
+        #[cfg(feature = "testing")]
+        if let Some(observer) = &self.observer {
+            observer(&connection);
+        }
+        Ok(Handle::new(Arc::new(ConnectionGuard { connection })))
     }
 
     /// Builds the stream, subscribes, connects, and waits until it is open.

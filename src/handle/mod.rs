@@ -30,7 +30,7 @@ use crate::state::{CloseReason, State};
 use crate::subscription::{SubscribeOptions, Subscription};
 use crate::transport;
 
-use self::monitor::closed_error;
+pub(crate) use self::monitor::closed_error;
 pub use self::monitor::{Monitor, StateChanges};
 pub use self::shutdown::{Drain, Drained, Draining, Shutdown};
 pub use self::transcript::Transcript;

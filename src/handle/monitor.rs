@@ -177,7 +177,7 @@ impl Monitor {
     }
 
     /// Waits until `find` returns an outcome, or else until the connection is closed for good.
-    async fn outcome<T>(self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
+    pub(crate) async fn outcome<T>(self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
         let mut outcome = None;
         let mut statuses = self.connection.published.watch();
         let is_over = |status: &Status| {
@@ -199,7 +199,7 @@ impl fmt::Debug for Monitor {
 }
 
 /// Returns the error of a call that came too late, or was overtaken by the end of the stream.
-pub(super) fn closed_error(reason: CloseReason) -> Error {
+pub(crate) fn closed_error(reason: CloseReason) -> Error {
     match reason {
         CloseReason::Failed(error) => error,
         reason => Error::new(ErrorKind::Closed, format!("the stream is closed: {reason}")),

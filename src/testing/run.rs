@@ -1,0 +1,185 @@
+//! [`Run`]: the connections of a server, and how far their scripts were followed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use tokio::sync::watch;
+
+use super::feed::MAX_REQUESTS;
+use super::log::{Log, LogServer, Turn};
+use super::script::{Opening, Script};
+
+/// What a [`Server`](super::Server) does: one [`Script`] for each connection, in order, or a
+/// [`Log`].
+#[derive(Debug)]
+pub struct Plan(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Scripts(VecDeque<Script>),
+    Log(LogServer),
+}
+
+impl From<Script> for Plan {
+    fn from(script: Script) -> Self {
+        [script].into()
+    }
+}
+
+impl<const N: usize> From<[Script; N]> for Plan {
+    fn from(scripts: [Script; N]) -> Self {
+        Self(Kind::Scripts(scripts.into()))
+    }
+}
+
+impl From<Vec<Script>> for Plan {
+    fn from(scripts: Vec<Script>) -> Self {
+        Self(Kind::Scripts(scripts.into()))
+    }
+}
+
+impl From<Log> for Plan {
+    fn from(log: Log) -> Self {
+        Self(Kind::Log(LogServer::new(log)))
+    }
+}
+
+/// What one connection gets.
+pub(super) enum Assigned {
+    Refused,
+    Script(Script),
+    /// By its request.
+    Turn(Turn),
+    /// There is no script for it.
+    Nothing,
+}
+
+/// The connections of a server.
+pub(super) struct Run {
+    plan: Mutex<Plan>,
+    course: watch::Sender<Course>,
+}
+
+/// How far the scripts were followed.
+#[derive(Default)]
+struct Course {
+    connections: usize,
+    /// Scripts without a connection; for a log, whether the client has not got everything.
+    left: usize,
+    requests: Vec<Request<Bytes>>,
+    /// What the connections that are being served have come to, by their number.
+    served: BTreeMap<usize, String>,
+    failures: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn new(plan: Plan) -> Self {
+        let left = match &plan.0 {
+            Kind::Scripts(scripts) => scripts.len(),
+            Kind::Log(_) => 1,
+        };
+        let course = watch::Sender::new(Course { left, ..Course::default() });
+        Self { plan: Mutex::new(plan), course }
+    }
+
+    /// Counts a connection, and returns its number, from 1, and what it gets.
+    pub(super) fn begin(&self) -> (usize, Assigned) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let (assigned, is_script) = match &mut plan.0 {
+            Kind::Log(log) => (Assigned::Turn(log.next_turn()), false),
+            Kind::Scripts(scripts) => match scripts.pop_front() {
+                Some(script) => (Assigned::Script(script), true),
+                None => (Assigned::Nothing, false),
+            },
+        };
+        let is_refused = match &assigned {
+            Assigned::Turn(turn) => turn.is_refused(),
+            Assigned::Script(script) => matches!(script.opening, Opening::Refuse),
+            _ => false,
+        };
+        let mut number = 0;
+        self.course.send_modify(|course| {
+            course.connections += 1;
+            number = course.connections;
+            course.left -= usize::from(is_script);
+            if !is_refused {
+                course.served.insert(number, "to read the request".to_owned());
+            }
+        });
+        (number, if is_refused { Assigned::Refused } else { assigned })
+    }
+
+    /// Returns what a log does for this request.
+    pub(super) fn script(&self, turn: Turn, request: &Request<Bytes>) -> Result<Script, String> {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kind::Log(log) = &mut plan.0 else { return Err("this server has no log".to_owned()) };
+        Ok(log.script(turn, request)?.unwrap_or_else(|| {
+            self.course.send_modify(|course| course.left = 0);
+            Script::answer(StatusCode::NO_CONTENT)
+        }))
+    }
+
+    pub(super) fn note_request(&self, request: Request<Bytes>) {
+        self.course.send_modify(|course| {
+            if course.requests.len() < MAX_REQUESTS {
+                course.requests.push(request);
+            }
+        });
+    }
+
+    /// Notes what a connection has come to.
+    pub(super) fn note(&self, number: usize, what: String) {
+        self.course.send_modify(|course| drop(course.served.insert(number, what)));
+    }
+
+    /// Notes that a script was followed to its end.
+    pub(super) fn followed(&self, number: usize) {
+        self.course.send_modify(|course| drop(course.served.remove(&number)));
+    }
+
+    /// Notes that a script could not be followed.
+    pub(super) fn failed(&self, number: usize, why: &str) {
+        self.course.send_modify(|course| {
+            let what = course.served.remove(&number).unwrap_or_default();
+            // The first ones tell. A client without waits fails without end.
+            if course.failures.len() < MAX_FAILURES {
+                course.failures.push(format!("connection {number} had {what}: {why}"));
+            }
+        });
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request<Bytes>> {
+        self.course.borrow().requests.clone()
+    }
+
+    /// Waits until nothing is left to do, or something has failed.
+    pub(super) async fn settled(&self) {
+        let mut course = self.course.subscribe();
+        // The sender lives as long as `self`.
+        let _ = course.wait_for(|course| !course.failures.is_empty() || course.complaints().is_empty()).await;
+    }
+
+    /// Panics unless every script was followed to its end.
+    #[track_caller]
+    pub(super) fn check(&self) {
+        let complaints = self.course.borrow().complaints();
+        assert!(complaints.is_empty(), "the script was not followed: {}", complaints.join("; "));
+    }
+}
+
+/// Maximum number of failures that a test shows.
+const MAX_FAILURES: usize = 10;
+
+impl Course {
+    fn complaints(&self) -> Vec<String> {
+        let mut complaints = self.failures.clone();
+        complaints.extend(self.served.iter().map(|(number, what)| format!("connection {number} has yet {what}")));
+        if self.left > 0 {
+            let (left, connections) = (self.left, self.connections);
+            complaints.push(format!("{left} scripts were not begun after {connections} connections"));
+        }
+        complaints
+    }
+}

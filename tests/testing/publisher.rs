@@ -1,0 +1,350 @@
+//! The publisher: each sentence of its documentation, seen from a program.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use sseclient::testing::{self, Publisher};
+use sseclient::{
+    CloseReason, Commit, Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, Overflow,
+    ReconnectPolicy, ResumeStore, State, SubscribeOptions, Subscription, TranscriptItem, TryRecvError,
+};
+use tokio::time::{Instant, timeout};
+
+fn numbered(id: u64) -> EventBuilder {
+    Event::builder().id(id.to_string()).data(id.to_string())
+}
+
+/// What is queued, as text: the data of events, and gaps.
+fn queued(subscription: &mut Subscription) -> Vec<String> {
+    let next = || {
+        Some(match subscription.try_recv().ok()? {
+            Delivery::Event(event) => event.data().to_owned(),
+            Delivery::Gap(gap) => gap.to_string(),
+        })
+    };
+    std::iter::from_fn(next).collect()
+}
+
+/// A publisher, and a connected stream with one subscription to all events.
+fn connected() -> (Publisher, Handle, Subscription) {
+    let (publisher, handle) = testing::channel();
+    let events = handle.subscribe(Filter::all());
+    handle.connect();
+    (publisher, handle, events)
+}
+
+async fn check_that_sent_is_queued() {
+    let (publisher, handle, mut events) = connected();
+    let mut prices = handle.subscribe("price");
+    for number in 0..200 {
+        let event = Event::builder().event_type(["price", "trade"][number % 2]).data(number.to_string());
+        publisher.send(event).await.unwrap();
+        assert_eq!(queued(&mut events), [number.to_string()]);
+        assert_eq!(queued(&mut prices).len(), (number + 1) % 2);
+        assert_eq!(handle.stats().events, number as u64 + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_is_queued_with_a_paused_clock() {
+    check_that_sent_is_queued().await;
+}
+
+#[tokio::test]
+async fn what_was_sent_is_queued_on_one_thread() {
+    check_that_sent_is_queued().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_is_queued_on_two_threads() {
+    for _ in 0..20 {
+        check_that_sent_is_queued().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_has_noticed_an_end_and_resumes_on_two_threads() {
+    let publisher = Publisher::new();
+    let stream = publisher.client().stream("http://host/").reconnection_time(Duration::from_millis(1));
+    let handle = stream.build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    handle.connect();
+    for id in 1..200 {
+        publisher.send(numbered(id)).await.unwrap();
+        assert_eq!(queued(&mut events).last(), Some(&id.to_string()));
+        publisher.end().await.unwrap();
+        assert_eq!(handle.stats().failures[&ErrorKind::EndOfStream], id);
+        // Unless the next response is there already.
+        assert!(!handle.state().is_open() || handle.stats().opens == id + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_holds_the_publisher_without_spinning_until_it_is_read() {
+    let (publisher, handle) = testing::channel();
+    let options = SubscribeOptions::default().capacity(4).overflow(Overflow::Block);
+    let mut events = handle.subscribe_with(Filter::all(), options);
+    handle.connect();
+    for number in 0..4 {
+        publisher.send(numbered(number)).await.unwrap();
+    }
+    let begun = Instant::now();
+    // The clock goes on only while nothing runs.
+    assert!(timeout(Duration::from_secs(3600), publisher.send(numbered(4))).await.is_err());
+    assert_eq!(begun.elapsed().as_secs(), 3600);
+    let reading = async {
+        let first = events.recv().await;
+        let mut rest = Vec::new();
+        while rest.len() < 5 {
+            rest.extend(events.recv().await);
+        }
+        (first, rest)
+    };
+    let (sent, (first, rest)) = tokio::join!(publisher.send(numbered(5)), reading);
+    sent.unwrap();
+    assert_eq!(first.unwrap().event().unwrap().data(), "0");
+    // What a dropped call had sent came as well.
+    let rest: Vec<_> = rest.into_iter().filter_map(Delivery::event).map(|event| event.data().to_owned()).collect();
+    assert_eq!(rest, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_drops_loses_its_oldest_and_says_how_many() {
+    let (publisher, handle) = testing::channel();
+    let options = SubscribeOptions::default().capacity(2).overflow(Overflow::DropOldest);
+    let mut newest = handle.subscribe_with(Filter::all(), options);
+    handle.connect();
+    for number in 0..5 {
+        publisher.send(numbered(number)).await.unwrap();
+    }
+    assert_eq!(newest.try_recv(), Ok(Delivery::Gap(Gap::lagged(3))));
+    assert_eq!(queued(&mut newest), ["3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_and_gaps_stand_in_their_places() {
+    let (publisher, handle, mut events) = connected();
+    let mut transcript = handle.transcript();
+    publisher.send(("a", "1")).await.unwrap();
+    publisher.comment("two\nlines").await.unwrap();
+    publisher.gap(Gap::lagged(3)).await.unwrap();
+    publisher.send(("a", "2")).await.unwrap();
+    assert_eq!(queued(&mut events), ["1", &Gap::lagged(3).to_string(), "2"]);
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last| last != "2") {
+        seen.push(match transcript.recv().await.unwrap() {
+            TranscriptItem::Event(event) => event.data().to_owned(),
+            TranscriptItem::Comment(text) => text.to_string(),
+            TranscriptItem::Gap(gap) => gap.to_string(),
+            _ => continue,
+        });
+    }
+    assert_eq!(seen, ["1", "two", "lines", &Gap::lagged(3).to_string(), "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_response_is_resumed_after_the_last_id_or_not_at_all() {
+    for (event, sent) in [(numbered(7), Some("7".to_owned())), (Event::builder().data("7"), None)] {
+        let (publisher, handle, mut events) = connected();
+        publisher.send(event).await.unwrap();
+        publisher.end().await.unwrap();
+        assert!(matches!(handle.state(), State::Waiting { .. }), "{:?}", handle.state());
+        publisher.send(("a", "8")).await.unwrap();
+        publisher.assert_resumed_from(sent.as_deref().unwrap_or_default());
+        assert_eq!(queued(&mut events), ["7", &Gap::reconnected(sent).to_string(), "8"]);
+        assert_eq!(publisher.requests().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_response_fails_with_the_given_error_and_its_kind() {
+    let (publisher, handle, _events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    publisher.fail(Error::new(ErrorKind::Body, "the cable was cut")).await.unwrap();
+    let State::Waiting { cause, .. } = handle.state() else { panic!("{:?}", handle.state()) };
+    assert_eq!((cause.kind(), cause.to_string().as_str()), (ErrorKind::Body, "the cable was cut"));
+    // A final kind is no reason to try again.
+    publisher.send(numbered(2)).await.unwrap();
+    publisher.fail(Error::new(ErrorKind::ContentType, "no stream")).await.unwrap();
+    let reason = handle.closed().await;
+    assert_eq!(reason.error().unwrap().kind(), ErrorKind::ContentType);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_refused_in_order_and_the_policy_decides_what_follows() {
+    let (publisher, handle) = testing::channel();
+    publisher.refuse(Error::new(ErrorKind::Connect, "refused"));
+    let busy = Response::builder().status(503).header("retry-after", "120").body(Bytes::from("later")).unwrap();
+    publisher.refuse(busy);
+    let begun = Instant::now();
+    handle.connect();
+    assert_eq!(handle.first_attempt().await.unwrap_err().kind(), ErrorKind::Connect);
+    handle.opened().await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(123), "{:?}", begun.elapsed());
+    assert_eq!(handle.stats().failures, [(ErrorKind::Connect, 1), (ErrorKind::Status, 1)].into());
+    publisher.refuse(StatusCode::NOT_FOUND);
+    publisher.end().await.unwrap();
+    assert_eq!(handle.closed().await.error().unwrap().status(), Some(StatusCode::NOT_FOUND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_retry_sets_the_wait() {
+    let (publisher, handle, _events) = connected();
+    publisher.retry(Duration::from_secs(20)).await.unwrap();
+    publisher.end().await.unwrap();
+    let State::Waiting { delay, .. } = handle.state() else { panic!("{:?}", handle.state()) };
+    assert!((20..=30).contains(&delay.as_secs()), "{delay:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_closes_is_a_server_without_more_content() {
+    let (publisher, _handle, mut events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    assert!(matches!(publisher.close().await, CloseReason::NoContent));
+    assert_eq!(events.recv().await.unwrap().event().unwrap().data(), "1");
+    assert_eq!(events.recv().await, None);
+    // Closing again returns the same reason.
+    assert!(matches!(publisher.close().await, CloseReason::NoContent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_publisher_closes_the_stream_after_what_was_sent() {
+    for policy in [ReconnectPolicy::daemon(), ReconnectPolicy::persistent(), ReconnectPolicy::never()] {
+        let publisher = Publisher::new();
+        let stream = publisher.client().stream("http://host/").reconnect_policy(policy);
+        let mut events = stream.open(Filter::all()).await.unwrap();
+        publisher.send(numbered(1)).await.unwrap();
+        drop(publisher);
+        assert_eq!(events.recv().await.unwrap().event().unwrap().data(), "1");
+        assert_eq!(events.recv().await, None);
+        assert_eq!(events.close_reason().unwrap().error().unwrap().kind(), ErrorKind::Closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_after_the_publisher_is_gone_is_the_last() {
+    let (publisher, handle) = testing::channel();
+    drop(publisher);
+    handle.connect();
+    assert_eq!(handle.closed().await.error().unwrap().kind(), ErrorKind::Closed);
+    assert_eq!((handle.stats().attempts, handle.stats().opens), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sending_to_a_closed_stream_is_an_error() {
+    let (publisher, handle, _events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    let (_, ended) = tokio::join!(handle.shutdown(), publisher.end());
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(publisher.send(numbered(2)).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(publisher.comment("x").await.unwrap_err().kind(), ErrorKind::Closed);
+    let invalid = publisher.send(("a\nb", "x")).await;
+    assert_eq!(invalid.unwrap_err().kind(), ErrorKind::InvalidEvent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sending_waits_for_a_stream_that_is_not_built_or_not_connected() {
+    let publisher = Arc::new(Publisher::new());
+    let client = publisher.client();
+    let sender = Arc::clone(&publisher);
+    let sending = tokio::spawn(async move { sender.send(numbered(1)).await });
+    tokio::task::yield_now().await;
+    let handle = client.stream("http://host/").build().unwrap();
+    let mut events = handle.subscribe(Filter::all());
+    assert!(timeout(Duration::from_secs(60), publisher.comment("waits")).await.is_err());
+    handle.connect();
+    sending.await.unwrap().unwrap();
+    assert_eq!(queued(&mut events), ["1"]);
+}
+
+/// A resume store that both runs of a program use.
+#[derive(Default, Clone)]
+struct Saved(Arc<Mutex<Option<String>>>);
+
+impl ResumeStore for Saved {
+    type Error = std::convert::Infallible;
+
+    async fn load(&self) -> Result<Option<String>, Self::Error> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    async fn save(&self, id: String) -> Result<(), Self::Error> {
+        *self.0.lock().unwrap() = Some(id);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_run_of_a_program_resumes_from_the_same_publisher() {
+    let (publisher, saved) = (Publisher::new(), Saved::default());
+    let run = || {
+        let stream = publisher.client().stream("http://host/").resume_store(saved.clone(), Commit::Acknowledgement);
+        let handle = stream.build().unwrap();
+        let events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().acknowledging());
+        handle.connect();
+        (handle, events)
+    };
+    let (handle, mut events) = run();
+    publisher.send(numbered(1)).await.unwrap();
+    publisher.send(numbered(2)).await.unwrap();
+    let first = events.recv().await.unwrap().event().unwrap();
+    events.acknowledge(&first);
+    publisher.end().await.unwrap();
+    // The stream waits to reconnect, and is shut down before that.
+    assert!(timeout(Duration::from_secs(1), publisher.send(("left", "behind"))).await.is_err());
+    handle.shutdown_with(sseclient::Drain::new(Duration::ZERO)).await;
+    assert_eq!(publisher.send(numbered(3)).await.unwrap_err().kind(), ErrorKind::Closed);
+
+    let (_handle, mut events) = run();
+    publisher.send(numbered(4)).await.unwrap();
+    publisher.assert_resumed_from("1");
+    let next = events.recv().await.unwrap().event();
+    assert_eq!(next.unwrap().data(), "4", "what an earlier stream had left does not come");
+}
+
+#[cfg(feature = "blocking")]
+#[test]
+fn a_blocking_client_is_fed_from_its_own_thread() {
+    let publisher = Publisher::new();
+    let client = sseclient::blocking::Client::with(publisher.client()).unwrap();
+    let mut events = client.open(client.stream("http://host/"), Filter::all()).unwrap();
+    for id in 1..100 {
+        client.wait(publisher.send(numbered(id))).unwrap();
+        let received = events.recv_timeout(Duration::ZERO).unwrap().event().unwrap();
+        assert_eq!(received.data(), id.to_string());
+    }
+    drop(publisher);
+    assert_eq!(events.recv(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_recorded_as_a_transport_gets_them() {
+    let publisher = Publisher::new();
+    let stream = publisher.client().stream("https://example.com/prices?a=1").header("x-tenant", "a").last_event_id("6");
+    let mut events = stream.open("price").await.unwrap();
+    publisher.send(("price", "1")).await.unwrap();
+    publisher.send(("other", "2")).await.unwrap();
+    assert_eq!(queued(&mut events), ["1"]);
+    assert_eq!(events.try_recv(), Err(TryRecvError::Empty));
+    let requests = publisher.requests();
+    assert_eq!((requests.len(), requests[0].method().as_str()), (1, "GET"));
+    assert_eq!(requests[0].uri(), "https://example.com/prices?a=1");
+    assert_eq!(requests[0].headers()["x-tenant"], "a");
+    assert_eq!(requests[0].headers()["last-event-id"], "6");
+}
+
+#[test]
+#[should_panic(expected = "no request has come, so none resumed from \"7\"")]
+fn asking_where_no_request_resumed_panics() {
+    Publisher::new().assert_resumed_from("7");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "request 1 resumed from \"\", not from \"7\"")]
+async fn asking_for_another_id_than_the_request_had_panics() {
+    let (publisher, handle, _events) = connected();
+    handle.opened().await.unwrap();
+    publisher.assert_resumed_from("7");
+}
