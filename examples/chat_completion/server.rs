@@ -1,5 +1,6 @@
-//! A server that answers as chat servers do: one token in each event, `[DONE]` at the end. With the
-//! token `wrong` it refuses, and with `overloaded` it fails in the middle of its answer.
+//! A server that answers as chat servers do: the role first, then one token in each event, `[DONE]`
+//! at the end. With the token `wrong` it refuses, and with `overloaded` it fails in the middle of its
+//! answer.
 
 use std::io;
 use std::time::Duration;
@@ -42,10 +43,12 @@ async fn answer(tcp: TcpStream) -> io::Result<()> {
         return tcp.write_all((head + &body).as_bytes()).await;
     }
     tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").await?;
-    for (number, word) in ANSWER.split_inclusive(' ').enumerate() {
+    let role = serde_json::json!({ "role": "assistant", "content": "" });
+    let tokens = ANSWER.split_inclusive(' ').map(|word| serde_json::json!({ "content": word }));
+    for (number, delta) in [role].into_iter().chain(tokens).enumerate() {
         let part = match (number, &*token) {
             (5, "overloaded") => error("overloaded"),
-            _ => serde_json::json!({ "choices": [{ "delta": { "content": word } }] }),
+            _ => serde_json::json!({ "choices": [{ "delta": delta }], "error": null }),
         };
         tcp.write_all(format!("data: {part}\n\n").as_bytes()).await?;
         tokio::time::sleep(Duration::from_millis(30)).await;

@@ -5,7 +5,8 @@ use http::StatusCode;
 /// The class of an [`Error`](crate::Error): what happened, and what the default policy does.
 ///
 /// "Retried" means that the [default policy](crate::ReconnectPolicy::daemon) waits and tries again;
-/// "final" that it closes the stream.
+/// "final" that it closes the stream. An [`EventStream`](crate::EventStream) retries nothing, of
+/// whatever kind: it ends, and to ask again is the program's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -72,7 +73,8 @@ pub enum ErrorKind {
     /// loop. Retried.
     TooManyRedirects,
     /// 200, but not `text/event-stream`, or not accepted by
-    /// [`accept_response`](crate::StreamBuilder::accept_response). Final; check the URL.
+    /// [`accept_response`](crate::StreamBuilder::accept_response) or
+    /// [`from_response_if`](crate::EventStream::from_response_if). Final; check the URL.
     ContentType,
     /// 200, but in a content coding that this build does not decode. Final; enable its feature.
     ContentEncoding,

@@ -8,7 +8,9 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http_body::Body;
 
 use crate::error::Error;
-use crate::response::{BoxError, Decoding, MAX_ERROR_BODY, poll_bytes};
+use crate::response::{BoxError, Decoding, ERROR_BODY_TIMEOUT, MAX_ERROR_BODY, poll_bytes};
+
+use super::timeouts::Deadline;
 
 /// Maximum number of pieces in a row before other tasks run. A body that is always ready and
 /// decodes to nothing would keep one poll of its task busy forever: not every executor has a
@@ -43,12 +45,17 @@ impl<B: Body<Error: Into<BoxError>>> AnswerBody<B> {
         self.row.poll_bytes(self.raw.as_mut(), cx)
     }
 
-    /// Reads the beginning of the body of a refused response.
+    /// Reads the beginning of the body of a refused response: what comes in time, if there is a
+    /// clock.
     // If the body fails, the status says all there is to say.
     pub(super) async fn beginning(mut self) -> Bytes {
-        let mut beginning = BytesMut::new();
+        let (mut beginning, mut deadline) = (BytesMut::new(), Deadline::after(ERROR_BODY_TIMEOUT));
         while beginning.len() < MAX_ERROR_BODY {
-            let Some(Ok(data)) = poll_fn(|cx| self.poll_data(cx)).await else { break };
+            let data = poll_fn(|cx| match self.poll_data(cx) {
+                Poll::Pending => deadline.poll(cx).unwrap_or(Poll::Pending).map(|()| None),
+                ready => ready,
+            });
+            let Some(Ok(data)) = data.await else { break };
             let room = MAX_ERROR_BODY - beginning.len();
             beginning.put(data.take(room));
         }

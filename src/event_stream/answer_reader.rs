@@ -17,11 +17,15 @@ use crate::response::BoxError;
 use crate::wire::{Decoder, EndMark, Frame};
 
 use super::answer_body::AnswerBody;
-use super::timeouts::{Timeouts, WaitForEnd};
+use super::timeouts::{Deadline, Timeouts};
 
 /// Maximum number of bytes that are read after the end mark, so that a pooled connection can be
 /// used again. More would cost more than a new connection.
 const MAX_AFTER_MARK: usize = 64 * 1024;
+
+/// How long a stream waits for the end of the body after its end mark. The end comes right behind
+/// the mark, or not at all, so a lost packet costs a pooled connection and no more.
+const MAX_WAIT_FOR_END: Duration = Duration::from_millis(100);
 
 /// One response being read.
 pub(super) struct AnswerReader<B> {
@@ -47,7 +51,7 @@ enum AnswerPhase {
     /// The end mark has come. The rest of the body is read, within limits, and dropped.
     AfterMark {
         bytes: usize,
-        wait: WaitForEnd,
+        deadline: Deadline,
     },
     /// The body has ended, and its last item was taken.
     BodyEnded,
@@ -105,8 +109,8 @@ impl<B: Body<Error: Into<BoxError>>> AnswerReader<B> {
                         return Poll::Ready(Some(item));
                     }
                 }
-                AnswerPhase::AfterMark { bytes, wait } => {
-                    ready!(poll_rest(&mut self.body, bytes, wait, cx));
+                AnswerPhase::AfterMark { bytes, deadline } => {
+                    ready!(poll_rest(&mut self.body, bytes, deadline, cx));
                     self.phase = AnswerPhase::Ended;
                 }
                 AnswerPhase::BodyEnded => {
@@ -133,7 +137,8 @@ impl<B: Body<Error: Into<BoxError>>> AnswerReader<B> {
                     FrameUse::Item(item) => return Poll::Ready(Some(Ok(item))),
                     FrameUse::Nothing => {}
                     FrameUse::Mark => {
-                        self.phase = AnswerPhase::AfterMark { bytes: 0, wait: WaitForEnd::new() };
+                        let deadline = Deadline::after(MAX_WAIT_FOR_END);
+                        self.phase = AnswerPhase::AfterMark { bytes: 0, deadline };
                         return Poll::Ready(None);
                     }
                 }
@@ -182,14 +187,15 @@ impl<B: Body<Error: Into<BoxError>>> AnswerReader<B> {
 fn poll_rest<B: Body<Error: Into<BoxError>>>(
     body: &mut AnswerBody<B>,
     bytes: &mut usize,
-    wait: &mut WaitForEnd,
+    deadline: &mut Deadline,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     while *bytes <= MAX_AFTER_MARK {
         match body.poll_encoded(cx) {
             Poll::Ready(Some(Ok(more))) => *bytes += more.len(),
             Poll::Ready(_) => break,
-            Poll::Pending => return wait.poll(cx),
+            // Without a clock only what is there is read.
+            Poll::Pending => return deadline.poll(cx).unwrap_or(Poll::Ready(())),
         }
     }
     Poll::Ready(())

@@ -153,7 +153,7 @@ impl<B: Body<Error: Into<BoxError>>> EventStream<B> {
             ResponseVerdict::Refuse(kind) => kind,
         };
         let body = body.beginning().await;
-        Err(refusal(kind, head.status, head.headers, body))
+        Err(refusal(kind, head.status, head.headers, body, "from_response_if"))
     }
 
     /// Reads the body of a response that is an event stream, or returns the response untouched:

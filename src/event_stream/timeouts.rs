@@ -1,10 +1,11 @@
-//! [`Timeouts`]: how long a stream waits for its response, by tokio's clock. Without feature
-//! `client` there is no clock, and nothing limits a wait.
+//! [`Timeouts`]: how long a stream waits for its response, by tokio's clock; and [`Deadline`], the
+//! end of a wait that the caller did not ask for. Without feature `client` there is no clock.
 
 #[cfg(feature = "client")]
 use std::pin::Pin;
-use std::task::{Context, Poll};
 #[cfg(feature = "client")]
+use std::task::ready;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[cfg(feature = "client")]
@@ -15,11 +16,6 @@ use crate::error::Error;
 use crate::error::{ErrorKind, panics};
 #[cfg(feature = "client")]
 use crate::response::silence::Silence;
-
-/// How long a stream waits for the end of the body after its end mark. The end comes right behind
-/// the mark, or not at all, so a lost packet costs a pooled connection and no more.
-#[cfg(feature = "client")]
-const MAX_WAIT_FOR_END: Duration = Duration::from_millis(100);
 
 /// The time limits of one stream.
 #[derive(Default)]
@@ -81,19 +77,16 @@ impl Timeouts {
 
     /// Ready with the error when a wait has been too long.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        // Up to the first event its own limit counts alone: models think longer than they pause.
         if let Some(first) = &mut self.first_event {
-            if first.poll(cx).is_ready() {
-                let message = format!("no event came within {:?}, the first-event timeout", first.limit);
-                return Poll::Ready(Error::new(ErrorKind::FirstEventTimeout, message));
-            }
+            ready!(first.poll(cx));
+            let message = format!("no event came within {:?}, the first-event timeout", first.limit);
+            return Poll::Ready(Error::new(ErrorKind::FirstEventTimeout, message));
         }
-        if let Some(idle) = &mut self.idle {
-            if idle.poll(cx).is_ready() {
-                let message = format!("the server was silent for {:?}, the idle timeout", idle.limit);
-                return Poll::Ready(Error::new(ErrorKind::IdleTimeout, message));
-            }
-        }
-        Poll::Pending
+        let Some(idle) = &mut self.idle else { return Poll::Pending };
+        ready!(idle.poll(cx));
+        let message = format!("the server was silent for {:?}, the idle timeout", idle.limit);
+        Poll::Ready(Error::new(ErrorKind::IdleTimeout, message))
     }
 }
 
@@ -109,36 +102,37 @@ impl Timeouts {
     }
 }
 
-/// The wait for the end of the body after the end mark. Outside a tokio runtime there is none.
+/// The end of a wait, where there is a clock: not without feature `client`, outside a tokio
+/// runtime, or in one without timers.
 #[derive(Default)]
-pub(super) struct WaitForEnd {
+pub(super) struct Deadline {
     #[cfg(feature = "client")]
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 #[cfg(feature = "client")]
-impl WaitForEnd {
-    pub(super) fn new() -> Self {
-        // A runtime without timers panics here. Then the body is not waited for, either.
-        let sleep = || Box::pin(tokio::time::sleep(MAX_WAIT_FOR_END));
+impl Deadline {
+    pub(super) fn after(wait: Duration) -> Self {
+        // A runtime without timers panics here.
+        let sleep = || Box::pin(tokio::time::sleep(wait));
         let runtime = tokio::runtime::Handle::try_current();
         Self { sleep: runtime.ok().and_then(|_| panics::catch(sleep).ok()) }
     }
 
-    /// Ready when the stream should wait no longer.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.sleep.as_mut().map_or(Poll::Ready(()), |sleep| sleep.as_mut().poll(cx))
+    /// Polls for the end of the wait; `None` if there is no clock.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        self.sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx))
     }
 }
 
 #[cfg(not(feature = "client"))]
 #[allow(clippy::needless_pass_by_ref_mut, reason = "with a clock they change it")]
-impl WaitForEnd {
-    pub(super) fn new() -> Self {
+impl Deadline {
+    pub(super) fn after(_: Duration) -> Self {
         Self::default()
     }
 
-    pub(super) fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+    pub(super) fn poll(&mut self, _: &mut Context<'_>) -> Option<Poll<()>> {
+        None
     }
 }

@@ -17,5 +17,5 @@ pub(crate) use self::coding::{Decoding, take_coding};
 #[cfg(feature = "client")]
 pub(crate) use self::coding::{accept_encoding, transfer_codings};
 pub use self::head::ResponseHead;
-pub(crate) use self::raw::{BoxError, MAX_ERROR_BODY, poll_bytes};
+pub(crate) use self::raw::{BoxError, ERROR_BODY_TIMEOUT, MAX_ERROR_BODY, poll_bytes};
 pub(crate) use self::verdict::{ResponseVerdict, judge, refusal};

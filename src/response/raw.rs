@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame};
@@ -14,6 +15,9 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Maximum length of a refused response's body that is kept: enough for any message to people.
 pub(crate) const MAX_ERROR_BODY: usize = 8 * 1024;
+
+/// How long the body of a refused response may take. The error holds the bytes that came in time.
+pub(crate) const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Polls for the next bytes as the body has them; empty for trailers, and for a frame without any.
 pub(crate) fn poll_bytes<B: Body<Error: Into<BoxError>>>(

@@ -71,8 +71,9 @@ fn judge_success(status: StatusCode, headers: &HeaderMap, accepted: Option<bool>
     ResponseVerdict::Accept
 }
 
-/// Returns the error for a refused response.
-pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes) -> Error {
+/// Returns the error for a refused response. `acceptor` is the method by which the caller can accept
+/// another content type.
+pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes, acceptor: &str) -> Error {
     // These headers are not secrets. They are quoted, since a server may put anything into them.
     let shown = |name: HeaderName| match headers.get_all(&name).iter().next_back() {
         Some(value) => format!("the {name} {}", quoted(&String::from_utf8_lossy(value.as_bytes()))),
@@ -80,12 +81,12 @@ pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, b
     };
     let message = match kind {
         ErrorKind::ContentType if is_event_stream(&headers) => {
-            "the server answered 200 with an event stream, which accept_response does not accept".to_owned()
+            format!("the server answered 200 with an event stream, which {acceptor} does not accept")
         }
         ErrorKind::ContentType => {
             format!(
                 "the server answered 200 with {}, not text/event-stream; \
-                 if it is one all the same, accept_response can accept it",
+                 if it is one all the same, {acceptor} can accept it",
                 shown(CONTENT_TYPE)
             )
         }

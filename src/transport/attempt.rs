@@ -120,7 +120,7 @@ pub(crate) async fn dial(connector: Arc<dyn Connect>, mut attempt: Attempt) -> R
                 let (body, target) = (body.read_beginning().await, &attempt.request.target);
                 let error = match refused {
                     Some(refused) => refused.into_error(target, head, body),
-                    None => refusal(kind, head.status, head.headers, body),
+                    None => refusal(kind, head.status, head.headers, body, "accept_response"),
                 };
                 return Err(error.at_url(target.shown(), redirects > 0).after_waiting(waited));
             }

@@ -6,7 +6,6 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -14,15 +13,12 @@ use tokio::task::coop;
 use tokio::time::timeout;
 
 use crate::error::{Error, ErrorKind};
-use crate::response::{Decoding, MAX_ERROR_BODY, take_coding};
+use crate::response::{Decoding, ERROR_BODY_TIMEOUT, MAX_ERROR_BODY, take_coding};
 
 use super::custom_transport::CustomBody;
 use super::http1::Http1Body;
 #[cfg(feature = "http2")]
 use super::http2::Http2Body;
-
-/// How long the body of a refused response may take. The error holds the bytes that came in time.
-const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The body of an open response.
 ///

@@ -78,6 +78,63 @@ async fn a_response_that_is_neither_becomes_the_usual_error() {
     assert_eq!(error.retry_after().unwrap().as_secs(), 7);
 }
 
+#[tokio::test]
+async fn the_error_names_the_method_that_takes_another_content_type() {
+    let html = || response(200, &[("content-type", "text/html")], Full::<Bytes>::default());
+    let error = EventStream::from_response(html()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the server answered 200 with the content-type \"text/html\", not text/event-stream; \
+         if it is one all the same, from_response_if can accept it"
+    );
+    let stream = response(200, &[STREAM], Full::<Bytes>::default());
+    let error = EventStream::from_response_if(stream, |_| false).await.unwrap_err();
+    let says = "the server answered 200 with an event stream, which from_response_if does not accept";
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::ContentType, says));
+}
+
+/// A proxy sends a head and a length, and then nothing or not enough.
+#[cfg(feature = "client")]
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_body_stalls_is_an_error_within_two_seconds() {
+    use std::time::Duration;
+
+    for came in ["", "{\"error\":"] {
+        let (sender, body) = crate::script::live();
+        sender.send(crate::script::text(came)).unwrap();
+        let begun = tokio::time::Instant::now();
+        let refused = response(401, &[JSON, ("retry-after", "7")], body);
+        let error = crate::support::within(EventStream::from_response(refused)).await.unwrap_err();
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+        assert_eq!((error.status(), &**error.body().unwrap()), (Some(StatusCode::UNAUTHORIZED), came.as_bytes()));
+        assert_eq!(error.headers().unwrap()["retry-after"], "7");
+    }
+}
+
+/// Without a clock there is no limit, and what comes late is read.
+#[test]
+fn the_body_of_a_refusal_is_waited_for_where_no_clock_is() {
+    let refused = || {
+        let (sender, body) = crate::script::live();
+        (sender, EventStream::from_response(response(401, &[JSON], body)))
+    };
+    let (sender, error) = refused();
+    let mut error = tokio_test::task::spawn(error);
+    assert!(error.poll().is_pending(), "no runtime");
+    sender.send(crate::script::text("{}")).unwrap();
+    drop(sender);
+    let Poll::Ready(Err(error)) = error.poll() else { panic!("the body has ended") };
+    assert_eq!(error.body().unwrap(), "{}");
+    let without_timers = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let body = without_timers.block_on(async {
+        let (sender, error) = refused();
+        sender.send(crate::script::text("{}")).unwrap();
+        drop(sender);
+        error.await.unwrap_err().body().cloned()
+    });
+    assert_eq!(body.unwrap(), "{}");
+}
+
 #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
 #[tokio::test]
 async fn a_compressed_event_stream_is_decoded() {

@@ -3,6 +3,8 @@
 
 mod bad_bodies;
 mod blocks;
+#[cfg(all(feature = "client", feature = "json"))]
+mod chat_completion;
 #[cfg(all(not(feature = "client"), any(feature = "gzip", feature = "brotli", feature = "zstd")))]
 #[path = "../support/codings.rs"]
 #[allow(dead_code, reason = "a part of it is for other tests")]

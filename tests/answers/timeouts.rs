@@ -106,6 +106,40 @@ async fn the_first_event_has_a_time_of_its_own() {
     server.await.unwrap();
 }
 
+/// Models think in silence before they answer, and longer than they pause within an answer.
+#[tokio::test(start_paused = true)]
+async fn up_to_the_first_event_its_own_limit_counts_alone() {
+    let (sender, body) = live();
+    // In either order.
+    let slow = EventStream::new(body).idle_timeout(20 * SECOND).first_event_timeout(60 * SECOND);
+    let (_sender, body) = live();
+    let never = EventStream::new(body).first_event_timeout(60 * SECOND).idle_timeout(20 * SECOND);
+    let begun = Instant::now();
+    let server = tokio::spawn(async move {
+        // Bytes that are no event change nothing.
+        for (delay, piece) in [(5, ": x\n"), (50, "data: a\n\n")] {
+            sleep(delay * SECOND).await;
+            sender.send(text(piece)).unwrap();
+        }
+        sender
+    });
+    let in_turn = |mut events: EventStream<_>| async move {
+        let mut items = Vec::new();
+        while items.last().is_none_or(|(item, _)| item != "end") {
+            items.push((next(&mut events).await, begun.elapsed()));
+        }
+        items
+    };
+    let (slow, never) = tokio::join!(in_turn(slow), in_turn(never));
+    let item = |item: &str, at| (item.to_owned(), at);
+    // The idle time begins with the first event.
+    let idle_at = 75 * SECOND + LOOKS;
+    assert_eq!(slow, [item("a", 55 * SECOND), item("idle_timeout", idle_at), item("end", idle_at)]);
+    let first_at = 60 * SECOND + LOOKS;
+    assert_eq!(never, [item("first_event_timeout", first_at), item("end", first_at)]);
+    server.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_its_first_event_a_stream_may_take_its_time() {
     let oversized = "1 event was skipped: over the size limit, 20 bytes";
