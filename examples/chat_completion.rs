@@ -28,7 +28,7 @@ async fn ask(url: String, token: String) -> Result<(), Box<dyn Error>> {
     // A server says in its body why it refuses. A proxy in front of it may send something else.
     let answer = EventStream::from_response(response.into()).await.map_err(|refusal| {
         let body = refusal.json::<Value>().unwrap_or_default();
-        body["error"]["message"].as_str().map_or(refusal.to_string(), |reason| format!("{refusal}: {reason}"))
+        body["error"]["message"].as_str().map_or_else(|| refusal.to_string(), |why| format!("{refusal}: {why}"))
     })?;
     let answer = answer.first_event_timeout(Duration::from_secs(60)).idle_timeout(Duration::from_secs(20));
     let mut parts = answer.end_mark("[DONE]").decode_as::<Value>();
@@ -46,5 +46,5 @@ async fn ask(url: String, token: String) -> Result<(), Box<dyn Error>> {
 }
 
 fn with_causes(error: &dyn Error) -> String {
-    error.source().map_or(error.to_string(), |cause| format!("{error}: {}", with_causes(cause)))
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {}", with_causes(cause)))
 }

@@ -4,10 +4,10 @@
 #[path = "tail/server.rs"]
 mod server;
 
-use bytes::Bytes;
-use http::Request;
 use http_body_util::Full;
 use hyper_util::rt::TokioExecutor;
+use sseclient::bytes::Bytes;
+use sseclient::http::Request;
 use sseclient::{Client, Delivery, Filter};
 
 #[tokio::main]

@@ -4,10 +4,10 @@
 #[path = "tail/server.rs"]
 mod server;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper_util::rt::TokioExecutor;
+use sseclient::bytes::Bytes;
+use sseclient::http::{HeaderValue, Request, Response};
 use sseclient::{Client, Delivery, Filter};
 use tower::{ServiceBuilder, ServiceExt};
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, Request, Response};
 use http_body_util::Full;
+use sseclient::bytes::Bytes;
+use sseclient::http::{self, HeaderName, Request, Response};
 use sseclient::{Client, Delivery, Filter};
 
 /// Answers as a server that is down for an hour, and then has one event for each response.

@@ -52,7 +52,8 @@
 //! |---|---|
 //! | a URL | [`Client`], as above; for scripts [`open`], which returns once the stream is open |
 //! | a URL, and an HTTP client of your own | [`Client`] with a [`Transport`]: a closure around it |
-//! | one response: an LLM's answer, an MCP call, a request made with reqwest | [`EventStream`], over any `http_body::Body` |
+//! | one response of an HTTP client of your own: a chat completion, an MCP call | [`EventStream`], over any `http_body::Body` |
+//! | one question, such as a chat completion, and no HTTP client | [`Client`] with [`once`](StreamBuilder::once) |
 //! | bytes | [`wire::Decoder`], which does no IO |
 //! | no async runtime | module `blocking` (feature `blocking`), whose streams are iterators |
 //!
@@ -90,6 +91,8 @@
 //!
 //! - `client`: everything that needs a runtime or the network. Without it there are [`wire`],
 //!   [`Event`], [`Error`] and [`EventStream`], in twelve crates and without tokio, also for wasm32.
+//!   To `EventStream` it adds `idle_timeout` and `first_event_timeout`, and the clock that limits
+//!   the waits for the body of a refusal and for the end after an end mark.
 //! - `tls`: https with rustls, ring, and the platform's certificate verifier. Without it an https
 //!   URL is an error when the stream is built.
 //! - `aws-lc-rs`: TLS with aws-lc-rs instead of ring. If both are on, aws-lc-rs is used.
@@ -103,8 +106,9 @@
 //! - `cookies`: a cookie jar for each client that wants one (`ClientBuilder::cookies`). Fixed
 //!   cookies ([`StreamBuilder::cookie`]) need no feature.
 //! - `idn`: hosts in any script (`https://bücher.example/`). `cookies` brings it along.
-//! - `json`: event data as values (`Handle::subscribe_as`, `Event::json`), and request bodies of
-//!   JSON.
+//! - `json`: event data as values (`Handle::subscribe_as`, `EventStream::decode_as`,
+//!   `Event::json`), the bodies of refusals (`Error::json`), and request bodies of JSON
+//!   (`StreamBuilder::json`).
 //! - `serde`: [`Stats`], [`SubscriptionStats`], [`State`], [`CloseReason`], [`Error`],
 //!   [`ErrorKind`] and [`ResponseHead`] implement `serde::Serialize`.
 //! - `blocking`: a module of that name, for programs without a runtime.
@@ -197,6 +201,9 @@ pub mod guide {
     pub mod transports {}
 }
 
+/// Buffers of bytes: the crate whose `Bytes` are the bodies of requests and refusals, and what a
+/// decoder takes.
+pub use bytes;
 /// Requests, statuses and headers: the crate whose types are part of this API.
 pub use http;
 

@@ -420,10 +420,18 @@ impl StreamBuilder {
     /// all**. A policy that is set later, or an overflow in the options of a subscription, counts
     /// instead.
     ///
-    /// A response that ends in order closes the stream with
-    /// [`CloseReason::EndOfStream`](crate::CloseReason::EndOfStream), complete or not: an
-    /// [`end_mark`](Self::end_mark) tells. A failure closes it with that failure. Independent of
-    /// the policy, a redirect is followed, and a 401 is answered with fresh
+    /// **A subscription ends with `None` after a complete answer and after one that was cut off.**
+    /// `subscription.handle().closed().await.into_result()?` tells them apart, as in the example of
+    /// [`end_mark`](Self::end_mark): a failure is the `Err`. Without an end mark, an answer that
+    /// the server or a proxy ended in order, but too early, is an `Ok`.
+    ///
+    /// The response head may take as long as any stream's: up to 10 s for the connection, and 5
+    /// minutes after that ([`response_timeout`](Self::response_timeout)). The first event has no
+    /// limit of its own: put a timeout around [`recv`](Subscription::recv), or read the response
+    /// with an [`EventStream`](crate::EventStream). The connection is closed at the end mark, and
+    /// not given back to a [transport](ClientBuilder::transport)'s pool.
+    ///
+    /// Independent of the policy, a redirect is followed, and a 401 is answered with fresh
     /// [`credentials`](Self::credentials).
     ///
     /// [`Overflow::Block`]: crate::Overflow::Block
@@ -488,7 +496,8 @@ impl StreamBuilder {
 
 /// # Timeouts
 ///
-/// There is no limit on the whole response: a stream may last forever.
+/// There is no limit on the whole response: a stream may last forever. A timeout may come some 40
+/// ms late, because bytes that wait in the socket are read first.
 impl StreamBuilder {
     /// Limits name resolution, TCP and TLS together; 10 s by default.
     ///

@@ -6,7 +6,7 @@ use super::{Error, ErrorKind, beginning};
 
 impl Error {
     /// Returns the [body](Self::body) of the response that was refused, decoded as JSON: the reason
-    /// that the server gives.
+    /// that the server gives. Needs feature `json`.
     ///
     /// # Errors
     ///

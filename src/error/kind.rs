@@ -5,8 +5,8 @@ use http::StatusCode;
 /// The class of an [`Error`](crate::Error): what happened, and what the default policy does.
 ///
 /// "Retried" means that the [default policy](crate::ReconnectPolicy::daemon) waits and tries again;
-/// "final" that it closes the stream. An [`EventStream`](crate::EventStream) retries nothing, of
-/// whatever kind: it ends, and to ask again is the program's choice.
+/// "final" that it closes the stream. An [`EventStream`](crate::EventStream) retries nothing: it
+/// ends, and the program may ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

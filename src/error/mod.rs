@@ -242,7 +242,8 @@ impl Error {
     }
 
     /// Returns the beginning of the body of the response that was refused: at most 8 KiB, as much
-    /// as came within 2 s. Empty if a proxy refused a tunnel, whose answer's body is not read.
+    /// as came within 2 s. Empty if a proxy refused a tunnel, whose answer's body is not read. With
+    /// [`EventStream`](crate::EventStream) the 2 s need feature `client` and a runtime with timers.
     pub fn body(&self) -> Option<&Bytes> {
         self.inner.response.as_ref().map(|response| &response.body)
     }

@@ -51,8 +51,10 @@ pub use self::stream_body::StreamBody;
 ///
 /// # Waiting
 ///
-/// Without an [`idle_timeout`](Self::idle_timeout) and a
-/// [`first_event_timeout`](Self::first_event_timeout), it waits as long as the body does.
+/// Without an `idle_timeout` and a `first_event_timeout` (both need feature `client`), it waits as
+/// long as the body does. Up to the first event its own limit counts alone, if it is set, and the
+/// idle timeout from then on. The wait for the response head is not part of the stream: put a
+/// timeout around the request.
 ///
 /// It reads only while it is polled, on any executor, and queues nothing: backpressure is the
 /// body's. A body that is always ready lets other tasks run after at most 64 of its pieces.
@@ -69,7 +71,8 @@ pub use self::stream_body::StreamBody;
 /// use sseclient::{Delivery, EventStream};
 ///
 /// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
-/// let response = reqwest::get("http://127.0.0.1:8080/stream").await?;
+/// let request = reqwest::Client::new().get("http://127.0.0.1:8080/stream");
+/// let response = request.header("accept", "text/event-stream").send().await?;
 /// let mut events = EventStream::from_response(response.into()).await?;
 /// while let Some(delivery) = events.recv().await {
 ///     if let Delivery::Event(event) = delivery? {
@@ -80,7 +83,8 @@ pub use self::stream_body::StreamBody;
 /// # }
 /// ```
 ///
-/// The example is for reqwest, whose response converts into [`http::Response`].
+/// The example is for reqwest, whose response converts into [`http::Response`]. The request is
+/// yours: without `Accept: text/event-stream` some servers answer with JSON, or a 406.
 #[doc(alias = "EventSource")]
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]
@@ -112,8 +116,11 @@ impl<B: Body<Error: Into<BoxError>>> EventStream<B> {
     ///
     /// [`ErrorKind::Status`], [`ErrorKind::Redirect`], [`ErrorKind::ContentType`] or
     /// [`ErrorKind::ContentEncoding`] for any other response. The error has the status, the headers
-    /// and the first 8 KiB of the body. A 204 is an [`ErrorKind::Status`] too. Reading these 8 KiB
-    /// has no time limit: use a timeout if the server may stall.
+    /// and the first 8 KiB of the body. A 204 is an [`ErrorKind::Status`] too.
+    ///
+    /// A body that stalls is read for at most 2 s, so that status and headers are not lost: the
+    /// error has what came by then. Without feature `client`, outside a tokio runtime or in one
+    /// without timers there is no clock, and no limit.
     ///
     /// # Cancel safety
     ///
@@ -166,24 +173,28 @@ impl<B: Body<Error: Into<BoxError>>> EventStream<B> {
     ///
     /// # Errors
     ///
-    /// The response, if it is anything but an event stream that this build can decode.
+    /// The response, if it is anything but an event stream that this build can decode. It can be
+    /// converted back into your HTTP client's. For the typed [`Error`] of a refusal, give it to
+    /// [`from_response`](Self::from_response), which is an `Err` for each response that comes back
+    /// here.
     ///
     /// # Examples
     ///
     /// ```no_run
     /// # use std::error::Error;
-    /// # async fn call(response: http::Response<reqwest::Body>) -> Result<(), Box<dyn Error>> {
-    /// use http::StatusCode;
-    /// use http_body_util::BodyExt;
+    /// # async fn call(response: reqwest::Response) -> Result<(), Box<dyn Error>> {
     /// use sseclient::EventStream;
     ///
-    /// match EventStream::try_from_response(response) {
+    /// match EventStream::try_from_response(response.into()) {
     ///     Ok(mut events) => println!("{:?}", events.recv().await),
-    ///     Err(response) if response.status() == StatusCode::OK => {
-    ///         println!("{:?}", response.into_body().collect().await?.to_bytes());
+    ///     Err(response) if response.status().is_success() => {
+    ///         println!("{}", reqwest::Response::from(response).text().await?);
     ///     }
-    ///     // An error with the status, the headers and the beginning of the body.
-    ///     Err(response) => drop(EventStream::from_response(response).await?),
+    ///     Err(refused) => {
+    ///         // With the status, the headers and the beginning of the body.
+    ///         let error = EventStream::from_response(refused).await.unwrap_err();
+    ///         eprintln!("{error}: {:?}, {:?}", error.retry_after(), error.body());
+    ///     }
     /// }
     /// # Ok(())
     /// # }
@@ -198,7 +209,7 @@ impl<B: Body<Error: Into<BoxError>>> EventStream<B> {
         }
     }
 
-    /// Decodes the data of each event as JSON when it is taken.
+    /// Decodes the data of each event as JSON when it is taken. Needs feature `json`.
     ///
     /// An event that cannot be decoded is an item too ([`Decoded::value`]), and does not end the
     /// stream. [`Event::json`] has the rules: an enum takes several types of event. The
@@ -265,9 +276,11 @@ impl<B, T> EventStream<B, T> {
     ///
     /// After the mark [`recv`](Self::recv) reads the body to its end before it returns `None`, so
     /// that a pooled connection can be used again. It gives up after 64 KiB, and waits for at most
-    /// 100 ms. Outside a tokio runtime, or without feature `client`, there is no clock: then it
-    /// reads only what is there. The connection is closed if the end has not come by then, or if
-    /// the stream is dropped before `None`.
+    /// 100 ms, so where a server leaves the body open `None` comes that much after the mark.
+    /// Outside a tokio runtime, or without feature `client`, there is no clock: then it reads only
+    /// what is there. The connection is closed if the end has not come by then, or if the stream is
+    /// dropped before `None`. To act at the mark, without that wait, compare the data of each event
+    /// yourself instead.
     ///
     /// Of this and [`ends_when`](Self::ends_when), the last call counts.
     ///
@@ -299,11 +312,27 @@ impl<B, T> EventStream<B, T> {
         self
     }
 
-    /// Limits how long the stream waits for more bytes; no limit by default, or with `None`.
+    /// Limits how long the stream waits for more bytes; no limit by default, or with `None`. Needs
+    /// feature `client`.
     ///
-    /// After that much silence it yields an [`ErrorKind::IdleTimeout`] and ends. Any byte counts,
-    /// comments too. Time in which the program does not wait for the stream does not count, and
-    /// bytes that came meanwhile are read before the silence is judged. By tokio's clock.
+    /// After that much silence it yields an [`ErrorKind::IdleTimeout`] and ends. Up to the first
+    /// event a [`first_event_timeout`](Self::first_event_timeout), if one is set, counts instead.
+    /// Time in which the program does not wait for the stream does not count, and bytes that came
+    /// meanwhile are read before the silence is judged, so the error may come 40 ms late. By
+    /// tokio's clock.
+    ///
+    /// **Any byte counts**: heartbeats without events keep a stream alive for ever. To limit the
+    /// time without an event, as a timeout around `next` does with other crates, put one around
+    /// [`recv`](Self::recv), which loses nothing:
+    ///
+    /// ```
+    /// # use http_body::Body;
+    /// # use sseclient::EventStream;
+    /// # use std::time::Duration;
+    /// # async fn read(mut events: EventStream<impl Body<Error = std::io::Error>>) {
+    /// let next = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -315,14 +344,28 @@ impl<B, T> EventStream<B, T> {
         self
     }
 
-    /// Limits the time to the first event (the first token of an answer); no limit by default, or
-    /// with `None`.
+    /// Limits the time to the first event; no limit by default, or with `None`. Needs feature
+    /// `client`.
     ///
-    /// After that time it yields an [`ErrorKind::FirstEventTimeout`] and ends. Comments and blocks
-    /// without data are no events; an event over the size limit and the
+    /// After that time it yields an [`ErrorKind::FirstEventTimeout`] and ends. Up to the first
+    /// event it counts alone; an [`idle_timeout`](Self::idle_timeout) begins with that event.
+    /// Comments and blocks without data are no events; an event over the size limit and the
     /// [end mark](Self::end_mark) are. The time begins when the stream first waits for the body,
     /// not with the request. An event that came in time is delivered, even if the program asks for
-    /// it later. By tokio's clock.
+    /// it later, so the error may come 40 ms late. By tokio's clock.
+    ///
+    /// **Any event counts**: many chat servers send a first one that names the role and has no
+    /// text, before the model has begun. To limit the time to the first text, wait with one
+    /// deadline until it has come:
+    ///
+    /// ```
+    /// # use http_body::Body;
+    /// # use sseclient::EventStream;
+    /// # async fn read(mut events: EventStream<impl Body<Error = std::io::Error>>) {
+    /// # let deadline = tokio::time::Instant::now();
+    /// let next = tokio::time::timeout_at(deadline, events.recv()).await;
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -71,8 +71,8 @@ fn judge_success(status: StatusCode, headers: &HeaderMap, accepted: Option<bool>
     ResponseVerdict::Accept
 }
 
-/// Returns the error for a refused response. `acceptor` is the method by which the caller can accept
-/// another content type.
+/// Returns the error for a refused response. `acceptor` is the method by which the caller can
+/// accept another content type.
 pub(crate) fn refusal(kind: ErrorKind, status: StatusCode, headers: HeaderMap, body: Bytes, acceptor: &str) -> Error {
     // These headers are not secrets. They are quoted, since a server may put anything into them.
     let shown = |name: HeaderName| match headers.get_all(&name).iter().next_back() {

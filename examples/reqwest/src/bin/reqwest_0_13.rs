@@ -5,9 +5,9 @@ mod server;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
 use reqwest_0_13 as reqwest;
+use sseclient::bytes::Bytes;
+use sseclient::http::{Request, Response};
 use sseclient::{Client, Delivery, Filter};
 
 #[tokio::main]

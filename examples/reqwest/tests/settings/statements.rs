@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use sseclient::bytes::Bytes;
+use sseclient::http::{self, HeaderMap, HeaderValue, Request, Response};
 use sseclient::{
     Client, ClientBuilder, CloseReason, Delivery, Error, ErrorKind, Filter, Handle, Overflow, State, StreamBuilder,
     SubscribeOptions, Subscription,
