@@ -4,8 +4,9 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
 
-/// The head of a response: see [`State::Open`](crate::State::Open) and
-/// [`StreamBuilder::accept_response`](crate::StreamBuilder::accept_response).
+/// The head of a response: see [`State::Open`](crate::State::Open),
+/// [`StreamBuilder::accept_response`](crate::StreamBuilder::accept_response) and
+/// [`EventStream::from_response_if`](crate::EventStream::from_response_if).
 ///
 /// `Debug` shows neither the query nor the values of headers, which may hold secrets.
 #[derive(Clone)]
@@ -36,7 +37,8 @@ impl ResponseHead {
         &self.url
     }
 
-    /// Returns the status: 200, unless `accept_response` decides about others.
+    /// Returns the status: 200, unless `accept_response` or `from_response_if` decides about
+    /// others.
     pub fn status(&self) -> StatusCode {
         self.status
     }
