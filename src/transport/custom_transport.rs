@@ -156,9 +156,25 @@ impl fmt::Debug for BoxedTransport {
     }
 }
 
+/// The most chunks, and about the most bytes, that become one piece.
+const MAX_CHUNKS: usize = 64;
+const MAX_PIECE: usize = 16 * 1024;
+
 /// The body of a transport's response, with its type erased.
+///
+/// Most HTTP clients read the connection in a task of their own, which hands over one chunk and
+/// waits until it is taken. If each were a turn of the connection task, that would cost several
+/// times what the client does. So the connection task lets the others run, and the chunks that come
+/// meanwhile become one piece.
 pub(super) struct CustomBody {
     poll: Box<PollBytes>,
+    /// What has come since the last piece.
+    chunks: Vec<Bytes>,
+    bytes: usize,
+    /// The task has let others run, and nothing has come since.
+    has_yielded: bool,
+    /// The body is over, behind these chunks; and why, until that has been told.
+    end: Option<Option<Error>>,
 }
 
 /// Polls for the next bytes of a body.
@@ -167,13 +183,40 @@ type PollBytes = dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, Error>
 impl CustomBody {
     fn new(body: impl Body<Error: Into<BoxError>> + Send + 'static) -> Self {
         let mut body = Box::pin(body);
-        Self { poll: Box::new(move |cx| poll_some_bytes(body.as_mut(), cx)) }
+        let poll = Box::new(move |cx: &mut Context<'_>| poll_some_bytes(body.as_mut(), cx));
+        Self { poll, chunks: Vec::new(), bytes: 0, has_yielded: false, end: None }
     }
 
     /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        (self.poll)(cx)
+        while self.end.is_none() && self.chunks.len() < MAX_CHUNKS && self.bytes < MAX_PIECE {
+            match (self.poll)(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.bytes += chunk.len();
+                    self.chunks.push(chunk);
+                    self.has_yielded = false;
+                }
+                Poll::Ready(end) => self.end = Some(end.and_then(Result::err)),
+                Poll::Pending if self.chunks.is_empty() => return Poll::Pending,
+                Poll::Pending if self.has_yielded => break,
+                Poll::Pending => {
+                    self.has_yielded = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+        if self.chunks.is_empty() {
+            return Poll::Ready(self.end.replace(None).flatten().map(Err));
+        }
+        self.bytes = 0;
+        Poll::Ready(Some(Ok(joined(std::mem::take(&mut self.chunks)))))
     }
+}
+
+/// Returns the chunks as one piece. A single one is not copied.
+fn joined(mut chunks: Vec<Bytes>) -> Bytes {
+    if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() }
 }
 
 /// Polls for bytes. Frames without any are skipped: they do not end a silence.
@@ -189,5 +232,71 @@ fn poll_some_bytes<B: Body<Error: Into<BoxError>>>(
         if !matches!(&bytes, Some(Ok(bytes)) if bytes.is_empty()) {
             return Poll::Ready(bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::future::poll_fn;
+
+    use futures_util::{StreamExt, stream};
+    use http_body::Frame;
+
+    use super::*;
+
+    /// A body whose chunks come one at a time, each while the reader's task lets others run.
+    struct OneByOne(VecDeque<Result<Bytes, &'static str>>, bool);
+
+    impl Body for OneByOne {
+        type Data = Bytes;
+        type Error = &'static str;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+            self.1 = !self.1;
+            if self.1 {
+                return Poll::Ready(self.0.pop_front().map(|chunk| chunk.map(Frame::data)));
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+
+    /// The lengths of the pieces, and whether the body fails.
+    async fn pieces(chunks: impl IntoIterator<Item = Result<Bytes, &'static str>>) -> (Vec<usize>, bool) {
+        let mut body = CustomBody::new(OneByOne(chunks.into_iter().collect(), false));
+        let mut lengths = Vec::new();
+        loop {
+            match poll_fn(|cx| body.poll_data(cx)).await {
+                Some(Ok(piece)) => lengths.push(piece.len()),
+                Some(Err(error)) => return (lengths, error.kind() == ErrorKind::Body),
+                None => return (lengths, false),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_that_come_one_by_one_become_pieces_of_bounded_size() {
+        let chunks = |count: usize, bytes: usize| vec![Ok(Bytes::from(vec![b'x'; bytes])); count];
+        assert_eq!(pieces(chunks(0, 0)).await, (vec![], false));
+        assert_eq!(pieces(chunks(1, 5)).await, (vec![5], false));
+        assert_eq!(pieces(chunks(3, 5)).await, (vec![15], false));
+        assert_eq!(pieces(chunks(130, 5)).await, (vec![64 * 5, 64 * 5, 10], false));
+        assert_eq!(pieces(chunks(5, 6_000)).await, (vec![18_000, 12_000], false));
+        assert_eq!(pieces(chunks(2, 20_000)).await, (vec![20_000, 20_000], false));
+        let failing = chunks(2, 5).into_iter().chain([Err("broken")]);
+        assert_eq!(pieces(failing).await, (vec![10], true), "what came before the failure comes first");
+    }
+
+    #[tokio::test]
+    async fn a_chunk_is_handed_on_when_nothing_comes_after_it() {
+        let only = stream::iter([Ok::<_, &str>(Frame::data(Bytes::from("data: x\n\n")))]);
+        let stalling = http_body_util::StreamBody::new(only.chain(stream::pending()));
+        let mut body = CustomBody::new(stalling);
+        let piece = poll_fn(|cx| body.poll_data(cx)).await;
+        assert_eq!(piece.unwrap().unwrap(), "data: x\n\n");
     }
 }

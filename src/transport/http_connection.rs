@@ -13,6 +13,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -108,12 +109,13 @@ impl HttpConnection {
     ) -> Result<(Parts, RawBody), Error> {
         match self {
             Self::Http1(io) => {
-                let sending = http1::send(io, request.map(Full::new));
+                // Pinned here, since each function that takes a future by value holds it twice.
+                let sending = pin!(http1::send(io, request.map(Full::new)));
                 let (head, body) = answer_in_time(sending, target, None, response_timeout).await?;
                 Ok((head, RawBody::Http1(body)))
             }
             Self::Forwarded(io, proxy) => {
-                let sending = http1::send(io, request.map(Full::new));
+                let sending = pin!(http1::send(io, request.map(Full::new)));
                 match answer_in_time(sending, target, Some(&proxy), response_timeout).await {
                     Ok((head, body)) => proxy.check_forwarded(head, RawBody::Http1(body)).await,
                     // The proxy hung up, not the server: users have to look there.
@@ -124,7 +126,7 @@ impl HttpConnection {
             #[cfg(feature = "http2")]
             Self::Http2(lease) => {
                 let (is_reused, connection) = (lease.is_reused, Arc::clone(&lease.connection));
-                let sending = async { lease.send(request.map(Full::new)).await.map_err(http1::no_answer) };
+                let sending = pin!(async { lease.send(request.map(Full::new)).await.map_err(http1::no_answer) });
                 let answer = answer_in_time(sending, target, None, response_timeout).await;
                 if let Err(error) = &answer {
                     // A reused connection may be dead, or refuse further requests. One that gives

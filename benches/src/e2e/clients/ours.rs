@@ -1,5 +1,7 @@
 //! Our client as a daemon uses it: through the connection task and a subscription.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use sseclient::{Client, Delivery, Event, Filter, Subscription};
@@ -22,7 +24,8 @@ pub async fn consume(client: Client, url: &str, sink: Sink<'_>) {
 
 /// A client with reqwest as its transport, as in the guide.
 pub fn over_reqwest() -> Client {
-    let http = reqwest::Client::new();
+    let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
+    let http = builder.redirect(reqwest::redirect::Policy::none()).build().expect("no setting fails");
     let transport = move |request: Request<Bytes>| {
         let sending = reqwest::Request::try_from(request).map(|request| http.execute(request));
         async { sending?.await.map(Response::<reqwest::Body>::from) }
