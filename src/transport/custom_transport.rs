@@ -63,9 +63,9 @@ use super::connector::BoxFuture;
 /// Functions and closures are transports. This one needs no network:
 ///
 /// ```
-/// use bytes::Bytes;
-/// use http::{Request, Response};
 /// use http_body_util::Full;
+/// use sseclient::bytes::Bytes;
+/// use sseclient::http::{Request, Response};
 /// use sseclient::{Client, Delivery};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
