@@ -82,6 +82,7 @@
 //! | [resumption](guide::resumption) | how the next run of a program goes on after the last event |
 //! | [shutdown](guide::shutdown) | how a stream ends, and how subscribers get time to finish |
 //! | [logs](guide::logs) | names, levels and fields; counters; what is never logged |
+//! | [migration](guide::migration) | the names of other clients (Python's, JavaScript's, three of Rust), and what behaves differently |
 //! | [testing](guide::testing) | how to test a health check, a consumer that loses its connection, and whole streams, without a network |
 //! | [transports](guide::transports) | which settings of your HTTP client to switch off, and what happens otherwise |
 //!
@@ -181,6 +182,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/LOSS.md")]
     pub mod loss {}
+
+    #[doc = include_str!("../docs/guide/migration.md")]
+    pub mod migration {}
 
     #[doc = include_str!("../docs/guide/overflow.md")]
     pub mod overflow {}
