@@ -120,7 +120,9 @@ impl<B: Body<Error: Into<BoxError>>> EventStream<B> {
     ///
     /// A body that stalls is read for at most 2 s, so that status and headers are not lost: the
     /// error has what came by then. Without feature `client`, outside a tokio runtime or in one
-    /// without timers there is no clock, and no limit.
+    /// without timers there is no clock, and no limit. A runtime without timers is found out by a
+    /// panic of tokio's that is caught: a program with `panic = "abort"` would end. A paused clock
+    /// passes the 2 s at once if the runtime waits for a real socket.
     ///
     /// # Cancel safety
     ///
@@ -429,9 +431,10 @@ impl<B: Body<Error: Into<BoxError>>, T: Item> EventStream<B, T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Body`] if the body fails or cannot be decompressed, [`ErrorKind::Incomplete`]
-    /// if it ends without its end mark, [`ErrorKind::IdleTimeout`] and
-    /// [`ErrorKind::FirstEventTimeout`] if these are set. `None` follows.
+    /// [`ErrorKind::Body`] if the body fails or cannot be decompressed (if it fails with an
+    /// [`Error`] of this crate, its kind is kept), [`ErrorKind::Incomplete`] if it ends without its
+    /// end mark, [`ErrorKind::IdleTimeout`] and [`ErrorKind::FirstEventTimeout`] if these are set.
+    /// `None` follows.
     ///
     /// # Cancel safety
     ///

@@ -83,6 +83,11 @@ impl Body {
         }
     }
 
+    /// Returns true if bytes have come that [`poll_data`](Self::poll_data) holds back for a moment.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        matches!(&self.raw, RawBody::Custom(body) if body.holds_bytes())
+    }
+
     /// Reads the beginning of a refused response's body, bounded in size and time. Returns the
     /// bytes that came if the body fails.
     pub(super) async fn read_beginning(mut self) -> Bytes {

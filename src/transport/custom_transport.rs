@@ -1,8 +1,10 @@
 //! [`Transport`]: the caller's own HTTP client, in place of this crate's.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,12 +35,13 @@ use super::connector::BoxFuture;
 /// |---|---|
 /// | returns an error | [`ErrorKind::Transport`] with that error as the source, retried; an [`Error`] of this crate keeps its kind |
 /// | does not answer | [`ErrorKind::ResponseTimeout`] after the connect timeout and the response timeout together, retried; with `response_timeout(None)` the stream waits for ever, even for a connection, unless a hook sets a deadline |
-/// | returns a body that fails | [`ErrorKind::Body`], retried; events before the failure are delivered |
+/// | returns a body that fails | [`ErrorKind::Body`], retried; an [`Error`] of this crate keeps its kind, which may be final; events before the failure are delivered |
 /// | ends the response early | cannot be told from its end: [`ErrorKind::EndOfStream`], retried |
 /// | limits the time of a whole response | each response ends there with `Body`, and the stream reconnects: switch such a limit off |
 /// | follows redirects | the stream does not learn of them: its own rules ([`StreamBuilder::redirects`](crate::StreamBuilder::redirects)) apply to redirects that the transport returns |
 /// | decodes content codings | it has to remove `Content-Encoding`, as HTTP clients do; a coding that it leaves on is decoded if its feature is on |
-/// | panics, or its body does | the stream closes with [`ErrorKind::TaskFailed`] |
+/// | hands over one small chunk at a time | up to 16 of them, those that come while other tasks take their turn, are dispatched together |
+/// | panics, or its body does | the stream closes with [`ErrorKind::TaskFailed`]; events before the panic are delivered |
 ///
 /// Logs, `Debug` and serialization show the kind and the message of such a failure, but not your
 /// error: HTTP clients print the URL with its query, which may hold a token. Programs have it as
@@ -156,8 +159,9 @@ impl fmt::Debug for BoxedTransport {
     }
 }
 
-/// The most chunks, and about the most bytes, that become one piece.
-const MAX_CHUNKS: usize = 64;
+/// The most chunks, and about the most bytes, that become one piece. Each chunk waits for the other
+/// tasks of the runtime to take a turn, so a few more chunks would be later and hardly cheaper.
+const MAX_CHUNKS: usize = 16;
 const MAX_PIECE: usize = 16 * 1024;
 
 /// The body of a transport's response, with its type erased.
@@ -173,8 +177,16 @@ pub(super) struct CustomBody {
     bytes: usize,
     /// The task has let others run, and nothing has come since.
     has_yielded: bool,
-    /// The body is over, behind these chunks; and why, until that has been told.
-    end: Option<Option<Error>>,
+    /// What comes after these chunks, and after which nothing comes.
+    end: Option<End>,
+}
+
+/// How a body is over.
+enum End {
+    /// In good order, or because its failure has been told.
+    Ended,
+    Failed(Error),
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// Polls for the next bytes of a body.
@@ -190,13 +202,22 @@ impl CustomBody {
     /// Polls for the next bytes of the body; `None` at its end. Trailers are skipped.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         while self.end.is_none() && self.chunks.len() < MAX_CHUNKS && self.bytes < MAX_PIECE {
-            match (self.poll)(cx) {
+            // A panic must not take along what came before it.
+            let polled = match catch_unwind(AssertUnwindSafe(|| (self.poll)(cx))) {
+                Ok(polled) => polled,
+                Err(payload) => {
+                    self.end = Some(End::Panicked(payload));
+                    break;
+                }
+            };
+            match polled {
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.bytes += chunk.len();
                     self.chunks.push(chunk);
                     self.has_yielded = false;
                 }
-                Poll::Ready(end) => self.end = Some(end.and_then(Result::err)),
+                Poll::Ready(Some(Err(error))) => self.end = Some(End::Failed(error)),
+                Poll::Ready(None) => self.end = Some(End::Ended),
                 Poll::Pending if self.chunks.is_empty() => return Poll::Pending,
                 Poll::Pending if self.has_yielded => break,
                 Poll::Pending => {
@@ -206,11 +227,21 @@ impl CustomBody {
                 }
             }
         }
-        if self.chunks.is_empty() {
-            return Poll::Ready(self.end.replace(None).flatten().map(Err));
+        if !self.chunks.is_empty() {
+            self.bytes = 0;
+            return Poll::Ready(Some(Ok(joined(std::mem::take(&mut self.chunks)))));
         }
-        self.bytes = 0;
-        Poll::Ready(Some(Ok(joined(std::mem::take(&mut self.chunks)))))
+        match self.end.replace(End::Ended) {
+            Some(End::Failed(error)) => Poll::Ready(Some(Err(error))),
+            Some(End::Panicked(payload)) => resume_unwind(payload),
+            Some(End::Ended) | None => Poll::Ready(None),
+        }
+    }
+
+    /// Returns true if bytes have come that were not handed on: the server is not silent, and the
+    /// task will be polled again at once.
+    pub(super) fn holds_bytes(&self) -> bool {
+        !self.chunks.is_empty()
     }
 }
 
@@ -284,7 +315,7 @@ mod tests {
         assert_eq!(pieces(chunks(0, 0)).await, (vec![], false));
         assert_eq!(pieces(chunks(1, 5)).await, (vec![5], false));
         assert_eq!(pieces(chunks(3, 5)).await, (vec![15], false));
-        assert_eq!(pieces(chunks(130, 5)).await, (vec![64 * 5, 64 * 5, 10], false));
+        assert_eq!(pieces(chunks(34, 5)).await, (vec![16 * 5, 16 * 5, 10], false));
         assert_eq!(pieces(chunks(5, 6_000)).await, (vec![18_000, 12_000], false));
         assert_eq!(pieces(chunks(2, 20_000)).await, (vec![20_000, 20_000], false));
         let failing = chunks(2, 5).into_iter().chain([Err("broken")]);

@@ -11,12 +11,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use futures_util::{StreamExt, stream as futures};
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::Full;
+use http_body_util::{Full, StreamBody};
 #[cfg(feature = "tls")]
 use sseclient::ClientBuilder;
-use sseclient::{Client, CloseReason, Error, ErrorKind, Filter, Resume, StreamBuilder, Subscription, Transport};
+use sseclient::{
+    Client, CloseReason, Delivery, Error, ErrorKind, Filter, Resume, StreamBuilder, Subscription, Transport,
+};
 use tokio::time::Instant;
 
 use crate::support::{follow, numbered, setback, short, until, within};
@@ -212,8 +215,10 @@ async fn a_panic_in_a_transport_or_its_body_closes_the_stream_with_its_text() {
         stream(answering(&numbered([1]), End::Panics, &alive)),
     ];
     for (place, stream) in ["the call", "the future", "the body"].into_iter().zip(streams) {
-        let (handle, _events) = follow(stream);
+        let (handle, mut events) = follow(stream);
         let CloseReason::Failed(error) = handle.closed().await else { panic!("{place}: it failed") };
+        let before = events.recv().await.and_then(Delivery::event);
+        assert_eq!(before.is_some(), place == "the body", "{place}: what came before the panic is delivered");
         assert_eq!(error.kind(), ErrorKind::TaskFailed, "{place}");
         assert!(error.to_string().contains("out of order"), "{place}: {error}");
     }
@@ -291,6 +296,24 @@ async fn frames_without_bytes_do_not_end_a_silence() {
         let mut states = handle.state_changes();
         assert_eq!(short(&mut events).await, "1");
         assert_eq!(setback(&mut states).await.kind(), ErrorKind::IdleTimeout, "{end:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_comes_as_the_silence_is_judged_is_delivered() {
+    // Around the last look at the body: 10 s, and twice 20 ms.
+    for delay in 10_030..10_045 {
+        let transport = move |_: Request<Bytes>| {
+            let event = async move {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                Ok::<_, Infallible>(Frame::data(Bytes::from(numbered([1]))))
+            };
+            let body = StreamBody::new(futures::once(Box::pin(event)).chain(futures::pending()));
+            std::future::ready(Response::builder().header("content-type", "text/event-stream").body(body))
+        };
+        let (_handle, mut events) = follow(stream(transport).idle_timeout(10 * SECOND));
+        let first = short(&mut events).await;
+        assert_eq!(first == "1", delay <= 10_040, "{delay} ms: {first}");
     }
 }
 

@@ -124,6 +124,7 @@ impl ResponseReader {
                     self.body_is_pending = true;
                     break;
                 }
+                Poll::Pending if self.body.holds_bytes() => return Poll::Pending,
                 Poll::Pending => return self.poll_silence(cx),
             }
         }
