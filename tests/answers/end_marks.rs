@@ -52,6 +52,10 @@ async fn a_body_that_ends_without_its_mark_is_incomplete() {
     events = events.dispatch_unfinished_at_end(true);
     assert_eq!(all(&mut events).await, ["a", "b", "incomplete", "end"]);
     assert_eq!(events.last_event_id(), "7");
+    // Of two calls the last one counts.
+    let mut events = EventStream::new(chunks(["data: a\n\ndata: b"])).end_mark("[DONE]");
+    events = events.dispatch_unfinished_at_end(true).dispatch_unfinished_at_end(false);
+    assert_eq!(all(&mut events).await, ["a", "incomplete", "end"]);
     let mut events = EventStream::new(chunks([""])).end_mark("[DONE]");
     let error = events.recv().await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::Incomplete, false));

@@ -162,7 +162,6 @@ async fn the_body_of_a_refusal_is_decoded() {
 
     let refused = |body: &str| Error::refused(StatusCode::BAD_REQUEST, HeaderMap::new(), body.to_owned());
     assert_eq!(refused(r#"{"error":"no such model"}"#).json::<Refusal>().unwrap().error, "no such model");
-    let long = format!("[\"{}", "x".repeat(10_000));
     for (body, says) in [
         ("<html>", "expected value at line 1 column 1"),
         ("", "it may be longer than what is kept of it"),
@@ -174,9 +173,12 @@ async fn the_body_of_a_refusal_is_decoded() {
         assert!(error.to_string().contains(says), "{error}");
         assert!(error.source().is_some());
     }
-    // Of a longer body 8 KiB are kept.
+    // Of a longer body 8 KiB are kept. This one could be decoded as a whole.
+    let long = format!("[\"{}\"]", "x".repeat(10_000));
+    assert!(refused(&long).json::<Value>().is_ok());
     let long = response(400, &[JSON], Full::new(Bytes::from(long)));
     let error = EventStream::from_response(long).await.unwrap_err();
+    assert_eq!(error.body().unwrap().len(), 8 * 1024);
     let says = error.json::<Value>().unwrap_err().to_string();
     assert!(says.contains("longer than what is kept"), "{says}");
     let error = Error::new(ErrorKind::Dns, "no such host").json::<Value>().unwrap_err();

@@ -342,6 +342,22 @@ async fn buffers_of_any_kind_are_read() {
     assert_eq!(short(&mut events).await, "one");
 }
 
+/// Not what HTTP allows, but what a body of the caller's own may do.
+#[tokio::test(start_paused = true)]
+async fn trailers_are_skipped_and_end_nothing() {
+    let transport = |_: Request<Bytes>| {
+        let data = |text: &'static str| Ok(Frame::data(Bytes::from(text)));
+        let trailers = Ok(Frame::trailers(http::HeaderMap::new()));
+        let frames = [data("data: on"), trailers, data("e\n\n"), Err(io::Error::other("the line is cut"))];
+        let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
+        std::future::ready(Response::builder().header("content-type", "text/event-stream").body(body))
+    };
+    let (handle, mut events) = follow(stream(transport));
+    let mut states = handle.state_changes();
+    assert_eq!(short(&mut events).await, "one");
+    assert_eq!(setback(&mut states).await.kind(), ErrorKind::Body);
+}
+
 #[tokio::test(start_paused = true)]
 async fn responses_are_judged_and_redirects_followed_as_without_a_transport() {
     let transport = |request: Request<Bytes>| {

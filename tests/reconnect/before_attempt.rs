@@ -416,6 +416,15 @@ async fn another_origin_gets_only_headers_of_a_hook_that_hold_no_secrets() {
 }
 
 #[tokio::test]
+async fn a_header_of_a_hook_replaces_the_one_that_was_set() {
+    let server = Server::staying("").await;
+    let replacing = |attempt: NextAttempt| ready(Ok::<_, Infallible>(attempt.header("X-Set", "of the hook")));
+    let _ = within(stream(&server.url).header("x-set", "1").before_attempt(replacing).open("message")).await.unwrap();
+    assert_eq!(server.headers("x-set"), [Some("of the hook".to_owned())]);
+    assert_eq!(server.requests()[0].to_lowercase().matches("x-set").count(), 1);
+}
+
+#[tokio::test]
 async fn a_default_is_sent_again_where_a_hook_removes_its_replacement() {
     let server = Server::staying("").await;
     let builder = || stream(&server.url).header("user-agent", "relay/2").header("accept", "a/b").header("x-set", "1");
@@ -524,6 +533,25 @@ async fn a_deadline_cuts_connecting_short() {
     let connector = |_: http::Uri| pending::<std::io::Result<tokio::io::DuplexStream>>();
     let client = Client::builder().connector(connector).build();
     assert_eq!(failure_by_deadline(client, |stream| stream).await, (ErrorKind::ConnectTimeout, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_after_the_timeouts_changes_nothing() {
+    let connector = |_: http::Uri| pending::<std::io::Result<tokio::io::DuplexStream>>();
+    let transport = |_: Request<Bytes>| pending::<Result<Response<Full<Bytes>>, Infallible>>();
+    let clients = [
+        (Client::builder().connector(connector), ErrorKind::ConnectTimeout, 3),
+        (Client::builder().transport(transport), ErrorKind::ResponseTimeout, 3 + 20),
+    ];
+    for (client, kind, seconds) in clients {
+        let hook = |attempt: NextAttempt| ready(Ok::<_, Infallible>(attempt.deadline(Duration::from_secs(3600))));
+        let stream = client.build().stream("http://host/").before_attempt(hook);
+        let stream = stream.connect_timeout(Duration::from_secs(3)).response_timeout(Duration::from_secs(20));
+        let begun = Instant::now();
+        let error = stream.open("message").await.unwrap_err();
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (kind, seconds));
+        assert!(!error.to_string().contains("deadline"), "{error}");
+    }
 }
 
 /// Each request, and the source of credentials, takes 3 s.
