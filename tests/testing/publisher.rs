@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use sseclient::testing::{self, Publisher};
 use sseclient::{
-    CloseReason, Commit, Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, Overflow,
+    Apply, CloseReason, Commit, Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, Overflow,
     ReconnectPolicy, ResumeStore, State, SubscribeOptions, Subscription, TranscriptItem, TryRecvError,
 };
 use tokio::time::{Instant, timeout};
@@ -317,6 +317,48 @@ fn a_blocking_client_is_fed_from_its_own_thread() {
     }
     drop(publisher);
     assert_eq!(events.recv(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handover_goes_on_with_the_second_response() {
+    let (publisher, handle, mut events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    handle.update(|request| request.bearer_auth("fresh"), Apply::MakeBeforeBreak).await.unwrap();
+    publisher.send(numbered(2)).await.unwrap();
+    assert_eq!(queued(&mut events), ["1", "2"]);
+    assert_eq!(publisher.requests().last().unwrap().headers()["authorization"], "Bearer fresh");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_streams_the_newest_response_gets_what_is_sent() {
+    let publisher = Publisher::new();
+    let open = || publisher.client().stream("http://host/").open(Filter::all());
+    let (mut first, mut second) = (open().await.unwrap(), open().await.unwrap());
+    publisher.send(numbered(1)).await.unwrap();
+    assert_eq!((queued(&mut first).len(), queued(&mut second).len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_stream_is_fed_while_it_has_subscribers() {
+    let publisher = Publisher::new();
+    let handle = publisher.client().stream("http://host/").lazy(Duration::ZERO).build().unwrap();
+    handle.connect();
+    assert!(timeout(Duration::from_secs(60), publisher.send(("a", "waits"))).await.is_err());
+    let mut events = handle.subscribe("a");
+    publisher.send(("a", "comes")).await.unwrap();
+    assert_eq!(queued(&mut events), ["waits", "comes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_ten_thousand_requests_are_recorded() {
+    let publisher = Publisher::new();
+    for _ in 0..10_001 {
+        publisher.refuse(Error::new(ErrorKind::Connect, "refused"));
+    }
+    let handle = publisher.client().stream("http://host/").reconnection_time(Duration::ZERO).build().unwrap();
+    handle.connect();
+    handle.opened().await.unwrap();
+    assert_eq!((handle.stats().attempts, publisher.requests().len()), (10_002, 10_000));
 }
 
 #[tokio::test(start_paused = true)]

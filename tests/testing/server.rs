@@ -272,3 +272,29 @@ async fn a_server_that_is_dropped_checks_its_scripts_too() {
     next(&mut events).await;
     assert!(dropped(server).is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_finished_closes_its_connections_and_takes_no_more() {
+    let server = Server::in_memory(Script::open().event(numbered(7)));
+    let (handle, mut events) = follow(&server);
+    next(&mut events).await;
+    let mut transcript = handle.transcript();
+    server.finish().await;
+    let mut kinds = Vec::new();
+    while kinds.len() < 3 {
+        if let Some(TranscriptItem::State(State::Waiting { cause, .. })) = transcript.recv().await {
+            kinds.push(cause.kind());
+        }
+    }
+    assert_eq!(kinds, [ErrorKind::Body, ErrorKind::Connect, ErrorKind::Connect]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_while_its_test_fails_does_not_panic_again() {
+    let server = Server::in_memory(Script::open());
+    let panic = catch_unwind(AssertUnwindSafe(move || {
+        let _server = server;
+        panic!("the test fails");
+    }));
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the test fails"));
+}
