@@ -177,7 +177,7 @@ impl Monitor {
     }
 
     /// Waits until `find` returns an outcome, or else until the connection is closed for good.
-    pub(crate) async fn outcome<T>(self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
+    async fn outcome<T>(self, mut find: impl FnMut(&Status) -> Option<T>) -> Result<T, CloseReason> {
         let mut outcome = None;
         let mut statuses = self.connection.published.watch();
         let is_over = |status: &Status| {

@@ -58,70 +58,87 @@ struct Line {
     is_over: bool,
 }
 
-/// How far the stream has come.
+/// How far the streams have come.
 #[derive(Default, Clone)]
-pub(super) struct Progress {
-    /// The stream that was built last.
-    connection: Option<Arc<Connection>>,
+struct Progress {
+    /// In the order in which they were built.
+    streams: Vec<Arc<Connection>>,
     /// How many entries of the line were taken.
     taken: u64,
-    /// The bytes that this stream has taken.
+    /// How many bytes were taken.
     bytes: u64,
-    /// How many responses had been accepted when one was ended.
-    accepted: u64,
+    /// How many responses were over when the last one was ended.
+    over: u64,
+}
+
+impl Progress {
+    /// Returns how many bytes have been published.
+    fn published(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.counters.stats().bytes).sum()
+    }
+
+    /// Returns how many responses are over.
+    fn over(&self) -> u64 {
+        let over = |stream: &Arc<Connection>| {
+            let status = stream.published.watch();
+            let status = status.borrow();
+            status.accepted - u64::from(status.state.is_open())
+        };
+        self.streams.iter().map(over).sum()
+    }
 }
 
 impl Feed {
     /// Goes on with a stream that has just been built.
-    pub(super) fn attach(&self, connection: &Arc<Connection>) {
-        let mut line = self.line();
+    pub(super) fn attach(&self, stream: &Arc<Connection>) {
+        // What a stream before has left is not for this one.
+        let is_next = self.newest().is_some_and(|newest| newest.published.close_reason().is_some());
+        let left = if is_next { std::mem::take(&mut self.line().sent) } else { VecDeque::new() };
         self.progress.send_modify(|progress| {
-            // What an earlier stream has left is not for this one.
-            if progress.connection.replace(Arc::clone(connection)).is_some() {
-                line.sent.clear();
-                progress.taken = line.total;
-            }
-            progress.bytes = 0;
+            progress.streams.push(Arc::clone(stream));
+            progress.taken += left.len() as u64;
         });
     }
 
-    /// Sends an entry, and waits until it has had its effect. Returns the stream.
-    pub(super) async fn deliver(&self, sent: Sent) -> Result<Arc<Connection>, Error> {
+    /// Sends an entry, and waits until it has had its effect.
+    pub(super) async fn deliver(&self, sent: Sent) -> Result<(), Error> {
         let number = self.push(sent);
-        let connection = self.built().await;
+        let stream = self.built().await;
         let mut progress = self.progress.subscribe();
-        let taken = async { progress.wait_for(|progress| progress.taken >= number).await.map_or(0, |now| now.bytes) };
-        let bytes = tokio::select! {
+        let taken = async { drop(progress.wait_for(|progress| progress.taken >= number).await) };
+        tokio::select! {
             // An entry may be the one that ends the stream.
             biased;
-            bytes = taken => bytes,
-            reason = Monitor::new(Arc::clone(&connection)).closed() => return Err(closed_error(reason)),
-        };
-        // On another thread the turn may still be under way. It never waits.
-        while connection.counters.stats().bytes < bytes && connection.published.close_reason().is_none() {
-            yield_now().await;
+            () = taken => {}
+            reason = Monitor::new(Arc::clone(&stream)).closed() => return Err(closed_error(reason)),
         }
-        Ok(connection)
+        self.turned(&stream, |progress| progress.published() >= progress.bytes).await;
+        Ok(())
     }
 
     /// Ends the open response, and waits until the stream has noticed.
     pub(super) async fn end(&self, error: Option<Error>) -> Result<(), Error> {
-        let connection = self.deliver(Sent::End(error)).await?;
-        let accepted = self.progress.borrow().accepted;
-        let is_noticed = move |state_is_open: bool, now: u64| !state_is_open || now > accepted;
-        // A stream that closes has noticed, too.
-        let _ = Monitor::new(connection)
-            .outcome(move |status| is_noticed(status.state.is_open(), status.accepted).then_some(()))
-            .await;
+        self.deliver(Sent::End(error)).await?;
+        let stream = self.built().await;
+        self.turned(&stream, |progress| progress.over() > progress.over).await;
         Ok(())
     }
 
-    /// Waits until a stream was built.
+    /// Waits for the end of the turn in which an entry was taken, of which `is_over` is a sign.
+    ///
+    /// On one thread it is over already. On several it may still be under way, but never waits.
+    async fn turned(&self, stream: &Connection, is_over: impl Fn(&Progress) -> bool) {
+        while !is_over(&self.progress()) && stream.published.close_reason().is_none() {
+            yield_now().await;
+        }
+    }
+
+    /// Waits until a stream was built, and returns the newest.
     pub(super) async fn built(&self) -> Arc<Connection> {
         let mut progress = self.progress.subscribe();
         loop {
-            if let Some(connection) = self.connection() {
-                return connection;
+            if let Some(stream) = self.newest() {
+                return stream;
             }
             // The sender lives as long as `self`.
             let _ = progress.changed().await;
@@ -163,8 +180,12 @@ impl Feed {
         Ok(response)
     }
 
-    fn connection(&self) -> Option<Arc<Connection>> {
-        self.progress.borrow().connection.clone()
+    fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    fn newest(&self) -> Option<Arc<Connection>> {
+        self.progress.borrow().streams.last().cloned()
     }
 
     /// Appends an entry, and returns its number.
@@ -205,18 +226,18 @@ impl Feed {
 
     /// Publishes a gap, behind everything that was taken before it.
     fn publish(&self, gap: &Gap) {
-        let Some(connection) = self.connection() else { return };
-        connection.hub.publisher().gap(None, gap);
-        connection.hub.wake();
+        let Some(stream) = self.newest() else { return };
+        stream.hub.publisher().gap(None, gap);
+        stream.hub.wake();
         if matches!(gap, Gap::Reconnected { .. }) {
-            connection.counters.count(|stats| stats.gaps += 1);
+            stream.counters.count(|stats| stats.gaps += 1);
         }
     }
 
-    /// Notes which response is ended.
+    /// Notes that a response is about to end.
     fn note_end(&self) {
-        let accepted = self.connection().map_or(0, |connection| connection.published.watch().borrow().accepted);
-        self.progress.send_modify(|progress| progress.accepted = accepted);
+        let over = self.progress().over();
+        self.progress.send_modify(|progress| progress.over = over);
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {

@@ -188,11 +188,11 @@ impl Publisher {
     ///
     /// [`ErrorKind::Closed`], or the stream's failure, if the stream is closed.
     pub async fn gap(&self, gap: Gap) -> Result<(), Error> {
-        self.feed.deliver(Sent::Gap(gap)).await.map(drop)
+        self.feed.deliver(Sent::Gap(gap)).await
     }
 
     async fn send_text(&self, text: String) -> Result<(), Error> {
-        self.feed.deliver(Sent::Bytes(text.into())).await.map(drop)
+        self.feed.deliver(Sent::Bytes(text.into())).await
     }
 }
 

@@ -334,8 +334,18 @@ async fn of_two_streams_the_newest_response_gets_what_is_sent() {
     let publisher = Publisher::new();
     let open = || publisher.client().stream("http://host/").open(Filter::all());
     let (mut first, mut second) = (open().await.unwrap(), open().await.unwrap());
+    // Even if the first one has looked for more since then.
+    first.handle().set_header("x-a", "1").unwrap();
+    tokio::task::yield_now().await;
     publisher.send(numbered(1)).await.unwrap();
     assert_eq!((queued(&mut first).len(), queued(&mut second).len()), (0, 1));
+    let (handle, opened) = (first.handle(), first.handle().opened());
+    handle.reconnect();
+    opened.await.unwrap();
+    publisher.send(numbered(2)).await.unwrap();
+    publisher.end().await.unwrap();
+    assert_eq!(queued(&mut first).last().unwrap(), "2");
+    assert!(!handle.state().is_open() && second.handle().state().is_open());
 }
 
 #[tokio::test(start_paused = true)]
