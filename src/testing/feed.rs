@@ -1,8 +1,9 @@
 //! [`Feed`]: what a publisher, its transport and the body of the open response share.
 //!
-//! The publisher appends to a line, and the body takes from it, in the connection task. What was
-//! taken has reached the subscribers when the turn of reading is over: the task counts the bytes of
-//! a turn last, so its statistics tell.
+//! The publisher appends to a line, and the body takes from it, in the connection task: one entry
+//! at a time, since the transport may hold back what it has taken. An entry has reached the
+//! subscribers when the turn of reading is over that its bytes were read in. The task counts the
+//! bytes of a turn last, so its statistics tell.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -65,16 +66,21 @@ struct Progress {
     streams: Vec<Arc<Connection>>,
     /// How many entries of the line were taken.
     taken: u64,
-    /// How many bytes were taken.
-    bytes: u64,
+    /// How many bytes the streams have read when the last entry that was taken is published.
+    due: u64,
     /// How many responses were over when the last one was ended.
     over: u64,
 }
 
 impl Progress {
-    /// Returns how many bytes have been published.
-    fn published(&self) -> u64 {
+    /// Returns how many bytes the streams have read, up to the end of a turn.
+    fn read(&self) -> u64 {
         self.streams.iter().map(|stream| stream.counters.stats().bytes).sum()
+    }
+
+    /// Returns true if all that was taken has been published.
+    fn is_published(&self) -> bool {
+        self.read() >= self.due
     }
 
     /// Returns how many responses are over.
@@ -105,32 +111,34 @@ impl Feed {
         let number = self.push(sent);
         let stream = self.built().await;
         let mut progress = self.progress.subscribe();
-        let taken = async { drop(progress.wait_for(|progress| progress.taken >= number).await) };
-        tokio::select! {
-            // An entry may be the one that ends the stream.
-            biased;
-            () = taken => {}
-            reason = Monitor::new(Arc::clone(&stream)).closed() => return Err(closed_error(reason)),
+        loop {
+            let taken = async { drop(progress.wait_for(|progress| progress.taken >= number).await) };
+            tokio::select! {
+                // An entry may be the one that ends the stream.
+                biased;
+                () = taken => {}
+                reason = Monitor::new(Arc::clone(&stream)).closed() => return Err(closed_error(reason)),
+            }
+            let now = self.progress();
+            // It may have been given back.
+            if now.taken >= number && now.is_published() {
+                return Ok(());
+            }
+            // The turn is about to begin, or under way on another thread. It never waits.
+            yield_now().await;
         }
-        self.turned(&stream, |progress| progress.published() >= progress.bytes).await;
-        Ok(())
     }
 
     /// Ends the open response, and waits until the stream has noticed.
     pub(super) async fn end(&self, error: Option<Error>) -> Result<(), Error> {
         self.deliver(Sent::End(error)).await?;
         let stream = self.built().await;
-        self.turned(&stream, |progress| progress.over() > progress.over).await;
-        Ok(())
-    }
-
-    /// Waits for the end of the turn in which an entry was taken, of which `is_over` is a sign.
-    ///
-    /// On one thread it is over already. On several it may still be under way, but never waits.
-    async fn turned(&self, stream: &Connection, is_over: impl Fn(&Progress) -> bool) {
-        while !is_over(&self.progress()) && stream.published.close_reason().is_none() {
+        // On another thread the turn may still be under way. It never waits.
+        let is_noticed = |progress: Progress| progress.over() > progress.over;
+        while !is_noticed(self.progress()) && stream.published.close_reason().is_none() {
             yield_now().await;
         }
+        Ok(())
     }
 
     /// Waits until a stream was built, and returns the newest.
@@ -175,7 +183,8 @@ impl Feed {
             return Err(gone());
         }
         line.response += 1;
-        let mut response = Response::new(FeedBody::Fed { feed: Arc::clone(self), number: line.response });
+        let fed = FedBody { feed: Arc::clone(self), number: line.response, in_flight: None };
+        let mut response = Response::new(FeedBody::Fed(fed));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         Ok(response)
     }
@@ -220,7 +229,19 @@ impl Feed {
     fn taken(&self, bytes: usize) {
         self.progress.send_modify(|progress| {
             progress.taken += 1;
-            progress.bytes += bytes as u64;
+            progress.due = progress.read() + bytes as u64;
+        });
+    }
+
+    /// Takes back the last entry that a response has taken, unless that was published.
+    fn give_back(&self, bytes: Bytes) {
+        if self.progress().is_published() {
+            return;
+        }
+        self.line().sent.push_front(Sent::Bytes(bytes));
+        self.progress.send_modify(|progress| {
+            progress.taken -= 1;
+            progress.due = 0;
         });
     }
 
@@ -251,10 +272,23 @@ fn gone() -> Error {
     Error::new(ErrorKind::Closed, "the publisher of this stream was dropped")
 }
 
-/// The body of a response: what a publisher sends, or a refusal's text.
+/// The body of a response.
 pub(super) enum FeedBody {
-    Fed { feed: Arc<Feed>, number: u64 },
+    Fed(FedBody),
+    /// Of a refusal.
     Whole(Full<Bytes>),
+}
+
+/// The body of an open stream.
+///
+/// # Drop behavior
+///
+/// What it has taken without effect comes again in the next response.
+pub(super) struct FedBody {
+    feed: Arc<Feed>,
+    number: u64,
+    /// What was taken last, until it is known to be published.
+    in_flight: Option<Bytes>,
 }
 
 impl Body for FeedBody {
@@ -262,30 +296,48 @@ impl Body for FeedBody {
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let (feed, number) = match self.get_mut() {
-            Self::Fed { feed, number } => (feed, *number),
+        match self.get_mut() {
+            Self::Fed(body) => body.poll_bytes(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data))),
             Self::Whole(body) => {
-                return Pin::new(body)
-                    .poll_frame(cx)
-                    .map(|frame| frame.map(|frame| frame.map_err(|never| match never {})));
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-        };
+        }
+    }
+}
+
+impl FedBody {
+    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if !self.feed.progress().is_published() {
+            // The turn ends when there is no more, and the next one asks again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.in_flight = None;
         loop {
-            match ready!(feed.poll_take(number, cx)) {
+            match ready!(self.feed.poll_take(self.number, cx)) {
                 Sent::Bytes(bytes) => {
-                    feed.taken(bytes.len());
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    self.feed.taken(bytes.len());
+                    self.in_flight = Some(bytes.clone());
+                    return Poll::Ready(Some(Ok(bytes)));
                 }
                 Sent::Gap(gap) => {
-                    feed.publish(&gap);
-                    feed.taken(0);
+                    self.feed.publish(&gap);
+                    self.feed.taken(0);
                 }
                 Sent::End(error) => {
-                    feed.note_end();
-                    feed.taken(0);
+                    self.feed.note_end();
+                    self.feed.taken(0);
                     return Poll::Ready(error.map(Err));
                 }
             }
+        }
+    }
+}
+
+impl Drop for FedBody {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.in_flight.take() {
+            self.feed.give_back(bytes);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The publisher: each sentence of its documentation, seen from a program.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -327,6 +329,64 @@ async fn a_handover_goes_on_with_the_second_response() {
     publisher.send(numbered(2)).await.unwrap();
     assert_eq!(queued(&mut events), ["1", "2"]);
     assert_eq!(publisher.requests().last().unwrap().headers()["authorization"], "Bearer fresh");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_when_the_program_reconnects_comes_once() {
+    let (publisher, handle, mut events) = connected();
+    let publisher = Arc::new(publisher);
+    handle.opened().await.unwrap();
+    for at in 1..10 {
+        // A task of its own runs between two polls of the connection task.
+        let (sender, handle) = (Arc::clone(&publisher), handle.clone());
+        let sending = tokio::spawn(async move {
+            let mut sending = pin!(sender.send(("a", "once")));
+            let mut polls = 0;
+            poll_fn(|cx| {
+                polls += 1;
+                if polls == at {
+                    handle.reconnect();
+                }
+                sending.as_mut().poll(cx)
+            })
+            .await
+        });
+        sending.await.unwrap().unwrap();
+        publisher.comment("the next response is open").await.unwrap();
+        let received = queued(&mut events);
+        assert_eq!(received.iter().filter(|item| *item == "once").count(), 1, "{at}: {received:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_comes_once_while_the_program_reconnects() {
+    let (publisher, handle, mut events) = connected();
+    for id in 0..200 {
+        publisher.send(numbered(id)).await.unwrap();
+        handle.reconnect();
+    }
+    publisher.send(("a", "end")).await.unwrap();
+    let ids = queued(&mut events).into_iter().filter(|item| item.parse::<u64>().is_ok());
+    assert_eq!(ids.collect::<Vec<_>>(), (0..200).map(|id| id.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_at_the_same_time_are_held_by_a_full_queue_one_by_one() {
+    let (publisher, handle) = testing::channel();
+    let options = SubscribeOptions::default().capacity(4).overflow(Overflow::Block);
+    let mut events = handle.subscribe_with(Filter::all(), options);
+    handle.connect();
+    let publisher = Arc::new(publisher);
+    let mut sends = tokio::task::JoinSet::new();
+    for number in 0..10 {
+        let publisher = Arc::clone(&publisher);
+        sends.spawn(async move { publisher.send(numbered(number)).await });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let done = std::iter::from_fn(|| sends.try_join_next()).count();
+    assert_eq!(done, 4);
+    while events.recv().await.unwrap().event().unwrap().data() != "9" {}
+    assert_eq!(sends.join_all().await.len(), 6);
 }
 
 #[tokio::test(start_paused = true)]
