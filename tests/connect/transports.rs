@@ -244,7 +244,7 @@ async fn a_body_that_fails_with_an_error_of_this_crate_keeps_its_kind() {
     for (kind, is_final) in [(ErrorKind::IdleTimeout, false), (ErrorKind::Unsupported, true)] {
         let transport = move |_: Request<Bytes>| {
             let frames = [Ok(Frame::data(Bytes::from("data: one\n\n"))), Err(Error::new(kind, "as it came"))];
-            let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
+            let body = StreamBody::new(tokio_stream::iter(frames));
             std::future::ready(Response::builder().header("content-type", "text/event-stream").body(body))
         };
         let (handle, mut events) = follow(stream(transport));
@@ -335,7 +335,7 @@ async fn a_body_that_is_faster_than_its_reader_waits_for_it() {
 async fn buffers_of_any_kind_are_read() {
     let transport = |_: Request<Bytes>| {
         let chain = || Bytes::from("data: o").chain(Bytes::from("ne\n\n"));
-        let body = http_body_util::StreamBody::new(tokio_stream::iter([Ok::<_, Infallible>(Frame::data(chain()))]));
+        let body = StreamBody::new(tokio_stream::iter([Ok::<_, Infallible>(Frame::data(chain()))]));
         std::future::ready(Response::builder().header("content-type", "text/event-stream").body(body))
     };
     let mut events: Subscription = stream(transport).open(Filter::all()).await.unwrap();
@@ -349,7 +349,7 @@ async fn trailers_are_skipped_and_end_nothing() {
         let data = |text: &'static str| Ok(Frame::data(Bytes::from(text)));
         let trailers = Ok(Frame::trailers(http::HeaderMap::new()));
         let frames = [data("data: on"), trailers, data("e\n\n"), Err(io::Error::other("the line is cut"))];
-        let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
+        let body = StreamBody::new(tokio_stream::iter(frames));
         std::future::ready(Response::builder().header("content-type", "text/event-stream").body(body))
     };
     let (handle, mut events) = follow(stream(transport));
