@@ -109,6 +109,16 @@ async fn both_ways_to_read_alternate_and_lose_no_event() {
 }
 
 #[tokio::test]
+async fn events_without_an_id_inherit_the_one_that_the_response_resumes_from() {
+    let mut events = EventStream::new(chunks(["data: a\n\nid: 8\ndata: b\n\n"])).resumed_from("7");
+    assert_eq!(events.last_event_id(), "7");
+    for expected in ["7", "8"] {
+        let event = events.recv().await.unwrap().unwrap().event().unwrap();
+        assert_eq!(event.last_event_id(), expected);
+    }
+}
+
+#[tokio::test]
 async fn the_reconnection_time_is_the_last_valid_one_and_not_clamped() {
     for (input, expected) in
         [("", None), ("retry: 1\n\n", Some(1)), ("retry: 7\nretry: x\n\nretry: 90000000\n", Some(90_000_000))]

@@ -76,6 +76,9 @@ async fn a_response_that_is_neither_becomes_the_usual_error() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(StatusCode::TOO_MANY_REQUESTS)));
     assert_eq!(error.body().unwrap(), "{}");
     assert_eq!(error.retry_after().unwrap().as_secs(), 7);
+    let stop = response(204, &[STREAM], Full::<Bytes>::default());
+    let error = EventStream::from_response(stop).await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(StatusCode::NO_CONTENT)));
 }
 
 #[tokio::test]

@@ -246,7 +246,9 @@ async fn a_hook_that_fails_is_asked_again_later() {
 #[tokio::test]
 async fn what_cannot_be_sent_fails_the_attempt_and_says_why() {
     type Mistake = fn(NextAttempt) -> NextAttempt;
-    let mistakes: [(Mistake, ErrorKind); 6] = [
+    let mistakes: [(Mistake, ErrorKind); 7] = [
+        // Of two mistakes the first one counts.
+        (|attempt| attempt.header("a b", "1").query("long", "x".repeat(70_000)), ErrorKind::InvalidHeader),
         (|attempt| attempt.header("a b", "1"), ErrorKind::InvalidHeader),
         (|attempt| attempt.header("x-new", "1\n2").header("x-new", "1"), ErrorKind::InvalidHeader),
         (|attempt| attempt.header("Last-Event-ID", "8"), ErrorKind::InvalidHeader),
