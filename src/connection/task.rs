@@ -66,6 +66,14 @@ impl TaskSlot {
         true
     }
 
+    /// Replaces the connector, unless the task was spawned.
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_connector(&self, connector: Arc<dyn Connect>) {
+        if let Some(launch) = &mut *self.launch() {
+            launch.connector = connector;
+        }
+    }
+
     /// Returns true if the task was spawned, whether or not it has ended.
     #[inline]
     pub(crate) fn is_spawned(&self) -> bool {

@@ -1,27 +1,33 @@
-//! [`Feed`]: what a publisher, its transport and the body of the open response share.
+//! [`Feed`]: what a publisher, its transport and the bodies of open responses share.
 //!
-//! The publisher appends to a line, and the body takes from it, in the connection task: one entry
-//! at a time, since the transport may hold back what it has taken. An entry has reached the
-//! subscribers when the turn of reading is over that its bytes were read in. The task counts the
-//! bytes of a turn last, so its statistics tell.
+//! The publisher appends to a line. The body of the newest open response takes from it, in the
+//! connection task: one entry at a time, since the transport may hold back what it has taken. An
+//! entry has reached the subscribers when the turn of reading is over that its bytes were read in.
+//! The task counts the bytes of a turn last, so the statistics of the stream tell.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use tokio::sync::watch;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::event::Gap;
-use crate::handle::{Monitor, closed_error};
+use crate::handle::Monitor;
+use crate::state::CloseReason;
+use crate::transport::BoxedTransport;
 
 /// Maximum number of requests that are recorded. A stream without waits makes them without end.
 pub(super) const MAX_REQUESTS: usize = 10_000;
@@ -33,7 +39,45 @@ pub(super) enum Sent {
     Gap(Gap),
     /// The response ends, or breaks.
     End(Option<Error>),
+    /// The response ends, and the stream's next attempt gets a 204.
+    Close,
 }
+
+/// An entry, and who waits for it.
+struct Entry {
+    sent: Sent,
+    waiting: Waiting,
+}
+
+/// Is told what becomes of an entry. The publisher may have given up.
+type Waiting = watch::Sender<Course>;
+
+/// What has become of an entry.
+#[derive(Default, Clone)]
+enum Course {
+    #[default]
+    InLine,
+    /// It has had its effect when the stream has read so many bytes.
+    UnderWay(Arc<Connection>, u64),
+    Taken(Taken),
+    /// The streams before have closed for this reason, and the next one does not get it.
+    Discarded(CloseReason),
+}
+
+/// An entry has had its effect.
+#[derive(Clone)]
+pub(super) struct Taken {
+    pub(super) stream: Arc<Connection>,
+    /// The stream is about to close.
+    pub(super) is_closing: bool,
+}
+
+/// How often a call looks, each time the other tasks have run, whether its entry is published.
+const MAX_LOOKS: u32 = 100;
+
+/// How long it waits after that: a queue may have filled up meanwhile, and a paused clock has to go
+/// on.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Why an attempt gets no stream.
 pub(super) type Refused = Result<Response<Bytes>, Error>;
@@ -41,115 +85,124 @@ pub(super) type Refused = Result<Response<Bytes>, Error>;
 #[derive(Default)]
 pub(super) struct Feed {
     line: Mutex<Line>,
-    progress: watch::Sender<Progress>,
+    /// In the order in which they were built. Closed ones go when another is built.
+    streams: watch::Sender<Vec<Arc<Connection>>>,
 }
 
 #[derive(Default)]
 struct Line {
-    sent: VecDeque<Sent>,
-    /// How many entries there ever were.
-    total: u64,
-    /// The number of the newest response, which alone takes entries.
-    response: u64,
-    /// Of the task that reads it.
-    reader: Option<Waker>,
+    entries: VecDeque<Entry>,
+    /// How many responses there were.
+    responses: u64,
+    /// The responses that are open. The last one takes entries.
+    open: Vec<OpenResponse>,
     refusals: VecDeque<Refused>,
     requests: Vec<Request<Bytes>>,
     /// The publisher is gone.
     is_over: bool,
 }
 
-/// How far the streams have come.
-#[derive(Default, Clone)]
-struct Progress {
-    /// In the order in which they were built.
-    streams: Vec<Arc<Connection>>,
-    /// How many entries of the line were taken.
-    taken: u64,
-    /// How many bytes the streams have read when the last entry that was taken is published.
-    due: u64,
-    /// How many responses were over when the last one was ended.
-    over: u64,
+/// A stream of the publisher.
+struct Fed {
+    connection: Arc<Connection>,
+    /// Its attempts get a 204.
+    is_closing: AtomicBool,
 }
 
-impl Progress {
-    /// Returns how many bytes the streams have read, up to the end of a turn.
-    fn read(&self) -> u64 {
-        self.streams.iter().map(|stream| stream.counters.stats().bytes).sum()
-    }
-
-    /// Returns true if all that was taken has been published.
-    fn is_published(&self) -> bool {
-        self.read() >= self.due
-    }
-
-    /// Returns how many responses are over.
-    fn over(&self) -> u64 {
-        let over = |stream: &Arc<Connection>| {
-            let status = stream.published.watch();
-            let status = status.borrow();
-            status.accepted - u64::from(status.state.is_open())
-        };
-        self.streams.iter().map(over).sum()
-    }
+struct OpenResponse {
+    number: u64,
+    /// Of the task that reads it.
+    reader: Option<Waker>,
 }
 
 impl Feed {
-    /// Goes on with a stream that has just been built.
-    pub(super) fn attach(&self, stream: &Arc<Connection>) {
-        // What a stream before has left is not for this one.
-        let is_next = self.newest().is_some_and(|newest| newest.published.close_reason().is_some());
-        let left = if is_next { std::mem::take(&mut self.line().sent) } else { VecDeque::new() };
-        self.progress.send_modify(|progress| {
-            progress.streams.push(Arc::clone(stream));
-            progress.taken += left.len() as u64;
+    /// Goes on with a stream that has just been built, and answers its requests.
+    pub(super) fn attach(self: &Arc<Self>, stream: &Arc<Connection>) {
+        // Each stream has its own, so that a response knows whose it is.
+        let fed = Arc::new(Fed { connection: Arc::clone(stream), is_closing: AtomicBool::new(false) });
+        let feed = Arc::clone(self);
+        let transport = move |request: Request<Bytes>| ready(feed.answer(&fed, request));
+        stream.task.set_connector(Arc::new(BoxedTransport::new(transport)));
+        let mut before = Vec::new();
+        self.streams.send_modify(|streams| {
+            before = std::mem::take(streams);
+            streams.extend(before.iter().filter(|stream| stream.published.close_reason().is_none()).cloned());
+            streams.push(Arc::clone(stream));
         });
+        let reasons: Option<Vec<_>> = before.iter().map(|stream| stream.published.close_reason()).collect();
+        // What streams before that have all closed have left is not for this one.
+        let Some(reason) = reasons.and_then(|reasons| reasons.last().cloned()) else { return };
+        let left = std::mem::take(&mut self.line().entries);
+        left.into_iter().for_each(|entry| drop(entry.waiting.send_replace(Course::Discarded(reason.clone()))));
     }
 
     /// Sends an entry, and waits until it has had its effect.
-    pub(super) async fn deliver(&self, sent: Sent) -> Result<(), Error> {
-        let number = self.push(sent);
-        let stream = self.built().await;
-        let mut progress = self.progress.subscribe();
+    ///
+    /// # Errors
+    ///
+    /// Why the newest stream has closed, if all have.
+    pub(super) async fn deliver(&self, sent: Sent) -> Result<Taken, CloseReason> {
+        let (waiting, mut course) = watch::channel(Course::InLine);
+        self.change_line(|line| line.entries.push_back(Entry { sent, waiting }));
+        let mut looks = 0;
         loop {
-            let taken = async { drop(progress.wait_for(|progress| progress.taken >= number).await) };
-            tokio::select! {
-                // An entry may be the one that ends the stream.
-                biased;
-                () = taken => {}
-                reason = Monitor::new(Arc::clone(&stream)).closed() => return Err(closed_error(reason)),
+            let now = course.borrow_and_update().clone();
+            match now {
+                Course::Taken(taken) => return Ok(taken),
+                Course::Discarded(reason) => return Err(reason),
+                Course::UnderWay(stream, due) if read(&stream) >= due => {
+                    return Ok(Taken { stream, is_closing: false });
+                }
+                Course::UnderWay(..) if looks < MAX_LOOKS => {
+                    // The turn is about to begin, or under way on another thread.
+                    looks += 1;
+                    yield_now().await;
+                }
+                Course::UnderWay(..) => sleep(PAUSE).await,
+                Course::InLine => tokio::select! {
+                    // An entry may be the one that ends the stream.
+                    biased;
+                    // Its sender is in the line, or with the response.
+                    Ok(()) = course.changed() => {}
+                    reason = self.closed() => return Err(reason),
+                },
             }
-            let now = self.progress();
-            // It may have been given back.
-            if now.taken >= number && now.is_published() {
-                return Ok(());
-            }
-            // The turn is about to begin, or under way on another thread. It never waits.
-            yield_now().await;
         }
     }
 
     /// Ends the open response, and waits until the stream has noticed.
-    pub(super) async fn end(&self, error: Option<Error>) -> Result<(), Error> {
-        self.deliver(Sent::End(error)).await?;
-        let stream = self.built().await;
-        // On another thread the turn may still be under way. It never waits.
-        let is_noticed = |progress: Progress| progress.over() > progress.over;
-        while !is_noticed(self.progress()) && stream.published.close_reason().is_none() {
-            yield_now().await;
+    pub(super) async fn end(&self, error: Option<Error>) -> Result<(), CloseReason> {
+        let Taken { stream, is_closing } = self.deliver(Sent::End(error)).await?;
+        if is_closing {
+            Monitor::new(stream).closed().await;
         }
         Ok(())
     }
 
-    /// Waits until a stream was built, and returns the newest.
-    pub(super) async fn built(&self) -> Arc<Connection> {
-        let mut progress = self.progress.subscribe();
+    /// Ends the open response for good, and waits until its stream has closed.
+    pub(super) async fn close(&self) -> CloseReason {
+        match self.deliver(Sent::Close).await {
+            Ok(taken) => Monitor::new(taken.stream).closed().await,
+            // It has its reason already.
+            Err(reason) => reason,
+        }
+    }
+
+    /// Waits until a stream was built and all are closed, and returns why the newest is.
+    async fn closed(&self) -> CloseReason {
+        let mut watched = self.streams.subscribe();
         loop {
-            if let Some(stream) = self.newest() {
-                return stream;
+            let streams = watched.borrow_and_update().clone();
+            let mut reason = None;
+            for stream in streams {
+                reason = Some(Monitor::new(stream).closed().await);
             }
-            // The sender lives as long as `self`.
-            let _ = progress.changed().await;
+            if let (Some(reason), Ok(false)) = (reason, watched.has_changed()) {
+                return reason;
+            }
+            // The sender lives as long as `self`. If it has changed, this is ready at once.
+            let _ = watched.changed().await;
+            watched.mark_changed();
         }
     }
 
@@ -161,17 +214,13 @@ impl Feed {
         self.line().requests.clone()
     }
 
-    /// Ends the stream after what was sent: the publisher is gone.
+    /// Ends the streams after what was sent: the publisher is gone.
     pub(super) fn finish(&self) {
-        let mut line = self.line();
-        line.is_over = true;
-        let reader = line.reader.take();
-        drop(line);
-        reader.into_iter().for_each(Waker::wake);
+        self.change_line(|line| line.is_over = true);
     }
 
-    /// Answers a request as a transport does.
-    pub(super) fn answer(self: &Arc<Self>, request: Request<Bytes>) -> Result<Response<FeedBody>, Error> {
+    /// Answers a request of this stream as a transport does.
+    fn answer(self: &Arc<Self>, stream: &Arc<Fed>, request: Request<Bytes>) -> Result<Response<FeedBody>, Error> {
         let mut line = self.line();
         if line.requests.len() < MAX_REQUESTS {
             line.requests.push(request);
@@ -179,86 +228,47 @@ impl Feed {
         if let Some(refused) = line.refusals.pop_front() {
             return refused.map(|response| response.map(|body| FeedBody::Whole(Full::new(body))));
         }
+        if line.closes(stream) {
+            let mut response = Response::new(FeedBody::Whole(Full::default()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(response);
+        }
         if line.is_over {
             return Err(gone());
         }
-        line.response += 1;
-        let fed = FedBody { feed: Arc::clone(self), number: line.response, in_flight: None };
+        line.responses += 1;
+        let number = line.responses;
+        line.open.push(OpenResponse { number, reader: None });
+        let fed = FedBody { feed: Arc::clone(self), stream: Arc::clone(stream), number, under_way: None };
         let mut response = Response::new(FeedBody::Fed(fed));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         Ok(response)
     }
 
-    fn progress(&self) -> Progress {
-        self.progress.borrow().clone()
-    }
-
-    fn newest(&self) -> Option<Arc<Connection>> {
-        self.progress.borrow().streams.last().cloned()
-    }
-
-    /// Appends an entry, and returns its number.
-    fn push(&self, sent: Sent) -> u64 {
-        let mut line = self.line();
-        line.sent.push_back(sent);
-        line.total += 1;
-        let (number, reader) = (line.total, line.reader.take());
-        drop(line);
-        // A waker is the runtime's code, and may come back here.
-        reader.into_iter().for_each(Waker::wake);
-        number
-    }
-
     /// Takes the next entry for the response of this number.
-    fn poll_take(&self, number: u64, cx: &Context<'_>) -> Poll<Sent> {
+    fn poll_take(&self, number: u64, cx: &Context<'_>) -> Poll<Option<Entry>> {
         let mut line = self.line();
-        // A response that was replaced gets no more, and is about to be dropped.
-        if line.response == number {
-            if let Some(sent) = line.sent.pop_front() {
-                return Poll::Ready(sent);
-            }
-            if line.is_over {
-                return Poll::Ready(Sent::End(Some(gone())));
-            }
-            line.reader = Some(cx.waker().clone());
+        let is_newest = line.open.last().is_some_and(|newest| newest.number == number);
+        if let Some(entry) = is_newest.then(|| line.entries.pop_front()).flatten() {
+            return Poll::Ready(Some(entry));
+        }
+        if line.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(response) = line.open.iter_mut().find(|response| response.number == number) {
+            response.reader = Some(cx.waker().clone());
         }
         Poll::Pending
     }
 
-    /// Notes that an entry was taken.
-    fn taken(&self, bytes: usize) {
-        self.progress.send_modify(|progress| {
-            progress.taken += 1;
-            progress.due = progress.read() + bytes as u64;
-        });
-    }
-
-    /// Takes back the last entry that a response has taken, unless that was published.
-    fn give_back(&self, bytes: Bytes) {
-        if self.progress().is_published() {
-            return;
-        }
-        self.line().sent.push_front(Sent::Bytes(bytes));
-        self.progress.send_modify(|progress| {
-            progress.taken -= 1;
-            progress.due = 0;
-        });
-    }
-
-    /// Publishes a gap, behind everything that was taken before it.
-    fn publish(&self, gap: &Gap) {
-        let Some(stream) = self.newest() else { return };
-        stream.hub.publisher().gap(None, gap);
-        stream.hub.wake();
-        if matches!(gap, Gap::Reconnected { .. }) {
-            stream.counters.count(|stats| stats.gaps += 1);
-        }
-    }
-
-    /// Notes that a response is about to end.
-    fn note_end(&self) {
-        let over = self.progress().over();
-        self.progress.send_modify(|progress| progress.over = over);
+    /// Changes the line, and wakes the readers of all open responses.
+    fn change_line(&self, change: impl FnOnce(&mut Line)) {
+        let mut line = self.line();
+        change(&mut line);
+        let readers: Vec<Waker> = line.open.iter_mut().filter_map(|response| response.reader.take()).collect();
+        drop(line);
+        // A waker is the runtime's code, and may come back here.
+        readers.into_iter().for_each(Waker::wake);
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -267,8 +277,26 @@ impl Feed {
     }
 }
 
+impl Line {
+    /// Returns true if this attempt of a stream is to be its last.
+    fn closes(&mut self, stream: &Fed) -> bool {
+        if stream.is_closing.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_next = self.entries.front().is_some_and(|entry| matches!(entry.sent, Sent::Close));
+        if !is_next || !self.open.is_empty() {
+            return false;
+        }
+        // There is no response to end first.
+        if let Some(entry) = self.entries.pop_front() {
+            tell(entry.waiting, &stream.connection, true);
+        }
+        true
+    }
+}
+
 /// The error of a stream whose publisher is gone. Its kind is final under every policy.
-fn gone() -> Error {
+pub(super) fn gone() -> Error {
     Error::new(ErrorKind::Closed, "the publisher of this stream was dropped")
 }
 
@@ -283,12 +311,23 @@ pub(super) enum FeedBody {
 ///
 /// # Drop behavior
 ///
-/// What it has taken without effect comes again in the next response.
+/// What it has taken without effect comes again in the newest response.
 pub(super) struct FedBody {
     feed: Arc<Feed>,
+    stream: Arc<Fed>,
     number: u64,
-    /// What was taken last, until it is known to be published.
-    in_flight: Option<Bytes>,
+    under_way: Option<UnderWay>,
+}
+
+/// The entry that was taken last, until it is known to have had its effect.
+enum UnderWay {
+    Bytes {
+        bytes: Bytes,
+        /// How many bytes the stream has read when they are published.
+        due: u64,
+        waiting: Waiting,
+    },
+    End(Waiting),
 }
 
 impl Body for FeedBody {
@@ -307,37 +346,88 @@ impl Body for FeedBody {
 
 impl FedBody {
     fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        if !self.feed.progress().is_published() {
-            // The turn ends when there is no more, and the next one asks again.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if let Some(UnderWay::Bytes { due, .. }) = self.under_way {
+            if read(self.connection()) < due {
+                // The turn ends when there is no more, and the next one asks again.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
-        self.in_flight = None;
+        self.settle();
         loop {
-            match ready!(self.feed.poll_take(self.number, cx)) {
+            let Some(Entry { sent, waiting }) = ready!(self.feed.poll_take(self.number, cx)) else {
+                return Poll::Ready(Some(Err(gone())));
+            };
+            match sent {
                 Sent::Bytes(bytes) => {
-                    self.feed.taken(bytes.len());
-                    self.in_flight = Some(bytes.clone());
+                    let due = read(self.connection()) + bytes.len() as u64;
+                    waiting.send_replace(Course::UnderWay(Arc::clone(self.connection()), due));
+                    self.under_way = Some(UnderWay::Bytes { bytes: bytes.clone(), due, waiting });
                     return Poll::Ready(Some(Ok(bytes)));
                 }
                 Sent::Gap(gap) => {
-                    self.feed.publish(&gap);
-                    self.feed.taken(0);
+                    self.publish(&gap);
+                    tell(waiting, self.connection(), false);
                 }
                 Sent::End(error) => {
-                    self.feed.note_end();
-                    self.feed.taken(0);
+                    self.under_way = Some(UnderWay::End(waiting));
                     return Poll::Ready(error.map(Err));
                 }
+                Sent::Close => {
+                    // Relaxed: the same task reads it.
+                    self.stream.is_closing.store(true, Ordering::Relaxed);
+                    self.under_way = Some(UnderWay::End(waiting));
+                    return Poll::Ready(None);
+                }
             }
+        }
+    }
+
+    fn connection(&self) -> &Arc<Connection> {
+        &self.stream.connection
+    }
+
+    /// Publishes a gap, behind everything that was taken before it.
+    fn publish(&self, gap: &Gap) {
+        let stream = self.connection();
+        stream.hub.publisher().gap(None, gap);
+        stream.hub.wake();
+        if matches!(gap, Gap::Reconnected { .. }) {
+            stream.counters.count(|stats| stats.gaps += 1);
+        }
+    }
+
+    /// Tells the waiting call what has become of the last entry, or gives the entry back.
+    fn settle(&mut self) {
+        match self.under_way.take() {
+            Some(UnderWay::Bytes { bytes, due, waiting }) if read(self.connection()) < due => {
+                waiting.send_replace(Course::InLine);
+                self.feed.line().entries.push_front(Entry { sent: Sent::Bytes(bytes), waiting });
+            }
+            Some(UnderWay::Bytes { waiting, .. }) => tell(waiting, self.connection(), false),
+            // A stream that goes on has another state by now.
+            Some(UnderWay::End(waiting)) => {
+                tell(waiting, self.connection(), self.connection().published.state().is_open())
+            }
+            None => {}
         }
     }
 }
 
 impl Drop for FedBody {
     fn drop(&mut self) {
-        if let Some(bytes) = self.in_flight.take() {
-            self.feed.give_back(bytes);
-        }
+        self.settle();
+        let number = self.number;
+        self.feed.change_line(|line| line.open.retain(|response| response.number != number));
     }
+}
+
+/// Tells the waiting call that its entry has had its effect on this stream.
+fn tell(waiting: Waiting, stream: &Arc<Connection>, is_closing: bool) {
+    waiting.send_replace(Course::Taken(Taken { stream: Arc::clone(stream), is_closing }));
+}
+
+/// Returns how many bytes a stream has read, up to the end of a turn.
+fn read(stream: &Connection) -> u64 {
+    stream.counters.stats().bytes
 }

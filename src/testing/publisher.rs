@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 
 use crate::client::Client;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::event::{Event, Gap};
-use crate::handle::{Handle, Monitor};
+use crate::handle::{Handle, closed_error};
 use crate::state::CloseReason;
 
-use super::feed::{Feed, Sent};
+use super::feed::{Feed, Sent, gone};
 use super::requests::check_resumed_from;
 
 /// Where the streams of a publisher seem to come from. No request leaves the program.
@@ -72,8 +73,8 @@ pub fn channel() -> (Publisher, Handle) {
 /// # One stream at a time
 ///
 /// A publisher feeds the stream that was built last, so a test can end a stream and build the next
-/// one, as a restart of the program does. Of two streams at once, only the newest response gets
-/// what is sent.
+/// one, as a restart of the program does: what waits when the next one is built fails then. Of two
+/// streams at once, only the newest open response gets what is sent.
 ///
 /// # Cancel safety
 ///
@@ -81,7 +82,7 @@ pub fn channel() -> (Publisher, Handle) {
 ///
 /// # Drop behavior
 ///
-/// After what was sent the response breaks, and the stream closes, under any policy, with an
+/// After what was sent all open responses break, and the streams close, under any policy, with an
 /// [`ErrorKind::Closed`]: subscriptions end.
 ///
 /// # Examples
@@ -136,10 +137,10 @@ impl Publisher {
     /// # Ok::<(), sseclient::Error>(())
     /// ```
     pub fn client(&self) -> Client {
-        let (answering, building) = (Arc::clone(&self.feed), Arc::clone(&self.feed));
-        let transport = move |request: Request<Bytes>| ready(answering.answer(request));
-        let client = Client::builder().transport(transport).build();
-        client.observed(move |connection| building.attach(connection))
+        let feed = Arc::clone(&self.feed);
+        // Never asked: the feed gives each stream a transport of its own.
+        let transport = |_: Request<Bytes>| ready(Err::<Response<Full<Bytes>>, _>(gone()));
+        Client::builder().transport(transport).build().observed(move |stream| feed.attach(stream))
     }
 }
 
@@ -188,11 +189,15 @@ impl Publisher {
     ///
     /// [`ErrorKind::Closed`], or the stream's failure, if the stream is closed.
     pub async fn gap(&self, gap: Gap) -> Result<(), Error> {
-        self.feed.deliver(Sent::Gap(gap)).await
+        self.deliver(Sent::Gap(gap)).await
     }
 
     async fn send_text(&self, text: String) -> Result<(), Error> {
-        self.feed.deliver(Sent::Bytes(text.into())).await
+        self.deliver(Sent::Bytes(text.into())).await
+    }
+
+    async fn deliver(&self, sent: Sent) -> Result<(), Error> {
+        self.feed.deliver(sent).await.map(drop).map_err(closed_error)
     }
 }
 
@@ -210,7 +215,7 @@ impl Publisher {
     ///
     /// [`ErrorKind::Closed`], or the stream's failure, if the stream was closed before.
     pub async fn end(&self) -> Result<(), Error> {
-        self.feed.end(None).await
+        self.feed.end(None).await.map_err(closed_error)
     }
 
     /// Breaks the response off with this error, like [`end`](Self::end).
@@ -222,7 +227,7 @@ impl Publisher {
     ///
     /// [`ErrorKind::Closed`], or the stream's failure, if the stream was closed before.
     pub async fn fail(&self, error: Error) -> Result<(), Error> {
-        self.feed.end(Some(error)).await
+        self.feed.end(Some(error)).await.map_err(closed_error)
     }
 
     /// Refuses the next attempt. Several calls refuse as many attempts, in order.
@@ -246,15 +251,14 @@ impl Publisher {
         self.feed.refuse(refusal.into().0);
     }
 
-    /// Tells the client to stop, as servers do: ends the response and answers the next attempt with
-    /// 204. Waits until the stream has closed, and returns its reason.
+    /// Tells the client to stop, as servers do: after what was sent it ends the response, and
+    /// answers the stream's next attempt with 204. Waits until the stream has closed, and returns
+    /// its reason.
     ///
-    /// Attempts that are to be [refused](Self::refuse) come first.
+    /// Attempts that are to be [refused](Self::refuse) come first. A stream without a next attempt
+    /// closes for its own reason, and its successor gets no 204.
     pub async fn close(&self) -> CloseReason {
-        self.refuse(StatusCode::NO_CONTENT);
-        // A stream that is closed has its reason already.
-        let _ = self.end().await;
-        Monitor::new(self.feed.built().await).closed().await
+        self.feed.close().await
     }
 }
 

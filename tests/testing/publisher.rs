@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use sseclient::{
     Apply, CloseReason, Commit, Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, Overflow,
     ReconnectPolicy, ResumeStore, State, SubscribeOptions, Subscription, TranscriptItem, TryRecvError,
 };
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 fn numbered(id: u64) -> EventBuilder {
@@ -27,6 +29,24 @@ fn queued(subscription: &mut Subscription) -> Vec<String> {
         })
     };
     std::iter::from_fn(next).collect()
+}
+
+/// Acts between two polls of the connection task, after so many of them: a task of its own.
+fn after_polls(polls: u32, act: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut left = polls;
+        poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            // Behind the connection task. A yield would come when that has nothing to do.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        act();
+    })
 }
 
 /// A publisher, and a connected stream with one subscription to all events.
@@ -334,24 +354,12 @@ async fn a_handover_goes_on_with_the_second_response() {
 #[tokio::test(start_paused = true)]
 async fn what_is_on_its_way_when_the_program_reconnects_comes_once() {
     let (publisher, handle, mut events) = connected();
-    let publisher = Arc::new(publisher);
     handle.opened().await.unwrap();
-    for at in 1..10 {
-        // A task of its own runs between two polls of the connection task.
-        let (sender, handle) = (Arc::clone(&publisher), handle.clone());
-        let sending = tokio::spawn(async move {
-            let mut sending = pin!(sender.send(("a", "once")));
-            let mut polls = 0;
-            poll_fn(|cx| {
-                polls += 1;
-                if polls == at {
-                    handle.reconnect();
-                }
-                sending.as_mut().poll(cx)
-            })
-            .await
-        });
-        sending.await.unwrap().unwrap();
+    for at in 0..10 {
+        let handle = handle.clone();
+        let acting = after_polls(at, move || handle.reconnect());
+        publisher.send(("a", "once")).await.unwrap();
+        acting.await.unwrap();
         publisher.comment("the next response is open").await.unwrap();
         let received = queued(&mut events);
         assert_eq!(received.iter().filter(|item| *item == "once").count(), 1, "{at}: {received:?}");
@@ -406,6 +414,155 @@ async fn of_two_streams_the_newest_response_gets_what_is_sent() {
     publisher.end().await.unwrap();
     assert_eq!(queued(&mut first).last().unwrap(), "2");
     assert!(!handle.state().is_open() && second.handle().state().is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_streams_the_one_that_is_still_open_gets_what_is_sent() {
+    let publisher = Publisher::new();
+    let open = || publisher.client().stream("http://host/").open(Filter::all());
+    let (mut first, second) = (open().await.unwrap(), open().await.unwrap());
+    second.handle().shutdown().await;
+    publisher.send(numbered(1)).await.unwrap();
+    publisher.gap(Gap::lagged(3)).await.unwrap();
+    assert_eq!(queued(&mut first), ["1".to_owned(), Gap::lagged(3).to_string()]);
+    // A stream that is not connected is none to wait for.
+    let _third = publisher.client().stream("http://host/").build().unwrap();
+    publisher.send(numbered(2)).await.unwrap();
+    assert!(matches!(publisher.close().await, CloseReason::NoContent));
+    assert_eq!(queued(&mut first), ["2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_full_queue_leaves_what_is_sent_to_the_newest() {
+    let publisher = Publisher::new();
+    let first = publisher.client().stream("http://host/").build().unwrap();
+    let options = SubscribeOptions::default().capacity(1).overflow(Overflow::Block);
+    let mut full = first.subscribe_with(Filter::all(), options);
+    first.connect();
+    publisher.send(numbered(1)).await.unwrap();
+    assert!(timeout(Duration::from_secs(60), publisher.send(numbered(2))).await.is_err());
+    let mut second = publisher.client().stream("http://host/").open(Filter::all()).await.unwrap();
+    publisher.send(numbered(3)).await.unwrap();
+    assert_eq!((queued(&mut full), queued(&mut second)), (vec!["1".to_owned()], vec!["2".to_owned(), "3".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_and_gaps_at_the_same_time_keep_their_order() {
+    let gap = || Gap::lagged(3);
+    let (publisher, _handle, mut events) = connected();
+    let (sent, put) = tokio::join!(publisher.send(numbered(1)), publisher.gap(gap()));
+    sent.and(put).unwrap();
+    assert_eq!(queued(&mut events), ["1".to_owned(), gap().to_string()]);
+    publisher.end().await.unwrap();
+    // Both wait for the reconnection.
+    let (sent, put) = tokio::join!(publisher.send(("a", "2")), publisher.gap(gap()));
+    sent.and(put).unwrap();
+    let reconnected = Gap::reconnected(Some("1".to_owned())).to_string();
+    assert_eq!(queued(&mut events), [reconnected, "2".to_owned(), gap().to_string()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_has_not_published_when_it_closes_was_not_sent() {
+    let mut outcomes = Vec::new();
+    for at in 0..6 {
+        let (publisher, handle, mut events) = connected();
+        handle.opened().await.unwrap();
+        let acting = after_polls(at, move || drop(handle.shutdown()));
+        let sent = publisher.send(numbered(1)).await;
+        acting.await.unwrap();
+        assert_eq!(sent.is_ok(), queued(&mut events) == ["1"], "{at}: {sent:?}");
+        outcomes.push(sent.is_ok());
+    }
+    assert!(outcomes.contains(&true) && outcomes.contains(&false), "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_when_the_next_stream_is_built_fails() {
+    let (publisher, first) = testing::channel();
+    let mut waiting = pin!(publisher.send(numbered(1)));
+    assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err());
+    // Closes: it was never connected.
+    drop(first);
+    let mut next = publisher.client().stream("http://host/").open(Filter::all()).await.unwrap();
+    assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Closed);
+    publisher.send(numbered(2)).await.unwrap();
+    assert_eq!(queued(&mut next), ["2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_a_stream_does_not_stand_for_what_is_sent() {
+    let (publisher, handle) = testing::channel();
+    let mut events = handle.subscribe(Filter::all());
+    let whole = Response::builder().header("content-type", "text/event-stream");
+    publisher.refuse(whole.body(Bytes::from("id: 1\ndata: refused\n\n")).unwrap());
+    handle.connect();
+    let begun = Instant::now();
+    publisher.send(("a", "sent")).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(3), "it waits for the reconnection");
+    let reconnected = Gap::reconnected(Some("1".to_owned())).to_string();
+    assert_eq!(queued(&mut events), ["refused".to_owned(), reconnected, "sent".to_owned()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_leaves_nothing_behind_for_the_next_stream() {
+    let publisher = Publisher::new();
+    for policy in [ReconnectPolicy::never(), ReconnectPolicy::daemon()] {
+        let stream = publisher.client().stream("http://host/").reconnect_policy(policy);
+        let events = stream.open(Filter::all()).await.unwrap();
+        publisher.close().await;
+        assert!(events.close_reason().is_some());
+        // Closed already.
+        publisher.close().await;
+    }
+    let mut next = publisher.client().stream("http://host/").open(Filter::all()).await.unwrap();
+    publisher.send(numbered(1)).await.unwrap();
+    assert_eq!(queued(&mut next), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_comes_after_what_was_sent_and_after_refused_attempts() {
+    let (publisher, handle, mut events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    publisher.refuse(Error::new(ErrorKind::Connect, "refused"));
+    let (sent, reason) = tokio::join!(publisher.send(numbered(2)), publisher.close());
+    sent.unwrap();
+    assert!(matches!(reason, CloseReason::NoContent), "{reason}");
+    assert_eq!(queued(&mut events), ["1", "2"]);
+    let stats = handle.stats();
+    assert_eq!((stats.attempts, stats.failures.get(&ErrorKind::Connect)), (3, Some(&1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_a_stream_that_waits_makes_its_next_attempt_the_last() {
+    let (publisher, handle, _events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    publisher.end().await.unwrap();
+    assert!(matches!(publisher.close().await, CloseReason::NoContent));
+    assert_eq!((handle.stats().attempts, handle.stats().opens), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_leaves_the_open_response_as_it_is() {
+    let (publisher, handle, mut events) = connected();
+    publisher.send(numbered(1)).await.unwrap();
+    publisher.refuse(StatusCode::BAD_GATEWAY);
+    publisher.send(numbered(2)).await.unwrap();
+    assert_eq!(queued(&mut events), ["1", "2"]);
+    assert!(handle.state().is_open());
+    assert_eq!(handle.stats().attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_publisher_closes_every_open_stream() {
+    let publisher = Publisher::new();
+    let open = || publisher.client().stream("http://host/").open(Filter::all());
+    let (mut first, mut second) = (open().await.unwrap(), open().await.unwrap());
+    publisher.send(numbered(1)).await.unwrap();
+    drop(publisher);
+    for events in [&mut first, &mut second] {
+        while events.recv().await.is_some() {}
+        assert_eq!(events.close_reason().unwrap().error().unwrap().kind(), ErrorKind::Closed);
+    }
 }
 
 #[tokio::test(start_paused = true)]
