@@ -66,8 +66,10 @@ pub(super) struct Run {
 #[derive(Default)]
 struct Course {
     connections: usize,
-    /// Scripts without a connection; for a log, whether the client has not got everything.
+    /// Scripts without a connection.
     left: usize,
+    /// There is a log, and no client has got everything.
+    log_is_left: bool,
     requests: Vec<Request<Bytes>>,
     /// What the connections that are being served have come to, by their number.
     served: BTreeMap<usize, String>,
@@ -76,11 +78,11 @@ struct Course {
 
 impl Run {
     pub(super) fn new(plan: Plan) -> Self {
-        let left = match &plan.0 {
-            Kind::Scripts(scripts) => scripts.len(),
-            Kind::Log(_) => 1,
+        let (left, log_is_left) = match &plan.0 {
+            Kind::Scripts(scripts) => (scripts.len(), false),
+            Kind::Log(_) => (0, true),
         };
-        let course = watch::Sender::new(Course { left, ..Course::default() });
+        let course = watch::Sender::new(Course { left, log_is_left, ..Course::default() });
         Self { plan: Mutex::new(plan), course }
     }
 
@@ -116,7 +118,7 @@ impl Run {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let Kind::Log(log) = &mut plan.0 else { return Err("this server has no log".to_owned()) };
         Ok(log.script(turn, request)?.unwrap_or_else(|| {
-            self.course.send_modify(|course| course.left = 0);
+            self.course.send_modify(|course| course.log_is_left = false);
             Script::answer(StatusCode::NO_CONTENT)
         }))
     }
@@ -179,6 +181,10 @@ impl Course {
         if self.left > 0 {
             let (left, connections) = (self.left, self.connections);
             complaints.push(format!("{left} scripts were not begun after {connections} connections"));
+        }
+        if self.log_is_left {
+            let requests = self.requests.len();
+            complaints.push(format!("none of {requests} requests asked to resume after the last event of the log"));
         }
         complaints
     }

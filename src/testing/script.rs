@@ -20,6 +20,12 @@ const PIECE_PAUSE: Duration = Duration::from_millis(1);
 /// A step that cannot be done, since the client has left, fails the test. After the last step the
 /// connection stays open until the client leaves, unless that step ends it.
 ///
+/// # Panics
+///
+/// Each method that adds a step or an expectation panics if it can have no effect: after
+/// [`end`](Self::end), [`hang_up`](Self::hang_up) or [`reset`](Self::reset) there is no further
+/// step, and a [refused](Self::refuse) connection has neither.
+///
 /// # Examples
 ///
 /// ```
@@ -116,12 +122,15 @@ impl Script {
 impl Script {
     /// Expects that the request passes `check`, which panics otherwise: with `assert!`, for
     /// example.
+    #[track_caller]
     pub fn expect(mut self, check: impl FnOnce(&Request<Bytes>) + Send + 'static) -> Self {
+        assert!(!matches!(self.opening, Opening::Refuse), "a connection that is refused has no request to check");
         self.expectations.push(Expectation(Box::new(check)));
         self
     }
 
     /// Expects that the request asks to resume after this ID; with `""`, after none.
+    #[track_caller]
     pub fn expect_resumed_from(self, id: impl Into<String>) -> Self {
         let id = id.into();
         self.expect(move |request| {
@@ -159,7 +168,7 @@ impl Script {
     ///
     /// # Panics
     ///
-    /// If the wire format cannot carry the event.
+    /// If the wire format cannot carry the event, or [without effect](Self).
     #[track_caller]
     pub fn event(self, event: impl TryInto<Event, Error: Into<Error>>) -> Self {
         let event = event.try_into().unwrap_or_else(|error| panic!("{}", error.into()));
@@ -167,6 +176,7 @@ impl Script {
     }
 
     /// Sends these bytes of the body at once. In a [`raw`](Self::raw) script: of the connection.
+    #[track_caller]
     pub fn bytes(self, bytes: impl Into<Bytes>) -> Self {
         self.step(ScriptStep::Write(bytes.into()))
     }
@@ -174,6 +184,7 @@ impl Script {
     /// Sends the pieces one by one, with a pause of 1 ms between them.
     ///
     /// So the client reads them apart: always if the clock is paused, nearly always on loopback.
+    #[track_caller]
     pub fn pieces<B: Into<Bytes>>(mut self, pieces: impl IntoIterator<Item = B>) -> Self {
         for (number, piece) in pieces.into_iter().enumerate() {
             if number > 0 {
@@ -185,6 +196,7 @@ impl Script {
     }
 
     /// Sends nothing for this long, or until the client leaves.
+    #[track_caller]
     pub fn stall(self, time: Duration) -> Self {
         self.step(ScriptStep::Stall(time))
     }
@@ -195,6 +207,7 @@ impl Script {
     /// Ends the response and the connection as they should: with the last chunk.
     ///
     /// The client sees an [`EndOfStream`](crate::ErrorKind::EndOfStream).
+    #[track_caller]
     pub fn end(self) -> Self {
         self.step(ScriptStep::End)
     }
@@ -205,17 +218,24 @@ impl Script {
     /// The client sees a [`Body`](crate::ErrorKind::Body) that breaks off, or, before there was a
     /// head, a [`Protocol`](crate::ErrorKind::Protocol) error. It is no failure of the script if
     /// the client has left already.
+    #[track_caller]
     pub fn hang_up(self) -> Self {
         self.step(ScriptStep::HangUp)
     }
 
     /// Resets the connection, as a network does that forgets it. What the client has not read yet
     /// may be lost.
+    #[track_caller]
     pub fn reset(self) -> Self {
         self.step(ScriptStep::Reset)
     }
 
+    #[track_caller]
     fn step(mut self, step: ScriptStep) -> Self {
+        assert!(!matches!(self.opening, Opening::Refuse), "a connection that is refused has no step {step}");
+        if let Some(last @ (ScriptStep::End | ScriptStep::HangUp | ScriptStep::Reset)) = self.steps.last() {
+            panic!("a script that has {last} has no later step {step}");
+        }
         self.steps.push(step);
         self
     }

@@ -146,9 +146,14 @@ impl Server {
     ///
     /// With a [`Log`](super::Log): until the client has got every event and, after that, a 204.
     ///
+    /// It does not wait for connections that come after the last script: a client that would
+    /// reconnect once more later is not noticed. With a paused clock the 10 s are virtual: they
+    /// pass at once if nothing else runs. So await what a script sends after a longer stall, or a
+    /// reconnection after a longer wait, before `finish`.
+    ///
     /// # Panics
     ///
-    /// If a script was not followed: see [above](Self).
+    /// If a script was not followed, or the events of a log were not all got: see [above](Self).
     ///
     /// # Cancel safety
     ///

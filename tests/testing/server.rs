@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use http::StatusCode;
-use sseclient::testing::{Script, Server};
+use sseclient::testing::{Log, Script, Server};
 use sseclient::{
     Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, State, StateChanges, Subscription,
     TranscriptItem,
@@ -239,6 +239,36 @@ async fn a_script_without_a_connection_fails_the_test() {
     let _streams = follow(&server);
     let complaint = complaint(server.finish()).await;
     assert!(complaint.contains("1 scripts were not begun after 1 connections"), "{complaint}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_no_client_has_read_to_its_end_fails_the_test() {
+    let server = Server::in_memory(Log::new([numbered(7).build().unwrap()]));
+    let (handle, mut events) = follow(&server);
+    next(&mut events).await;
+    handle.shutdown().await;
+    let complaint = complaint(server.finish()).await;
+    let expected = "none of 1 requests asked to resume after the last event of the log";
+    assert!(complaint.ends_with(expected), "{complaint}");
+}
+
+#[test]
+fn a_script_has_no_step_that_could_never_be_taken() {
+    type Write = fn() -> Script;
+    let mistakes: [(Write, &str); 6] = [
+        (|| Script::open().end().event(numbered(7)), "a script that has to end the response has no later step to send"),
+        (|| Script::open().hang_up().reset(), "a script that has to hang up has no later step to reset"),
+        (|| Script::raw().reset().pieces(["a"]), "a script that has to reset the connection has no later step to send"),
+        (|| Script::open().end().stall(Duration::from_secs(1)), "has no later step to stall for 1s"),
+        (|| Script::refuse().hang_up(), "a connection that is refused has no step to hang up"),
+        (|| Script::refuse().expect_resumed_from("7"), "a connection that is refused has no request to check"),
+    ];
+    for (write, expected) in mistakes {
+        let panic = catch_unwind(|| drop(write())).unwrap_err();
+        let message =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        assert!(message.unwrap().contains(expected), "{message:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
