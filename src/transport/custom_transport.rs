@@ -40,7 +40,7 @@ use super::connector::BoxFuture;
 /// | limits the time of a whole response | each response ends there with `Body`, and the stream reconnects: switch such a limit off |
 /// | follows redirects | the stream does not learn of them: its own rules ([`StreamBuilder::redirects`](crate::StreamBuilder::redirects)) apply to redirects that the transport returns |
 /// | decodes content codings | it has to remove `Content-Encoding`, as HTTP clients do; a coding that it leaves on is decoded if its feature is on |
-/// | hands over one small chunk at a time | up to 16 of them, those that come while other tasks take their turn, are dispatched together |
+/// | hands over one small chunk at a time | up to 32 of them, those that come while other tasks take their turn, are dispatched together |
 /// | panics, or its body does | the stream closes with [`ErrorKind::TaskFailed`]; events before the panic are delivered |
 ///
 /// Logs, `Debug` and serialization show the kind and the message of such a failure, but not your
@@ -161,7 +161,7 @@ impl fmt::Debug for BoxedTransport {
 
 /// The most chunks, and about the most bytes, that become one piece. Each chunk waits for the other
 /// tasks of the runtime to take a turn, so a few more chunks would be later and hardly cheaper.
-const MAX_CHUNKS: usize = 16;
+const MAX_CHUNKS: usize = 32;
 const MAX_PIECE: usize = 16 * 1024;
 
 /// The body of a transport's response, with its type erased.
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(pieces(chunks(0, 0)).await, (vec![], false));
         assert_eq!(pieces(chunks(1, 5)).await, (vec![5], false));
         assert_eq!(pieces(chunks(3, 5)).await, (vec![15], false));
-        assert_eq!(pieces(chunks(34, 5)).await, (vec![16 * 5, 16 * 5, 10], false));
+        assert_eq!(pieces(chunks(66, 5)).await, (vec![32 * 5, 32 * 5, 10], false));
         assert_eq!(pieces(chunks(5, 6_000)).await, (vec![18_000, 12_000], false));
         assert_eq!(pieces(chunks(2, 20_000)).await, (vec![20_000, 20_000], false));
         let failing = chunks(2, 5).into_iter().chain([Err("broken")]);
