@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::error::Error;
-use crate::hub::Publisher;
+use crate::hub::LockedHub;
 use crate::state::{CloseReason, State};
 
 /// How the connection stands, and its last event ID.
@@ -95,7 +95,7 @@ impl Published {
     /// Publishes the last event ID, and returns true if it has changed. Nothing else writes it.
     ///
     /// The publisher shows that the hub is locked: events and their ID become visible together.
-    pub(super) fn set_last_event_id(&self, _hub: &Publisher<'_>, id: &str) -> bool {
+    pub(super) fn set_last_event_id(&self, _hub: &LockedHub<'_>, id: &str) -> bool {
         let mut last = self.last_event_id();
         let changes = *last != id;
         if changes {

@@ -14,13 +14,13 @@
 //! Loss is always reported: the subscriber gets [`Gap::Lagged`](crate::Gap::Lagged) with the exact
 //! number, at the place of the hole. Other gaps (reconnections, oversized events) take no room,
 //! are never dropped, and stand in their places between the events. What a publisher sends when it
-//! does not ask [`Publisher::is_ready`] first overruns queues of any kind.
+//! does not ask [`LockedHub::is_ready`] first overruns queues of any kind.
 //!
 //! # The way of an event
 //!
 //! ```text
 //!                               one per filter and limits
-//!  connection task ─ Publisher ─┬─▶ EventChannel ─ batch ─▶ Ring ─┬─▶ Reader (buffer of 64)
+//!  connection task ─ LockedHub ─┬─▶ EventChannel ─ batch ─▶ Ring ─┬─▶ Reader (buffer of 64)
 //!   (one chunk: at most 64      │    (with its predicate)         └─▶ Reader
 //!    events, under one lock)    ├─▶ Conflation ─── batch ─▶ queue of one reader, by key
 //!                               ├─▶ transcript ─── batch ─▶ Ring of TranscriptItem
@@ -42,7 +42,7 @@
 //! A ring that is full, of which the slowest reader may be overrun, drops its first item; that
 //! reader finds itself before `first` and learns how many it has missed.
 //!
-//! Wake-ups: a turn ends with [`Hub::wake`], or with `Publisher::wake` if frames are left; both end
+//! Wake-ups: a turn ends with [`Hub::wake`], or with `LockedHub::wake` if frames are left; both end
 //! in [`Hub::settle`], which wakes the readers that sleep. The last reader that the publisher waits
 //! for wakes the publisher ([`backpressure`]). A reader that has emptied its queue wakes those that
 //! wait for a drain ([`drain`]). An acknowledgement, or a subscription that ends by itself, wakes
@@ -113,7 +113,7 @@ pub(crate) use self::overflow::QueueLimits;
 pub use self::overflow::{ConflateKey, Overflow};
 pub(crate) use self::predicate::PredicateFailure;
 use self::predicate::{Evaluation, Evaluator};
-pub(crate) use self::publisher::Publisher;
+pub(crate) use self::publisher::LockedHub;
 pub(crate) use self::reader::Reader;
 use self::registry::Registry;
 use self::replay::Retention;
@@ -252,8 +252,8 @@ impl Hub {
     }
 
     /// Locks the hub for publishing.
-    pub(crate) fn publisher(&self) -> Publisher<'_> {
-        Publisher::new(self, self.lock())
+    pub(crate) fn publisher(&self) -> LockedHub<'_> {
+        LockedHub::new(self, self.lock())
     }
 
     /// Moves what was published since the last call into the queues, and wakes their readers once.

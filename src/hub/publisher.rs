@@ -1,4 +1,4 @@
-//! [`Publisher`]: what the connection task publishes with.
+//! [`LockedHub`]: what the connection task publishes with.
 
 use std::sync::MutexGuard;
 
@@ -15,13 +15,13 @@ use super::transcript_item::TranscriptItem;
 /// # Drop behavior
 ///
 /// Wakes no reader. [`wake`](Self::wake) does, or [`Hub::wake`] after several publishers.
-pub(crate) struct Publisher<'a> {
+pub(crate) struct LockedHub<'a> {
     hub: &'a Hub,
     tracker: Option<&'a AckTracker>,
     registry: MutexGuard<'a, Registry>,
 }
 
-impl<'a> Publisher<'a> {
+impl<'a> LockedHub<'a> {
     pub(super) fn new(hub: &'a Hub, registry: MutexGuard<'a, Registry>) -> Self {
         Self { hub, tracker: hub.tracker(), registry }
     }

@@ -50,23 +50,23 @@ struct Entry {
 }
 
 /// Is told what becomes of an entry. The publisher may have given up.
-type Waiting = watch::Sender<Course>;
+type Waiting = watch::Sender<EntryState>;
 
 /// What has become of an entry.
 #[derive(Default, Clone)]
-enum Course {
+enum EntryState {
     #[default]
     InLine,
     /// It has had its effect when the stream has read so many bytes.
     UnderWay(Arc<Connection>, u64),
-    Taken(Taken),
+    Taken(Effect),
     /// The streams before have closed for this reason, and the next one does not get it.
     Discarded(CloseReason),
 }
 
 /// An entry has had its effect.
 #[derive(Clone)]
-pub(super) struct Taken {
+pub(super) struct Effect {
     pub(super) stream: Arc<Connection>,
     /// The stream is about to close.
     pub(super) is_closing: bool,
@@ -84,13 +84,13 @@ pub(super) type Refused = Result<Response<Bytes>, Error>;
 
 #[derive(Default)]
 pub(super) struct Feed {
-    line: Mutex<Line>,
+    line: Mutex<FeedState>,
     /// In the order in which they were built. Closed ones go when another is built.
     streams: watch::Sender<Vec<Arc<Connection>>>,
 }
 
 #[derive(Default)]
-struct Line {
+struct FeedState {
     entries: VecDeque<Entry>,
     /// How many responses there were.
     responses: u64,
@@ -133,7 +133,7 @@ impl Feed {
         // What streams before that have all closed have left is not for this one.
         let Some(reason) = reasons.and_then(|reasons| reasons.last().cloned()) else { return };
         let left = std::mem::take(&mut self.line().entries);
-        left.into_iter().for_each(|entry| drop(entry.waiting.send_replace(Course::Discarded(reason.clone()))));
+        left.into_iter().for_each(|entry| drop(entry.waiting.send_replace(EntryState::Discarded(reason.clone()))));
     }
 
     /// Sends an entry, and waits until it has had its effect.
@@ -141,25 +141,25 @@ impl Feed {
     /// # Errors
     ///
     /// Why the newest stream has closed, if all have.
-    pub(super) async fn deliver(&self, sent: Sent) -> Result<Taken, CloseReason> {
-        let (waiting, mut course) = watch::channel(Course::InLine);
+    pub(super) async fn deliver(&self, sent: Sent) -> Result<Effect, CloseReason> {
+        let (waiting, mut course) = watch::channel(EntryState::InLine);
         self.change_line(|line| line.entries.push_back(Entry { sent, waiting }));
         let mut looks = 0;
         loop {
             let now = course.borrow_and_update().clone();
             match now {
-                Course::Taken(taken) => return Ok(taken),
-                Course::Discarded(reason) => return Err(reason),
-                Course::UnderWay(stream, due) if read(&stream) >= due => {
-                    return Ok(Taken { stream, is_closing: false });
+                EntryState::Taken(taken) => return Ok(taken),
+                EntryState::Discarded(reason) => return Err(reason),
+                EntryState::UnderWay(stream, due) if read(&stream) >= due => {
+                    return Ok(Effect { stream, is_closing: false });
                 }
-                Course::UnderWay(..) if looks < MAX_LOOKS => {
+                EntryState::UnderWay(..) if looks < MAX_LOOKS => {
                     // The turn is about to begin, or under way on another thread.
                     looks += 1;
                     yield_now().await;
                 }
-                Course::UnderWay(..) => sleep(PAUSE).await,
-                Course::InLine => tokio::select! {
+                EntryState::UnderWay(..) => sleep(PAUSE).await,
+                EntryState::InLine => tokio::select! {
                     // An entry may be the one that ends the stream.
                     biased;
                     // Its sender is in the line, or with the response.
@@ -172,7 +172,7 @@ impl Feed {
 
     /// Ends the open response, and waits until the stream has noticed.
     pub(super) async fn end(&self, error: Option<Error>) -> Result<(), CloseReason> {
-        let Taken { stream, is_closing } = self.deliver(Sent::End(error)).await?;
+        let Effect { stream, is_closing } = self.deliver(Sent::End(error)).await?;
         if is_closing {
             Monitor::new(stream).closed().await;
         }
@@ -262,7 +262,7 @@ impl Feed {
     }
 
     /// Changes the line, and wakes the readers of all open responses.
-    fn change_line(&self, change: impl FnOnce(&mut Line)) {
+    fn change_line(&self, change: impl FnOnce(&mut FeedState)) {
         let mut line = self.line();
         change(&mut line);
         let readers: Vec<Waker> = line.open.iter_mut().filter_map(|response| response.reader.take()).collect();
@@ -271,13 +271,13 @@ impl Feed {
         readers.into_iter().for_each(Waker::wake);
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, FeedState> {
         // Nothing that can panic runs under this lock.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl FeedState {
     /// Returns true if this attempt of a stream is to be its last.
     fn closes(&mut self, stream: &Fed) -> bool {
         if stream.is_closing.load(Ordering::Relaxed) {
@@ -361,7 +361,7 @@ impl FedBody {
             match sent {
                 Sent::Bytes(bytes) => {
                     let due = read(self.connection()) + bytes.len() as u64;
-                    waiting.send_replace(Course::UnderWay(Arc::clone(self.connection()), due));
+                    waiting.send_replace(EntryState::UnderWay(Arc::clone(self.connection()), due));
                     self.under_way = Some(UnderWay::Bytes { bytes: bytes.clone(), due, waiting });
                     return Poll::Ready(Some(Ok(bytes)));
                 }
@@ -401,7 +401,7 @@ impl FedBody {
     fn settle(&mut self) {
         match self.under_way.take() {
             Some(UnderWay::Bytes { bytes, due, waiting }) if read(self.connection()) < due => {
-                waiting.send_replace(Course::InLine);
+                waiting.send_replace(EntryState::InLine);
                 self.feed.line().entries.push_front(Entry { sent: Sent::Bytes(bytes), waiting });
             }
             Some(UnderWay::Bytes { waiting, .. }) => tell(waiting, self.connection(), false),
@@ -424,7 +424,7 @@ impl Drop for FedBody {
 
 /// Tells the waiting call that its entry has had its effect on this stream.
 fn tell(waiting: Waiting, stream: &Arc<Connection>, is_closing: bool) {
-    waiting.send_replace(Course::Taken(Taken { stream: Arc::clone(stream), is_closing }));
+    waiting.send_replace(EntryState::Taken(Effect { stream: Arc::clone(stream), is_closing }));
 }
 
 /// Returns how many bytes a stream has read, up to the end of a turn.

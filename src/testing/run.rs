@@ -1,4 +1,4 @@
-//! [`Run`]: the connections of a server, and how far their scripts were followed.
+//! [`ServerRun`]: the connections of a server, and how far their scripts were followed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -57,14 +57,14 @@ pub(super) enum Assigned {
 }
 
 /// The connections of a server.
-pub(super) struct Run {
+pub(super) struct ServerRun {
     plan: Mutex<Plan>,
-    course: watch::Sender<Course>,
+    course: watch::Sender<RunState>,
 }
 
 /// How far the scripts were followed.
 #[derive(Default)]
-struct Course {
+struct RunState {
     connections: usize,
     /// Scripts without a connection.
     left: usize,
@@ -76,13 +76,13 @@ struct Course {
     failures: Vec<String>,
 }
 
-impl Run {
+impl ServerRun {
     pub(super) fn new(plan: Plan) -> Self {
         let (left, log_is_left) = match &plan.0 {
             Kind::Scripts(scripts) => (scripts.len(), false),
             Kind::Log(_) => (0, true),
         };
-        let course = watch::Sender::new(Course { left, log_is_left, ..Course::default() });
+        let course = watch::Sender::new(RunState { left, log_is_left, ..RunState::default() });
         Self { plan: Mutex::new(plan), course }
     }
 
@@ -174,7 +174,7 @@ impl Run {
 /// Maximum number of failures that a test shows.
 const MAX_FAILURES: usize = 10;
 
-impl Course {
+impl RunState {
     fn complaints(&self) -> Vec<String> {
         let mut complaints = self.failures.clone();
         complaints.extend(self.served.iter().map(|(number, what)| format!("connection {number} has yet {what}")));

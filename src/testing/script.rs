@@ -55,12 +55,12 @@ pub(super) enum Opening {
     /// No head: the steps write the bytes of the answer.
     Raw,
     /// The head of a response, whose body is as long as the steps make it.
-    Head { status: StatusCode, headers: HeaderMap, framing: Framing },
+    Head { status: StatusCode, headers: HeaderMap, framing: AnswerFraming },
 }
 
 /// How a response tells where its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum AnswerFraming {
     /// Each step is a chunk (RFC 9112, section 7.1).
     Chunked,
     /// By its length, which is known before.
@@ -94,14 +94,14 @@ impl Script {
     pub fn open() -> Self {
         let headers =
             HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
-        Self::new(Opening::Head { status: StatusCode::OK, headers, framing: Framing::Chunked })
+        Self::new(Opening::Head { status: StatusCode::OK, headers, framing: AnswerFraming::Chunked })
     }
 
     /// Begins with the head of another response, which ends after the last step; with a
     /// `Content-Length`, and empty unless [`bytes`](Self::bytes) follow.
     pub fn answer(status: StatusCode) -> Self {
         let headers = HeaderMap::new();
-        Self::new(Opening::Head { status, headers, framing: Framing::Length })
+        Self::new(Opening::Head { status, headers, framing: AnswerFraming::Length })
     }
 
     /// Writes no head: for answers that are not HTTP, or only almost.
@@ -251,10 +251,10 @@ impl Opening {
             head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
         let delimiter = match framing {
-            Framing::Chunked => "transfer-encoding: chunked\r\n".to_owned(),
+            AnswerFraming::Chunked => "transfer-encoding: chunked\r\n".to_owned(),
             // A 204 has neither a body nor a length (RFC 9110, section 8.6).
-            Framing::Length if *status == StatusCode::NO_CONTENT => String::new(),
-            Framing::Length => format!("content-length: {length}\r\n"),
+            AnswerFraming::Length if *status == StatusCode::NO_CONTENT => String::new(),
+            AnswerFraming::Length => format!("content-length: {length}\r\n"),
         };
         head.extend(format!("{delimiter}connection: close\r\n\r\n").bytes());
         head
@@ -264,7 +264,7 @@ impl Opening {
     pub(super) fn framed(&self, bytes: &Bytes) -> Bytes {
         match self {
             // An empty chunk would be the last one.
-            Self::Head { framing: Framing::Chunked, .. } if !bytes.is_empty() => chunk(bytes).into(),
+            Self::Head { framing: AnswerFraming::Chunked, .. } if !bytes.is_empty() => chunk(bytes).into(),
             _ => bytes.clone(),
         }
     }
@@ -275,7 +275,7 @@ impl Opening {
     }
 
     pub(super) fn is_chunked(&self) -> bool {
-        matches!(self, Self::Head { framing: Framing::Chunked, .. })
+        matches!(self, Self::Head { framing: AnswerFraming::Chunked, .. })
     }
 }
 

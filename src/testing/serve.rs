@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use crate::error::panics::catch;
 
 use super::requests::last_event_id;
-use super::run::{Assigned, Run};
+use super::run::{Assigned, ServerRun};
 use super::script::{Expectation, Opening, Script, ScriptStep};
 use super::socket::Socket;
 
@@ -27,7 +27,7 @@ const MAX_HEADERS: usize = 2_000;
 const LEFT: &str = "the client had left";
 
 /// Serves one connection, and notes how that went.
-pub(super) async fn serve(run: Arc<Run>, number: usize, assigned: Assigned, socket: Socket) {
+pub(super) async fn serve(run: Arc<ServerRun>, number: usize, assigned: Assigned, socket: Socket) {
     if let Assigned::Refused = assigned {
         return socket.reset();
     }
@@ -50,7 +50,7 @@ enum Departure {
 }
 
 struct ServedConnection {
-    run: Arc<Run>,
+    run: Arc<ServerRun>,
     number: usize,
     socket: Socket,
 }

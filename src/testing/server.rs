@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::client::{Client, ClientBuilder};
 
 use super::requests::check_resumed_from;
-use super::run::{Assigned, Plan, Run};
+use super::run::{Assigned, Plan, ServerRun};
 use super::serve::serve;
 use super::socket::{Socket, pair};
 
@@ -64,7 +64,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub struct Server {
     url: String,
     client: ClientBuilder,
-    run: Arc<Run>,
+    run: Arc<ServerRun>,
     task: JoinHandle<()>,
     is_checked: bool,
 }
@@ -76,7 +76,7 @@ impl Server {
     ///
     /// Without a port, or outside a tokio runtime.
     pub async fn start(plan: impl Into<Plan>) -> Self {
-        let run = Arc::new(Run::new(plan.into()));
+        let run = Arc::new(ServerRun::new(plan.into()));
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.unwrap_or_else(|error| panic!("no port on the loopback interface: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("a port without an address: {error}"));
@@ -92,7 +92,7 @@ impl Server {
     ///
     /// Outside a tokio runtime.
     pub fn in_memory(plan: impl Into<Plan>) -> Self {
-        let run = Arc::new(Run::new(plan.into()));
+        let run = Arc::new(ServerRun::new(plan.into()));
         let (connections, accepted) = unbounded_channel();
         let connecting = Arc::clone(&run);
         let connector = move |_server: Uri| {
@@ -174,7 +174,7 @@ struct Accepted {
 }
 
 /// Serves connections in memory. They end with this future.
-async fn accept(mut accepted: UnboundedReceiver<Accepted>, run: Arc<Run>) {
+async fn accept(mut accepted: UnboundedReceiver<Accepted>, run: Arc<ServerRun>) {
     let mut connections = JoinSet::new();
     while let Some(Accepted { number, assigned, socket }) = accepted.recv().await {
         while connections.try_join_next().is_some() {}
@@ -185,7 +185,7 @@ async fn accept(mut accepted: UnboundedReceiver<Accepted>, run: Arc<Run>) {
 }
 
 /// Serves connections over TCP. They end with this future.
-async fn listen(listener: TcpListener, run: Arc<Run>) {
+async fn listen(listener: TcpListener, run: Arc<ServerRun>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((tcp, _)) = listener.accept().await else {

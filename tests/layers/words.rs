@@ -13,8 +13,8 @@ const VAGUE_WORDS: &[&str] = &["whoever", "whomever", "somebody", "nobody", "any
 /// How constants for limits must not begin: they begin with `MAX_` or `MIN_`.
 const OTHER_LIMITS: &[&str] = &["MOST_", "LEAST_", "LARGEST_", "LONGEST_"];
 
-/// Folders whose types mirror the public ones, or stand in for those of the crate.
-const MIRRORS: &[&str] = &["blocking", "testing"];
+/// Folders whose types mirror the public ones.
+const MIRRORS: &[&str] = &["blocking"];
 
 /// Calls `check` with each line of `src/`, and panics with the lines for which it returns true.
 fn assert_no_line(complaint: &str, check: impl Fn(&str) -> bool) {

@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::connection::published::Published;
 use crate::connection::session::{TurnReport, fingerprint};
 use crate::event::Gap;
-use crate::hub::Publisher;
+use crate::hub::LockedHub;
 use crate::transport::MAX_ECHOED_VALUE;
 use crate::wire::{Decoder, EventFrame, Frame, OversizedFrame};
 
@@ -23,7 +23,7 @@ const MAX_GAP_TEXT: usize = MAX_ECHOED_VALUE;
 /// the turn; with it the ID is published after each event, because an event that is dropped must
 /// leave no ID behind.
 pub(super) struct TurnPublisher<'a> {
-    publisher: Publisher<'a>,
+    publisher: LockedHub<'a>,
     published: &'a Published,
     dedup: &'a mut Dedup,
     report: &'a mut TurnReport,
