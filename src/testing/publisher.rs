@@ -160,7 +160,8 @@ impl Publisher {
     }
 
     /// Sends a comment, which only [transcripts](Handle::transcript) get. Each line of the text is
-    /// a comment of its own.
+    /// a comment of its own. If a transcript is full between two lines, the call returns before the
+    /// later ones are in it.
     ///
     /// # Errors
     ///

@@ -71,3 +71,20 @@ async fn a_mark_that_is_empty_or_long_is_a_mark_like_any_other() {
         assert_eq!(all(&mut events).await, ["before", "end"]);
     }
 }
+
+/// A body that is dropped closes its connection: this is how a caller cancels an answer.
+#[test]
+fn a_stream_that_is_dropped_drops_its_body_at_once() {
+    for begun in [false, true] {
+        let (sender, body) = crate::script::live();
+        let mut events = EventStream::new(body).end_mark("[DONE]");
+        if begun {
+            sender.send(text("data: one\n\ndata: tw")).unwrap();
+            assert!(tokio_test::task::spawn(events.recv()).poll().is_ready());
+            assert!(tokio_test::task::spawn(events.recv()).poll().is_pending());
+        }
+        assert!(!sender.is_closed());
+        drop(events);
+        assert!(sender.is_closed(), "begun: {begun}");
+    }
+}
