@@ -1,0 +1,127 @@
+//! The resume file: the retained events, as an event stream.
+//!
+//! It holds what a client that comes late gets, in the same bytes. So a restarted relay has the
+//! events that its clients may ask for, and knows by the last of them where to go on. Events are
+//! appended as they come. When the file has grown to several times what is retained, a new one
+//! takes its place.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use sseclient::wire::{Decoder, Frame};
+use sseclient::{Delivery, Event, Filter, SubscribeOptions, Subscription};
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::warn;
+
+use crate::gap;
+use crate::relay::Relay;
+
+/// How far a file may grow beyond twice what it began with.
+const SLACK: usize = 1024 * 1024;
+
+/// How long to wait after a failure, of a disk that is full for example.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Returns the events in the file; none if there is no file. An event that was cut off when the
+/// relay was killed is left out: the server sends it again.
+pub(crate) fn load(path: &Path) -> io::Result<Vec<Event>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        bytes => bytes?,
+    };
+    let (mut decoder, mut events) = (Decoder::new(), Vec::new());
+    decoder.push(bytes.into());
+    while let Some(frame) = decoder.next_frame() {
+        if let Frame::Event(event) = frame {
+            events.push(event.to_event());
+        }
+    }
+    Ok(events)
+}
+
+/// Starts to keep the resume file, on a thread of its own: a disk may block.
+pub(crate) fn start(relay: &Arc<Relay>) -> Option<JoinHandle<()>> {
+    let path = relay.args.resume_file.clone()?;
+    let (relay, runtime) = (Arc::clone(relay), Handle::current());
+    Some(spawn_blocking(move || keep(&relay, &path, &runtime)))
+}
+
+/// Keeps the file until the stream is over.
+fn keep(relay: &Relay, path: &PathBuf, runtime: &Handle) {
+    loop {
+        // It begins with what is retained, and goes on without a hole.
+        let options = SubscribeOptions::default().name("resume file").replay();
+        let subscription = relay.handle.subscribe_with(Filter::all(), options);
+        match write_file(subscription, path, runtime) {
+            Ok(Ended::Full) => {}
+            Ok(Ended::Stream) => return,
+            Err(error) => {
+                relay.journal_failures.fetch_add(1, Ordering::Relaxed);
+                warn!(path = %path.display(), %error, "the resume file cannot be written; trying again in {PAUSE:?}");
+                if relay.handle.close_reason().is_some() {
+                    return;
+                }
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}
+
+/// Why a file is not continued.
+enum Ended {
+    /// It holds much that is not retained any more.
+    Full,
+    /// The stream is over.
+    Stream,
+}
+
+/// Writes a new file, puts it in place of the old one, and appends to it.
+fn write_file(mut subscription: Subscription, path: &PathBuf, runtime: &Handle) -> io::Result<Ended> {
+    let new = path.with_added_extension("new");
+    let mut file = File::create(&new)?;
+    let mut text = String::new();
+    while let Ok(delivery) = subscription.try_recv() {
+        if text.is_empty() {
+            write_inherited_id(&mut text, &delivery);
+        }
+        gap::write(&mut text, &delivery);
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    fs::rename(new, path)?;
+    let (mut size, max) = (text.len(), 2 * text.len() + SLACK);
+    while size < max {
+        text.clear();
+        let Some(delivery) = runtime.block_on(subscription.recv()) else {
+            file.sync_data()?;
+            return Ok(Ended::Stream);
+        };
+        gap::write(&mut text, &delivery);
+        while text.len() < SLACK {
+            let Ok(delivery) = subscription.try_recv() else { break };
+            gap::write(&mut text, &delivery);
+        }
+        // Survives the end of the process. A machine that loses its power may lose the last
+        // seconds, and the server sends them again.
+        file.write_all(text.as_bytes())?;
+        size += text.len();
+    }
+    Ok(Ended::Full)
+}
+
+/// Writes the ID that the first event has from one before it, which is not in the file any more, as
+/// a block without data.
+fn write_inherited_id(text: &mut String, first: &Delivery) {
+    if let Delivery::Event(event) = first
+        && event.id().is_none()
+        && !event.last_event_id().is_empty()
+    {
+        text.extend(["id: ", event.last_event_id(), "\n\n"]);
+    }
+}
