@@ -13,7 +13,7 @@ use sseclient::{
 use tokio::sync::Notify;
 
 use crate::script::{Script, bytewise, script, text};
-use crate::support::{OPEN, Server, follow, header, numbered, short, stream, until, within};
+use crate::support::{OPEN, Server, client, follow, header, numbered, short, stream, until, within};
 
 /// All that a subscription gets, in short, and why it ended.
 async fn all(events: Subscription) -> (Vec<String>, String) {
@@ -259,7 +259,7 @@ async fn a_request_for_one_answer_is_never_repeated() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 100\r\n\r\ndata: a\n\n".to_owned();
     for (answer, expected) in [(format!("{OPEN}data: a\n\n"), "EndOfStream"), (cut, "body"), (fails, "status")] {
         let server = Server::answering(vec![answer]).await;
-        let handle = Client::new().stream(&server.url).once().build().unwrap();
+        let handle = client().stream(&server.url).once().build().unwrap();
         let events = handle.subscribe(Filter::all());
         handle.connect();
         let (_, reason) = all(events).await;
@@ -269,7 +269,7 @@ async fn a_request_for_one_answer_is_never_repeated() {
     // A policy that is set later counts.
     let server = Server::answering(vec![format!("{OPEN}data: a\n\n")]).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
-    let events = open(Client::new().stream(&server.url).once().reconnect_policy(policy)).await;
+    let events = open(client().stream(&server.url).once().reconnect_policy(policy)).await;
     until("it is repeated", || server.requests().len() > 2).await;
     drop(events);
 }

@@ -1,6 +1,6 @@
 //! The fan-out under load: active subscribers miss nothing, and every loss is reported.
 
-use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
+use sseclient::{CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 
 use crate::support::{self, OPEN, Server, until, within};
 
@@ -53,7 +53,7 @@ async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
         connection.closed().await;
     })
     .await;
-    let client = Client::new();
+    let client = support::client();
     for round in 0..1000 {
         let handle = client.stream(&*server.url).build().unwrap();
         let (mut one, mut other) = (handle.subscribe("a"), handle.subscribe(Filter::all()));
@@ -72,7 +72,7 @@ const MILLION: usize = 1_000_000;
 async fn a_healthy_subscriber_loses_nothing(total: usize) {
     for overflow in [Overflow::default(), Overflow::Block] {
         let server = blast(total).await;
-        let handle = Client::new().stream(&*server.url).build().unwrap();
+        let handle = support::client().stream(&*server.url).build().unwrap();
         let mut events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().overflow(overflow));
         handle.connect();
         let reading = tokio::spawn(async move { drain(&mut events, total - 1).await });
@@ -152,7 +152,7 @@ async fn subscribers_that_come_and_go_in_a_blast_see_events_in_order() {
     const THREADS: usize = 8;
     const TIMES: usize = 100_000;
     let server = blast(usize::MAX).await;
-    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let handle = support::client().stream(&*server.url).build().unwrap();
     let mut witness = handle.subscribe(Filter::all());
     handle.connect();
     let runtime = tokio::runtime::Handle::current();
@@ -200,7 +200,7 @@ async fn subscribers_that_come_and_go_in_a_blast_see_events_in_order() {
 async fn an_unread_subscription_costs_others_nothing_and_counts_its_losses() {
     let total = 10_000;
     let server = blast(total).await;
-    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let handle = support::client().stream(&*server.url).build().unwrap();
     let (mut stuck, mut healthy) = (handle.subscribe(Filter::all()), handle.subscribe(Filter::all()));
     handle.connect();
     assert_eq!(within(drain(&mut healthy, total - 1)).await, (total as u64, 0));
@@ -219,7 +219,7 @@ async fn a_subscription_that_catches_up_is_waited_for_again() {
         connection.closed().await;
     })
     .await;
-    let handle = Client::new().stream(&*server.url).capacity(16).build().unwrap();
+    let handle = support::client().stream(&*server.url).capacity(16).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     let mut other = handle.subscribe("message");
     handle.connect();
@@ -254,8 +254,12 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
         "HTTP/1.1 204 No Content\r\n\r\n".into(),
     ])
     .await;
-    let handle =
-        Client::new().stream(&*server.url).capacity(8).reconnection_time(std::time::Duration::ZERO).build().unwrap();
+    let handle = support::client()
+        .stream(&*server.url)
+        .capacity(8)
+        .reconnection_time(std::time::Duration::ZERO)
+        .build()
+        .unwrap();
     let mut events = handle.subscribe_with(Filter::all(), SubscribeOptions::default().overflow(Overflow::DropOldest));
     handle.connect();
     within(handle.closed()).await;
@@ -284,7 +288,7 @@ async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_later_events() 
         }
     })
     .await;
-    let handle = Client::new().stream(&*server.url).build().unwrap();
+    let handle = support::client().stream(&*server.url).build().unwrap();
     let mut early = handle.subscribe("message");
     handle.connect();
     go.send_replace(1);
@@ -309,7 +313,7 @@ async fn a_loss_before_a_later_reconnection_is_still_reported_once() {
         format!("{OPEN}event: rare\nid: 7\ndata: 3\n\n"),
     ])
     .await;
-    let stream = Client::new().stream(&server.url).reconnection_time(std::time::Duration::from_millis(1));
+    let stream = support::client().stream(&server.url).reconnection_time(std::time::Duration::from_millis(1));
     let handle = stream.build().unwrap();
     let mut rare = handle.subscribe("rare");
     handle.connect();

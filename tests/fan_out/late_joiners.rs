@@ -1,8 +1,6 @@
 //! Retained events for late subscribers, and how the live stream follows them.
 
-use sseclient::{
-    Client, Delivery, Drain, Filter, Gap, Handle, Overflow, StreamBuilder, SubscribeOptions, Subscription,
-};
+use sseclient::{Delivery, Drain, Filter, Gap, Handle, Overflow, StreamBuilder, SubscribeOptions, Subscription};
 use tokio::sync::mpsc;
 
 use crate::support::{self, Connection, OPEN, Server, header, until, within};
@@ -175,7 +173,7 @@ async fn joining_amid_a_blast_misses_nothing_and_gets_nothing_twice() {
         connection.closed().await;
     })
     .await;
-    let handle = Client::new().stream(&*server.url).retain(Filter::all(), 50).build().unwrap();
+    let handle = support::client().stream(&*server.url).retain(Filter::all(), 50).build().unwrap();
     handle.connect();
     let mut joined = Vec::new();
     for number in 1..=100_u64 {
@@ -234,7 +232,8 @@ async fn a_predicate_filters_the_replay_and_its_panic_ends_its_subscription() {
 
 #[test]
 fn a_rule_for_retained_events_cannot_have_a_predicate() {
-    let error = Client::new().stream("http://127.0.0.1/").retain(Filter::matching(|_| true), 1).build().unwrap_err();
+    let error =
+        support::client().stream("http://127.0.0.1/").retain(Filter::matching(|_| true), 1).build().unwrap_err();
     assert_eq!(error.kind(), sseclient::ErrorKind::InvalidConfig);
 }
 

@@ -10,7 +10,7 @@ use sseclient::{CloseReason, ErrorKind, Filter};
 
 use crate::counting;
 use crate::support::in_own_process;
-use crate::support::plain::{OPEN, Server, until};
+use crate::support::plain::{self, OPEN, Server, until};
 
 /// The number of threads of blocking clients.
 fn threads() -> usize {
@@ -33,7 +33,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     let _alone = counting::lock();
     let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
     assert_eq!(threads(), 0);
-    let client = Client::new().unwrap();
+    let client = plain::client();
     let (one, two) = (open(&client, &server), open(&client.clone(), &server));
     let readers: Vec<_> = (0..8).map(|_| open(&client, &server)).map(|one| thread::spawn(|| one.count())).collect();
     assert_eq!(threads(), 1, "for ten streams");
@@ -51,7 +51,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     drop(handle);
 
     let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
-    let subscription = blocking::open(&*server.url).unwrap();
+    let subscription = open(&plain::client(), &server);
     assert_eq!(threads(), 1);
     let handle = subscription.handle();
     drop(subscription);
@@ -61,7 +61,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     runtime.block_on(async move { drop(handle) });
     until("the thread is gone", || threads() == 0);
 
-    drop(Client::new().unwrap());
+    drop(plain::client());
     until("the thread of a client without streams is gone", || threads() == 0);
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use sseclient::{Client, Decision, Delivery, Filter, Gap, Handle, ReconnectPolicy, Subscription};
+use sseclient::{Decision, Delivery, Filter, Gap, Handle, ReconnectPolicy, Subscription};
 use tokio::sync::Notify;
 
 use crate::counting::{self, LIVE};
-use crate::support::{Connection, OPEN, Server, until, within};
+use crate::support::transport::TestTransport;
+use crate::support::{Connection, OPEN, Server, client, until, within};
 
 /// Enough reconnections for buffers, queues and tables to grow to their final size.
 const WARM_UP: usize = 500;
@@ -87,12 +88,14 @@ fn ten_thousand_reconnections_leave_nothing_behind() {
         let go_on = Arc::new(Notify::new());
         let server = fickle_server(&go_on).await;
         let policy = ReconnectPolicy::daemon().decide_with(|_| Decision::RetryAfter(Duration::ZERO));
-        let handle = Client::new().stream(&*server.url).reconnect_policy(policy).build().unwrap();
+        let handle = client().stream(&*server.url).reconnect_policy(policy).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         rest(&handle, &mut events).await;
-        // The server, the connection, and the task of the response that pauses.
-        until("the last response's task is gone", || Possessions::count().tasks == 3).await;
+        // The server, the connection, and those of the response that pauses: the server's and the
+        // transport's.
+        let expected = 3 + TestTransport::current().tasks();
+        until("the last response's task is gone", || Possessions::count().tasks == expected).await;
         let before = Possessions::count();
         go_on.notify_one();
         assert_eq!(rest(&handle, &mut events).await, RECONNECTIONS);

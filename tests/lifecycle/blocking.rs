@@ -1,4 +1,4 @@
-//! The blocking client, against a server on plain threads.
+//! The blocking client, against a server on a thread of its own.
 
 #![cfg(feature = "blocking")]
 
@@ -14,7 +14,8 @@ use sseclient::{
     SubscribeOptions, TryRecvError,
 };
 
-use crate::support::plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, until};
+use crate::support::plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, client, until};
+use crate::support::transport::TestTransport;
 
 /// A stream that reconnects at once.
 fn stream(client: &Client, server: &Server) -> StreamBuilder {
@@ -22,7 +23,7 @@ fn stream(client: &Client, server: &Server) -> StreamBuilder {
 }
 
 fn open(server: &Server) -> Subscription {
-    let client = Client::new().unwrap();
+    let client = client();
     client.open(stream(&client, server), Filter::all()).unwrap()
 }
 
@@ -42,7 +43,7 @@ fn events_come_one_after_the_other_and_a_clean_end_just_ends() {
 #[test]
 fn a_hook_is_asked_before_each_attempt_on_the_clients_thread() {
     let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n"), STOP], false);
-    let client = Client::new().unwrap();
+    let client = client();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
     let hook = move |attempt: NextAttempt| {
@@ -90,7 +91,7 @@ fn the_iterator_counts_gaps_and_deliveries_shows_them_in_order() {
         &[&format!("{OPEN}data: a\n\n"), &format!("{OPEN}id: 1\ndata: b\n\n"), &format!("{OPEN}data: c\n\n"), STOP],
         false,
     );
-    let client = Client::new().unwrap();
+    let client = client();
     let handle = stream(&client, &server).build().unwrap();
     let [mut bare, mut told] = [(); 2].map(|()| Subscription::from(handle.subscribe(Filter::all())));
     client.connect(&handle);
@@ -144,7 +145,7 @@ fn queued_events_can_be_taken_in_bulk_or_without_waiting() {
 #[test]
 fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\nevent: b\ndata: b\n\n")], true);
-    let client = Client::with(sseclient::Client::new()).unwrap();
+    let client = client();
     let handle = stream(&client, &server).build().unwrap();
     let mut a = Subscription::from(handle.subscribe(""));
     let mut b = Subscription::from(handle.subscribe_with("b", SubscribeOptions::default().name("b")));
@@ -172,7 +173,7 @@ fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
 #[test]
 fn a_drain_has_its_deadline_without_a_runtime_around() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
-    let client = Client::new().unwrap();
+    let client = client();
     let events = client.open(stream(&client, &server), Filter::all()).unwrap();
     until("the event is there", || events.handle().stats().lag == 1);
     let drained = client.wait(events.handle().shutdown_with(Drain { deadline: Duration::from_millis(10) }));
@@ -183,14 +184,14 @@ fn a_drain_has_its_deadline_without_a_runtime_around() {
 fn a_stream_of_another_runtime_can_be_read_by_blocking() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let client = Client::new().unwrap();
+    let client = client();
     let handle = stream(&client, &server).build().unwrap();
     let mut events = Subscription::from(handle.subscribe(Filter::all()));
     runtime.block_on(async { handle.connect() });
     client.connect(&handle);
     drop(client);
     assert_eq!(data(&mut events, 1), ["a"]);
-    assert_eq!(runtime.metrics().num_alive_tasks(), 1, "there");
+    assert_eq!(runtime.metrics().num_alive_tasks(), 1 + TestTransport::current().tasks(), "there");
     server.hang_up();
     assert_eq!(data(&mut events, 1), [""; 0]);
     assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
@@ -199,28 +200,26 @@ fn a_stream_of_another_runtime_can_be_read_by_blocking() {
 /// More events than tokio's coop budget, which is never renewed on a plain thread.
 const MANY: usize = 10_000;
 
-fn read_and_drop(url: &str) {
-    let mut events = blocking::open(url).unwrap();
+fn read_and_drop(server: &Server) {
+    let mut events = open(server);
     assert_eq!(events.by_ref().take(MANY).filter(Result::is_ok).count(), MANY);
     assert_eq!(events.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
-    let client = Client::new().unwrap();
-    let reason = client.wait(events.handle().shutdown());
+    let reason = client().wait(events.handle().shutdown());
     assert!(matches!(reason, CloseReason::Shutdown));
 }
 
 #[test]
 fn on_the_threads_of_a_runtime_everything_works_and_nothing_panics() {
-    let server = Server::answering(&[&format!("{OPEN}{}", "data: x\n\n".repeat(MANY))], true);
+    let server = Arc::new(Server::answering(&[&format!("{OPEN}{}", "data: x\n\n".repeat(MANY))], true));
     let multi = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let current = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for runtime in [multi, current] {
-        let url = server.url.clone();
         runtime.block_on(async {
-            let there = url.clone();
+            let there = Arc::clone(&server);
             tokio::spawn(async move { read_and_drop(&there) }).await.unwrap();
-            let there = url.clone();
+            let there = Arc::clone(&server);
             tokio::task::spawn_blocking(move || read_and_drop(&there)).await.unwrap();
-            read_and_drop(&url);
+            read_and_drop(&server);
         });
     }
 }
@@ -252,7 +251,7 @@ impl ResumeStore for Slow {
 #[test]
 fn a_stream_saves_its_id_after_all_handles_are_gone() {
     let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n")], true);
-    let (client, store) = (Client::new().unwrap(), Slow::default());
+    let (client, store) = (client(), Slow::default());
     let stream = stream(&client, &server).resume_store(store.clone(), Commit::Delivery);
     let mut events = client.open(stream, Filter::all()).unwrap();
     events.next().unwrap().unwrap();

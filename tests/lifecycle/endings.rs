@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, ErrorKind, Filter, Handle, State};
-use tokio::net::TcpListener;
+use sseclient::{CloseReason, ErrorKind, Filter, Handle, State};
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::transport::Listener;
+use crate::support::{OPEN, Server, client, until, within};
 
 /// The limit for an immediate answer. It is shorter than every other timer here.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -31,14 +31,14 @@ struct Setting {
     handle: Handle,
     closed: tokio::sync::mpsc::UnboundedReceiver<()>,
     _server: Option<Server>,
-    _black_hole: Option<TcpListener>,
+    _black_hole: Option<Listener>,
 }
 
 async fn settle(place: Place) -> Setting {
     let (closing, closed) = tokio::sync::mpsc::unbounded_channel();
     let (url, server, black_hole) = if matches!(place, Place::Dialing) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (format!("http://{}/", listener.local_addr().unwrap()), None, Some(listener))
+        let (listener, authority) = Listener::bind();
+        (format!("http://{authority}/"), None, Some(listener))
     } else {
         let server = Server::start(move |_, mut connection| {
             let closing = closing.clone();
@@ -55,7 +55,7 @@ async fn settle(place: Place) -> Setting {
         .await;
         (server.url.clone(), Some(server), None)
     };
-    let handle = Client::new().stream(url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
+    let handle = client().stream(url).reconnection_time(Duration::from_secs(3600)).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();
     let arrived = |state: &State| match place {
@@ -148,7 +148,7 @@ async fn every_shutdown_waits_for_the_task() {
 
 #[tokio::test]
 async fn a_stream_that_was_never_connected_ends_with_its_last_handle() {
-    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let handle = client().stream("http://127.0.0.1:9/").build().unwrap();
     let mut events = handle.subscribe("x");
     let another = handle.clone();
     drop(handle);
@@ -163,7 +163,7 @@ async fn a_stream_that_was_never_connected_ends_with_its_last_handle() {
 
 #[tokio::test]
 async fn shutdown_before_connect_closes_without_a_task() {
-    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let handle = client().stream("http://127.0.0.1:9/").build().unwrap();
     let before = tasks();
     assert!(matches!(within(handle.shutdown()).await, CloseReason::Shutdown));
     handle.connect();
@@ -172,7 +172,7 @@ async fn shutdown_before_connect_closes_without_a_task() {
 
 #[test]
 fn connect_outside_a_runtime_panics_and_leaves_the_handle_usable() {
-    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let handle = client().stream("http://127.0.0.1:9/").build().unwrap();
     let place = std::sync::Arc::new(std::sync::Mutex::new(None));
     let (seen, default) = (std::sync::Arc::clone(&place), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
@@ -196,7 +196,7 @@ fn connect_outside_a_runtime_panics_and_leaves_the_handle_usable() {
 
 #[test]
 fn a_runtime_that_is_shut_down_gives_the_stream_a_reason() {
-    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let handle = client().stream("http://127.0.0.1:9/").build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { handle.connect() });
     drop(runtime);
@@ -209,7 +209,7 @@ async fn queued_events_are_delivered_after_the_end() {
     let server =
         Server::answering(vec![format!("{OPEN}data: 1\n\ndata: 2\n\n"), "HTTP/1.1 204 No Content\r\n\r\n".into()])
             .await;
-    let handle = Client::new().stream(&*server.url).reconnection_time(Duration::ZERO).build().unwrap();
+    let handle = client().stream(&*server.url).reconnection_time(Duration::ZERO).build().unwrap();
     let mut events = handle.subscribe("message").into_events();
     handle.connect();
     within(handle.closed()).await;

@@ -9,11 +9,11 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use sseclient::blocking::{Client, RecvTimeoutError, Subscription};
+use sseclient::blocking::{RecvTimeoutError, Subscription};
 use sseclient::{CloseReason, Error, ErrorKind, Filter};
 
 use crate::support::in_own_process;
-use crate::support::plain::{OPEN, Server, until};
+use crate::support::plain::{self, OPEN, Server, until};
 
 // The standard library links the C library, so that these need no dependency.
 unsafe extern "C" {
@@ -77,7 +77,7 @@ async fn a_forked_child_gets_typed_errors_and_its_parent_goes_on() {
 
 fn fork_and_compare() {
     let server = Server::answering(&[&format!("{OPEN}data: a\n\ndata: b\n\n")], true);
-    let client = Client::new().unwrap();
+    let client = plain::client();
     let mut events = client.open(client.stream(&*server.url), Filter::all()).unwrap();
     let mut other = Subscription::from(events.handle().subscribe("other"));
     let idle = client.stream(&*server.url).build().unwrap();
@@ -97,7 +97,7 @@ fn fork_and_compare() {
                 is_thread(closed(idle.close_reason()))
             },
             {
-                let client = Client::new().unwrap();
+                let client = plain::client();
                 let mut own = client.open(client.stream(&*server.url), Filter::all()).unwrap();
                 data(&mut own) == "a"
             },

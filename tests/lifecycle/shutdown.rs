@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sseclient::{Client, CloseReason, Delivery, Drain, Drained, Filter, Handle, Subscription};
+use sseclient::{CloseReason, Delivery, Drain, Drained, Filter, Handle, Subscription};
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, client, until, within};
 
 const EVENTS: u64 = 10;
 const LONG: Duration = Duration::from_secs(15);
@@ -20,7 +20,7 @@ async fn queued<const N: usize>() -> (Server, Handle, [Subscription; N]) {
         }
     })
     .await;
-    let handle = Client::new().stream(&server.url).build().unwrap();
+    let handle = client().stream(&server.url).build().unwrap();
     let subscriptions = std::array::from_fn(|_| handle.subscribe(Filter::all()));
     handle.connect();
     until("everything is queued", || handle.last_event_id() == EVENTS.to_string()).await;
@@ -130,7 +130,7 @@ async fn a_shutdown_without_any_time_ends_a_drain_that_was_given_some() {
 
 #[tokio::test]
 async fn a_stream_that_never_connected_is_drained_at_once() {
-    let handle = Client::new().stream("http://127.0.0.1:9/").build().unwrap();
+    let handle = client().stream("http://127.0.0.1:9/").build().unwrap();
     let drained = within(handle.shutdown_with(Drain { deadline: LONG })).await;
     assert_eq!(counts(&drained), (0, 0));
 }
@@ -143,7 +143,7 @@ async fn a_stream_stops_when_the_future_of_stop_when_ends() {
         connection.closed().await;
     })
     .await;
-    let handle = Client::new().stream(&server.url).stop_when(stopped).build().unwrap();
+    let handle = client().stream(&server.url).stop_when(stopped).build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     stop.send(()).unwrap();

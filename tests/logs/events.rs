@@ -19,7 +19,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, Server, client, until, within};
 
 /// Each log event as a line: level, name, fields, and its span. A new span is a line, too.
 #[derive(Clone, Default)]
@@ -154,7 +154,7 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     ])
     .await;
     let url = format!("{}?token=secret", server.url.replace("http://", "http://user:secret@"));
-    let stream = Client::new().stream(url).name("prices").reconnection_time(Duration::ZERO);
+    let stream = client().stream(url).name("prices").reconnection_time(Duration::ZERO);
     let handle = stream.resume_store(Broken, Commit::Delivery).build().unwrap();
     let slow = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("slow").capacity(4));
     let mut slow = slow.into_events();
@@ -198,7 +198,7 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     /// More events than acknowledgements are tracked for.
     const MANY: usize = 65_536 + 10;
     let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(MANY))]).await;
-    let stream = Client::new().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());
+    let stream = client().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());
     let handle = stream.capacity(MANY).resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let options = SubscribeOptions::default().name("hoarder").acknowledging();
     let mut hoarder = handle.subscribe_with(Filter::all(), options);
@@ -213,7 +213,7 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
 
 async fn an_acknowledging_subscriber_loses_events(lines: &Lines) {
     let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
-    let stream = Client::new().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
+    let stream = client().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
     let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let lossy = SubscribeOptions::default().name("lossy").acknowledging().overflow(Overflow::DropOldest).capacity(4);
     let mut lossy = handle.subscribe_with(Filter::all(), lossy);
@@ -236,7 +236,7 @@ async fn an_acknowledging_subscriber_loses_events(lines: &Lines) {
 
 async fn no_subscriber_acknowledges(lines: &Lines) {
     let server = Server::answering(vec![format!("{OPEN}id: 1\ndata: x\n\n")]).await;
-    let stream = Client::new().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
+    let stream = client().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
     let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
@@ -249,7 +249,7 @@ const UNSAVED: &str = "WARN unsaved store=\"logs::events::Broken\" in sseclient"
 
 async fn a_lone_subscriber_pauses(lines: &Lines) {
     let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
-    let handle = Client::new().stream(&server.url).capacity(4).build().unwrap();
+    let handle = client().stream(&server.url).capacity(4).build().unwrap();
     let paused = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("paused"));
     handle.connect();
     let mut stalled = String::new();
@@ -268,7 +268,7 @@ async fn a_lone_subscriber_pauses(lines: &Lines) {
 async fn a_policy_panics(lines: &Lines) {
     let server = Server::answering(vec![OPEN.to_owned()]).await;
     let policy = ReconnectPolicy::daemon().decide_with(|_| panic!("at a loss"));
-    let handle = Client::new().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(&server.url).reconnect_policy(policy).build().unwrap();
     handle.connect();
     within(handle.closed()).await;
     let failed = "the connection task panicked: at a loss";
@@ -282,7 +282,7 @@ async fn a_second_response_is_refused(lines: &Lines) {
         connection.closed().await;
     })
     .await;
-    let handle = Client::new().stream(&server.url).build().unwrap();
+    let handle = client().stream(&server.url).build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     within(handle.update(|request| request.bearer_auth("old"), Apply::MakeBeforeBreak)).await.unwrap_err();
@@ -294,7 +294,7 @@ async fn a_second_response_is_refused(lines: &Lines) {
 async fn a_stream_breaks_off_at_the_same_place(lines: &Lines) {
     let server = Server::answering(vec![format!("{OPEN}data: x")]).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).stop_on_poison();
-    let handle = Client::new().stream(&server.url).name("prices").reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(&server.url).name("prices").reconnect_policy(policy).build().unwrap();
     let named = SubscribeOptions::default().name("each");
     let mut events = handle.subscribe_with(Filter::all(), named).into_events();
     handle.connect();
@@ -310,7 +310,7 @@ async fn a_stream_breaks_off_at_the_same_place(lines: &Lines) {
 
 async fn a_lazy_stream_has_no_subscriber(lines: &Lines) {
     let server = Server::staying("").await;
-    let handle = Client::new().stream(&server.url).lazy(Duration::ZERO).build().unwrap();
+    let handle = client().stream(&server.url).lazy(Duration::ZERO).build().unwrap();
     handle.connect();
     let subscription = handle.subscribe(Filter::all());
     within(handle.opened()).await.unwrap();
@@ -328,7 +328,7 @@ async fn an_id_is_refused(lines: &Lines) {
         "HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
     ])
     .await;
-    let stream = Client::new().stream(&server.url).last_event_id("7\" x").reconnection_time(Duration::ZERO);
+    let stream = client().stream(&server.url).last_event_id("7\" x").reconnection_time(Duration::ZERO);
     let handle = stream.if_id_is_refused(RefusedId::StartFresh).build().unwrap();
     handle.connect();
     within(handle.closed()).await;
@@ -347,7 +347,7 @@ async fn where_only_warnings_are_logged_each_still_names_its_stream() {
     let subscriber = tracing_subscriber::registry().with(formatter.with_filter(LevelFilter::WARN));
     let _guard = tracing::subscriber::set_default(subscriber);
     let server = Server::answering(vec!["HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned()]).await;
-    let handle = Client::new().stream(&server.url).name("prices").build().unwrap();
+    let handle = client().stream(&server.url).name("prices").build().unwrap();
     handle.connect();
     within(handle.closed()).await;
     let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
@@ -361,7 +361,7 @@ async fn a_stream_that_nothing_connects_is_warned_of_once_after_five_seconds() {
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
     for caller in 0..4 {
-        let handle = Client::new().stream("http://127.0.0.1/").name("prices").build().unwrap();
+        let handle = client().stream("http://127.0.0.1/").name("prices").build().unwrap();
         let (mut events, mut transcript) = (handle.subscribe(Filter::all()), handle.transcript());
         let mut waiting = Box::pin(async {
             match caller {
@@ -504,7 +504,7 @@ fn readers_without_a_runtime_or_its_timers_wait_as_before() {
         ("no timers, but a connection elsewhere", Some(&timeless), true, 0),
     ] {
         panics.store(0, Ordering::Relaxed);
-        let handle = Client::new().stream("http://127.0.0.1/").build().unwrap();
+        let handle = client().stream("http://127.0.0.1/").build().unwrap();
         if is_connected {
             let _entered = complete.enter();
             handle.connect();

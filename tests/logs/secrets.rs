@@ -19,6 +19,7 @@ use sseclient::{
     TranscriptItem, Transport,
 };
 
+use crate::support::transport::{TestTransport, client_builder};
 use crate::support::{OPEN, Server, header, within};
 
 /// The text in every secret of these tests.
@@ -169,9 +170,12 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     ])
     .await;
     let mut shown = String::new();
-    // The server acts as the proxy, and its URL holds another secret.
-    let proxy = secret_url(&server.url).replace("/stream", "");
-    let handle = secretive(Client::builder().proxy(proxy).unwrap(), &server.url, &mut shown);
+    let client = match TestTransport::current() {
+        // The server acts as the proxy, and its URL holds another secret.
+        TestTransport::BuiltIn => Client::builder().proxy(secret_url(&server.url).replace("/stream", "")).unwrap(),
+        _ => client_builder(),
+    };
+    let handle = secretive(client, &server.url, &mut shown);
     let mut events = handle.subscribe(Filter::all());
     let mut transcript = handle.transcript();
     handle.connect();
@@ -190,7 +194,9 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     assert!(logged.contains("sseclient"), "the log was captured");
     assert!(shown.contains("x-change") && shown.contains("ResponseHead"), "the change and the head were shown");
     let request = &server.requests()[0];
-    assert!(header(request, "proxy-authorization").unwrap().contains(BASIC), "the proxy was told");
+    if TestTransport::current() == TestTransport::BuiltIn {
+        assert!(header(request, "proxy-authorization").unwrap().contains(BASIC), "the proxy was told");
+    }
     for sent in ["x-default", "x-api-key", "x-hook", "x-token", "x-change", "authorization", "cookie"] {
         assert!(header(request, sent).unwrap().contains(MARKER), "{sent} was sent");
     }

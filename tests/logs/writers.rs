@@ -3,10 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use sseclient::{Client, CloseReason, ErrorKind, Handle, Monitor};
+use sseclient::{CloseReason, ErrorKind, Handle, Monitor};
 use tokio::runtime::Builder;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+use crate::support::client;
 
 /// Panics on the event `closed`.
 struct Breaks;
@@ -40,7 +42,7 @@ fn left_behind(panics: bool) -> Monitor {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let stream = handle.get_or_init(|| Client::new().stream("http://127.0.0.1:9/").build().unwrap());
+            let stream = handle.get_or_init(|| client().stream("http://127.0.0.1:9/").build().unwrap());
             monitor.get_or_init(|| stream.monitor());
             stream.connect();
             tokio::task::yield_now().await;

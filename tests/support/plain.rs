@@ -1,13 +1,17 @@
-//! A server on plain threads, for tests without a runtime.
+//! A server on a thread of its own, for tests without a runtime.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::future::pending;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use super::Connection;
+
 /// The head of an open event stream, delimited by the connection's end.
-pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+pub const OPEN: &str = super::OPEN;
 pub const STOP: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 pub const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone";
 
@@ -18,52 +22,46 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 /// process.
 pub struct Server {
     pub url: String,
-    open: Arc<Mutex<Open>>,
-}
-
-#[derive(Default)]
-struct Open {
-    connections: Vec<TcpStream>,
-    hung_up: bool,
+    hung_up: watch::Sender<bool>,
 }
 
 impl Server {
     /// If `stays` is set, connections stay open after the answer.
     pub fn answering(answers: &[&str], stays: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
-        let open = Arc::<Mutex<Open>>::default();
-        let left_open = Arc::clone(&open);
-        thread::spawn(move || {
-            for (number, tcp) in listener.incoming().enumerate() {
-                let mut tcp = tcp.unwrap();
-                read_head(&mut tcp);
-                let mut open = left_open.lock().unwrap();
-                let answer = if open.hung_up { STOP } else { &answers[number.min(answers.len() - 1)] };
-                // The client may have closed already.
-                let _ = tcp.write_all(answer.as_bytes());
+        let answers: Arc<Vec<String>> = Arc::new(answers.iter().map(|answer| (*answer).to_owned()).collect());
+        let (hung_up, watched) = watch::channel(false);
+        let script = move |number: usize, mut connection: Connection| {
+            let (answers, mut hung_up) = (Arc::clone(&answers), watched.clone());
+            async move {
+                let is_over = *hung_up.borrow();
+                connection.send(if is_over { STOP } else { &answers[number.min(answers.len() - 1)] }).await;
                 if stays {
-                    open.connections.push(tcp);
+                    // It is an error when the test is over.
+                    let _ = hung_up.wait_for(|hung_up| *hung_up).await;
                 }
             }
+        };
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let server = super::Server::hearing(script).await;
+                tell.send(server.url.clone()).unwrap();
+                pending::<()>().await;
+            });
         });
-        Self { url, open }
+        Self { url: told.recv().unwrap(), hung_up }
     }
 
     /// Closes all connections. Clients that reconnect get a 204.
     pub fn hang_up(&self) {
-        let mut open = self.open.lock().unwrap();
-        open.hung_up = true;
-        open.connections.drain(..).for_each(|tcp| drop(tcp.shutdown(Shutdown::Both)));
+        self.hung_up.send_replace(true);
     }
 }
 
-fn read_head(tcp: &mut TcpStream) {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && tcp.read(&mut byte).is_ok_and(|count| count == 1) {
-        head.push(byte[0]);
-    }
+/// A blocking client with the transport of this process.
+#[cfg(feature = "blocking")]
+pub fn client() -> sseclient::blocking::Client {
+    sseclient::blocking::Client::with(super::client()).unwrap()
 }
 
 /// Waits until `condition` holds.

@@ -47,6 +47,11 @@ impl TestTransport {
             });
         *CURRENT
     }
+
+    /// The number of tasks that it has for each response that is open.
+    pub fn tasks(self) -> usize {
+        usize::from(self != Self::BuiltIn)
+    }
 }
 
 /// A client with the transport of this process, and all defaults.
