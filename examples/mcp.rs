@@ -1,5 +1,5 @@
 //! A client of the Model Context Protocol over streamable HTTP: `cargo run --example mcp --features
-//! json`. It talks to a small server of its own.
+//! json -- [URL]`. Without a URL it talks to a small server of its own.
 
 #[path = "mcp/server.rs"]
 mod server;
@@ -15,7 +15,10 @@ const SESSION: &str = "mcp-session-id";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let url = server::start().await?;
+    let url = match std::env::args().nth(1) {
+        Some(url) => url,
+        None => server::start().await?,
+    };
     // The server answers the first request with JSON, and the second one with a stream.
     let (session, hello) = call(&url, None, &json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize" })).await?;
     println!("{hello}");

@@ -10,7 +10,11 @@ mod chat_completion;
 #[allow(dead_code, reason = "a part of it is for other tests")]
 mod codings;
 mod end_marks;
+#[cfg(all(feature = "client", feature = "json"))]
+mod example;
 mod kinds;
+#[cfg(all(feature = "client", feature = "json"))]
+mod mcp;
 #[cfg(feature = "client")]
 mod pools;
 mod script;
