@@ -428,8 +428,9 @@ impl StreamBuilder {
     /// The response head may take as long as any stream's: up to 10 s for the connection, and 5
     /// minutes after that ([`response_timeout`](Self::response_timeout)). The first event has no
     /// limit of its own: put a timeout around [`recv`](Subscription::recv), or read the response
-    /// with an [`EventStream`](crate::EventStream). The connection is closed at the end mark, and
-    /// not given back to a [transport](ClientBuilder::transport)'s pool.
+    /// with an [`EventStream`](crate::EventStream). The connection is closed at the
+    /// [end mark](Self::end_mark), and not given back to a [transport](ClientBuilder::transport)'s
+    /// pool.
     ///
     /// Independent of the policy, a redirect is followed, and a 401 is answered with fresh
     /// [`credentials`](Self::credentials).
@@ -454,9 +455,10 @@ impl StreamBuilder {
     ///
     /// What comes after the mark is not read, so that subscribers learn of the end at once: the
     /// response is dropped, and with HTTP/1.1 its connection is closed. A
-    /// [transport](ClientBuilder::transport) with a pool loses that connection. If it is to be used
-    /// again, read the response with an [`EventStream`](crate::EventStream), which reads on after
-    /// its [mark](crate::EventStream::end_mark).
+    /// [transport](ClientBuilder::transport) with a pool loses that connection, unless the end of
+    /// the response came together with the mark. If it is to be used again, read the response with
+    /// an [`EventStream`](crate::EventStream), which reads on after its
+    /// [mark](crate::EventStream::end_mark).
     ///
     /// With a mark, the task locks the queues twice for each frame, not once for each chunk.
     ///

@@ -16,6 +16,8 @@ mod kinds;
 #[cfg(all(feature = "client", feature = "json"))]
 mod mcp;
 #[cfg(feature = "client")]
+mod once;
+#[cfg(feature = "client")]
 mod pools;
 mod script;
 #[cfg(feature = "client")]

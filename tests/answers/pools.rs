@@ -2,13 +2,22 @@
 
 use std::sync::Arc;
 
-use sseclient::EventStream;
+use bytes::Bytes;
+use http::{Request, Response};
+use sseclient::{Client, CloseReason, EventStream, Filter};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::script::in_short;
-use crate::support::{Server, within};
+use crate::support::{Server, short, within};
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// An event in a chunk of its own.
+fn chunk(data: &str) -> String {
+    format!("{:x}\r\ndata: {data}\n\n\r\n", data.len() + 8)
+}
 
 /// The end of the body comes in a piece of its own behind the mark, as from most servers: not
 /// before the client has waited for it.
@@ -19,10 +28,8 @@ async fn a_pooled_connection_is_used_again_after_the_end_mark() {
     let server = Server::start(move |number, mut connection| {
         let end_is_awaited = Arc::clone(&end_is_awaited);
         async move {
-            let event = |data: &str| format!("{:x}\r\ndata: {data}\n\n\r\n", data.len() + 8);
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             loop {
-                connection.send(&[head, &event(&number.to_string()), &event("[DONE]")].concat()).await;
+                connection.send(&format!("{CHUNKED}{}{}", chunk(&number.to_string()), chunk("[DONE]"))).await;
                 end_is_awaited.notified().await;
                 connection.send("0\r\n\r\n").await;
                 if !matches!(connection.io.read(&mut [0; 4096]).await, Ok(1..)) {
@@ -52,5 +59,35 @@ async fn a_pooled_connection_is_used_again_after_the_end_mark() {
         for _turn in 0..100 {
             yield_now().await;
         }
+    }
+}
+
+/// A stream does not wait for the end of the body behind the mark.
+#[tokio::test]
+async fn the_connection_of_a_stream_is_closed_at_the_end_mark() {
+    let (closing, mut closed) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start(move |_, mut connection| {
+        let closing = closing.clone();
+        async move {
+            connection.send(&format!("{CHUNKED}{}{}", chunk("a"), chunk("[DONE]"))).await;
+            connection.closed().await;
+            closing.send(()).unwrap();
+        }
+    })
+    .await;
+    let pool = reqwest::Client::builder().no_proxy().build().unwrap();
+    let transport = move |request: Request<Bytes>| {
+        let sending = reqwest::Request::try_from(request).map(|request| pool.execute(request));
+        async { sending?.await.map(Response::<reqwest::Body>::from) }
+    };
+    let client = Client::builder().transport(transport).build();
+    for question in 1..=3 {
+        let mut answer =
+            within(client.stream(&*server.url).once().end_mark("[DONE]").open(Filter::all())).await.unwrap();
+        assert_eq!(short(&mut answer).await, "a");
+        assert_eq!(within(answer.recv()).await, None);
+        assert!(matches!(within(answer.handle().closed()).await, CloseReason::EndMark));
+        within(closed.recv()).await.expect("the server sees the end of each connection");
+        assert_eq!(server.requests().len(), question);
     }
 }

@@ -1,26 +1,25 @@
-//! A `StreamBuilder` for one answer: `once`, and the end mark.
+//! The end mark of a stream.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use sseclient::{
-    Apply, Client, CloseReason, Commit, Delivery, ErrorKind, Event, FileStore, Filter, Overflow, ReconnectPolicy,
-    ResumeStore as _, StreamBuilder, SubscribeOptions, Subscription, TranscriptItem,
+    Apply, Client, CloseReason, Commit, Delivery, ErrorKind, Event, FileStore, Filter, ResumeStore as _, StreamBuilder,
+    Subscription, TranscriptItem,
 };
 use tokio::sync::Notify;
 
 use crate::script::{Script, bytewise, script, text};
-use crate::support::{OPEN, Server, client, follow, header, numbered, short, stream, until, within};
+use crate::support::{OPEN, Server, follow, numbered, short, stream, until, within};
 
 /// All that a subscription gets, in short, and why it ended.
-async fn all(events: Subscription) -> (Vec<String>, String) {
+pub async fn all(events: Subscription) -> (Vec<String>, String) {
     within(all_in_any_time(events)).await
 }
 
-async fn all_in_any_time(mut events: Subscription) -> (Vec<String>, String) {
+pub async fn all_in_any_time(mut events: Subscription) -> (Vec<String>, String) {
     let mut items = Vec::new();
     while let Some(delivery) = events.recv().await {
         items.push(match delivery {
@@ -35,7 +34,7 @@ async fn all_in_any_time(mut events: Subscription) -> (Vec<String>, String) {
     (items, reason)
 }
 
-async fn open(stream: StreamBuilder) -> Subscription {
+pub async fn open(stream: StreamBuilder) -> Subscription {
     within(stream.open(Filter::all())).await.unwrap()
 }
 
@@ -251,72 +250,4 @@ async fn an_oversized_event_is_never_the_mark_of_a_stream() {
         all(open(events.ends_when(|event| event.data() == "x" || event.data().len() > 8)).await).await;
     assert_eq!(items, ["1 event was skipped: over the size limit, 10 bytes"]);
     assert_eq!(reason, "EndMark");
-}
-
-#[tokio::test]
-async fn a_request_for_one_answer_is_never_repeated() {
-    let fails = "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".to_owned();
-    let cut = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 100\r\n\r\ndata: a\n\n".to_owned();
-    for (answer, expected) in [(format!("{OPEN}data: a\n\n"), "EndOfStream"), (cut, "body"), (fails, "status")] {
-        let server = Server::answering(vec![answer]).await;
-        let handle = client().stream(&server.url).once().build().unwrap();
-        let events = handle.subscribe(Filter::all());
-        handle.connect();
-        let (_, reason) = all(events).await;
-        assert_eq!(reason, expected);
-        assert_eq!(server.requests().len(), 1);
-    }
-    // A policy that is set later counts.
-    let server = Server::answering(vec![format!("{OPEN}data: a\n\n")]).await;
-    let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
-    let events = open(client().stream(&server.url).once().reconnect_policy(policy)).await;
-    until("it is repeated", || server.requests().len() > 2).await;
-    drop(events);
-}
-
-/// Two subscriptions, one of which rests for much longer than the usual patience while the other
-/// waits for more.
-#[tokio::test(start_paused = true)]
-async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
-    const EVENTS: usize = 5000;
-    let input: String = (0..EVENTS).map(|number| format!("data: {number}\n\n")).collect();
-    for (options, is_complete) in
-        [(SubscribeOptions::default(), true), (SubscribeOptions::default().overflow(Overflow::DropOldest), false)]
-    {
-        let transport = {
-            let input = input.clone();
-            move |_| {
-                let response = Response::builder().header("content-type", "text/event-stream");
-                ready(response.body(http_body_util::Full::new(Bytes::from(input.clone()))))
-            }
-        };
-        let client = Client::builder().transport(transport).build();
-        let handle = client.stream("http://127.0.0.1/").once().build().unwrap();
-        let mut slow = handle.subscribe_with(Filter::all(), options.capacity(16));
-        let fast = tokio::spawn(all_in_any_time(handle.subscribe(Filter::all())));
-        handle.connect();
-        let mut taken = 0;
-        while let Some(delivery) = slow.recv().await {
-            taken += usize::from(delivery.event().is_some());
-            if taken % 100 == 0 {
-                tokio::time::sleep(Duration::from_secs(60)).await;
-            }
-        }
-        assert_eq!(taken == EVENTS, is_complete, "{taken}");
-        assert_eq!(fast.await.unwrap().0.len(), EVENTS);
-    }
-}
-
-#[tokio::test]
-async fn an_answer_in_a_post_is_asked_for_once_with_its_body() {
-    let server = Server::answering(vec![format!("{OPEN}data: a\n\ndata: [DONE]\n\n")]).await;
-    let (items, reason) = all(open(stream(&server.url).once().body("why?").end_mark("[DONE]")).await).await;
-    assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
-    let request = &server.requests()[0];
-    assert!(request.starts_with("POST ") && request.ends_with("why?"), "{request}");
-    assert_eq!(header(request, "last-event-id"), None);
-    // An answer without an event has no mark either.
-    let server = Server::answering(vec![OPEN.to_owned()]).await;
-    let (items, reason) = all(open(stream(&server.url).once().end_mark("[DONE]")).await).await;
-    assert_eq!((items, reason.as_str()), (vec![], "incomplete"));
 }
