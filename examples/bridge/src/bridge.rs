@@ -1,0 +1,156 @@
+//! [`Bridge`]: leads, follows the sources, and appends what they bring.
+
+use std::error::Error;
+use std::time::Duration;
+
+use sseclient::Client;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineError, Lead, Term};
+use crate::entry::Entry;
+use crate::outage::Outage;
+use crate::sources::Sources;
+
+/// How long a bridge that was told to stop may take to append what it has read.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Follows streams and appends each event exactly once.
+///
+/// It keeps no state of its own. It begins with what the engine has: the position, and where each
+/// source resumes. After an append that failed, the position tells which entries were appended.
+pub struct Bridge<E> {
+    engine: E,
+    config: Config,
+    client: Client,
+    stop: CancellationToken,
+    outage: Outage,
+    /// The position of the last entry that this bridge knows of.
+    position: u64,
+}
+
+/// Another bridge has written: what this one has read and not appended is the other's to append.
+struct Deposed;
+
+impl<E: Engine> Bridge<E> {
+    pub fn new(engine: E, config: Config, stop: CancellationToken) -> Self {
+        Self { engine, config, client: Client::new(), stop, outage: Outage::default(), position: 0 }
+    }
+
+    /// Bridges until it is told to stop. Then it appends what it has read, and gives up the lease.
+    ///
+    /// # Errors
+    ///
+    /// If a URL is not valid, or if the engine did not take the rest in time. The next bridge reads
+    /// the rest again, from servers with IDs.
+    pub async fn run(mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let stop = self.stop.clone();
+        let too_late = async {
+            stop.cancelled().await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            ended = self.run_terms() => ended?,
+            () = too_late => return Err("stopped before the engine had taken everything that was read".into()),
+        }
+        if let Err(error) = self.engine.release().await {
+            warn!("the lease stays until its end: {error}");
+        }
+        Ok(())
+    }
+
+    async fn run_terms(&mut self) -> Result<(), sseclient::Error> {
+        let stop = self.stop.clone();
+        loop {
+            let term = tokio::select! {
+                term = self.wait_to_lead() => term,
+                () = stop.cancelled() => return Ok(()),
+            };
+            self.position = term.position;
+            let max_event_size = self.engine.max_event_size();
+            let (sources, restarted) =
+                Sources::follow(&self.client, &self.config.sources, term.resume, max_event_size)?;
+            match self.follow(sources, restarted).await {
+                Ok(()) => return Ok(()),
+                Err(Deposed) => warn!("another bridge has written: this one stops reading"),
+            }
+        }
+    }
+
+    /// Appends what the sources bring, until they end after a stop.
+    async fn follow(&mut self, mut sources: Sources, mut batch: Vec<Entry>) -> Result<(), Deposed> {
+        let stop = self.stop.clone();
+        let mut is_stopping = false;
+        loop {
+            self.commit(&mut batch).await?;
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    sources.stop();
+                }
+                has_more = sources.next_batch(&mut batch) => if !has_more { return Ok(()) },
+                // A batch without entries renews the lease.
+                () = sleep(self.config.lease / 3) => {}
+            }
+        }
+    }
+
+    /// Appends the batch, however long that takes, and empties it.
+    async fn commit(&mut self, batch: &mut Vec<Entry>) -> Result<(), Deposed> {
+        while let Err(error) = self.engine.append(self.position, batch).await {
+            warn!("an append failed: {error}");
+            let appended = self.settle(batch.len()).await?;
+            info!("{appended} of {} entries had been appended", batch.len());
+            batch.drain(..appended);
+        }
+        self.position += batch.len() as u64;
+        batch.clear();
+        Ok(())
+    }
+
+    /// Finds out how many of the entries that were last given to the engine it has appended.
+    async fn settle(&mut self, entries: usize) -> Result<usize, Deposed> {
+        let Lead::Granted(term) = self.lead().await else { return Err(Deposed) };
+        let appended = term.position.checked_sub(self.position).and_then(|count| usize::try_from(count).ok());
+        let appended = appended.filter(|&appended| term.continues && appended <= entries).ok_or(Deposed)?;
+        self.position = term.position;
+        Ok(appended)
+    }
+
+    /// Waits until no other bridge of the group leads.
+    async fn wait_to_lead(&mut self) -> Term {
+        let mut leader = String::new();
+        loop {
+            match self.lead().await {
+                Lead::Granted(term) => {
+                    info!("leading, after position {}", term.position);
+                    return term;
+                }
+                Lead::Held { by } => {
+                    if by != leader {
+                        info!("standing by: {by} leads");
+                        leader = by;
+                    }
+                    sleep(self.config.lease / 4).await;
+                }
+            }
+        }
+    }
+
+    /// Asks to lead until the engine answers.
+    async fn lead(&mut self) -> Lead {
+        loop {
+            match self.engine.lead().await {
+                Ok(lead) => {
+                    self.outage.end();
+                    return lead;
+                }
+                Err(EngineError::Fenced) => {} // somebody wrote in the same moment
+                Err(error) => self.outage.wait(error.to_string()).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! [`Sources`]: the streams that the bridge follows, merged into batches of entries.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::{SelectAll, select_all, unfold};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use sseclient::{
+    Client, Delivery, Error, Filter, Handle, Overflow, ReconnectPolicy, RefusedId, SubscribeOptions, Subscription,
+};
+
+use crate::config::Source;
+use crate::entry::{Entry, ResumePoint};
+
+/// A batch is complete when it has this many entries. It may have up to twice as many, less one,
+/// since it takes whole [`Chunk`]s.
+pub const BATCH: usize = 512;
+
+/// What a source may queue while a batch is appended: another batch, or this many bytes. When the
+/// queue is full, the server is held back.
+const QUEUE_EVENTS: usize = BATCH;
+const QUEUE_BYTES: u64 = 1 << 20;
+
+/// The longest wait between two attempts at a server. A bridge should be back soon after it.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// What one source had queued.
+type Chunk = (usize, Vec<Delivery>);
+
+pub struct Sources {
+    merged: SelectAll<Pin<Box<dyn Stream<Item = Chunk> + Send>>>,
+    handles: Vec<Handle>,
+    /// Where each source resumes after its last entry.
+    last: Vec<ResumePoint>,
+}
+
+impl Sources {
+    /// Follows each source from its resume point.
+    ///
+    /// Also returns the entries to append before all others: one for each source that has entries
+    /// and cannot resume exactly.
+    ///
+    /// # Errors
+    ///
+    /// If a URL is not valid.
+    pub fn follow(
+        client: &Client,
+        sources: &[Source],
+        resume: Vec<Option<ResumePoint>>,
+        max_event_size: usize,
+    ) -> Result<(Self, Vec<Entry>), Error> {
+        let inexact = |(source, point): (usize, &Option<ResumePoint>)| {
+            let point = point.as_ref().filter(|point| !point.is_exact)?;
+            Some(Entry::restarted(source, point))
+        };
+        let restarted = resume.iter().enumerate().filter_map(inexact).collect();
+        let last: Vec<ResumePoint> = resume.into_iter().map(Option::unwrap_or_default).collect();
+        let mut handles = Vec::new();
+        let mut chunks = Vec::new();
+        for (index, (source, point)) in sources.iter().zip(&last).enumerate() {
+            let handle = build(client, source, &point.id, max_event_size)?;
+            let events = handle.subscribe_with(Filter::all(), options());
+            chunks.push(chunks_of(index, events).boxed());
+            handles.push(handle);
+        }
+        handles.iter().for_each(Handle::connect);
+        Ok((Self { merged: select_all(chunks), handles, last }, restarted))
+    }
+
+    /// Waits for entries, and appends those that have come to `batch`. Returns false at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn next_batch(&mut self, batch: &mut Vec<Entry>) -> bool {
+        let Some(first) = self.merged.next().await else { return false };
+        self.take(first, batch);
+        while batch.len() < BATCH {
+            let Some(Some(chunk)) = self.merged.next().now_or_never() else { break };
+            self.take(chunk, batch);
+        }
+        true
+    }
+
+    /// Reads nothing more from the servers. What has been read still comes, and then the end.
+    pub fn stop(&self) {
+        self.handles.iter().for_each(|handle| drop(handle.shutdown()));
+    }
+
+    fn take(&mut self, (source, deliveries): Chunk, batch: &mut Vec<Entry>) {
+        for delivery in deliveries {
+            if let Some(entry) = Entry::new(source, delivery, &self.last[source]) {
+                self.last[source].clone_from(&entry.resume);
+                batch.push(entry);
+            }
+        }
+    }
+}
+
+/// Builds the stream of a source. It tries again whatever the server answers.
+fn build(client: &Client, source: &Source, last_event_id: &str, max_event_size: usize) -> Result<Handle, Error> {
+    client
+        .stream(&source.url)
+        .name(&source.name)
+        .last_event_id(last_event_id)
+        // If the server has forgotten the ID, it goes on without one, and a gap says so.
+        .if_id_is_refused(RefusedId::StartFresh)
+        .reconnect_policy(ReconnectPolicy::persistent().ceiling(MAX_WAIT))
+        .max_event_size(max_event_size)
+        .build()
+}
+
+fn options() -> SubscribeOptions {
+    // Nothing may be lost here: a slow engine slows the server down.
+    SubscribeOptions::default().overflow(Overflow::Block).capacity(QUEUE_EVENTS).queue_bytes(QUEUE_BYTES)
+}
+
+fn chunks_of(index: usize, events: Subscription) -> impl Stream<Item = Chunk> + Send {
+    unfold(events, move |mut events| async move {
+        let mut chunk = Vec::new();
+        (events.recv_many(&mut chunk, BATCH).await > 0).then_some(((index, chunk), events))
+    })
+}
