@@ -46,7 +46,14 @@ impl Config {
     /// Returns a configuration without streams, with the default settings.
     pub fn new(to: &str) -> Self {
         let lease = Duration::from_secs(5);
-        Self { to: to.to_owned(), sources: Vec::new(), group: "default".to_owned(), lease, keep: 1_000_000, owner: owner() }
+        Self {
+            to: to.to_owned(),
+            sources: Vec::new(),
+            group: "default".to_owned(),
+            lease,
+            keep: 1_000_000,
+            owner: owner(),
+        }
     }
 
     /// Reads the arguments of the program.

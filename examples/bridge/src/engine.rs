@@ -38,7 +38,9 @@ pub trait Engine {
 pub enum Lead {
     Granted(Term),
     /// Another bridge of the group leads.
-    Held { by: String },
+    Held {
+        by: String,
+    },
 }
 
 /// What a bridge finds when it begins to lead.

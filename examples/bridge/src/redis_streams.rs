@@ -88,9 +88,8 @@ impl RedisStreams {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(TIMEOUT))
-            .set_response_timeout(Some(TIMEOUT));
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(TIMEOUT)).set_response_timeout(Some(TIMEOUT));
         self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(EngineError::unavailable)
     }
 
