@@ -17,6 +17,9 @@ use crate::sources::Sources;
 /// How long a bridge that was told to stop may take to append what it has read.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How often a standby looks whether the lease is free.
+const MAX_STANDBY_WAIT: Duration = Duration::from_secs(1);
+
 /// Follows streams and appends each event exactly once.
 ///
 /// It keeps no state of its own. It begins with what the engine has: the position, and where each
@@ -101,11 +104,13 @@ impl<E: Engine> Bridge<E> {
     /// Appends the batch, however long that takes, and empties it.
     async fn commit(&mut self, batch: &mut Vec<Entry>) -> Result<(), Deposed> {
         while let Err(error) = self.engine.append(self.position, batch).await {
-            warn!("an append failed: {error}");
+            if let EngineError::Unavailable(_) = error {
+                self.outage.wait(&error).await;
+            }
             let appended = self.settle(batch.len()).await?;
-            info!("{appended} of {} entries had been appended", batch.len());
             batch.drain(..appended);
         }
+        self.outage.end();
         self.position += batch.len() as u64;
         batch.clear();
         Ok(())
@@ -116,6 +121,9 @@ impl<E: Engine> Bridge<E> {
         let Lead::Granted(term) = self.lead().await else { return Err(Deposed) };
         let appended = term.position.checked_sub(self.position).and_then(|count| usize::try_from(count).ok());
         let appended = appended.filter(|&appended| term.continues && appended <= entries).ok_or(Deposed)?;
+        if appended > 0 {
+            info!("{appended} of {entries} entries had been appended");
+        }
         self.position = term.position;
         Ok(appended)
     }
@@ -126,15 +134,17 @@ impl<E: Engine> Bridge<E> {
         loop {
             match self.lead().await {
                 Lead::Granted(term) => {
+                    self.outage.end();
                     info!("leading, after position {}", term.position);
                     return term;
                 }
                 Lead::Held { by } => {
+                    self.outage.end();
                     if by != leader {
                         info!("standing by: {by} leads");
                         leader = by;
                     }
-                    sleep(self.config.lease / 4).await;
+                    sleep((self.config.lease / 4).min(MAX_STANDBY_WAIT)).await;
                 }
             }
         }
@@ -144,12 +154,10 @@ impl<E: Engine> Bridge<E> {
     async fn lead(&mut self) -> Lead {
         loop {
             match self.engine.lead().await {
-                Ok(lead) => {
-                    self.outage.end();
-                    return lead;
-                }
-                Err(EngineError::Fenced) => {} // somebody wrote in the same moment
-                Err(error) => self.outage.wait(error.to_string()).await,
+                Ok(lead) => return lead,
+                // Another bridge wrote at the same moment.
+                Err(EngineError::Fenced) => {}
+                Err(error) => self.outage.wait(&error).await,
             }
         }
     }

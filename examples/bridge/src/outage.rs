@@ -5,9 +5,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use crate::engine::EngineError;
+
 /// The waits between attempts, which double.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// How many different errors of one outage are logged.
+const MAX_ERRORS: usize = 5;
 
 #[derive(Debug, Default)]
 pub struct Outage {
@@ -18,20 +23,19 @@ pub struct Outage {
 struct Current {
     since: Instant,
     wait: Duration,
-    error: String,
+    /// What has been logged.
+    errors: Vec<String>,
 }
 
 impl Outage {
-    /// Logs the error, unless it is the last one again, and waits.
-    pub async fn wait(&mut self, error: String) {
-        let current = self.current.get_or_insert_with(|| Current {
-            since: Instant::now(),
-            wait: FIRST_WAIT,
-            error: String::new(),
-        });
-        if current.error != error {
+    /// Waits, and logs the error if this outage has not had it before.
+    pub async fn wait(&mut self, error: &EngineError) {
+        let new = || Current { since: Instant::now(), wait: FIRST_WAIT, errors: Vec::new() };
+        let current = self.current.get_or_insert_with(new);
+        let error = error.to_string();
+        if current.errors.len() < MAX_ERRORS && !current.errors.contains(&error) {
             warn!("the engine takes nothing, and the streams wait: {error}");
-            current.error = error;
+            current.errors.push(error);
         }
         let wait = current.wait;
         current.wait = (wait * 2).min(MAX_WAIT);

@@ -13,15 +13,20 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::GetStreamErrorKind;
 use bridge::entry::{DATA, EVENTS, GAP, ID, LAST_ID, Name, TYPE};
 use bridge::{jetstream as nats_names, redis_streams as redis_names};
 use futures_util::StreamExt as _;
+use tokio::time::sleep;
 
 /// How many entries are asked for at once.
 const BATCH: usize = 1000;
 
 /// How long one `XREAD` waits for an entry.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The pause between two looks for a stream that is not there yet.
+const PAUSE: Duration = Duration::from_millis(200);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -71,7 +76,13 @@ async fn from_redis(url: &str, group: &str, source: &str, once: bool) -> Result<
 /// durable one.
 async fn from_nats(url: &str, group: &str, source: &str, once: bool) -> Result<(), Failure> {
     let context = jetstream::new(async_nats::connect(url).await?);
-    let stream = context.get_stream(nats_names::stream_name(group)).await?;
+    let stream = loop {
+        match context.get_stream(nats_names::stream_name(group)).await {
+            // The bridge makes it when it starts.
+            Err(error) if !once && matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => sleep(PAUSE).await,
+            stream => break stream?,
+        }
+    };
     let filter_subject = nats_names::subject(group, source);
     let mut consumer = stream.create_consumer(OrderedConfig { filter_subject, ..OrderedConfig::default() }).await?;
     let mut pending = consumer.info().await?.num_pending;

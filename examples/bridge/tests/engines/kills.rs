@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::support::engine::{Engine, Kind};
 use crate::support::programs::{Bridge, consumed};
 use crate::support::until;
-use crate::support::upstream::{Upstream, printed};
+use crate::support::upstream::{Upstream, assert_each_once};
 
 const EVENTS: u64 = 100_000;
 const KILLS: u32 = 100;
@@ -61,10 +61,7 @@ async fn each_event_is_there_once(kind: Kind, seed: u64) {
     }
     upstream.hurry();
     until("all events have arrived", async || engine.entries().await >= EVENTS).await;
-    let entries = consumed(&engine).await;
-    let first_wrong = entries.iter().zip(1..).find(|(entry, number)| **entry != printed(*number));
-    assert_eq!(first_wrong, None, "the first entry that is not the next event");
-    assert_eq!(entries.len() as u64, EVENTS);
+    assert_each_once(&consumed(&engine).await, EVENTS);
 }
 
 fn leader(bridges: &[Bridge]) -> Option<usize> {

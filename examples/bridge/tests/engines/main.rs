@@ -2,4 +2,7 @@
 //! `redis-server` and `nats-server`, and run the programs as a user does.
 
 mod kills;
+mod losses;
+mod outages;
+mod standby;
 mod support;

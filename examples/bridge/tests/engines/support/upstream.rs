@@ -55,8 +55,15 @@ impl Drop for Upstream {
 }
 
 /// Returns what the consumer prints for the event of this number.
-pub(crate) fn printed(number: u64) -> String {
+fn printed(number: u64) -> String {
     format!("message\t{number}\tevent {number}")
+}
+
+/// Asserts that the source has the events 1 to `total`, once each, in order.
+pub(crate) fn assert_each_once(entries: &[String], total: u64) {
+    let first_wrong = entries.iter().zip(1..).find(|(entry, number)| **entry != printed(*number));
+    assert_eq!(first_wrong, None, "the first entry that is not the next event");
+    assert_eq!(entries.len() as u64, total);
 }
 
 async fn serve(mut socket: TcpStream, total: u64, is_in_a_hurry: &AtomicBool) -> io::Result<()> {

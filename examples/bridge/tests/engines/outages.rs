@@ -1,0 +1,79 @@
+//! Engines that are away or full: the streams wait, the log says so once, and nothing is lost.
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use bridge::jetstream::stream_name;
+
+use crate::support::engine::{Engine, Kind};
+use crate::support::programs::{Bridge, consumed};
+use crate::support::until;
+use crate::support::upstream::{Upstream, assert_each_once};
+
+const EVENTS: u64 = 20_000;
+
+/// One outage may have several errors: a connection that breaks, and then one that is refused.
+const MAX_COMPLAINTS: usize = 3;
+
+async fn finish(engine: &Engine, upstream: &Upstream, bridge: &Bridge) {
+    upstream.hurry();
+    bridge.logs("the engine is back").await;
+    until("all events have arrived", async || engine.entries().await >= EVENTS).await;
+    assert_each_once(&consumed(engine).await, EVENTS);
+    let complaints = bridge.log().matches("the engine takes nothing").count();
+    assert!(complaints <= MAX_COMPLAINTS, "{}", bridge.log());
+}
+
+async fn away(kind: Kind) {
+    let (mut engine, upstream) = (Engine::start(kind).await, Upstream::start(EVENTS).await);
+    let bridge = Bridge::start(&engine, upstream.url(), &[]);
+    until("events arrive", async || engine.entries().await > 0).await;
+    engine.kill().await;
+    bridge.logs("refused").await;
+    engine.restart().await;
+    finish(&engine, &upstream, &bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn the_streams_wait_while_redis_is_away() {
+    away(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn the_streams_wait_while_jetstream_is_away() {
+    away(Kind::Nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn the_streams_wait_while_redis_is_full() {
+    let engine = Engine::start_with(Kind::Redis, &["--maxmemory", "1500kb"]).await;
+    let upstream = Upstream::start(EVENTS).await;
+    let bridge = Bridge::start(&engine, upstream.url(), &[]);
+    bridge.logs("streams wait: \"OOM\"").await;
+    let mut connection = redis::Client::open(engine.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut grow = redis::cmd("CONFIG");
+    let _: () = grow.arg("SET").arg("maxmemory").arg(0).query_async(&mut connection).await.unwrap();
+    finish(&engine, &upstream, &bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn the_streams_wait_while_jetstream_is_full() {
+    let engine = Engine::start(Kind::Nats).await;
+    let context = async_nats::jetstream::new(async_nats::connect(engine.url()).await.unwrap());
+    let mut stream = Config {
+        name: stream_name("default"),
+        subjects: vec!["sse.default.*".to_owned(), "sse-term.default".to_owned()],
+        max_messages: 5_000,
+        discard: DiscardPolicy::New,
+        ..Config::default()
+    };
+    context.create_stream(stream.clone()).await.unwrap();
+    let upstream = Upstream::start(EVENTS).await;
+    let bridge = Bridge::start(&engine, upstream.url(), &[]);
+    bridge.logs("maximum messages exceeded").await;
+    stream.max_messages = -1;
+    context.update_stream(stream).await.unwrap();
+    finish(&engine, &upstream, &bridge).await;
+}

@@ -1,0 +1,105 @@
+//! Two bridges of one group: one leads, the other takes over.
+
+use std::time::Instant;
+
+use crate::support::engine::{Engine, Kind};
+use crate::support::programs::{Bridge, consumed};
+use crate::support::until;
+use crate::support::upstream::{Upstream, assert_each_once};
+
+const EVENTS: u64 = 20_000;
+
+/// An engine, its stream of numbered events, a leader and a standby.
+struct Pair {
+    engine: Engine,
+    upstream: Upstream,
+    leader: Bridge,
+    standby: Bridge,
+}
+
+impl Pair {
+    /// Starts both, and waits until the leader is at work.
+    async fn start(kind: Kind, lease: &str) -> Self {
+        let (engine, upstream) = (Engine::start(kind).await, Upstream::start(EVENTS).await);
+        let start = || Bridge::start(&engine, upstream.url(), &["--lease", lease]);
+        let leader = start();
+        leader.logs("leading").await;
+        let standby = start();
+        standby.logs("standing by").await;
+        until("events arrive", async || engine.entries().await > 0).await;
+        Self { engine, upstream, leader, standby }
+    }
+
+    async fn finish(&self) {
+        self.upstream.hurry();
+        until("all events have arrived", async || self.engine.entries().await >= EVENTS).await;
+        assert_each_once(&consumed(&self.engine).await, EVENTS);
+    }
+}
+
+async fn killed(kind: Kind) {
+    let mut pair = Pair::start(kind, "1").await;
+    let started = Instant::now();
+    pair.leader.kill().await;
+    pair.standby.logs("leading").await;
+    println!("{kind:?}: took over after {:?}, with a lease of 1 s", started.elapsed());
+    pair.finish().await;
+}
+
+/// The leader is in the middle of its work when it is paused, and when it wakes.
+async fn paused(kind: Kind) {
+    let pair = Pair::start(kind, "0.5").await;
+    pair.leader.signal("STOP").await;
+    pair.standby.logs("leading").await;
+    let before = pair.engine.entries().await;
+    until("the new leader appends", async || pair.engine.entries().await > before).await;
+    pair.leader.signal("CONT").await;
+    pair.leader.logs("another bridge has written").await;
+    pair.leader.logs("standing by").await;
+    pair.finish().await;
+}
+
+/// With so long a lease, nothing else could make room for the standby.
+async fn stopped(kind: Kind) {
+    let mut pair = Pair::start(kind, "3000").await;
+    pair.leader.signal("TERM").await;
+    assert!(pair.leader.exit_status().await.success(), "{}", pair.leader.log());
+    pair.standby.logs("leading").await;
+    pair.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_a_standby_takes_over_from_a_killed_leader() {
+    killed(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn jetstream_a_standby_takes_over_from_a_killed_leader() {
+    killed(Kind::Nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_a_paused_leader_cannot_write_when_it_wakes() {
+    paused(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn jetstream_a_paused_leader_cannot_write_when_it_wakes() {
+    paused(Kind::Nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_a_leader_that_is_stopped_gives_up_its_lease() {
+    stopped(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn jetstream_a_leader_that_is_stopped_gives_up_its_lease() {
+    stopped(Kind::Nats).await;
+}
