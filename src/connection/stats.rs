@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "testing")]
+use tokio::sync::{Notify, futures::Notified};
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
@@ -101,7 +103,13 @@ impl TurnCounts {
 
 /// The counters behind [`Stats`]. The task locks them once a turn, a caller of `stats` at its call.
 #[derive(Debug, Default)]
-pub(crate) struct Counters(Mutex<Counted>);
+pub(crate) struct Counters {
+    counted: Mutex<Counted>,
+    /// Told at the end of each turn, once it is counted. Each time takes a lock, so programs do
+    /// without.
+    #[cfg(feature = "testing")]
+    turns: Notify,
+}
 
 /// The values under the lock.
 #[derive(Debug, Default)]
@@ -145,10 +153,18 @@ impl Counters {
         if turn.events > 0 {
             *last_event = Some(now);
         }
+        #[cfg(feature = "testing")]
+        self.turns.notify_waiters();
+    }
+
+    /// Waits until a turn of reading has been counted after this call.
+    #[cfg(feature = "testing")]
+    pub(crate) fn turn(&self) -> Notified<'_> {
+        self.turns.notified()
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
         // Nothing but additions and assignments happens under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,8 @@
 //! The publisher appends to a line. The body of the newest open response takes from it, in the
 //! connection task: one entry at a time, since the transport may hold back what it has taken. An
 //! entry has reached the subscribers when the turn of reading is over that its bytes were read in.
-//! The task counts the bytes of a turn last, so the statistics of the stream tell.
+//! The task counts the bytes of a turn last, so the statistics of the stream tell, and a call that
+//! waits is woken then. The body cannot wake it: while a queue is full, nothing polls a body.
 
 use std::collections::VecDeque;
 use std::future::ready;
@@ -11,7 +12,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -19,8 +19,6 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use tokio::sync::watch;
-use tokio::task::yield_now;
-use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
@@ -71,13 +69,6 @@ pub(super) struct Effect {
     /// The stream is about to close.
     pub(super) is_closing: bool,
 }
-
-/// How often a call looks, each time the other tasks have run, whether its entry is published.
-const MAX_LOOKS: u32 = 100;
-
-/// How long it waits after that: a queue may have filled up meanwhile, and a paused clock has to go
-/// on.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// Why an attempt gets no stream.
 pub(super) type Refused = Result<Response<Bytes>, Error>;
@@ -144,21 +135,23 @@ impl Feed {
     pub(super) async fn deliver(&self, sent: Sent) -> Result<Effect, CloseReason> {
         let (waiting, mut course) = watch::channel(EntryState::InLine);
         self.change_line(|line| line.entries.push_back(Entry { sent, waiting }));
-        let mut looks = 0;
         loop {
             let now = course.borrow_and_update().clone();
             match now {
                 EntryState::Taken(taken) => return Ok(taken),
                 EntryState::Discarded(reason) => return Err(reason),
-                EntryState::UnderWay(stream, due) if read(&stream) >= due => {
-                    return Ok(Effect { stream, is_closing: false });
+                EntryState::UnderWay(stream, due) => {
+                    // Before the look: from here on it misses no turn.
+                    let turn = stream.counters.turn();
+                    if read(&stream) >= due {
+                        return Ok(Effect { stream: Arc::clone(&stream), is_closing: false });
+                    }
+                    tokio::select! {
+                        () = turn => {}
+                        // The response was dropped before the turn.
+                        Ok(()) = course.changed() => {}
+                    }
                 }
-                EntryState::UnderWay(..) if looks < MAX_LOOKS => {
-                    // The turn is about to begin, or under way on another thread.
-                    looks += 1;
-                    yield_now().await;
-                }
-                EntryState::UnderWay(..) => sleep(PAUSE).await,
                 EntryState::InLine => tokio::select! {
                     // An entry may be the one that ends the stream.
                     biased;

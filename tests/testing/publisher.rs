@@ -86,6 +86,27 @@ async fn what_was_sent_is_queued_on_two_threads() {
     }
 }
 
+/// The stream is read on another thread, so a call often waits for a turn that is under way.
+#[test]
+fn a_call_that_waits_for_another_thread_leaves_a_paused_clock_alone() {
+    let others = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let paused = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (publisher, handle) = testing::channel();
+    let mut events = handle.subscribe(Filter::all());
+    let entered = others.enter();
+    handle.connect();
+    drop(entered);
+    paused.block_on(async {
+        let begun = Instant::now();
+        for number in 0..2_000 {
+            let data = [number.to_string(), "x".repeat(10_000)].concat();
+            publisher.send(Event::builder().data(data)).await.unwrap();
+            assert_eq!(queued(&mut events).len(), 1);
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_has_noticed_an_end_and_resumes_on_two_threads() {
     let publisher = Publisher::new();
