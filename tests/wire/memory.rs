@@ -284,7 +284,7 @@ fn byte_by_byte(start: &[u8], pattern: &[u8], size: usize) -> usize {
 fn a_line_of_megabytes_in_chunks_of_one_byte_is_linear_work() {
     let mut wrong = Vec::new();
     for &(what, start, pattern) in ENDLESS {
-        let size = if start == b"data: " && pattern == b"x" { MIB } else { 32 * KIB };
+        let size = if start == b"data: " && pattern == b"x" { MIB / 2 } else { 32 * KIB };
         let one = byte_by_byte(start, pattern, size);
         let two = byte_by_byte(start, pattern, 2 * size);
         if two * 10 > one * 22 + 10 * CONSTANT {

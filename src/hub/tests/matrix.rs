@@ -5,7 +5,8 @@ use tokio::time::{Duration, advance};
 
 use super::*;
 
-const EVENTS: u64 = 2_000;
+/// A multiple of `KEYS`.
+const EVENTS: u64 = 512;
 const CAPACITY: usize = 32;
 const KEYS: u64 = 8;
 
