@@ -166,5 +166,22 @@ fn encode(point: &ResumePoint) -> String {
 }
 
 fn decode(value: &str) -> ResumePoint {
-    ResumePoint { id: value.trim_start_matches([EXACT, INEXACT]).to_owned(), is_exact: value.starts_with(EXACT) }
+    // One mark only: an ID may begin with these characters, too.
+    let id = value.strip_prefix([EXACT, INEXACT]).unwrap_or(value);
+    ResumePoint { id: id.to_owned(), is_exact: value.starts_with(EXACT) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resume_point_is_read_back_as_it_was_written() {
+        for id in ["", "7", "=7", "~~", "=~=", "é"] {
+            for is_exact in [true, false] {
+                let read = decode(&encode(&ResumePoint { id: id.to_owned(), is_exact }));
+                assert_eq!((&*read.id, read.is_exact), (id, is_exact));
+            }
+        }
+    }
 }
