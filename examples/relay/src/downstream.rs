@@ -89,11 +89,14 @@ impl ClientRequest {
         let (mut types, mut policy) = (Vec::new(), default);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                // A client that has lost events must learn of it, whichever types it reads.
                 "type" => types.push(value.into_owned()),
                 "overflow" => policy = choose(&value, default)?,
                 _ => return Err(format!("no such parameter: {name:?}; there are type and overflow\n")),
             }
+        }
+        if !types.is_empty() {
+            // A gap that the journal has kept is an event now, and concerns all clients.
+            types.push(gap::EVENT_TYPE.to_owned());
         }
         let filter = if types.is_empty() { Filter::all() } else { Filter::from(types) };
         // Browsers send the ID as UTF-8 (HTML standard, section 9.2.2).

@@ -42,6 +42,7 @@ pub(crate) struct SeenGap {
     pub(crate) whose: String,
     pub(crate) cause: &'static str,
     pub(crate) events: Option<u64>,
+    pub(crate) is_loss: bool,
     pub(crate) text: String,
 }
 
@@ -96,7 +97,7 @@ impl Seen {
         let (cause, events) = gap::cause(gap);
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (at_ms, whose, text) = (at.as_millis() as u64, whose.to_owned(), gap.to_string());
-        self.gaps.push_back(SeenGap { at_ms, whose, cause, events, text });
+        self.gaps.push_back(SeenGap { at_ms, whose, cause, events, is_loss: gap.is_loss(), text });
         if self.gaps.len() > MAX_GAPS {
             self.gaps.pop_front();
         }

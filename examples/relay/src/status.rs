@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
@@ -11,7 +10,7 @@ use axum::extract;
 use axum::response::Response;
 use futures_util::stream::unfold;
 use serde::Serialize;
-use sseclient::{Event, State, Stats};
+use sseclient::{Event, State, Stats, SubscriptionStats};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -51,8 +50,9 @@ struct Snapshot<'a> {
     types: BTreeMap<String, u64>,
     other_types: u64,
     gaps: VecDeque<SeenGap>,
-    delivered: u64,
     client_count: usize,
+    /// Events that these clients have lost, also those that are not listed.
+    missed: u64,
     clients: Vec<Client>,
 }
 
@@ -134,6 +134,7 @@ impl Rates {
 fn snapshot(relay: &Relay, rates: &VecDeque<f64>) -> String {
     let Seen { types, other_types, gaps, .. } = relay.observed.seen();
     let state = relay.handle.state();
+    let subscriptions = relay.handle.subscriptions();
     let snapshot = Snapshot {
         url: upstream::shown(relay.args.url.as_deref().unwrap_or_default()),
         now_ms: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
@@ -144,20 +145,19 @@ fn snapshot(relay: &Relay, rates: &VecDeque<f64>) -> String {
         types,
         other_types,
         gaps,
-        delivered: relay.delivered.load(Ordering::Relaxed),
         client_count: relay.clients.len(),
-        clients: clients(relay),
+        missed: subscriptions.iter().map(|subscription| subscription.missed).sum(),
+        clients: clients(relay, subscriptions),
     };
     let data = serde_json::to_string(&snapshot).expect("all keys of its maps are strings");
     Event::builder().data(data).build().expect("it has no ID and no type").encode()
 }
 
 /// Returns the clients that are furthest behind.
-fn clients(relay: &Relay) -> Vec<Client> {
-    let mut all = relay.handle.subscriptions();
+fn clients(relay: &Relay, mut all: Vec<SubscriptionStats>) -> Vec<Client> {
     all.sort_by(|a, b| (b.queued, b.missed).cmp(&(a.queued, a.missed)).then_with(|| a.name.cmp(&b.name)));
     all.truncate(MAX_CLIENTS);
-    let client = |subscription: sseclient::SubscriptionStats| {
+    let client = |subscription: SubscriptionStats| {
         let connected = relay.clients.get(&subscription.name).map(|(_, connected)| connected);
         Client {
             address: connected.map(|client| client.address.to_string()),

@@ -11,7 +11,7 @@ use sseclient::testing::{Script, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use support::{LIMIT, Relay, numbered, sends, text, texts, wait_for};
+use support::{Body, LIMIT, Relay, numbered, sends, text, texts, wait_for};
 
 #[tokio::test]
 async fn events_pass_unchanged_and_late_clients_get_what_is_retained() {
@@ -26,7 +26,7 @@ async fn events_pass_unchanged_and_late_clients_get_what_is_retained() {
     }
     assert_eq!(first.until("no ID\n\n").await, events);
     assert_eq!(relay.events().await.until("no ID\n\n").await, events);
-    let prices = &mut support::Body::new(relay.get("/events?type=price").await);
+    let prices = &mut Body::new(relay.get("/events?type=price").await);
     assert_eq!(prices.until("b\n\n").await, "event: price\nid: 2\nretry: 700\ndata: a\ndata:  b\n\n");
     let head = reqwest::Client::new().head(format!("{}/events", relay.url)).send().await.unwrap();
     assert_eq!(head.headers()["content-type"], "text/event-stream");
@@ -131,19 +131,28 @@ async fn a_restart_without_ids_is_a_gap() {
     relay.events().await.until("data: a\n\n").await;
     relay.stop().await;
     let relay = Relay::start(&arguments);
-    let all = relay.events().await.until("data: b\n\n").await;
-    assert!(all.starts_with("data: a\n\nevent: relay-gap\ndata: {\"cause\":\"restarted\","), "{all}");
+    for path in ["/events", "/events?type=message"] {
+        let all = Body::new(relay.get(path).await).until("data: b\n\n").await;
+        assert!(all.starts_with("data: a\n\nevent: relay-gap\ndata: {\"cause\":\"restarted\","), "{all}");
+    }
     upstream.finish().await;
 }
 
 #[tokio::test]
 async fn a_stop_gives_clients_what_is_queued_and_ends_in_order() {
-    let upstream = Server::start([sends(1..=3)]).await;
+    // More than the buffers of the sockets hold.
+    let large = |id: u64| numbered(id).data("x".repeat(100_000));
+    let upstream = Server::start([(1..=200).fold(Script::open(), |script, id| script.event(large(id)))]).await;
     let relay = Relay::start(&[upstream.url()]);
-    let mut client = relay.events().await;
-    client.until(&text(3)).await;
-    let log = relay.stop().await;
-    assert_eq!(client.rest().await, "");
+    let client = relay.events().await;
+    let metrics = relay.wait_for("/metrics", "sse_relay_upstream_events_total 200\n").await;
+    assert!(!metrics.contains("sse_relay_queued_events 0\n"), "{metrics}");
+    relay.terminate();
+    relay.wait_until_closed().await;
+    let rest = client.rest().await;
+    assert_eq!(rest.matches("\ndata: x").count(), 200);
+    let (status, log) = relay.ended().await;
+    assert!(status.success(), "{status}: {log}");
     let order = ["stopping: SIGTERM", "no new clients", "the upstream connection is closed"];
     let places: Vec<_> = order.iter().map(|line| log.find(line).unwrap_or_else(|| panic!("{line}: {log}"))).collect();
     assert!(places.is_sorted(), "{log}");
@@ -236,16 +245,12 @@ async fn clients_are_limited_and_quiet_ones_get_heartbeats() {
     assert_eq!(client.response.headers()["access-control-allow-origin"], "*");
     assert_eq!(client.until(":\n\n:\n\n").await, ":\n\n:\n\n");
     let refused = relay.get("/events").await;
-    assert_eq!(
-        (refused.status().as_u16(), refused.text().await.unwrap().as_str()),
-        (503, "too many clients; try again later\n")
-    );
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.text().await.unwrap(), "too many clients; try again later\n");
     assert_eq!(relay.get("/events?overflow=wait").await.status(), 400);
     drop(client);
-    let mut again = 503;
-    while again != 200 {
-        again = relay.get("/events").await.status().as_u16();
-    }
+    relay.wait_for("/metrics", "sse_relay_clients 0\n").await;
+    assert_eq!(relay.get("/events").await.status(), 200);
     upstream.finish().await;
 }
 
@@ -272,7 +277,9 @@ impl Scratch {
     }
 
     fn remove(&self) {
-        let _ = fs::remove_file(&self.0);
+        for path in [self.0.clone(), self.0.with_added_extension("new")] {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

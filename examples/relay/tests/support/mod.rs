@@ -100,6 +100,15 @@ impl Relay {
         log
     }
 
+    /// Waits until it takes no new clients.
+    pub async fn wait_until_closed(&self) {
+        let start = Instant::now();
+        while std::net::TcpStream::connect(self.address()).is_ok() {
+            assert!(start.elapsed() < LIMIT, "it still takes clients");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Waits until the text at this path has `text` in it, and returns it all.
     pub async fn wait_for(&self, path: &str, text: &str) -> String {
         let start = Instant::now();
