@@ -6,7 +6,7 @@
 //! takes its place.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use sseclient::wire::{Decoder, Frame};
 use sseclient::{Delivery, Event, Filter, SubscribeOptions, Subscription};
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::gap;
@@ -28,13 +28,27 @@ const SLACK: usize = 1024 * 1024;
 /// How long to wait after a failure, of a disk that is full for example.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How a file begins: a comment, by which the relay knows its own. It must not overwrite others.
+const FIRST_LINE: &str = ": events retained by relay\n";
+
+/// No file of the relay is larger.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+
 /// Returns the events in the file; none if there is no file. An event that was cut off when the
 /// relay was killed is left out: the server sends it again.
+///
+/// # Errors
+///
+/// If the file cannot be read, or is not one of a relay.
 pub(crate) fn load(path: &Path) -> io::Result<Vec<Event>> {
-    let bytes = match fs::read(path) {
+    let mut bytes = Vec::new();
+    match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        bytes => bytes?,
+        file => file?.take(MAX_FILE).read_to_end(&mut bytes)?,
     };
+    if !bytes.starts_with(FIRST_LINE.as_bytes()) {
+        return Err(io::Error::new(ErrorKind::InvalidData, "this is not a resume file, and would be overwritten"));
+    }
     let (mut decoder, mut events) = (Decoder::new(), Vec::new());
     decoder.push(bytes.into());
     while let Some(frame) = decoder.next_frame() {
@@ -45,11 +59,19 @@ pub(crate) fn load(path: &Path) -> io::Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Starts to keep the resume file, on a thread of its own: a disk may block.
-pub(crate) fn start(relay: &Arc<Relay>) -> Option<JoinHandle<()>> {
-    let path = relay.args.resume_file.clone()?;
+/// Starts to keep the resume file. The receiver learns that it is complete.
+///
+/// On a thread that nothing joins: a disk may hang, and the relay must end all the same.
+pub(crate) fn start(relay: &Arc<Relay>) -> io::Result<Option<oneshot::Receiver<()>>> {
+    let Some(path) = relay.args.resume_file.clone() else { return Ok(None) };
     let (relay, runtime) = (Arc::clone(relay), Handle::current());
-    Some(spawn_blocking(move || keep(&relay, &path, &runtime)))
+    let (complete, completed) = oneshot::channel();
+    thread::Builder::new().name("resume-file".into()).spawn(move || {
+        keep(&relay, &path, &runtime);
+        // The relay may have given up waiting.
+        let _ = complete.send(());
+    })?;
+    Ok(Some(completed))
 }
 
 /// Keeps the file until the stream is over.
@@ -85,9 +107,9 @@ enum Ended {
 fn write_file(mut subscription: Subscription, path: &PathBuf, runtime: &Handle) -> io::Result<Ended> {
     let new = path.with_added_extension("new");
     let mut file = File::create(&new)?;
-    let mut text = String::new();
+    let mut text = FIRST_LINE.to_owned();
     while let Ok(delivery) = subscription.try_recv() {
-        if text.is_empty() {
+        if text == FIRST_LINE {
             write_inherited_id(&mut text, &delivery);
         }
         gap::write(&mut text, &delivery);

@@ -39,7 +39,7 @@ use tracing::{Level, info, warn};
 use crate::args::Args;
 use crate::relay::Relay;
 
-/// How long connections may take to end, after their subscriptions have ended.
+/// How long connections may take to end, after their subscriptions have ended; and then the disk.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How many files are open beside those of the clients, at most.
@@ -70,7 +70,7 @@ async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
         args.url = Some(demo::start().await?);
     }
     let relay = Relay::start(args)?;
-    let journal = journal::start(&relay);
+    let journal = journal::start(&relay)?;
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(serve(listener, Arc::clone(&relay), stopped));
     println!("page: http://{address}/   stream: http://{address}/events");
@@ -105,7 +105,7 @@ async fn serve(listener: TcpListener, relay: Arc<Relay>, stop: oneshot::Receiver
 async fn stop_in_order(
     relay: &Relay,
     server: JoinHandle<io::Result<()>>,
-    journal: Option<JoinHandle<()>>,
+    journal: Option<oneshot::Receiver<()>>,
 ) -> Result<CloseReason, Box<dyn Error>> {
     info!(clients = relay.clients.len(), "no new clients; those that read get what is queued");
     let drained = relay.handle.shutdown_with(Drain::new(relay.args.drain)).await;
@@ -115,8 +115,10 @@ async fn stop_in_order(
         Err(_) => warn!(clients = relay.clients.len(), "cutting off clients that do not read"),
     }
     if let Some(journal) = journal {
-        journal.await?;
-        info!("the resume file is complete");
+        match timeout(GRACE, journal).await {
+            Ok(Ok(())) => info!("the resume file is complete"),
+            _ => warn!("the resume file is not complete: the next run asks the server for more"),
+        }
     }
     Ok(drained.reason)
 }

@@ -139,6 +139,55 @@ async fn a_restart_without_ids_is_a_gap() {
 }
 
 #[tokio::test]
+async fn the_resume_file_stays_small() {
+    let file = Scratch::new("small");
+    let large = |id: u64| numbered(id).data("x".repeat(40_000));
+    // More than the file may grow by.
+    let first = (1..=99).fold(Script::open(), |script, id| script.event(large(id))).event(numbered(100));
+    let upstream = Server::start([first, sends([101]).expect_resumed_from("100")]).await;
+    let arguments = [upstream.url(), "--resume-file", file.path(), "--retain", "3"];
+    let relay = Relay::start(&arguments);
+    file.wait_for(&text(100)).await;
+    assert!(fs::metadata(file.path()).unwrap().len() < 2_000_000);
+    relay.kill();
+    let relay = Relay::start(&arguments);
+    let all = relay.events().await.until(&text(101)).await;
+    // With the one before if the client was there before the last.
+    assert!(all.ends_with(&(large(99).build().unwrap().encode() + &texts(100..=101))), "{all:.100}");
+    assert!(all.starts_with("id: 98\n") || all.starts_with("id: 99\n"), "{all:.100}");
+    upstream.finish().await;
+}
+
+#[tokio::test]
+async fn events_without_an_id_of_their_own_resume_after_the_last() {
+    let file = Scratch::new("inherited");
+    let first = Script::open().bytes("id: 7\ndata: a\n\ndata: b\n\ndata: c\n\n");
+    let later = || Script::open().expect_resumed_from("7");
+    let upstream = Server::start([first, later(), later()]).await;
+    for run in 0..3 {
+        let relay = Relay::start(&[upstream.url(), "--resume-file", file.path(), "--retain", "2"]);
+        let events = if run == 0 { 3 } else { 0 };
+        relay.wait_for("/metrics", &format!("sse_relay_upstream_events_total {events}\n")).await;
+        assert_eq!(relay.events().await.until("data: c\n\n").await, "data: b\n\ndata: c\n\n");
+        relay.wait_for("/metrics", "sse_relay_upstream_open 1\n").await;
+        relay.stop().await;
+    }
+    upstream.finish().await;
+}
+
+#[tokio::test]
+async fn a_file_of_others_is_not_overwritten() {
+    let file = Scratch::new("foreign");
+    fs::write(file.path(), "data: mine\n\n").unwrap();
+    let command = Relay::command(&["http://127.0.0.1:1/", "--listen", "127.0.0.1:0", "--resume-file", file.path()]);
+    let mut command = tokio::process::Command::from(command);
+    let ran = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("this is not a resume file"));
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), "data: mine\n\n");
+}
+
+#[tokio::test]
 async fn a_stop_gives_clients_what_is_queued_and_ends_in_order() {
     // More than the buffers of the sockets hold.
     let large = |id: u64| numbered(id).data("x".repeat(100_000));
@@ -250,7 +299,10 @@ async fn clients_are_limited_and_quiet_ones_get_heartbeats() {
     assert_eq!(relay.get("/events?overflow=wait").await.status(), 400);
     drop(client);
     relay.wait_for("/metrics", "sse_relay_clients 0\n").await;
-    assert_eq!(relay.get("/events").await.status(), 200);
+    // In the slot of the first.
+    let again = relay.get("/events").await;
+    relay.wait_for("/metrics", "sse_relay_client_queued_events{slot=\"0\",").await;
+    drop(again);
     upstream.finish().await;
 }
 

@@ -22,6 +22,12 @@ pub struct Relay {
 }
 
 impl Relay {
+    pub fn command(arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+        command.args(arguments);
+        command
+    }
+
     /// Starts a relay on a free port.
     pub fn start(arguments: &[&str]) -> Self {
         Self::start_at("127.0.0.1:0", arguments)
@@ -29,9 +35,9 @@ impl Relay {
 
     /// Starts a relay at an address, and waits until it serves there.
     pub fn start_at(address: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
-        command.args(["--listen", address]).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = Self::command(arguments);
+        let mut child =
+            command.args(["--listen", address]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         // Read all the time: a full pipe would stop the relay.
         let log = thread::spawn(move || {
