@@ -9,7 +9,8 @@ use sseclient::Overflow;
 
 /// Follow one event stream, and serve it to any number of browsers and services.
 ///
-/// Exit status: 0 after SIGTERM, ctrl-c or a 204 of the server; 1 if it cannot start.
+/// Exit status: 0 after SIGTERM, ctrl-c or a 204 of the server; 1 if it cannot start, or if the
+/// stream is over for another reason; 2 for wrong usage.
 #[derive(Debug, Parser)]
 #[command(name = "relay")]
 pub(crate) struct Args {

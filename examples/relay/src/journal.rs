@@ -39,11 +39,14 @@ const MAX_FILE: u64 = 256 * 1024 * 1024;
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or is not one of a relay.
+/// If the file cannot be read, is not one of a relay, or can never be written.
 pub(crate) fn load(path: &Path) -> io::Result<Vec<Event>> {
     let mut bytes = Vec::new();
     match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // So that a directory that is missing or read-only shows at once.
+            return File::create(new_file(path)).map(|_| Vec::new());
+        }
         file => file?.take(MAX_FILE).read_to_end(&mut bytes)?,
     };
     if !bytes.starts_with(FIRST_LINE.as_bytes()) {
@@ -75,16 +78,17 @@ pub(crate) fn start(relay: &Arc<Relay>) -> io::Result<Option<oneshot::Receiver<(
 }
 
 /// Keeps the file until the stream is over.
-fn keep(relay: &Relay, path: &PathBuf, runtime: &Handle) {
+fn keep(relay: &Relay, path: &Path, runtime: &Handle) {
     loop {
         // It begins with what is retained, and goes on without a hole.
         let options = SubscribeOptions::default().name("resume file").replay();
         let subscription = relay.handle.subscribe_with(Filter::all(), options);
-        match write_file(subscription, path, runtime) {
+        match write_file(relay, subscription, path, runtime) {
             Ok(Ended::Full) => {}
             Ok(Ended::Stream) => return,
             Err(error) => {
                 relay.journal_failures.fetch_add(1, Ordering::Relaxed);
+                relay.journal_fails.store(true, Ordering::Relaxed);
                 warn!(path = %path.display(), %error, "the resume file cannot be written; trying again in {PAUSE:?}");
                 if relay.handle.close_reason().is_some() {
                     return;
@@ -104,8 +108,8 @@ enum Ended {
 }
 
 /// Writes a new file, puts it in place of the old one, and appends to it.
-fn write_file(mut subscription: Subscription, path: &PathBuf, runtime: &Handle) -> io::Result<Ended> {
-    let new = path.with_added_extension("new");
+fn write_file(relay: &Relay, mut subscription: Subscription, path: &Path, runtime: &Handle) -> io::Result<Ended> {
+    let new = new_file(path);
     let mut file = File::create(&new)?;
     let mut text = FIRST_LINE.to_owned();
     while let Ok(delivery) = subscription.try_recv() {
@@ -117,6 +121,7 @@ fn write_file(mut subscription: Subscription, path: &PathBuf, runtime: &Handle) 
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
     fs::rename(new, path)?;
+    relay.journal_fails.store(false, Ordering::Relaxed);
     let (mut size, max) = (text.len(), 2 * text.len() + SLACK);
     while size < max {
         text.clear();
@@ -135,6 +140,11 @@ fn write_file(mut subscription: Subscription, path: &PathBuf, runtime: &Handle) 
         size += text.len();
     }
     Ok(Ended::Full)
+}
+
+/// Returns the name of a file until it is whole.
+fn new_file(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
 }
 
 /// Writes the ID that the first event has from one before it, which is not in the file any more, as

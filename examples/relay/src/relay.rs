@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use sseclient::Handle;
 
@@ -26,6 +26,8 @@ pub(crate) struct Relay {
     pub(crate) delivered: AtomicU64,
     /// Failed attempts to write the resume file.
     pub(crate) journal_failures: AtomicU64,
+    /// The last attempt failed.
+    pub(crate) journal_fails: AtomicBool,
 }
 
 impl Relay {
@@ -49,6 +51,7 @@ impl Relay {
             reconnect_limit: ReconnectLimit::default(),
             delivered: AtomicU64::new(0),
             journal_failures: AtomicU64::new(0),
+            journal_fails: AtomicBool::new(false),
         });
         tokio::spawn(observer::observe(Arc::clone(&relay), relay.handle.transcript()));
         tokio::spawn(status::publish(Arc::clone(&relay)));

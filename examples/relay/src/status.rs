@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
@@ -50,6 +51,7 @@ struct Snapshot<'a> {
     types: BTreeMap<String, u64>,
     other_types: u64,
     gaps: VecDeque<SeenGap>,
+    resume_file_fails: bool,
     client_count: usize,
     /// Events that these clients have lost, also those that are not listed.
     missed: u64,
@@ -145,6 +147,7 @@ fn snapshot(relay: &Relay, rates: &VecDeque<f64>) -> String {
         types,
         other_types,
         gaps,
+        resume_file_fails: relay.journal_fails.load(Ordering::Relaxed),
         client_count: relay.clients.len(),
         missed: subscriptions.iter().map(|subscription| subscription.missed).sum(),
         clients: clients(relay, subscriptions),

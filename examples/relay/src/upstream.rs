@@ -16,7 +16,7 @@ pub(crate) fn stream(args: &Args, mut retained: Vec<Event>) -> StreamBuilder {
         // The server cannot know where to go on.
         retained.push(gap::event("restarted", None, "the relay was restarted, and there is no ID to resume after"));
     }
-    let stream = Client::new().stream(url).retain(Filter::all(), args.retain as usize).seed(retained);
+    let stream = Client::new().stream(url).name("upstream").retain(Filter::all(), args.retain as usize).seed(retained);
     let stream = args.headers.iter().fold(stream, |stream, (name, value)| stream.header(&**name, &**value));
     // A relay is not repaired by its end: a 404 may pass, and until then the page and /health say
     // what is wrong. A server that has forgotten the ID of an earlier run must not stop it either.

@@ -188,6 +188,28 @@ async fn a_file_of_others_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_written_is_said_and_tried_again() {
+    let folder = Scratch::new("folder");
+    fs::create_dir(folder.path()).unwrap();
+    let file = format!("{}/events", folder.path());
+    let upstream = Server::start([sends([1])]).await;
+    let relay = Relay::start(&[upstream.url(), "--resume-file", &file]);
+    wait_for("the file", || fs::read_to_string(&file).is_ok_and(|found| found.contains(&text(1)))).await;
+    upstream.finish().await;
+    relay.stop().await;
+    // The file is there, and cannot be replaced.
+    fs::create_dir(format!("{file}.new")).unwrap();
+    let upstream = Server::start([Script::open().expect_resumed_from("1")]).await;
+    let relay = Relay::start(&[upstream.url(), "--resume-file", &file]);
+    relay.wait_for("/metrics", "sse_relay_resume_file_failures_total 1\n").await;
+    Body::new(relay.get("/status").await).until("\"resume_file_fails\":true").await;
+    fs::remove_dir(format!("{file}.new")).unwrap();
+    Body::new(relay.get("/status").await).until("\"resume_file_fails\":false").await;
+    fs::remove_dir_all(folder.path()).unwrap();
+    upstream.finish().await;
+}
+
+#[tokio::test]
 async fn a_stop_gives_clients_what_is_queued_and_ends_in_order() {
     // More than the buffers of the sockets hold.
     let large = |id: u64| numbered(id).data("x".repeat(100_000));

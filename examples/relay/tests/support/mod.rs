@@ -160,7 +160,7 @@ impl Body {
     }
 
     /// Waits until the body has `text` in it, and returns what came up to there, without the
-    /// greeting.
+    /// greeting of `/events`.
     pub async fn until(&mut self, text: &str) -> String {
         let start = Instant::now();
         let mut searched = 0;
@@ -177,12 +177,8 @@ impl Body {
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         };
         let found: String = self.text.drain(..end).collect();
-        if std::mem::take(&mut self.is_new) {
-            let (greeting, found) = found.split_once("\n\n").unwrap();
-            assert!(greeting.starts_with("retry: "), "{greeting}");
-            return found.to_owned();
-        }
-        found
+        let greeting = found.find("\n\n").filter(|_| std::mem::take(&mut self.is_new) && found.starts_with("retry: "));
+        greeting.map_or(found.clone(), |end| found[end + 2..].to_owned())
     }
 
     /// Waits for the end, and returns the rest.
