@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use sseclient::{Event, State, Stats, SubscriptionStats};
@@ -23,6 +24,9 @@ use crate::upstream;
 /// The time between two snapshots, and the number of rates that one holds: two minutes.
 const PERIOD: Duration = Duration::from_secs(1);
 const MAX_RATES: usize = 120;
+
+/// How many pages may be open at a time. A further one tries again every few seconds.
+const MAX_PAGES: usize = 100;
 
 /// How many clients a snapshot lists: those that are furthest behind.
 const MAX_CLIENTS: usize = 100;
@@ -95,6 +99,9 @@ pub(crate) async fn publish(relay: Arc<Relay>) {
 
 /// Answers with snapshots until the relay stops.
 pub(crate) async fn status(extract::State(relay): extract::State<Arc<Relay>>) -> Response {
+    if relay.snapshots.0.receiver_count() >= MAX_PAGES {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open; try again later\n").into_response();
+    }
     let snapshots = relay.snapshots.0.subscribe();
     let closed = Box::pin(relay.handle.closed());
     let body = unfold((snapshots, closed), |(mut snapshots, mut closed)| async {

@@ -319,6 +319,12 @@ async fn clients_are_limited_and_quiet_ones_get_heartbeats() {
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.text().await.unwrap(), "too many clients; try again later\n");
     assert_eq!(relay.get("/events?overflow=wait").await.status(), 400);
+    let mut pages = Vec::new();
+    for _ in 0..100 {
+        pages.push(relay.get("/status").await);
+    }
+    assert!(pages.iter().all(|page| page.status() == 200));
+    assert_eq!(relay.get("/status").await.status(), 503);
     drop(client);
     relay.wait_for("/metrics", "sse_relay_clients 0\n").await;
     // In the slot of the first.
