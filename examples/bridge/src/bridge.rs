@@ -56,7 +56,7 @@ impl<E: Engine> Bridge<E> {
         };
         tokio::select! {
             ended = self.run_terms() => ended?,
-            () = too_late => return Err("stopped before the engine had taken everything that was read".into()),
+            () = too_late => return Err("the engine does not answer: what has been read and not appended is left to the next bridge".into()),
         }
         if let Err(error) = self.engine.release().await {
             warn!("the lease stays until its end: {error}");

@@ -61,7 +61,7 @@ async fn each_event_is_there_once(kind: Kind, seed: u64) {
     }
     upstream.hurry();
     until("all events have arrived", async || engine.entries().await >= EVENTS).await;
-    assert_each_once(&consumed(&engine).await, EVENTS);
+    assert_each_once(&consumed(&engine, "demo").await, EVENTS);
 }
 
 fn leader(bridges: &[Bridge]) -> Option<usize> {

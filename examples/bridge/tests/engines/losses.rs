@@ -16,7 +16,7 @@ fn event(id: &str, data: &str) -> EventBuilder {
 
 async fn entries(engine: &Engine, count: u64) -> Vec<String> {
     until("the entries have arrived", async || engine.entries().await >= count).await;
-    consumed(engine).await
+    consumed(engine, "demo").await
 }
 
 /// An event that is too large, and a connection that breaks while there is no ID to resume after.
@@ -63,7 +63,7 @@ async fn between_runs(kind: Kind) {
         bridge.kill().await;
     }
     let gap = "gap:restarted\t\tthe bridge has restarted: events may be missing or repeated here";
-    assert_eq!(consumed(&engine).await, ["tick\t\tone", "tick\t\ttwo", gap, "tick\t\tthree"]);
+    assert_eq!(consumed(&engine, "demo").await, ["tick\t\tone", "tick\t\ttwo", gap, "tick\t\tthree"]);
     server.finish().await;
 }
 
@@ -83,7 +83,10 @@ async fn within_an_id(kind: Kind) {
         bridge.kill().await;
     }
     let gap = "gap:restarted\t7\tthe bridge has restarted: events may be missing or repeated here";
-    assert_eq!(consumed(&engine).await, ["message\t7\tseven", "message\t7\tafter seven", gap, "message\t8\teight"]);
+    assert_eq!(
+        consumed(&engine, "demo").await,
+        ["message\t7\tseven", "message\t7\tafter seven", gap, "message\t8\teight"]
+    );
     server.finish().await;
 }
 
@@ -102,7 +105,7 @@ async fn of_an_id_that_is_refused(kind: Kind) {
         bridge.kill().await;
     }
     let gap = "gap:reconnected\t7\treconnected without an ID: what came in between is lost";
-    assert_eq!(consumed(&engine).await, ["message\t7\tseven", gap, "message\t1\tone"]);
+    assert_eq!(consumed(&engine, "demo").await, ["message\t7\tseven", gap, "message\t1\tone"]);
     server.finish().await;
 }
 

@@ -1,6 +1,7 @@
 //! Do two real engines get each event once, in order, whatever is killed? The tests need
 //! `redis-server` and `nats-server`, and run the programs as a user does.
 
+mod demo;
 mod kills;
 mod losses;
 mod outages;

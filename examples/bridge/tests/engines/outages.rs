@@ -2,6 +2,7 @@
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use bridge::jetstream::stream_name;
+use bridge::sources::BATCH;
 
 use crate::support::engine::{Engine, Kind};
 use crate::support::programs::{Bridge, consumed};
@@ -17,7 +18,7 @@ async fn finish(engine: &Engine, upstream: &Upstream, bridge: &Bridge) {
     upstream.hurry();
     bridge.logs("the engine is back").await;
     until("all events have arrived", async || engine.entries().await >= EVENTS).await;
-    assert_each_once(&consumed(engine).await, EVENTS);
+    assert_each_once(&consumed(engine, "demo").await, EVENTS);
     let complaints = bridge.log().matches("the engine takes nothing").count();
     assert!(complaints <= MAX_COMPLAINTS, "{}", bridge.log());
 }
@@ -42,6 +43,47 @@ async fn the_streams_wait_while_redis_is_away() {
 #[ignore = "needs nats-server"]
 async fn the_streams_wait_while_jetstream_is_away() {
     away(Kind::Nats).await;
+}
+
+/// Stopped during an outage, when its queue is full.
+async fn stopped(kind: Kind) {
+    let (mut engine, upstream) = (Engine::start(kind).await, Upstream::start(EVENTS).await);
+    let start = |engine: &Engine| Bridge::start(engine, upstream.url(), &["--lease", "0.5"]);
+    let mut bridge = start(&engine);
+    until("events arrive", async || engine.entries().await > 0).await;
+    let before = engine.entries().await;
+    engine.kill().await;
+    bridge.logs("stalled").await;
+    let mut late = start(&engine);
+    late.logs("refused").await;
+    late.signal("TERM").await;
+    assert!(late.exit_status().await.success(), "it has read nothing: {}", late.log());
+    bridge.signal("TERM").await;
+    bridge.logs("stopping").await;
+    engine.restart().await;
+    assert!(bridge.exit_status().await.success(), "{}", bridge.log());
+    let appended = engine.entries().await;
+    assert!(appended >= before + BATCH as u64, "{before}, then {appended}: {}", bridge.log());
+    upstream.hurry();
+    let mut bridge = start(&engine);
+    until("all events have arrived", async || engine.entries().await >= EVENTS).await;
+    assert_each_once(&consumed(&engine, "demo").await, EVENTS);
+    engine.kill().await;
+    bridge.logs("refused").await;
+    bridge.signal("TERM").await;
+    assert_eq!(bridge.exit_status().await.code(), Some(1), "the engine stays away: {}", bridge.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_a_bridge_that_is_stopped_appends_what_it_has_read() {
+    stopped(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn jetstream_a_bridge_that_is_stopped_appends_what_it_has_read() {
+    stopped(Kind::Nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use crate::support::upstream::{Upstream, assert_each_once};
 
 const EVENTS: u64 = 20_000;
 
-/// An engine, its stream of numbered events, a leader and a standby.
+/// An engine, a leader and a standby, and two sources of numbered events.
 struct Pair {
     engine: Engine,
     upstream: Upstream,
@@ -21,7 +21,8 @@ impl Pair {
     /// Starts both, and waits until the leader is at work.
     async fn start(kind: Kind, lease: &str) -> Self {
         let (engine, upstream) = (Engine::start(kind).await, Upstream::start(EVENTS).await);
-        let start = || Bridge::start(&engine, upstream.url(), &["--lease", lease]);
+        let other = format!("other={}", upstream.url());
+        let start = || Bridge::start(&engine, upstream.url(), &["--lease", lease, "--stream", &other]);
         let leader = start();
         leader.logs("leading").await;
         let standby = start();
@@ -32,8 +33,10 @@ impl Pair {
 
     async fn finish(&self) {
         self.upstream.hurry();
-        until("all events have arrived", async || self.engine.entries().await >= EVENTS).await;
-        assert_each_once(&consumed(&self.engine).await, EVENTS);
+        for source in ["demo", "other"] {
+            until("all events have arrived", async || self.engine.entries_of(source).await >= EVENTS).await;
+            assert_each_once(&consumed(&self.engine, source).await, EVENTS);
+        }
     }
 }
 

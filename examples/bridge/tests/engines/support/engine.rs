@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bridge::jetstream::stream_name;
+use bridge::jetstream::{stream_name, subject};
 use bridge::redis_streams::stream_key;
+use futures_util::StreamExt as _;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
@@ -82,22 +83,26 @@ impl Engine {
 
     /// Returns how many entries the source `demo` has; 0 if the engine does not answer.
     pub(crate) async fn entries(&self) -> u64 {
+        self.entries_of("demo").await
+    }
+
+    pub(crate) async fn entries_of(&self, source: &str) -> u64 {
         match self.kind {
-            Kind::Redis => self.length().await.unwrap_or(0),
-            Kind::Nats => self.messages().await.unwrap_or(0),
+            Kind::Redis => self.length(source).await.unwrap_or(0),
+            Kind::Nats => self.messages(source).await.unwrap_or(0),
         }
     }
 
-    async fn length(&self) -> Result<u64, redis::RedisError> {
+    async fn length(&self, source: &str) -> Result<u64, redis::RedisError> {
         let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
-        redis::cmd("XLEN").arg(stream_key("default", "demo")).query_async(&mut connection).await
+        redis::cmd("XLEN").arg(stream_key("default", source)).query_async(&mut connection).await
     }
 
-    async fn messages(&self) -> Result<u64, async_nats::Error> {
+    async fn messages(&self, source: &str) -> Result<u64, async_nats::Error> {
         let context = async_nats::jetstream::new(async_nats::connect(self.url()).await?);
         let stream = context.get_stream(stream_name("default")).await?;
-        let subjects = stream.info_with_subjects("sse.default.demo").await?;
-        Ok(futures_util::TryStreamExt::try_fold(subjects, 0, async |sum, (_, count)| Ok(sum + count as u64)).await?)
+        let mut subjects = stream.info_with_subjects(subject("default", source)).await?;
+        Ok(subjects.next().await.transpose()?.map_or(0, |(_, messages)| messages as u64))
     }
 }
 

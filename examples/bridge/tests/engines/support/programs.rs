@@ -62,11 +62,11 @@ impl Bridge {
     }
 }
 
-/// Returns what `consume --once` prints of each entry of the source `demo`, without the entry's ID
-/// in the engine: type or gap, event ID, data.
-pub(crate) async fn consumed(engine: &Engine) -> Vec<String> {
+/// Returns what `consume --once` prints of each entry of a source, without the entry's ID in the
+/// engine: type or gap, event ID, data.
+pub(crate) async fn consumed(engine: &Engine, source: &str) -> Vec<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_consume"));
-    let output = command.args([&engine.url(), "demo", "--once"]).kill_on_drop(true).output();
+    let output = command.args([&engine.url(), source, "--once"]).kill_on_drop(true).output();
     let output = timeout(DEADLINE, output).await.expect("the consumer ends").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
