@@ -291,7 +291,8 @@ impl Connection {
         tokio::select! {
             acknowledged = sent.into_future() => match acknowledged {
                 Ok(PublishAck { duplicate: false, sequence, .. }) => Ok(sequence),
-                Ok(_) => Err(EngineError::unavailable("the engine has another message of this ID")),
+                // A message of this ID is there already.
+                Ok(_) => Err(EngineError::Fenced),
                 Err(error) => Err(refusal(error)),
             },
             _ = is_lost.wait_for(|&is_lost| is_lost) => Err(EngineError::unavailable("the connection is lost")),

@@ -2,6 +2,7 @@
 //! `redis-server` and `nats-server`, and run the programs as a user does.
 
 mod demo;
+mod fences;
 mod kills;
 mod losses;
 mod outages;

@@ -62,6 +62,20 @@ async fn paused(kind: Kind) {
     pair.finish().await;
 }
 
+/// The other bridge has led and gone when the leader wakes, so the lease is free.
+async fn paused_for_long(kind: Kind) {
+    let mut pair = Pair::start(kind, "0.5").await;
+    pair.leader.signal("STOP").await;
+    pair.standby.logs("leading").await;
+    let before = pair.engine.entries().await;
+    until("the new leader appends", async || pair.engine.entries().await > before).await;
+    pair.standby.signal("TERM").await;
+    assert!(pair.standby.exit_status().await.success());
+    pair.leader.signal("CONT").await;
+    pair.leader.logs("another bridge has written").await;
+    pair.finish().await;
+}
+
 /// With so long a lease, nothing else could make room for the standby.
 async fn stopped(kind: Kind) {
     let mut pair = Pair::start(kind, "3000").await;
@@ -87,12 +101,14 @@ async fn jetstream_a_standby_takes_over_from_a_killed_leader() {
 #[ignore = "needs redis-server"]
 async fn redis_a_paused_leader_cannot_write_when_it_wakes() {
     paused(Kind::Redis).await;
+    paused_for_long(Kind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn jetstream_a_paused_leader_cannot_write_when_it_wakes() {
     paused(Kind::Nats).await;
+    paused_for_long(Kind::Nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 
 pub(crate) struct Engine {
     kind: Kind,
-    port: u16,
+    pub(crate) port: u16,
     folder: PathBuf,
     settings: Vec<String>,
     process: Option<Child>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod engine;
 pub(crate) mod programs;
+pub(crate) mod proxy;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};
