@@ -127,12 +127,20 @@ impl Engine for RedisStreams {
 
     async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<(), EngineError> {
         let mut connection = self.connection().await?;
+        // Only the streams of this batch: there may be thousands of others.
+        let mut sources: Vec<usize> = entries.iter().map(|entry| entry.source).collect();
+        sources.sort_unstable();
+        sources.dedup();
         let mut call = self.append.key(&self.keys.state);
-        call.key(&self.keys.lock).key(&self.keys.streams);
+        call.key(&self.keys.lock);
+        for &source in &sources {
+            call.key(&self.keys.streams[source]);
+        }
         call.arg(self.token).arg(position).arg(&self.owner).arg(self.lease).arg(self.keep);
         for entry in entries {
             // Lua counts from 1, and the streams come after two other keys.
-            call.arg(entry.source + 3).arg(&self.keys.resume[entry.source]).arg(encode(&entry.resume));
+            let stream = sources.partition_point(|&source| source < entry.source) + 3;
+            call.arg(stream).arg(&self.keys.resume[entry.source]).arg(encode(&entry.resume));
             call.arg(2 * entry.fields().count() + 2);
             for (name, value) in entry.fields() {
                 call.arg(name.redis).arg(value.as_ref());

@@ -1,5 +1,5 @@
 //! Measures the bridge beside the engine's own client, which publishes the same events in batches
-//! of the same size: `throughput URL [ROUNDS]`. The engine at the URL must run.
+//! of the same size: `throughput URL [ROUNDS [STREAMS]]`. The engine at the URL must run.
 //!
 //! Each round measures both, one after the other, so that both have the same machine. Then it
 //! measures what an idle stream costs. The bridge is the program beside this one; its processor
@@ -28,6 +28,8 @@ use tokio::time::sleep;
 
 /// Events of one measurement, over all streams.
 const EVENTS: u64 = 100_000;
+
+/// The defaults. A number of streams divides the number of events.
 const ROUNDS: usize = 5;
 const STREAMS: u64 = 1000;
 const EVENT_TYPE: &str = "price";
@@ -40,10 +42,11 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut args = env::args().skip(1);
-    let url = args.next().ok_or("usage: throughput URL [ROUNDS]")?;
+    let url = args.next().ok_or("usage: throughput URL [ROUNDS [STREAMS]]")?;
     let rounds = args.next().map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
+    let many = args.next().map_or(Ok(STREAMS), |streams| streams.parse())?;
     let server = serve()?;
-    for streams in [1, STREAMS] {
+    for streams in [1, many] {
         let (mut ratios, mut rates, mut costs) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
             let group = format!("measured-{}-{streams}-{round}", process::id());
@@ -57,9 +60,8 @@ async fn main() -> Result<(), Failure> {
         let (rate, ratio, cost) = (median(rates), median(ratios), median(costs));
         println!("{streams} streams, median: {rate:.0} events/s, {ratio:.2} of direct, {cost:.1} us of processor each");
     }
-    let few = idle(&url, server, 1).await?;
-    let many = idle(&url, server, STREAMS).await?;
-    println!("an idle stream: {:.1} KiB", (many - few) / (STREAMS - 1) as f64);
+    let (one, all) = (idle(&url, server, 1).await?, idle(&url, server, many).await?);
+    println!("an idle stream: {:.1} KiB", (all - one) / (many - 1) as f64);
     Ok(())
 }
 
