@@ -59,7 +59,7 @@ impl<E: Engine> Bridge<E> {
             () = too_late => return Err("the engine does not answer: what has been read and not appended is left to the next bridge".into()),
         }
         if let Err(error) = self.engine.release().await {
-            warn!("the lease stays until its end: {error}");
+            warn!("the lease could not be given up: {error}");
         }
         Ok(())
     }

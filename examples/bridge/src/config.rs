@@ -4,6 +4,8 @@ use std::fs;
 use std::process;
 use std::time::{Duration, SystemTime};
 
+use sseclient::Client;
+
 pub const USAGE: &str = "\
 usage: bridge --to URL [--stream NAME=URL]... [options]
 
@@ -88,6 +90,8 @@ impl Config {
 
 fn source(value: &str) -> Result<Source, String> {
     let (its_name, url) = value.split_once('=').ok_or_else(|| format!("not NAME=URL: {value}"))?;
+    // Checks the URL, before anything waits for it.
+    Client::new().stream(url).build().map_err(|error| format!("stream {its_name}: {error}"))?;
     Ok(Source { name: name(its_name)?, url: url.to_owned() })
 }
 

@@ -35,8 +35,8 @@ const MAX_EVENT_SIZE: usize = 768 * 1024;
 const MAX_HEADERS: usize = 16 * 1024;
 
 /// How long the server compares message IDs. Sequence numbers already prevent repeats here; the IDs
-/// are for streams that copy this one.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(10);
+/// are for streams that copy this one. The server holds all IDs of this time in memory.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// How many sources are asked at once for their last message.
 const LOOKUPS: usize = 64;

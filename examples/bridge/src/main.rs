@@ -25,6 +25,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().any(|arg| arg == "--help") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     log_to_standard_error();
     let config = match Config::parse(std::env::args().skip(1)) {
         Ok(config) => config,
@@ -59,6 +63,7 @@ async fn bridge(mut config: Config) -> Result<(), Box<dyn Error + Send + Sync>> 
     info!("this is {}, of the group {}", config.owner, config.group);
     match config.to.split_once("://").map(|(scheme, _)| scheme) {
         Some("nats") => Bridge::new(JetStream::new(&config), config, stop).run().await,
+        // Its client refuses URLs of other schemes.
         _ => Bridge::new(RedisStreams::new(&config)?, config, stop).run().await,
     }
 }
