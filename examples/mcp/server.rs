@@ -3,10 +3,14 @@
 
 use std::io;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-const HELLO: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"serverInfo":{"name":"adder"}}}"#;
+const HELLO: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":1,"result":"#,
+    r#"{"protocolVersion":"2025-11-25","serverInfo":{"name":"adder"}}}"#
+);
 
 /// The priming event, a notification and the answer.
 const SUM: &str = concat!(
@@ -41,17 +45,27 @@ async fn answer(tcp: TcpStream) -> io::Result<()> {
     let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
     tcp.read_exact(&mut body).await?;
     let stream = |events: &str| format!("200 OK\r\ncontent-type: text/event-stream\r\n\r\n{events}");
-    let rest = match (header("mcp-session-id"), head.starts_with("POST")) {
-        (None, true) => format!("200 OK\r\nmcp-session-id: s-1\r\ncontent-type: application/json\r\n\r\n{HELLO}"),
-        (None, false) => "400 Bad Request\r\n\r\n".to_owned(),
-        (Some(_), true) => stream(SUM),
-        (Some(_), false) => {
+    let is_notification = serde_json::from_slice::<Value>(&body).is_ok_and(|message| message["id"].is_null());
+    let rest = match (header("mcp-session-id"), head.split(' ').next()) {
+        (None, Some("POST")) => {
+            format!("200 OK\r\nmcp-session-id: s-1\r\ncontent-type: application/json\r\n\r\n{HELLO}")
+        }
+        (None, _) => "400 Bad Request\r\n\r\n".to_owned(),
+        (Some(_), Some("POST")) if is_notification => "202 Accepted\r\n\r\n".to_owned(),
+        (Some(_), Some("POST")) => stream(SUM),
+        (Some(_), Some("DELETE")) => "200 OK\r\n\r\n".to_owned(),
+        (Some(_), _) => {
             let after = header("last-event-id").unwrap_or_default();
             match MESSAGES.iter().find(|(before, _)| *before == after) {
-                Some((_, text)) => stream(&format!("retry: 100\nid: m-{text}\ndata: \"{text}\"\n\n")),
+                Some((_, text)) => stream(&format!("retry: 100\nid: m-{text}\ndata: {}\n\n", log(text))),
                 None => "204 No Content\r\n\r\n".to_owned(),
             }
         }
     };
     tcp.write_all(format!("HTTP/1.1 {}", rest.replacen("\r\n", "\r\nconnection: close\r\n", 1)).as_bytes()).await
+}
+
+/// Returns a notification.
+fn log(text: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": text } })
 }

@@ -100,7 +100,8 @@ impl Api {
         match self {
             // Without the option there is no usage.
             Self::OpenAi => {
-                json!({ "model": model, "stream": true, "stream_options": { "include_usage": true }, "messages": messages })
+                let options = json!({ "include_usage": true });
+                json!({ "model": model, "stream": true, "stream_options": options, "messages": messages })
             }
             Self::Anthropic => {
                 json!({ "model": model, "stream": true, "max_tokens": MAX_TOKENS, "messages": messages })

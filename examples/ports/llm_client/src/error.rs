@@ -34,7 +34,8 @@ impl LlmError {
     /// Returns true if the server did no work: it has declined the request (429, 503, or 529, which
     /// Anthropic's API uses). Only then is asking again free of charge.
     pub fn was_declined(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.status().is_some_and(|status| [429, 503, 529].contains(&status.as_u16())))
+        let Self::Refused(error) = self else { return false };
+        error.status().is_some_and(|status| [429, 503, 529].contains(&status.as_u16()))
     }
 
     /// Returns how long the server asks to wait before the next request.
