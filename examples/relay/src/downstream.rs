@@ -21,6 +21,9 @@ use crate::relay::Relay;
 /// How much text is collected before it is sent. One event may be larger.
 const CHUNK: usize = 16 * 1024;
 
+/// How many types a client may list: each costs memory, for each client.
+const MAX_TYPES: usize = 100;
+
 /// A comment: clients ignore it, and proxies see that the response is alive.
 const HEARTBEAT: &str = ":\n\n";
 
@@ -93,6 +96,9 @@ impl ClientRequest {
                 "overflow" => policy = choose(&value, default)?,
                 _ => return Err(format!("no such parameter: {name:?}; there are type and overflow\n")),
             }
+        }
+        if types.len() > MAX_TYPES {
+            return Err(format!("at most {MAX_TYPES} types\n"));
         }
         if !types.is_empty() {
             // A gap that the journal has kept is an event now, and concerns all clients.

@@ -318,7 +318,10 @@ async fn clients_are_limited_and_quiet_ones_get_heartbeats() {
     let refused = relay.get("/events").await;
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.text().await.unwrap(), "too many clients; try again later\n");
-    assert_eq!(relay.get("/events?overflow=wait").await.status(), 400);
+    let types = |count| format!("/events?{}", "type=a&".repeat(count));
+    for (path, status) in [("/events?overflow=wait", 400), (&*types(101), 400), (&*types(100), 503)] {
+        assert_eq!(relay.get(path).await.status(), status, "{path}");
+    }
     let mut pages = Vec::new();
     for _ in 0..100 {
         pages.push(relay.get("/status").await);
