@@ -17,6 +17,7 @@ use sseclient::wire::{Decoder, Frame};
 use sseclient::{Delivery, Event, Filter, SubscribeOptions, Subscription};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::gap;
@@ -25,27 +26,29 @@ use crate::relay::Relay;
 /// How far a file may grow beyond twice what it began with.
 const SLACK: usize = 1024 * 1024;
 
-/// How long to wait after a failure, of a disk that is full for example.
+/// How long to wait after a failure, of a disk that is full for example, before the next attempt.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// How a file begins: a comment, by which the relay knows its own. It must not overwrite others.
 const FIRST_LINE: &str = ": events retained by relay\n";
 
-/// No file of the relay is larger.
-const MAX_FILE: u64 = 256 * 1024 * 1024;
+/// No file of the relay is larger: 16 MiB of retained text take up to seven times that in a file,
+/// if it is all empty lines, and the file may grow to three times what it began with.
+const MAX_FILE: u64 = 512 * 1024 * 1024;
 
 /// Returns the events in the file; none if there is no file. An event that was cut off when the
 /// relay was killed is left out: the server sends it again.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, is not one of a relay, or can never be written.
+/// If the file cannot be read or created, or is not one of a relay.
 pub(crate) fn load(path: &Path) -> io::Result<Vec<Event>> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // So that a directory that is missing or read-only shows at once.
-            return File::create(new_file(path)).map(|_| Vec::new());
+            create(&new_file(path))?;
+            return fs::remove_file(new_file(path)).map(|()| Vec::new());
         }
         file => file?.take(MAX_FILE).read_to_end(&mut bytes)?,
     };
@@ -62,38 +65,38 @@ pub(crate) fn load(path: &Path) -> io::Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Starts to keep the resume file. The receiver learns that it is complete.
+/// Starts to keep the resume file. The receiver learns at the end whether it is complete.
 ///
 /// On a thread that nothing joins: a disk may hang, and the relay must end all the same.
-pub(crate) fn start(relay: &Arc<Relay>) -> io::Result<Option<oneshot::Receiver<()>>> {
+pub(crate) fn start(relay: &Arc<Relay>) -> io::Result<Option<oneshot::Receiver<bool>>> {
     let Some(path) = relay.args.resume_file.clone() else { return Ok(None) };
     let (relay, runtime) = (Arc::clone(relay), Handle::current());
     let (complete, completed) = oneshot::channel();
     thread::Builder::new().name("resume-file".into()).spawn(move || {
-        keep(&relay, &path, &runtime);
         // The relay may have given up waiting.
-        let _ = complete.send(());
+        let _ = complete.send(keep(&relay, &path, &runtime));
     })?;
     Ok(Some(completed))
 }
 
-/// Keeps the file until the stream is over.
-fn keep(relay: &Relay, path: &Path, runtime: &Handle) {
+/// Keeps the file until the stream is over, and returns whether it is complete then.
+fn keep(relay: &Relay, path: &Path, runtime: &Handle) -> bool {
     loop {
         // It begins with what is retained, and goes on without a hole.
         let options = SubscribeOptions::default().name("resume file").replay();
         let subscription = relay.handle.subscribe_with(Filter::all(), options);
         match write_file(relay, subscription, path, runtime) {
             Ok(Ended::Full) => {}
-            Ok(Ended::Stream) => return,
+            Ok(Ended::Stream) => return true,
             Err(error) => {
                 relay.journal_failures.fetch_add(1, Ordering::Relaxed);
                 relay.journal_fails.store(true, Ordering::Relaxed);
-                warn!(path = %path.display(), %error, "the resume file cannot be written; trying again in {PAUSE:?}");
+                warn!(path = %path.display(), %error, "the resume file cannot be written");
                 if relay.handle.close_reason().is_some() {
-                    return;
+                    return false;
                 }
-                thread::sleep(PAUSE);
+                // When the relay stops, it tries for the last time.
+                let _ = runtime.block_on(async { timeout(PAUSE, relay.handle.closed()).await });
             }
         }
     }
@@ -110,7 +113,7 @@ enum Ended {
 /// Writes a new file, puts it in place of the old one, and appends to it.
 fn write_file(relay: &Relay, mut subscription: Subscription, path: &Path, runtime: &Handle) -> io::Result<Ended> {
     let new = new_file(path);
-    let mut file = File::create(&new)?;
+    let mut file = create(&new)?;
     let mut text = FIRST_LINE.to_owned();
     while let Ok(delivery) = subscription.try_recv() {
         if text == FIRST_LINE {
@@ -140,6 +143,20 @@ fn write_file(relay: &Relay, mut subscription: Subscription, path: &Path, runtim
         size += text.len();
     }
     Ok(Ended::Full)
+}
+
+/// Creates a file that only its owner can read, since events may be private.
+fn create(path: &Path) -> io::Result<File> {
+    // An earlier run may have been killed before the file was whole.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Returns the name of a file until it is whole.

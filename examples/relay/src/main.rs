@@ -19,7 +19,7 @@ mod status;
 mod upstream;
 
 use std::error::Error;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,13 +42,15 @@ use crate::relay::Relay;
 /// How long connections may take to end, after their subscriptions have ended; and then the disk.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How many files are open beside those of the clients, at most.
-const OTHER_FILES: u64 = 100;
+/// How many files may be open beside those of the clients: mainly connections of pages, and those
+/// on which no request has come.
+const OTHER_FILES: u64 = 200;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(io::stderr);
-    log.with_ansi(io::stderr().is_terminal()).init();
+    // A log that cannot be written, on a disk that is full for example, must not end the relay.
+    log.with_ansi(io::stderr().is_terminal()).log_internal_errors(false).init();
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -59,10 +61,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
-    // One that is refused is no reason to stop: there are fewer clients then.
-    if let Err(error) = rlimit::increase_nofile_limit(args.clients + OTHER_FILES) {
-        warn!("the limit on open files stays: {error}");
-    }
+    args.clients = clients_within_file_limit(args.clients);
     // First: a port that is taken must not disturb the relay that runs there.
     let listener = TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
     let address = listener.local_addr()?;
@@ -73,7 +72,8 @@ async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
     let journal = journal::start(&relay)?;
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(serve(listener, Arc::clone(&relay), stopped));
-    println!("page: http://{address}/   stream: http://{address}/events");
+    // Nobody has to read it.
+    let _ = writeln!(io::stdout(), "page: http://{address}/   stream: http://{address}/events");
 
     tokio::select! {
         signal = signal() => info!("stopping: {}", signal?),
@@ -82,6 +82,24 @@ async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
     // Whether the server has ended by itself is seen below.
     let _ = stop.send(());
     stop_in_order(&relay, server, journal).await?.into_result().map_err(Into::into)
+}
+
+/// Raises the limit on open files, and returns how many clients there may be with it. If clients
+/// took all files, the upstream connection could not be made again.
+fn clients_within_file_limit(clients: u64) -> u64 {
+    let wanted = clients + OTHER_FILES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => {
+            let fewer = limit.saturating_sub(OTHER_FILES).max(1);
+            warn!("the system allows {limit} open files, enough for {fewer} clients instead of {clients}");
+            fewer
+        }
+        Ok(_) => clients,
+        Err(error) => {
+            warn!("the limit on open files is not known, so they may run out: {error}");
+            clients
+        }
+    }
 }
 
 /// Serves clients until it is told to stop, and then until their responses have ended.
@@ -105,7 +123,7 @@ async fn serve(listener: TcpListener, relay: Arc<Relay>, stop: oneshot::Receiver
 async fn stop_in_order(
     relay: &Relay,
     server: JoinHandle<io::Result<()>>,
-    journal: Option<oneshot::Receiver<()>>,
+    journal: Option<oneshot::Receiver<bool>>,
 ) -> Result<CloseReason, Box<dyn Error>> {
     info!(clients = relay.clients.len(), "no new clients; those that read get what is queued");
     let drained = relay.handle.shutdown_with(Drain::new(relay.args.drain)).await;
@@ -116,7 +134,7 @@ async fn stop_in_order(
     }
     if let Some(journal) = journal {
         match timeout(GRACE, journal).await {
-            Ok(Ok(())) => info!("the resume file is complete"),
+            Ok(Ok(true)) => info!("the resume file is complete"),
             _ => warn!("the resume file is not complete: the next run asks the server for more"),
         }
     }

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use sseclient::http::StatusCode;
@@ -210,6 +211,52 @@ async fn a_file_that_cannot_be_written_is_said_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_stop_tries_for_the_last_time_to_write_the_resume_file() {
+    let folder = Scratch::new("last-time");
+    fs::create_dir(folder.path()).unwrap();
+    let file = format!("{}/events", folder.path());
+    let blocked = format!("{file}.new");
+    // Without a file, one that cannot be written would be an error at the start.
+    fs::write(&file, ": events retained by relay\n").unwrap();
+    let upstream = Server::start([sends([1]), sends([2]).expect_resumed_from("1")]).await;
+    for (id, is_writable) in [(1, true), (2, false)] {
+        fs::create_dir(&blocked).unwrap();
+        let relay = Relay::start(&[upstream.url(), "--resume-file", &file]);
+        relay.wait_for("/metrics", "sse_relay_resume_file_failures_total 1\n").await;
+        relay.events().await.until(&text(id)).await;
+        if is_writable {
+            fs::remove_dir(&blocked).unwrap();
+        }
+        let log = relay.stop().await;
+        assert_eq!(log.contains("the resume file is complete"), is_writable, "{log}");
+        assert_eq!(log.contains("the resume file is not complete"), !is_writable, "{log}");
+        assert_eq!(fs::read_to_string(&file).unwrap().ends_with(&text(id)), is_writable);
+    }
+    fs::remove_dir_all(folder.path()).unwrap();
+    upstream.finish().await;
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn the_resume_file_is_private_and_a_failed_start_leaves_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = Scratch::new("private");
+    let mut command = tokio::process::Command::from(Relay::command(&["no-scheme", "--resume-file", file.path()]));
+    let ran = command.args(["--listen", "127.0.0.1:0"]).kill_on_drop(true).output();
+    assert!(!tokio::time::timeout(LIMIT, ran).await.unwrap().unwrap().status.success());
+    let new = format!("{}.new", file.path());
+    assert!(!fs::exists(&new).unwrap());
+    // Left by a run that was killed, in a folder that all can write to.
+    fs::write(&new, "").unwrap();
+    let upstream = Server::start([sends([1])]).await;
+    let relay = Relay::start(&[upstream.url(), "--resume-file", file.path()]);
+    file.wait_for(&text(1)).await;
+    assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    relay.stop().await;
+    upstream.finish().await;
+}
+
+#[tokio::test]
 async fn a_stop_gives_clients_what_is_queued_and_ends_in_order() {
     // More than the buffers of the sockets hold.
     let large = |id: u64| numbered(id).data("x".repeat(100_000));
@@ -334,6 +381,45 @@ async fn clients_are_limited_and_quiet_ones_get_heartbeats() {
     let again = relay.get("/events").await;
     relay.wait_for("/metrics", "sse_relay_client_queued_events{slot=\"0\",").await;
     drop(again);
+    upstream.finish().await;
+}
+
+/// A full disk, or a reader that has gone.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn output_that_cannot_be_written_does_not_end_the_relay() {
+    let cut = || Script::open().bytes("retry: 1\n\n").reset();
+    let end = || Script::answer(StatusCode::NO_CONTENT);
+    let upstream = Server::start([cut(), end(), cut(), end()]).await;
+    for (stdout, stderr) in [(true, false), (false, true)] {
+        let mut command = Relay::command(&[upstream.url(), "--listen", "127.0.0.1:0"]);
+        let output = |is_full| match is_full {
+            true => Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap()),
+            false => Stdio::null(),
+        };
+        command.stdout(output(stdout)).stderr(output(stderr));
+        let mut relay = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        let status = tokio::time::timeout(LIMIT, relay.wait()).await.unwrap().unwrap();
+        assert!(status.success(), "{status}");
+    }
+    upstream.finish().await;
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn clients_leave_files_for_the_upstream_connection() {
+    let cut = sends([1]).stall(Duration::from_millis(300)).reset();
+    let upstream = Server::start([cut, sends([2])]).await;
+    let relay = Relay::start_within_files(202, &[upstream.url()]);
+    let mut clients = Vec::new();
+    for status in [200, 200, 503] {
+        let client = relay.events().await;
+        assert_eq!(client.response.status(), status);
+        clients.push(client);
+    }
+    clients[0].until(&text(2)).await;
+    let log = relay.stop().await;
+    assert!(log.contains("the system allows 202 open files, enough for 2 clients instead of 10000"), "{log}");
     upstream.finish().await;
 }
 

@@ -36,8 +36,20 @@ impl Relay {
     /// Starts a relay at an address, and waits until it serves there.
     pub fn start_at(address: &str, arguments: &[&str]) -> Self {
         let mut command = Self::command(arguments);
-        let mut child =
-            command.args(["--listen", address]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(["--listen", address]);
+        Self::spawn(command)
+    }
+
+    /// Starts a relay that may open so many files.
+    pub fn start_within_files(files: u64, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_relay")]);
+        command.args(arguments).args(["--listen", "127.0.0.1:0"]);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         // Read all the time: a full pipe would stop the relay.
         let log = thread::spawn(move || {
