@@ -74,10 +74,7 @@ impl<T: Transport> Answer<T> {
     }
 
     /// Returns the chunks as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Chunk, LlmError>> + Send
-    where
-        T::Body: Send,
-    {
+    pub fn into_stream(self) -> impl Stream<Item = Result<Chunk, LlmError>> + Send {
         unfold(self, |mut answer| async move { answer.recv().await.map(|chunk| (chunk, answer)) })
     }
 

@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
@@ -54,9 +56,9 @@ struct Told {
     error: Option<LlmError>,
 }
 
-async fn read(mut answer: Answer<impl Transport>) -> Told {
-    let mut told = Told::default();
-    while let Some(chunk) = answer.recv().await {
+async fn read(answer: Answer<impl Transport>) -> Told {
+    let (mut told, mut chunks) = (Told::default(), pin!(answer.into_stream()));
+    while let Some(chunk) = chunks.next().await {
         assert!(told.end.is_none() && told.error.is_none(), "nothing follows the last chunk");
         match chunk {
             Ok(Chunk::Text(text)) => told.text.push_str(&text),
@@ -158,10 +160,12 @@ async fn an_answer_cut_at_any_byte_is_never_taken_for_a_complete_one() {
 #[tokio::test]
 async fn a_connection_that_breaks_is_an_error_after_the_text_and_one_request() {
     let begin = || Script::open().bytes(&OPENAI[..OPENAI.find("vu").unwrap()]);
-    for script in [begin().hang_up(), begin().stall(Duration::from_millis(20)).reset(), begin().end()] {
+    let reset = begin().stall(Duration::from_millis(20)).reset();
+    for (script, may_lose_text) in [(begin().hang_up(), false), (reset, true), (begin().end(), false)] {
         let server = Server::start(script).await;
         let told = read(over_loopback(&server, Api::OpenAi).complete("why?").await.unwrap()).await;
-        assert_eq!((&*told.text, told.end), ("Déjà ", None));
+        assert!(told.text == "Déjà " || may_lose_text && told.text.is_empty(), "{told:?}");
+        assert_eq!(told.end, None);
         assert!(matches!(told.error, Some(LlmError::Broken(_))), "{:?}", told.error);
         assert_eq!(server.requests().len(), 1, "a request that costs money is not repeated");
         server.finish().await;

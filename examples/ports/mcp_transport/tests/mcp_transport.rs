@@ -290,7 +290,7 @@ async fn a_call_has_a_limit_before_and_within_its_answer() {
     for script in [Script::raw().stall(hour), Script::open().bytes("id: a-0\ndata:\n\n").stall(hour)] {
         let server = silent_server(vec![script]).await;
         let (session, _inbox) = begin(&server).await;
-        let session = session.call_timeout(Duration::from_millis(100));
+        let session = session.call_timeout(Duration::from_millis(500));
         let error = call(&session, "tools/call").await.unwrap_err();
         assert!(matches!(error, McpError::TimedOut(_)), "{error:?}");
         // Fails unless the client has left.
