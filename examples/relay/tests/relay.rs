@@ -4,7 +4,6 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use sseclient::http::StatusCode;
@@ -388,6 +387,7 @@ async fn clients_are_limited_and_quiet_ones_get_heartbeats() {
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn output_that_cannot_be_written_does_not_end_the_relay() {
+    use std::process::Stdio;
     let cut = || Script::open().bytes("retry: 1\n\n").reset();
     let end = || Script::answer(StatusCode::NO_CONTENT);
     let upstream = Server::start([cut(), end(), cut(), end()]).await;
