@@ -16,9 +16,10 @@ use tokio::time::timeout;
 use crate::args::Policy;
 use crate::clients::Slot;
 use crate::gap;
+use crate::pieces::Pieces;
 use crate::relay::Relay;
 
-/// How much text is collected before it is sent. One event may be larger.
+/// How much text is collected before it is sent, about.
 const CHUNK: usize = 16 * 1024;
 
 /// How many types a client may list: each costs memory, for each client.
@@ -50,7 +51,8 @@ pub(crate) async fn events(
         .replay_after(request.last_event_id);
     let subscription = relay.handle.subscribe_with(request.filter, options);
     let allow_origin = relay.args.allow_origin.clone();
-    let mut response = event_stream(Downstream { greeting: Some(greeting(&slot)), subscription, slot, relay }.body());
+    let client = Downstream { greeting: Some(greeting(&slot)), large: None, subscription, slot, relay };
+    let mut response = event_stream(client.body());
     response.headers_mut().extend(allow_origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)));
     response
 }
@@ -123,6 +125,8 @@ fn choose(name: &str, default: Policy) -> Result<Policy, String> {
 struct Downstream {
     /// What comes before the events.
     greeting: Option<String>,
+    /// A large event that has been taken, and not all of which has been sent.
+    large: Option<Pieces>,
     subscription: Subscription,
     slot: Slot,
     relay: Arc<Relay>,
@@ -146,24 +150,34 @@ impl Downstream {
     /// Waits for text to send; `None` when the stream is over.
     async fn next_chunk(&mut self) -> Option<String> {
         let mut chunk = self.greeting.take().unwrap_or_default();
-        while chunk.is_empty() {
+        while chunk.is_empty() && self.large.is_none() {
             match timeout(self.relay.args.heartbeat, self.subscription.recv()).await {
-                Ok(delivery) => self.append(&mut chunk, &delivery?),
+                Ok(delivery) => self.append(&mut chunk, delivery?),
                 Err(_) => chunk.push_str(HEARTBEAT),
             }
         }
         while chunk.len() < CHUNK {
-            let Ok(delivery) = self.subscription.try_recv() else { break };
-            self.append(&mut chunk, &delivery);
+            if let Some(large) = &mut self.large {
+                if !large.append(&mut chunk) {
+                    self.large = None;
+                }
+            } else if let Ok(delivery) = self.subscription.try_recv() {
+                self.append(&mut chunk, delivery);
+            } else {
+                break;
+            }
         }
         Some(chunk)
     }
 
-    fn append(&self, chunk: &mut String, delivery: &Delivery) {
-        gap::write(chunk, delivery);
-        match delivery {
+    fn append(&mut self, chunk: &mut String, delivery: Delivery) {
+        match &delivery {
             Delivery::Event(_) => drop(self.relay.delivered.fetch_add(1, Ordering::Relaxed)),
             Delivery::Gap(gap) => self.relay.observed.client_gap(&self.slot.name(), gap),
+        }
+        match delivery {
+            Delivery::Event(event) if Pieces::are_several(&event) => self.large = Some(Pieces::of(event)),
+            delivery => gap::write(chunk, &delivery),
         }
     }
 }

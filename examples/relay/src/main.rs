@@ -14,6 +14,7 @@ mod journal;
 mod metrics;
 mod observer;
 mod page;
+mod pieces;
 mod relay;
 mod status;
 mod upstream;

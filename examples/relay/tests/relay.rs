@@ -89,6 +89,25 @@ async fn a_client_that_does_not_read_loses_alone_and_is_told() {
     upstream.finish().await;
 }
 
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn clients_that_do_not_read_share_a_large_event() {
+    let large = numbered(1).data("x".repeat(8 << 20));
+    let upstream = Server::start([Script::open().event(large.clone())]).await;
+    let relay = Relay::start(&[upstream.url()]);
+    let mut clients = Vec::new();
+    for _ in 0..30 {
+        clients.push(relay.events().await);
+    }
+    relay.wait_for("/metrics", "sse_relay_delivered_events_total 30\n").await;
+    let status = fs::read_to_string(format!("/proc/{}/status", relay.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+    assert!(peak.parse::<u64>().unwrap() < 100_000, "{peak} kB");
+    let whole = large.build().unwrap().encode();
+    assert!(clients[0].until("x\n\n").await == whole, "not the event");
+    upstream.finish().await;
+}
+
 /// Waits until the client has its place.
 async fn wait_for_slow(relay: &Relay) {
     relay.wait_for("/metrics", "sse_relay_clients 1\n").await;
