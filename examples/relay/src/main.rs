@@ -62,6 +62,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
+    // Before anything starts that has to be stopped in order.
+    let signals = signals()?;
     args.clients = clients_within_file_limit(args.clients);
     // First: a port that is taken must not disturb the relay that runs there.
     let listener = TcpListener::bind(args.listen).await.map_err(|error| format!("{}: {error}", args.listen))?;
@@ -77,7 +79,7 @@ async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
     let _ = writeln!(io::stdout(), "page: http://{address}/   stream: http://{address}/events");
 
     tokio::select! {
-        signal = signal() => info!("stopping: {}", signal?),
+        signal = signals => info!("stopping: {signal}"),
         reason = relay.handle.closed() => info!("stopping: the stream is over: {reason}"),
     }
     // Whether the server has ended by itself is seen below.
@@ -142,16 +144,26 @@ async fn stop_in_order(
     Ok(drained.reason)
 }
 
-/// Waits for a request to stop, and returns its name.
-async fn signal() -> io::Result<&'static str> {
+/// Returns a future that waits for a request to stop, and has its name. From now on such a request
+/// does not end the process.
+fn signals() -> io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            _ = terminate.recv() => Ok("SIGTERM"),
-            pressed = tokio::signal::ctrl_c() => pressed.map(|()| "ctrl-c"),
-        }
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "ctrl-c",
+            }
+        })
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map(|()| "ctrl-c")
+    #[cfg(windows)]
+    {
+        let mut pressed = tokio::signal::windows::ctrl_c()?;
+        Ok(async move {
+            pressed.recv().await;
+            "ctrl-c"
+        })
+    }
 }

@@ -296,6 +296,13 @@ async fn a_stop_gives_clients_what_is_queued_and_ends_in_order() {
 }
 
 #[tokio::test]
+async fn a_relay_can_be_stopped_as_soon_as_it_serves() {
+    for _ in 0..20 {
+        Relay::start(&["http://127.0.0.1:1/"]).stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_204_of_the_server_ends_the_relay() {
     let upstream = Server::start([Script::answer(StatusCode::NO_CONTENT)]).await;
     let (status, log) = Relay::start(&[upstream.url()]).ended().await;
