@@ -12,9 +12,10 @@ use sseclient::{
 use crate::config::Source;
 use crate::entry::{Entry, ResumePoint};
 
-/// A batch is complete when it has this many entries. It may have up to twice as many, less one,
-/// since it takes whole [`Chunk`]s.
+/// A batch is complete when it has this many entries, or this many bytes of data. It takes whole
+/// [`Chunk`]s, so it may have up to twice as much.
 pub const BATCH: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// What a source may queue while a batch is appended: another batch, or this many bytes. When the
 /// queue is full, the server is held back.
@@ -74,10 +75,10 @@ impl Sources {
     /// Nothing is lost if the future is dropped.
     pub async fn next_batch(&mut self, batch: &mut Vec<Entry>) -> bool {
         let Some(first) = self.merged.next().await else { return false };
-        self.take(first, batch);
-        while batch.len() < BATCH {
+        let mut bytes = self.take(first, batch);
+        while batch.len() < BATCH && bytes < BATCH_BYTES {
             let Some(Some(chunk)) = self.merged.next().now_or_never() else { break };
-            self.take(chunk, batch);
+            bytes += self.take(chunk, batch);
         }
         true
     }
@@ -87,13 +88,17 @@ impl Sources {
         self.handles.iter().for_each(|handle| drop(handle.shutdown()));
     }
 
-    fn take(&mut self, (source, deliveries): Chunk, batch: &mut Vec<Entry>) {
+    /// Appends a chunk to the batch, and returns how many bytes of data it has.
+    fn take(&mut self, (source, deliveries): Chunk, batch: &mut Vec<Entry>) -> usize {
+        let mut bytes = 0;
         for delivery in deliveries {
             if let Some(entry) = Entry::new(source, delivery, &self.last[source]) {
                 self.last[source].clone_from(&entry.resume);
+                bytes += entry.data().len();
                 batch.push(entry);
             }
         }
+        bytes
     }
 }
 

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
 use bridge::entry::{DATA, EVENTS, GAP, ID, LAST_ID, Name, TYPE};
 use bridge::{jetstream as nats_names, redis_streams as redis_names};
@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 /// How many entries are asked for at once.
 const BATCH: usize = 1000;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// How long one `XREAD` waits for an entry.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -72,8 +73,7 @@ async fn from_redis(url: &str, group: &str, source: &str, once: bool) -> Result<
     }
 }
 
-/// Reads by an ordered consumer, which needs no state in NATS. Consumers that share the work use a
-/// durable one.
+/// Reads by a consumer that NATS forgets soon after. Consumers that share the work use a durable one.
 async fn from_nats(url: &str, group: &str, source: &str, once: bool) -> Result<(), Failure> {
     let context = jetstream::new(async_nats::connect(url).await?);
     let stream = loop {
@@ -84,9 +84,12 @@ async fn from_nats(url: &str, group: &str, source: &str, once: bool) -> Result<(
         }
     };
     let filter_subject = nats_names::subject(group, source);
-    let mut consumer = stream.create_consumer(OrderedConfig { filter_subject, ..OrderedConfig::default() }).await?;
+    let config = pull::Config { filter_subject, ack_policy: AckPolicy::None, ..pull::Config::default() };
+    let mut consumer = stream.create_consumer(config).await?;
     let mut pending = consumer.info().await?.num_pending;
-    let mut messages = consumer.messages().await?;
+    // Without a limit in bytes, the server cuts off a consumer of large entries as too slow.
+    let requests = consumer.stream().max_messages_per_batch(BATCH).max_bytes_per_batch(BATCH_BYTES);
+    let mut messages = requests.messages().await?;
     while !once || pending > 0 {
         let Some(message) = messages.next().await.transpose()? else { break };
         let info = message.info()?;
