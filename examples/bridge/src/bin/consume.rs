@@ -73,7 +73,8 @@ async fn from_redis(url: &str, group: &str, source: &str, once: bool) -> Result<
     }
 }
 
-/// Reads by a consumer that NATS forgets soon after. Consumers that share the work use a durable one.
+/// Reads by a consumer that NATS forgets soon after. Consumers that share the work use a durable
+/// one.
 async fn from_nats(url: &str, group: &str, source: &str, once: bool) -> Result<(), Failure> {
     let context = jetstream::new(async_nats::connect(url).await?);
     let stream = loop {
