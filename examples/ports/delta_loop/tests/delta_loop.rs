@@ -150,6 +150,21 @@ async fn a_server_that_always_leaves_holes_is_asked_every_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_without_an_id_needs_a_hydration() {
+    let server = Server::in_memory([
+        Script::open().event(hydration(5, &["a"])).stall(SECOND).event(delta(7, &[updated(7, "a")])),
+        // It follows revision 5, but does not begin with everything.
+        Script::open().expect_resumed_from("").event(delta(6, &[updated(6, "b")])),
+        Script::open().expect_resumed_from("").stall(SECOND).event(hydration(9, &["c"])),
+    ]);
+    let toggles = start(&server, Numbering::Consecutive);
+    at_revision(&toggles, 5).await;
+    let view = soon(&toggles, |view| view.features.revision() != Some(5)).await;
+    assert_eq!(view.features.revision(), Some(9));
+    server.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reconnection_after_a_broken_delta_does_not_hide_the_hole() {
     let nonsense = |revision| event("unleash-updated", revision, &["{".to_owned()]);
     let server = Server::in_memory([
