@@ -192,15 +192,19 @@ async fn heads_missed_in_a_gap_are_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_answer_holds_nothing_up() {
-    let servers = [server(Script::open().stall(SLOT).event(head(6)))];
-    let node = BeaconNode { url: "http://node".to_owned(), client: servers[0].client() };
-    let mut monitor = HeadMonitor::start(vec![node], |_| std::future::pending::<Result<_, std::io::Error>>()).unwrap();
+    // The first node accepts connections and is silent; the second has a stream and no REST API.
+    let servers = [server(Script::raw()), server(Script::open().stall(SLOT).event(head(6)))];
+    let node = |server: &Server| BeaconNode { url: "http://node".to_owned(), client: server.client() };
+    let get = |_| std::future::pending::<Result<_, std::io::Error>>();
+    let mut monitor = HeadMonitor::start(servers.iter().map(node).collect(), get).unwrap();
     sleep(SLOT / 2).await;
-    let now = monitor.health().remove(0);
-    assert!(matches!(now.health, Health::Unknown) && monitor.best().is_none());
-    assert_eq!(now.unanswered.as_deref(), Some("deadline has elapsed"));
-    assert_eq!(next(&mut monitor).await, new(0, 6, Source::Event));
-    assert_eq!(monitor.health().remove(0).unanswered, None);
+    let [silent, mute]: [_; 2] = monitor.health().try_into().unwrap();
+    assert!(matches!(silent.health, Health::Offline(State::Connecting { .. })));
+    assert!(matches!(mute.health, Health::Unknown) && monitor.best().is_none());
+    assert_eq!(mute.unanswered.as_deref(), Some("deadline has elapsed"));
+    assert_eq!(next(&mut monitor).await, new(1, 6, Source::Event));
+    assert_eq!(monitor.health().remove(1).unanswered, None);
+    drop(monitor);
     for server in servers {
         server.finish().await;
     }
