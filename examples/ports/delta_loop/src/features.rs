@@ -109,21 +109,22 @@ impl Features {
 }
 
 impl Delta {
-    /// Checks that nothing is missing between this revision and the delta, nor within it. Says what
-    /// is.
+    /// Checks that nothing is missing between this revision and the delta, nor within it, nor before
+    /// it. Says what is.
     pub(crate) fn check(&self, mut revision: Option<u64>, numbering: Numbering) -> Result<(), String> {
         for change in &self.events {
             let next = change.event_id();
             revision = match (change, revision) {
                 (Change::Hydration { .. }, _) => Some(next),
                 (_, None) => return Err(format!("revision {next} came before a hydration")),
-                (_, Some(last)) if numbering == Numbering::Consecutive && next > last + 1 => {
+                (_, Some(last)) if numbering == Numbering::Consecutive && next.saturating_sub(last) > 1 => {
                     return Err(format!("revision {next} came after {last}"));
                 }
                 (_, Some(last)) => Some(last.max(next)),
             };
         }
-        Ok(())
+        // Without any change it is no hydration either.
+        revision.map(drop).ok_or_else(|| "an empty delta came before a hydration".to_owned())
     }
 }
 

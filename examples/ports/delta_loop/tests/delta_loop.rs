@@ -197,6 +197,42 @@ async fn a_delta_without_a_hydration_is_not_applied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_delta_is_no_hydration() {
+    let empty = || event("unleash-connected", 3, &[]);
+    let server = Server::in_memory([
+        Script::open().event(empty()),
+        Script::open()
+            .expect_resumed_from("")
+            .stall(SECOND)
+            .event(hydration(5, &["a"]))
+            .stall(SECOND)
+            .event(("unleash-updated", "{")),
+        // It would hide what was missed, if the next delta were applied to the old toggles.
+        Script::open().expect_resumed_from("").event(empty()).event(delta(6, &[updated(6, "b")])),
+        Script::open().expect_resumed_from("").stall(SECOND).event(hydration(9, &["c"])),
+    ]);
+    let toggles = start(&server, Numbering::Increasing);
+    let view = soon(&toggles, |view| !matches!(view.status, Status::Connecting(None))).await;
+    let Status::Connecting(Some(cause)) = view.status else { panic!("{view:?}") };
+    assert_eq!(cause.to_string(), "an empty delta came before a hydration");
+    at_revision(&toggles, 5).await;
+    let view = soon(&toggles, |view| view.features.revision() != Some(5)).await;
+    assert_eq!(view.features.revision(), Some(9));
+    server.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_revision_has_no_successor() {
+    let server = Server::in_memory(
+        Script::open().event(hydration(u64::MAX, &["a"])).event(delta(u64::MAX, &[updated(u64::MAX, "b")])),
+    );
+    let toggles = start(&server, Numbering::Consecutive);
+    let view = soon(&toggles, |view| view.features.feature("b").is_some()).await;
+    assert!(matches!(view.status, Status::Current));
+    server.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn saved_toggles_are_there_at_once_and_the_stream_goes_on_from_them() {
     let server = Server::in_memory([
         Script::open().event(hydration(5, &["a"])),
