@@ -26,6 +26,11 @@ pub(crate) struct Args {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
 
+    /// Connect anew when nothing has come from upstream for this many seconds, not even a comment.
+    /// By default the relay waits: a stream that is quiet looks the same as one that is dead.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) idle_timeout: Option<Duration>,
+
     /// Keep this many events for clients that come late or come back, at most 16 MiB of them.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count(1_048_576))]
     pub(crate) retain: u64,

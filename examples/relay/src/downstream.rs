@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::unfold;
-use sseclient::{Delivery, Filter, SubscribeOptions, Subscription};
+use sseclient::{Delivery, Filter, Gap, SubscribeOptions, Subscription};
 use tokio::time::timeout;
 
 use crate::args::Policy;
@@ -173,7 +173,12 @@ impl Downstream {
     fn append(&mut self, chunk: &mut String, delivery: Delivery) {
         match &delivery {
             Delivery::Event(_) => drop(self.relay.delivered.fetch_add(1, Ordering::Relaxed)),
-            Delivery::Gap(gap) => self.relay.observed.client_gap(&self.slot.name(), gap),
+            Delivery::Gap(gap) => {
+                if let Gap::Lagged { missed, .. } = gap {
+                    self.relay.missed.fetch_add(*missed, Ordering::Relaxed);
+                }
+                self.relay.observed.client_gap(&self.slot.name(), gap);
+            }
         }
         match delivery {
             Delivery::Event(event) if Pieces::are_several(&event) => self.large = Some(Pieces::of(event)),

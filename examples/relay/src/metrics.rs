@@ -58,12 +58,8 @@ fn downstream(text: &mut Exposition, relay: &Relay) {
     text.one("clients", "gauge", "Clients that are connected.", clients.len());
     text.one("clients_refused_total", "counter", "Clients that were turned away.", relay.clients.refused());
     text.one("delivered_events_total", "counter", "Events that clients have taken.", delivered);
-    text.one(
-        "missed_events_total",
-        "counter",
-        "Events that slow clients have lost and were told of.",
-        relay.handle.stats().missed,
-    );
+    let missed = relay.missed.load(Ordering::Relaxed);
+    text.one("missed_events_total", "counter", "Events that slow clients have lost and were told of.", missed);
     text.one("queued_events", "gauge", "Events that clients have still to take, in all.", queued);
     clients.retain(|((slot, _), _)| *slot < MAX_SLOTS);
     text.head("client_queued_events", "gauge", "Events that a client has still to take, by slot.");

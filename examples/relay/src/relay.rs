@@ -24,6 +24,8 @@ pub(crate) struct Relay {
     pub(crate) reconnect_limit: ReconnectLimit,
     /// Events that clients have taken.
     pub(crate) delivered: AtomicU64,
+    /// Events that slow clients have lost, and were told of.
+    pub(crate) missed: AtomicU64,
     /// Failed attempts to write the resume file.
     pub(crate) journal_failures: AtomicU64,
     /// The last attempt failed.
@@ -50,6 +52,7 @@ impl Relay {
             snapshots: Snapshots::default(),
             reconnect_limit: ReconnectLimit::default(),
             delivered: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             journal_failures: AtomicU64::new(0),
             journal_fails: AtomicBool::new(false),
         });

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::downstream::event_stream;
 use crate::observer::{Seen, SeenGap};
 use crate::relay::Relay;
-use crate::upstream;
+use crate::{journal, upstream};
 
 /// The time between two snapshots, and the number of rates that one holds: two minutes.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -156,7 +156,8 @@ fn snapshot(relay: &Relay, rates: &VecDeque<f64>) -> String {
         gaps,
         resume_file_fails: relay.journal_fails.load(Ordering::Relaxed),
         client_count: relay.clients.len(),
-        missed: subscriptions.iter().map(|subscription| subscription.missed).sum(),
+        // What the queue of the resume file loses, the file still gets.
+        missed: subscriptions.iter().filter(|one| one.name != journal::NAME).map(|one| one.missed).sum(),
         clients: clients(relay, subscriptions),
     };
     let data = serde_json::to_string(&snapshot).expect("all keys of its maps are strings");

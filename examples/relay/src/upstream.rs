@@ -21,6 +21,7 @@ pub(crate) fn stream(args: &Args, mut retained: Vec<Event>) -> StreamBuilder {
     // A relay is not repaired by its end: a 404 may pass, and until then the page and /health say
     // what is wrong. A server that has forgotten the ID of an earlier run must not stop it either.
     stream
+        .idle_timeout(args.idle_timeout)
         .reconnect_policy(ReconnectPolicy::persistent())
         .if_id_is_refused(RefusedId::StartFresh)
         .resume_store(ResumeAfter(last_id), Commit::Delivery)

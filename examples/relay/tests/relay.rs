@@ -86,6 +86,8 @@ async fn a_client_that_does_not_read_loses_alone_and_is_told() {
     let missed = late.split("\"cause\":\"lagged\",\"events\":").skip(1);
     let missed: u64 = missed.map(|gap| gap.split(',').next().unwrap().parse::<u64>().unwrap()).sum();
     assert!(missed > 0 && events + missed == LAST - 1, "{events} events and {missed} missed");
+    let metrics = relay.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains(&format!("sse_relay_missed_events_total {missed}\n")), "{metrics}");
     upstream.finish().await;
 }
 
@@ -191,6 +193,31 @@ async fn events_without_an_id_of_their_own_resume_after_the_last() {
         relay.wait_for("/metrics", "sse_relay_upstream_open 1\n").await;
         relay.stop().await;
     }
+    upstream.finish().await;
+}
+
+#[tokio::test]
+async fn an_id_in_a_block_without_data_is_resumed_after() {
+    let file = Scratch::new("id-alone");
+    let first = Script::open().bytes("id: 7\ndata: a\n\nid: 9\n\ndata: b\n\n");
+    let upstream = Server::start([first, Script::open().expect_resumed_from("9").bytes("data: c\n\n")]).await;
+    let arguments = [upstream.url(), "--resume-file", file.path()];
+    let relay = Relay::start(&arguments);
+    file.wait_for("data: b\n\n").await;
+    relay.kill();
+    let relay = Relay::start(&arguments);
+    assert_eq!(relay.events().await.until("c\n\n").await, "id: 7\ndata: a\n\ndata: b\n\ndata: c\n\n");
+    relay.stop().await;
+    upstream.finish().await;
+}
+
+#[tokio::test]
+async fn a_silent_upstream_is_left_if_the_user_wishes() {
+    let silent = Script::open().bytes("retry: 1\n\n").event(numbered(1)).stall(Duration::from_secs(3600));
+    let upstream = Server::start([silent, sends([2]).expect_resumed_from("1")]).await;
+    let relay = Relay::start(&[upstream.url(), "--idle-timeout", "0.5"]);
+    assert_eq!(relay.events().await.until(&text(2)).await, texts(1..=2));
+    drop(relay);
     upstream.finish().await;
 }
 
