@@ -39,9 +39,10 @@ impl Health {
         match head {
             _ if !state.is_open() => Self::Offline(state),
             None => Self::Unknown,
+            // Also if it is behind: it cannot be asked.
+            Some(head) if head.execution_optimistic => Self::Optimistic,
             Some(head) => match newest_slot.saturating_sub(head.slot) {
                 behind if behind > TOLERANCE => Self::Behind(behind),
-                _ if head.execution_optimistic => Self::Optimistic,
                 _ => Self::Synced,
             },
         }

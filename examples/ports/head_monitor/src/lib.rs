@@ -10,6 +10,9 @@
 //! | it is behind, or optimistic | [`HeadMonitor::best`] names another node |
 //! | its URL or token is wrong (404, 401) | it stays [`Health::Offline`] |
 //!
+//! **It believes its nodes**: one of another network, or one that tells a slot of the future, has the
+//! newest head from then on. Compare the nodes' genesis before you start it.
+//!
 //! A slot without a block has no head, so a number that is left out is no sign of a loss. Beacon
 //! nodes send no event IDs, so each reconnection is one.
 
@@ -201,7 +204,7 @@ impl Chain {
     }
 
     fn note(&self, index: usize, head: Head, source: Source) {
-        *self.nodes[index].known() = Known { head: Some(head.clone()), unanswered: None };
+        self.nodes[index].known().note(&head, source);
         let new = NewHead { node: index, head, source };
         self.newest.send_if_modified(|newest| {
             let is_newer = new.replaces(newest.as_ref());
@@ -210,6 +213,17 @@ impl Chain {
             }
             is_newer
         });
+    }
+}
+
+impl Known {
+    fn note(&mut self, head: &Head, source: Source) {
+        self.unanswered = None;
+        // Events that waited while the node was asked are older than its answer.
+        let is_older = self.head.as_ref().is_some_and(|last| head.slot < last.slot);
+        if source == Source::Asked || !is_older {
+            self.head = Some(head.clone());
+        }
     }
 }
 

@@ -231,6 +231,35 @@ async fn a_node_that_is_behind_or_optimistic_is_not_the_best() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_behind_and_optimistic_cannot_be_asked() {
+    let optimistic = head(15).data(r#"{"slot":"15","block":"0x15","execution_optimistic":true}"#);
+    let servers = [server(Script::open().event(head(20))), server(Script::open().event(optimistic))];
+    let mut monitor = start(&servers, [None, None]);
+    heads_until(&mut monitor, 20).await;
+    health(&monitor, 1, |health| matches!(health, Health::Optimistic)).await;
+    assert_eq!(monitor.best(), Some(0));
+    for server in servers {
+        server.finish().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_that_waited_while_the_node_was_asked_are_older() {
+    let server = server(Script::open().stall(SLOT / 4).event(head(7)).event(head(8)).stall(SLOT).event(head(10)));
+    let node = BeaconNode { url: "http://node".to_owned(), client: server.client() };
+    let mut monitor = HeadMonitor::start(vec![node], |_| async {
+        sleep(SLOT / 4 + Duration::from_secs(1)).await;
+        Ok::<_, std::io::Error>(header(9))
+    })
+    .unwrap();
+    assert_eq!(next(&mut monitor).await, new(0, 9, Source::Asked));
+    sleep(SLOT / 4).await;
+    assert_eq!(monitor.health()[0].head.as_ref().map(|head| head.slot), Some(9));
+    assert_eq!(next(&mut monitor).await, new(0, 10, Source::Event));
+    server.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_node_is_left_and_a_refused_one_given_up() {
     let servers = [
         server([Script::open().event(head(5)).stall(10 * SLOT), Script::open()]),
