@@ -36,7 +36,7 @@ pub enum McpError {
     TimedOut(Duration),
     /// Messages are missing here: one was too large, or the server's own stream began anew.
     Missed(Gap),
-    /// An event or a body is no message of JSON-RPC.
+    /// An event or a body is no message of JSON-RPC, or a body is not the answer to its call.
     Malformed(String),
     /// A stream is closed for good.
     Stream(sseclient::Error),
@@ -68,7 +68,7 @@ impl fmt::Display for McpError {
             Self::AnswerLost(_) => f.write_str("the stream ended before the answer"),
             Self::TimedOut(limit) => write!(f, "no answer came within {limit:?}"),
             Self::Missed(gap) => write!(f, "messages are missing: {gap}"),
-            Self::Malformed(what) => write!(f, "no message of JSON-RPC: {what}"),
+            Self::Malformed(what) => write!(f, "the server does not keep to JSON-RPC: {what}"),
             Self::Stream(_) => f.write_str("a stream of the session is closed"),
         }
     }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use sseclient::bytes::Bytes;
 use sseclient::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sseclient::http::{Method, Request, Response, StatusCode};
-use sseclient::{Client, Delivery, EventStream, StreamBuilder};
+use sseclient::{Client, Delivery, EventStream, Gap, StreamBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -64,6 +64,8 @@ pub struct Session {
     headers: HeaderMap,
     next_id: AtomicU64,
     inbox: mpsc::Sender<Message>,
+    /// The program has the inbox, or is about to get it.
+    has_begun: bool,
     call_timeout: Duration,
 }
 
@@ -77,14 +79,17 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`call`](Self::call) and [`notify`](Self::notify).
+    /// Those of [`call`](Self::call) and [`notify`](Self::notify). [`McpError::Missed`], too, if the
+    /// server sends more than 64 messages before it answers: nobody can read them yet.
     pub async fn initialize(http: reqwest::Client, url: &str, params: Value) -> Result<(Self, Inbox, Value), McpError> {
         let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
         let sender = http.clone();
         let streams = Client::builder().transport(move |request| send(sender.clone(), request)).build();
         let (url, headers, next_id) = (url.to_owned(), HeaderMap::new(), AtomicU64::new(1));
-        let mut session = Self { http, streams, url, headers, next_id, inbox, call_timeout: CALL_TIMEOUT };
+        let (has_begun, call_timeout) = (false, CALL_TIMEOUT);
+        let mut session = Self { http, streams, url, headers, next_id, inbox, has_begun, call_timeout };
         let (mut head, hello) = session.request("initialize", params).await?;
+        session.has_begun = true;
         session.headers.extend(head.remove(SESSION).map(|id| (SESSION, id)));
         let version = hello["protocolVersion"].as_str().and_then(|version| HeaderValue::from_str(version).ok());
         session.headers.extend(version.map(|version| (VERSION, version)));
@@ -164,7 +169,7 @@ impl Session {
             Ok(events) => events,
             Err(response) if response.status() == StatusCode::OK => {
                 let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(McpError::Body)?;
-                return Envelope::parse(&body.to_bytes())?.into_result();
+                return Envelope::parse(&body.to_bytes())?.into_result_of(id);
             }
             Err(response) => return Err(refusal(response).await),
         };
@@ -213,9 +218,12 @@ impl Session {
         if envelope.answers(id) {
             return Ok(Some(envelope));
         }
-        if let Some(message) = envelope.into_message() {
+        match envelope.into_message() {
             // A program that has dropped its inbox wants no messages.
-            let _ = self.inbox.send(message).await;
+            Some(message) if self.has_begun => drop(self.inbox.send(message).await),
+            // Nobody can make room by reading the inbox.
+            Some(message) => self.inbox.try_send(message).map_err(|_| McpError::Missed(Gap::lagged(1)))?,
+            None => {}
         }
         Ok(None)
     }

@@ -67,6 +67,17 @@ impl Envelope {
         self.method.is_none() && self.id.as_ref().and_then(Value::as_u64) == Some(id)
     }
 
+    /// Returns the result of a body, if it is the answer to the call with this ID. An error has no
+    /// ID if the server could not read that of the call.
+    pub(crate) fn into_result_of(self, id: u64) -> Result<Value, McpError> {
+        let is_nameless_error = self.id.is_none() && self.error.is_some();
+        if self.answers(id) || is_nameless_error {
+            self.into_result()
+        } else {
+            Err(McpError::Malformed(format!("a body that does not answer call {id}")))
+        }
+    }
+
     /// Returns the result of an answer.
     pub(crate) fn into_result(self) -> Result<Value, McpError> {
         match self.error {

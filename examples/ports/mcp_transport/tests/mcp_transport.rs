@@ -237,6 +237,7 @@ async fn the_servers_own_stream_resumes_and_says_what_it_missed() {
 #[tokio::test]
 async fn errors_and_refusals_say_what_the_server_said() {
     let failed = json!({ "jsonrpc": "2.0", "id": 2, "error": { "code": -32602, "message": "no such tool" } });
+    let nameless = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32700, "message": "what?" } });
     let refused = |status: StatusCode| Script::answer(status).header("content-type", JSON).bytes(failed.to_string());
     let cases = [
         (answered(&failed), "the server answered with error -32602: no such tool"),
@@ -246,9 +247,12 @@ async fn errors_and_refusals_say_what_the_server_said() {
             Script::answer(StatusCode::BAD_GATEWAY).bytes("<h1>"),
             "the server refused: the server answered 502 Bad Gateway",
         ),
+        (answered(&nameless), "the server answered with error -32700: what?"),
+        (answered(&answer(99, json!(5))), "the server does not keep to JSON-RPC: a body that does not answer call 2"),
+        (answered(&notification("?")), "the server does not keep to JSON-RPC: a body that does not answer call 2"),
         (Script::answer(StatusCode::ACCEPTED), "the server refused: the server answered 202 Accepted"),
-        (answered(&json!("?")), "no message of JSON-RPC: "),
-        (Script::open().bytes("data: ?\n\n"), "no message of JSON-RPC: "),
+        (answered(&json!("?")), "the server does not keep to JSON-RPC: "),
+        (Script::open().bytes("data: ?\n\n"), "the server does not keep to JSON-RPC: "),
         (Script::raw().hang_up(), "the request failed: "),
     ];
     for (script, shown) in cases {
@@ -281,6 +285,32 @@ async fn a_server_without_streams_and_without_deletion_is_no_failure() {
         session.close().await.unwrap();
         assert!(inbox.recv().await.is_none(), "nothing was said, not even an error");
         server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn too_many_messages_before_the_session_are_an_error_at_once() {
+    for (count, is_taken) in [(64, true), (65, false)] {
+        let messages: String = (0..count).map(|_| event("a", &notification("hm"))).collect();
+        let hello = event("b", &answer(1, json!({ "protocolVersion": "2025-11-25" })));
+        let mut scripts = vec![Script::open().header("mcp-session-id", "s-1").bytes(messages + &hello)];
+        if is_taken {
+            let [_, accepted] = beginning();
+            scripts.extend([accepted, Script::answer(StatusCode::METHOD_NOT_ALLOWED)]);
+        }
+        let server = Server::start(scripts).await;
+        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+        let begun = timeout(LIMIT, Session::initialize(http, server.url(), json!({}))).await.unwrap();
+        match begun {
+            Ok((_session, mut inbox, _)) if is_taken => {
+                for _ in 0..count {
+                    assert_eq!(next_text(&mut inbox).await, "hm");
+                }
+                server.finish().await;
+            }
+            Err(McpError::Missed(_)) if !is_taken => server.finish().await,
+            other => panic!("{count} messages: {other:?}"),
+        }
     }
 }
 
