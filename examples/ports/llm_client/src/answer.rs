@@ -8,7 +8,7 @@ use futures_util::stream::unfold;
 use sseclient::{Delivery, EventStream, Transport};
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{Api, Chunk, News, Usage};
+use crate::api::{Api, Chunk, News, Reader, Usage};
 use crate::error::LlmError;
 
 /// The answer of a model.
@@ -23,7 +23,7 @@ use crate::error::LlmError;
 #[must_use = "an answer is read only while it is polled"]
 pub struct Answer<T: Transport> {
     events: EventStream<T::Body>,
-    api: Api,
+    reader: Reader,
     begun: Instant,
     first_token_timeout: Duration,
     time_to_first_token: Option<Duration>,
@@ -36,9 +36,9 @@ pub struct Answer<T: Transport> {
 
 impl<T: Transport> Answer<T> {
     pub(crate) fn new(events: EventStream<T::Body>, api: Api, begun: Instant, first_token_timeout: Duration) -> Self {
-        let (chunks, usage) = (VecDeque::new(), Usage::default());
+        let (reader, chunks, usage) = (Reader::new(api), VecDeque::new(), Usage::default());
         let (time_to_first_token, stop_reason, is_over) = (None, None, false);
-        Self { events, api, begun, first_token_timeout, time_to_first_token, chunks, stop_reason, usage, is_over }
+        Self { events, reader, begun, first_token_timeout, time_to_first_token, chunks, stop_reason, usage, is_over }
     }
 
     /// Returns the time from the request to the first token, once that has come.
@@ -88,7 +88,10 @@ impl<T: Transport> Answer<T> {
                 .map_err(|_| LlmError::NoFirstToken(self.first_token_timeout))?,
         };
         match next.transpose().map_err(LlmError::Broken)? {
-            Some(Delivery::Event(event)) => self.take(self.api.read(&event)?),
+            Some(Delivery::Event(event)) => {
+                let news = self.reader.read(&event)?;
+                self.take(news);
+            }
             Some(Delivery::Gap(gap)) => return Err(LlmError::Malformed(gap.to_string())),
             None => {
                 self.is_over = true;

@@ -52,13 +52,31 @@ pub enum Chunk {
 
 /// How many tokens an answer took; `None` if the server did not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "ToldUsage")]
 pub struct Usage {
     /// Tokens of the question.
-    #[serde(alias = "prompt_tokens")]
     pub input_tokens: Option<u64>,
     /// Tokens of the answer.
-    #[serde(alias = "completion_tokens")]
     pub output_tokens: Option<u64>,
+}
+
+/// The usage in the words of either API. Some gateways send both.
+#[derive(Deserialize)]
+struct ToldUsage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+}
+
+impl From<ToldUsage> for Usage {
+    fn from(told: ToldUsage) -> Self {
+        // The words that a gateway does not mean are often 0.
+        Self {
+            input_tokens: told.input_tokens.max(told.prompt_tokens),
+            output_tokens: told.output_tokens.max(told.completion_tokens),
+        }
+    }
 }
 
 impl Usage {
@@ -116,12 +134,26 @@ impl Api {
             Self::Anthropic => event.event_type() == "message_stop",
         }
     }
+}
 
-    pub(crate) fn read(self, event: &Event) -> Result<News, LlmError> {
+/// Reads the events of one answer.
+pub(crate) struct Reader {
+    api: Api,
+    /// Anthropic's API: the newest block that is none of this client's, such as a call of a tool that
+    /// the server runs by itself.
+    other_block: Option<u32>,
+}
+
+impl Reader {
+    pub(crate) fn new(api: Api) -> Self {
+        Self { api, other_block: None }
+    }
+
+    pub(crate) fn read(&mut self, event: &Event) -> Result<News, LlmError> {
         let malformed = |error: sseclient::Error| LlmError::Malformed(error.to_string());
-        match self {
-            Self::OpenAi => event.json::<OpenAiEvent>().map_err(malformed)?.news(),
-            Self::Anthropic => event.json::<AnthropicEvent>().map_err(malformed)?.news(),
+        match self.api {
+            Api::OpenAi => event.json::<OpenAiEvent>().map_err(malformed)?.news(),
+            Api::Anthropic => event.json::<AnthropicEvent>().map_err(malformed)?.news(&mut self.other_block),
         }
     }
 }
@@ -248,9 +280,17 @@ enum Content {
 }
 
 impl AnthropicEvent {
-    fn news(&self) -> Result<News, LlmError> {
+    fn news(&self, other_block: &mut Option<u32>) -> Result<News, LlmError> {
+        if let Self::ContentBlockStart { index, content_block: Content::Other } = self {
+            *other_block = Some(*index);
+        }
         Ok(match self {
             Self::MessageStart { message } => News { usage: message.usage, ..News::default() },
+            Self::ContentBlockDelta { index, delta: Content::InputJsonDelta { .. } }
+                if Some(*index) == *other_block =>
+            {
+                News::default()
+            }
             Self::ContentBlockStart { index, content_block: content }
             | Self::ContentBlockDelta { index, delta: content } => {
                 News { chunks: content.chunk(*index).into_iter().collect(), ..News::default() }
