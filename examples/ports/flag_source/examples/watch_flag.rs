@@ -34,7 +34,8 @@ async fn watch(flags: FlagSource, key: &str) -> Result<(), Box<dyn std::error::E
     print(key, flags.flag(key));
     loop {
         tokio::select! {
-            flag = watch.changed() => print(key, flag?),
+            // When the source is gone, its status says why.
+            Ok(flag) = watch.changed() => print(key, flag),
             next = flags.wait_for(|now| described(now) != described(&status)) => {
                 println!("{}", described(&next));
                 if let Status::Off(_) = next {

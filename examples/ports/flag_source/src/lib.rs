@@ -4,8 +4,8 @@
 //! # When flags are old
 //!
 //! While the stream is interrupted, [`FlagSource::flag`] goes on with the flags that it has, and
-//! [`FlagSource::status`] says since what cause they may be old. The server sends everything in a
-//! `put` after each reconnection, so no change is lost for good.
+//! [`FlagSource::status`] says why they may be old. The server sends everything in a `put` after each
+//! reconnection, so no change is lost for good.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
