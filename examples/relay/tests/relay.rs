@@ -215,7 +215,7 @@ async fn an_id_in_a_block_without_data_is_resumed_after() {
 async fn a_silent_upstream_is_left_if_the_user_wishes() {
     let silent = Script::open().bytes("retry: 1\n\n").event(numbered(1)).stall(Duration::from_secs(3600));
     let upstream = Server::start([silent, sends([2]).expect_resumed_from("1")]).await;
-    let relay = Relay::start(&[upstream.url(), "--idle-timeout", "0.5"]);
+    let relay = Relay::start(&[upstream.url(), "--idle-timeout", "2"]);
     assert_eq!(relay.events().await.until(&text(2)).await, texts(1..=2));
     drop(relay);
     upstream.finish().await;
