@@ -42,7 +42,8 @@ impl<E: Engine> Bridge<E> {
         Self { engine, config, client: Client::new(), stop, outage: Outage::default(), position: 0 }
     }
 
-    /// Bridges until it is told to stop. Then it appends what it has read, and gives up the lease.
+    /// Bridges until it is told to stop, or until every server has ended its stream by a 204. Then
+    /// it appends what it has read, and gives up the lease.
     ///
     /// # Errors
     ///
@@ -73,8 +74,7 @@ impl<E: Engine> Bridge<E> {
             };
             self.position = term.position;
             let max_event_size = self.engine.max_event_size();
-            let (sources, restarted) =
-                Sources::follow(&self.client, &self.config.sources, term.resume, max_event_size)?;
+            let (sources, restarted) = Sources::follow(&self.client, &self.config, term.resume, max_event_size)?;
             match self.follow(sources, restarted).await {
                 Ok(()) => return Ok(()),
                 Err(Deposed) => warn!("another bridge has written: this one stops reading"),
@@ -82,7 +82,7 @@ impl<E: Engine> Bridge<E> {
         }
     }
 
-    /// Appends what the sources bring, until they end after a stop.
+    /// Appends what the sources bring, until all of them have ended.
     async fn follow(&mut self, mut sources: Sources, mut batch: Vec<Entry>) -> Result<(), Deposed> {
         let stop = self.stop.clone();
         let mut is_stopping = false;

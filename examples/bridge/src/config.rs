@@ -1,10 +1,12 @@
 //! [`Config`]: the command line.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::process;
 use std::time::{Duration, SystemTime};
 
 use sseclient::Client;
+use sseclient::http::{HeaderMap, HeaderName, HeaderValue};
 
 pub const USAGE: &str = "\
 usage: bridge --to URL [--stream NAME=URL]... [options]
@@ -14,6 +16,11 @@ Follows event streams, and appends each event exactly once to an engine.
   --to URL           redis://HOST:PORT/ or nats://HOST:PORT
   --stream NAME=URL  a stream to follow, with a name for the consumers; may be repeated. Without
                      one, a small server inside the program is followed, under the name demo
+  --headers NAME=FILE
+                     a file of lines like `Authorization: Bearer TOKEN`, which every request for
+                     the stream NAME carries. It is read once, at the start
+  --idle SECONDS     drop a connection on which nothing has come for so long, and connect anew.
+                     Set it where the servers send something in regular intervals (default: never)
   --group NAME       bridges of one group stand by for each other, so they follow the same streams
                      (default: default)
   --lease SECONDS    how long a leader may be silent before another bridge takes over (default: 5)
@@ -22,9 +29,10 @@ Follows event streams, and appends each event exactly once to an engine.
 Names have letters, digits, - and _. SIGTERM and SIGINT append what has been read, and stop.
 ";
 
-/// The shortest lease. NATS keeps no message for a shorter time.
-const MIN_LEASE: Duration = Duration::from_millis(200);
-const MAX_LEASE: Duration = Duration::from_secs(3600);
+/// NATS keeps no message for a shorter time.
+const LEASE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(3600);
+
+const IDLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(86_400);
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -34,6 +42,8 @@ pub struct Config {
     pub group: String,
     pub lease: Duration,
     pub keep: u64,
+    /// How long a connection may be silent.
+    pub idle: Option<Duration>,
     /// The name of this bridge, which no other has.
     pub owner: String,
 }
@@ -42,6 +52,14 @@ pub struct Config {
 pub struct Source {
     pub name: String,
     pub url: String,
+    /// What every request carries.
+    pub headers: HeaderMap,
+}
+
+impl Source {
+    pub fn new(name: &str, url: &str) -> Self {
+        Self { name: name.to_owned(), url: url.to_owned(), headers: HeaderMap::new() }
+    }
 }
 
 impl Config {
@@ -54,6 +72,7 @@ impl Config {
             group: "default".to_owned(),
             lease,
             keep: 1_000_000,
+            idle: None,
             owner: owner(),
         }
     }
@@ -64,20 +83,30 @@ impl Config {
     ///
     /// A sentence that says what is wrong.
     pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut config = Self::new("");
+        let (mut config, mut header_files) = (Self::new(""), Vec::new());
         while let Some(option) = args.next() {
             let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--to" => config.to = value,
                 "--stream" => config.sources.push(source(&value)?),
                 "--group" => config.group = name(&value)?,
-                "--lease" => config.lease = lease(&value)?,
+                "--lease" => config.lease = seconds(&value, LEASE)?,
+                "--headers" => header_files.push(value),
+                "--idle" => config.idle = Some(seconds(&value, IDLE)?),
                 "--keep" => config.keep = keep(&value)?,
                 _ => return Err(format!("unknown option {option}")),
             }
         }
         if config.to.is_empty() {
             return Err("--to is missing".to_owned());
+        }
+        for value in header_files {
+            config.read_headers(&value)?;
+        }
+        // Checks what the requests are made of, before anything waits for it.
+        for Source { name, url, headers } in &config.sources {
+            let stream = Client::new().stream(url).headers(headers.clone());
+            stream.build().map_err(|error| format!("stream {name}: {error}"))?;
         }
         let mut names: Vec<_> = config.sources.iter().map(|source| &source.name).collect();
         names.sort();
@@ -86,13 +115,36 @@ impl Config {
             None => Ok(config),
         }
     }
+
+    fn read_headers(&mut self, value: &str) -> Result<(), String> {
+        let (name, file) = value.split_once('=').ok_or_else(|| format!("not NAME=FILE: {value}"))?;
+        let source = self.sources.iter_mut().find(|source| source.name == name);
+        let source = source.ok_or_else(|| format!("no stream is named {name}"))?;
+        source.headers = headers(file)?;
+        Ok(())
+    }
 }
 
 fn source(value: &str) -> Result<Source, String> {
     let (its_name, url) = value.split_once('=').ok_or_else(|| format!("not NAME=URL: {value}"))?;
-    // Checks the URL, before anything waits for it.
-    Client::new().stream(url).build().map_err(|error| format!("stream {its_name}: {error}"))?;
-    Ok(Source { name: name(its_name)?, url: url.to_owned() })
+    Ok(Source::new(&name(its_name)?, url))
+}
+
+/// Reads a file of headers. Mistakes are told without their text, which may be secret.
+fn headers(file: &str) -> Result<HeaderMap, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    let mut headers = HeaderMap::new();
+    for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
+        let (name, mut value) = header(line).ok_or_else(|| format!("{file}, line {number}: not a header"))?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn header(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
 }
 
 /// Accepts what can stand in the keys of Redis and the subjects of NATS.
@@ -101,11 +153,11 @@ fn name(value: &str) -> Result<String, String> {
     if is_valid { Ok(value.to_owned()) } else { Err(format!("not a name: {value:?}")) }
 }
 
-fn lease(value: &str) -> Result<Duration, String> {
-    let lease = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    lease
-        .filter(|lease| (MIN_LEASE..=MAX_LEASE).contains(lease))
-        .ok_or_else(|| format!("a lease has between {MIN_LEASE:?} and {MAX_LEASE:?}: {value}"))
+/// Accepts a time in seconds, which may have a fraction.
+fn seconds(value: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let message = || format!("not a time between {:?} and {:?}: {value}", range.start(), range.end());
+    time.filter(|time| range.contains(time)).ok_or_else(message)
 }
 
 fn keep(value: &str) -> Result<u64, String> {
@@ -118,4 +170,30 @@ fn owner() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}-{:x}", host.trim(), process::id(), started.as_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_told_without_what_may_be_secret() {
+        let file = std::env::temp_dir().join(format!("bridge-headers-{}", owner()));
+        fs::write(&file, "X-Tenant: 7\n\nAuthorization Bearer secret\n").unwrap();
+        let headers = format!("a={}", file.display());
+        let broken = format!("{}, line 3: not a header", file.display());
+        let table: [(&[&str], &str); 5] = [
+            (&["--headers", &headers], &broken),
+            (&["--headers", "b=file"], "no stream is named b"),
+            (&["--headers", "file"], "not NAME=FILE: file"),
+            (&["--idle", "0"], "not a time between 100ms and 86400s: 0"),
+            (&["--stream", "a=http://host/"], "two streams are named a"),
+        ];
+        for (args, mistake) in table {
+            let args = [&["--to", "redis://host/", "--stream", "a=http://host/"], args].concat();
+            let parsed = Config::parse(args.into_iter().map(ToOwned::to_owned));
+            assert_eq!(parsed.map(drop), Err(mistake.to_owned()));
+        }
+        fs::remove_file(file).unwrap();
+    }
 }

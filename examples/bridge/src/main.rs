@@ -2,7 +2,7 @@
 //!
 //! `bridge --help` lists the options, and the README has the rest. Logs go to standard error.
 //!
-//! Exit status: 0 after SIGTERM or SIGINT; 1 when the engine did not take what had been read before
+//! Exit status: 0 after SIGTERM or SIGINT, or when every server has ended its stream by a 204; 1 when the engine did not take what had been read before
 //! that; 2 for wrong usage.
 
 #[path = "../../tail/server.rs"]
@@ -58,7 +58,7 @@ fn log_to_standard_error() {
 async fn bridge(mut config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stop = stop_on_signals()?;
     if config.sources.is_empty() {
-        config.sources.push(Source { name: "demo".to_owned(), url: server::start().await? });
+        config.sources.push(Source::new("demo", &server::start().await?));
     }
     info!("this is {}, of the group {}", config.owner, config.group);
     match config.to.split_once("://").map(|(scheme, _)| scheme) {

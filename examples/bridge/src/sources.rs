@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures_util::stream::{SelectAll, select_all, unfold};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use sseclient::{
-    Client, Delivery, Error, Filter, Handle, Overflow, ReconnectPolicy, RefusedId, SubscribeOptions, Subscription,
+    Client, CloseReason, Delivery, Error, Filter, Handle, Overflow, ReconnectPolicy, RefusedId, StreamBuilder,
+    SubscribeOptions, Subscription,
 };
+use tracing::warn;
 
-use crate::config::Source;
+use crate::config::Config;
 use crate::entry::{Entry, ResumePoint};
 
 /// A batch is complete when it has this many entries, or this many bytes of data. It takes whole
@@ -43,10 +45,10 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// If a URL is not valid.
+    /// If a URL or a header is not valid.
     pub fn follow(
         client: &Client,
-        sources: &[Source],
+        config: &Config,
         resume: Vec<Option<ResumePoint>>,
         max_event_size: usize,
     ) -> Result<(Self, Vec<Entry>), Error> {
@@ -58,9 +60,10 @@ impl Sources {
         let last: Vec<ResumePoint> = resume.into_iter().map(Option::unwrap_or_default).collect();
         let mut handles = Vec::new();
         let mut chunks = Vec::new();
-        for (index, (source, point)) in sources.iter().zip(&last).enumerate() {
-            let handle = build(client, source, &point.id, max_event_size)?;
-            let events = handle.subscribe_with(Filter::all(), options());
+        for (index, (source, point)) in config.sources.iter().zip(&last).enumerate() {
+            let stream = client.stream(&source.url).headers(source.headers.clone()).idle_timeout(config.idle);
+            let handle = build(stream, &source.name, &point.id, max_event_size)?;
+            let events = handle.subscribe_with(Filter::all(), options(&source.name));
             chunks.push(chunks_of(index, events).boxed());
             handles.push(handle);
         }
@@ -68,7 +71,8 @@ impl Sources {
         Ok((Self { merged: select_all(chunks), handles, last }, restarted))
     }
 
-    /// Waits for entries, and appends those that have come to `batch`. Returns false at the end.
+    /// Waits for entries, and appends those that have come to `batch`. Returns false when all
+    /// sources have ended.
     ///
     /// # Cancel safety
     ///
@@ -102,11 +106,10 @@ impl Sources {
     }
 }
 
-/// Builds the stream of a source. It tries again whatever the server answers.
-fn build(client: &Client, source: &Source, last_event_id: &str, max_event_size: usize) -> Result<Handle, Error> {
-    client
-        .stream(&source.url)
-        .name(&source.name)
+/// Builds the stream of a source. It tries again whatever the server answers, except a 204.
+fn build(stream: StreamBuilder, name: &str, last_event_id: &str, max_event_size: usize) -> Result<Handle, Error> {
+    stream
+        .name(name)
         .last_event_id(last_event_id)
         // If the server has forgotten the ID, it goes on without one, and a gap says so.
         .if_id_is_refused(RefusedId::StartFresh)
@@ -115,14 +118,22 @@ fn build(client: &Client, source: &Source, last_event_id: &str, max_event_size: 
         .build()
 }
 
-fn options() -> SubscribeOptions {
+fn options(name: &str) -> SubscribeOptions {
     // Nothing may be lost here: a slow engine slows the server down.
-    SubscribeOptions::default().overflow(Overflow::Block).capacity(QUEUE_EVENTS).queue_bytes(QUEUE_BYTES)
+    SubscribeOptions::default().name(name).overflow(Overflow::Block).capacity(QUEUE_EVENTS).queue_bytes(QUEUE_BYTES)
 }
 
+/// Returns what a source brings, and logs why it has ended, if that was not by [`Sources::stop`].
 fn chunks_of(index: usize, events: Subscription) -> impl Stream<Item = Chunk> + Send {
     unfold(events, move |mut events| async move {
         let mut chunk = Vec::new();
-        (events.recv_many(&mut chunk, BATCH).await > 0).then_some(((index, chunk), events))
+        if events.recv_many(&mut chunk, BATCH).await > 0 {
+            return Some(((index, chunk), events));
+        }
+        if let Some(reason) = events.close_reason().filter(|reason| !matches!(reason, CloseReason::Shutdown)) {
+            let name = events.name();
+            warn!("{name} has ended, and is followed again when a bridge begins to lead: {reason}");
+        }
+        None
     })
 }

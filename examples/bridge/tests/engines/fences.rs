@@ -41,7 +41,7 @@ async fn lost_answers(kind: Kind) {
 /// Returns two bridges of one group.
 fn configs(engine: &Engine) -> [Config; 2] {
     ["first", "second"].map(|owner| Config {
-        sources: vec![Source { name: "demo".to_owned(), url: String::new() }],
+        sources: ["demo", "other"].map(|name| Source::new(name, "")).into(),
         lease: Duration::from_secs(60),
         owner: owner.to_owned(),
         ..Config::new(&engine.url())

@@ -6,5 +6,6 @@ mod fences;
 mod kills;
 mod losses;
 mod outages;
+mod servers;
 mod standby;
 mod support;

@@ -81,6 +81,11 @@ impl Engine {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
+    /// Returns the folder of its files, which is removed with it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns how many entries the source `demo` has; 0 if the engine does not answer.
     pub(crate) async fn entries(&self) -> u64 {
         self.entries_of("demo").await
