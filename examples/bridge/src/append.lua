@@ -1,5 +1,6 @@
--- Appends entries, and commits the resume points together with them: Redis runs a script as a whole
--- or not at all, and writes it to its file as one transaction.
+-- Appends entries, and commits the resume points together with them: Redis writes what a script has
+-- done to its file as one transaction. It undoes nothing if the script fails in the middle, so what
+-- can fail comes before the first write. After that, Redis no longer minds a full memory or disk.
 -- KEYS: the state and the lock of the group, then the streams. ARGV: the fencing token, the
 -- position, the name of the bridge, the duration of its lock in milliseconds, how many entries a
 -- stream keeps; then for each entry the index of its stream in KEYS, the field and the value of its
@@ -7,6 +8,10 @@
 local state = redis.call('HMGET', KEYS[1], 'token', 'position')
 if state[1] ~= ARGV[1] or (state[2] or '0') ~= ARGV[2] then
   return redis.error_reply('FENCED another bridge leads')
+end
+for i = 3, #KEYS do
+  -- Fails if the key is no stream.
+  redis.call('XLEN', KEYS[i])
 end
 local at, entries, resume = 6, 0, {}
 while at <= #ARGV do

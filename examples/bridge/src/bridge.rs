@@ -103,7 +103,10 @@ impl<E: Engine> Bridge<E> {
 
     /// Appends the batch, however long that takes, and empties it.
     async fn commit(&mut self, batch: &mut Vec<Entry>) -> Result<(), Deposed> {
-        while let Err(error) = self.engine.append(self.position, batch).await {
+        loop {
+            // Before each attempt: the engine may have come back with other limits.
+            batch.iter_mut().filter(|entry| !self.engine.can_store(entry)).for_each(Entry::skip);
+            let Err(error) = self.engine.append(self.position, batch).await else { break };
             if let EngineError::Unavailable(_) = error {
                 self.outage.wait(&error).await;
             }

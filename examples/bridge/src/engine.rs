@@ -20,9 +20,9 @@ pub trait Engine {
     /// Appends entries in order after a position, each with its resume point, and renews the lease.
     /// Without entries it only renews the lease.
     ///
-    /// Nothing is appended if the stream does not end at this position. After an error it is not
-    /// known which entries were appended: a first part of them, and the position that
-    /// [`lead`](Self::lead) returns next tells how many.
+    /// Nothing is appended if the stream does not end at this position, and no entry unless the one
+    /// before it was. So after an error it is a first part of them that was appended, and the
+    /// position that [`lead`](Self::lead) returns next tells how many.
     async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<(), EngineError>;
 
     /// Gives up the lease, so that another bridge need not wait for its end.
@@ -31,6 +31,10 @@ pub trait Engine {
     /// Returns the size in bytes of the largest event that the engine takes. Larger ones become
     /// gaps.
     fn max_event_size(&self) -> usize;
+
+    /// Returns true if the engine can store this entry. An event that it cannot store would stop
+    /// all sources, so a gap takes its place.
+    fn can_store(&self, entry: &Entry) -> bool;
 }
 
 /// The answer to a bridge that wants to lead.

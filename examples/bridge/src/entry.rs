@@ -10,6 +10,9 @@ const MAX_ID: usize = 8_000;
 /// The cause of the gap that a bridge writes when it cannot resume exactly.
 pub const RESTARTED: &str = "restarted";
 
+/// The cause of the gap in place of an event that is too large.
+const OVERSIZED: &str = "oversized";
+
 /// Where a source resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResumePoint {
@@ -93,6 +96,14 @@ impl Entry {
         Self { source, resume, content: Content::Loss { cause: RESTARTED, events: None, text } }
     }
 
+    /// Makes an event that the engine cannot store a loss. A loss stays as it is.
+    pub fn skip(&mut self) {
+        if let Content::Event(_) = self.content {
+            let text = "1 event was skipped: the engine cannot store it".to_owned();
+            self.content = Content::Loss { cause: OVERSIZED, events: Some(1), text };
+        }
+    }
+
     /// Returns all fields but the data.
     pub fn fields(&self) -> impl Iterator<Item = (Name, Cow<'_, str>)> {
         let (event, loss) = match &self.content {
@@ -133,7 +144,7 @@ fn describe(gap: &Gap) -> (&'static str, Option<u64>) {
     match gap {
         Gap::Lagged { missed, .. } => ("lagged", Some(*missed)),
         Gap::Reconnected { .. } => ("reconnected", None),
-        Gap::Oversized { events, .. } => ("oversized", Some(*events)),
+        Gap::Oversized { events, .. } => (OVERSIZED, Some(*events)),
         _ => ("other", None),
     }
 }

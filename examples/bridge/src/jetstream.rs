@@ -1,7 +1,7 @@
 //! [`JetStream`]: an engine of NATS JetStream.
 //!
 //! A group has two streams. `sse-GROUP` has the entries, under the subjects `sse.GROUP.SOURCE`, and
-//! one message for each term, under `sse-term.GROUP`. `sse-lease-GROUP` holds one message for as
+//! one message for each term, under `sse-term.GROUP`. `lease-sse-GROUP` holds one message for as
 //! long as a lease lasts: the name of the leader.
 
 use std::fmt;
@@ -32,7 +32,13 @@ const MAX_IN_FLIGHT: usize = 4096;
 const MAX_EVENT_SIZE: usize = 768 * 1024;
 
 /// What headers take at most, beside the event's own text: an inherited ID, and ours.
-const MAX_HEADERS: usize = 16 * 1024;
+const FURTHER_HEADERS: usize = 16 * 1024;
+
+/// The most that the server takes of all headers together.
+const MAX_HEADERS: usize = u16::MAX as usize;
+
+/// What the headers take at most that are no fields of an entry.
+const OWN_HEADERS: usize = 1024;
 
 /// How long the server compares message IDs. Sequence numbers already prevent repeats here; the IDs
 /// are for streams that copy this one. The server holds all IDs of this time in memory.
@@ -47,11 +53,12 @@ pub struct JetStream {
     owner: String,
     lease: Duration,
     keep: i64,
-    /// Dropped after any failure, so that nothing that was sent before can be written later.
+    /// Dropped after any failure. What was sent on it may still be written.
     connection: Option<Connection>,
-    max_event_size: usize,
+    /// The largest message that the server takes, headers included.
+    max_message: usize,
     /// How often this bridge has tried to begin a term, and whether the last try succeeded.
-    term: u64,
+    term_number: u64,
     has_begun: bool,
     /// The sequence number of the lease in its stream, and when it was renewed.
     lease_sequence: u64,
@@ -62,7 +69,7 @@ struct Names {
     stream: String,
     entries: Vec<String>,
     all_entries: String,
-    term: String,
+    term_subject: String,
     lease: String,
 }
 
@@ -79,6 +86,11 @@ pub fn stream_name(group: &str) -> String {
     format!("sse-{group}")
 }
 
+/// Returns the name of the stream of a group's lease. No group's own stream begins like it.
+fn lease_stream_name(group: &str) -> String {
+    format!("lease-sse-{group}")
+}
+
 /// Returns the subject of a source.
 pub fn subject(group: &str, source: &str) -> String {
     format!("sse.{group}.{source}")
@@ -92,8 +104,8 @@ impl JetStream {
             stream: stream_name(group),
             entries: sources.iter().map(|source| subject(group, &source.name)).collect(),
             all_entries: subject(group, "*"),
-            term: format!("sse-term.{group}"),
-            lease: format!("sse-lease-{group}"),
+            term_subject: format!("sse-term.{group}"),
+            lease: lease_stream_name(group),
         };
         Self {
             url: config.to.clone(),
@@ -102,8 +114,8 @@ impl JetStream {
             lease: config.lease,
             keep: i64::try_from(config.keep).unwrap_or(i64::MAX),
             connection: None,
-            max_event_size: MAX_EVENT_SIZE,
-            term: 0,
+            max_message: usize::MAX,
+            term_number: 0,
             has_begun: false,
             lease_sequence: 0,
             renewed: Instant::now(),
@@ -135,15 +147,14 @@ impl JetStream {
         context.create_or_update_stream(leases.clone()).await.map_err(EngineError::unavailable)?;
         let leases = context.get_stream(&leases.name).await.map_err(EngineError::unavailable)?;
         let max_message = usize::try_from(stream.cached_info().config.max_message_size).ok().filter(|&size| size > 0);
-        let max_message = max_message.unwrap_or(usize::MAX).min(max_payload);
-        self.max_event_size = max_message.saturating_sub(MAX_HEADERS).min(MAX_EVENT_SIZE);
+        self.max_message = max_message.unwrap_or(usize::MAX).min(max_payload);
         Ok(Connection { context, stream, leases, is_lost })
     }
 
     fn stream_config(&self) -> StreamConfig {
         StreamConfig {
             name: self.names.stream.clone(),
-            subjects: vec![self.names.all_entries.clone(), self.names.term.clone()],
+            subjects: vec![self.names.all_entries.clone(), self.names.term_subject.clone()],
             // No other limit: a source whose last entry is deleted resumes from nothing.
             max_messages_per_subject: self.keep,
             duplicate_window: DUPLICATE_WINDOW,
@@ -195,16 +206,16 @@ impl JetStream {
             return Ok((true, position));
         }
         self.has_begun = false;
-        self.term += 1;
+        self.term_number += 1;
         let begin = PublishMessage::build().message_id(self.message_id("term")).expected_last_sequence(position);
-        let position = connection.publish(&self.names.term, begin).await?;
+        let position = connection.publish(&self.names.term_subject, begin).await?;
         self.has_begun = true;
         Ok((false, position))
     }
 
     /// Returns the `Nats-Msg-Id` of a message of this term.
     fn message_id(&self, end: impl fmt::Display) -> String {
-        format!("{}.{}.{end}", self.owner, self.term)
+        format!("{}.{}.{end}", self.owner, self.term_number)
     }
 
     async fn resume_points(&self, connection: &Connection) -> Result<Vec<Option<ResumePoint>>, EngineError> {
@@ -217,24 +228,39 @@ impl JetStream {
 
     /// Sends all messages, then waits for their acknowledgements. Each is taken only after the one
     /// before it.
+    ///
+    /// A sequence number alone does not say that. If another bridge's term begins in the middle of
+    /// the batch, its message has the number that the next but one expects. So each message also
+    /// names the ID of the one before it, except the first: that one follows a message which this
+    /// bridge knows to be its own, and a server that was restarted has forgotten the last ID.
     async fn publish(&self, connection: &Connection, position: u64, entries: &[Entry]) -> Result<(), EngineError> {
         let mut sent = Vec::with_capacity(entries.len());
-        for (entry, position) in entries.iter().zip(position..) {
-            let mut headers = HeaderMap::new();
-            for (name, value) in entry.fields() {
-                headers.insert(name.nats, value.as_ref());
+        for (entry, last) in entries.iter().zip(position..) {
+            let mut message = self.message(entry, last);
+            if last > position {
+                message = message.expected_last_message_id(self.message_id(last));
             }
-            let message = PublishMessage::build()
-                .payload(entry.data().to_owned().into())
-                .headers(headers)
-                .message_id(self.message_id(position + 1))
-                .expected_last_sequence(position);
             sent.push(connection.send(&self.names.entries[entry.source], message).await?);
         }
         for acknowledgement in sent {
             connection.acknowledged(acknowledgement).await?;
         }
         Ok(())
+    }
+}
+
+impl JetStream {
+    /// Returns the message of an entry, which is only taken after the sequence number `last`.
+    fn message(&self, entry: &Entry, last: u64) -> PublishMessage {
+        let mut headers = HeaderMap::new();
+        for (name, value) in entry.fields() {
+            headers.insert(name.nats, value.as_ref());
+        }
+        PublishMessage::build()
+            .payload(entry.data().to_owned().into())
+            .headers(headers)
+            .message_id(self.message_id(last + 1))
+            .expected_last_sequence(last)
     }
 }
 
@@ -271,7 +297,13 @@ impl Engine for JetStream {
     }
 
     fn max_event_size(&self) -> usize {
-        self.max_event_size
+        self.max_message.saturating_sub(FURTHER_HEADERS).min(MAX_EVENT_SIZE)
+    }
+
+    fn can_store(&self, entry: &Entry) -> bool {
+        let fields: usize = entry.fields().map(|(name, value)| name.nats.len() + value.len() + ": \r\n".len()).sum();
+        let headers = OWN_HEADERS + fields;
+        headers <= MAX_HEADERS && headers + entry.data().len() <= self.max_message
     }
 }
 
@@ -321,7 +353,7 @@ async fn last(stream: &Stream, subject: &str) -> Result<Option<StreamMessage>, E
 
 fn refusal(error: PublishError) -> EngineError {
     match error.kind() {
-        PublishErrorKind::WrongLastSequence => EngineError::Fenced,
+        PublishErrorKind::WrongLastSequence | PublishErrorKind::WrongLastMessageId => EngineError::Fenced,
         _ => EngineError::unavailable(error),
     }
 }
@@ -335,5 +367,19 @@ fn resume_point(headers: &HeaderMap) -> ResumePoint {
             let id = last.unwrap_or_default();
             ResumePoint { is_exact: get(entry::GAP) == Some(RESTARTED), ..ResumePoint::new(id, false) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_stream_of_a_group_is_one_of_another() {
+        let groups = ["x", "lease-x", "sse-x", "lease-sse-x", "term-x"];
+        let mut names: Vec<_> =
+            groups.iter().flat_map(|group| [stream_name(group), lease_stream_name(group)]).collect();
+        names.sort();
+        assert_eq!(names.windows(2).find(|pair| pair[0] == pair[1]), None);
     }
 }

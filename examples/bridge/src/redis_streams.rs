@@ -1,7 +1,7 @@
 //! [`RedisStreams`]: an engine of Redis Streams, with one script for each step.
 //!
-//! A group has a hash `sse:{GROUP}:state` (fencing token, position, resume points), a lock
-//! `sse:{GROUP}:lock`, and a stream `sse:{GROUP}:SOURCE` for each source. The braces keep them on
+//! A group has a hash `sse:{GROUP}:@state` (fencing token, position, resume points), a lock
+//! `sse:{GROUP}:@lock`, and a stream `sse:{GROUP}:SOURCE` for each source. The braces keep them on
 //! one node of a cluster.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ const INEXACT: char = '~';
 
 pub struct RedisStreams {
     client: Client,
-    /// Dropped after any failure, so that nothing that was sent before can be written later.
+    /// Dropped after any failure. What was sent on it may still be written.
     connection: Option<MultiplexedConnection>,
     keys: Keys,
     owner: String,
@@ -93,7 +93,8 @@ impl RedisStreams {
         self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(EngineError::unavailable)
     }
 
-    fn term(&mut self, state: &HashMap<String, String>) -> Result<Term, EngineError> {
+    /// Takes over the state's fencing token, which belongs to this bridge now.
+    fn enter_term(&mut self, state: &HashMap<String, String>) -> Result<Term, EngineError> {
         let number = |field| match state.get(field) {
             Some(value) => value.parse().map_err(EngineError::unavailable),
             None => Ok(0),
@@ -115,7 +116,7 @@ impl Engine for RedisStreams {
         match answer {
             Ok(state) => {
                 self.connection = Some(connection);
-                Ok(Lead::Granted(self.term(&state)?))
+                Ok(Lead::Granted(self.enter_term(&state)?))
             }
             Err(error) if error.code() == Some("HELD") => {
                 self.connection = Some(connection);
@@ -166,6 +167,10 @@ impl Engine for RedisStreams {
 
     fn max_event_size(&self) -> usize {
         MAX_EVENT_SIZE
+    }
+
+    fn can_store(&self, _entry: &Entry) -> bool {
+        true
     }
 }
 

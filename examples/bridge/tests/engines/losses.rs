@@ -126,3 +126,27 @@ async fn jetstream_shows_each_loss_where_it_was() {
     within_an_id(Kind::Nats).await;
     of_an_id_that_is_refused(Kind::Nats).await;
 }
+
+/// The server takes 64 KiB of headers, which the type and the ID are.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nats-server"]
+async fn jetstream_goes_on_after_a_type_and_an_id_that_it_cannot_store() {
+    let engine = Engine::start(Kind::Nats).await;
+    let long = "x".repeat(70_000);
+    let long_type = format!("event: {long}\nid: 2\ndata: two\n\n");
+    let fits = "x".repeat(60_000);
+    let script = Script::open().event(event("1", "one")).bytes(long_type).event(event(&long, "three"));
+    let script = script.event((fits.as_str(), "inherits the long ID")).event(event("5", "five"));
+    let server = Server::start([script]).await;
+    let _bridge = Bridge::start(&engine, server.url(), &LEASE);
+    let skipped = "1 event was skipped: the engine cannot store it";
+    let expected = [
+        "message\t1\tone",
+        &format!("gap:oversized:1\t2\t{skipped}"),
+        &format!("gap:oversized:1\t\t{skipped}"),
+        &format!("{fits}\t\tinherits the long ID"),
+        "message\t5\tfive",
+    ];
+    assert_eq!(entries(&engine, 5).await, expected);
+    server.finish().await;
+}
