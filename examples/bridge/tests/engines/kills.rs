@@ -43,7 +43,9 @@ async fn each_event_is_there_once(kind: Kind, seed: u64) {
         until("a bridge leads", async || leader(&bridges).is_some()).await;
         sleep(MAX_LIFE.mul_f64(rng.f64())).await;
         if kill == KILLS {
-            println!("{} events before the last kill", engine.entries().await);
+            let events = engine.entries().await;
+            println!("{events} events before the last kill");
+            assert!(events < EVENTS, "the last kills had nothing to interrupt");
         }
         let with_engine = kill % 10 == 0;
         if with_engine {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 /// Events that are sent at once, and the pause after them, until the server is told to hurry. So a
 /// bridge always has a batch at hand, and a kill meets it in the middle.
 const BURST: u64 = 60;
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(13);
 
 pub(crate) struct Upstream {
     url: String,
