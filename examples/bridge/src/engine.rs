@@ -50,7 +50,7 @@ pub enum Lead {
 /// What a bridge finds when it begins to lead.
 #[derive(Debug)]
 pub struct Term {
-    /// True if this bridge led before, and nobody else has written since.
+    /// True if this bridge led before, and no other writer has written since.
     pub continues: bool,
     /// The position of the last entry: it grows by one with each.
     pub position: u64,
@@ -60,7 +60,7 @@ pub struct Term {
 
 #[derive(Debug)]
 pub enum EngineError {
-    /// Another bridge has begun a term, or somebody else has written.
+    /// Another bridge has begun a term, or another program has written.
     Fenced,
     /// The engine cannot be reached, or refuses: it may be full, or still starting.
     Unavailable(Box<dyn Error + Send + Sync>),

@@ -197,8 +197,8 @@ impl JetStream {
 
     /// Goes on in this bridge's term if the last message is of it, or begins another.
     ///
-    /// A term begins with a message of its own. Whoever expects the sequence number before that
-    /// cannot append any more.
+    /// A term begins with a message of its own. A bridge that expects the sequence number before
+    /// that cannot append any more.
     async fn begin_term(&mut self, connection: &Connection) -> Result<(bool, u64), EngineError> {
         let info = connection.stream.get_info().await.map_err(EngineError::unavailable)?;
         let position = info.state.last_sequence;

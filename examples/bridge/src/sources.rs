@@ -106,7 +106,7 @@ impl Sources {
     }
 }
 
-/// Builds the stream of a source. It tries again whatever the server answers, except a 204.
+/// Builds the stream of a source. It tries again after any answer but a 204.
 fn build(stream: StreamBuilder, name: &str, last_event_id: &str, max_event_size: usize) -> Result<Handle, Error> {
     stream
         .name(name)

@@ -75,7 +75,7 @@ async fn run(mut args: Args) -> Result<(), Box<dyn Error>> {
     let journal = journal::start(&relay)?;
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(serve(listener, Arc::clone(&relay), stopped));
-    // Nobody has to read it.
+    // The output may be closed.
     let _ = writeln!(io::stdout(), "page: http://{address}/   stream: http://{address}/events");
 
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Whatever the timing: no append is repeated, and none of an earlier leader is taken.
+//! At any timing: no append is repeated, and none of an earlier leader is taken.
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ async fn during_a_run(kind: Kind) {
     server.finish().await;
 }
 
-/// Without IDs nobody knows what came between two runs.
+/// Without IDs it is not known what came between two runs.
 async fn between_runs(kind: Kind) {
     let engine = Engine::start(kind).await;
     let server = Server::start([

@@ -1,5 +1,5 @@
-//! Do two real engines get each event once, in order, whatever is killed? The tests need
-//! `redis-server` and `nats-server`, and run the programs as a user does.
+//! Do two real engines get each event once, in order, even if bridges and engines are killed? The
+//! tests need `redis-server` and `nats-server`, and run the programs as a user does.
 
 mod demo;
 mod fences;

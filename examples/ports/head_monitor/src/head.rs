@@ -9,7 +9,7 @@ pub struct Head {
     pub slot: u64,
     /// The root of its block.
     pub block: String,
-    /// The node has not verified the block's payload, so nobody should attest to it.
+    /// The node has not verified the block's payload, so no validator should attest to it.
     #[serde(default)]
     pub execution_optimistic: bool,
 }

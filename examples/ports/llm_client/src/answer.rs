@@ -52,7 +52,7 @@ impl<T: Transport> Answer<T> {
     ///
     /// - [`LlmError::Failed`] if the server says within the answer that it failed.
     /// - [`LlmError::Broken`] if the answer was cut off, or silent for too long.
-    /// - [`LlmError::NoFirstToken`] if the first token took too long, whatever else came before it.
+    /// - [`LlmError::NoFirstToken`] if the first token took too long, also if other events came before it.
     /// - [`LlmError::Malformed`] if an event is not what the API promises.
     ///
     /// # Cancel safety

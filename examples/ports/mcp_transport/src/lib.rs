@@ -80,7 +80,7 @@ impl Session {
     /// # Errors
     ///
     /// Those of [`call`](Self::call) and [`notify`](Self::notify). [`McpError::Missed`], too, if the
-    /// server sends more than 64 messages before it answers: nobody can read them yet.
+    /// server sends more than 64 messages before it answers: they cannot be read yet.
     pub async fn initialize(http: reqwest::Client, url: &str, params: Value) -> Result<(Self, Inbox, Value), McpError> {
         let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
         let sender = http.clone();
@@ -221,7 +221,7 @@ impl Session {
         match envelope.into_message() {
             // A program that has dropped its inbox wants no messages.
             Some(message) if self.has_begun => drop(self.inbox.send(message).await),
-            // Nobody can make room by reading the inbox.
+            // The inbox cannot be read yet, so no room will come.
             Some(message) => self.inbox.try_send(message).map_err(|_| McpError::Missed(Gap::lagged(1)))?,
             None => {}
         }
