@@ -140,7 +140,7 @@ async fn a_401_to_one_answer_is_answered_once_with_fresh_credentials() {
     }
 }
 
-/// A transcript waits like a subscription, and one that nobody reads holds up all others.
+/// A transcript waits like a subscription, and an unread one holds up all others.
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_one_answer_that_rests_stops_it_for_all() {
     const EVENTS: usize = 1000;
