@@ -2,6 +2,8 @@
 //! `consume URL SOURCE [--group NAME] [--once]`. With `--once` it ends when it has printed what
 //! there is.
 //!
+//! It ends with status 1 when the engine goes. Another run begins at the first entry.
+//!
 //! One entry is a line of tab-separated values: the entry's ID in the engine, its event type (or
 //! `gap:` and the cause), its event ID, and its data, with line breaks written as `\n`.
 
@@ -9,6 +11,7 @@ use std::collections::HashMap;
 use std::env;
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -32,7 +35,17 @@ const PAUSE: Duration = Duration::from_millis(200);
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("consume: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Failure> {
     let (mut group, mut once, mut positional) = ("default".to_owned(), false, Vec::new());
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
