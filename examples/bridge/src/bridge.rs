@@ -1,10 +1,11 @@
 //! [`Bridge`]: leads, follows the sources, and appends what they bring.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sseclient::Client;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -13,6 +14,7 @@ use crate::engine::{Engine, EngineError, Lead, Term};
 use crate::entry::Entry;
 use crate::outage::Outage;
 use crate::sources::Sources;
+use crate::status::{Role, Status};
 
 /// How long a bridge that was told to stop may take to append what it has read.
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,6 +31,7 @@ pub struct Bridge<E> {
     config: Config,
     client: Client,
     stop: CancellationToken,
+    status: Arc<Status>,
     outage: Outage,
     /// The position of the last entry that this bridge knows of.
     position: u64,
@@ -38,8 +41,9 @@ pub struct Bridge<E> {
 struct Deposed;
 
 impl<E: Engine> Bridge<E> {
-    pub fn new(engine: E, config: Config, stop: CancellationToken) -> Self {
-        Self { engine, config, client: Client::new(), stop, outage: Outage::default(), position: 0 }
+    pub fn new(engine: E, config: Config, status: Arc<Status>, stop: CancellationToken) -> Self {
+        let outage = Outage::new(Arc::clone(&status));
+        Self { engine, config, client: Client::new(), stop, status, outage, position: 0 }
     }
 
     /// Bridges until it is told to stop, or until every server has ended its stream by a 204. Then
@@ -60,7 +64,8 @@ impl<E: Engine> Bridge<E> {
             () = too_late => return Err("the engine does not answer: what has been read and not appended is left to the next bridge".into()),
         }
         if let Err(error) = self.engine.release().await {
-            warn!("the lease could not be given up: {error}");
+            let lease = self.config.lease;
+            warn!("the lease could not be given up: {error}; if it was this bridge's, it ends after {lease:?}");
         }
         Ok(())
     }
@@ -74,7 +79,10 @@ impl<E: Engine> Bridge<E> {
             };
             self.position = term.position;
             let max_event_size = self.engine.max_event_size();
-            let (sources, restarted) = Sources::follow(&self.client, &self.config, term.resume, max_event_size)?;
+            let status = Arc::clone(&self.status);
+            let (sources, restarted) =
+                Sources::follow(&self.client, &self.config, term.resume, max_event_size, status)?;
+            self.status.set_role(Role::Leading);
             match self.follow(sources, restarted).await {
                 Ok(()) => return Ok(()),
                 Err(Deposed) => warn!("another bridge has written: this one stops reading"),
@@ -92,6 +100,7 @@ impl<E: Engine> Bridge<E> {
                 biased;
                 () = stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
+                    self.status.set_role(Role::Stopping);
                     sources.stop();
                 }
                 has_more = sources.next_batch(&mut batch) => if !has_more { return Ok(()) },
@@ -103,14 +112,22 @@ impl<E: Engine> Bridge<E> {
 
     /// Appends the batch, however long that takes, and empties it.
     async fn commit(&mut self, batch: &mut Vec<Entry>) -> Result<(), Deposed> {
+        if !batch.is_empty() {
+            self.status.batch_waits();
+        }
         loop {
             // Before each attempt: the engine may have come back with other limits.
             batch.iter_mut().filter(|entry| !self.engine.can_store(entry)).for_each(Entry::skip);
-            let Err(error) = self.engine.append(self.position, batch).await else { break };
+            let started = Instant::now();
+            let Err(error) = self.engine.append(self.position, batch).await else {
+                self.status.appended(batch, started.elapsed());
+                break;
+            };
             if let EngineError::Unavailable(_) = error {
                 self.outage.wait(&error).await;
             }
             let appended = self.settle(batch.len()).await?;
+            self.status.count(&batch[..appended]);
             batch.drain(..appended);
         }
         self.outage.end();
@@ -134,6 +151,7 @@ impl<E: Engine> Bridge<E> {
     /// Waits until no other bridge of the group leads.
     async fn wait_to_lead(&mut self) -> Term {
         let mut leader = String::new();
+        self.status.set_role(Role::Asking);
         loop {
             match self.lead().await {
                 Lead::Granted(term) => {
@@ -145,6 +163,7 @@ impl<E: Engine> Bridge<E> {
                     self.outage.end();
                     if by != leader {
                         info!("standing by: {by} leads");
+                        self.status.set_role(Role::StandingBy { leader: by.clone() });
                         leader = by;
                     }
                     sleep((self.config.lease / 4).min(MAX_STANDBY_WAIT)).await;

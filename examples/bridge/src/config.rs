@@ -1,12 +1,15 @@
 //! [`Config`]: the command line.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::process;
 use std::time::{Duration, SystemTime};
 
 use sseclient::Client;
 use sseclient::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{jetstream, redis_streams};
 
 pub const USAGE: &str = "\
 usage: bridge --to URL [--stream NAME=URL]... [options]
@@ -25,6 +28,8 @@ Follows event streams, and appends each event exactly once to an engine.
                      (default: default)
   --lease SECONDS    how long a leader may be silent before another bridge takes over (default: 5)
   --keep NUMBER      how many of its newest entries a stream keeps at least (default: 1000000)
+  --listen ADDRESS   serve /health, /metrics and a page of the state at IP:PORT; port 0 takes a free
+                     one. There is no authentication and no TLS (default: not served)
 
 Names have letters, digits, - and _. SIGTERM and SIGINT append what has been read, and stop.
 ";
@@ -44,6 +49,8 @@ pub struct Config {
     pub keep: u64,
     /// How long a connection may be silent.
     pub idle: Option<Duration>,
+    /// Where the state is served.
+    pub listen: Option<SocketAddr>,
     /// The name of this bridge, which no other has.
     pub owner: String,
 }
@@ -73,6 +80,7 @@ impl Config {
             lease,
             keep: 1_000_000,
             idle: None,
+            listen: None,
             owner: owner(),
         }
     }
@@ -94,12 +102,14 @@ impl Config {
                 "--headers" => header_files.push(value),
                 "--idle" => config.idle = Some(seconds(&value, IDLE)?),
                 "--keep" => config.keep = keep(&value)?,
+                "--listen" => config.listen = Some(value.parse().map_err(|_| format!("not IP:PORT: {value}"))?),
                 _ => return Err(format!("unknown option {option}")),
             }
         }
         if config.to.is_empty() {
             return Err("--to is missing".to_owned());
         }
+        config.engine_address()?;
         for value in header_files {
             config.read_headers(&value)?;
         }
@@ -113,6 +123,24 @@ impl Config {
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(format!("two streams are named {}", pair[0])),
             None => Ok(config),
+        }
+    }
+
+    /// Returns true if the engine is NATS.
+    pub fn is_nats(&self) -> bool {
+        self.to.starts_with("nats://")
+    }
+
+    /// Returns where the engine is, without user and password.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is not valid. The sentence does not have it, since it may hold a password.
+    pub fn engine_address(&self) -> Result<String, String> {
+        let mistake = |reason: String| format!("--to is not redis://HOST:PORT/ or nats://HOST:PORT: {reason}");
+        match self.is_nats() {
+            true => jetstream::address(&self.to).map_err(|error| mistake(error.to_string())),
+            false => redis_streams::address(&self.to).map_err(|error| mistake(error.to_string())),
         }
     }
 
@@ -177,16 +205,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_engine_is_named_without_its_password() {
+        let table = [
+            ("redis://user:secret@host/", Ok("host:6379")),
+            ("redis+unix:///run/redis.sock?pass=secret", Ok("/run/redis.sock")),
+            ("nats://user:secret@host", Ok("host:4222")),
+            ("nats://user:secret@host:port", Err("invalid port number")),
+            ("http://user:secret@host/", Err("did not parse")),
+            ("host:6379", Err("did not parse")),
+        ];
+        for (url, expected) in table {
+            match (Config::new(url).engine_address(), expected) {
+                (Ok(address), Ok(expected)) => assert_eq!(address, expected),
+                (Err(mistake), Err(reason)) => assert!(mistake.contains(reason) && !mistake.contains("secret")),
+                (address, expected) => panic!("{address:?} instead of {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn mistakes_are_told_without_what_may_be_secret() {
         let file = std::env::temp_dir().join(format!("bridge-headers-{}", owner()));
         fs::write(&file, "X-Tenant: 7\n\nAuthorization Bearer secret\n").unwrap();
         let headers = format!("a={}", file.display());
         let broken = format!("{}, line 3: not a header", file.display());
-        let table: [(&[&str], &str); 5] = [
+        let table: [(&[&str], &str); 6] = [
             (&["--headers", &headers], &broken),
             (&["--headers", "b=file"], "no stream is named b"),
             (&["--headers", "file"], "not NAME=FILE: file"),
             (&["--idle", "0"], "not a time between 100ms and 86400s: 0"),
+            (&["--listen", "8080"], "not IP:PORT: 8080"),
             (&["--stream", "a=http://host/"], "two streams are named a"),
         ];
         for (args, mistake) in table {

@@ -134,6 +134,11 @@ impl Entry {
         }
     }
 
+    /// Returns true for a loss.
+    pub fn is_gap(&self) -> bool {
+        matches!(self.content, Content::Loss { .. })
+    }
+
     fn is_restart(&self) -> bool {
         matches!(self.content, Content::Loss { cause: RESTARTED, .. })
     }

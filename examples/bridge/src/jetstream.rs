@@ -5,6 +5,7 @@
 //! long as a lease lasts: the name of the leader.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use async_nats::header::{self, HeaderMap, HeaderValue};
@@ -13,7 +14,7 @@ use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture, PublishEr
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{Config as StreamConfig, LastRawMessageErrorKind, StorageType, Stream};
-use async_nats::{ConnectOptions, Event};
+use async_nats::{ConnectOptions, Event, ServerAddr};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -94,6 +95,12 @@ fn lease_stream_name(group: &str) -> String {
 /// Returns the subject of a source.
 pub fn subject(group: &str, source: &str) -> String {
     format!("sse.{group}.{source}")
+}
+
+/// Returns host and port of a URL.
+pub fn address(url: &str) -> io::Result<String> {
+    let server: ServerAddr = url.parse()?;
+    Ok(format!("{}:{}", server.host(), server.port()))
 }
 
 impl JetStream {

@@ -2,20 +2,26 @@
 //!
 //! `bridge --help` lists the options, and the README has the rest. Logs go to standard error.
 //!
-//! Exit status: 0 after SIGTERM or SIGINT, or when every server has ended its stream by a 204; 1 when the engine did not take what had been read before
-//! that; 2 for wrong usage.
+//! Exit status: 0 after SIGTERM or SIGINT, or when every server has ended its stream by a 204; 1 when
+//! the engine did not take what had been read before that, or when it cannot listen; 2 for wrong
+//! usage.
 
 #[path = "../../tail/server.rs"]
 mod server;
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bridge::bridge::Bridge;
 use bridge::config::{Config, Source, USAGE};
+use bridge::http;
 use bridge::jetstream::JetStream;
 use bridge::redis_streams::RedisStreams;
+use bridge::status::Status;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -46,11 +52,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Logs what the bridge and the library do, and the warnings of the engines' clients.
+/// Logs what the bridge and the library do, and the warnings of the engines' clients. The failures
+/// that async-nats logs are errors as well, which the bridge logs once.
 fn log_to_standard_error() {
     let of_interest = Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_targets(["bridge", "sseclient"].map(|target| (target, LevelFilter::INFO)));
+        .with_targets(["bridge", "sseclient"].map(|target| (target, LevelFilter::INFO)))
+        .with_target("async_nats", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(false);
     tracing_subscriber::registry().with(lines.with_filter(of_interest)).init();
 }
@@ -60,12 +68,25 @@ async fn bridge(mut config: Config) -> Result<(), Box<dyn Error + Send + Sync>> 
     if config.sources.is_empty() {
         config.sources.push(Source::new("demo", &server::start().await?));
     }
-    info!("this is {}, of the group {}", config.owner, config.group);
-    match config.to.split_once("://").map(|(scheme, _)| scheme) {
-        Some("nats") => Bridge::new(JetStream::new(&config), config, stop).run().await,
-        // Its client refuses URLs of other schemes.
-        _ => Bridge::new(RedisStreams::new(&config)?, config, stop).run().await,
+    let status = Arc::new(Status::new(&config));
+    if let Some(address) = config.listen {
+        serve(address, &status).await?;
     }
+    info!("this is {}, of the group {}; the engine is at {}", config.owner, config.group, status.engine());
+    if config.is_nats() {
+        Bridge::new(JetStream::new(&config), config, status, stop).run().await
+    } else {
+        Bridge::new(RedisStreams::new(&config)?, config, status, stop).run().await
+    }
+}
+
+/// Serves the state as long as the program runs.
+async fn serve(address: SocketAddr, status: &Arc<Status>) -> Result<(), String> {
+    let listener = TcpListener::bind(address).await.map_err(|error| format!("--listen {address}: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    info!("the state is at http://{address}/");
+    tokio::spawn(http::serve(listener, Arc::clone(status)));
+    Ok(())
 }
 
 fn stop_on_signals() -> io::Result<CancellationToken> {

@@ -55,6 +55,11 @@ pub fn stream_key(group: &str, source: &str) -> String {
     format!("sse:{{{group}}}:{source}")
 }
 
+/// Returns host and port, or the path of the socket, of a URL.
+pub fn address(url: &str) -> Result<String, RedisError> {
+    Ok(Client::open(url)?.get_connection_info().addr().to_string())
+}
+
 impl RedisStreams {
     /// Connects when it is first used.
     ///

@@ -1,18 +1,20 @@
 //! [`Sources`]: the streams that the bridge follows, merged into batches of entries.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SelectAll, select_all, unfold};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use sseclient::{
-    Client, CloseReason, Delivery, Error, Filter, Handle, Overflow, ReconnectPolicy, RefusedId, StreamBuilder,
-    SubscribeOptions, Subscription,
+    Client, CloseReason, Delivery, Error, Filter, Handle, Overflow, ReconnectPolicy, RefusedId, StateChanges,
+    StreamBuilder, SubscribeOptions, Subscription,
 };
 use tracing::warn;
 
 use crate::config::Config;
 use crate::entry::{Entry, ResumePoint};
+use crate::status::Status;
 
 /// A batch is complete when it has this many entries, or this many bytes of data. It takes whole
 /// [`Chunk`]s, so it may have up to twice as much.
@@ -51,6 +53,7 @@ impl Sources {
         config: &Config,
         resume: Vec<Option<ResumePoint>>,
         max_event_size: usize,
+        status: Arc<Status>,
     ) -> Result<(Self, Vec<Entry>), Error> {
         let inexact = |(source, point): (usize, &Option<ResumePoint>)| {
             let point = point.as_ref().filter(|point| !point.is_exact)?;
@@ -64,7 +67,8 @@ impl Sources {
             let stream = client.stream(&source.url).headers(source.headers.clone()).idle_timeout(config.idle);
             let handle = build(stream, &source.name, &point.id, max_event_size)?;
             let events = handle.subscribe_with(Filter::all(), options(&source.name));
-            chunks.push(chunks_of(index, events).boxed());
+            status.follows(index, handle.monitor());
+            chunks.push(chunks_of(index, events, handle.state_changes(), Arc::clone(&status)).boxed());
             handles.push(handle);
         }
         handles.iter().for_each(Handle::connect);
@@ -123,12 +127,27 @@ fn options(name: &str) -> SubscribeOptions {
     SubscribeOptions::default().name(name).overflow(Overflow::Block).capacity(QUEUE_EVENTS).queue_bytes(QUEUE_BYTES)
 }
 
-/// Returns what a source brings, and logs why it has ended, if that was not by [`Sources::stop`].
-fn chunks_of(index: usize, events: Subscription) -> impl Stream<Item = Chunk> + Send {
-    unfold(events, move |mut events| async move {
+/// Returns what a source brings, shows its states, and logs why it has ended, if that was not by
+/// [`Sources::stop`].
+fn chunks_of(
+    index: usize,
+    events: Subscription,
+    states: StateChanges,
+    status: Arc<Status>,
+) -> impl Stream<Item = Chunk> + Send {
+    unfold((events, states, status), move |(mut events, mut states, status)| async move {
         let mut chunk = Vec::new();
-        if events.recv_many(&mut chunk, BATCH).await > 0 {
-            return Some(((index, chunk), events));
+        loop {
+            tokio::select! {
+                biased;
+                Some(state) = states.recv() => status.saw_state(index, &state),
+                count = events.recv_many(&mut chunk, BATCH) => {
+                    if count > 0 {
+                        return Some(((index, chunk), (events, states, status)));
+                    }
+                    break;
+                }
+            }
         }
         if let Some(reason) = events.close_reason().filter(|reason| !matches!(reason, CloseReason::Shutdown)) {
             let name = events.name();

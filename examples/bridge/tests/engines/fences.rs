@@ -36,6 +36,7 @@ async fn lost_answers(kind: Kind) {
     upstream.hurry();
     until("all events have arrived", async || engine.entries().await >= EVENTS).await;
     assert_each_once(&consumed(&engine, "demo").await, EVENTS);
+    until("all of them are counted", async || bridge.metric("entries_total demo").await == EVENTS as f64).await;
 }
 
 /// Returns two bridges of one group.

@@ -33,7 +33,7 @@ async fn during_a_run(kind: Kind) {
         Script::open().expect_resumed_from("").event(event("4", "four")),
     ])
     .await;
-    let _bridge = Bridge::start(&engine, server.url(), &LEASE);
+    let bridge = Bridge::start(&engine, server.url(), &LEASE);
     let expected = [
         "message\t1\tone",
         "gap:oversized:1\t2\t1 event was skipped: over the size limit, 819200 bytes",
@@ -43,6 +43,7 @@ async fn during_a_run(kind: Kind) {
         "message\t4\tfour",
     ];
     assert_eq!(entries(&engine, 6).await, expected);
+    until("both gaps are counted", async || bridge.metric("gaps_total demo").await == 2.0).await;
     server.finish().await;
 }
 

@@ -1,5 +1,6 @@
-//! Do two real engines get each event once, in order, even if bridges and engines are killed? The
-//! tests need `redis-server` and `nats-server`, and run the programs as a user does.
+//! Do two real engines get each event once, in order, even if bridges and engines are killed, and
+//! is the state told? Most tests need `redis-server` or `nats-server`. All run the programs as a
+//! user does.
 
 mod demo;
 mod fences;
@@ -8,4 +9,5 @@ mod losses;
 mod outages;
 mod servers;
 mod standby;
+mod state;
 mod support;

@@ -19,8 +19,10 @@ async fn finish(engine: &Engine, upstream: &Upstream, bridge: &Bridge) {
     bridge.logs("the engine is back").await;
     until("all events have arrived", async || engine.entries().await >= EVENTS).await;
     assert_each_once(&consumed(engine, "demo").await, EVENTS);
-    let complaints = bridge.log().matches("the engine takes nothing").count();
+    let complaints = bridge.log().matches("takes nothing").count();
     assert!(complaints <= MAX_COMPLAINTS, "{}", bridge.log());
+    bridge.is(200, "ready").await;
+    assert_eq!((bridge.metric("engine_up").await, bridge.metric("behind_seconds").await), (1.0, 0.0));
 }
 
 async fn away(kind: Kind) {
@@ -29,8 +31,16 @@ async fn away(kind: Kind) {
     until("events arrive", async || engine.entries().await > 0).await;
     engine.kill().await;
     bridge.logs("refused").await;
+    bridge.is(503, "engine away").await;
+    until("the outage is measured", async || bridge.metric("behind_seconds").await > 0.0).await;
+    assert_eq!((bridge.metric("engine_up").await, bridge.metric("leading").await), (0.0, 1.0));
     engine.restart().await;
     finish(&engine, &upstream, &bridge).await;
+    assert_eq!(
+        (bridge.metric("entries_total demo").await, bridge.metric("gaps_total demo").await),
+        (EVENTS as f64, 0.0)
+    );
+    assert!(bridge.metric("append_seconds_sum").await > 0.0 && bridge.metric("append_seconds_count").await > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +102,7 @@ async fn the_streams_wait_while_redis_is_full() {
     let engine = Engine::start_with(Kind::Redis, &["--maxmemory", "1500kb"]).await;
     let upstream = Upstream::start(EVENTS).await;
     let bridge = Bridge::start(&engine, upstream.url(), &[]);
-    bridge.logs("streams wait: \"OOM\"").await;
+    bridge.logs("takes nothing: \"OOM\"").await;
     let mut connection = redis::Client::open(engine.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let mut grow = redis::cmd("CONFIG");
     let _: () = grow.arg("SET").arg("maxmemory").arg(0).query_async(&mut connection).await.unwrap();

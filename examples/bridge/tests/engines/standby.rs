@@ -42,10 +42,15 @@ impl Pair {
 
 async fn killed(kind: Kind) {
     let mut pair = Pair::start(kind, "1").await;
+    assert_eq!((pair.leader.metric("leading").await, pair.standby.metric("leading").await), (1.0, 0.0));
+    pair.leader.is(200, "ready").await;
+    pair.standby.is(200, "standing by").await;
     let started = Instant::now();
     pair.leader.kill().await;
     pair.standby.logs("leading").await;
     println!("{kind:?}: took over after {:?}, with a lease of 1 s", started.elapsed());
+    pair.standby.is(200, "ready").await;
+    assert_eq!(pair.standby.metric("leading").await, 1.0);
     pair.finish().await;
 }
 
@@ -58,7 +63,8 @@ async fn paused(kind: Kind) {
     until("the new leader appends", async || pair.engine.entries().await > before).await;
     pair.leader.signal("CONT").await;
     pair.leader.logs("another bridge has written").await;
-    pair.leader.logs("standing by").await;
+    pair.leader.is(200, "standing by").await;
+    assert!(pair.leader.get("/").await.contains("<td>not followed"));
     pair.finish().await;
 }
 
