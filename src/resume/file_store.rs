@@ -276,11 +276,31 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 mod tests {
     use super::*;
 
-    fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("sseclient-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).unwrap();
-        directory
+    /// A folder of one test, which is removed with all that is in it when this is dropped.
+    struct TestFolder(PathBuf);
+
+    impl TestFolder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("sseclient-{}-{name}", std::process::id()));
+            // Of a process of the same number that was killed.
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
+        }
+    }
+
+    impl std::ops::Deref for TestFolder {
+        type Target = Path;
+
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for TestFolder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 
     fn saved(path: &Path, ids: &[&str]) -> Files {
@@ -291,8 +311,8 @@ mod tests {
 
     #[test]
     fn a_file_torn_at_any_byte_gives_the_previous_id() {
-        let directory = directory("torn");
-        let path = directory.join("id");
+        let folder = TestFolder::new("torn");
+        let path = folder.join("id");
         saved(&path, &["before", "the newest"]);
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
@@ -306,7 +326,6 @@ mod tests {
         assert_eq!(saved(&path, &[]).load().unwrap().as_deref(), Some("the next"));
         fs::write(&path, "").unwrap();
         assert_eq!(saved(&path, &[]).load().unwrap().as_deref(), Some("before"), "not the torn one");
-        fs::remove_dir_all(directory).unwrap();
     }
 
     /// What a subscriber has printed.
@@ -326,8 +345,8 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_printed_as_a_warning_that_begins_with_its_name() {
-        let directory = directory("printed");
-        let files = saved(&directory.join("id"), &["before", "the newest"]);
+        let folder = TestFolder::new("printed");
+        let files = saved(&folder.join("id"), &["before", "the newest"]);
         fs::write(&files.path, "torn").unwrap();
         let printed = Printed::default();
         let writer = printed.clone();
@@ -339,13 +358,12 @@ mod tests {
         for field in ["error=", "is damaged", &format!("path={}", files.path.display())] {
             assert!(printed.contains(field), "no {field} in {printed}");
         }
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn a_program_killed_between_two_steps_leaves_something_to_load() {
-        let directory = directory("steps");
-        let path = directory.join("id");
+        let folder = TestFolder::new("steps");
+        let path = folder.join("id");
         assert_eq!(saved(&path, &[]).load().unwrap(), None);
         let files = saved(&path, &["1", ""]);
         assert_eq!(files.load().unwrap().as_deref(), Some(""));
@@ -354,39 +372,35 @@ mod tests {
         assert_eq!(files.load().unwrap().as_deref(), Some("1"));
         fs::write(beside(&path, "previous"), "nonsense").unwrap();
         assert_eq!(files.load().unwrap_err().kind(), io::ErrorKind::InvalidData);
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn an_id_with_a_line_feed_is_refused_and_the_previous_one_stays() {
-        let directory = directory("line-feed");
-        let files = saved(&directory.join("id"), &["1"]);
+        let folder = TestFolder::new("line-feed");
+        let files = saved(&folder.join("id"), &["1"]);
         assert_eq!(files.save("a\nb").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(files.load().unwrap().as_deref(), Some("1"));
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn an_id_that_no_request_can_carry_is_refused_and_the_longest_is_kept() {
-        let directory = directory("long");
+        let folder = TestFolder::new("long");
         let longest = "x".repeat(MAX_ID);
-        let files = saved(&directory.join("id"), &[&longest]);
+        let files = saved(&folder.join("id"), &[&longest]);
         assert_eq!(files.save(&format!("{longest}y")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(files.load().unwrap(), Some(longest));
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[cfg(unix)]
     #[test]
     fn of_a_huge_file_no_more_is_read_than_an_id_needs() {
-        let directory = directory("huge");
-        let path = directory.join("id");
+        let folder = TestFolder::new("huge");
+        let path = folder.join("id");
         let files = saved(&path, &["before", "the newest"]);
         // Sparse. No machine has the memory to read it whole.
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(files.load().unwrap().as_deref(), Some("before"));
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[cfg(unix)]
@@ -399,15 +413,15 @@ mod tests {
     fn a_file_or_a_link_that_others_left_in_the_way_is_replaced() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-        let directory = directory("left");
-        let (path, victim) = (directory.join("id"), directory.join("victim"));
+        let folder = TestFolder::new("left");
+        let (path, victim) = (folder.join("id"), folder.join("victim"));
         fs::write(&victim, "untouched").unwrap();
         let new = beside(&path, "new");
         fs::write(&new, "").unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o666)).unwrap();
         let files = saved(&path, &["1"]);
         assert_eq!(mode(&path), 0o600, "a file that all can read");
-        for target in [&victim, &directory.join("nowhere")] {
+        for target in [&victim, &folder.join("nowhere")] {
             symlink(target, &new).unwrap();
             files.save("2").unwrap();
             assert_eq!(files.load().unwrap().as_deref(), Some("2"));
@@ -416,8 +430,7 @@ mod tests {
         symlink(&victim, &new).unwrap();
         files.check().unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
-        assert!(!directory.join("nowhere").exists());
-        fs::remove_dir_all(directory).unwrap();
+        assert!(!folder.join("nowhere").exists());
     }
 
     #[cfg(unix)]
@@ -426,8 +439,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
 
         for (found, saves) in [(0o666, 1), (0o640, 1), (0o602, 2), (0o600, 1)] {
-            let directory = directory("private");
-            let path = directory.join("id");
+            let folder = TestFolder::new("private");
+            let path = folder.join("id");
             let files = saved(&path, &["0"]);
             fs::set_permissions(&path, fs::Permissions::from_mode(found)).unwrap();
             for id in 1..=saves {
@@ -436,7 +449,6 @@ mod tests {
                 assert_eq!((mode(&path), mode(&previous)), (0o600, 0o600), "{found:o}");
                 assert_eq!(read(&previous).unwrap(), Some((id - 1).to_string()), "{found:o}");
             }
-            fs::remove_dir_all(directory).unwrap();
         }
     }
 
@@ -446,12 +458,12 @@ mod tests {
     fn a_path_that_is_a_link_stays_one_and_its_target_is_written() {
         use std::os::unix::fs::symlink;
 
-        let directory = directory("link");
-        let volume = directory.join("volume");
+        let folder = TestFolder::new("link");
+        let volume = folder.join("volume");
         fs::create_dir(&volume).unwrap();
-        let path = directory.join("id");
+        let path = folder.join("id");
         symlink("again", &path).unwrap();
-        symlink(volume.join("id"), directory.join("again")).unwrap();
+        symlink(volume.join("id"), folder.join("again")).unwrap();
         for id in ["1", "2"] {
             let files = saved(&path, &[]);
             files.check().unwrap();
@@ -460,14 +472,13 @@ mod tests {
             assert!(path.is_symlink() && !volume.join("id").is_symlink());
         }
         assert_eq!(saved(&beside(&volume.join("id"), "previous"), &[]).load().unwrap().as_deref(), Some("1"));
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 3, "all files are on the volume");
+        assert_eq!(fs::read_dir(&*folder).unwrap().count(), 3, "all files are on the volume");
 
         fs::remove_file(&path).unwrap();
         symlink("id", &path).unwrap();
         for failure in [saved(&path, &[]).save("3"), saved(&path, &[]).check()] {
             assert!(failure.unwrap_err().to_string().contains("symbolic links"), "it leads to itself");
         }
-        fs::remove_dir_all(directory).unwrap();
     }
 
     /// Opening a pipe for reading blocks until a writer opens it. Dropped saves are not carried out
@@ -475,8 +486,8 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn a_disk_that_hangs_holds_one_thread_and_dropped_saves_are_not_saved() {
-        let directory = directory("hangs");
-        let pipe = directory.join("id");
+        let folder = TestFolder::new("hangs");
+        let pipe = folder.join("id");
         let store = FileStore::new(&pipe);
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for number in 0..20 {
@@ -492,6 +503,5 @@ mod tests {
         assert_eq!(store.load().await.unwrap().as_deref(), Some("the next"));
         let previous = saved(&beside(&pipe, "previous"), &[]);
         assert_eq!(previous.load().unwrap().as_deref(), Some("0"));
-        fs::remove_dir_all(directory).unwrap();
     }
 }

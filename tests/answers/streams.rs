@@ -12,6 +12,7 @@ use sseclient::{
 use tokio::sync::Notify;
 
 use crate::script::{Script, bytewise, script, text};
+use crate::support::folder::Folder;
 use crate::support::{OPEN, Server, follow, numbered, short, stream, until, within};
 
 /// All that a subscription gets, in short, and why it ended.
@@ -138,9 +139,9 @@ async fn the_mark_is_found_in_a_compressed_answer() {
 /// The first response is cut off. The second ends with the mark, with or without a blank line.
 #[tokio::test]
 async fn the_id_of_the_mark_is_saved_in_a_store() {
-    let path = std::env::temp_dir().join(format!("sseclient-end-mark-{}", std::process::id()));
+    let folder = Folder::new("end-mark");
     for (number, end) in ["\n\n", "\n", ""].into_iter().enumerate() {
-        let path = path.with_extension(number.to_string());
+        let path = folder.join(number.to_string());
         let answers = vec![format!("{OPEN}{}", numbered([1])), format!("{OPEN}id: 2\ndata: [DONE]{end}")];
         let server = Server::answering(answers).await;
         let store = FileStore::new(&path);
@@ -153,7 +154,6 @@ async fn the_id_of_the_mark_is_saved_in_a_store() {
         within(handle.shutdown()).await;
         let saved = within(FileStore::new(&path).load()).await.unwrap();
         assert_eq!(saved.as_deref(), Some("2"), "{end:?}");
-        std::fs::remove_file(path).unwrap();
     }
 }
 

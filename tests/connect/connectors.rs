@@ -112,31 +112,16 @@ async fn a_connector_of_hypers_world_is_one() {
 
 #[cfg(unix)]
 mod unix {
-    use std::path::PathBuf;
-
     use tokio::net::UnixListener;
 
     use super::*;
-
-    /// A path that only this test uses. The file is removed when this is dropped.
-    struct Socket(PathBuf);
-
-    impl Socket {
-        fn new(name: &str) -> Self {
-            Self(std::env::temp_dir().join(format!("sseclient-{name}-{}", std::process::id())))
-        }
-    }
-
-    impl Drop for Socket {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
+    use crate::support::folder::Folder;
 
     #[tokio::test]
     async fn a_unix_socket_is_asked_for_the_host_in_the_url_and_comes_back() {
-        let socket = Socket::new("plain");
-        let listener = UnixListener::bind(&socket.0).unwrap();
+        let folder = Folder::new("plain");
+        let socket = folder.join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
         tokio::spawn(async move {
             while let Ok((mut unix, _)) = listener.accept().await {
                 let mut head = [0; 4096];
@@ -147,7 +132,7 @@ mod unix {
                 unix.write_all(format!("{OPEN}id: 7\ndata: {host} {id:?}\n\n").as_bytes()).await.unwrap();
             }
         });
-        let client = Client::builder().unix_socket(&socket.0).build();
+        let client = Client::builder().unix_socket(&socket).build();
         let stream = client.stream("http://docker/v1/events").reconnection_time(Duration::ZERO);
         let mut events = within(stream.open(Filter::all())).await.unwrap();
         assert_eq!(short(&mut events).await, "docker None");
@@ -165,15 +150,16 @@ mod unix {
     #[cfg(feature = "tls")]
     #[tokio::test]
     async fn tls_is_done_over_a_unix_socket() {
-        let (socket, site) = (Socket::new("tls"), echo::Site::new("server.invalid"));
-        let listener = UnixListener::bind(&socket.0).unwrap();
+        let (folder, site) = (Folder::new("tls"), echo::Site::new("server.invalid"));
+        let socket = folder.join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
         let server = site.clone();
         tokio::spawn(async move {
             let (unix, _) = listener.accept().await.unwrap();
             server.echo(unix).await;
         });
         let client = Client::builder().root_certificates_pem(site.root_pem.as_bytes()).unwrap();
-        let mut events = open(client.unix_socket(&socket.0), "https://server.invalid/x").await.unwrap();
+        let mut events = open(client.unix_socket(&socket), "https://server.invalid/x").await.unwrap();
         let heard = short(&mut events).await;
         assert!(heard.starts_with("GET /x HTTP/1.1"), "{heard}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sseclient::{Client, Delivery, ErrorKind, TlsVersion};
 
+use crate::support::folder::Folder;
 use crate::support::site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
 use crate::support::{self, OPEN, in_own_process, within};
 
@@ -221,7 +222,8 @@ async fn the_platforms_roots_vouch_for_a_server_and_for_no_other() {
         let url = serve(config(&authority.vouch("localhost"), BOTH, None)).await;
         let misnamed = serve(config(&authority.vouch("elsewhere.example"), BOTH, None)).await;
         let stranger = serve(config(&Authority::new("a stranger").vouch("localhost"), BOTH, None)).await;
-        let file = std::env::temp_dir().join(format!("sseclient-roots-{}.pem", std::process::id()));
+        let folder = Folder::new("roots");
+        let file = folder.join("roots.pem");
         std::fs::write(&file, authority.pem()).unwrap();
         let variables = [
             ("SSL_CERT_FILE", file.to_str().unwrap()),
@@ -229,7 +231,6 @@ async fn the_platforms_roots_vouch_for_a_server_and_for_no_other() {
             ("SSECLIENT_TEST_URLS", &[url, misnamed, stranger].join(" ")),
         ];
         in_own_process(NAME, &variables).await;
-        std::fs::remove_file(&file).unwrap();
         return;
     };
     for (url, expected) in urls.split(' ').zip([

@@ -1,6 +1,6 @@
 //! The `resume` example, killed at any moment and started again, a hundred times.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use sseclient::{FileStore, ResumeStore as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::support::folder::Folder;
 use crate::support::{OPEN, Server, header, until, within};
 
 const RUNS: usize = 100;
@@ -65,9 +66,8 @@ async fn killed_after(lines: usize, url: &str, file: &Path) -> Vec<u64> {
 #[tokio::test]
 async fn a_program_killed_at_any_moment_processes_each_event_at_least_once() {
     let server = endless_numbers().await;
-    let directory = std::env::temp_dir().join(format!("sseclient-test-{}-restart", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let file: PathBuf = directory.join("id");
+    let folder = Folder::new("restart");
+    let file = folder.join("id");
     let mut random = fastrand::Rng::with_seed(17);
     let (mut newest, mut saved_runs, mut before) = (0, 0, None);
     for run in 0..RUNS {
@@ -88,7 +88,6 @@ async fn a_program_killed_at_any_moment_processes_each_event_at_least_once() {
     }
     println!("{newest} events, {saved_runs} of {RUNS} runs saved something");
     assert!(saved_runs > RUNS / 20, "only {saved_runs} runs saved anything: they show nothing");
-    std::fs::remove_dir_all(directory).unwrap();
 }
 
 /// More events than the program's queue and its output hold.
@@ -115,9 +114,8 @@ async fn a_slow_run_processes_each_event_once_over_one_connection() {
         }
     })
     .await;
-    let directory = std::env::temp_dir().join(format!("sseclient-test-{}-slow", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let (mut child, mut output) = start(&server.url, &directory.join("id"));
+    let folder = Folder::new("slow");
+    let (mut child, mut output) = start(&server.url, &folder.join("id"));
     // Nothing reads its output meanwhile, so it stands still.
     until("its queue is full", || sent.load(Ordering::Relaxed) > MORE_THAN_QUEUED).await;
     let mut next = 1;
@@ -130,5 +128,4 @@ async fn a_slow_run_processes_each_event_once_over_one_connection() {
     }
     assert_eq!(server.headers("last-event-id"), [None]);
     child.kill().await.unwrap();
-    std::fs::remove_dir_all(directory).unwrap();
 }

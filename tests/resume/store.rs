@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::memory::{Memory, acknowledging};
+use crate::support::folder::Folder;
 use crate::support::{OPEN, Server, next_event, stream, until, within};
 use sseclient::{
     CloseReason, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, ReconnectPolicy, Resume,
@@ -305,7 +306,8 @@ async fn saves_come_one_at_a_time_and_a_slow_store_is_given_only_the_newest() {
 #[tokio::test]
 async fn a_file_holds_the_id_for_the_next_run() {
     let server = numbers(4).await;
-    let path = std::env::temp_dir().join(format!("sseclient-test-{}-file", std::process::id()));
+    let folder = Folder::new("file");
+    let path = folder.join("id");
     for sent in [None, Some("4")] {
         let handle = stream(&server.url).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
         let _events = handle.subscribe(Filter::all());
@@ -314,8 +316,5 @@ async fn a_file_holds_the_id_for_the_next_run() {
         until("everything came", || handle.last_event_id() == "4").await;
         within(handle.shutdown()).await;
         assert_eq!(server.headers("last-event-id").last().unwrap().as_deref(), sent);
-    }
-    for extension in ["", ".previous"] {
-        let _ = std::fs::remove_file(format!("{}{extension}", path.display()));
     }
 }

@@ -7,6 +7,7 @@ pub mod codings;
 #[cfg(feature = "tls")]
 pub mod echo;
 pub mod flood;
+pub mod folder;
 pub mod plain;
 #[cfg(feature = "tls")]
 pub mod site;

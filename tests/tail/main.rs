@@ -2,6 +2,8 @@
 
 #![cfg(feature = "client")]
 
+#[path = "../support/folder.rs"]
+mod folder;
 mod options;
 mod outcomes;
 mod output;

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use crate::after_response;
+use crate::folder::Folder;
 use crate::program::Tail;
 use crate::server::Server;
 #[cfg(feature = "tls")]
@@ -187,12 +188,12 @@ fn a_proxy_is_asked_in_the_servers_stead() {
 fn a_unix_socket_stands_in_for_the_host() {
     use std::io::Read as _;
 
-    let path = std::env::temp_dir().join(format!("sseclient-test-{}-tail", std::process::id()));
+    let folder = Folder::new("tail");
+    let path = folder.join("socket");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let _tail = Tail::start(&["http://docker/events", "--unix-socket", path.to_str().unwrap()]);
     let mut start = [0; 22];
     listener.accept().unwrap().0.read_exact(&mut start).unwrap();
-    std::fs::remove_file(path).unwrap();
     assert_eq!(&start[..], b"GET /events HTTP/1.1\r\n");
 }
 
@@ -228,7 +229,7 @@ fn a_client_certificate_is_sent_and_insecure_accepts_any_server() {
     let url = authority.serve_its_own("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: secret\n\n");
     let (certificate, key) = authority.identity();
     let file = |name: &str, text: &str| {
-        let path = authority.file.with_extension(name);
+        let path = authority.folder.join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
@@ -241,9 +242,6 @@ fn a_client_certificate_is_sent_and_insecure_accepts_any_server() {
     }
     let waiting = Tail::start(&[&url, "--json", "--insecure"]).state("waiting");
     assert!(waiting["reason"].as_str().unwrap().contains("wants a client certificate"), "{waiting}");
-    for file in [certificate, key, both] {
-        std::fs::remove_file(file).unwrap();
-    }
 }
 
 #[cfg(feature = "tls")]

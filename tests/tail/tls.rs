@@ -14,22 +14,26 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
+use crate::folder::Folder;
+
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// The path of its certificate in PEM.
+    pub(crate) folder: Folder,
+    /// The path of its certificate in PEM, in that folder.
     pub(crate) file: PathBuf,
 }
 
 impl Authority {
-    /// The file names contain `name` and the process ID, so that parallel tests do not collide.
+    /// Each test uses a `name` of its own, so that parallel tests do not collide.
     pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.pem", std::process::id()));
+        let folder = Folder::new(name);
+        let file = folder.join("authority.pem");
         std::fs::write(&file, certificate.pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), file }
+        Self { issuer: Issuer::new(params, key), folder, file }
     }
 
     /// A server with a certificate of this authority that answers each request with `response`.
@@ -80,12 +84,5 @@ impl Authority {
             .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap()
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        // A file that is left behind does no harm.
-        let _ = std::fs::remove_file(&self.file);
     }
 }

@@ -237,9 +237,19 @@ mod tests {
         timeout(Duration::from_secs(20), came).await.unwrap();
     }
 
+    /// Removes the file when it is dropped.
+    struct TestFile(PathBuf);
+
+    impl Drop for TestFile {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
     #[tokio::test]
     async fn events_that_come_while_the_disk_stalls_are_in_the_file() {
         let path = temp_dir().join(format!("relay-journal-{}", std::process::id()));
+        let _removed = TestFile(path.clone());
         let events: String = (1..=9).map(|id| format!("id: {id}\ndata: number {id}\n\n")).collect();
         let server = Server::start([Script::open().bytes(events.clone())]).await;
         let relay = Relay::start(Args::parse_from(["relay", server.url()])).unwrap();
@@ -255,7 +265,6 @@ mod tests {
         relay.handle.shutdown().await;
         assert!(timeout(Duration::from_secs(20), written).await.unwrap().unwrap().unwrap());
         let found = fs::read_to_string(&path).unwrap();
-        fs::remove_file(&path).unwrap();
         assert_eq!(found, FIRST_LINE.to_owned() + &events);
         server.finish().await;
     }
