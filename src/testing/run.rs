@@ -1,7 +1,8 @@
 //! [`ServerRun`]: the connections of a server, and how far their scripts were followed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -11,15 +12,65 @@ use super::feed::MAX_REQUESTS;
 use super::log::{Log, LogServer, Turn};
 use super::script::{Opening, Script};
 
-/// What a [`Server`](super::Server) does: one [`Script`] for each connection, in order, or a
-/// [`Log`].
+/// What a [`Server`](super::Server) does: one [`Script`] for each connection, in order; the scripts
+/// that a [function](Self::each) makes; or a [`Log`].
 #[derive(Debug)]
 pub struct Plan(Kind);
 
 #[derive(Debug)]
 enum Kind {
     Scripts(VecDeque<Script>),
+    Each(MakeScript),
     Log(LogServer),
+}
+
+/// A function that makes a script for each connection.
+#[derive(Clone)]
+pub(super) struct MakeScript(Arc<dyn Fn(usize, &Request<Bytes>) -> Script + Send + Sync>);
+
+impl MakeScript {
+    pub(super) fn script(&self, number: usize, request: &Request<Bytes>) -> Script {
+        self.0(number, request)
+    }
+}
+
+impl Plan {
+    /// Takes any number of connections: for each, `script` makes the script from the connection's
+    /// number, from 1, and its request.
+    ///
+    /// For servers whose answers depend on the request, or that answer each request alike. Each
+    /// script has to be followed to its end, as always, but the test does not fail for want of
+    /// connections. A script that [refuses](Script::refuse) resets the connection, since the
+    /// request was read before.
+    ///
+    /// If `script` panics, the test fails.
+    ///
+    /// # Examples
+    ///
+    /// A server that is busy at first:
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use sseclient::Filter;
+    /// use sseclient::testing::{Plan, Script, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), sseclient::Error> {
+    /// let server = Server::in_memory(Plan::each(|number, _request| match number {
+    ///     ..=10 => Script::answer(StatusCode::SERVICE_UNAVAILABLE),
+    ///     _ => Script::open().event(("price", "100")),
+    /// }));
+    /// let handle = server.client().stream(server.url()).build()?;
+    /// let mut prices = handle.subscribe("price").into_events();
+    /// handle.connect();
+    /// assert_eq!(prices.recv().await.unwrap().data(), "100");
+    /// assert_eq!(server.requests().len(), 11);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn each(script: impl Fn(usize, &Request<Bytes>) -> Script + Send + Sync + 'static) -> Self {
+        Self(Kind::Each(MakeScript(Arc::new(script))))
+    }
 }
 
 impl From<Script> for Plan {
@@ -51,6 +102,8 @@ pub(super) enum Assigned {
     Refused,
     Script(Script),
     /// By its request.
+    Each(MakeScript),
+    /// By its request, too.
     Turn(Turn),
     /// There is no script for it.
     Nothing,
@@ -80,6 +133,7 @@ impl ServerRun {
     pub(super) fn new(plan: Plan) -> Self {
         let (left, log_is_left) = match &plan.0 {
             Kind::Scripts(scripts) => (scripts.len(), false),
+            Kind::Each(_) => (0, false),
             Kind::Log(_) => (0, true),
         };
         let course = watch::Sender::new(RunState { left, log_is_left, ..RunState::default() });
@@ -91,6 +145,7 @@ impl ServerRun {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let (assigned, is_script) = match &mut plan.0 {
             Kind::Log(log) => (Assigned::Turn(log.next_turn()), false),
+            Kind::Each(make) => (Assigned::Each(make.clone()), false),
             Kind::Scripts(scripts) => match scripts.pop_front() {
                 Some(script) => (Assigned::Script(script), true),
                 None => (Assigned::Nothing, false),
@@ -187,5 +242,11 @@ impl RunState {
             complaints.push(format!("none of {requests} requests asked to resume after the last event of the log"));
         }
         complaints
+    }
+}
+
+impl fmt::Debug for MakeScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MakeScript")
     }
 }

@@ -1,6 +1,7 @@
 //! [`Script`]: what a server does on one connection.
 
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
 use crate::error::{Error, quoted};
 use crate::event::Event;
+use crate::transport::BoxFuture;
 
 use super::requests::last_event_id;
 
@@ -70,14 +72,18 @@ pub(super) enum AnswerFraming {
 /// What a request has to be.
 pub(super) struct Expectation(pub(super) Box<CheckRequest>);
 
+/// What the test decides about.
+pub(super) struct AwaitedByScript(pub(super) BoxFuture<()>);
+
 /// Panics if the request is another one.
 type CheckRequest = dyn FnOnce(&Request<Bytes>) + Send;
 
 /// One step of a script.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum ScriptStep {
     Write(Bytes),
     Stall(Duration),
+    WaitFor(AwaitedByScript),
     /// The response ends as it should.
     End,
     /// The connection ends, also within a response.
@@ -200,6 +206,33 @@ impl Script {
     pub fn stall(self, time: Duration) -> Self {
         self.step(ScriptStep::Stall(time))
     }
+
+    /// Sends nothing until this future has ended, or until the client leaves.
+    ///
+    /// So the test decides when the rest is sent. The future's output is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sseclient::Filter;
+    /// use sseclient::testing::{Script, Server};
+    /// use tokio::sync::oneshot;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), sseclient::Error> {
+    /// let (go_on, goes_on) = oneshot::channel::<()>();
+    /// let server = Server::in_memory(Script::open().wait_for(goes_on).event(("price", "100")));
+    /// let mut events = server.client().stream(server.url()).open(Filter::all()).await?;
+    /// assert!(events.try_recv().is_err());
+    /// go_on.send(()).unwrap();
+    /// assert_eq!(events.recv().await.unwrap().event().unwrap().data(), "100");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn wait_for(self, future: impl Future<Output: Send> + Send + 'static) -> Self {
+        self.step(ScriptStep::WaitFor(AwaitedByScript(Box::pin(async move { drop(future.await) }))))
+    }
 }
 
 /// # The end
@@ -293,11 +326,18 @@ impl fmt::Debug for Expectation {
     }
 }
 
+impl fmt::Debug for AwaitedByScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AwaitedByScript")
+    }
+}
+
 impl fmt::Display for ScriptStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Write(bytes) => write!(f, "to send {}", quoted(&String::from_utf8_lossy(bytes))),
             Self::Stall(time) => write!(f, "to stall for {time:?}"),
+            Self::WaitFor(_) => f.write_str("to wait for what the test decides"),
             Self::End => f.write_str("to end the response"),
             Self::HangUp => f.write_str("to hang up"),
             Self::Reset => f.write_str("to reset the connection"),

@@ -15,7 +15,7 @@ use crate::error::panics::catch;
 
 use super::requests::last_event_id;
 use super::run::{Assigned, ServerRun};
-use super::script::{Expectation, Opening, Script, ScriptStep};
+use super::script::{AwaitedByScript, Expectation, Opening, Script, ScriptStep};
 use super::socket::Socket;
 
 /// Maximum size of a request, with its body.
@@ -63,6 +63,10 @@ impl ServedConnection {
         let script = match assigned {
             Assigned::Script(script) => script,
             Assigned::Turn(turn) => self.run.script(turn, &request)?,
+            Assigned::Each(make) => {
+                self.run.note(self.number, "to get its script".to_owned());
+                catch(|| make.script(self.number, &request)).map_err(|panicked| panicked.message("it"))?
+            }
             Assigned::Refused | Assigned::Nothing => {
                 let id = last_event_id(&request).unwrap_or_default();
                 self.run.note(self.number, "no script".to_owned());
@@ -77,6 +81,9 @@ impl ServedConnection {
         for (Expectation(check), place) in expectations.into_iter().zip(1..) {
             self.run.note(self.number, format!("to meet expectation {place}"));
             catch(|| check(request)).map_err(|panicked| panicked.message("it"))?;
+        }
+        if let Opening::Refuse = opening {
+            return Ok(Departure::Reset);
         }
         let length = steps.iter().map(|step| if let ScriptStep::Write(bytes) = step { bytes.len() } else { 0 }).sum();
         self.run.note(self.number, "to send the head".to_owned());
@@ -104,6 +111,10 @@ impl ServedConnection {
                 // The next step notices a client that has left.
                 let _ = tokio::time::timeout(time, self.client_leaves()).await;
             }
+            ScriptStep::WaitFor(AwaitedByScript(future)) => tokio::select! {
+                () = future => {}
+                () = self.client_leaves() => {}
+            },
             ScriptStep::End => {
                 self.send(opening.last_bytes()).await?;
                 return Ok(Some(self.close().await));

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Uri};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::{Client, ClientBuilder};
+use crate::transport::{BoxFuture, Connector, Io};
 
 use super::requests::check_resumed_from;
 use super::run::{Assigned, Plan, ServerRun};
@@ -25,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// An HTTP/1.1 server for tests, which follows a [`Script`](super::Script) on each connection, or
-/// sends a [`Log`](super::Log).
+/// sends a [`Log`](super::Log): see [`Plan`].
 ///
 /// **A test fails if a script was not followed to its end:** if the client leaves before, does not
 /// connect as often as there are scripts, or connects once more. [`finish`](Self::finish) waits for
@@ -64,10 +65,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub struct Server {
     url: String,
     client: ClientBuilder,
+    connect: ConnectToServer,
     run: Arc<ServerRun>,
     task: JoinHandle<()>,
     is_checked: bool,
 }
+
+/// Makes a connection to the server.
+type ConnectToServer = Arc<dyn Fn() -> BoxFuture<io::Result<Box<dyn Io>>> + Send + Sync>;
 
 impl Server {
     /// Starts a server on a free port of the loopback interface.
@@ -81,8 +86,10 @@ impl Server {
         let listener = listener.unwrap_or_else(|error| panic!("no port on the loopback interface: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("a port without an address: {error}"));
         let task = tokio::spawn(listen(listener, Arc::clone(&run)));
+        let connect: ConnectToServer =
+            Arc::new(move || Box::pin(async move { Ok(Box::new(TcpStream::connect(address).await?) as Box<dyn Io>) }));
         let url = format!("http://{address}/stream");
-        Self { url, client: Client::builder().no_proxy(), run, task, is_checked: false }
+        Self { url, client: Client::builder().no_proxy(), connect, run, task, is_checked: false }
     }
 
     /// Starts a server that only its own [`client`](Self::client) reaches: the bytes of its
@@ -95,7 +102,7 @@ impl Server {
         let run = Arc::new(ServerRun::new(plan.into()));
         let (connections, accepted) = unbounded_channel();
         let connecting = Arc::clone(&run);
-        let connector = move |_server: Uri| {
+        let connect: ConnectToServer = Arc::new(move || {
             let connected = match connecting.begin() {
                 (_, Assigned::Refused) => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
                 (number, assigned) => {
@@ -104,11 +111,12 @@ impl Server {
                     sent.map(|()| client).map_err(|_| io::ErrorKind::ConnectionRefused.into())
                 }
             };
-            async { connected }
-        };
+            Box::pin(async { connected.map(|client| Box::new(client) as Box<dyn Io>) })
+        });
         let task = tokio::spawn(accept(accepted, Arc::clone(&run)));
         let url = "http://server.invalid/stream".to_owned();
-        Self { url, client: Client::builder().connector(connector), run, task, is_checked: false }
+        let client = Client::builder().connector(connector(&connect));
+        Self { url, client, connect, run, task, is_checked: false }
     }
 
     /// Returns the URL of a stream. The server answers any path.
@@ -124,6 +132,13 @@ impl Server {
     /// Returns a builder of clients that reach the server, for other settings.
     pub fn client_builder(&self) -> ClientBuilder {
         self.client.clone()
+    }
+
+    /// Returns what connects to the server, also to one in memory: for a
+    /// [`Transport`](crate::Transport) that is the HTTP client of the program, say hyper. It
+    /// connects to this server for any URI.
+    pub fn connector(&self) -> impl Connector + Clone + use<> {
+        connector(&self.connect)
     }
 
     /// Returns the requests so far: at most the first 10,000. Their URI is the path and the query.
@@ -146,6 +161,8 @@ impl Server {
     ///
     /// With a [`Log`](super::Log): until the client has got every event and, after that, a 204.
     ///
+    /// With [`Plan::each`]: until the scripts of the connections so far were followed.
+    ///
     /// It does not wait for connections that come after the last script: a client that would
     /// reconnect once more later is not noticed. With a paused clock the 10 s are virtual: they
     /// pass at once if nothing else runs. So await what a script sends after a longer stall, or a
@@ -164,6 +181,11 @@ impl Server {
         self.is_checked = true;
         self.run.check();
     }
+}
+
+fn connector(connect: &ConnectToServer) -> impl Connector + Clone + use<> {
+    let connect = Arc::clone(connect);
+    move |_server: Uri| connect()
 }
 
 /// A connection in memory.

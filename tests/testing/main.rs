@@ -3,10 +3,7 @@
 
 #![cfg(feature = "client")]
 
-#[cfg(feature = "testing")]
 mod faults;
-#[cfg(feature = "testing")]
 mod publisher;
-#[cfg(feature = "testing")]
 mod server;
 mod values;

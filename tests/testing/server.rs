@@ -4,11 +4,14 @@ use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use http::StatusCode;
-use sseclient::testing::{Log, Script, Server};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use sseclient::testing::{Log, Plan, Script, Server};
 use sseclient::{
-    Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, State, StateChanges, Subscription,
-    TranscriptItem,
+    Client, Connector as _, Delivery, Error, ErrorKind, Event, EventBuilder, Filter, Gap, Handle, State, StateChanges,
+    Subscription, TranscriptItem,
 };
 
 fn numbered(id: u64) -> EventBuilder {
@@ -327,4 +330,77 @@ async fn a_server_that_is_dropped_while_its_test_fails_does_not_panic_again() {
         panic!("the test fails");
     }));
     assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the test fails"));
+}
+
+/// One server, and a client that leaves in between.
+#[tokio::test(start_paused = true)]
+async fn each_connection_has_the_script_that_its_number_and_its_request_make() {
+    let server = Server::in_memory(Plan::each(|number, request| match number {
+        1 => Script::refuse(),
+        2 => Script::answer(StatusCode::SERVICE_UNAVAILABLE),
+        _ => {
+            let id = request.headers().get("last-event-id").map_or(0, |id| id.to_str().unwrap().parse().unwrap());
+            Script::open().event(numbered(id + 1)).end()
+        }
+    }));
+    let (handle, mut events) = follow(&server);
+    for id in 1..=5 {
+        assert_eq!(next(&mut events).await, id.to_string());
+        assert_eq!(next(&mut events).await, format!("reconnected, resuming after ID \"{id}\""));
+    }
+    assert_eq!(handle.stats().failures[&ErrorKind::Status], 1);
+    assert!(server.requests().len() >= 7, "the ones that had no stream are requests, too");
+    handle.shutdown().await;
+    server.finish().await;
+
+    let server = Server::in_memory(Plan::each(|_, request| panic!("what is {}?", request.uri())));
+    let (handle, _events) = follow(&server);
+    setback(&mut handle.state_changes()).await;
+    let complaint = complaint(server.finish()).await;
+    assert!(complaint.contains("connection 1 had to get its script: it panicked: what is /stream?"), "{complaint}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_waits_for_what_the_test_decides_or_for_the_client_to_leave() {
+    let (go_on, goes_on) = tokio::sync::oneshot::channel::<()>();
+    let script = Script::open().event(numbered(1)).wait_for(goes_on).event(numbered(2));
+    let server = Server::in_memory([script.wait_for(std::future::pending::<()>())]);
+    let (handle, mut events) = follow(&server);
+    assert_eq!(next(&mut events).await, "1");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(events.queued(), 0);
+    go_on.send(()).unwrap();
+    assert_eq!(next(&mut events).await, "2");
+    handle.shutdown().await;
+    server.finish().await;
+
+    let server = Server::in_memory(Script::open().wait_for(std::future::pending::<()>()).event(numbered(1)));
+    let (handle, _events) = follow(&server);
+    handle.opened().await.unwrap();
+    let complaint = complaint(server.finish()).await;
+    assert!(complaint.contains("connection 1 has yet step 1 of 2, to wait for what the test decides"), "{complaint}");
+}
+
+/// On loopback, too.
+#[tokio::test]
+async fn a_transport_of_the_programs_own_reaches_the_server() {
+    let script = || Script::open().event(numbered(1));
+    for server in [Server::in_memory(script()), Server::start(script()).await] {
+        let connector = server.connector();
+        let transport = move |mut request: http::Request<Bytes>| {
+            let connector = connector.clone();
+            async move {
+                let io = connector.connect("http://elsewhere.invalid".parse()?).await.map_err(Into::into)?;
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
+                tokio::spawn(connection);
+                request.headers_mut().insert("host", HeaderValue::from_static("elsewhere.invalid"));
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(sender.send_request(request.map(Full::new)).await?)
+            }
+        };
+        let client = Client::builder().transport(transport).build();
+        let mut events = client.stream(server.url()).open(Filter::all()).await.unwrap();
+        assert_eq!(next(&mut events).await, "1");
+        assert_eq!(server.requests()[0].headers()["host"], "elsewhere.invalid");
+        server.finish().await;
+    }
 }
