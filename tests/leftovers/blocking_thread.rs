@@ -6,11 +6,14 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use sseclient::blocking::{self, Client};
+use sseclient::testing::{Plan, Script};
 use sseclient::{CloseReason, ErrorKind, Filter};
+use tokio::sync::watch;
 
 use crate::counting;
 use crate::support::in_own_process;
-use crate::support::plain::{self, OPEN, Server, until};
+use crate::support::plain::{Server, client_of, until};
+use crate::support::status;
 
 /// The number of threads of blocking clients.
 fn threads() -> usize {
@@ -21,19 +24,28 @@ fn threads() -> usize {
 }
 
 fn open(client: &Client, server: &Server) -> blocking::Subscription {
-    let stream = client.stream(&*server.url).reconnection_time(Duration::from_millis(1));
+    let stream = client.stream(server.url()).reconnection_time(Duration::from_millis(1));
     let mut subscription = client.open(stream, Filter::all()).unwrap();
     assert_eq!(subscription.next().unwrap().unwrap().data(), "x");
     subscription
+}
+
+async fn hung_up(mut told: watch::Receiver<bool>) {
+    let _ = told.wait_for(|is_told| *is_told).await;
 }
 
 /// It does not matter where the last stream is dropped.
 #[test]
 fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     let _alone = counting::lock();
-    let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
+    let (hang_up, told) = watch::channel(false);
+    let server = Server::start(Plan::each(move |number, _| match number {
+        1 | 2 => Script::open().bytes("data: x\n\n"),
+        ..=10 => Script::open().bytes("data: x\n\n").wait_for(hung_up(told.clone())).end(),
+        _ => status(204),
+    }));
     assert_eq!(threads(), 0);
-    let client = plain::client();
+    let client = client_of(&server);
     let (one, two) = (open(&client, &server), open(&client.clone(), &server));
     let readers: Vec<_> = (0..8).map(|_| open(&client, &server)).map(|one| thread::spawn(|| one.count())).collect();
     assert_eq!(threads(), 1, "for ten streams");
@@ -45,13 +57,13 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     assert_eq!(threads(), 1, "others go on, and the client");
     drop(client);
     assert_eq!(threads(), 1, "others go on");
-    server.hang_up();
+    hang_up.send_replace(true);
     until("the thread is gone, though a handle of a closed stream is not", || threads() == 0);
     readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap(), 0, "a 204 ends it well"));
     drop(handle);
 
-    let server = Server::answering(&[&format!("{OPEN}data: x\n\n")], true);
-    let subscription = open(&plain::client(), &server);
+    let server = Server::start(Script::open().bytes("data: x\n\n"));
+    let subscription = open(&client_of(&server), &server);
     assert_eq!(threads(), 1);
     let handle = subscription.handle();
     drop(subscription);
@@ -61,7 +73,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     runtime.block_on(async move { drop(handle) });
     until("the thread is gone", || threads() == 0);
 
-    drop(plain::client());
+    drop(client_of(&server));
     until("the thread of a client without streams is gone", || threads() == 0);
 }
 

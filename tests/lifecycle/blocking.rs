@@ -8,23 +8,38 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sseclient::blocking::{self, Client, RecvTimeoutError, Subscription};
+use sseclient::testing::{Plan, Script};
 use sseclient::{
     CloseReason, Commit, Delivery, Drain, ErrorKind, Filter, Gap, NextAttempt, ResumeStore, State, StreamBuilder,
     SubscribeOptions, TryRecvError,
 };
+use tokio::sync::oneshot;
 
-use crate::support::plain::{LIMIT, NOT_FOUND, OPEN, STOP, Server, client, until};
+use crate::support::plain::{LIMIT, Server, client_of, until};
+use crate::support::status;
 use crate::support::transport::TestTransport;
 
 /// A stream that reconnects at once.
 fn stream(client: &Client, server: &Server) -> StreamBuilder {
-    client.stream(&*server.url).reconnection_time(Duration::from_millis(1))
+    client.stream(server.url()).reconnection_time(Duration::from_millis(1))
 }
 
 fn open(server: &Server) -> Subscription {
-    let client = client();
+    let client = client_of(server);
     client.open(stream(&client, server), Filter::all()).unwrap()
+}
+
+/// A response that ends after these events.
+fn part(events: &'static str) -> Script {
+    Script::open().bytes(events).end()
+}
+
+/// A server whose response ends when told, and that then answers 204.
+fn until_told(events: impl Into<Bytes>) -> (Server, oneshot::Sender<()>) {
+    let (hang_up, told) = oneshot::channel();
+    (Server::start([Script::open().bytes(events).wait_for(told).end(), status(204)]), hang_up)
 }
 
 fn data(events: &mut Subscription, count: usize) -> Vec<String> {
@@ -33,7 +48,7 @@ fn data(events: &mut Subscription, count: usize) -> Vec<String> {
 
 #[test]
 fn events_come_one_after_the_other_and_a_clean_end_just_ends() {
-    let server = Server::answering(&[&format!("{OPEN}id: 1\ndata: a\n\n"), &format!("{OPEN}data: b\n\n"), STOP], false);
+    let server = Server::start([part("id: 1\ndata: a\n\n"), part("data: b\n\n"), status(204)]);
     let mut events = open(&server);
     assert_eq!(data(&mut events, 2), ["a", "b"]);
     assert!(events.next().is_none() && events.next().is_none());
@@ -42,8 +57,8 @@ fn events_come_one_after_the_other_and_a_clean_end_just_ends() {
 
 #[test]
 fn a_hook_is_asked_before_each_attempt_on_the_clients_thread() {
-    let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n"), STOP], false);
-    let client = client();
+    let server = Server::start([part("id: 7\ndata: a\n\n"), status(204)]);
+    let client = client_of(&server);
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
     let hook = move |attempt: NextAttempt| {
@@ -66,7 +81,7 @@ fn a_hook_is_asked_before_each_attempt_on_the_clients_thread() {
 
 #[test]
 fn a_final_failure_is_the_last_item_once() {
-    let server = Server::answering(&[&format!("{OPEN}data: a\n\n"), NOT_FOUND], false);
+    let server = Server::start([part("data: a\n\n"), status(404)]);
     let mut events = open(&server);
     let items: Vec<_> = events.by_ref().collect();
     let [Ok(event), Err(error)] = &items[..] else { panic!("an event and an error: {items:?}") };
@@ -80,18 +95,16 @@ fn a_final_failure_is_the_last_item_once() {
 fn a_first_attempt_that_fails_is_the_error_of_open() {
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(blocking::open(format!("http://{unused}/")).unwrap_err().kind(), ErrorKind::Connect);
-    let server = Server::answering(&[NOT_FOUND], false);
-    assert_eq!(blocking::open(&*server.url).unwrap_err().kind(), ErrorKind::Status);
+    let server = Server::start(status(404));
+    assert_eq!(blocking::open(server.url()).unwrap_err().kind(), ErrorKind::Status);
     assert_eq!(blocking::open("no URL").unwrap_err().kind(), ErrorKind::InvalidUrl);
 }
 
 #[test]
 fn the_iterator_counts_gaps_and_deliveries_shows_them_in_order() {
-    let server = Server::answering(
-        &[&format!("{OPEN}data: a\n\n"), &format!("{OPEN}id: 1\ndata: b\n\n"), &format!("{OPEN}data: c\n\n"), STOP],
-        false,
-    );
-    let client = client();
+    let answers = [part("data: a\n\n"), part("id: 1\ndata: b\n\n"), part("data: c\n\n"), status(204)];
+    let server = Server::start(answers);
+    let client = client_of(&server);
     let handle = stream(&client, &server).build().unwrap();
     let [mut bare, mut told] = [(); 2].map(|()| Subscription::from(handle.subscribe(Filter::all())));
     client.connect(&handle);
@@ -108,14 +121,14 @@ fn the_iterator_counts_gaps_and_deliveries_shows_them_in_order() {
 
 #[test]
 fn recv_timeout_gives_up_after_its_time() {
-    let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
+    let (server, hang_up) = until_told("data: a\n\n");
     let mut events = open(&server);
     assert!(events.recv_timeout(LIMIT).is_ok());
     assert_eq!(events.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
     let (begun, time) = (Instant::now(), Duration::from_millis(30));
     assert_eq!(events.recv_timeout(time), Err(RecvTimeoutError::Timeout));
     assert!(begun.elapsed() >= time);
-    server.hang_up();
+    hang_up.send(()).unwrap();
     assert_eq!(events.recv_timeout(Duration::MAX), Err(RecvTimeoutError::Closed));
     assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Closed));
 }
@@ -123,7 +136,7 @@ fn recv_timeout_gives_up_after_its_time() {
 #[test]
 fn queued_events_can_be_taken_in_bulk_or_without_waiting() {
     let body: String = (0..10).map(|number| format!("data: {number}\n\n")).collect();
-    let server = Server::answering(&[&format!("{OPEN}{body}"), STOP], true);
+    let (server, hang_up) = until_told(body);
     let mut events = open(&server);
     let mut taken = Vec::new();
     while taken.len() < 8 {
@@ -137,15 +150,15 @@ fn queued_events_can_be_taken_in_bulk_or_without_waiting() {
     let data: String = taken.into_iter().map(|delivery| delivery.event().unwrap().data().to_owned()).collect();
     assert_eq!(data, "0123456789");
     assert_eq!(events.try_recv(), Err(TryRecvError::Empty));
-    server.hang_up();
+    hang_up.send(()).unwrap();
     assert_eq!(events.recv_many(&mut Vec::new(), 1), 0, "the end");
     assert_eq!(events.try_recv(), Err(TryRecvError::Closed));
 }
 
 #[test]
 fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
-    let server = Server::answering(&[&format!("{OPEN}data: a\n\nevent: b\ndata: b\n\n")], true);
-    let client = client();
+    let server = Server::start(Script::open().bytes("data: a\n\nevent: b\ndata: b\n\n"));
+    let client = client_of(&server);
     let handle = stream(&client, &server).build().unwrap();
     let mut a = Subscription::from(handle.subscribe(""));
     let mut b = Subscription::from(handle.subscribe_with("b", SubscribeOptions::default().name("b")));
@@ -172,8 +185,8 @@ fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
 
 #[test]
 fn a_drain_has_its_deadline_without_a_runtime_around() {
-    let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
-    let client = client();
+    let server = Server::start(Script::open().bytes("data: a\n\n"));
+    let client = client_of(&server);
     let events = client.open(stream(&client, &server), Filter::all()).unwrap();
     until("the event is there", || events.handle().stats().lag == 1);
     let drained = client.wait(events.handle().shutdown_with(Drain { deadline: Duration::from_millis(10) }));
@@ -182,9 +195,9 @@ fn a_drain_has_its_deadline_without_a_runtime_around() {
 
 #[test]
 fn a_stream_of_another_runtime_can_be_read_by_blocking() {
-    let server = Server::answering(&[&format!("{OPEN}data: a\n\n")], true);
+    let (server, hang_up) = until_told("data: a\n\n");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let client = client();
+    let client = client_of(&server);
     let handle = stream(&client, &server).build().unwrap();
     let mut events = Subscription::from(handle.subscribe(Filter::all()));
     runtime.block_on(async { handle.connect() });
@@ -192,7 +205,7 @@ fn a_stream_of_another_runtime_can_be_read_by_blocking() {
     drop(client);
     assert_eq!(data(&mut events, 1), ["a"]);
     assert_eq!(runtime.metrics().num_alive_tasks(), 1 + TestTransport::current().tasks(), "there");
-    server.hang_up();
+    hang_up.send(()).unwrap();
     assert_eq!(data(&mut events, 1), [""; 0]);
     assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
 }
@@ -204,13 +217,14 @@ fn read_and_drop(server: &Server) {
     let mut events = open(server);
     assert_eq!(events.by_ref().take(MANY).filter(Result::is_ok).count(), MANY);
     assert_eq!(events.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
-    let reason = client().wait(events.handle().shutdown());
+    let reason = client_of(server).wait(events.handle().shutdown());
     assert!(matches!(reason, CloseReason::Shutdown));
 }
 
 #[test]
 fn on_the_threads_of_a_runtime_everything_works_and_nothing_panics() {
-    let server = Arc::new(Server::answering(&[&format!("{OPEN}{}", "data: x\n\n".repeat(MANY))], true));
+    let server = Server::start(Plan::each(|_, _| Script::open().bytes("data: x\n\n".repeat(MANY))));
+    let server = Arc::new(server);
     let multi = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let current = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for runtime in [multi, current] {
@@ -250,8 +264,8 @@ impl ResumeStore for Slow {
 
 #[test]
 fn a_stream_saves_its_id_after_all_handles_are_gone() {
-    let server = Server::answering(&[&format!("{OPEN}id: 7\ndata: a\n\n")], true);
-    let (client, store) = (client(), Slow::default());
+    let server = Server::start(Script::open().bytes("id: 7\ndata: a\n\n"));
+    let (client, store) = (client_of(&server), Slow::default());
     let stream = stream(&client, &server).resume_store(store.clone(), Commit::Delivery);
     let mut events = client.open(stream, Filter::all()).unwrap();
     events.next().unwrap().unwrap();

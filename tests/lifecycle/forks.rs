@@ -10,10 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use sseclient::blocking::{RecvTimeoutError, Subscription};
+use sseclient::testing::{Plan, Script};
 use sseclient::{CloseReason, Error, ErrorKind, Filter};
 
 use crate::support::in_own_process;
-use crate::support::plain::{self, OPEN, Server, until};
+use crate::support::plain::{Server, client_of, until};
 
 // The standard library links the C library, so that these need no dependency.
 unsafe extern "C" {
@@ -76,11 +77,11 @@ async fn a_forked_child_gets_typed_errors_and_its_parent_goes_on() {
 }
 
 fn fork_and_compare() {
-    let server = Server::answering(&[&format!("{OPEN}data: a\n\ndata: b\n\n")], true);
-    let client = plain::client();
-    let mut events = client.open(client.stream(&*server.url), Filter::all()).unwrap();
+    let server = Server::start(Plan::each(|_, _| Script::open().bytes("data: a\n\ndata: b\n\n")));
+    let client = client_of(&server);
+    let mut events = client.open(client.stream(server.url()), Filter::all()).unwrap();
     let mut other = Subscription::from(events.handle().subscribe("other"));
-    let idle = client.stream(&*server.url).build().unwrap();
+    let idle = client.stream(server.url()).build().unwrap();
     assert_eq!(data(&mut events), "a");
     until("the other event is queued", || events.queued() == 1);
     until("the client's thread sleeps", is_asleep);
@@ -91,14 +92,14 @@ fn fork_and_compare() {
             events.next().is_none(),
             other.recv_timeout(Duration::MAX) == Err(RecvTimeoutError::Closed),
             is_thread(closed(other.close_reason())),
-            is_thread(Some(client.open(client.stream(&*server.url), Filter::all()))),
+            is_thread(Some(client.open(client.stream(server.url()), Filter::all()))),
             {
                 client.connect(&idle);
                 is_thread(closed(idle.close_reason()))
             },
             {
-                let client = plain::client();
-                let mut own = client.open(client.stream(&*server.url), Filter::all()).unwrap();
+                let client = client_of(&server);
+                let mut own = client.open(client.stream(server.url()), Filter::all()).unwrap();
                 data(&mut own) == "a"
             },
         ];

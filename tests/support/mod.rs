@@ -17,15 +17,19 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use sseclient::testing::{self, Plan, Script};
 use sseclient::{
-    ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder, Subscription,
+    Client, ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder,
+    Subscription,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use self::transport::client;
-use self::transport::{Io, Listener};
+use self::transport::{Io, Listener, TestTransport};
 
 /// The head of an open event stream, delimited by the connection's end.
 pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
@@ -192,6 +196,56 @@ impl Connection {
         request.push_str(&String::from_utf8(body).unwrap());
         Some(request)
     }
+}
+
+/// A server for the transport of this process, on loopback or in memory.
+pub async fn serve(plan: impl Into<Plan>) -> testing::Server {
+    match TestTransport::current() {
+        TestTransport::Memory => testing::Server::in_memory(plan),
+        _ => testing::Server::start(plan).await,
+    }
+}
+
+/// A server that follows this script on each connection.
+pub async fn always(script: impl Fn() -> Script + Send + Sync + 'static) -> testing::Server {
+    serve(Plan::each(move |_, _| script())).await
+}
+
+/// A server that answers each connection with an open stream and `events`, and leaves it open.
+pub async fn staying(events: impl Into<Bytes>) -> testing::Server {
+    let events = events.into();
+    always(move || Script::open().bytes(events.clone())).await
+}
+
+/// A server that answers each connection with the events after its last event ID, a number, and
+/// leaves it open.
+pub async fn resuming(events: impl Fn(u64) -> String + Send + Sync + 'static) -> testing::Server {
+    serve(Plan::each(move |_, request| {
+        let after = request.headers().get("last-event-id").map_or(0, |id| id.to_str().unwrap().parse().unwrap());
+        Script::open().bytes(events(after))
+    }))
+    .await
+}
+
+/// An answer without a body.
+pub fn status(status: u16) -> Script {
+    Script::answer(StatusCode::from_u16(status).unwrap())
+}
+
+/// The value of a header in each request.
+pub fn headers(server: &testing::Server, name: &str) -> Vec<Option<String>> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    server.requests().iter().map(|request| request.headers().get(name).map(text)).collect()
+}
+
+/// A client of this server, with all defaults.
+pub fn client_of(server: &testing::Server) -> Client {
+    transport::client_builder_of(server).build()
+}
+
+/// A stream of this server that reconnects at once.
+pub fn stream_of(server: &testing::Server) -> StreamBuilder {
+    client_of(server).stream(server.url()).reconnection_time(Duration::from_millis(1))
 }
 
 /// Awaits a future. A test that would hang fails instead.

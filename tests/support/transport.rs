@@ -15,7 +15,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use sseclient::{Client, ClientBuilder, ErrorKind};
+use sseclient::testing::Server;
+use sseclient::{Client, ClientBuilder, Connector as _, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -68,6 +69,24 @@ pub fn client_builder() -> ClientBuilder {
     }
 }
 
+/// A builder of clients with the transport of this process, which reach this server.
+pub fn client_builder_of(server: &Server) -> ClientBuilder {
+    match TestTransport::current() {
+        TestTransport::BuiltIn => server.client_builder(),
+        TestTransport::Reqwest => client_builder(),
+        TestTransport::Memory => {
+            let connector = server.connector();
+            Client::builder().transport(move |request: Request<Bytes>| {
+                let connector = connector.clone();
+                async move {
+                    let io = connector.connect(request.uri().clone()).await.map_err(Into::into)?;
+                    send(io, request).await
+                }
+            })
+        }
+    }
+}
+
 /// The kind of error if a server's answer is no HTTP response. What a transport fails with is its
 /// own.
 pub fn no_response() -> ErrorKind {
@@ -92,10 +111,16 @@ fn through_reqwest() -> impl sseclient::Transport {
     }
 }
 
-/// Sends one request over a connection in memory, which ends with the response.
-async fn through_memory(mut request: Request<Bytes>) -> Result<Response<Incoming>, BoxError> {
-    let authority = request.uri().authority().ok_or("a URL without an authority")?.clone();
+/// Sends one request to a server that listens in memory.
+async fn through_memory(request: Request<Bytes>) -> Result<Response<Incoming>, BoxError> {
+    let authority = request.uri().authority().ok_or("a URL without an authority")?;
     let io = LISTENERS.lock().unwrap().connect(authority.as_str())?;
+    send(io, request).await
+}
+
+/// Sends one request over a connection that ends with the response.
+async fn send(io: impl Io + 'static, mut request: Request<Bytes>) -> Result<Response<Incoming>, BoxError> {
+    let authority = request.uri().authority().ok_or("a URL without an authority")?.clone();
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     tokio::spawn(connection);
     request.headers_mut().entry(HOST).or_insert(HeaderValue::from_str(authority.as_str())?);
