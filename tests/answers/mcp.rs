@@ -1,24 +1,23 @@
 //! The example `mcp` from outside: when it asks for the server's own messages again.
 
+use sseclient::testing::{Script, Server};
+
 use crate::example::{Outcome, run};
-use crate::support::plain::STOP;
-use crate::support::{OPEN, Server, header};
+use crate::streams::ending;
+use crate::support::{headers, status};
 
 /// Runs the example against a server that answers its two calls, and then each `GET` in turn.
 /// Returns also the last event ID of each `GET`.
-async fn listened(answers: &[&str]) -> (Outcome, Vec<Option<String>>) {
-    let hello = "HTTP/1.1 200 OK\r\nmcp-session-id: s\r\ncontent-type: application/json\r\n\r\n{\"id\":1}";
-    let sum = format!("{OPEN}id: 8\ndata:\n\ndata: {{\"id\":2}}\n\n");
-    let answers = answers.iter().map(|answer| (*answer).to_owned());
-    let server = Server::answering([hello.to_owned(), sum].into_iter().chain(answers).collect()).await;
-    let outcome = run("mcp", &[&server.url]).await;
+async fn listened(answers: impl IntoIterator<Item = Script>) -> (Outcome, Vec<Option<String>>) {
+    let hello = status(200).header("mcp-session-id", "s").header("content-type", "application/json");
+    let calls = [hello.bytes("{\"id\":1}"), ending("id: 8\ndata:\n\ndata: {\"id\":2}\n\n")];
+    let server = Server::start(calls.into_iter().chain(answers).collect::<Vec<_>>()).await;
+    let outcome = run("mcp", &[server.url()]).await;
     let requests = server.requests();
-    assert!(requests[..2].iter().all(|request| request.starts_with("POST ")), "{requests:?}");
-    let listening = &requests[2..];
-    for request in listening {
-        assert!(request.starts_with("GET ") && header(request, "mcp-session-id").as_deref() == Some("s"), "{request}");
-    }
-    (outcome, listening.iter().map(|request| header(request, "last-event-id")).collect())
+    assert!(requests[..2].iter().all(|request| request.method() == "POST"), "{requests:?}");
+    assert!(requests[2..].iter().all(|request| request.method() == "GET"), "{requests:?}");
+    assert!(requests[2..].iter().all(|request| request.headers()["mcp-session-id"] == "s"), "{requests:?}");
+    (outcome, headers(&server, "last-event-id").split_off(2))
 }
 
 #[tokio::test]
@@ -33,7 +32,8 @@ async fn the_example_listens_again_only_after_an_id_was_seen() {
         // One that the server takes back does not.
         ("id: 7\ndata: one\n\nid:\ndata: two\n\n", "one\ntwo\n", vec![None]),
     ] {
-        let (outcome, ids) = listened(&[&format!("{OPEN}retry: 100\n\n{first}"), STOP]).await;
+        let answers = [ending(format!("retry: 100\n\n{first}")), status(204)];
+        let (outcome, ids) = listened(answers.into_iter().take(asked.len())).await;
         assert_eq!(ids, asked, "{first:?}");
         assert_eq!(outcome.printed, format!("{{\"id\":1}}\n{{\"id\":2}}\n{printed}"), "{first:?}");
         // Without an ID messages may be lost, so the program is told.

@@ -9,24 +9,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
+use sseclient::testing::{Script, Server};
 use sseclient::{
     Client, ClientBuilder, CredentialsReason, Error, ErrorKind, Filter, Overflow, ReconnectPolicy, SubscribeOptions,
 };
 use tokio::time::{Instant, timeout};
 
 use crate::script::{live, text};
-use crate::streams::{all, all_in_any_time, open};
-use crate::support::{OPEN, Server, client, header, short, stream, until, within};
+use crate::streams::{all, all_in_any_time, ending, open};
+use crate::support::{always, client_of, headers, serve, short, status, stream_of, within};
 
 #[tokio::test]
 async fn a_request_for_one_answer_is_never_repeated() {
-    let fails = "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".to_owned();
-    let cut = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 100\r\n\r\ndata: a\n\n".to_owned();
-    for (answer, expected) in [(format!("{OPEN}data: a\n\n"), "EndOfStream"), (cut, "body"), (fails, "status")] {
-        let server = Server::answering(vec![answer]).await;
-        let handle = client().stream(&server.url).once().build().unwrap();
+    let cut = Script::open().bytes("data: a\n\n").hang_up();
+    for (answer, expected) in [(ending("data: a\n\n"), "EndOfStream"), (cut, "body"), (status(503), "status")] {
+        let server = serve(answer).await;
+        let handle = client_of(&server).stream(server.url()).once().build().unwrap();
         let events = handle.subscribe(Filter::all());
         handle.connect();
         let (_, reason) = all(events).await;
@@ -37,10 +37,10 @@ async fn a_request_for_one_answer_is_never_repeated() {
         assert_eq!(result.is_ok(), expected == "EndOfStream", "{result:?}");
     }
     // A policy that is set later counts.
-    let server = Server::answering(vec![format!("{OPEN}data: a\n\n")]).await;
+    let server = serve([ending("data: a\n\n"), ending("data: a\n\n"), Script::open()]).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
-    let events = open(client().stream(&server.url).once().reconnect_policy(policy)).await;
-    until("it is repeated", || server.requests().len() > 2).await;
+    let events = open(client_of(&server).stream(server.url()).once().reconnect_policy(policy)).await;
+    server.finish().await;
     drop(events);
 }
 
@@ -79,39 +79,40 @@ async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
 
 #[tokio::test]
 async fn an_answer_in_a_post_is_asked_for_once_with_its_body() {
-    let server = Server::answering(vec![format!("{OPEN}data: a\n\ndata: [DONE]\n\n")]).await;
-    let (items, reason) = all(open(stream(&server.url).once().body("why?").end_mark("[DONE]")).await).await;
+    let server = serve(ending("data: a\n\ndata: [DONE]\n\n")).await;
+    let (items, reason) = all(open(stream_of(&server).once().body("why?").end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
     let request = &server.requests()[0];
-    assert!(request.starts_with("POST ") && request.ends_with("why?"), "{request}");
-    assert_eq!(header(request, "last-event-id"), None);
+    assert_eq!((request.method(), &request.body()[..]), (&Method::POST, &b"why?"[..]));
+    assert_eq!(request.headers().get("last-event-id"), None);
     // An answer without an event has no mark either.
-    let server = Server::answering(vec![OPEN.to_owned()]).await;
-    let (items, reason) = all(open(stream(&server.url).once().end_mark("[DONE]")).await).await;
+    let server = serve(ending("")).await;
+    let (items, reason) = all(open(stream_of(&server).once().end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec![], "incomplete"));
 }
 
 /// A server whose first answer is `first`, and whose next one is a complete stream.
-async fn then_open(first: String) -> Server {
-    Server::answering(vec![first, format!("{OPEN}data: a\n\n")]).await
+async fn then_open(first: Script) -> Server {
+    serve([first, ending("data: a\n\n")]).await
 }
 
 #[tokio::test]
 async fn a_redirect_of_one_answer_is_followed_with_the_body_or_as_a_get() {
-    for (status, method) in [(307, "POST"), (308, "POST"), (301, "GET"), (302, "GET"), (303, "GET")] {
-        let redirect = format!("HTTP/1.1 {status} There\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n");
-        let server = then_open(redirect).await;
-        let (items, reason) = all(open(stream(&server.url).once().body("why?")).await).await;
+    let redirect = |code: u16| status(code).header("location", "/there");
+    for (status, method, body) in
+        [(307, "POST", "why?"), (308, "POST", "why?"), (301, "GET", ""), (302, "GET", ""), (303, "GET", "")]
+    {
+        let server = then_open(redirect(status)).await;
+        let (items, reason) = all(open(stream_of(&server).once().body("why?")).await).await;
         assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndOfStream"), "{status}");
+        let line = |request: &Request<Bytes>| format!("{} {}", request.method(), request.uri());
         let [asked, followed] = &server.requests()[..] else { panic!("{status}: {:?}", server.requests()) };
-        assert!(asked.starts_with("POST /stream ") && asked.ends_with("why?"), "{status}: {asked}");
-        assert!(followed.starts_with(&format!("{method} /there ")), "{status}: {followed}");
-        assert_eq!(followed.ends_with("why?"), method == "POST", "{status}: {followed}");
+        assert_eq!((line(asked), &asked.body()[..]), ("POST /stream".to_owned(), &b"why?"[..]), "{status}");
+        assert_eq!((line(followed), &followed.body()[..]), (format!("{method} /there"), body.as_bytes()), "{status}");
     }
     // The target's failure is final.
-    let there = "HTTP/1.1 307 There\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n".to_owned();
-    let server = Server::answering(vec![there, "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".to_owned()]).await;
-    let error = within(stream(&server.url).once().body("why?").open(Filter::all())).await.unwrap_err();
+    let server = serve([redirect(307), status(503)]).await;
+    let error = within(stream_of(&server).once().body("why?").open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Status, 2));
 }
 
@@ -123,20 +124,19 @@ async fn token(reason: CredentialsReason) -> Result<HeaderMap, Infallible> {
 
 #[tokio::test]
 async fn a_401_to_one_answer_is_answered_once_with_fresh_credentials() {
-    let refusal = "HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n".to_owned();
     let tokens = ["stale", "fresh"].map(|token| Some(token.to_owned()));
-    let server = then_open(refusal.clone()).await;
-    let (items, reason) = all(open(stream(&server.url).once().body("why?").credentials(token)).await).await;
+    let server = then_open(status(401)).await;
+    let (items, reason) = all(open(stream_of(&server).once().body("why?").credentials(token)).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndOfStream"));
-    assert_eq!(server.headers("authorization"), tokens);
-    assert!(server.requests().iter().all(|request| request.starts_with("POST ") && request.ends_with("why?")));
+    assert_eq!(headers(&server, "authorization"), tokens);
+    assert!(server.requests().iter().all(|request| request.method() == Method::POST && request.body() == "why?"));
     // A second refusal is final, and so is the first one without a source.
     for (source, expected) in [(true, &tokens[..]), (false, &[None])] {
-        let server = Server::answering(vec![refusal.clone()]).await;
-        let question = stream(&server.url).once();
+        let server = always(|| status(401)).await;
+        let question = stream_of(&server).once();
         let question = if source { question.credentials(token) } else { question };
         let error = within(question.open(Filter::all())).await.unwrap_err();
-        assert_eq!((error.kind(), server.headers("authorization").as_slice()), (ErrorKind::Status, expected));
+        assert_eq!((error.kind(), headers(&server, "authorization").as_slice()), (ErrorKind::Status, expected));
     }
 }
 

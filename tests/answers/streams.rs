@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use sseclient::testing::Script;
 use sseclient::{
     Apply, Client, CloseReason, Commit, Delivery, ErrorKind, Event, FileStore, Filter, ResumeStore as _, StreamBuilder,
     Subscription, TranscriptItem,
 };
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
-use crate::script::{Script, bytewise, script, text};
+use crate::script::{self, bytewise, script, text};
 use crate::support::folder::Folder;
-use crate::support::{OPEN, Server, follow, numbered, short, stream, until, within};
+use crate::support::{follow, headers, numbered, serve, short, staying, stream_of, until, within};
 
 /// All that a subscription gets, in short, and why it ended.
 pub async fn all(events: Subscription) -> (Vec<String>, String) {
@@ -39,6 +40,11 @@ pub async fn open(stream: StreamBuilder) -> Subscription {
     within(stream.open(Filter::all())).await.unwrap()
 }
 
+/// A response that ends after this text.
+pub fn ending(text: impl Into<Bytes>) -> Script {
+    Script::open().bytes(text).end()
+}
+
 #[tokio::test]
 async fn the_end_mark_closes_the_stream_and_is_not_published() {
     for input in [
@@ -48,21 +54,21 @@ async fn the_end_mark_closes_the_stream_and_is_not_published() {
         "data: a\n\n: x\nevent: done\ndata: [DONE]\n\n",
     ] {
         // The server leaves the connection open.
-        let server = Server::staying(input).await;
-        let (items, reason) = all(open(stream(&server.url).end_mark("[DONE]")).await).await;
+        let server = staying(input).await;
+        let (items, reason) = all(open(stream_of(&server).end_mark("[DONE]")).await).await;
         assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"), "{input:?}");
         assert_eq!(server.requests().len(), 1);
     }
     // Without a blank line, at the end of the response.
-    let server = Server::answering(vec![format!("{OPEN}data: a\n\ndata: [DONE]")]).await;
-    let (items, reason) = all(open(stream(&server.url).end_mark("[DONE]")).await).await;
+    let server = serve(ending("data: a\n\ndata: [DONE]")).await;
+    let (items, reason) = all(open(stream_of(&server).end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
 }
 
 #[tokio::test]
 async fn the_end_mark_is_in_no_transcript_and_its_id_counts() {
-    let server = Server::staying("id: 1\ndata: a\n\nid: 2\ndata: [DONE]\n\n").await;
-    let handle = stream(&server.url).end_mark("[DONE]").build().unwrap();
+    let server = staying("id: 1\ndata: a\n\nid: 2\ndata: [DONE]\n\n").await;
+    let handle = stream_of(&server).end_mark("[DONE]").build().unwrap();
     let mut transcript = handle.transcript();
     handle.connect();
     let mut events = Vec::new();
@@ -79,8 +85,8 @@ async fn the_end_mark_is_in_no_transcript_and_its_id_counts() {
 /// Its ID is that of an event before the newest, so the stream does not go back to it.
 #[tokio::test]
 async fn a_mark_with_the_id_of_a_repeat_is_still_the_mark() {
-    let server = Server::staying(&format!("{}id: 1\ndata: [DONE]\n\n", numbered([1, 2, 1]))).await;
-    let events = open(stream(&server.url).drop_repeats(10).end_mark("[DONE]")).await;
+    let server = staying(format!("{}id: 1\ndata: [DONE]\n\n", numbered([1, 2, 1]))).await;
+    let events = open(stream_of(&server).drop_repeats(10).end_mark("[DONE]")).await;
     let handle = events.handle().clone();
     assert_eq!(all(events).await, (vec!["1".to_owned(), "2".to_owned()], "EndMark".to_owned()));
     assert_eq!(handle.last_event_id(), "2");
@@ -89,8 +95,8 @@ async fn a_mark_with_the_id_of_a_repeat_is_still_the_mark() {
 /// A transport that answers each request with a body that `body` makes.
 fn answering(
     coding: &'static str,
-    body: impl Fn() -> Script + Send + Sync + 'static,
-) -> impl Fn(Request<Bytes>) -> Ready<http::Result<Response<Script>>> {
+    body: impl Fn() -> script::Script + Send + Sync + 'static,
+) -> impl Fn(Request<Bytes>) -> Ready<http::Result<Response<script::Script>>> {
     move |_| {
         let response = Response::builder().header("content-type", "text/event-stream");
         ready(response.header("content-encoding", coding).body(body()))
@@ -142,10 +148,9 @@ async fn the_id_of_the_mark_is_saved_in_a_store() {
     let folder = Folder::new("end-mark");
     for (number, end) in ["\n\n", "\n", ""].into_iter().enumerate() {
         let path = folder.join(number.to_string());
-        let answers = vec![format!("{OPEN}{}", numbered([1])), format!("{OPEN}id: 2\ndata: [DONE]{end}")];
-        let server = Server::answering(answers).await;
+        let server = serve([ending(numbered([1])), ending(format!("id: 2\ndata: [DONE]{end}"))]).await;
         let store = FileStore::new(&path);
-        let question = stream(&server.url).end_mark("[DONE]").resume_store(store, Commit::Delivery);
+        let question = stream_of(&server).end_mark("[DONE]").resume_store(store, Commit::Delivery);
         let events = open(question).await;
         let handle = events.handle().clone();
         let items = ["1", "reconnected, resuming after ID \"1\""].map(str::to_owned).to_vec();
@@ -160,33 +165,20 @@ async fn the_id_of_the_mark_is_saved_in_a_store() {
 #[tokio::test]
 async fn the_mark_ends_a_handover_from_either_response() {
     for of_second in [true, false] {
-        let is_told = Arc::new(Notify::new());
-        let told = Arc::clone(&is_told);
-        let server = Server::start(move |number, mut connection| {
-            let told = Arc::clone(&told);
-            async move {
-                let is_second = number == 1;
-                if !is_second || of_second {
-                    // The second response repeats the event.
-                    connection.send(&format!("{OPEN}{}", numbered([1]))).await;
-                }
-                if is_second == of_second {
-                    told.notified().await;
-                    connection.send("id: 2\ndata: [DONE]\n\n").await;
-                }
-                connection.closed().await;
-            }
-        })
-        .await;
-        let (handle, mut events) = follow(stream(&server.url).end_mark("[DONE]"));
+        let (tell, told) = oneshot::channel::<()>();
+        let open = || Script::open().bytes(numbered([1]));
+        let marked = open().wait_for(told).bytes("id: 2\ndata: [DONE]\n\n");
+        // The second response repeats the event, or does not begin.
+        let server = serve(if of_second { [open(), marked] } else { [marked, Script::raw()] }).await;
+        let (handle, mut events) = follow(stream_of(&server).end_mark("[DONE]"));
         assert_eq!(short(&mut events).await, "1");
         let update = handle.update(|request| request, Apply::MakeBeforeBreak);
         until("the second request comes", || server.requests().len() == 2).await;
         if of_second {
             within(update).await.unwrap();
-            is_told.notify_one();
+            tell.send(()).unwrap();
         } else {
-            is_told.notify_one();
+            tell.send(()).unwrap();
             assert_eq!(within(update).await.unwrap_err().kind(), ErrorKind::Closed);
         }
         assert_eq!(all(events).await, (vec![], "EndMark".to_owned()));
@@ -196,19 +188,17 @@ async fn the_mark_ends_a_handover_from_either_response() {
 
 #[tokio::test]
 async fn an_answer_without_its_mark_is_repeated_or_the_end_as_the_policy_says() {
-    let part = |ids: &str, rest: &str| format!("{OPEN}id: {ids}\ndata: {ids}\n\n{rest}");
-    let answers = || vec![part("1", ""), part("2", "data: [DO"), part("3", "data: [DONE]\n\n")];
-    let server = Server::answering(answers()).await;
-    let (items, reason) = all(open(stream(&server.url).end_mark("[DONE]")).await).await;
+    let part = |id: &str, rest: &str| ending(format!("id: {id}\ndata: {id}\n\n{rest}"));
+    let server = serve([part("1", ""), part("2", "data: [DO"), part("3", "data: [DONE]\n\n")]).await;
+    let (items, reason) = all(open(stream_of(&server).end_mark("[DONE]")).await).await;
     let gaps = ["reconnected, resuming after ID \"1\"", "reconnected, resuming after ID \"2\""];
     assert_eq!(items, ["1", gaps[0], "2", gaps[1], "3"]);
     assert_eq!(reason, "EndMark");
-    assert_eq!(server.headers("last-event-id"), [None, Some("1".to_owned()), Some("2".to_owned())]);
+    assert_eq!(headers(&server, "last-event-id"), [None, Some("1".to_owned()), Some("2".to_owned())]);
 
-    let never = |url: &str| [stream(url).once(), stream(url).body("?")];
-    for index in 0..2 {
-        let server = Server::answering(answers()).await;
-        let question = never(&server.url).into_iter().nth(index).unwrap();
+    for never in [|question: StreamBuilder| question.once(), |question: StreamBuilder| question.body("?")] {
+        let server = serve(part("1", "")).await;
+        let question = never(stream_of(&server));
         let (items, reason) = all(open(question.end_mark("[DONE]")).await).await;
         assert_eq!((items, reason.as_str()), (vec!["1".to_owned()], "incomplete"));
         assert_eq!(server.requests().len(), 1);
@@ -217,7 +207,7 @@ async fn an_answer_without_its_mark_is_repeated_or_the_end_as_the_policy_says() 
 
 #[tokio::test]
 async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
-    let server = Server::staying("event: a\ndata: 1\n\nevent: message_stop\ndata: {}\n\n").await;
+    let server = staying("event: a\ndata: 1\n\nevent: message_stop\ndata: {}\n\n").await;
     let handle = Arc::new(std::sync::OnceLock::<sseclient::Handle>::new());
     let inside = Arc::clone(&handle);
     let is_stop = move |event: &Event| {
@@ -228,7 +218,7 @@ async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
         event.event_type() == "message_stop"
     };
     // Of two marks the last call counts.
-    handle.set(stream(&server.url).end_mark("1").ends_when(is_stop).build().unwrap()).unwrap();
+    handle.set(stream_of(&server).end_mark("1").ends_when(is_stop).build().unwrap()).unwrap();
     let events = handle.get().unwrap().subscribe(Filter::all());
     handle.get().unwrap().connect();
     assert_eq!(all(events).await, (vec!["1".to_owned()], "EndMark".to_owned()));
@@ -236,16 +226,16 @@ async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
 
 #[tokio::test]
 async fn a_panic_in_the_callers_mark_ends_the_stream() {
-    let server = Server::staying("data: 1\n\n").await;
-    let events = stream(&server.url).ends_when(|_| panic!("no such thing"));
+    let server = staying("data: 1\n\n").await;
+    let events = stream_of(&server).ends_when(|_| panic!("no such thing"));
     let (items, reason) = all(open(events).await).await;
     assert_eq!((items, reason.as_str()), (vec![], "task_failed"));
 }
 
 #[tokio::test]
 async fn an_oversized_event_is_never_the_mark_of_a_stream() {
-    let server = Server::staying("data: 0123456789\n\ndata: x\n\n").await;
-    let events = stream(&server.url).max_event_size(8);
+    let server = staying("data: 0123456789\n\ndata: x\n\n").await;
+    let events = stream_of(&server).max_event_size(8);
     let (items, reason) =
         all(open(events.ends_when(|event| event.data() == "x" || event.data().len() > 8)).await).await;
     assert_eq!(items, ["1 event was skipped: over the size limit, 10 bytes"]);
