@@ -79,7 +79,7 @@ async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
 
 #[tokio::test]
 async fn an_answer_in_a_post_is_asked_for_once_with_its_body() {
-    let server = serve(ending("data: a\n\ndata: [DONE]\n\n")).await;
+    let server = serve(Script::open().bytes("data: a\n\ndata: [DONE]\n\n")).await;
     let (items, reason) = all(open(stream_of(&server).once().body("why?").end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
     let request = &server.requests()[0];
