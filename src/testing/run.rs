@@ -40,7 +40,7 @@ impl Plan {
     ///
     /// For servers whose answers depend on the request, or that answer each request alike. Each
     /// script has to be followed to its end, as always, but the test does not fail for want of
-    /// connections. A script that [refuses](Script::refuse) resets the connection, since the
+    /// connections, nor if a client leaves without a request. A script that [refuses](Script::refuse) resets the connection, since the
     /// request was read before.
     ///
     /// If `script` panics, the test fails.
@@ -151,6 +151,7 @@ impl ServerRun {
                 None => (Assigned::Nothing, false),
             },
         };
+        let has_script = !matches!(assigned, Assigned::Each(_));
         let is_refused = match &assigned {
             Assigned::Turn(turn) => turn.is_refused(),
             Assigned::Script(script) => matches!(script.opening, Opening::Refuse),
@@ -161,7 +162,7 @@ impl ServerRun {
             course.connections += 1;
             number = course.connections;
             course.left -= usize::from(is_script);
-            if !is_refused {
+            if has_script && !is_refused {
                 course.served.insert(number, "to read the request".to_owned());
             }
         });

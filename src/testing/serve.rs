@@ -58,7 +58,11 @@ struct ServedConnection {
 impl ServedConnection {
     /// Reads the request, and follows the script that it gets.
     async fn answer(&mut self, assigned: Assigned) -> Result<Departure, String> {
-        let request = self.read_request().await.map_err(|error| format!("the client sent none: {error}"))?;
+        let request = match self.read_request().await {
+            Ok(request) => request,
+            Err(_) if matches!(assigned, Assigned::Each(_)) => return Ok(Departure::Stay),
+            Err(error) => return Err(format!("the client sent none: {error}")),
+        };
         self.run.note_request(request.clone());
         let script = match assigned {
             Assigned::Script(script) => script,

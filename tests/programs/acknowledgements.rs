@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sseclient::testing::Server;
 use sseclient::{Commit, Delivery, Drain, Filter, Handle, Overflow, ResumeStore, SubscribeOptions};
 
-use crate::support::{OPEN, Server, client, until, within};
+use crate::support::{client_of, staying, until, within};
 
 const EVENTS: usize = 1_000;
 
@@ -27,14 +28,9 @@ impl ResumeStore for InMemory {
 }
 
 async fn stream() -> (Server, Handle, Arc<InMemory>) {
-    let server = Server::start(|_, mut connection| async move {
-        let events: String = (1..=EVENTS).map(|number| format!("id: {number}\ndata: x\n\n")).collect();
-        connection.send(&format!("{OPEN}{events}")).await;
-        connection.closed().await;
-    })
-    .await;
+    let server = staying((1..=EVENTS).map(|number| format!("id: {number}\ndata: x\n\n")).collect::<String>()).await;
     let store = Arc::<InMemory>::default();
-    let stream = client().stream(&*server.url).capacity(16);
+    let stream = client_of(&server).stream(server.url()).capacity(16);
     let handle = stream.resume_store(Arc::clone(&store), Commit::Acknowledgement).build().unwrap();
     (server, handle, store)
 }

@@ -2,26 +2,8 @@
 
 use std::time::Duration;
 
-use http::Uri;
-use sseclient::{Client, Handle, ReconnectPolicy, State};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::time::sleep;
-
-const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-
-/// A chunk with a greeting that has no ID.
-const GREETING: &str = "d\r\ndata: hello\n\n\r\n";
-
-/// Greets, is silent for a while, and cuts the connection: no chunk says that the body is over.
-async fn greet(mut server: DuplexStream, silence: Duration) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = server.read_u8().await else { return };
-        head.push(byte);
-    }
-    let _ = server.write_all(format!("{HEAD}{GREETING}").as_bytes()).await;
-    sleep(silence).await;
-}
+use sseclient::testing::{Plan, Script, Server};
+use sseclient::{Handle, ReconnectPolicy, State};
 
 /// Returns the seconds of the first waits.
 async fn waits(handle: &Handle, count: usize) -> Vec<u64> {
@@ -49,14 +31,11 @@ async fn greetings_that_a_proxy_cuts_after_a_silence_do_not_slow_a_stream_down()
         (0, [3, 3, 3, 3, 60, 60, 60, 60]),
     ] {
         let silence = Duration::from_millis(silence);
-        let connector = move |_: Uri| {
-            let (client, server) = duplex(4096);
-            tokio::spawn(greet(server, silence));
-            std::future::ready(Ok::<_, std::io::Error>(client))
-        };
-        let client = Client::builder().connector(connector).build();
+        // The greeting has no ID.
+        let script = move || Script::open().bytes("data: hello\n\n").stall(silence).hang_up();
+        let server = Server::in_memory(Plan::each(move |_, _| script()));
         let policy = ReconnectPolicy::daemon().jitter(0.0);
-        let stream = client.stream("http://server.invalid/").last_event_id("7").reconnect_policy(policy);
+        let stream = server.client().stream(server.url()).last_event_id("7").reconnect_policy(policy);
         let handle = stream.build().unwrap();
         assert_eq!(waits(&handle, expected.len()).await, expected, "{silence:?}");
         handle.shutdown().await;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sseclient::testing::Script;
 use sseclient::{Filter, State};
+use tokio::sync::oneshot;
 
-use crate::support::{OPEN, Server, stream, until, within};
+use crate::support::{client_of, serve, status, until, within};
 
 /// Times depend on the machine: any whole number becomes 0.
 fn without_times(mut value: Value) -> Value {
@@ -20,20 +22,13 @@ fn without_times(mut value: Value) -> Value {
 
 #[tokio::test]
 async fn states_and_stats_serialize_without_secrets_and_with_whole_milliseconds() {
-    let server = Server::start(|number, mut connection| async move {
-        match number {
-            0 => connection.send("HTTP/1.1 503 Busy\r\nset-cookie: secret\r\ncontent-length: 6\r\n\r\nsecret").await,
-            1 => {
-                connection.send(&format!("{OPEN}data: x\n\n")).await;
-                connection.closed().await;
-                true
-            }
-            _ => connection.send("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").await,
-        };
-    })
-    .await;
-    let url = format!("{}?token=secret", server.url);
-    let handle = stream(&url).header("x-key", "secret").reconnection_time(Duration::from_secs(3600)).build().unwrap();
+    let (answer, answers) = oneshot::channel::<()>();
+    let busy = "HTTP/1.1 503 Busy\r\nset-cookie: secret\r\ncontent-length: 6\r\n\r\nsecret";
+    let busy = Script::raw().wait_for(answers).bytes(busy);
+    let server = serve([busy, Script::open().bytes("data: x\n\n"), status(404)]).await;
+    let url = format!("{}?token=secret", server.url());
+    let stream = client_of(&server).stream(&url).reconnection_time(Duration::from_secs(3600));
+    let handle = stream.header("x-key", "secret").build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     let state = || serde_json::to_value(handle.state()).unwrap();
     assert_eq!(state(), json!({"state": "idle"}));
@@ -41,6 +36,7 @@ async fn states_and_stats_serialize_without_secrets_and_with_whole_milliseconds(
     until("it connects", || !matches!(handle.state(), State::Idle)).await;
     assert_eq!(state(), json!({"state": "connecting", "attempt": 1}));
 
+    answer.send(()).unwrap();
     within(handle.first_attempt()).await.unwrap_err();
     let waiting = state();
     assert!(waiting["remaining_ms"].as_u64().unwrap() <= waiting["delay_ms"].as_u64().unwrap());
@@ -52,7 +48,7 @@ async fn states_and_stats_serialize_without_secrets_and_with_whole_milliseconds(
 
     handle.reconnect();
     within(events.recv()).await.unwrap();
-    let response = json!({"url": server.url, "status": 200, "version": "HTTP/1.1"});
+    let response = json!({"url": server.url(), "status": 200, "version": "HTTP/1.1"});
     assert_eq!(without_times(state()), json!({"state": "open", "open_ms": 0, "attempt": 2, "response": response}));
     let stats = serde_json::to_value(handle.stats()).unwrap();
     assert_eq!((&stats["events"], &stats["opens"], &stats["failures"]), (&json!(1), &json!(1), &json!({"status": 1})));
@@ -68,7 +64,7 @@ async fn states_and_stats_serialize_without_secrets_and_with_whole_milliseconds(
     for value in [waiting, stats, closed] {
         assert!(!value.to_string().contains("secret"), "{value}");
     }
-    let never = stream(&url).build().unwrap();
+    let never = client_of(&server).stream(&url).build().unwrap();
     within(never.shutdown()).await;
     assert_eq!(serde_json::to_value(never.state()).unwrap(), json!({"state": "closed", "reason": "shutdown"}));
 }

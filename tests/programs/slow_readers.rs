@@ -2,24 +2,20 @@
 
 use std::time::Duration;
 
+use sseclient::testing::Server;
 use sseclient::{Delivery, Filter, Handle, Overflow, SubscribeOptions, Subscription};
 
-use crate::support::{OPEN, Server, client, until, within};
+use crate::support::{client_of, staying, until, within};
 
 const EVENTS: u64 = 5_000;
 
 /// A server that sends numbered events at once, and stays.
 async fn tokens() -> Server {
-    Server::start(|_, mut connection| async move {
-        let events: String = (0..EVENTS).map(|number| format!("data: {number}\n\n")).collect();
-        connection.send(&format!("{OPEN}{events}")).await;
-        connection.closed().await;
-    })
-    .await
+    staying((0..EVENTS).map(|number| format!("data: {number}\n\n")).collect::<String>()).await
 }
 
 fn stream(server: &Server) -> Handle {
-    client().stream(&*server.url).capacity(16).build().unwrap()
+    client_of(server).stream(server.url()).capacity(16).build().unwrap()
 }
 
 /// Reads up to the last event. Returns how many events came, and how many were missed.

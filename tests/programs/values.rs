@@ -7,11 +7,14 @@ use std::time::Duration;
 use http_body_util::Full;
 use sseclient::http::header::RETRY_AFTER;
 use sseclient::http::{HeaderMap, Method, Response, StatusCode, Uri};
+#[cfg(feature = "idn")]
+use sseclient::testing;
+use sseclient::testing::Script;
 use sseclient::{Apply, Client, Delivery, Error, ErrorKind, EventStream, Filter};
 
-use crate::support::{OPEN, Server, short, stream, within};
+use crate::support::{Server, client_of, serve, short, status, staying, stream, stream_of, within};
 #[cfg(feature = "idn")]
-use crate::support::{header, open};
+use crate::support::{headers, open};
 
 #[test]
 fn a_url_is_any_text_or_a_uri() {
@@ -38,34 +41,34 @@ fn a_url_is_any_text_or_a_uri() {
 #[cfg(feature = "idn")]
 #[tokio::test]
 async fn a_host_in_another_script_is_looked_up_in_ascii() {
-    let server = Server::staying("data: x\n\n").await;
+    let server = testing::Server::start(Script::open().bytes("data: x\n\n")).await;
     let names = Arc::<std::sync::Mutex<Vec<String>>>::default();
     let asked = Arc::clone(&names);
     let client = Client::builder().no_proxy().resolver(move |name| {
         asked.lock().unwrap().push(name);
         std::future::ready(Ok::<_, std::convert::Infallible>(vec![std::net::Ipv4Addr::LOCALHOST.into()]))
     });
-    let url = server.url.replace("127.0.0.1", "Bücher.example");
+    let url = server.url().replace("127.0.0.1", "Bücher.example");
     assert_eq!(short(&mut open(client, &url).await.unwrap()).await, "x");
     assert_eq!(*names.lock().unwrap(), ["xn--bcher-kva.example"]);
-    assert!(header(&server.requests()[0], "host").unwrap().starts_with("xn--bcher-kva.example:"));
+    assert!(headers(&server, "host")[0].as_ref().unwrap().starts_with("xn--bcher-kva.example:"));
 }
 
 /// Configuration files have methods in lower case, and servers know none of those.
 #[tokio::test]
 async fn a_method_is_any_text_in_lower_case_too() {
-    let server = Server::staying("").await;
+    let server = staying("").await;
     let asked = async |method: &str| {
-        let events = within(stream(&server.url).method(method).open(Filter::all())).await.unwrap();
+        let events = within(stream_of(&server).method(method).open(Filter::all())).await.unwrap();
         drop(events);
-        server.requests().pop().unwrap().split(' ').next().unwrap().to_owned()
+        server.requests().pop().unwrap().method().clone()
     };
     for (method, sent) in
         [("post", "POST"), ("Get", "GET"), ("patch", "PATCH"), ("REPORT", "REPORT"), ("x-own", "x-own")]
     {
         assert_eq!(asked(method).await, sent);
     }
-    let url = &*server.url;
+    let url = "http://127.0.0.1:9/";
     stream(url).method(Method::PUT).build().unwrap();
     stream(url).method(String::from("PUT")).build().unwrap();
     for (method, kind) in [
@@ -80,20 +83,22 @@ async fn a_method_is_any_text_in_lower_case_too() {
 
 #[tokio::test]
 async fn an_error_has_the_name_of_its_kind_and_the_wait_that_the_server_asked_for() {
-    for (headers, wait) in [
-        ("retry-after: 7\r\n", Some(7_000)),
-        ("retry-after: 6.5\r\n", Some(7_000)),
-        ("retry-after-ms: 2500\r\n", Some(2_500)),
-        ("retry-after-ms: 2500.5\r\nretry-after: 7\r\n", Some(2_501)),
-        ("date: Fri, 07 Nov 2014 23:59:00 GMT\r\nretry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", Some(59_000)),
+    let busy = || status(503);
+    let after = |wait| busy().header("retry-after", wait);
+    let (date, later) = ("Fri, 07 Nov 2014 23:59:00 GMT", "Fri, 07 Nov 2014 23:59:59 GMT");
+    for (answer, wait) in [
+        (after("7"), Some(7_000)),
+        (after("6.5"), Some(7_000)),
+        (busy().header("retry-after-ms", 2500), Some(2_500)),
+        (after("7").header("retry-after-ms", "2500.5"), Some(2_501)),
+        (after(later).header("date", date), Some(59_000)),
         // Without a `Date` it would take this machine's clock, and an error has none.
-        ("retry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\n", None),
-        ("retry-after: soon\r\n", None),
-        ("", None),
+        (after(later), None),
+        (after("soon"), None),
+        (busy(), None),
     ] {
-        let busy = format!("HTTP/1.1 503 Busy\r\n{headers}content-length: 0\r\n\r\n");
-        let server = Server::answering(vec![busy]).await;
-        let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
+        let server = serve(answer).await;
+        let error = within(stream_of(&server).open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind().as_str(), error.retry_after()), ("status", wait.map(Duration::from_millis)));
     }
     let headers: HeaderMap = [(RETRY_AFTER, "3".parse().unwrap())].into_iter().collect();
@@ -130,27 +135,30 @@ async fn a_refusal_after_a_redirect_says_where_it_came_from() {
 /// A large LLM server sends no content type; others create a job with 201 or 202.
 #[tokio::test]
 async fn a_program_can_accept_what_the_standard_refuses() {
-    let event = "data: x\n\n";
-    for (head, kind) in [
-        ("200 OK\r\n", ErrorKind::ContentType),
-        ("200 OK\r\ncontent-type: text/plain\r\n", ErrorKind::ContentType),
-        ("201 Created\r\ncontent-type: text/event-stream\r\n", ErrorKind::Status),
-        ("202 Accepted\r\n", ErrorKind::Status),
+    for (code, content_type, kind) in [
+        (200, "", ErrorKind::ContentType),
+        (200, "text/plain", ErrorKind::ContentType),
+        (201, "text/event-stream", ErrorKind::Status),
+        (202, "", ErrorKind::Status),
     ] {
-        let server = Server::answering(vec![format!("HTTP/1.1 {head}\r\n{event}")]).await;
-        let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
-        assert_eq!((error.kind(), error.is_final()), (kind, true), "{head}");
-        let (url, status) = (server.url.clone(), head[..3].to_owned());
-        let lenient = stream(&server.url).accept_response(move |head| {
-            assert_eq!((head.status().as_str(), head.url().to_string()), (&*status, url.clone()));
+        let answer = move || {
+            let answer = status(code).bytes("data: x\n\n");
+            if content_type.is_empty() { answer } else { answer.header("content-type", content_type) }
+        };
+        let server = serve([answer(), answer()]).await;
+        let error = within(stream_of(&server).open(Filter::all())).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_final()), (kind, true), "{code} {content_type}");
+        let url = server.url().to_owned();
+        let lenient = client_of(&server).stream(&url).accept_response(move |head| {
+            assert_eq!((head.status().as_u16(), head.url().to_string()), (code, url.clone()));
             head.headers().get("content-type").is_none_or(|name| name == "text/plain" || head.status() == 201)
         });
         let mut events = within(lenient.open(Filter::all())).await.unwrap();
-        assert_eq!(short(&mut events).await, "x", "{head}");
+        assert_eq!(short(&mut events).await, "x", "{code} {content_type}");
     }
     // A failure is no stream, also if the program accepts all responses.
-    let server = Server::answering(vec!["HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned()]).await;
-    let error = within(stream(&server.url).accept_response(|_| true).open(Filter::all())).await.unwrap_err();
+    let server = serve(status(500)).await;
+    let error = within(stream_of(&server).accept_response(|_| true).open(Filter::all())).await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::INTERNAL_SERVER_ERROR));
 }
 
@@ -179,8 +187,8 @@ async fn a_program_can_accept_a_response_in_hand_too() {
 
 #[tokio::test]
 async fn a_program_can_refuse_what_the_standard_accepts() {
-    let server = Server::answering(vec![format!("{OPEN}data: x\n\n")]).await;
-    let error = within(stream(&server.url).accept_response(|_| false).open(Filter::all())).await.unwrap_err();
+    let server = serve(Script::open()).await;
+    let error = within(stream_of(&server).accept_response(|_| false).open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::ContentType, true));
     assert!(error.to_string().contains("accept_response does not accept"), "{error}");
 }
@@ -188,8 +196,8 @@ async fn a_program_can_refuse_what_the_standard_accepts() {
 /// As one in a policy's closure does.
 #[tokio::test]
 async fn a_panic_while_a_response_is_judged_ends_the_stream() {
-    let server = Server::answering(vec![format!("{OPEN}data: x\n\n")]).await;
-    let strict = stream(&server.url).accept_response(|head| panic!("what is {}?", head.status()));
+    let server = serve(Script::open()).await;
+    let strict = stream_of(&server).accept_response(|head| panic!("what is {}?", head.status()));
     let error = within(strict.open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::TaskFailed, true));
     assert!(error.to_string().contains("what is 200 OK?"), "{error}");

@@ -3,12 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sseclient::testing::Script;
 use sseclient::{Decision, ErrorKind, Handle, ReconnectPolicy, State, TranscriptItem};
 
-use crate::support::{OPEN, Server, client, within};
-
-const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
-const BUSY: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
+use crate::support::{always, client_of, serve, status, within};
 
 /// The first states of this name.
 async fn states(handle: &Handle, count: usize, is_meant: fn(&State) -> bool) -> Vec<State> {
@@ -30,10 +28,10 @@ fn is_waiting(state: &State) -> bool {
 
 #[tokio::test]
 async fn a_persistent_stream_waits_for_the_ceiling_and_at_most_half_as_long_again() {
-    let server = Server::answering(vec![NOT_FOUND.to_owned()]).await;
+    let server = always(|| status(404)).await;
     let ceiling = Duration::from_millis(20);
     let policy = ReconnectPolicy::persistent().reconnection_time(Duration::ZERO).ceiling(ceiling);
-    let handle = client().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
     for state in states(&handle, 10, is_waiting).await {
         let State::Waiting { delay, cause, .. } = state else { unreachable!("a wait") };
         assert!((ceiling..=ceiling * 3 / 2).contains(&delay), "{delay:?}");
@@ -45,7 +43,7 @@ async fn a_persistent_stream_waits_for_the_ceiling_and_at_most_half_as_long_agai
 
 #[tokio::test]
 async fn a_state_says_in_how_long_and_for_which_attempt_it_reconnects() {
-    let server = Server::answering(vec![BUSY.to_owned()]).await;
+    let server = always(|| status(503)).await;
     for (time, expected) in [
         (Duration::ZERO, "reconnecting in 0 s (attempt 2): the server answered 503 Service Unavailable"),
         (Duration::from_secs(3), "reconnecting in 3 s (attempt 2): the server answered 503 Service Unavailable"),
@@ -55,7 +53,7 @@ async fn a_state_says_in_how_long_and_for_which_attempt_it_reconnects() {
         ),
     ] {
         let policy = ReconnectPolicy::daemon().jitter(0.0).reconnection_time(time);
-        let handle = client().stream(&server.url).reconnect_policy(policy).build().unwrap();
+        let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
         assert_eq!(states(&handle, 1, is_waiting).await[0].to_string(), expected);
         within(handle.shutdown()).await;
     }
@@ -63,9 +61,9 @@ async fn a_state_says_in_how_long_and_for_which_attempt_it_reconnects() {
 
 #[tokio::test]
 async fn a_stream_that_is_given_up_says_so_and_after_how_many_attempts() {
-    let server = Server::answering(vec![BUSY.to_owned()]).await;
+    let server = serve([status(503), status(503), status(503)]).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
-    let handle = client().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
     handle.connect();
     let reason = within(handle.closed()).await;
     let expected = "gave up after 3 attempts: the server answered 503 Service Unavailable";
@@ -76,8 +74,8 @@ async fn a_stream_that_is_given_up_says_so_and_after_how_many_attempts() {
 
 #[tokio::test]
 async fn a_policy_knows_the_last_event_id() {
-    let server =
-        Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\nid: end\ndata: y\n\n"), BUSY.to_owned()]).await;
+    let events = Script::open().bytes("id: 7\ndata: x\n\nid: end\ndata: y\n\n").end();
+    let server = serve([events, status(503)]).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&seen);
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).decide_with(move |failure| {
@@ -87,7 +85,7 @@ async fn a_policy_knows_the_last_event_id() {
             _ => failure.suggestion(),
         }
     });
-    let stream = client().stream(&server.url).last_event_id("6").reconnect_policy(policy);
+    let stream = client_of(&server).stream(server.url()).last_event_id("6").reconnect_policy(policy);
     let handle = stream.build().unwrap();
     handle.connect();
     within(handle.closed()).await;
@@ -97,9 +95,9 @@ async fn a_policy_knows_the_last_event_id() {
 
 #[tokio::test]
 async fn a_server_that_is_polled_is_asked_again_after_its_own_time() {
-    let server = Server::answering(vec![format!("{OPEN}retry: 100\n: nothing new\n\n")]).await;
+    let server = always(|| Script::open().bytes("retry: 100\n: nothing new\n\n").end()).await;
     let policy = ReconnectPolicy::daemon().jitter(0.0);
-    let handle = client().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
     for state in states(&handle, 5, is_waiting).await {
         let State::Waiting { delay, .. } = state else { unreachable!("a wait") };
         assert_eq!(delay.as_millis(), 100);

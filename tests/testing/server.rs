@@ -207,7 +207,7 @@ async fn a_client_of_ones_own_settings_reaches_the_server_with_its_body() {
         assert_eq!(request.headers()["x-tenant"], "a");
     }));
     let headers =
-        http::HeaderMap::from_iter([(http::HeaderName::from_static("x-tenant"), http::HeaderValue::from_static("a"))]);
+        http::HeaderMap::from_iter([(http::HeaderName::from_static("x-tenant"), HeaderValue::from_static("a"))]);
     let client = server.client_builder().default_headers(headers).build();
     let _events = client.stream(server.url()).body("{}").open(Filter::all()).await.unwrap();
     server.finish().await;
@@ -351,6 +351,9 @@ async fn each_connection_has_the_script_that_its_number_and_its_request_make() {
     assert_eq!(handle.stats().failures[&ErrorKind::Status], 1);
     assert!(server.requests().len() >= 7, "the ones that had no stream are requests, too");
     handle.shutdown().await;
+    // A client that asks for nothing has no script.
+    drop(server.connector().connect("http://server.invalid".parse().unwrap()).await.ok());
+    tokio::task::yield_now().await;
     server.finish().await;
 
     let server = Server::in_memory(Plan::each(|_, request| panic!("what is {}?", request.uri())));
