@@ -1,9 +1,10 @@
 //! A program that goes back to its last committed ID. All later events come again, and count again.
 
+use sseclient::testing::{Plan, Script};
 use sseclient::{Commit, Delivery, Filter, Gap, Overflow, Resume, SubscribeOptions, Subscription};
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{OPEN, Server, stream, until, within};
+use crate::support::{numbered, resuming, serve, stream_of, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
@@ -22,10 +23,9 @@ async fn events_that_a_program_goes_back_for_are_no_repeats() {
     for (resume, sent, again) in
         [(Resume::Id("2".into()), Some("2"), &["3", "4", "5"][..]), (Resume::Fresh, None, &["1", "2", "3", "4", "5"])]
     {
-        let server =
-            Server::resuming(|after| (after + 1..=5).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
+        let server = resuming(|after| numbered(after + 1..=5)).await;
         let memory = Memory::default();
-        let stream = stream(&server.url).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
+        let stream = stream_of(&server).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
         let handle = stream.build().unwrap();
         let mut events = acknowledging(&handle, Filter::all());
         handle.connect();
@@ -46,16 +46,16 @@ async fn events_that_a_program_goes_back_for_are_no_repeats() {
 #[tokio::test]
 async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
     const INHERITING: u64 = 60;
-    let server = Server::start(|number, mut connection| async move {
-        let first = if number == 0 { "id: 1\ndata: first\n\n" } else { "" };
+    let server = serve(Plan::each(|number, _| {
         let inheriting = "data: x\n\n".repeat(INHERITING as usize);
-        let last = if number == 0 { "" } else { "id: 2\ndata: last\n\n" };
-        connection.send(&format!("{OPEN}{first}{inheriting}{last}")).await;
-        connection.closed().await;
-    })
+        Script::open().bytes(match number {
+            1 => format!("id: 1\ndata: first\n\n{inheriting}"),
+            _ => format!("{inheriting}id: 2\ndata: last\n\n"),
+        })
+    }))
     .await;
     let memory = Memory::default();
-    let stream = stream(&server.url).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
+    let stream = stream_of(&server).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
     let handle = stream.build().unwrap();
     let lossy = SubscribeOptions::default().acknowledging().overflow(Overflow::default());
     // It has nothing to take, so the stream waits for the other one for a second only.
@@ -82,10 +82,9 @@ async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
 
 #[tokio::test]
 async fn from_the_call_on_nothing_that_came_before_can_be_acknowledged() {
-    let server =
-        Server::resuming(|after| (after + 1..=3).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect()).await;
+    let server = resuming(|after| numbered(after + 1..=3)).await;
     let memory = Memory::default();
-    let handle = stream(&server.url).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut events = acknowledging(&handle, Filter::all());
     handle.connect();
     expect(&mut events, &["1"]).await;

@@ -4,15 +4,16 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sseclient::testing::{Script, Server};
 use sseclient::{Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, ResumeStore, Subscription};
 use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{OPEN, Server, next_event, stream, within};
+use crate::support::{always, headers, next_event, resuming, staying, stream_of, within};
 
 /// A stream that saves acknowledged IDs, and a subscription that acknowledges.
 fn saving(server: &Server, store: &Memory) -> (Handle, Subscription) {
-    let handle = stream(&server.url).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream_of(server).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
     let events = acknowledging(&handle, Filter::all());
     handle.connect();
     (handle, events)
@@ -28,7 +29,7 @@ async fn take<const N: usize>(subscription: &mut Subscription) -> [Event; N] {
 
 #[tokio::test]
 async fn an_event_of_another_stream_cannot_be_acknowledged() {
-    let (one, two) = (Server::staying("id: a\ndata: x\n\n").await, Server::staying("id: b\ndata: x\n\n").await);
+    let (one, two) = (staying("id: a\ndata: x\n\n").await, staying("id: b\ndata: x\n\n").await);
     let (store, others) = (Memory::default(), Memory::default());
     let (_handle, mut events) = saving(&one, &store);
     let (_other, mut other_events) = saving(&two, &others);
@@ -46,8 +47,7 @@ async fn an_event_of_another_stream_cannot_be_acknowledged() {
 #[tokio::test]
 async fn an_id_of_several_events_is_saved_when_all_of_them_are_acknowledged() {
     // The server repeats the ID, also after an event that sets none.
-    let server =
-        Server::staying("id: 4\ndata: z\n\nid: 5\ndata: a\n\ndata: b\n\nid: 5\ndata: c\n\nid: 6\ndata: d\n\n").await;
+    let server = staying("id: 4\ndata: z\n\nid: 5\ndata: a\n\ndata: b\n\nid: 5\ndata: c\n\nid: 6\ndata: d\n\n").await;
     let store = Memory::default();
     let (_handle, mut events) = saving(&server, &store);
     let [z, a, b, c, d] = take(&mut events).await;
@@ -64,7 +64,7 @@ async fn an_id_of_several_events_is_saved_when_all_of_them_are_acknowledged() {
 
 #[tokio::test]
 async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
-    let server = Server::staying("id: 5\ndata: a\n\ndata: b\n\n").await;
+    let server = staying("id: 5\ndata: a\n\ndata: b\n\n").await;
     let store = Memory::default();
     let (_handle, mut events) = saving(&server, &store);
     let [a, _b] = take(&mut events).await;
@@ -74,14 +74,14 @@ async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
 
 #[tokio::test]
 async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
-    let server = Server::staying("data: x\n\n").await;
+    let server = staying("data: x\n\n").await;
     for id in ["a\u{1}b".to_owned(), "x".repeat(8_001)] {
-        let handle = stream(&server.url).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
+        let handle = stream_of(&server).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
         let [_first] = take(&mut events).await;
-        assert_eq!(server.headers("last-event-id").last().unwrap(), &None);
+        assert_eq!(headers(&server, "last-event-id").last().unwrap(), &None);
     }
 }
 
@@ -89,19 +89,15 @@ async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
 async fn an_id_that_no_request_can_carry_is_not_given_to_the_store() {
     let next = Arc::new(Notify::new());
     let sends = Arc::clone(&next);
-    let server = Server::start(move |_, mut connection| {
+    let server = always(move || {
         let next = Arc::clone(&sends);
-        async move {
-            connection.send(&format!("{OPEN}id: 1\ndata: x\n\n")).await;
-            next.notified().await;
-            connection.send(&format!("id: {}\ndata: y\n\n", "x".repeat(8_001))).await;
-            connection.closed().await;
-        }
+        let script = Script::open().bytes("id: 1\ndata: x\n\n").wait_for(async move { next.notified().await });
+        script.bytes(format!("id: {}\ndata: y\n\n", "x".repeat(8_001)))
     })
     .await;
     for commit in [Commit::Delivery, Commit::Acknowledgement] {
         let memory = Memory::default();
-        let handle = stream(&server.url).resume_store(memory.clone(), commit).build().unwrap();
+        let handle = stream_of(&server).resume_store(memory.clone(), commit).build().unwrap();
         let mut events = acknowledging(&handle, Filter::all());
         handle.connect();
         let [first] = take(&mut events).await;
@@ -154,13 +150,13 @@ impl ResumeStore for Panicking {
 
 #[tokio::test]
 async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
-    let server = Server::staying("id: 5\ndata: a\n\n").await;
+    let server = staying("id: 5\ndata: a\n\n").await;
     let store = Panicking { memory: Memory::holding("4"), ..Panicking::default() };
-    let handle = stream(&server.url).resume_store(store.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream_of(&server).resume_store(store.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     let [_first] = take(&mut events).await;
-    assert_eq!(server.headers("last-event-id"), [Some("4".into())], "asked again");
+    assert_eq!(headers(&server, "last-event-id"), [Some("4".into())], "asked again");
     store.memory.holds("5").await;
     assert!(handle.state().is_open());
     assert_eq!(handle.stats().failures[&ErrorKind::Store], 1, "the save; a load that is asked again is none yet");
@@ -168,9 +164,9 @@ async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
 
 #[tokio::test]
 async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
-    let server = Server::resuming(|after| format!("id: {}\ndata: x\n\n", after + 1)).await;
+    let server = resuming(|after| format!("id: {}\ndata: x\n\n", after + 1)).await;
     let store = Arc::new(Memory::holding("6"));
-    let handle = stream(&server.url).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
+    let handle = stream_of(&server).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     let [event] = take(&mut events).await;
@@ -181,7 +177,7 @@ async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
 /// The order of the shutdowns does not matter.
 #[tokio::test]
 async fn the_earliest_deadline_of_several_shutdowns_wins() {
-    let server = Server::staying("id: 5\ndata: a\n\n").await;
+    let server = staying("id: 5\ndata: a\n\n").await;
     let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(24 * 3600));
     for has_begun in [false, true] {
         for hurry in [None, Some(Duration::ZERO)] {

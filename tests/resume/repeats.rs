@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use sseclient::testing::{Script, Server};
 use sseclient::{Apply, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{OPEN, Server, follow, numbered, short, stream, until, within};
+use crate::support::{OPEN, follow, headers, numbered, serve, short, staying, stream_of, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
@@ -13,39 +14,33 @@ async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     }
 }
 
-/// A server that sends each connection the parts of its line, each part when told. Later
-/// connections get the last line.
+/// A server that sends each connection the parts of its line, each part when told.
 async fn told(lines: Vec<Vec<String>>) -> (Server, Arc<Notify>) {
-    let (lines, go_on) = (Arc::new(lines), Arc::new(Notify::new()));
-    let told = Arc::clone(&go_on);
-    let server = Server::start(move |number, mut connection| {
-        let (lines, told) = (Arc::clone(&lines), Arc::clone(&told));
-        async move {
-            for part in &lines[number.min(lines.len() - 1)] {
-                told.notified().await;
-                connection.send(part).await;
-            }
-            connection.closed().await;
-        }
-    })
-    .await;
+    let go_on = Arc::new(Notify::new());
+    let when_told = |script: Script, part: String| {
+        let told = Arc::clone(&go_on);
+        script.wait_for(async move { told.notified().await }).bytes(part)
+    };
+    let scripts = lines.into_iter().map(|line| line.into_iter().fold(Script::raw(), when_told));
+    let server = serve(scripts.collect::<Vec<_>>()).await;
     (server, go_on)
 }
 
 #[tokio::test]
 async fn a_repeat_leaves_the_last_event_id_at_the_newest_delivered_event() {
     for repeat in ["id: 3\ndata: 3\n\n", "id: 3\n\n"] {
-        let server = Server::answering(vec![format!("{OPEN}{}{repeat}", numbered([1, 2, 3, 4, 5]))]).await;
-        let (_handle, mut events) = follow(stream(&server.url).drop_repeats(10));
+        let first = Script::open().bytes(numbered([1, 2, 3, 4, 5]) + repeat).end();
+        let server = serve([first, Script::open()]).await;
+        let (_handle, mut events) = follow(stream_of(&server).drop_repeats(10));
         expect(&mut events, &["1", "2", "3", "4", "5", "reconnected after Some(\"5\")"]).await;
-        assert_eq!(server.headers("last-event-id")[..2], [None, Some("5".into())]);
+        assert_eq!(headers(&server, "last-event-id"), [None, Some("5".into())]);
     }
 }
 
 #[tokio::test]
 async fn events_that_take_the_last_event_id_away_are_no_repeats_of_each_other() {
-    let server = Server::answering(vec![format!("{OPEN}id\ndata: a\n\nid\ndata: b\n\n")]).await;
-    let (_handle, mut events) = follow(stream(&server.url).drop_repeats(10));
+    let server = staying("id\ndata: a\n\nid\ndata: b\n\n").await;
+    let (_handle, mut events) = follow(stream_of(&server).drop_repeats(10));
     expect(&mut events, &["a", "b"]).await;
 }
 
@@ -57,7 +52,7 @@ async fn ids_and_oversized_events_of_both_responses_count_once() {
     // The second response begins with an ID.
     let second = vec![format!("{OPEN}id: 1\n\n{overlap}id: 2\n\n"), format!("{}{}", large(6), numbered([7]))];
     let (server, go_on) = told(vec![first, second]).await;
-    let (handle, mut events) = follow(stream(&server.url).max_event_size(50));
+    let (handle, mut events) = follow(stream_of(&server).max_event_size(50));
     go_on.notify_one();
     expect(&mut events, &["1"]).await;
     let update = handle.update(|request| request, Apply::MakeBeforeBreak);
@@ -81,7 +76,7 @@ async fn a_gap_that_nothing_followed_does_not_come_after_a_later_one() {
     let second = vec![format!("{OPEN}{}", numbered([2]))];
     let third = vec![format!("{OPEN}{}", numbered([5]))];
     let (server, go_on) = told(vec![first, second, third]).await;
-    let (handle, mut events) = follow(stream(&server.url).drop_repeats(10));
+    let (handle, mut events) = follow(stream_of(&server).drop_repeats(10));
     go_on.notify_one();
     expect(&mut events, &["1", "2", "3"]).await;
     let update = handle.update(|request| request, Apply::MakeBeforeBreak);
