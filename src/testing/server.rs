@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +25,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the server pauses after a connection that it could not accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The number of the next server in memory.
+static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 
 /// An HTTP/1.1 server for tests, which follows a [`Script`](super::Script) on each connection, or
 /// sends a [`Log`](super::Log): see [`Plan`].
@@ -92,8 +96,9 @@ impl Server {
         Self { url, client: Client::builder().no_proxy(), connect, run, task, is_checked: false }
     }
 
-    /// Starts a server that only its own [`client`](Self::client) reaches: the bytes of its
-    /// connections stay in memory.
+    /// Starts a server that only its own [`client`](Self::client) reaches, and what uses its
+    /// [`connector`](Self::connector): the bytes of its connections stay in memory. It has a host
+    /// name of its own in this process.
     ///
     /// # Panics
     ///
@@ -114,7 +119,7 @@ impl Server {
             Box::pin(async { connected.map(|client| Box::new(client) as Box<dyn Io>) })
         });
         let task = tokio::spawn(accept(accepted, Arc::clone(&run)));
-        let url = "http://server.invalid/stream".to_owned();
+        let url = format!("http://server-{}.invalid/stream", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
         let client = Client::builder().connector(connector(&connect));
         Self { url, client, connect, run, task, is_checked: false }
     }
@@ -135,8 +140,8 @@ impl Server {
     }
 
     /// Returns what connects to the server, also to one in memory: for a
-    /// [`Transport`](crate::Transport) that is the HTTP client of the program, say hyper. It
-    /// connects to this server for any URI.
+    /// [`Transport`](crate::Transport) that is the HTTP client of the program, say hyper, or for a
+    /// client of several servers. It connects to this server for any URI.
     pub fn connector(&self) -> impl Connector + Clone + use<> {
         connector(&self.connect)
     }

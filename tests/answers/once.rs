@@ -19,14 +19,14 @@ use tokio::time::{Instant, timeout};
 
 use crate::script::{live, text};
 use crate::streams::{all, all_in_any_time, ending, open};
-use crate::support::{always, client_of, headers, serve, short, status, stream_of, within};
+use crate::support::{always, client, headers, serve, short, status, stream, within};
 
 #[tokio::test]
 async fn a_request_for_one_answer_is_never_repeated() {
     let cut = Script::open().bytes("data: a\n\n").hang_up();
     for (answer, expected) in [(ending("data: a\n\n"), "EndOfStream"), (cut, "body"), (status(503), "status")] {
         let server = serve(answer).await;
-        let handle = client_of(&server).stream(server.url()).once().build().unwrap();
+        let handle = client().stream(server.url()).once().build().unwrap();
         let events = handle.subscribe(Filter::all());
         handle.connect();
         let (_, reason) = all(events).await;
@@ -39,7 +39,7 @@ async fn a_request_for_one_answer_is_never_repeated() {
     // A policy that is set later counts.
     let server = serve([ending("data: a\n\n"), ending("data: a\n\n"), Script::open()]).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
-    let events = open(client_of(&server).stream(server.url()).once().reconnect_policy(policy)).await;
+    let events = open(client().stream(server.url()).once().reconnect_policy(policy)).await;
     server.finish().await;
     drop(events);
 }
@@ -80,14 +80,14 @@ async fn of_one_answer_nothing_is_lost_however_slowly_it_is_read() {
 #[tokio::test]
 async fn an_answer_in_a_post_is_asked_for_once_with_its_body() {
     let server = serve(Script::open().bytes("data: a\n\ndata: [DONE]\n\n")).await;
-    let (items, reason) = all(open(stream_of(&server).once().body("why?").end_mark("[DONE]")).await).await;
+    let (items, reason) = all(open(stream(server.url()).once().body("why?").end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
     let request = &server.requests()[0];
     assert_eq!((request.method(), &request.body()[..]), (&Method::POST, &b"why?"[..]));
     assert_eq!(request.headers().get("last-event-id"), None);
     // An answer without an event has no mark either.
     let server = serve(ending("")).await;
-    let (items, reason) = all(open(stream_of(&server).once().end_mark("[DONE]")).await).await;
+    let (items, reason) = all(open(stream(server.url()).once().end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec![], "incomplete"));
 }
 
@@ -103,7 +103,7 @@ async fn a_redirect_of_one_answer_is_followed_with_the_body_or_as_a_get() {
         [(307, "POST", "why?"), (308, "POST", "why?"), (301, "GET", ""), (302, "GET", ""), (303, "GET", "")]
     {
         let server = then_open(redirect(status)).await;
-        let (items, reason) = all(open(stream_of(&server).once().body("why?")).await).await;
+        let (items, reason) = all(open(stream(server.url()).once().body("why?")).await).await;
         assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndOfStream"), "{status}");
         let line = |request: &Request<Bytes>| format!("{} {}", request.method(), request.uri());
         let [asked, followed] = &server.requests()[..] else { panic!("{status}: {:?}", server.requests()) };
@@ -112,7 +112,7 @@ async fn a_redirect_of_one_answer_is_followed_with_the_body_or_as_a_get() {
     }
     // The target's failure is final.
     let server = serve([redirect(307), status(503)]).await;
-    let error = within(stream_of(&server).once().body("why?").open(Filter::all())).await.unwrap_err();
+    let error = within(stream(server.url()).once().body("why?").open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Status, 2));
 }
 
@@ -126,14 +126,14 @@ async fn token(reason: CredentialsReason) -> Result<HeaderMap, Infallible> {
 async fn a_401_to_one_answer_is_answered_once_with_fresh_credentials() {
     let tokens = ["stale", "fresh"].map(|token| Some(token.to_owned()));
     let server = then_open(status(401)).await;
-    let (items, reason) = all(open(stream_of(&server).once().body("why?").credentials(token)).await).await;
+    let (items, reason) = all(open(stream(server.url()).once().body("why?").credentials(token)).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndOfStream"));
     assert_eq!(headers(&server, "authorization"), tokens);
     assert!(server.requests().iter().all(|request| request.method() == Method::POST && request.body() == "why?"));
     // A second refusal is final, and so is the first one without a source.
     for (source, expected) in [(true, &tokens[..]), (false, &[None])] {
         let server = always(|| status(401)).await;
-        let question = stream_of(&server).once();
+        let question = stream(server.url()).once();
         let question = if source { question.credentials(token) } else { question };
         let error = within(question.open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind(), headers(&server, "authorization").as_slice()), (ErrorKind::Status, expected));

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::script::{self, bytewise, script, text};
 use crate::support::folder::Folder;
-use crate::support::{follow, headers, numbered, serve, short, staying, stream_of, until, within};
+use crate::support::{follow, headers, numbered, serve, short, staying, stream, until, within};
 
 /// All that a subscription gets, in short, and why it ended.
 pub async fn all(events: Subscription) -> (Vec<String>, String) {
@@ -55,20 +55,20 @@ async fn the_end_mark_closes_the_stream_and_is_not_published() {
     ] {
         // The server leaves the connection open.
         let server = staying(input).await;
-        let (items, reason) = all(open(stream_of(&server).end_mark("[DONE]")).await).await;
+        let (items, reason) = all(open(stream(server.url()).end_mark("[DONE]")).await).await;
         assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"), "{input:?}");
         assert_eq!(server.requests().len(), 1);
     }
     // Without a blank line, at the end of the response.
     let server = serve(ending("data: a\n\ndata: [DONE]")).await;
-    let (items, reason) = all(open(stream_of(&server).end_mark("[DONE]")).await).await;
+    let (items, reason) = all(open(stream(server.url()).end_mark("[DONE]")).await).await;
     assert_eq!((items, reason.as_str()), (vec!["a".to_owned()], "EndMark"));
 }
 
 #[tokio::test]
 async fn the_end_mark_is_in_no_transcript_and_its_id_counts() {
     let server = staying("id: 1\ndata: a\n\nid: 2\ndata: [DONE]\n\n").await;
-    let handle = stream_of(&server).end_mark("[DONE]").build().unwrap();
+    let handle = stream(server.url()).end_mark("[DONE]").build().unwrap();
     let mut transcript = handle.transcript();
     handle.connect();
     let mut events = Vec::new();
@@ -86,7 +86,7 @@ async fn the_end_mark_is_in_no_transcript_and_its_id_counts() {
 #[tokio::test]
 async fn a_mark_with_the_id_of_a_repeat_is_still_the_mark() {
     let server = staying(format!("{}id: 1\ndata: [DONE]\n\n", numbered([1, 2, 1]))).await;
-    let events = open(stream_of(&server).drop_repeats(10).end_mark("[DONE]")).await;
+    let events = open(stream(server.url()).drop_repeats(10).end_mark("[DONE]")).await;
     let handle = events.handle().clone();
     assert_eq!(all(events).await, (vec!["1".to_owned(), "2".to_owned()], "EndMark".to_owned()));
     assert_eq!(handle.last_event_id(), "2");
@@ -153,7 +153,7 @@ async fn the_id_of_the_mark_is_saved_in_a_store() {
         let last = if end == "\n\n" { last } else { last.end() };
         let server = serve([ending(numbered([1])), last]).await;
         let store = FileStore::new(&path);
-        let question = stream_of(&server).end_mark("[DONE]").resume_store(store, Commit::Delivery);
+        let question = stream(server.url()).end_mark("[DONE]").resume_store(store, Commit::Delivery);
         let events = open(question).await;
         let handle = events.handle().clone();
         let items = ["1", "reconnected, resuming after ID \"1\""].map(str::to_owned).to_vec();
@@ -173,7 +173,7 @@ async fn the_mark_ends_a_handover_from_either_response() {
         let marked = open().wait_for(told).bytes("id: 2\ndata: [DONE]\n\n");
         // The second response repeats the event, or does not begin.
         let server = serve(if of_second { [open(), marked] } else { [marked, Script::raw()] }).await;
-        let (handle, mut events) = follow(stream_of(&server).end_mark("[DONE]"));
+        let (handle, mut events) = follow(stream(server.url()).end_mark("[DONE]"));
         assert_eq!(short(&mut events).await, "1");
         let update = handle.update(|request| request, Apply::MakeBeforeBreak);
         until("the second request comes", || server.requests().len() == 2).await;
@@ -193,7 +193,7 @@ async fn the_mark_ends_a_handover_from_either_response() {
 async fn an_answer_without_its_mark_is_repeated_or_the_end_as_the_policy_says() {
     let part = |id: &str, rest: &str| Script::open().bytes(format!("id: {id}\ndata: {id}\n\n{rest}"));
     let server = serve([part("1", "").end(), part("2", "data: [DO").end(), part("3", "data: [DONE]\n\n")]).await;
-    let (items, reason) = all(open(stream_of(&server).end_mark("[DONE]")).await).await;
+    let (items, reason) = all(open(stream(server.url()).end_mark("[DONE]")).await).await;
     let gaps = ["reconnected, resuming after ID \"1\"", "reconnected, resuming after ID \"2\""];
     assert_eq!(items, ["1", gaps[0], "2", gaps[1], "3"]);
     assert_eq!(reason, "EndMark");
@@ -201,7 +201,7 @@ async fn an_answer_without_its_mark_is_repeated_or_the_end_as_the_policy_says() 
 
     for never in [|question: StreamBuilder| question.once(), |question: StreamBuilder| question.body("?")] {
         let server = serve(part("1", "").end()).await;
-        let question = never(stream_of(&server));
+        let question = never(stream(server.url()));
         let (items, reason) = all(open(question.end_mark("[DONE]")).await).await;
         assert_eq!((items, reason.as_str()), (vec!["1".to_owned()], "incomplete"));
         assert_eq!(server.requests().len(), 1);
@@ -221,7 +221,7 @@ async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
         event.event_type() == "message_stop"
     };
     // Of two marks the last call counts.
-    handle.set(stream_of(&server).end_mark("1").ends_when(is_stop).build().unwrap()).unwrap();
+    handle.set(stream(server.url()).end_mark("1").ends_when(is_stop).build().unwrap()).unwrap();
     let events = handle.get().unwrap().subscribe(Filter::all());
     handle.get().unwrap().connect();
     assert_eq!(all(events).await, (vec!["1".to_owned()], "EndMark".to_owned()));
@@ -230,7 +230,7 @@ async fn the_mark_is_any_event_that_the_caller_says_and_no_lock_is_held() {
 #[tokio::test]
 async fn a_panic_in_the_callers_mark_ends_the_stream() {
     let server = staying("data: 1\n\n").await;
-    let events = stream_of(&server).ends_when(|_| panic!("no such thing"));
+    let events = stream(server.url()).ends_when(|_| panic!("no such thing"));
     let (items, reason) = all(open(events).await).await;
     assert_eq!((items, reason.as_str()), (vec![], "task_failed"));
 }
@@ -238,7 +238,7 @@ async fn a_panic_in_the_callers_mark_ends_the_stream() {
 #[tokio::test]
 async fn an_oversized_event_is_never_the_mark_of_a_stream() {
     let server = staying("data: 0123456789\n\ndata: x\n\n").await;
-    let events = stream_of(&server).max_event_size(8);
+    let events = stream(server.url()).max_event_size(8);
     let (items, reason) =
         all(open(events.ends_when(|event| event.data() == "x" || event.data().len() > 8)).await).await;
     assert_eq!(items, ["1 event was skipped: over the size limit, 10 bytes"]);

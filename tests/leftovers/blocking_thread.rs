@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::counting;
 use crate::support::in_own_process;
-use crate::support::plain::{Server, client_of, until};
+use crate::support::plain::{self, Server, until};
 use crate::support::status;
 
 /// The number of threads of blocking clients.
@@ -45,7 +45,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
         _ => status(204),
     }));
     assert_eq!(threads(), 0);
-    let client = client_of(&server);
+    let client = plain::client();
     let (one, two) = (open(&client, &server), open(&client.clone(), &server));
     let readers: Vec<_> = (0..8).map(|_| open(&client, &server)).map(|one| thread::spawn(|| one.count())).collect();
     assert_eq!(threads(), 1, "for ten streams");
@@ -63,7 +63,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     drop(handle);
 
     let server = Server::start(Script::open().bytes("data: x\n\n"));
-    let subscription = open(&client_of(&server), &server);
+    let subscription = open(&plain::client(), &server);
     assert_eq!(threads(), 1);
     let handle = subscription.handle();
     drop(subscription);
@@ -73,7 +73,7 @@ fn a_client_has_one_thread_that_ends_with_its_last_stream() {
     runtime.block_on(async move { drop(handle) });
     until("the thread is gone", || threads() == 0);
 
-    drop(client_of(&server));
+    drop(plain::client());
     until("the thread of a client without streams is gone", || threads() == 0);
 }
 

@@ -17,7 +17,7 @@ use sseclient::{
 };
 use tokio::sync::oneshot;
 
-use crate::support::plain::{LIMIT, Server, client_of, until};
+use crate::support::plain::{LIMIT, Server, client, until};
 use crate::support::status;
 use crate::support::transport::TestTransport;
 
@@ -27,7 +27,7 @@ fn stream(client: &Client, server: &Server) -> StreamBuilder {
 }
 
 fn open(server: &Server) -> Subscription {
-    let client = client_of(server);
+    let client = client();
     client.open(stream(&client, server), Filter::all()).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn events_come_one_after_the_other_and_a_clean_end_just_ends() {
 #[test]
 fn a_hook_is_asked_before_each_attempt_on_the_clients_thread() {
     let server = Server::start([part("id: 7\ndata: a\n\n"), status(204)]);
-    let client = client_of(&server);
+    let client = client();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
     let hook = move |attempt: NextAttempt| {
@@ -104,7 +104,7 @@ fn a_first_attempt_that_fails_is_the_error_of_open() {
 fn the_iterator_counts_gaps_and_deliveries_shows_them_in_order() {
     let answers = [part("data: a\n\n"), part("id: 1\ndata: b\n\n"), part("data: c\n\n"), status(204)];
     let server = Server::start(answers);
-    let client = client_of(&server);
+    let client = client();
     let handle = stream(&client, &server).build().unwrap();
     let [mut bare, mut told] = [(); 2].map(|()| Subscription::from(handle.subscribe(Filter::all())));
     client.connect(&handle);
@@ -158,7 +158,7 @@ fn queued_events_can_be_taken_in_bulk_or_without_waiting() {
 #[test]
 fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
     let server = Server::start(Script::open().bytes("data: a\n\nevent: b\ndata: b\n\n"));
-    let client = client_of(&server);
+    let client = client();
     let handle = stream(&client, &server).build().unwrap();
     let mut a = Subscription::from(handle.subscribe(""));
     let mut b = Subscription::from(handle.subscribe_with("b", SubscribeOptions::default().name("b")));
@@ -186,7 +186,7 @@ fn a_blocking_handle_can_wait_for_every_future_of_an_async_one() {
 #[test]
 fn a_drain_has_its_deadline_without_a_runtime_around() {
     let server = Server::start(Script::open().bytes("data: a\n\n"));
-    let client = client_of(&server);
+    let client = client();
     let events = client.open(stream(&client, &server), Filter::all()).unwrap();
     until("the event is there", || events.handle().stats().lag == 1);
     let drained = client.wait(events.handle().shutdown_with(Drain { deadline: Duration::from_millis(10) }));
@@ -197,7 +197,7 @@ fn a_drain_has_its_deadline_without_a_runtime_around() {
 fn a_stream_of_another_runtime_can_be_read_by_blocking() {
     let (server, hang_up) = until_told("data: a\n\n");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let client = client_of(&server);
+    let client = client();
     let handle = stream(&client, &server).build().unwrap();
     let mut events = Subscription::from(handle.subscribe(Filter::all()));
     runtime.block_on(async { handle.connect() });
@@ -217,7 +217,7 @@ fn read_and_drop(server: &Server) {
     let mut events = open(server);
     assert_eq!(events.by_ref().take(MANY).filter(Result::is_ok).count(), MANY);
     assert_eq!(events.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
-    let reason = client_of(server).wait(events.handle().shutdown());
+    let reason = client().wait(events.handle().shutdown());
     assert!(matches!(reason, CloseReason::Shutdown));
 }
 
@@ -265,7 +265,7 @@ impl ResumeStore for Slow {
 #[test]
 fn a_stream_saves_its_id_after_all_handles_are_gone() {
     let server = Server::start(Script::open().bytes("id: 7\ndata: a\n\n"));
-    let (client, store) = (client_of(&server), Slow::default());
+    let (client, store) = (client(), Slow::default());
     let stream = stream(&client, &server).resume_store(store.clone(), Commit::Delivery);
     let mut events = client.open(stream, Filter::all()).unwrap();
     events.next().unwrap().unwrap();

@@ -6,7 +6,7 @@ use sseclient::testing::Script;
 use sseclient::{CloseReason, ErrorKind, Filter, Handle, State};
 
 use crate::support::transport::Listener;
-use crate::support::{OPEN, Server, client, client_of, serve, status, until, within};
+use crate::support::{OPEN, Server, client, serve, status, until, within};
 
 /// The limit for an immediate answer. It is shorter than every other timer here.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -208,7 +208,7 @@ fn a_runtime_that_is_shut_down_gives_the_stream_a_reason() {
 #[tokio::test]
 async fn queued_events_are_delivered_after_the_end() {
     let server = serve([Script::open().bytes("data: 1\n\ndata: 2\n\n").end(), status(204)]).await;
-    let handle = client_of(&server).stream(server.url()).reconnection_time(Duration::ZERO).build().unwrap();
+    let handle = client().stream(server.url()).reconnection_time(Duration::ZERO).build().unwrap();
     let mut events = handle.subscribe("message").into_events();
     handle.connect();
     within(handle.closed()).await;

@@ -14,7 +14,7 @@ use sseclient::testing::{Plan, Script};
 use sseclient::{CloseReason, Error, ErrorKind, Filter};
 
 use crate::support::in_own_process;
-use crate::support::plain::{Server, client_of, until};
+use crate::support::plain::{self, Server, until};
 
 // The standard library links the C library, so that these need no dependency.
 unsafe extern "C" {
@@ -78,7 +78,7 @@ async fn a_forked_child_gets_typed_errors_and_its_parent_goes_on() {
 
 fn fork_and_compare() {
     let server = Server::start(Plan::each(|_, _| Script::open().bytes("data: a\n\ndata: b\n\n")));
-    let client = client_of(&server);
+    let client = plain::client();
     let mut events = client.open(client.stream(server.url()), Filter::all()).unwrap();
     let mut other = Subscription::from(events.handle().subscribe("other"));
     let idle = client.stream(server.url()).build().unwrap();
@@ -98,7 +98,7 @@ fn fork_and_compare() {
                 is_thread(closed(idle.close_reason()))
             },
             {
-                let client = client_of(&server);
+                let client = plain::client();
                 let mut own = client.open(client.stream(server.url()), Filter::all()).unwrap();
                 data(&mut own) == "a"
             },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sseclient::testing::Server;
 use sseclient::{CloseReason, Delivery, Drain, Drained, Filter, Handle, Subscription};
 
-use crate::support::{client, client_of, staying, until, within};
+use crate::support::{client, staying, until, within};
 
 const EVENTS: u64 = 10;
 const LONG: Duration = Duration::from_secs(15);
@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(15);
 async fn queued<const N: usize>() -> (Server, Handle, [Subscription; N]) {
     let body: String = (1..=EVENTS).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect();
     let server = staying(body).await;
-    let handle = client_of(&server).stream(server.url()).build().unwrap();
+    let handle = client().stream(server.url()).build().unwrap();
     let subscriptions = std::array::from_fn(|_| handle.subscribe(Filter::all()));
     handle.connect();
     until("everything is queued", || handle.last_event_id() == EVENTS.to_string()).await;
@@ -133,7 +133,7 @@ async fn a_stream_that_never_connected_is_drained_at_once() {
 async fn a_stream_stops_when_the_future_of_stop_when_ends() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = staying("").await;
-    let handle = client_of(&server).stream(server.url()).stop_when(stopped).build().unwrap();
+    let handle = client().stream(server.url()).stop_when(stopped).build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     stop.send(()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sseclient::testing::Server;
 use sseclient::{Commit, Delivery, Drain, Filter, Handle, Overflow, ResumeStore, SubscribeOptions};
 
-use crate::support::{client_of, staying, until, within};
+use crate::support::{client, staying, until, within};
 
 const EVENTS: usize = 1_000;
 
@@ -30,7 +30,7 @@ impl ResumeStore for InMemory {
 async fn stream() -> (Server, Handle, Arc<InMemory>) {
     let server = staying((1..=EVENTS).map(|number| format!("id: {number}\ndata: x\n\n")).collect::<String>()).await;
     let store = Arc::<InMemory>::default();
-    let stream = client_of(&server).stream(server.url()).capacity(16);
+    let stream = client().stream(server.url()).capacity(16);
     let handle = stream.resume_store(Arc::clone(&store), Commit::Acknowledgement).build().unwrap();
     (server, handle, store)
 }

@@ -2,7 +2,7 @@
 
 use sseclient::{Filter, Gap, Overflow, SubscribeOptions, Transcript, TranscriptItem, TryRecvError};
 
-use crate::support::{staying, stream_of, until, within};
+use crate::support::{staying, stream, until, within};
 
 /// An item in short; `None` for states.
 fn short(item: TranscriptItem) -> Option<String> {
@@ -29,7 +29,7 @@ async fn a_transcript_has_comments_between_the_events_that_its_filter_passes() {
     let events =
         ": one\n\nevent: a\ndata: 1\n\nevent: b\ndata: 2\n\n: two\n\nevent: a\ndata: 3\n\ndata: 4\n\n: end\n\n";
     let server = staying(events).await;
-    let handle = stream_of(&server).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     let options = SubscribeOptions::default;
     let mut all = handle.transcript();
     let mut only_a = handle.transcript_with("a", options().name("a"));
@@ -50,7 +50,7 @@ async fn a_transcript_has_comments_between_the_events_that_its_filter_passes() {
 #[tokio::test]
 async fn a_transcript_takes_many_items_at_once() {
     let server = staying(": one\n\ndata: 1\n\ndata: 2\n\n: two\n\n").await;
-    let handle = stream_of(&server).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     let mut transcript = handle.transcript();
     assert!(matches!(transcript.try_recv(), Err(TryRecvError::Empty)));
     handle.connect();
@@ -73,7 +73,7 @@ async fn a_transcript_takes_many_items_at_once() {
 #[tokio::test]
 async fn a_transcript_with_a_policy_of_its_own_disturbs_no_other() {
     let server = staying("data: x\n\n: y\n\n".repeat(500)).await;
-    let handle = stream_of(&server).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     let options = SubscribeOptions::default().capacity(4).overflow(Overflow::Conflate);
     let mut display = handle.transcript_with(Filter::all(), options);
     let mut recorder = handle.transcript();
@@ -87,7 +87,7 @@ async fn a_transcript_with_a_policy_of_its_own_disturbs_no_other() {
 #[tokio::test]
 async fn events_that_a_filter_rejects_take_no_room_in_a_transcript() {
     let server = staying(format!("event: rare\ndata: 1\n\n{}: end\n\n", "data: x\n\n".repeat(500))).await;
-    let handle = stream_of(&server).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     let options = SubscribeOptions::default().capacity(4).overflow(Overflow::DropOldest);
     let mut rare = handle.transcript_with("rare", options);
     handle.connect();

@@ -9,7 +9,7 @@ use sseclient::testing::Script;
 use sseclient::{CloseReason, CredentialsReason, Error, ErrorKind, Filter, ReconnectPolicy};
 
 use crate::support::transport::no_response;
-use crate::support::{follow, headers, serve, setback, short, status, stream_of, within};
+use crate::support::{follow, headers, serve, setback, short, status, stream, within};
 
 fn token() -> Script {
     Script::open().bytes("data: a token\n\n")
@@ -24,7 +24,7 @@ async fn a_question_is_sent_once_however_it_ends() {
         (Script::raw().hang_up(), Some(no_response())),
     ] {
         let server = serve(answer).await;
-        let (handle, mut tokens) = follow(stream_of(&server).body("question"));
+        let (handle, mut tokens) = follow(stream(server.url()).body("question"));
         while within(tokens.recv()).await.is_some() {}
         let reason = within(handle.closed()).await;
         assert_eq!(reason.error().map(Error::kind), expected);
@@ -41,7 +41,7 @@ async fn a_request_is_repeated_if_its_method_is_idempotent_or_a_policy_is_chosen
     let rows = never.map(|method| (method, false)).into_iter().chain(always.map(|method| (method, true)));
     for (method, is_repeated) in rows {
         let server = serve([token().end(), token().end()]).await;
-        let stream = || stream_of(&server).reconnection_time(Duration::from_secs(3600)).method(method.clone());
+        let stream = || stream(server.url()).reconnection_time(Duration::from_secs(3600)).method(method.clone());
         let handle = stream().build().unwrap();
         let mut states = handle.state_changes();
         handle.connect();
@@ -68,7 +68,7 @@ async fn a_question_is_sent_again_with_fresh_credentials_and_when_the_program_as
     let server = serve([status(401), Script::open(), Script::open()]).await;
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&reasons);
-    let question = stream_of(&server).body("question").credentials(move |reason: CredentialsReason| {
+    let question = stream(server.url()).body("question").credentials(move |reason: CredentialsReason| {
         noted.lock().unwrap().push(format!("{reason:?}"));
         let token = noted.lock().unwrap().len().to_string();
         async move { Ok::<_, Error>(HeaderMap::from_iter([(AUTHORIZATION, token.parse().unwrap())])) }
@@ -87,7 +87,7 @@ async fn a_question_is_sent_again_with_fresh_credentials_and_when_the_program_as
 #[tokio::test]
 async fn an_opened_question_has_its_answer_and_then_its_end() {
     let server = serve(token().end()).await;
-    let mut answer = within(stream_of(&server).body("question").open(Filter::all())).await.unwrap();
+    let mut answer = within(stream(server.url()).body("question").open(Filter::all())).await.unwrap();
     assert_eq!(short(&mut answer).await, "a token");
     assert!(within(answer.recv()).await.is_none());
     assert!(matches!(answer.close_reason(), Some(CloseReason::EndOfStream)));

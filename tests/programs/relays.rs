@@ -5,7 +5,7 @@ use std::time::Duration;
 use sseclient::testing::Script;
 use sseclient::{Delivery, ErrorKind, Event, Filter, Gap, Handle, StreamBuilder, SubscribeOptions, Subscription};
 
-use crate::support::{client, client_of, serve, staying, until, within};
+use crate::support::{client, serve, staying, until, within};
 
 /// An event as a relay would have kept it: `a1` is of type `a`, with the ID `a1`.
 fn event(word: &str) -> Event {
@@ -126,7 +126,7 @@ fn the_keys_that_are_retained_are_bounded() {
 async fn a_key_that_panics_is_the_type_and_the_stream_goes_on() {
     let server = staying("event: a\ndata: 1\n\nevent: a\ndata: 2\n\nevent: b\ndata: 3\n\n").await;
     let panics = |_: &Event| -> String { std::panic::resume_unwind(Box::new("a bug")) };
-    let handle = client_of(&server).stream(server.url()).retain_latest(Filter::all(), panics).build().unwrap();
+    let handle = client().stream(server.url()).retain_latest(Filter::all(), panics).build().unwrap();
     handle.connect();
     until("all has come", || handle.stats().events == 3).await;
     assert_eq!(queued(handle.subscribe_with(Filter::all(), replay())), "2 3");
@@ -135,7 +135,7 @@ async fn a_key_that_panics_is_the_type_and_the_stream_goes_on() {
 #[tokio::test]
 async fn a_resumed_relay_gives_what_was_kept_and_then_what_follows() {
     let server = serve(Script::open().expect_resumed_from("b1").bytes("id: c1\nevent: c\ndata: c1\n\n")).await;
-    let stream = client_of(&server).stream(server.url()).last_event_id("b1").retain(Filter::all(), 9);
+    let stream = client().stream(server.url()).last_event_id("b1").retain(Filter::all(), 9);
     let handle = seeded(stream, "a1 b1");
     let mut early = handle.subscribe_with(Filter::all(), SubscribeOptions::default().replay_after("a1"));
     handle.connect();

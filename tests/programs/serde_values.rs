@@ -7,7 +7,7 @@ use sseclient::testing::Script;
 use sseclient::{Filter, State};
 use tokio::sync::oneshot;
 
-use crate::support::{client_of, serve, status, until, within};
+use crate::support::{client, serve, status, until, within};
 
 /// Times depend on the machine: any whole number becomes 0.
 fn without_times(mut value: Value) -> Value {
@@ -27,7 +27,7 @@ async fn states_and_stats_serialize_without_secrets_and_with_whole_milliseconds(
     let busy = Script::raw().wait_for(answers).bytes(busy);
     let server = serve([busy, Script::open().bytes("data: x\n\n"), status(404)]).await;
     let url = format!("{}?token=secret", server.url());
-    let stream = client_of(&server).stream(&url).reconnection_time(Duration::from_secs(3600));
+    let stream = client().stream(&url).reconnection_time(Duration::from_secs(3600));
     let handle = stream.header("x-key", "secret").build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     let state = || serde_json::to_value(handle.state()).unwrap();
@@ -64,7 +64,7 @@ async fn states_and_stats_serialize_without_secrets_and_with_whole_milliseconds(
     for value in [waiting, stats, closed] {
         assert!(!value.to_string().contains("secret"), "{value}");
     }
-    let never = client_of(&server).stream(&url).build().unwrap();
+    let never = client().stream(&url).build().unwrap();
     within(never.shutdown()).await;
     assert_eq!(serde_json::to_value(never.state()).unwrap(), json!({"state": "closed", "reason": "shutdown"}));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sseclient::testing::Server;
 use sseclient::{Delivery, Filter, Handle, Overflow, SubscribeOptions, Subscription};
 
-use crate::support::{client_of, staying, until, within};
+use crate::support::{client, staying, until, within};
 
 const EVENTS: u64 = 5_000;
 
@@ -15,7 +15,7 @@ async fn tokens() -> Server {
 }
 
 fn stream(server: &Server) -> Handle {
-    client_of(server).stream(server.url()).capacity(16).build().unwrap()
+    client().stream(server.url()).capacity(16).build().unwrap()
 }
 
 /// Reads up to the last event. Returns how many events came, and how many were missed.

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use sseclient::{Commit, ErrorKind, FileStore, Filter, ResumeStore as _};
 
 use crate::support::folder::Folder;
-use crate::support::{numbered, resuming, stream, stream_of, until, within};
+use crate::support::{numbered, resuming, stream, until, within};
 
 /// Not a warning each second for as long as the program runs.
 #[test]
@@ -41,7 +41,7 @@ async fn a_folder_removed_later_is_counted_and_a_new_one_is_used() {
     let directory = Folder::new("removed");
     let path = directory.join("id");
     let server = resuming(|after| numbered(after + 1..=3)).await;
-    let handle = stream_of(&server).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
+    let handle = stream(server.url()).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
     let _events = handle.subscribe(Filter::all());
     std::fs::remove_dir_all(&*directory).unwrap();
     handle.connect();

@@ -8,7 +8,7 @@ use sseclient::testing::Script;
 use sseclient::wire::Decoder;
 use sseclient::{Client, CloseReason, Delivery, Drain, Event, EventStream, Filter, Gap, Overflow, SubscribeOptions};
 
-use crate::support::{client_of, next_event, serve, status, staying, stream_of, within};
+use crate::support::{client, next_event, serve, status, staying, stream, within};
 
 #[tokio::test]
 async fn a_last_event_id_is_any_string_or_an_option_of_one() {
@@ -46,7 +46,7 @@ async fn a_last_event_id_is_any_string_or_an_option_of_one() {
 #[tokio::test]
 async fn a_supervisor_waits_in_a_task_while_the_program_keeps_the_handle() {
     let server = staying("").await;
-    let handle = stream_of(&server).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     // Each future is moved into a task, so it must not borrow the handle.
     let opened = tokio::spawn(handle.opened());
     let first = tokio::spawn(handle.first_attempt());
@@ -66,7 +66,7 @@ async fn a_supervisor_waits_in_a_task_while_the_program_keeps_the_handle() {
 #[tokio::test]
 async fn a_response_that_opens_between_the_call_and_the_first_poll_counts() {
     let server = serve(Script::open().end()).await;
-    let handle = client_of(&server).stream(server.url()).reconnection_time(Duration::from_secs(3600)).build().unwrap();
+    let handle = client().stream(server.url()).reconnection_time(Duration::from_secs(3600)).build().unwrap();
     let opened = handle.opened();
     handle.connect();
     within(async {
@@ -82,12 +82,12 @@ async fn a_response_that_opens_between_the_call_and_the_first_poll_counts() {
 async fn a_subscription_has_its_options_from_the_start() {
     let server = staying("event: tick\ndata: 1\n\n").await;
     let options = SubscribeOptions::default().name("ledger").overflow(Overflow::Block).acknowledging();
-    let mut ticks = within(stream_of(&server).open_with("tick", options)).await.unwrap();
+    let mut ticks = within(stream(server.url()).open_with("tick", options)).await.unwrap();
     assert_eq!(ticks.name(), "ledger");
     let tick = next_event(&mut ticks).await;
     assert!(ticks.acknowledge(&tick), "it is acknowledging");
     let refused = serve(status(404)).await;
-    within(stream_of(&refused).open_with(Filter::all(), SubscribeOptions::default())).await.unwrap_err();
+    within(stream(refused.url()).open_with(Filter::all(), SubscribeOptions::default())).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_drain_is_made_by_a_call_and_a_delivery_is_mapped() {
     const FIVE: Drain = Drain::new(Duration::from_secs(5));
     assert_eq!(FIVE, Drain { deadline: Duration::from_secs(5) });
     let server = staying("data: 7\n\n").await;
-    let mut events = within(stream_of(&server).open(Filter::all())).await.unwrap();
+    let mut events = within(stream(server.url()).open(Filter::all())).await.unwrap();
     let delivery = within(events.recv()).await.unwrap();
     assert_eq!(delivery.map(|event: Event| event.data().parse::<u32>()), Delivery::Event(Ok(7)));
     assert_eq!(Delivery::<Event>::Gap(Gap::lagged(1)).map(|_| ()), Delivery::Gap(Gap::lagged(1)));

@@ -12,7 +12,7 @@ use sseclient::testing;
 use sseclient::testing::Script;
 use sseclient::{Apply, Client, Delivery, Error, ErrorKind, EventStream, Filter};
 
-use crate::support::{Server, client_of, serve, short, status, staying, stream, stream_of, within};
+use crate::support::{Server, client, serve, short, status, staying, stream, within};
 #[cfg(feature = "idn")]
 use crate::support::{headers, open};
 
@@ -59,7 +59,7 @@ async fn a_host_in_another_script_is_looked_up_in_ascii() {
 async fn a_method_is_any_text_in_lower_case_too() {
     let server = staying("").await;
     let asked = async |method: &str| {
-        let events = within(stream_of(&server).method(method).open(Filter::all())).await.unwrap();
+        let events = within(stream(server.url()).method(method).open(Filter::all())).await.unwrap();
         drop(events);
         server.requests().pop().unwrap().method().clone()
     };
@@ -98,7 +98,7 @@ async fn an_error_has_the_name_of_its_kind_and_the_wait_that_the_server_asked_fo
         (busy(), None),
     ] {
         let server = serve(answer).await;
-        let error = within(stream_of(&server).open(Filter::all())).await.unwrap_err();
+        let error = within(stream(server.url()).open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind().as_str(), error.retry_after()), ("status", wait.map(Duration::from_millis)));
     }
     let headers: HeaderMap = [(RETRY_AFTER, "3".parse().unwrap())].into_iter().collect();
@@ -146,10 +146,10 @@ async fn a_program_can_accept_what_the_standard_refuses() {
             if content_type.is_empty() { answer } else { answer.header("content-type", content_type) }
         };
         let server = serve([answer(), answer()]).await;
-        let error = within(stream_of(&server).open(Filter::all())).await.unwrap_err();
+        let error = within(stream(server.url()).open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind(), error.is_final()), (kind, true), "{code} {content_type}");
         let url = server.url().to_owned();
-        let lenient = client_of(&server).stream(&url).accept_response(move |head| {
+        let lenient = client().stream(&url).accept_response(move |head| {
             assert_eq!((head.status().as_u16(), head.url().to_string()), (code, url.clone()));
             head.headers().get("content-type").is_none_or(|name| name == "text/plain" || head.status() == 201)
         });
@@ -158,7 +158,7 @@ async fn a_program_can_accept_what_the_standard_refuses() {
     }
     // A failure is no stream, also if the program accepts all responses.
     let server = serve(status(500)).await;
-    let error = within(stream_of(&server).accept_response(|_| true).open(Filter::all())).await.unwrap_err();
+    let error = within(stream(server.url()).accept_response(|_| true).open(Filter::all())).await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::INTERNAL_SERVER_ERROR));
 }
 
@@ -188,7 +188,7 @@ async fn a_program_can_accept_a_response_in_hand_too() {
 #[tokio::test]
 async fn a_program_can_refuse_what_the_standard_accepts() {
     let server = serve(Script::open()).await;
-    let error = within(stream_of(&server).accept_response(|_| false).open(Filter::all())).await.unwrap_err();
+    let error = within(stream(server.url()).accept_response(|_| false).open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::ContentType, true));
     assert!(error.to_string().contains("accept_response does not accept"), "{error}");
 }
@@ -197,7 +197,7 @@ async fn a_program_can_refuse_what_the_standard_accepts() {
 #[tokio::test]
 async fn a_panic_while_a_response_is_judged_ends_the_stream() {
     let server = serve(Script::open()).await;
-    let strict = stream_of(&server).accept_response(|head| panic!("what is {}?", head.status()));
+    let strict = stream(server.url()).accept_response(|head| panic!("what is {}?", head.status()));
     let error = within(strict.open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::TaskFailed, true));
     assert!(error.to_string().contains("what is 200 OK?"), "{error}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sseclient::testing::Script;
 use sseclient::{Decision, ErrorKind, Handle, ReconnectPolicy, State, TranscriptItem};
 
-use crate::support::{always, client_of, serve, status, within};
+use crate::support::{always, client, serve, status, within};
 
 /// The first states of this name.
 async fn states(handle: &Handle, count: usize, is_meant: fn(&State) -> bool) -> Vec<State> {
@@ -31,7 +31,7 @@ async fn a_persistent_stream_waits_for_the_ceiling_and_at_most_half_as_long_agai
     let server = always(|| status(404)).await;
     let ceiling = Duration::from_millis(20);
     let policy = ReconnectPolicy::persistent().reconnection_time(Duration::ZERO).ceiling(ceiling);
-    let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(server.url()).reconnect_policy(policy).build().unwrap();
     for state in states(&handle, 10, is_waiting).await {
         let State::Waiting { delay, cause, .. } = state else { unreachable!("a wait") };
         assert!((ceiling..=ceiling * 3 / 2).contains(&delay), "{delay:?}");
@@ -53,7 +53,7 @@ async fn a_state_says_in_how_long_and_for_which_attempt_it_reconnects() {
         ),
     ] {
         let policy = ReconnectPolicy::daemon().jitter(0.0).reconnection_time(time);
-        let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
+        let handle = client().stream(server.url()).reconnect_policy(policy).build().unwrap();
         assert_eq!(states(&handle, 1, is_waiting).await[0].to_string(), expected);
         within(handle.shutdown()).await;
     }
@@ -63,7 +63,7 @@ async fn a_state_says_in_how_long_and_for_which_attempt_it_reconnects() {
 async fn a_stream_that_is_given_up_says_so_and_after_how_many_attempts() {
     let server = serve([status(503), status(503), status(503)]).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).max_retries(2);
-    let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(server.url()).reconnect_policy(policy).build().unwrap();
     handle.connect();
     let reason = within(handle.closed()).await;
     let expected = "gave up after 3 attempts: the server answered 503 Service Unavailable";
@@ -85,7 +85,7 @@ async fn a_policy_knows_the_last_event_id() {
             _ => failure.suggestion(),
         }
     });
-    let stream = client_of(&server).stream(server.url()).last_event_id("6").reconnect_policy(policy);
+    let stream = client().stream(server.url()).last_event_id("6").reconnect_policy(policy);
     let handle = stream.build().unwrap();
     handle.connect();
     within(handle.closed()).await;
@@ -97,7 +97,7 @@ async fn a_policy_knows_the_last_event_id() {
 async fn a_server_that_is_polled_is_asked_again_after_its_own_time() {
     let server = always(|| Script::open().bytes("retry: 100\n: nothing new\n\n").end()).await;
     let policy = ReconnectPolicy::daemon().jitter(0.0);
-    let handle = client_of(&server).stream(server.url()).reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(server.url()).reconnect_policy(policy).build().unwrap();
     for state in states(&handle, 5, is_waiting).await {
         let State::Waiting { delay, .. } = state else { unreachable!("a wait") };
         assert_eq!(delay.as_millis(), 100);

@@ -4,7 +4,7 @@ use sseclient::testing::{Plan, Script};
 use sseclient::{Commit, Delivery, Filter, Gap, Overflow, Resume, SubscribeOptions, Subscription};
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{numbered, resuming, serve, stream_of, until, within};
+use crate::support::{numbered, resuming, serve, stream, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
@@ -25,7 +25,7 @@ async fn events_that_a_program_goes_back_for_are_no_repeats() {
     {
         let server = resuming(|after| numbered(after + 1..=5)).await;
         let memory = Memory::default();
-        let stream = stream_of(&server).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
+        let stream = stream(server.url()).drop_repeats(100).resume_store(memory.clone(), Commit::Acknowledgement);
         let handle = stream.build().unwrap();
         let mut events = acknowledging(&handle, Filter::all());
         handle.connect();
@@ -55,7 +55,7 @@ async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
     }))
     .await;
     let memory = Memory::default();
-    let stream = stream_of(&server).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
+    let stream = stream(server.url()).capacity(16).resume_store(memory.clone(), Commit::Acknowledgement);
     let handle = stream.build().unwrap();
     let lossy = SubscribeOptions::default().acknowledging().overflow(Overflow::default());
     // It has nothing to take, so the stream waits for the other one for a second only.
@@ -84,7 +84,7 @@ async fn a_program_can_go_back_to_an_inherited_id_and_save_it_again() {
 async fn from_the_call_on_nothing_that_came_before_can_be_acknowledged() {
     let server = resuming(|after| numbered(after + 1..=3)).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut events = acknowledging(&handle, Filter::all());
     handle.connect();
     expect(&mut events, &["1"]).await;

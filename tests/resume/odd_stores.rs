@@ -9,11 +9,11 @@ use sseclient::{Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, 
 use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{always, headers, next_event, resuming, staying, stream_of, within};
+use crate::support::{always, headers, next_event, resuming, staying, stream, within};
 
 /// A stream that saves acknowledged IDs, and a subscription that acknowledges.
 fn saving(server: &Server, store: &Memory) -> (Handle, Subscription) {
-    let handle = stream_of(server).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(store.clone(), Commit::Acknowledgement).build().unwrap();
     let events = acknowledging(&handle, Filter::all());
     handle.connect();
     (handle, events)
@@ -76,7 +76,7 @@ async fn an_id_that_later_events_only_inherit_is_saved_without_them() {
 async fn a_stored_id_that_no_header_can_carry_costs_a_gap_and_is_not_sent() {
     let server = staying("data: x\n\n").await;
     for id in ["a\u{1}b".to_owned(), "x".repeat(8_001)] {
-        let handle = stream_of(&server).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
+        let handle = stream(server.url()).resume_store(Memory::holding(&id), Commit::Delivery).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
@@ -97,7 +97,7 @@ async fn an_id_that_no_request_can_carry_is_not_given_to_the_store() {
     .await;
     for commit in [Commit::Delivery, Commit::Acknowledgement] {
         let memory = Memory::default();
-        let handle = stream_of(&server).resume_store(memory.clone(), commit).build().unwrap();
+        let handle = stream(server.url()).resume_store(memory.clone(), commit).build().unwrap();
         let mut events = acknowledging(&handle, Filter::all());
         handle.connect();
         let [first] = take(&mut events).await;
@@ -152,7 +152,7 @@ impl ResumeStore for Panicking {
 async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
     let server = staying("id: 5\ndata: a\n\n").await;
     let store = Panicking { memory: Memory::holding("4"), ..Panicking::default() };
-    let handle = stream_of(&server).resume_store(store.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(server.url()).resume_store(store.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     let [_first] = take(&mut events).await;
@@ -166,7 +166,7 @@ async fn a_store_that_panics_has_failed_and_does_not_stop_the_stream() {
 async fn a_store_that_the_program_holds_as_well_is_loaded_from_and_saved_to() {
     let server = resuming(|after| format!("id: {}\ndata: x\n\n", after + 1)).await;
     let store = Arc::new(Memory::holding("6"));
-    let handle = stream_of(&server).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
+    let handle = stream(server.url()).resume_store(Arc::clone(&store), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     let [event] = take(&mut events).await;

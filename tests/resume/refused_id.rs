@@ -7,7 +7,7 @@ use sseclient::{Apply, Commit, ErrorKind, Filter, ReconnectPolicy, RefusedId};
 use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{OPEN, follow, headers, next_event, serve, short, status, stream_of, within};
+use crate::support::{OPEN, follow, headers, next_event, serve, short, status, stream, within};
 
 /// A server that refuses each request with a last event ID, and gives others an event with the ID
 /// `1`.
@@ -23,7 +23,7 @@ async fn forgetful(code: u16) -> Server {
 async fn a_refused_id_is_final_and_the_error_names_it_and_the_setting() {
     for status in [400, 404, 409, 410, 412, 416, 422] {
         let server = forgetful(status).await;
-        let error = within(stream_of(&server).last_event_id("41").open(Filter::all())).await.unwrap_err();
+        let error = within(stream(server.url()).last_event_id("41").open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::Status, Some(status)));
         assert_eq!(error.body().map(|body| &body[..]), Some(&b"soon"[..]));
         let message = error.to_string();
@@ -36,7 +36,7 @@ async fn a_refused_id_is_final_and_the_error_names_it_and_the_setting() {
 async fn an_error_names_an_id_only_if_the_server_may_have_refused_it() {
     for (code, id) in [(404, None), (404, Some("")), (401, Some("41")), (403, Some("41")), (501, Some("41"))] {
         let server = serve(status(code)).await;
-        let stream = stream_of(&server).last_event_id(id).if_id_is_refused(RefusedId::StartFresh);
+        let stream = stream(server.url()).last_event_id(id).if_id_is_refused(RefusedId::StartFresh);
         let message = within(stream.open(Filter::all())).await.unwrap_err().to_string();
         assert!(!message.contains("41\"") && !message.contains("if_id_is_refused"), "{message}");
         assert_eq!(server.requests().len(), 1, "{code}, {id:?}");
@@ -47,7 +47,7 @@ async fn an_error_names_an_id_only_if_the_server_may_have_refused_it() {
 async fn a_long_id_is_shortened_in_the_error() {
     let server = forgetful(404).await;
     let id = "7".repeat(7000);
-    let error = within(stream_of(&server).last_event_id(&id).open(Filter::all())).await.unwrap_err();
+    let error = within(stream(server.url()).last_event_id(&id).open(Filter::all())).await.unwrap_err();
     assert!(error.to_string().len() < 500 && error.to_string().contains("7777"), "{error}");
 }
 
@@ -55,7 +55,7 @@ async fn a_long_id_is_shortened_in_the_error() {
 async fn with_start_fresh_the_stream_begins_at_once_without_the_id_after_a_gap() {
     for status in [400, 404, 409, 410, 412, 416, 422] {
         let server = forgetful(status).await;
-        let stream = stream_of(&server).last_event_id("41").if_id_is_refused(RefusedId::StartFresh);
+        let stream = stream(server.url()).last_event_id("41").if_id_is_refused(RefusedId::StartFresh);
         // `open` does not retry its first attempt, so this is one.
         let mut events = within(stream.open(Filter::all())).await.unwrap();
         assert_eq!(short(&mut events).await, "reconnected after None");
@@ -70,7 +70,7 @@ async fn an_id_that_is_refused_later_is_given_up_as_well() {
     let first = Script::open().bytes("id: 7\ndata: a\n\n").end();
     // An event without an ID must not inherit the one that was given up.
     let server = serve([first, status(410), Script::open().bytes("data: b\n\n")]).await;
-    let (handle, mut events) = follow(stream_of(&server).if_id_is_refused(RefusedId::StartFresh));
+    let (handle, mut events) = follow(stream(server.url()).if_id_is_refused(RefusedId::StartFresh));
     assert_eq!(short(&mut events).await, "a");
     assert_eq!(short(&mut events).await, "reconnected after None");
     let event = next_event(&mut events).await;
@@ -85,7 +85,7 @@ async fn a_refused_id_is_replaced_in_the_resume_store() {
         let server = serve([status(404), Script::open(), Script::open()]).await;
         let memory = Memory::holding("41");
         let start = || {
-            let stream = stream_of(&server).resume_store(memory.clone(), commit);
+            let stream = stream(server.url()).resume_store(memory.clone(), commit);
             stream.if_id_is_refused(RefusedId::StartFresh).build().unwrap()
         };
         let first = start();
@@ -108,7 +108,7 @@ async fn a_second_refusal_is_the_policys_and_keeps_the_id() {
     let server = serve([status(404), status(404), status(404), status(404), Script::open()]).await;
     let memory = Memory::holding("41");
     let start = || {
-        let stream = stream_of(&server).resume_store(memory.clone(), Commit::Delivery);
+        let stream = stream(server.url()).resume_store(memory.clone(), Commit::Delivery);
         stream.if_id_is_refused(RefusedId::StartFresh)
     };
     let final_one = start().build().unwrap();
@@ -155,7 +155,7 @@ async fn an_id_that_is_refused_in_a_handover_leaves_the_open_response() {
         [(RefusedId::Fail, 410, named, 2), (RefusedId::StartFresh, 404, "the server answered 404", 3)]
     {
         let (server, more, answer) = handing_over("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").await;
-        let (handle, mut events) = follow(stream_of(&server).if_id_is_refused(choice));
+        let (handle, mut events) = follow(stream(server.url()).if_id_is_refused(choice));
         assert_eq!(short(&mut events).await, "7");
         answer.notify_one();
         let error = within(handle.update(|request| request, Apply::MakeBeforeBreak)).await.unwrap_err();
@@ -171,7 +171,7 @@ async fn an_id_that_is_refused_in_a_handover_leaves_the_open_response() {
 #[tokio::test]
 async fn with_start_fresh_a_handover_is_tried_without_the_refused_id() {
     let (server, more, answer) = handing_over(&format!("{OPEN}id: 8\ndata: another 8\n\ndata: b\n\n")).await;
-    let (handle, mut events) = follow(stream_of(&server).if_id_is_refused(RefusedId::StartFresh).drop_repeats(10));
+    let (handle, mut events) = follow(stream(server.url()).if_id_is_refused(RefusedId::StartFresh).drop_repeats(10));
     assert_eq!(short(&mut events).await, "7");
     let update = handle.update(|request| request, Apply::MakeBeforeBreak);
     crate::support::until("a request without the ID", || server.requests().len() == 3).await;

@@ -6,7 +6,7 @@ use sseclient::testing::{Script, Server};
 use sseclient::{Apply, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{OPEN, follow, headers, numbered, serve, short, staying, stream_of, until, within};
+use crate::support::{OPEN, follow, headers, numbered, serve, short, staying, stream, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
@@ -31,7 +31,7 @@ async fn a_repeat_leaves_the_last_event_id_at_the_newest_delivered_event() {
     for repeat in ["id: 3\ndata: 3\n\n", "id: 3\n\n"] {
         let first = Script::open().bytes(numbered([1, 2, 3, 4, 5]) + repeat).end();
         let server = serve([first, Script::open()]).await;
-        let (_handle, mut events) = follow(stream_of(&server).drop_repeats(10));
+        let (_handle, mut events) = follow(stream(server.url()).drop_repeats(10));
         expect(&mut events, &["1", "2", "3", "4", "5", "reconnected after Some(\"5\")"]).await;
         assert_eq!(headers(&server, "last-event-id"), [None, Some("5".into())]);
     }
@@ -40,7 +40,7 @@ async fn a_repeat_leaves_the_last_event_id_at_the_newest_delivered_event() {
 #[tokio::test]
 async fn events_that_take_the_last_event_id_away_are_no_repeats_of_each_other() {
     let server = staying("id\ndata: a\n\nid\ndata: b\n\n").await;
-    let (_handle, mut events) = follow(stream_of(&server).drop_repeats(10));
+    let (_handle, mut events) = follow(stream(server.url()).drop_repeats(10));
     expect(&mut events, &["a", "b"]).await;
 }
 
@@ -52,7 +52,7 @@ async fn ids_and_oversized_events_of_both_responses_count_once() {
     // The second response begins with an ID.
     let second = vec![format!("{OPEN}id: 1\n\n{overlap}id: 2\n\n"), format!("{}{}", large(6), numbered([7]))];
     let (server, go_on) = told(vec![first, second]).await;
-    let (handle, mut events) = follow(stream_of(&server).max_event_size(50));
+    let (handle, mut events) = follow(stream(server.url()).max_event_size(50));
     go_on.notify_one();
     expect(&mut events, &["1"]).await;
     let update = handle.update(|request| request, Apply::MakeBeforeBreak);
@@ -76,7 +76,7 @@ async fn a_gap_that_nothing_followed_does_not_come_after_a_later_one() {
     let second = vec![format!("{OPEN}{}", numbered([2]))];
     let third = vec![format!("{OPEN}{}", numbered([5]))];
     let (server, go_on) = told(vec![first, second, third]).await;
-    let (handle, mut events) = follow(stream_of(&server).drop_repeats(10));
+    let (handle, mut events) = follow(stream(server.url()).drop_repeats(10));
     go_on.notify_one();
     expect(&mut events, &["1", "2", "3"]).await;
     let update = handle.update(|request| request, Apply::MakeBeforeBreak);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::memory::{Memory, acknowledging};
 use crate::support::folder::Folder;
-use crate::support::{headers, next_event, numbered, resuming, serve, status, staying, stream_of, until, within};
+use crate::support::{headers, next_event, numbered, resuming, serve, status, staying, stream, until, within};
 use sseclient::testing::{Script, Server};
 use sseclient::{
     CloseReason, Commit, Delivery, Drain, ErrorKind, Event, FileStore, Filter, Gap, ReconnectPolicy, Resume,
@@ -34,7 +34,7 @@ async fn the_next_run_goes_on_after_what_was_delivered() {
     let server = numbers(10).await;
     let memory = Memory::default();
     for (sent, first) in [(None, Some("1")), (Some("10"), None)] {
-        let handle = stream_of(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+        let handle = stream(server.url()).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         within(handle.opened()).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_stored_id_overrides_the_programs_and_an_empty_store_does_not() {
     for (memory, sent) in
         [(Memory::holding("5"), Some("5")), (Memory::holding(""), None), (Memory::default(), Some("3"))]
     {
-        let handle = stream_of(&server).last_event_id("3").resume_store(memory, Commit::Delivery).build().unwrap();
+        let handle = stream(server.url()).last_event_id("3").resume_store(memory, Commit::Delivery).build().unwrap();
         handle.connect();
         within(handle.opened()).await.unwrap();
         assert_eq!(headers(&server, "last-event-id").last().unwrap().as_deref(), sent);
@@ -66,7 +66,7 @@ async fn a_stored_id_overrides_the_programs_and_an_empty_store_does_not() {
 async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
     let server = numbers(6).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     let events = take(&mut orders, 5).await;
@@ -89,7 +89,7 @@ async fn the_store_moves_as_far_as_every_event_is_acknowledged() {
 async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let (mut even, mut odd) = (acknowledging(&handle, "even"), acknowledging(&handle, "odd"));
     let mut reader = handle.subscribe(Filter::all());
     handle.connect();
@@ -110,7 +110,7 @@ async fn each_acknowledging_subscription_holds_the_store_back_and_others_do_not(
 async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
     let server = staying("id: 1\ndata: some\n\nid: 2\ndata: x\n\nid: 2\ndata: y\n\n").await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut all = acknowledging(&handle, Filter::all());
     let mut some = acknowledging(&handle, Filter::all().and(|event: &Event| event.data() == "some"));
     handle.connect();
@@ -127,7 +127,7 @@ async fn an_id_of_several_events_waits_for_all_of_them_beside_a_predicate() {
 async fn events_without_an_acknowledging_subscriber_move_the_store() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let _other = acknowledging(&handle, "another type");
     handle.connect();
     memory.holds("9").await;
@@ -138,7 +138,7 @@ async fn a_dropped_subscription_holds_the_store_and_a_retired_one_does_not() {
     for retire in [false, true] {
         let server = numbers(9).await;
         let memory = Memory::default();
-        let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+        let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
         let (mut all, mut even) = (acknowledging(&handle, Filter::all()), acknowledging(&handle, "even"));
         handle.connect();
         let first = next_event(&mut even).await;
@@ -162,7 +162,7 @@ async fn a_dropped_subscription_holds_the_store_and_a_retired_one_does_not() {
 async fn without_an_acknowledging_subscription_nothing_is_saved() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut reader = handle.subscribe(Filter::all());
     handle.connect();
     take(&mut reader, 9).await;
@@ -174,7 +174,7 @@ async fn without_an_acknowledging_subscription_nothing_is_saved() {
 async fn a_drain_waits_for_acknowledgements_and_saves_them() {
     let server = numbers(9).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     until("everything is queued", || handle.last_event_id() == "9").await;
@@ -195,7 +195,7 @@ async fn a_drain_waits_for_acknowledgements_and_saves_them() {
 async fn after_the_server_has_ended_the_stream_acknowledgements_are_still_saved() {
     let server = serve([Script::open().bytes(numbered([1, 2])).end(), status(204)]).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     within(handle.closed()).await;
@@ -213,7 +213,7 @@ async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
     let server = serve(Script::open().bytes(numbered([1, 2])).end()).await;
     let memory = Memory::default();
     let policy = ReconnectPolicy::daemon().decide_with(|failure| panic!("what is {:?}?", failure.error().kind()));
-    let stream = stream_of(&server).reconnect_policy(policy).resume_store(memory.clone(), Commit::Acknowledgement);
+    let stream = stream(server.url()).reconnect_policy(policy).resume_store(memory.clone(), Commit::Acknowledgement);
     let handle = stream.build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
@@ -232,7 +232,7 @@ async fn after_a_panic_of_the_policy_acknowledgements_are_still_saved() {
 async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() {
     let server = numbers(6).await;
     let memory = Memory::default();
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Acknowledgement).build().unwrap();
     let mut orders = acknowledging(&handle, Filter::all());
     handle.connect();
     let old = take(&mut orders, 5).await;
@@ -255,7 +255,7 @@ async fn a_program_that_goes_back_begins_anew_with_what_it_has_to_acknowledge() 
 async fn a_store_that_fails_to_load_costs_a_gap_and_not_the_stream() {
     let server = numbers(3).await;
     let memory = Memory::failing(3);
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     assert_eq!(within(events.recv()).await, Some(Delivery::Gap(Gap::reconnected(None))));
@@ -267,7 +267,7 @@ async fn a_store_that_fails_to_load_costs_a_gap_and_not_the_stream() {
 async fn a_store_that_fails_now_and_then_loses_nothing() {
     let server = numbers(3).await;
     let memory = Memory::failing(2);
-    let handle = stream_of(&server).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(server.url()).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     within(handle.opened()).await.unwrap();
@@ -285,7 +285,7 @@ async fn saves_come_one_at_a_time_and_a_slow_store_is_given_only_the_newest() {
     let server = numbers(5_000).await;
     let memory = Memory::default();
     memory.hold_saves();
-    let handle = stream_of(&server).capacity(8192).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
+    let handle = stream(server.url()).capacity(8192).resume_store(memory.clone(), Commit::Delivery).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     take(&mut events, 5_000).await;
@@ -301,7 +301,7 @@ async fn a_file_holds_the_id_for_the_next_run() {
     let folder = Folder::new("file");
     let path = folder.join("id");
     for sent in [None, Some("4")] {
-        let handle = stream_of(&server).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
+        let handle = stream(server.url()).resume_store(FileStore::new(&path), Commit::Delivery).build().unwrap();
         let _events = handle.subscribe(Filter::all());
         handle.connect();
         within(handle.opened()).await.unwrap();

@@ -21,15 +21,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use sseclient::testing::{self, Plan, Script};
 use sseclient::{
-    Client, ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder,
-    Subscription,
+    ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder, Subscription,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use self::transport::client;
-use self::transport::{Io, Listener, TestTransport};
+use self::transport::{Io, Listener};
+pub use self::transport::{client, serve};
 
 /// The head of an open event stream, delimited by the connection's end.
 pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
@@ -198,14 +197,6 @@ impl Connection {
     }
 }
 
-/// A server for the transport of this process, on loopback or in memory.
-pub async fn serve(plan: impl Into<Plan>) -> testing::Server {
-    match TestTransport::current() {
-        TestTransport::Memory => testing::Server::in_memory(plan),
-        _ => testing::Server::start(plan).await,
-    }
-}
-
 /// A server that follows this script on each connection.
 pub async fn always(script: impl Fn() -> Script + Send + Sync + 'static) -> testing::Server {
     serve(Plan::each(move |_, _| script())).await
@@ -236,16 +227,6 @@ pub fn status(status: u16) -> Script {
 pub fn headers(server: &testing::Server, name: &str) -> Vec<Option<String>> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     server.requests().iter().map(|request| request.headers().get(name).map(text)).collect()
-}
-
-/// A client of this server, with all defaults.
-pub fn client_of(server: &testing::Server) -> Client {
-    transport::client_builder_of(server).build()
-}
-
-/// A stream of this server that reconnects at once.
-pub fn stream_of(server: &testing::Server) -> StreamBuilder {
-    client_of(server).stream(server.url()).reconnection_time(Duration::from_millis(1))
 }
 
 /// Awaits a future. A test that would hang fails instead.

@@ -40,10 +40,10 @@ impl Drop for Server {
     }
 }
 
-/// A blocking client of this server, with the transport of this process.
+/// A blocking client with the transport of this process.
 #[cfg(feature = "blocking")]
-pub fn client_of(server: &Server) -> sseclient::blocking::Client {
-    sseclient::blocking::Client::with(super::client_of(server)).unwrap()
+pub fn client() -> sseclient::blocking::Client {
+    sseclient::blocking::Client::with(super::client()).unwrap()
 }
 
 /// Waits until `condition` holds.

@@ -5,21 +5,21 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::io;
 use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::HOST;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use sseclient::testing::Server;
+use sseclient::testing::{self, Plan};
 use sseclient::{Client, ClientBuilder, Connector as _, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -69,24 +69,6 @@ pub fn client_builder() -> ClientBuilder {
     }
 }
 
-/// A builder of clients with the transport of this process, which reach this server.
-pub fn client_builder_of(server: &Server) -> ClientBuilder {
-    match TestTransport::current() {
-        TestTransport::BuiltIn => server.client_builder(),
-        TestTransport::Reqwest => client_builder(),
-        TestTransport::Memory => {
-            let connector = server.connector();
-            Client::builder().transport(move |request: Request<Bytes>| {
-                let connector = connector.clone();
-                async move {
-                    let io = connector.connect(request.uri().clone()).await.map_err(Into::into)?;
-                    send(io, request).await
-                }
-            })
-        }
-    }
-}
-
 /// The kind of error if a server's answer is no HTTP response. What a transport fails with is its
 /// own.
 pub fn no_response() -> ErrorKind {
@@ -111,16 +93,11 @@ fn through_reqwest() -> impl sseclient::Transport {
     }
 }
 
-/// Sends one request to a server that listens in memory.
-async fn through_memory(request: Request<Bytes>) -> Result<Response<Incoming>, BoxError> {
-    let authority = request.uri().authority().ok_or("a URL without an authority")?;
-    let io = LISTENERS.lock().unwrap().connect(authority.as_str())?;
-    send(io, request).await
-}
-
-/// Sends one request over a connection that ends with the response.
-async fn send(io: impl Io + 'static, mut request: Request<Bytes>) -> Result<Response<Incoming>, BoxError> {
+/// Sends one request over a connection in memory, which ends with the response.
+async fn through_memory(mut request: Request<Bytes>) -> Result<Response<Incoming>, BoxError> {
     let authority = request.uri().authority().ok_or("a URL without an authority")?.clone();
+    let connect = LISTENERS.lock().unwrap().get(authority.as_str()).map(|connect| connect());
+    let io = connect.ok_or("no server listens there")?.await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     tokio::spawn(connection);
     request.headers_mut().entry(HOST).or_insert(HeaderValue::from_str(authority.as_str())?);
@@ -143,7 +120,13 @@ impl Listener {
     /// Listens at an address of its own. Returns its authority, for URLs.
     pub fn bind() -> (Self, String) {
         if TestTransport::current() == TestTransport::Memory {
-            let (authority, connections) = LISTENERS.lock().unwrap().listen();
+            let (sender, connections) = unbounded_channel();
+            let authority = format!("memory-{}.invalid", LISTENERS.lock().unwrap().len());
+            listen(authority.clone(), move || {
+                let (ours, theirs) = duplex(IN_FLIGHT);
+                let sent = sender.send(theirs);
+                async { sent.map(|()| ours).map_err(Into::into) }
+            });
             return (Self::Memory(connections), authority);
         }
         let socket = TcpSocket::new_v4().unwrap();
@@ -165,25 +148,34 @@ impl Listener {
     }
 }
 
-/// Who listens in memory, by authority.
-#[derive(Default)]
-struct Listeners {
-    senders: HashMap<String, UnboundedSender<DuplexStream>>,
+/// Makes a connection to a server.
+type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Io>, BoxError>> + Send>;
+
+/// How to reach who listens in memory, by authority.
+static LISTENERS: LazyLock<Mutex<HashMap<String, Connect>>> = LazyLock::new(Mutex::default);
+
+/// Starts a server for the transport of this process, on loopback or in memory.
+pub async fn serve(plan: impl Into<Plan>) -> testing::Server {
+    if TestTransport::current() != TestTransport::Memory {
+        return testing::Server::start(plan).await;
+    }
+    let server = testing::Server::in_memory(plan);
+    let (uri, connector) = (server.url().parse::<Uri>().unwrap(), server.connector());
+    listen(uri.authority().unwrap().to_string(), move || {
+        let (connector, uri) = (connector.clone(), uri.clone());
+        async move { connector.connect(uri).await.map_err(Into::into) }
+    });
+    server
 }
 
-static LISTENERS: LazyLock<Mutex<Listeners>> = LazyLock::new(Mutex::default);
-
-impl Listeners {
-    fn listen(&mut self) -> (String, UnboundedReceiver<DuplexStream>) {
-        let authority = format!("memory-{}.invalid", self.senders.len());
-        let (sender, receiver) = unbounded_channel();
-        self.senders.insert(authority.clone(), sender);
-        (authority, receiver)
-    }
-
-    fn connect(&self, authority: &str) -> io::Result<DuplexStream> {
-        let (ours, theirs) = duplex(IN_FLIGHT);
-        let sent = self.senders.get(authority).is_some_and(|listener| listener.send(theirs).is_ok());
-        sent.then_some(ours).ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
-    }
+fn listen<Fut, T>(authority: String, connect: impl Fn() -> Fut + Send + 'static)
+where
+    Fut: Future<Output = Result<T, BoxError>> + Send + 'static,
+    T: Io + 'static,
+{
+    let boxed = move || -> BoxFuture<'static, _> {
+        let connecting = connect();
+        Box::pin(async move { Ok(Box::new(connecting.await?) as Box<dyn Io>) })
+    };
+    LISTENERS.lock().unwrap().insert(authority, Box::new(boxed));
 }
