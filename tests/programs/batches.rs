@@ -28,7 +28,7 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_full_at_its_limit_or_when_the_time_to_linger_is_over() {
     let (_publisher, mut subscription) = opened(25).await;
     let mut batch = Vec::new();
@@ -45,7 +45,7 @@ async fn a_batch_is_full_at_its_limit_or_when_the_time_to_linger_is_over() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_end_of_the_stream_completes_a_batch() {
     let (publisher, mut subscription) = opened(3).await;
     publisher.close().await;
@@ -55,7 +55,7 @@ async fn the_end_of_the_stream_completes_a_batch() {
     assert_eq!(within(subscription.recv_batch(&mut batch, 10, LONG)).await, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_is_given_up_is_not_lost() {
     let (publisher, mut subscription) = opened(5).await;
     let mut batch = Vec::new();

@@ -187,7 +187,7 @@ async fn a_program_can_accept_a_response_in_hand_too() {
 
 #[tokio::test]
 async fn a_program_can_refuse_what_the_standard_accepts() {
-    let server = serve(Script::open()).await;
+    let server = serve(Script::open().bytes("data: x\n\n").end()).await;
     let error = within(stream(server.url()).accept_response(|_| false).open(Filter::all())).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::ContentType, true));
     assert!(error.to_string().contains("accept_response does not accept"), "{error}");
