@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::ready;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use http::Request;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign};
+use sseclient::testing::{Plan, Script};
 use sseclient::{CloseReason, CredentialsReason, ErrorKind, NextAttempt, ReconnectPolicy};
 
-use crate::support::{OPEN, Server, follow, header, numbered, short, stream, within};
+use crate::support::{follow, headers, numbered, serve, short, status, stream, within};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const SCOPE: [&str; 4] = ["20260101", "eu-north-1", "events", "aws4_request"];
@@ -43,12 +45,11 @@ fn signed(get: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
 }
 
 /// Returns true if the request carries the signature of what came.
-fn is_valid(request: &str) -> bool {
-    let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    let mut line = head.split(' ');
-    let (method, url) = (line.next().unwrap(), line.next().unwrap());
-    let expected = signature(method, url, &signed(|name| header(request, name)), body.as_bytes());
-    header(request, "authorization").is_some_and(|value| value.ends_with(&format!("Signature={expected}")))
+fn is_valid(request: &Request<Bytes>) -> bool {
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let url = request.uri().to_string();
+    let expected = signature(request.method().as_str(), &url, &signed(header), request.body());
+    header("authorization").is_some_and(|value| value.ends_with(&format!("Signature={expected}")))
 }
 
 /// Signs as the last thing that is done to an attempt. `date` stands for a clock.
@@ -67,42 +68,24 @@ fn sign_attempt(attempt: NextAttempt, date: u64) -> NextAttempt {
     attempt.header("authorization", value)
 }
 
-/// Answers in turn what is signed, and the rest with 403.
-async fn server(answers: Vec<String>) -> Server {
-    let answers = Arc::new(answers);
-    let valid = Arc::new(AtomicU64::new(0));
-    Server::start(move |_, mut connection| {
-        let (answers, valid) = (Arc::clone(&answers), Arc::clone(&valid));
-        async move {
-            let answer = if is_valid(&connection.request) {
-                let number = valid.fetch_add(1, Ordering::Relaxed) as usize;
-                &answers[number.min(answers.len() - 1)]
-            } else {
-                "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"
-            };
-            connection.send(answer).await;
-        }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn each_attempt_is_signed_over_method_url_headers_and_body() {
-    let stop = "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
-    let server = server(vec![format!("{OPEN}{}", numbered([7])), stop]).await;
+    let is_signed = |request: &Request<Bytes>| assert!(is_valid(request), "{request:?}");
+    let first = Script::open().bytes(numbered([7])).end();
+    let server = serve([first.expect(is_signed), status(204).expect(is_signed)]).await;
     let clock = AtomicU64::new(0);
     let hook = move |attempt: NextAttempt| {
         let cursor = attempt.last_event_id().unwrap_or_default().to_owned();
         let attempt = attempt.query("cursor", cursor).with_body("{\"since\":\"ä\"}");
         ready(Ok::<_, Infallible>(sign_attempt(attempt, clock.fetch_add(1, Ordering::Relaxed))))
     };
-    let builder = stream(&format!("{}?z=1&a=b%20c", server.url)).header("x-tenant", "a").method("POST");
+    let builder = stream(&format!("{}?z=1&a=b%20c", server.url())).header("x-tenant", "a").method("POST");
     let (handle, mut events) = follow(builder.reconnect_policy(ReconnectPolicy::daemon()).before_attempt(hook));
     assert_eq!(short(&mut events).await, "7");
     assert!(matches!(within(handle.closed()).await, CloseReason::NoContent));
     assert_eq!(handle.stats().attempts, 2);
-    assert_eq!(server.headers("last-event-id"), [None, Some("7".to_owned())]);
-    let [first, second] = &server.headers("authorization")[..] else { panic!("two requests") };
+    assert_eq!(headers(&server, "last-event-id"), [None, Some("7".to_owned())]);
+    let [first, second] = &headers(&server, "authorization")[..] else { panic!("two requests") };
     assert_ne!(first, second);
 }
 
@@ -110,7 +93,8 @@ async fn each_attempt_is_signed_over_method_url_headers_and_body() {
 async fn a_signature_that_is_refused_is_made_anew_once() {
     // Signed before the query changes, in the first attempts; then the other way about.
     for (wrong_attempts, is_open) in [(1, true), (2, false)] {
-        let server = server(vec![format!("{OPEN}data: x\n\n")]).await;
+        let answer = |_, request: &_| if is_valid(request) { Script::open() } else { status(403) };
+        let server = serve(Plan::each(answer)).await;
         let asked = AtomicU64::new(0);
         let hook = move |attempt: NextAttempt| {
             let number = asked.fetch_add(1, Ordering::Relaxed);
@@ -122,7 +106,7 @@ async fn a_signature_that_is_refused_is_made_anew_once() {
             };
             ready(Ok::<_, Infallible>(attempt))
         };
-        let opened = within(stream(&server.url).before_attempt(hook).open("message")).await;
+        let opened = within(stream(server.url()).before_attempt(hook).open("message")).await;
         assert_eq!(opened.is_ok(), is_open);
         assert_eq!(server.requests().len(), 2);
         if let Err(error) = opened {
