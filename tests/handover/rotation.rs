@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use sseclient::testing::{self, Script};
 use sseclient::{Apply, CredentialsReason, Delivery, Filter, Handle, Subscription, Update};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::support::{Connection, OPEN, Server, header, next_event, numbered, stream, until, within};
+use crate::support::{Connection, OPEN, Server, header, next_event, notified, numbered, serve, stream, until, within};
 
 const UNAUTHORIZED: &str =
     "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
@@ -252,29 +253,20 @@ async fn rotations_one_right_after_the_other_leave_no_gap_and_no_duplicate() {
 }
 
 /// A server that sends each response in parts, one part for each notification.
-async fn bit_by_bit(says: [Vec<String>; 3]) -> (Server, Arc<[Notify; 3]>) {
-    let bells = Arc::<[Notify; 3]>::default();
-    let (heard, says) = (Arc::clone(&bells), Arc::new(says));
-    let server = Server::start(move |number, mut connection| {
-        let (heard, says) = (Arc::clone(&heard), Arc::clone(&says));
-        async move {
-            for text in &says[number] {
-                heard[number].notified().await;
-                connection.send(text).await;
-            }
-            connection.closed().await;
-        }
-    })
-    .await;
-    (server, bells)
+async fn bit_by_bit(says: [Vec<String>; 3]) -> (testing::Server, [Arc<Notify>; 3]) {
+    let bells = <[Arc<Notify>; 3]>::default();
+    let scripts = says.into_iter().zip(&bells).map(|(texts, bell)| {
+        texts.into_iter().fold(Script::raw(), |script, text| script.wait_for(notified(bell)).bytes(text))
+    });
+    (serve(scripts.collect::<Vec<_>>()).await, bells)
 }
 
 /// Asks for a third response while the second one still repeats events.
-async fn ask_amid_repeats(third: &str) -> (Server, Arc<[Notify; 3]>, Handle, Subscription, Update) {
+async fn ask_amid_repeats(third: &str) -> (testing::Server, [Arc<Notify>; 3], Handle, Subscription, Update) {
     let open = |ids| format!("{OPEN}{}", numbered(ids));
     let (first, second) = (vec![open(1..2), numbered(2..4)], vec![open(2..3), numbered(3..5)]);
     let (server, bells) = bit_by_bit([first, second, vec![third.to_owned()]]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
     bells[0].notify_one();
@@ -296,7 +288,7 @@ async fn ask_amid_repeats(third: &str) -> (Server, Arc<[Notify; 3]>, Handle, Sub
 async fn a_response_that_still_repeats_may_be_replaced_as_well() {
     let third = format!("{OPEN}{}", numbered(4..6));
     let (server, bells, _handle, mut events, update) = ask_amid_repeats(&third).await;
-    assert_eq!(header(&server.requests()[2], "last-event-id").as_deref(), Some("3"));
+    server.assert_resumed_from("3");
     bells[1].notify_one();
     assert_eq!(next_event(&mut events).await.data(), "4");
     bells[2].notify_one();

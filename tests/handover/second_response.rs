@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use sseclient::testing::{Script, Server};
 use sseclient::{Apply, Delivery, Gap, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{OPEN, Server, follow, stream, until, within};
+use crate::support::{OPEN, follow, notified, serve, stream, until, within};
 
 /// Parses a line of events. The part before the slash is the ID, the whole word is the data. `-` is
 /// no ID. A plus joins events that the server sends in one piece.
@@ -34,27 +35,12 @@ struct Case {
 
 /// A server that sends the events of the first response one by one, when told, and those of the
 /// second at once.
-async fn told(case: Case) -> (Server, Arc<[Notify; 2]>) {
-    let told = Arc::<[Notify; 2]>::default();
-    let go_on = Arc::clone(&told);
-    let server = Server::start(move |number, mut connection| {
-        let told = Arc::clone(&told);
-        async move {
-            if number == 0 {
-                connection.send(OPEN).await;
-                for event in case.before.split_whitespace().chain(case.meanwhile.split_whitespace()) {
-                    told[0].notified().await;
-                    connection.send(&events(event)).await;
-                }
-            } else {
-                told[1].notified().await;
-                connection.send(&format!("{OPEN}{}", events(case.second))).await;
-            }
-            connection.closed().await;
-        }
-    })
-    .await;
-    (server, go_on)
+async fn told(case: Case) -> (Server, [Arc<Notify>; 2]) {
+    let told = <[Arc<Notify>; 2]>::default();
+    let first = case.before.split_whitespace().chain(case.meanwhile.split_whitespace());
+    let first = first.fold(Script::open(), |script, event| script.wait_for(notified(&told[0])).bytes(events(event)));
+    let second = Script::raw().wait_for(notified(&told[1])).bytes(format!("{OPEN}{}", events(case.second)));
+    (serve([first, second]).await, told)
 }
 
 /// The next deliveries in a line, up to the event called `last`.
@@ -72,7 +58,7 @@ async fn line(subscription: &mut Subscription, last: &str) -> String {
 
 async fn assert_takes_over(case: Case) {
     let (server, go_on) = told(case).await;
-    let (handle, mut subscription) = follow(stream(&server.url));
+    let (handle, mut subscription) = follow(stream(server.url()));
     until("it is open", || handle.state().is_open()).await;
     for event in case.before.split_whitespace() {
         go_on[0].notify_one();

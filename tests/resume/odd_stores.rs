@@ -9,7 +9,7 @@ use sseclient::{Commit, Delivery, Drain, ErrorKind, Event, Filter, Gap, Handle, 
 use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{always, headers, next_event, resuming, staying, stream, within};
+use crate::support::{always, headers, next_event, notified, resuming, staying, stream, within};
 
 /// A stream that saves acknowledged IDs, and a subscription that acknowledges.
 fn saving(server: &Server, store: &Memory) -> (Handle, Subscription) {
@@ -90,8 +90,7 @@ async fn an_id_that_no_request_can_carry_is_not_given_to_the_store() {
     let next = Arc::new(Notify::new());
     let sends = Arc::clone(&next);
     let server = always(move || {
-        let next = Arc::clone(&sends);
-        let script = Script::open().bytes("id: 1\ndata: x\n\n").wait_for(async move { next.notified().await });
+        let script = Script::open().bytes("id: 1\ndata: x\n\n").wait_for(notified(&sends));
         script.bytes(format!("id: {}\ndata: y\n\n", "x".repeat(8_001)))
     })
     .await;

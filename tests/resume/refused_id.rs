@@ -7,7 +7,7 @@ use sseclient::{Apply, Commit, ErrorKind, Filter, ReconnectPolicy, RefusedId};
 use tokio::sync::Notify;
 
 use super::memory::{Memory, acknowledging};
-use crate::support::{OPEN, follow, headers, next_event, serve, short, status, stream, within};
+use crate::support::{OPEN, follow, headers, next_event, notified, serve, short, status, stream, within};
 
 /// A server that refuses each request with a last event ID, and gives others an event with the ID
 /// `1`.
@@ -134,14 +134,13 @@ async fn handing_over(otherwise: &str) -> (Server, Arc<Notify>, Arc<Notify>) {
     let (more, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (told, asked, otherwise) = (Arc::clone(&more), Arc::clone(&answer), otherwise.to_owned());
     let server = serve(Plan::each(move |number, request| {
-        let (told, asked) = (Arc::clone(&told), Arc::clone(&asked));
         if number == 1 {
             let script = Script::open().bytes("id: 7\ndata: 7\n\n");
-            script.wait_for(async move { told.notified().await }).bytes("id: 8\ndata: 8\n\n")
+            script.wait_for(notified(&told)).bytes("id: 8\ndata: 8\n\n")
         } else if request.headers().contains_key("last-event-id") {
             status(410)
         } else {
-            Script::raw().wait_for(async move { asked.notified().await }).bytes(otherwise.clone())
+            Script::raw().wait_for(notified(&asked)).bytes(otherwise.clone())
         }
     }))
     .await;

@@ -6,7 +6,7 @@ use sseclient::testing::{Script, Server};
 use sseclient::{Apply, Subscription};
 use tokio::sync::Notify;
 
-use crate::support::{OPEN, follow, headers, numbered, serve, short, staying, stream, until, within};
+use crate::support::{OPEN, follow, headers, notified, numbered, serve, short, staying, stream, until, within};
 
 async fn expect(subscription: &mut Subscription, expected: &[&str]) {
     for expected in expected {
@@ -17,10 +17,7 @@ async fn expect(subscription: &mut Subscription, expected: &[&str]) {
 /// A server that sends each connection the parts of its line, each part when told.
 async fn told(lines: Vec<Vec<String>>) -> (Server, Arc<Notify>) {
     let go_on = Arc::new(Notify::new());
-    let when_told = |script: Script, part: String| {
-        let told = Arc::clone(&go_on);
-        script.wait_for(async move { told.notified().await }).bytes(part)
-    };
+    let when_told = |script: Script, part: String| script.wait_for(notified(&go_on)).bytes(part);
     let scripts = lines.into_iter().map(|line| line.into_iter().fold(Script::raw(), when_told));
     let server = serve(scripts.collect::<Vec<_>>()).await;
     (server, go_on)

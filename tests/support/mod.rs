@@ -25,6 +25,7 @@ use sseclient::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use self::transport::{Io, Listener};
@@ -232,6 +233,12 @@ pub fn headers(server: &testing::Server, name: &str) -> Vec<Option<String>> {
 /// Awaits a future. A test that would hang fails instead.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("this should have come to an end")
+}
+
+/// Waits for a notification. A script can wait for it.
+pub fn notified(told: &Arc<Notify>) -> impl Future<Output = ()> + Send + use<> {
+    let told = Arc::clone(told);
+    async move { told.notified().await }
 }
 
 /// Waits until `condition` holds, and yields to other tasks in between.
