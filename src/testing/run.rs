@@ -26,7 +26,10 @@ enum Kind {
 
 /// A function that makes a script for each connection.
 #[derive(Clone)]
-pub(super) struct MakeScript(Arc<dyn Fn(usize, &Request<Bytes>) -> Script + Send + Sync>);
+pub(super) struct MakeScript(Arc<FromConnection>);
+
+/// From the connection's number and its request.
+type FromConnection = dyn Fn(usize, &Request<Bytes>) -> Script + Send + Sync;
 
 impl MakeScript {
     pub(super) fn script(&self, number: usize, request: &Request<Bytes>) -> Script {
@@ -40,8 +43,8 @@ impl Plan {
     ///
     /// For servers whose answers depend on the request, or that answer each request alike. Each
     /// script has to be followed to its end, as always, but the test does not fail for want of
-    /// connections, nor if a client leaves without a request. A script that [refuses](Script::refuse) resets the connection, since the
-    /// request was read before.
+    /// connections, nor if a client leaves without a request. A script that
+    /// [refuses](Script::refuse) resets the connection, since the request was read before.
     ///
     /// If `script` panics, the test fails.
     ///

@@ -1,8 +1,9 @@
 //! The fan-out under load: active subscribers miss nothing, and every loss is reported.
 
+use sseclient::testing::{self, Script};
 use sseclient::{CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 
-use crate::support::{self, OPEN, Server, until, within};
+use crate::support::{self, OPEN, Server, numbered, serve, status, staying, until, within};
 
 /// A server that sends `events` numbered events as fast as it can, and then stays silent.
 async fn blast(events: usize) -> Server {
@@ -48,14 +49,10 @@ async fn drain(subscription: &mut Subscription, last: usize) -> (u64, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
-    let server = Server::start(|_, mut connection| async move {
-        connection.send(&format!("{OPEN}event: a\ndata: first\n\n")).await;
-        connection.closed().await;
-    })
-    .await;
+    let server = staying("event: a\ndata: first\n\n").await;
     let client = support::client();
     for round in 0..1000 {
-        let handle = client.stream(&*server.url).build().unwrap();
+        let handle = client.stream(server.url()).build().unwrap();
         let (mut one, mut other) = (handle.subscribe("a"), handle.subscribe(Filter::all()));
         handle.connect();
         for subscription in [&mut one, &mut other] {
@@ -107,16 +104,9 @@ async fn a_healthy_subscriber_loses_nothing_in_a_long_blast_on_two_workers() {
 /// The number of events that a server replays at once when a client reconnects.
 async fn a_burst_after_a_resumption_is_complete() {
     const REPLAYED: usize = 100_000;
-    let server = Server::start(|number, mut connection| async move {
-        connection.send(&format!("{OPEN}id: 0\ndata: 0\n\n")).await;
-        if number > 0 {
-            let replayed: String = (1..=REPLAYED).map(|id| format!("id: {id}\ndata: {id}\n\n")).collect();
-            connection.send(&replayed).await;
-            connection.closed().await;
-        }
-    })
-    .await;
-    let handle = support::stream(&server.url).drop_repeats(1).build().unwrap();
+    let (first, replayed) = (numbered([0]), numbered(0..=REPLAYED as u64));
+    let server = serve([Script::open().bytes(first).end(), Script::open().bytes(replayed)]).await;
+    let handle = support::stream(server.url()).drop_repeats(1).build().unwrap();
     let block = SubscribeOptions::default().overflow(Overflow::Block);
     let mut both = [handle.subscribe(Filter::all()), handle.subscribe_with(Filter::all(), block)];
     handle.connect();
@@ -212,14 +202,8 @@ async fn an_unread_subscription_costs_others_nothing_and_counts_its_losses() {
 
 #[tokio::test]
 async fn a_subscription_that_catches_up_is_waited_for_again() {
-    let server = Server::start(|_, mut connection| async move {
-        connection.send(OPEN).await;
-        let batch: String = (0..2_000).map(|number| format!("data: {number}\n\n")).collect();
-        connection.send(&batch).await;
-        connection.closed().await;
-    })
-    .await;
-    let handle = support::client().stream(&*server.url).capacity(16).build().unwrap();
+    let server = staying((0..2_000).map(|number| format!("data: {number}\n\n")).collect::<String>()).await;
+    let handle = support::client().stream(server.url()).capacity(16).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     let mut other = handle.subscribe("message");
     handle.connect();
@@ -248,14 +232,10 @@ async fn drain_rest(subscription: &mut Subscription) {
 #[tokio::test]
 async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped() {
     let burst = |from: usize| (from..from + 50).map(|n| format!("data: {n}\n\n")).collect::<String>();
-    let server = Server::answering(vec![
-        format!("{OPEN}id: x\n\n{}", burst(0)),
-        format!("{OPEN}{}", burst(50)),
-        "HTTP/1.1 204 No Content\r\n\r\n".into(),
-    ])
-    .await;
+    let part = |text: String| Script::open().bytes(text).end();
+    let server = serve([part(format!("id: x\n\n{}", burst(0))), part(burst(50)), status(204)]).await;
     let handle = support::client()
-        .stream(&*server.url)
+        .stream(server.url())
         .capacity(8)
         .reconnection_time(std::time::Duration::ZERO)
         .build()
@@ -275,27 +255,14 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
 
 #[tokio::test]
 async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_later_events() {
-    let (go, wait) = tokio::sync::watch::channel(0);
-    let server = Server::start(move |_, mut connection| {
-        let mut wait = wait.clone();
-        async move {
-            connection.send(OPEN).await;
-            for number in 1..=2 {
-                wait.wait_for(|go| *go >= number).await.unwrap();
-                connection.send(&format!("data: {number}\n\n")).await;
-            }
-            connection.closed().await;
-        }
-    })
-    .await;
-    let handle = support::client().stream(&*server.url).build().unwrap();
+    let (publisher, handle) = testing::channel();
     let mut early = handle.subscribe("message");
     handle.connect();
-    go.send_replace(1);
+    publisher.send(("message", "1")).await.unwrap();
     assert!(matches!(within(early.recv()).await, Some(Delivery::Event(event)) if event.data() == "1"));
     let mut late = handle.subscribe(["message", "other"]);
     drop(early);
-    go.send_replace(2);
+    publisher.send(("message", "2")).await.unwrap();
     assert!(matches!(within(late.recv()).await, Some(Delivery::Event(event)) if event.data() == "2"));
     drop(late);
     until("still connected", || handle.state().is_open()).await;
@@ -306,14 +273,15 @@ async fn a_dropped_subscription_is_forgotten_and_a_late_one_sees_later_events() 
 async fn a_loss_before_a_later_reconnection_is_still_reported_once() {
     // The second request cannot carry an ID, the third one can. No event passes the filter in
     // between.
-    let server = Server::answering(vec![
-        format!("{OPEN}event: rare\ndata: 1\n\n"),
-        format!("{OPEN}event: other\nid: 5\ndata: x\n\n"),
-        format!("{OPEN}event: rare\nid: 6\ndata: 2\n\n"),
-        format!("{OPEN}event: rare\nid: 7\ndata: 3\n\n"),
+    let part = |text| Script::open().bytes(text);
+    let server = serve([
+        part("event: rare\ndata: 1\n\n").end(),
+        part("event: other\nid: 5\ndata: x\n\n").end(),
+        part("event: rare\nid: 6\ndata: 2\n\n").end(),
+        part("event: rare\nid: 7\ndata: 3\n\n"),
     ])
     .await;
-    let stream = support::client().stream(&server.url).reconnection_time(std::time::Duration::from_millis(1));
+    let stream = support::client().stream(server.url()).reconnection_time(std::time::Duration::from_millis(1));
     let handle = stream.build().unwrap();
     let mut rare = handle.subscribe("rare");
     handle.connect();

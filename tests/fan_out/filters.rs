@@ -3,30 +3,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use sseclient::testing::{Script, Server};
 use sseclient::{
     CloseReason, Delivery, ErrorKind, Filter, Gap, Handle, Monitor, Overflow, SubscribeOptions, Subscription,
 };
 use tokio::sync::Notify;
 
-use crate::support::{self, OPEN, Server, stream, until, within};
+use crate::support::{self, notified, serve, stream, until, within};
 
-/// A server that sends one text for each notification, to every client.
-async fn saying(texts: &[String]) -> (Server, Arc<Notify>) {
-    let (texts, go_on) = (Arc::new(texts.to_vec()), Arc::new(Notify::new()));
-    let asked = Arc::clone(&go_on);
-    let server = Server::start(move |_, mut connection| {
-        let (texts, asked) = (Arc::clone(&texts), Arc::clone(&asked));
-        async move {
-            connection.send(OPEN).await;
-            for text in &*texts {
-                asked.notified().await;
-                connection.send(text).await;
-            }
-            connection.closed().await;
-        }
-    })
-    .await;
-    (server, go_on)
+/// A server that sends one text for each notification.
+async fn saying<const N: usize>(texts: [String; N]) -> (Server, Arc<Notify>) {
+    let go_on = Arc::new(Notify::new());
+    let script = texts.into_iter().fold(Script::open(), |script, text| script.wait_for(notified(&go_on)).bytes(text));
+    (serve(script).await, go_on)
 }
 
 fn events(events: &[(&str, &str)]) -> String {
@@ -49,8 +38,8 @@ async fn data_up_to(last: &str, subscription: &mut Subscription) -> Vec<String> 
 async fn sets_and_prefixes_get_the_matching_types_in_wire_order() {
     let text =
         [("order.new", "1"), ("order", "2"), ("", "3"), ("invoice.new", "4"), ("reorder.new", "5"), ("end", "end")];
-    let (server, go_on) = saying(&[events(&text)]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([events(&text)]).await;
+    let handle = stream(server.url()).build().unwrap();
     let mut subscriptions = [
         (Filter::all(), "1 2 3 4 5 end"),
         (Filter::from(["end", "order", ""]), "2 3 end"),
@@ -71,8 +60,8 @@ async fn sets_and_prefixes_get_the_matching_types_in_wire_order() {
 #[tokio::test]
 async fn events_that_a_predicate_rejects_take_no_room_and_are_not_missed() {
     let noise = events(&[("row", "noise")]).repeat(5_000);
-    let (server, go_on) = saying(&[noise + &events(&[("row", "1"), ("row", "2"), ("end", "end")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([noise + &events(&[("row", "1"), ("row", "2"), ("end", "end")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let options = SubscribeOptions::default().capacity(4);
     let mut few = handle.subscribe_with(Filter::matching(|event| event.data() != "noise"), options);
     let mut end = handle.subscribe("end");
@@ -89,8 +78,8 @@ async fn events_that_a_predicate_rejects_take_no_room_and_are_not_missed() {
 async fn a_predicate_is_not_asked_about_gaps_and_they_stand_where_they_were() {
     let big = format!("event: row\ndata: {}\n\n", "x".repeat(2_000));
     let first = events(&[("row", "1"), ("row", "no")]) + &big + &events(&[("row", "no"), ("row", "2")]);
-    let server = Server::answering(vec![format!("{OPEN}{first}"), format!("{OPEN}{}", events(&[("row", "3")]))]).await;
-    let handle = stream(&server.url).max_event_size(1_000).build().unwrap();
+    let server = serve([Script::open().bytes(first).end(), Script::open().bytes(events(&[("row", "3")]))]).await;
+    let handle = stream(server.url()).max_event_size(1_000).build().unwrap();
     let mut rows = handle.subscribe(Filter::from("row").and(|event| event.data() != "no"));
     let mut others = handle.subscribe(Filter::from("other").and(|_| true));
     handle.connect();
@@ -107,8 +96,8 @@ async fn a_predicate_is_not_asked_about_gaps_and_they_stand_where_they_were() {
 #[tokio::test]
 async fn a_panicking_predicate_ends_only_its_own_subscription() {
     let first = events(&[("row", "1"), ("row", "bad"), ("row", "2")]);
-    let (server, go_on) = saying(&[first, events(&[("row", "end")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([first, events(&[("row", "end")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let picky = Filter::matching(|event| match event.data() {
         "bad" => panic!("what is this"),
         _ => true,
@@ -148,8 +137,8 @@ impl Drop for Bomb {
 
 #[tokio::test]
 async fn a_panic_whose_payload_panics_harms_no_other_subscriber() {
-    let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "2")]), events(&[("row", "end")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([events(&[("row", "1"), ("row", "2")]), events(&[("row", "end")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let mut picky = handle.subscribe(Filter::matching(|_| std::panic::panic_any(Bomb)));
     let keyed = SubscribeOptions::default().overflow(Overflow::conflate_by(|_| std::panic::panic_any(Bomb)));
     let mut keyed = handle.subscribe_with(Filter::all(), keyed);
@@ -166,8 +155,8 @@ async fn a_panic_whose_payload_panics_harms_no_other_subscriber() {
 
 #[tokio::test]
 async fn subscriptions_with_the_same_predicate_ask_it_each_for_itself() {
-    let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "end")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([events(&[("row", "1"), ("row", "end")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let asked = AtomicUsize::new(0);
     let once = Filter::matching(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => panic!("the first time only"),
@@ -184,8 +173,8 @@ async fn subscriptions_with_the_same_predicate_ask_it_each_for_itself() {
 
 #[tokio::test]
 async fn a_drain_waits_for_the_queue_of_a_subscription_whose_predicate_panicked() {
-    let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "2"), ("row", "bad")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([events(&[("row", "1"), ("row", "2"), ("row", "bad")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let mut rows = handle.subscribe(Filter::matching(|event| event.data().parse::<u32>().unwrap() > 0));
     handle.connect();
     go_on.notify_one();
@@ -201,8 +190,8 @@ async fn a_drain_waits_for_the_queue_of_a_subscription_whose_predicate_panicked(
 
 #[tokio::test]
 async fn a_predicate_may_use_its_own_stream() {
-    let (server, go_on) = saying(&[events(&[("row", "1"), ("row", "end")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([events(&[("row", "1"), ("row", "end")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let (used, new) = (Arc::new(OnceLock::<Handle>::new()), Arc::new(Mutex::new(Vec::new())));
     let (its, kept) = (Arc::clone(&used), Arc::clone(&new));
     let mut rows = handle.subscribe(Filter::matching(move |_| {
@@ -234,8 +223,8 @@ impl Drop for Asks {
 
 #[tokio::test]
 async fn a_predicate_is_dropped_when_no_lock_is_held() {
-    let (server, go_on) = saying(&[events(&[("row", "1")])]).await;
-    let handle = stream(&server.url).build().unwrap();
+    let (server, go_on) = saying([events(&[("row", "1")])]).await;
+    let handle = stream(server.url()).build().unwrap();
     let dropped = Arc::new(Notify::new());
     let subscribe = |panics: bool| {
         let asks = Asks(handle.monitor(), Arc::clone(&dropped));
@@ -258,9 +247,9 @@ async fn a_predicate_is_dropped_when_no_lock_is_held() {
 
 #[tokio::test]
 async fn a_predicate_goes_before_a_queue_that_conflates() {
-    let (server, go_on) = saying(&[body(&["a1", "a2", "b1", "a3", "c1", "boom", "a4", "z"])]).await;
+    let (server, go_on) = saying([body(&["a1", "a2", "b1", "a3", "c1", "boom", "a4", "z"])]).await;
     go_on.notify_one();
-    let handle = stream(&server.url).build().unwrap();
+    let handle = stream(server.url()).build().unwrap();
     let latest = || SubscribeOptions::default().overflow(Overflow::Conflate);
     let mut passing = handle.subscribe_with(Filter::from(["a", "b"]).and(|event| event.data() != "a3"), latest());
     let mut panicking = handle.subscribe_with(

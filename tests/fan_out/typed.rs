@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde::de::Deserializer;
+use sseclient::testing::Script;
 use sseclient::{Delivery, ErrorKind, Event, Filter, Gap, SubscribeOptions, TryRecvError};
 
-use crate::support::{self, OPEN, Server, within};
+use crate::support::{serve, staying, stream, within};
 
 fn event(event_type: &str, data: &str) -> Event {
     Event::builder().event_type(event_type).data(data).build().unwrap()
@@ -145,15 +146,8 @@ impl<'de> Deserialize<'de> for Shared {
 #[tokio::test]
 async fn subscriptions_of_one_type_share_each_decoded_value() {
     let body: String = (0..100).map(|number| format!("event: n\ndata: {number}\n\n")).collect();
-    let server = Server::start(move |_, mut connection| {
-        let body = body.clone();
-        async move {
-            connection.send(&format!("{OPEN}{body}")).await;
-            connection.closed().await;
-        }
-    })
-    .await;
-    let handle = support::stream(&server.url).build().unwrap();
+    let server = staying(body).await;
+    let handle = stream(server.url()).build().unwrap();
     let mut named: Vec<_> = (0..5).map(|_| handle.subscribe_as::<Shared>("n")).collect();
     let mut all = handle.subscribe_with(Filter::all(), SubscribeOptions::default()).decode_as::<Shared>();
     handle.connect();
@@ -184,12 +178,8 @@ impl<'de> Deserialize<'de> for Brittle {
 
 #[tokio::test]
 async fn a_panicking_decoder_panics_in_recv_and_harms_no_other_subscriber() {
-    let server = Server::start(|_, mut connection| async move {
-        connection.send(&format!("{OPEN}data: 0\n\ndata: 1\n\ndata: 2\n\n")).await;
-        connection.closed().await;
-    })
-    .await;
-    let handle = support::stream(&server.url).build().unwrap();
+    let server = staying("data: 0\n\ndata: 1\n\ndata: 2\n\n").await;
+    let handle = stream(server.url()).build().unwrap();
     let mut brittle = handle.subscribe_as::<Brittle>(Filter::all());
     let mut sound = handle.subscribe_as::<u64>(Filter::all());
     handle.connect();
@@ -213,14 +203,9 @@ async fn a_panicking_decoder_panics_in_recv_and_harms_no_other_subscriber() {
 #[tokio::test]
 async fn an_undecodable_event_is_an_item_between_the_others() {
     let first = "event: put\nid: 1\ndata: {\"key\":\"a\",\"value\":1}\n\nevent: put\nid: 2\ndata: oops\n\nevent: delete\nid: 3\ndata: \"a\"\n\n";
-    let server = Server::start(move |number, mut connection| async move {
-        connection.send(&format!("{OPEN}{}", if number == 0 { first } else { "event: clear\ndata\n\n" })).await;
-        if number > 0 {
-            connection.closed().await;
-        }
-    })
-    .await;
-    let handle = support::stream(&server.url).build().unwrap();
+    let second = Script::open().bytes("event: clear\ndata\n\n");
+    let server = serve([Script::open().bytes(first).end(), second]).await;
+    let handle = stream(server.url()).build().unwrap();
     let mut changes = handle.subscribe_as::<Change>(["put", "delete", "clear"]);
     handle.connect();
     let mut taken = Vec::new();
