@@ -7,8 +7,8 @@ use super::body::{FRAMINGS, Framing, Unit};
 use super::processes::{Measurement, Server};
 use super::rounds::{self, Rounds, Values};
 use super::{
-    CONTENDERS, DRAINS, EVENTSOURCE_CLIENT, HYPER, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED, REQWEST_EVENTSOURCE,
-    RUNTIMES,
+    CONTENDERS, DRAINS, EVENTSOURCE_CLIENT, EVENTSRC, HYPER, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED,
+    REQWEST_EVENTSOURCE, RUNTIMES, SAME_TASK_SSE_CORE,
 };
 
 /// The bars by the bare drain, on one thread and on two workers. They hold for one HTTP chunk per
@@ -16,6 +16,8 @@ use super::{
 const BAR: [(&str, f64); 2] = [("ct", 0.75), ("mt", 0.9)];
 /// The bar by other clients, which have no fan-out.
 const BAR_PEERS: f64 = 1.0;
+/// The bar by a parser in hyper's task, for chunks of 16 KiB: the cost of the way to a subscriber.
+const BAR_SAME_TASK: f64 = 1.4;
 /// The bars with reqwest as the transport, for one HTTP chunk per event: by a client without
 /// fan-out, and by draining the same chunks.
 const BAR_OVER_REQWEST: [(&str, f64); 2] = [(REQWEST_EVENTSOURCE, 0.9), (REQWEST_DRAINED, 1.35)];
@@ -77,8 +79,9 @@ impl Case {
 
     fn print_verdict(&self, cpu: &Values<'_>) {
         let by_drain = BAR.iter().filter(|(runtime, _)| *runtime == self.runtime && self.framing.1 == Framing::Event);
-        let by_peers = [(EVENTSOURCE_CLIENT, BAR_PEERS), (REQWEST_EVENTSOURCE, BAR_PEERS)];
-        let bars = by_drain.map(|(_, bar)| (HYPER, *bar)).chain(by_peers);
+        let by_peers = [EVENTSOURCE_CLIENT, EVENTSRC, REQWEST_EVENTSOURCE].map(|peer| (peer, BAR_PEERS));
+        let same_task = (self.framing.1 == Framing::Large).then_some((SAME_TASK_SSE_CORE, BAR_SAME_TASK));
+        let bars = by_drain.map(|(_, bar)| (HYPER, *bar)).chain(by_peers).chain(same_task);
         let verdicts: Vec<String> = bars
             .filter_map(|(other, bar)| Some(format!("{} by {other}", at_most(cpu.ratio(OURS, other)?, bar))))
             .collect();

@@ -20,13 +20,26 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send);
 ///
 /// The others are compared with the first: it reads a hyper body to its end, with the connection in
 /// a spawned task, as reqwest and hyper-util's client do. It knows nothing of events.
-pub const CONTENDERS: [&str; 7] =
-    [HYPER, HYPER_SAME_TASK, REQWEST_DRAINED, EVENTSOURCE_CLIENT, REQWEST_EVENTSOURCE, OURS, OURS_OVER_REQWEST];
+pub const CONTENDERS: [&str; 9] = [
+    HYPER,
+    HYPER_SAME_TASK,
+    SAME_TASK_SSE_CORE,
+    REQWEST_DRAINED,
+    EVENTSOURCE_CLIENT,
+    EVENTSRC,
+    REQWEST_EVENTSOURCE,
+    OURS,
+    OURS_OVER_REQWEST,
+];
 pub const HYPER: &str = "hyper-spawned";
 pub const HYPER_SAME_TASK: &str = "hyper-same-task";
+/// Parses with sse-core in the same task: what a stream costs without a fan-out.
+pub const SAME_TASK_SSE_CORE: &str = "same-task-sse-core";
 /// Drains reqwest's `bytes_stream`, and knows nothing of events either.
 pub const REQWEST_DRAINED: &str = "reqwest-drained";
 pub const EVENTSOURCE_CLIENT: &str = "eventsource-client";
+/// Over reqwest, with zero copies.
+pub const EVENTSRC: &str = "eventsrc-over-reqwest";
 pub const REQWEST_EVENTSOURCE: &str = "reqwest-eventsource";
 pub const OURS: &str = "sseclient";
 /// Our client with reqwest as its transport.

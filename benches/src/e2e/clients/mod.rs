@@ -15,7 +15,8 @@ use sseclient::Client;
 use tokio::sync::Semaphore;
 
 use super::{
-    EVENTSOURCE_CLIENT, HYPER, HYPER_SAME_TASK, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED, REQWEST_EVENTSOURCE, Sink,
+    EVENTSOURCE_CLIENT, EVENTSRC, HYPER, HYPER_SAME_TASK, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED,
+    REQWEST_EVENTSOURCE, SAME_TASK_SSE_CORE, Sink,
 };
 
 /// Reads `url` with the contender of this name.
@@ -23,7 +24,9 @@ pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
     match contender {
         HYPER => drain::spawned(url, sink).await,
         HYPER_SAME_TASK => drain::same_task(url, sink).await,
+        SAME_TASK_SSE_CORE => peers::same_task_sse_core(url, sink).await,
         EVENTSOURCE_CLIENT => peers::eventsource_client(url, sink).await,
+        EVENTSRC => peers::eventsrc(url, sink).await,
         REQWEST_EVENTSOURCE => peers::reqwest_eventsource(url, sink).await,
         REQWEST_DRAINED => peers::reqwest_drained(url, sink).await,
         OURS => ours::consume(Client::new(), url, sink).await,
