@@ -6,6 +6,7 @@ use crate::event::Gap;
 
 use super::backpressure::PublisherWait;
 use super::drain::DrainSignal;
+use super::items::TurnBatch;
 use super::overflow::{QueueItem, QueueLimits, QueueSize};
 use super::reader::Reader;
 use super::readers::Readers;
@@ -17,7 +18,7 @@ use super::sync::Wakers;
 pub(super) struct Channel<T> {
     pub(super) ring: Arc<Ring<T>>,
     /// The items of this turn, which enter the ring together.
-    batch: Vec<T>,
+    batch: TurnBatch<T>,
     /// Items that the ring had no room for, to be dropped when no lock is held.
     dropped: Vec<T>,
     /// The amount that may be published before the ring is surveyed again. Readers only add to it.
@@ -32,7 +33,7 @@ impl<T: QueueItem> Channel<T> {
     pub(super) fn new(limits: &QueueLimits, reserve: usize, wait: &Arc<PublisherWait>) -> Self {
         Self {
             ring: Arc::new(Ring::new(limits.clone(), reserve, Arc::clone(wait))),
-            batch: Vec::new(),
+            batch: TurnBatch::new(),
             dropped: Vec::new(),
             credit: QueueSize::default(),
             has_news: false,
@@ -51,23 +52,24 @@ impl<T: QueueItem> Channel<T> {
     /// Publishes an item. Returns true if there is credit for another.
     #[inline]
     pub(super) fn publish(&mut self, item: T) -> bool {
-        let has_credit = self.charge(&item);
-        self.enter(item);
-        has_credit
+        let bytes = item.bytes();
+        self.batch.push(item, bytes);
+        self.has_news = true;
+        self.charge(bytes)
     }
 
-    /// Charges the credit for an item. Returns true if there is some left.
+    /// Charges the credit for an item of this size. Returns true if there is some left.
     #[inline]
-    pub(super) fn charge(&mut self, item: &T) -> bool {
+    pub(super) fn charge(&mut self, bytes: u64) -> bool {
         self.credit.items = self.credit.items.saturating_sub(1);
-        self.credit.bytes = self.credit.bytes.saturating_sub(item.bytes());
+        self.credit.bytes = self.credit.bytes.saturating_sub(bytes);
         !self.credit.is_used_up()
     }
 
     /// Publishes an item for which the credit has been charged.
-    #[inline]
     pub(super) fn enter(&mut self, item: T) {
-        self.batch.push(item);
+        let bytes = item.bytes();
+        self.batch.push(item, bytes);
         self.has_news = true;
     }
 

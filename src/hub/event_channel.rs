@@ -9,7 +9,7 @@ use super::backpressure::PublisherWait;
 use super::channel::Channel;
 use super::drain::DrainSignal;
 use super::filter::Filter;
-use super::overflow::QueueLimits;
+use super::overflow::{QueueItem as _, QueueLimits};
 use super::predicate::{Evaluation, Evaluator};
 use super::reader::Reader;
 use super::readers::Cursor;
@@ -68,8 +68,19 @@ impl EventChannel {
     /// Publishes an event whose type matches. Returns true if there is credit for another.
     #[inline]
     pub(super) fn send(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
+        // A tracked event costs two locks more, so channels without acknowledgements take the short
+        // way.
+        if self.evaluator.is_none() && self.acks.is_empty() {
+            return self.queue.publish(event);
+        }
+        self.send_looked_at(tracker, event)
+    }
+
+    /// Publishes an event that a predicate or the tracker has to see.
+    #[cold]
+    fn send_looked_at(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
         // Charged before the predicate is known to pass, or a turn could overrun the queue.
-        let has_credit = self.queue.charge(&event);
+        let has_credit = self.queue.charge(event.bytes());
         if self.evaluator.is_none() {
             self.enter(tracker, event);
         } else {
@@ -97,25 +108,16 @@ impl EventChannel {
     }
 
     /// Enters an event that has passed, and for which the credit has been charged.
-    #[inline]
     fn enter(&mut self, tracker: Option<&AckTracker>, event: Event) {
-        // A tracked event costs two locks more, so channels without acknowledgements take the short
-        // way.
-        if self.acks.is_empty() {
-            self.queue.enter(event);
-        } else {
-            self.enter_tracked(tracker, event);
-        }
-    }
-
-    #[cold]
-    fn enter_tracked(&mut self, tracker: Option<&AckTracker>, event: Event) {
-        if let Some(tracker) = tracker {
+        let is_tracked = !self.acks.is_empty();
+        if let Some(tracker) = tracker.filter(|_| is_tracked) {
             tracker.published(&self.acks, &event);
         }
         self.queue.enter(event);
-        // The tracker takes it for queued, so it has to be in the queue.
-        self.queue.flush();
+        if is_tracked {
+            // The tracker takes it for queued, so it has to be in the queue.
+            self.queue.flush();
+        }
     }
 
     /// Takes what has to be evaluated when no lock is held. `index`: that of this channel.

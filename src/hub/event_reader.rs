@@ -89,6 +89,17 @@ impl EventReader {
         if self.is_cut_off() { 0 } else { self.left() }
     }
 
+    /// Takes the next event that has already left the queue and concerns neither a drain nor the
+    /// tracker. Without one there may still be something to take.
+    #[inline]
+    pub(crate) fn take_buffered(&mut self) -> Option<Event> {
+        match self {
+            // A reader that acknowledges buffers nothing.
+            Self::Shared(reader) => reader.take_buffered(),
+            Self::Conflated(_) => None,
+        }
+    }
+
     /// Waits for the next event or gap, and tells the tracker, if there is an `ack`.
     ///
     /// # Cancel safety

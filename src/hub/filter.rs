@@ -33,6 +33,25 @@ enum Types {
     Prefixes(Names),
 }
 
+impl Types {
+    fn contain(&self, event_type: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Set(types) => match &**types {
+                // Most filters name one type, and a comparison costs less than a search.
+                [only] => **only == *event_type,
+                types => types.binary_search_by(|one| (**one).cmp(event_type)).is_ok(),
+            },
+            Self::Prefixes(prefixes) => {
+                // Of the prefixes that are not greater only the last can match: none is a prefix of
+                // another.
+                let before = prefixes.partition_point(|prefix| **prefix <= *event_type);
+                before > 0 && event_type.starts_with(&*prefixes[before - 1])
+            }
+        }
+    }
+}
+
 /// Type names, sorted and without duplicates.
 type Names = Arc<[Box<str>]>;
 
@@ -117,21 +136,9 @@ impl Filter {
     }
 
     /// Returns true if the filter matches this type. Does not evaluate the predicate.
+    #[inline]
     pub fn matches(&self, event_type: &str) -> bool {
-        match &self.types {
-            Types::All => true,
-            Types::Set(types) => match &**types {
-                // Most filters name one type, and a comparison costs less than a search.
-                [only] => **only == *event_type,
-                types => types.binary_search_by(|one| (**one).cmp(event_type)).is_ok(),
-            },
-            Types::Prefixes(prefixes) => {
-                // Of the prefixes that are not greater only the last can match: none is a prefix of
-                // another.
-                let before = prefixes.partition_point(|prefix| **prefix <= *event_type);
-                before > 0 && event_type.starts_with(&*prefixes[before - 1])
-            }
-        }
+        matches!(self.types, Types::All) || self.types.contain(event_type)
     }
 
     /// Returns true if this event passes, by its type and by the predicate, if there is one.

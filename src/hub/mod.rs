@@ -29,14 +29,14 @@
 //!
 //! An event rests in at most three places: the batch of the turn, the ring, the reader's buffer. An
 //! event before a predicate waits in the list of its channel ([`event_channel`]) until the turn is
-//! over; that list takes the place of the batch. A ring holds each event once for all its readers;
-//! the last one that needs it moves it out:
+//! over; that list takes the place of the batch. A ring holds each event once for all its readers.
+//! The slowest moves out what it takes, and the others clone it:
 //!
 //! ```text
 //!   first                                     end = first + length
-//!     │ [2 left] [2 left] [1 left] [3 left] ... │
-//!         ▲                   ▲                 ▲
-//!      slowest reader      another reader    one that has caught up: it leaves a waker and sleeps
+//!     │  event   event   event   event   ...    │
+//!        ▲               ▲                      ▲
+//!     slowest reader  another reader         one that has caught up: it leaves a waker and sleeps
 //! ```
 //!
 //! A ring that is full, of which the slowest reader may be overrun, drops its first item; that
@@ -71,10 +71,12 @@ mod event_channel;
 mod event_reader;
 mod filter;
 mod gaps;
+mod items;
 mod latest;
 #[cfg(all(test, hub_loom))]
 mod loom_tests;
 mod overflow;
+mod positions;
 mod predicate;
 mod publisher;
 mod reader;
@@ -336,11 +338,6 @@ impl Hub {
     /// Returns true if there are subscriptions. Transcripts do not count.
     pub(crate) fn has_subscribers(&self) -> bool {
         self.lock().has_subscribers()
-    }
-
-    /// Returns true if comments are wanted: only transcripts have them.
-    pub(crate) fn wants_comments(&self) -> bool {
-        !self.lock().transcripts.is_empty()
     }
 
     /// Returns how many items the slowest reader has yet to take.

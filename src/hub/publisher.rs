@@ -35,6 +35,11 @@ impl<'a> LockedHub<'a> {
         self.hub.wait.is_ready()
     }
 
+    /// Returns true if comments are wanted: only transcripts have them.
+    pub(crate) fn wants_comments(&self) -> bool {
+        !self.registry.transcripts.is_empty()
+    }
+
     /// Ends the turn: moves what was published into the queues, releases the lock, and wakes
     /// readers.
     pub(crate) fn wake(self) {

@@ -52,6 +52,17 @@ impl<T: QueueItem> Reader<T> {
         }
     }
 
+    /// Takes the next item that has already left the ring, unless a drain has to hear of it.
+    #[inline]
+    pub(super) fn take_buffered(&mut self) -> Option<T> {
+        if self.drain.listens() {
+            return None;
+        }
+        let item = self.buffer.pop_front()?;
+        self.cursor.took();
+        Some(item)
+    }
+
     /// Waits for the next item or gap.
     ///
     /// # Cancel safety

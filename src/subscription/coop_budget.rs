@@ -28,12 +28,18 @@ pub(crate) struct CoopBudget {
 pub(crate) type Unit = Option<RestoreOnPending>;
 
 impl CoopBudget {
+    /// Returns true if the last unit covers the next event.
+    #[inline]
+    pub(crate) fn is_paid(&self) -> bool {
+        self.events_left > 0
+    }
+
     /// Reserves the budget for one event.
     ///
     /// Pending if the task must let others run first: tokio then wakes it again.
     #[inline]
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Unit> {
-        Poll::Ready(if self.events_left == 0 { Some(ready!(coop::poll_proceed(cx))) } else { None })
+        Poll::Ready(if self.is_paid() { None } else { Some(ready!(coop::poll_proceed(cx))) })
     }
 
     /// Spends what [`poll`](Self::poll) reserved, once there was an event.

@@ -221,6 +221,9 @@ impl<T: Item> Subscription<T> {
 
     #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
+        if let Some(event) = self.take_buffered() {
+            return Poll::Ready(Some(Delivery::Event(T::from_event(event))));
+        }
         self.poll_take(cx).map(|delivery| delivery.map(|delivery| delivery.map(T::from_event)))
     }
 }
@@ -335,8 +338,19 @@ impl<T> Subscription<T> {
 }
 
 impl<T> Subscription<T> {
-    /// Waits for the next delivery.
+    /// Takes an event for which nothing else has to be looked at: the short way, which most events
+    /// of a busy stream take.
     #[inline]
+    fn take_buffered(&mut self) -> Option<Event> {
+        if !self.queue.replay.is_empty() || !self.budget.is_paid() {
+            return None;
+        }
+        let event = self.queue.reader.take_buffered()?;
+        self.budget.spend(None);
+        Some(event)
+    }
+
+    /// Waits for the next delivery.
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         // Before the look: a task without budget must not take an event, which it could not return.
         let unit = ready!(self.budget.poll(cx));
@@ -349,7 +363,6 @@ impl<T> Subscription<T> {
     }
 
     /// Returns the next delivery. Without a context it leaves no waker.
-    #[inline]
     fn next_delivery(&mut self, cx: Option<&mut Context<'_>>) -> Poll<Option<Delivery>> {
         // Retained events are older than everything in the queue.
         if !self.queue.replay.is_empty() && !self.is_replay_over() {

@@ -227,9 +227,8 @@ impl CustomBody {
                 }
             }
         }
-        if !self.chunks.is_empty() {
-            self.bytes = 0;
-            return Poll::Ready(Some(Ok(joined(std::mem::take(&mut self.chunks)))));
+        if let Some(piece) = self.take_piece() {
+            return Poll::Ready(Some(Ok(piece)));
         }
         match self.end.replace(End::Ended) {
             Some(End::Failed(error)) => Poll::Ready(Some(Err(error))),
@@ -238,16 +237,24 @@ impl CustomBody {
         }
     }
 
+    /// Returns the chunks as one piece. A single one is not copied.
+    fn take_piece(&mut self) -> Option<Bytes> {
+        let piece = match &mut self.chunks[..] {
+            [] => return None,
+            [only] => std::mem::take(only),
+            chunks => chunks.concat().into(),
+        };
+        self.bytes = 0;
+        // Keeps its memory for the next piece: at most 1 KiB.
+        self.chunks.clear();
+        Some(piece)
+    }
+
     /// Returns true if bytes have come that were not handed on: the server is not silent, and the
     /// task will be polled again at once.
     pub(super) fn holds_bytes(&self) -> bool {
         !self.chunks.is_empty()
     }
-}
-
-/// Returns the chunks as one piece. A single one is not copied.
-fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    if chunks.len() == 1 { chunks.remove(0) } else { chunks.concat().into() }
 }
 
 /// Polls for bytes. Frames without any are skipped: they do not end a silence.

@@ -92,8 +92,6 @@ impl ResponseReader {
         // A turn counts as one operation of tokio's budget, so that other tasks of the thread get
         // theirs.
         let budget = ready!(coop::poll_proceed(cx));
-        // Asked once a turn: decoding comments costs time, and only transcripts get them.
-        self.decoder.set_comments(connection.hub.wants_comments());
         let mut report = TurnReport::default();
         let mut published = 0;
         let mut must_wake = false;
@@ -198,6 +196,8 @@ impl ResponseReader {
     /// Wakes the readers if frames are left, because the turn ends then.
     fn publish(&mut self, connection: &Connection, max: usize, dedup: &mut Dedup, report: &mut TurnReport) -> usize {
         let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, false);
+        // Decoding comments costs time, and only transcripts get them.
+        self.decoder.set_comments(publisher.wants_comments());
         let mut published = 0;
         let mut frames = self.decoder.frames();
         while published < max && publisher.is_ready() {
@@ -225,6 +225,7 @@ impl ResponseReader {
         dedup: &mut Dedup,
         report: &mut TurnReport,
     ) -> usize {
+        self.decoder.set_comments(connection.hub.publisher().wants_comments());
         let mut published = 0;
         let mut frames = self.decoder.frames();
         while published < max && connection.hub.publisher().is_ready() {

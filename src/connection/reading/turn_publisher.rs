@@ -63,6 +63,11 @@ impl<'a> TurnPublisher<'a> {
         self.publisher.is_ready()
     }
 
+    /// Returns true if comments are to be published.
+    pub(super) fn wants_comments(&self) -> bool {
+        self.publisher.wants_comments()
+    }
+
     /// Publishes one frame. The usual ones come first, and cost no more than a look at their ID.
     #[inline]
     pub(super) fn publish(&mut self, frame: Frame<'_>) {
