@@ -34,6 +34,9 @@ use self::turn_publisher::TurnPublisher;
 use super::session::{ResponseEnd, TurnReport};
 use super::{Connection, log};
 
+/// No less than tokio's budget for one poll of a task, which is 128.
+const MAX_BUDGET: usize = 256;
+
 /// An open response being read.
 pub(super) struct ResponseReader {
     body: Box<Body>,
@@ -182,6 +185,9 @@ impl ResponseReader {
         if let Some(stalled) = self.backpressure.take_stalled() {
             log::stalled(&stalled);
         }
+        if waited.is_pending() {
+            use_up_budget(cx);
+        }
         if ready!(waited) {
             // The task was not listening, so the server was not silent. Waits are rare and may read
             // the clock.
@@ -269,5 +275,24 @@ impl ResponseReader {
         let cause = Error::new(ErrorKind::IdleTimeout, message);
         let end = ResponseEnd { cause, cut_off: self.decoder.is_in_block() };
         Poll::Ready(TurnReport { end: Some(end), ..TurnReport::default() })
+    }
+}
+
+/// Leaves nothing of tokio's budget for this poll of the connection task, which waits for
+/// subscribers, so that those begin with a budget of their own.
+///
+/// A runtime with several threads lets a woken task run right after the one that woke it, with what
+/// is left of its budget, up to three times in a row; then it wakes another thread to take over.
+/// The connection task and a subscriber that wake each other get there with every second full
+/// queue, and both threads pay for it. Without budget the subscriber goes into the queue of the
+/// thread that it is on.
+fn use_up_budget(cx: &mut Context<'_>) {
+    // Bounded, because there is no end of it in a task that is unconstrained.
+    for _unit in 0..MAX_BUDGET {
+        if !coop::has_budget_remaining() {
+            return;
+        }
+        let Poll::Ready(unit) = coop::poll_proceed(cx) else { return };
+        unit.made_progress();
     }
 }
