@@ -1,14 +1,12 @@
 //! [`ReaderPositions`]: how many readers of a ring stand at each position.
 
-use std::collections::VecDeque;
-
 /// The positions of a ring's readers, the lowest first.
 ///
 /// The ring may move out what is before the lowest. Readers of one turn stand at one or two
 /// positions, however many they are, so this is short, and a step of one of them costs little.
 #[derive(Debug, Default)]
 pub(super) struct ReaderPositions {
-    groups: VecDeque<Group>,
+    groups: Vec<Group>,
 }
 
 /// The readers at one position: at least one.
@@ -21,7 +19,7 @@ struct Group {
 impl ReaderPositions {
     /// The position of the slowest reader.
     pub(super) fn lowest(&self) -> Option<u64> {
-        self.groups.front().map(|group| group.position)
+        self.groups.first().map(|group| group.position)
     }
 
     /// Adds a reader.
@@ -30,7 +28,11 @@ impl ReaderPositions {
         let after = self.groups.iter().rposition(|group| group.position <= position).map_or(0, |index| index + 1);
         match after.checked_sub(1).and_then(|index| self.groups.get_mut(index)) {
             Some(group) if group.position == position => group.readers += 1,
-            _ => self.groups.insert(after, Group { position, readers: 1 }),
+            _ => {
+                // Most often the only one stays alone.
+                self.groups.reserve_exact(1);
+                self.groups.insert(after, Group { position, readers: 1 });
+            }
         }
     }
 
@@ -46,7 +48,7 @@ impl ReaderPositions {
     /// Moves a reader.
     pub(super) fn advance(&mut self, from: u64, to: u64) {
         // A sole reader has one group, which need not be found.
-        if let [Group { position, readers: 1 }] = self.groups.make_contiguous() {
+        if let [Group { position, readers: 1 }] = &mut self.groups[..] {
             *position = to;
         } else if from != to {
             self.leave(from);
@@ -58,10 +60,10 @@ impl ReaderPositions {
     pub(super) fn raise(&mut self, first: u64) {
         let before = self.groups.iter().take_while(|group| group.position < first).count();
         let readers: usize = self.groups.drain(..before).map(|group| group.readers).sum();
-        match self.groups.front_mut() {
+        match self.groups.first_mut() {
             _ if readers == 0 => {}
             Some(group) if group.position == first => group.readers += readers,
-            _ => self.groups.push_front(Group { position: first, readers }),
+            _ => self.groups.insert(0, Group { position: first, readers }),
         }
     }
 }
