@@ -50,7 +50,9 @@ mod tls;
 pub(crate) use self::attempt::{Attempt, Dialed, dial};
 pub(crate) use self::body::Body;
 pub use self::connector::Connector;
-pub(crate) use self::connector::{BoxFuture, BoxedConnector, Io};
+#[cfg(feature = "testing")]
+pub(crate) use self::connector::Io;
+pub(crate) use self::connector::{BoxFuture, BoxedConnector};
 #[cfg(feature = "cookies")]
 pub(crate) use self::cookies::Jar;
 pub(crate) use self::cookies::{Cookies, cookie, join_cookies};
