@@ -1,17 +1,15 @@
 //! Redirects: where they lead, and which headers reach another origin.
 
+use bytes::Bytes;
+use http::Request;
+use sseclient::testing::{Plan, Script};
 use sseclient::{Apply, ErrorKind, Filter, Handle, Redirects, State, StreamBuilder, TranscriptItem};
 
 use crate::support::transport::client_builder;
-use crate::support::{OPEN, Server, client, follow, header, setback, short, stream, within};
+use crate::support::{always, client, follow, headers, serve, setback, short, status, staying, stream, within};
 
-fn moved(status: u16, location: &str) -> String {
-    format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 5\r\n\r\nthere")
-}
-
-/// A server that sends one event and then stays open.
-async fn stream_server() -> Server {
-    Server::answering(vec![format!("{OPEN}id: 7\ndata: x\n\n")]).await
+fn moved(code: u16, location: &str) -> Script {
+    status(code).header("location", location).bytes("there")
 }
 
 /// The URL of the response that is open.
@@ -23,9 +21,9 @@ fn open_at(handle: &Handle) -> String {
 #[tokio::test]
 async fn redirects_are_followed_and_reconnections_start_at_the_original_url() {
     for status in [301, 302, 303, 307, 308] {
-        let end = stream_server().await;
-        let start = Server::answering(vec![moved(status, &end.url)]).await;
-        let handle = stream(&start.url).build().unwrap();
+        let end = serve([Script::open().bytes("id: 7\ndata: x\n\n").end(), Script::open()]).await;
+        let start = serve([moved(status, end.url()), moved(status, end.url())]).await;
+        let handle = stream(start.url()).build().unwrap();
         let mut transcript = handle.transcript();
         handle.connect();
         let mut opened = Vec::new();
@@ -34,34 +32,29 @@ async fn redirects_are_followed_and_reconnections_start_at_the_original_url() {
                 opened.push(response.url().to_string());
             }
         }
-        assert_eq!(opened, [&*end.url; 2], "{status}");
+        assert_eq!(opened, [end.url(); 2], "{status}");
         handle.shutdown().await;
-        assert!(start.requests().len() >= 2, "{status}: the original URL is asked again");
-        assert_eq!(end.headers("last-event-id")[..2], [None, Some("7".to_owned())], "{status}");
+        assert_eq!(start.requests().len(), 2, "{status}: the original URL is asked again");
+        assert_eq!(headers(&end, "last-event-id"), [None, Some("7".to_owned())], "{status}");
     }
 }
 
 #[tokio::test]
 async fn a_relative_location_stays_with_the_server_and_its_headers_go_along() {
-    let server = Server::start(|_, mut connection| async move {
-        let path = connection.request.split(' ').nth(1).unwrap().to_owned();
-        let answer = match &*path {
-            "/stream" => moved(302, "a/b?c"),
-            "/a/b?c" => moved(307, "../d#fragment"),
-            "/d" => moved(308, "?e"),
-            "/d?e" => OPEN.to_owned(),
-            _ => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
-        };
-        connection.send(&answer).await;
-        connection.closed().await;
-    })
+    let server = serve(Plan::each(|_, request| match &*request.uri().to_string() {
+        "/stream" => moved(302, "a/b?c"),
+        "/a/b?c" => moved(307, "../d#fragment"),
+        "/d" => moved(308, "?e"),
+        "/d?e" => Script::open(),
+        _ => status(404),
+    }))
     .await;
-    let handle = stream(&server.url).header("x-api-key", "k").bearer_auth("t").build().unwrap();
+    let handle = stream(server.url()).header("x-api-key", "k").bearer_auth("t").build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
-    assert_eq!(open_at(&handle), server.url.replace("/stream", "/d?e"));
-    assert_eq!(server.headers("x-api-key"), vec![Some("k".to_owned()); 4]);
-    assert_eq!(server.headers("authorization"), vec![Some("Bearer t".to_owned()); 4]);
+    assert_eq!(open_at(&handle), server.url().replace("/stream", "/d?e"));
+    assert_eq!(headers(&server, "x-api-key"), vec![Some("k".to_owned()); 4]);
+    assert_eq!(headers(&server, "authorization"), vec![Some("Bearer t".to_owned()); 4]);
 }
 
 /// Every way in which a caller can set a secret.
@@ -109,20 +102,23 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
     ];
     for hops in 1..=3 {
         for (kind, secret) in &kinds {
-            let end = stream_server().await;
+            let end = staying("").await;
             // Through several origins.
-            let mut servers = vec![Server::answering(vec![moved(302, &end.url)]).await];
+            let mut servers = vec![serve(moved(302, end.url())).await];
             for _ in 1..hops {
-                let next = &servers.last().unwrap().url;
-                servers.push(Server::answering(vec![moved(307, next)]).await);
+                let next = moved(307, servers.last().unwrap().url());
+                servers.push(serve(next).await);
             }
             let start = servers.pop().unwrap();
-            let handle = secret(&start.url).build().unwrap();
+            let handle = secret(start.url()).build().unwrap();
             handle.connect();
             within(handle.opened()).await.unwrap();
             handle.shutdown().await;
             let basic = "dXNlcjp0cjB1YjRkb3I"; // user:tr0ub4dor
-            let leaks = |request: &String| request.contains(SECRET) || request.contains(basic);
+            let leaks = |request: &Request<Bytes>| {
+                let shown = format!("{request:?}");
+                shown.contains(SECRET) || shown.contains(basic)
+            };
             assert!(start.requests().iter().any(leaks), "{kind}: sent to its own server");
             for server in servers.iter().chain([&end]) {
                 assert!(!server.requests().iter().any(leaks), "{kind}, {hops} hops: {:?}", server.requests());
@@ -137,25 +133,20 @@ async fn no_secret_reaches_another_origin_in_any_number_of_hops() {
 async fn removed_headers_stay_removed_when_a_redirect_leads_back() {
     let elsewhere = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
     let there = std::sync::Arc::clone(&elsewhere);
-    let start = Server::start(move |_, mut connection| {
-        let there = std::sync::Arc::clone(&there);
-        async move {
-            let again = connection.request.starts_with("GET /again ");
-            let answer = if again { OPEN.to_owned() } else { moved(302, there.get().unwrap()) };
-            connection.send(&answer).await;
-            connection.closed().await;
-        }
-    })
+    let start = serve(Plan::each(move |_, request| match request.uri().path() {
+        "/again" => Script::open(),
+        _ => moved(302, there.get().unwrap()),
+    }))
     .await;
-    let between = Server::answering(vec![moved(302, &start.url.replace("/stream", "/again"))]).await;
-    elsewhere.set(between.url.clone()).unwrap();
-    let handle = stream(&start.url).bearer_auth("t").header("x-api-key", "k").build().unwrap();
+    let between = serve(moved(302, &start.url().replace("/stream", "/again"))).await;
+    elsewhere.set(between.url().to_owned()).unwrap();
+    let handle = stream(start.url()).bearer_auth("t").header("x-api-key", "k").build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     for name in ["authorization", "x-api-key"] {
-        let sent: Vec<_> = start.headers(name).iter().map(Option::is_some).collect();
+        let sent: Vec<_> = headers(&start, name).iter().map(Option::is_some).collect();
         assert_eq!(sent, [true, false], "{name}");
-        assert_eq!(between.headers(name), [None], "{name}");
+        assert_eq!(headers(&between, name), [None], "{name}");
     }
 }
 
@@ -164,37 +155,32 @@ async fn a_post_becomes_a_get_or_is_sent_again_as_browsers_do() {
     for (status, method, body) in
         [(301, "GET", ""), (302, "GET", ""), (303, "GET", ""), (307, "POST", "question"), (308, "POST", "question")]
     {
-        let end = stream_server().await;
-        let start = Server::answering(vec![moved(status, &end.url)]).await;
-        let asking = stream(&start.url).body("question").header("content-type", "text/plain");
+        let end = staying("").await;
+        let start = serve(moved(status, end.url())).await;
+        let asking = stream(start.url()).body("question").header("content-type", "text/plain");
         let handle = asking.redirects(Redirects::default().body_across_origins()).build().unwrap();
         handle.connect();
         within(handle.opened()).await.unwrap();
         handle.shutdown().await;
         let request = &end.requests()[0];
-        assert!(request.starts_with(method), "{status}: {request}");
-        assert_eq!(request.split("\r\n\r\n").nth(1), Some(body), "{status}");
-        let content_type = header(request, "content-type");
+        assert_eq!((request.method().as_str(), request.body()), (method, &Bytes::from(body)), "{status}");
+        let content_type = request.headers().get("content-type");
         assert_eq!(content_type.is_some(), !body.is_empty(), "{status}: {content_type:?}");
     }
 }
 
 #[tokio::test]
 async fn a_loop_ends_after_twenty_redirects_or_at_once_and_is_tried_again() {
-    let between_two = Server::start(|_, mut connection| async move {
-        let is_first = connection.request.starts_with("GET /stream ");
-        connection.send(&moved(302, if is_first { "/other" } else { "/stream" })).await;
-        connection.closed().await;
-    })
-    .await;
+    let other = |request: &Request<Bytes>| if request.uri() == "/stream" { "/other" } else { "/stream" };
+    let between_two = serve(Plan::each(move |_, request| moved(302, other(request)))).await;
     let mut loops = vec![(between_two, 21)];
     for location in ["/stream", "#fragment", "../stream?"] {
         // The last one is another URL, which leads to itself.
         let requests = if location.ends_with('?') { 2 } else { 1 };
-        loops.push((Server::answering(vec![moved(302, location)]).await, requests));
+        loops.push((always(move || moved(302, location)).await, requests));
     }
     for (server, requests) in loops {
-        let handle = client().stream(&server.url).build().unwrap();
+        let handle = client().stream(server.url()).build().unwrap();
         let mut states = handle.state_changes();
         handle.connect();
         let cause = setback(&mut states).await;
@@ -207,55 +193,47 @@ async fn a_loop_ends_after_twenty_redirects_or_at_once_and_is_tried_again() {
 #[tokio::test]
 async fn a_body_reaches_another_origin_only_if_redirects_allow_it() {
     for (status, method) in [(307, "POST"), (308, "POST"), (307, "PUT"), (302, "PATCH"), (301, "PUT")] {
-        let end = stream_server().await;
-        let start = Server::answering(vec![moved(status, &end.url)]).await;
-        let asking = || stream(&start.url).method(method).form([("client_secret", "tr0ub4dor")]);
+        let end = staying("").await;
+        let start = serve([(); 3].map(|()| moved(status, end.url()))).await;
+        let asking = || stream(start.url()).method(method).form([("client_secret", "tr0ub4dor")]);
         let error = within(asking().open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::Redirect, true), "{status} {method}");
         assert!(error.to_string().contains("Redirects::body_across_origins"), "{error}");
-        assert_eq!(end.requests(), [""; 0], "{status} {method}");
+        assert!(end.requests().is_empty(), "{status} {method}");
         let allowed = asking().redirects(Redirects::default().body_across_origins());
         drop(within(allowed.open(Filter::all())).await.unwrap());
-        assert!(end.requests()[0].ends_with("client_secret=tr0ub4dor"), "{status} {method}");
+        assert_eq!(end.requests()[0].body(), "client_secret=tr0ub4dor", "{status} {method}");
         // Without a body there is nothing to keep back.
-        let empty = stream(&start.url).method(method);
+        let empty = stream(start.url()).method(method);
         drop(within(empty.open(Filter::all())).await.unwrap());
     }
 }
 
 #[tokio::test]
 async fn a_body_stays_with_its_origin_in_a_handover_too() {
-    let end = stream_server().await;
-    let answers = [format!("{OPEN}data: a\n\n"), moved(307, &end.url)];
-    let start = Server::start(move |number, mut connection| {
-        let answer = answers[number.min(1)].clone();
-        async move {
-            connection.send(&answer).await;
-            connection.closed().await;
-        }
-    })
-    .await;
-    let (handle, mut events) = follow(stream(&start.url).body("client_secret=tr0ub4dor"));
+    let end = staying("").await;
+    let start = serve([Script::open().bytes("data: a\n\n"), moved(307, end.url())]).await;
+    let (handle, mut events) = follow(stream(start.url()).body("client_secret=tr0ub4dor"));
     assert_eq!(short(&mut events).await, "a");
     let update = handle.update(|change| change.header("x-new", "1"), Apply::MakeBeforeBreak);
     let error = within(update).await.unwrap_err();
     assert_eq!((error.kind(), error.is_final()), (ErrorKind::Redirect, true), "{error}");
-    assert_eq!(end.requests(), [""; 0]);
+    assert!(end.requests().is_empty());
     assert!(handle.state().is_open(), "the first response stays");
 }
 
 #[tokio::test]
 async fn a_redirect_that_is_not_followed_is_a_final_error_with_its_body() {
-    let end = stream_server().await;
+    let end = staying("").await;
     for (redirects, location, requests) in [
         (Redirects::none(), "/there", 1),
-        (Redirects::same_origin(), &*end.url, 1),
+        (Redirects::same_origin(), end.url(), 1),
         (Redirects::default(), "ftp://127.0.0.1/", 1),
         (Redirects::default(), "http://[broken/", 1),
         (Redirects::default(), "", 1),
     ] {
-        let server = Server::answering(vec![moved(302, location)]).await;
-        let handle = stream(&server.url).redirects(redirects).build().unwrap();
+        let server = serve(moved(302, location)).await;
+        let handle = stream(server.url()).redirects(redirects).build().unwrap();
         handle.connect();
         let reason = within(handle.closed()).await;
         let error = reason.error().unwrap();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sseclient::testing::Script;
 use sseclient::{CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, Subscription};
 
-use crate::support::{OPEN, Server, client, setback, within};
+use crate::support::{Server, always, client, serve, setback, status, within};
 
 /// A stream that is not connected yet, and a subscription to all its events.
 fn stream(url: &str) -> (Handle, Subscription) {
@@ -15,7 +16,6 @@ fn stream(url: &str) -> (Handle, Subscription) {
 
 #[tokio::test]
 async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
-    let page = "content-type: text/html\r\ncontent-length: 5\r\n\r\nsorry";
     for (head, kind, is_final) in [
         ("404 Not Found", ErrorKind::Status, true),
         ("401 Unauthorized", ErrorKind::Status, true),
@@ -48,8 +48,13 @@ async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
         ("598 Network Read Timeout", ErrorKind::Status, false),
         ("999 Request Denied", ErrorKind::Status, false),
     ] {
-        let server = Server::answering(vec![format!("HTTP/1.1 {head}\r\n{page}"), format!("{OPEN}data: up\n\n")]).await;
-        let (handle, mut events) = stream(&server.url);
+        let page = status(head[..3].parse().unwrap()).header("content-type", "text/html").bytes("sorry");
+        let mut answers = vec![page];
+        if !is_final {
+            answers.push(Script::open().bytes("data: up\n\n"));
+        }
+        let server = serve(answers).await;
+        let (handle, mut events) = stream(server.url());
         let mut states = handle.state_changes();
         handle.connect();
         if is_final {
@@ -73,17 +78,18 @@ async fn a_verdict_is_final_or_tried_again_as_its_status_says() {
 /// Jitter, up to 5 ms, comes on top.
 #[tokio::test]
 async fn the_wait_after_a_refusal_is_as_long_as_the_server_asks() {
-    for (header, wait) in [
-        ("retry-after: 3", 3_000),
-        ("retry-after: 2.5", 3_000),
-        ("retry-after-ms: 2500", 2_500),
-        ("retry-after: 7\r\nretry-after-ms: 2500", 2_500),
-        ("retry-after: 1000000", 3_600_000),
-        ("retry-after: -3", 10),
-    ] {
-        let busy = format!("HTTP/1.1 503 Busy\r\n{header}\r\ncontent-length: 0\r\n\r\n");
-        let server = Server::answering(vec![busy]).await;
-        let (handle, _events) = stream(&server.url);
+    let rows: [(&'static [_], _); 6] = [
+        (&[("retry-after", "3")], 3_000),
+        (&[("retry-after", "2.5")], 3_000),
+        (&[("retry-after-ms", "2500")], 2_500),
+        (&[("retry-after", "7"), ("retry-after-ms", "2500")], 2_500),
+        (&[("retry-after", "1000000")], 3_600_000),
+        (&[("retry-after", "-3")], 10),
+    ];
+    for (headers, wait) in rows {
+        let busy = || headers.iter().fold(status(503), |busy, &(name, value)| busy.header(name, value));
+        let server = always(busy).await;
+        let (handle, _events) = stream(server.url());
         let mut states = handle.state_changes();
         handle.connect();
         let delay = loop {
@@ -92,15 +98,15 @@ async fn the_wait_after_a_refusal_is_as_long_as_the_server_asks() {
             }
         };
         let wait = Duration::from_millis(wait);
-        assert!((wait..=wait + Duration::from_millis(5)).contains(&delay), "{header}: {delay:?}");
+        assert!((wait..=wait + Duration::from_millis(5)).contains(&delay), "{headers:?}: {delay:?}");
         within(handle.shutdown()).await;
     }
 }
 
 #[tokio::test]
 async fn no_content_stops_for_good_and_is_no_error() {
-    let server = Server::answering(vec!["HTTP/1.1 204 No Content\r\n\r\n".into()]).await;
-    let (handle, mut events) = stream(&server.url);
+    let server = serve(status(204)).await;
+    let (handle, mut events) = stream(server.url());
     handle.connect();
     assert!(within(events.recv()).await.is_none());
     assert!(matches!(events.close_reason(), Some(CloseReason::NoContent)));
@@ -120,8 +126,8 @@ async fn an_open_stream_needs_the_right_content_type() {
         ("content-type: text/event-stream\r\ncontent-type: text/html\r\n", "\"text/html\""),
     ] {
         let answer = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 9\r\n\r\ndata: x\n\n");
-        let server = Server::answering(vec![answer]).await;
-        let (handle, mut events) = stream(&server.url);
+        let server = serve(Script::raw().bytes(answer)).await;
+        let (handle, mut events) = stream(server.url());
         handle.connect();
         assert!(within(events.recv()).await.is_none(), "{headers:?}");
         let reason = within(handle.closed()).await;
@@ -162,10 +168,9 @@ async fn of_the_body_of_a_refusal_eight_kibibytes_are_kept() {
 
 #[tokio::test]
 async fn under_the_standard_a_later_verdict_is_final_as_well() {
-    let missing = "HTTP/1.1 404 Gone\r\ncontent-length: 4\r\n\r\ngone".to_owned();
-    let server = Server::answering(vec![format!("{OPEN}data: a\n\n"), missing]).await;
+    let server = serve([Script::open().bytes("data: a\n\n").end(), status(404).bytes("gone")]).await;
     let policy = ReconnectPolicy::standard();
-    let stream = client().stream(&server.url).reconnect_policy(policy).reconnection_time(Duration::ZERO);
+    let stream = client().stream(server.url()).reconnect_policy(policy).reconnection_time(Duration::ZERO);
     let handle = stream.build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use sseclient::testing::{Script, Server};
 use sseclient::{
     Apply, Client, Commit, Filter, Overflow, ReconnectPolicy, RefusedId, ResumeStore, State, SubscribeOptions,
 };
-use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -19,7 +20,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::support::{OPEN, Server, client, until, within};
+use crate::support::{always, client, serve, status, staying, until, within};
 
 /// Each log event as a line: level, name, fields, and its span. A new span is a line, too.
 #[derive(Clone, Default)]
@@ -82,6 +83,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let span = context.event_span(event).map_or("-", |span| span.name());
         self.note(event.metadata(), |fields| event.record(fields), span);
     }
+}
+
+/// A response that ends after this text.
+fn ending(text: impl Into<Bytes>) -> Script {
+    Script::open().bytes(text).end()
 }
 
 /// A store whose saves fail.
@@ -147,13 +153,9 @@ async fn events_of_a_stream_are_logged_under_stable_names() {
 
 async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     let many = "data: x\n\n".repeat(1_000);
-    let server = Server::answering(vec![
-        "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(),
-        format!("{OPEN}id: a\u{7f}\ndata: x\n\n{many}"),
-        "HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
-    ])
-    .await;
-    let url = format!("{}?token=secret", server.url.replace("http://", "http://user:secret@"));
+    let events = ending(format!("id: a\u{7f}\ndata: x\n\n{many}"));
+    let server = serve([status(503), events, status(404)]).await;
+    let url = format!("{}?token=secret", server.url().replace("http://", "http://user:secret@"));
     let stream = client().stream(url).name("prices").reconnection_time(Duration::ZERO);
     let handle = stream.resume_store(Broken, Commit::Delivery).build().unwrap();
     let slow = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("slow").capacity(4));
@@ -170,7 +172,7 @@ async fn a_stream_is_refused_and_one_subscriber_is_slow(lines: &Lines) {
     // The number and the time of the retries belong to the store. On a busy machine patience runs
     // slowly, and is over only after the wait has been called long.
     lines.retain(|line| line != failed && !line.starts_with("WARN stalled "));
-    assert_eq!(lines, story(&server.url));
+    assert_eq!(lines, story(server.url()));
 }
 
 fn story(url: &str) -> [String; 11] {
@@ -197,8 +199,8 @@ fn story(url: &str) -> [String; 11] {
 async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
     /// More events than acknowledgements are tracked for.
     const MANY: usize = 65_536 + 10;
-    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(MANY))]).await;
-    let stream = client().stream(&server.url).name("orders").reconnect_policy(ReconnectPolicy::never());
+    let server = serve(ending("data: x\n\n".repeat(MANY))).await;
+    let stream = client().stream(server.url()).name("orders").reconnect_policy(ReconnectPolicy::never());
     let handle = stream.capacity(MANY).resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let options = SubscribeOptions::default().name("hoarder").acknowledging();
     let mut hoarder = handle.subscribe_with(Filter::all(), options);
@@ -212,8 +214,8 @@ async fn a_subscriber_acknowledges_nothing(lines: &Lines) {
 }
 
 async fn an_acknowledging_subscriber_loses_events(lines: &Lines) {
-    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
-    let stream = client().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
+    let server = serve(ending("data: x\n\n".repeat(20))).await;
+    let stream = client().stream(server.url()).reconnect_policy(ReconnectPolicy::never());
     let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let lossy = SubscribeOptions::default().name("lossy").acknowledging().overflow(Overflow::DropOldest).capacity(4);
     let mut lossy = handle.subscribe_with(Filter::all(), lossy);
@@ -235,8 +237,8 @@ async fn an_acknowledging_subscriber_loses_events(lines: &Lines) {
 }
 
 async fn no_subscriber_acknowledges(lines: &Lines) {
-    let server = Server::answering(vec![format!("{OPEN}id: 1\ndata: x\n\n")]).await;
-    let stream = client().stream(&server.url).reconnect_policy(ReconnectPolicy::never());
+    let server = serve(ending("id: 1\ndata: x\n\n")).await;
+    let stream = client().stream(server.url()).reconnect_policy(ReconnectPolicy::never());
     let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
     let mut events = handle.subscribe(Filter::all());
     handle.connect();
@@ -248,8 +250,8 @@ async fn no_subscriber_acknowledges(lines: &Lines) {
 const UNSAVED: &str = "WARN unsaved store=\"logs::events::Broken\" in sseclient";
 
 async fn a_lone_subscriber_pauses(lines: &Lines) {
-    let server = Server::answering(vec![format!("{OPEN}{}", "data: x\n\n".repeat(20))]).await;
-    let handle = client().stream(&server.url).capacity(4).build().unwrap();
+    let server = staying("data: x\n\n".repeat(20)).await;
+    let handle = client().stream(server.url()).capacity(4).build().unwrap();
     let paused = handle.subscribe_with(Filter::all(), SubscribeOptions::default().name("paused"));
     handle.connect();
     let mut stalled = String::new();
@@ -266,9 +268,9 @@ async fn a_lone_subscriber_pauses(lines: &Lines) {
 }
 
 async fn a_policy_panics(lines: &Lines) {
-    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let server = serve(ending("")).await;
     let policy = ReconnectPolicy::daemon().decide_with(|_| panic!("at a loss"));
-    let handle = client().stream(&server.url).reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(server.url()).reconnect_policy(policy).build().unwrap();
     handle.connect();
     within(handle.closed()).await;
     let failed = "the connection task panicked: at a loss";
@@ -277,12 +279,8 @@ async fn a_policy_panics(lines: &Lines) {
 }
 
 async fn a_second_response_is_refused(lines: &Lines) {
-    let server = Server::start(|number, mut connection| async move {
-        connection.send(if number == 0 { OPEN } else { "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n" }).await;
-        connection.closed().await;
-    })
-    .await;
-    let handle = client().stream(&server.url).build().unwrap();
+    let server = serve([Script::open(), status(403)]).await;
+    let handle = client().stream(server.url()).build().unwrap();
     handle.connect();
     within(handle.opened()).await.unwrap();
     within(handle.update(|request| request.bearer_auth("old"), Apply::MakeBeforeBreak)).await.unwrap_err();
@@ -292,9 +290,9 @@ async fn a_second_response_is_refused(lines: &Lines) {
 }
 
 async fn a_stream_breaks_off_at_the_same_place(lines: &Lines) {
-    let server = Server::answering(vec![format!("{OPEN}data: x")]).await;
+    let server = always(|| ending("data: x")).await;
     let policy = ReconnectPolicy::daemon().reconnection_time(Duration::ZERO).stop_on_poison();
-    let handle = client().stream(&server.url).name("prices").reconnect_policy(policy).build().unwrap();
+    let handle = client().stream(server.url()).name("prices").reconnect_policy(policy).build().unwrap();
     let named = SubscribeOptions::default().name("each");
     let mut events = handle.subscribe_with(Filter::all(), named).into_events();
     handle.connect();
@@ -309,8 +307,8 @@ async fn a_stream_breaks_off_at_the_same_place(lines: &Lines) {
 }
 
 async fn a_lazy_stream_has_no_subscriber(lines: &Lines) {
-    let server = Server::staying("").await;
-    let handle = client().stream(&server.url).lazy(Duration::ZERO).build().unwrap();
+    let server = staying("").await;
+    let handle = client().stream(server.url()).lazy(Duration::ZERO).build().unwrap();
     handle.connect();
     let subscription = handle.subscribe(Filter::all());
     within(handle.opened()).await.unwrap();
@@ -322,13 +320,8 @@ async fn a_lazy_stream_has_no_subscriber(lines: &Lines) {
 }
 
 async fn an_id_is_refused(lines: &Lines) {
-    let server = Server::answering(vec![
-        format!("{OPEN}data: x\n\n"),
-        "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
-        "HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
-    ])
-    .await;
-    let stream = client().stream(&server.url).last_event_id("7\" x").reconnection_time(Duration::ZERO);
+    let server = serve([ending("data: x\n\n"), status(410), status(404)]).await;
+    let stream = client().stream(server.url()).last_event_id("7\" x").reconnection_time(Duration::ZERO);
     let handle = stream.if_id_is_refused(RefusedId::StartFresh).build().unwrap();
     handle.connect();
     within(handle.closed()).await;
@@ -346,8 +339,8 @@ async fn where_only_warnings_are_logged_each_still_names_its_stream() {
     let formatter = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
     let subscriber = tracing_subscriber::registry().with(formatter.with_filter(LevelFilter::WARN));
     let _guard = tracing::subscriber::set_default(subscriber);
-    let server = Server::answering(vec!["HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n".to_owned()]).await;
-    let handle = client().stream(&server.url).name("prices").build().unwrap();
+    let server = serve(status(404)).await;
+    let handle = client().stream(server.url()).name("prices").build().unwrap();
     handle.connect();
     within(handle.closed()).await;
     let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
@@ -399,23 +392,10 @@ async fn a_stream_that_is_connected_in_time_is_not_warned_of() {
     assert!(lines.take().iter().all(|line| !line.contains("never_connected")));
 }
 
-/// A server at the other end of a pipe, which sends this text each second. Time is paused.
-fn each_second(
-    seconds: u32,
-    text: impl Fn(u32) -> String + Clone + Send + Sync + 'static,
-) -> impl Fn(http::Uri) -> std::future::Ready<io::Result<tokio::io::DuplexStream>> {
-    move |_| {
-        let (client, mut server) = tokio::io::duplex(4096);
-        let text = text.clone();
-        tokio::spawn(async move {
-            server.write_all(OPEN.as_bytes()).await.unwrap();
-            for second in 0..seconds {
-                server.write_all(text(second).as_bytes()).await.unwrap();
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-        std::future::ready(Ok(client))
-    }
+/// A server that sends this text each second. Time is paused.
+fn each_second(seconds: u32, text: impl Fn(u32) -> String) -> Server {
+    let send = |script: Script, second| script.bytes(text(second)).stall(Duration::from_secs(1));
+    Server::in_memory((0..seconds).fold(Script::open(), send).hang_up())
 }
 
 #[tokio::test(start_paused = true)]
@@ -423,9 +403,8 @@ async fn a_store_that_waits_for_a_subscription_which_acknowledges_is_warned_of()
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
     for (acknowledging_from, warnings) in [(Some(0), 0), (Some(4), 0), (Some(7), 1), (None, 1)] {
-        let connector = each_second(20, |second| format!("id: {second}\ndata: x\n\n"));
-        let client = Client::builder().connector(connector).build();
-        let stream = client.stream("http://127.0.0.1/").reconnect_policy(ReconnectPolicy::never());
+        let server = each_second(20, |second| format!("id: {second}\ndata: x\n\n"));
+        let stream = server.client().stream(server.url()).reconnect_policy(ReconnectPolicy::never());
         let handle = stream.resume_store(Broken, Commit::Acknowledgement).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
@@ -441,6 +420,7 @@ async fn a_store_that_waits_for_a_subscription_which_acknowledges_is_warned_of()
         }
         handle.shutdown().await;
         assert!(!lines.take().contains(&UNSAVED.to_owned()), "{acknowledging_from:?}, at the end");
+        server.finish().await;
     }
 }
 
@@ -449,8 +429,9 @@ async fn losses_are_logged_once_a_minute_with_their_sum_and_the_rest_at_the_end(
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
     for is_dropped in [false, true] {
-        let client = Client::builder().connector(each_second(130, |_| "data: x\n\n".repeat(10))).build();
-        let handle = client.stream("http://127.0.0.1/").reconnect_policy(ReconnectPolicy::never()).build().unwrap();
+        let server = each_second(130, |_| "data: x\n\n".repeat(10));
+        let stream = server.client().stream(server.url()).reconnect_policy(ReconnectPolicy::never());
+        let handle = stream.build().unwrap();
         let options = SubscribeOptions::default().name("slow").capacity(4).overflow(Overflow::DropOldest);
         let mut slow = handle.subscribe_with(Filter::all(), options);
         handle.connect();
@@ -474,6 +455,7 @@ async fn losses_are_logged_once_a_minute_with_their_sum_and_the_rest_at_the_end(
         let end = if is_dropped { 300 } else { 200 };
         let expected = [(0, "6"), (60, "360"), (120, "360"), (end, "54")].map(|(at, sum)| (at, sum.to_owned()));
         assert_eq!(logged, expected, "{is_dropped}");
+        server.finish().await;
     }
 }
 

@@ -14,13 +14,14 @@ use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame};
 use http_body_util::StreamBody;
+use sseclient::testing::Script;
 use sseclient::{
     Apply, Change, Client, ClientBuilder, Error, EventStream, Filter, Handle, NextAttempt, ReconnectPolicy, State,
     TranscriptItem, Transport,
 };
 
 use crate::support::transport::{TestTransport, client_builder};
-use crate::support::{OPEN, Server, header, within};
+use crate::support::{Server, headers, serve, status, within};
 
 /// The text in every secret of these tests.
 const MARKER: &str = "hunter2";
@@ -162,20 +163,17 @@ fn reveal_nothing(texts: &[(&str, &str)]) {
 async fn no_log_line_debug_or_error_shows_a_secret() {
     let log = Log::default();
     let _guard = logging_to(&log);
-    let opened = OPEN.replacen("\r\n", &format!("\r\nset-cookie: s={MARKER}\r\n"), 1);
-    let server = Server::answering(vec![
-        format!("{opened}data: a\n\n"),
-        format!("HTTP/1.1 503 Busy\r\nset-cookie: s={MARKER}\r\n\r\n"),
-        format!("HTTP/1.1 404 Gone\r\nset-cookie: s={MARKER}\r\n\r\nbody {MARKER}"),
-    ])
-    .await;
+    let setting = |answer: Script| answer.header("set-cookie", format!("s={MARKER}"));
+    let opened = setting(Script::open()).bytes("data: a\n\n").end();
+    let gone = setting(status(404)).bytes(format!("body {MARKER}"));
+    let server = serve([opened, setting(status(503)), gone]).await;
     let mut shown = String::new();
     let client = match TestTransport::current() {
         // The server acts as the proxy, and its URL holds another secret.
-        TestTransport::BuiltIn => Client::builder().proxy(secret_url(&server.url).replace("/stream", "")).unwrap(),
+        TestTransport::BuiltIn => Client::builder().proxy(secret_url(server.url()).replace("/stream", "")).unwrap(),
         _ => client_builder(),
     };
-    let handle = secretive(client, &server.url, &mut shown);
+    let handle = secretive(client, server.url(), &mut shown);
     let mut events = handle.subscribe(Filter::all());
     let mut transcript = handle.transcript();
     handle.connect();
@@ -194,18 +192,19 @@ async fn no_log_line_debug_or_error_shows_a_secret() {
     assert!(logged.contains("sseclient"), "the log was captured");
     assert!(shown.contains("x-change") && shown.contains("ResponseHead"), "the change and the head were shown");
     let request = &server.requests()[0];
+    let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
     if TestTransport::current() == TestTransport::BuiltIn {
-        assert!(header(request, "proxy-authorization").unwrap().contains(BASIC), "the proxy was told");
+        assert!(header("proxy-authorization").contains(BASIC), "the proxy was told");
     }
     for sent in ["x-default", "x-api-key", "x-hook", "x-token", "x-change", "authorization", "cookie"] {
-        assert!(header(request, sent).unwrap().contains(MARKER), "{sent} was sent");
+        assert!(header(sent).contains(MARKER), "{sent} was sent");
     }
-    let cookies = server.headers("cookie").into_iter().map(Option::unwrap).collect::<Vec<_>>();
+    let cookies = headers(&server, "cookie").into_iter().map(Option::unwrap).collect::<Vec<_>>();
     assert!(cookies.iter().all(|cookies| cookies.starts_with(&format!("session={MARKER}; own={MARKER}"))));
     assert_eq!(cookies[1].contains(&format!("; s={MARKER}")), cfg!(feature = "cookies"), "the jar's");
-    assert!(request.ends_with(&format!("\r\n\r\n{MARKER}")), "the body was sent");
+    assert_eq!(request.body(), MARKER, "the body was sent");
     assert!(
-        request.contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}&hook={MARKER}")),
+        request.uri().to_string().contains(&format!("token={MARKER}&key={MARKER}&change={MARKER}&hook={MARKER}")),
         "the query was sent"
     );
     reveal_nothing(&[("shown", &shown), ("logged", &logged)]);
