@@ -131,6 +131,7 @@ mod jar {
         until("it expires", || cookies(&server).ends_with(&["c=1".to_owned(), "c=1".to_owned()])).await;
         handle.shutdown().await;
         let sent = cookies(&server);
+        server.finish().await;
         let expired = sent.iter().position(|cookies| cookies == "c=1").unwrap();
         assert!(expired > 1, "{sent:?}");
         assert_eq!(sent[0], "");

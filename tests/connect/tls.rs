@@ -189,11 +189,11 @@ fn roots_that_cannot_be_read_are_refused_when_they_are_given() {
 async fn a_machine_without_roots_says_what_to_install_and_http_still_works() {
     const NAME: &str = "tls::a_machine_without_roots_says_what_to_install_and_http_still_works";
     let Ok(url) = std::env::var("SSECLIENT_TEST_URL") else {
-        let server = support::Server::answering(vec![format!("{OPEN}data: plain\n\n")]).await;
+        let server = support::staying("data: plain\n\n").await;
         let variables = [
             ("SSL_CERT_FILE", "/nonexistent/file"),
             ("SSL_CERT_DIR", "/nonexistent/folder"),
-            ("SSECLIENT_TEST_URL", &server.url),
+            ("SSECLIENT_TEST_URL", server.url()),
         ];
         return in_own_process(NAME, &variables).await;
     };

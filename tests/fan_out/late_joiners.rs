@@ -1,35 +1,28 @@
 //! Retained events for late subscribers, and how the live stream follows them.
 
+use sseclient::testing::{self, Script};
 use sseclient::{Delivery, Drain, Filter, Gap, Handle, Overflow, StreamBuilder, SubscribeOptions, Subscription};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
-use crate::support::{self, Connection, OPEN, Server, header, until, within};
+use crate::support::{self, OPEN, Server, header, serve, until, within};
 
-/// A server that sends the texts of a channel, on every connection.
-async fn told() -> (Server, mpsc::UnboundedSender<Option<String>>) {
-    let (tell, told) = mpsc::unbounded_channel::<Option<String>>();
-    let told = std::sync::Arc::new(tokio::sync::Mutex::new(told));
-    let server = Server::start(move |_, mut connection: Connection| {
-        let told = std::sync::Arc::clone(&told);
-        async move {
-            connection.send(OPEN).await;
-            // The end of the channel ends the response.
-            while let Some(Some(text)) = told.lock().await.recv().await {
-                connection.send(&text).await;
-            }
-        }
-    })
-    .await;
-    (server, tell)
+/// A server that says these words, of which `|` ends a response, and the later ones when told.
+async fn saying(words: &str, later: &str) -> (testing::Server, oneshot::Sender<()>) {
+    let (tell, told) = oneshot::channel();
+    let mut scripts: Vec<_> = words.split(" | ").map(|words| Script::open().bytes(wire(words))).collect();
+    let last = scripts.pop().unwrap();
+    let mut scripts: Vec<_> = scripts.into_iter().map(Script::end).collect();
+    scripts.push(if later.is_empty() { last } else { last.wait_for(told).bytes(wire(later)) });
+    (serve(scripts).await, tell)
 }
 
-/// `a1` is an event of type `a` with this data; `|` ends the response, `!` is too large.
-fn wire(word: &str) -> Option<String> {
-    match word {
-        "|" => None,
-        _ if word.ends_with('!') => Some(format!("event: {}\nid: {word}\ndata: {}\n\n", &word[..1], "x".repeat(2_000))),
-        _ => Some(format!("event: {}\nid: {word}\ndata: {word}\n\n", &word[..1])),
-    }
+/// `a1` is an event of type `a` with this data; one with `!` is too large.
+fn wire(words: &str) -> String {
+    let event = |word: &str| {
+        let data = if word.ends_with('!') { "x".repeat(2_000) } else { word.to_owned() };
+        format!("event: {}\nid: {word}\ndata: {data}\n\n", &word[..1])
+    };
+    words.split(' ').map(event).collect()
 }
 
 /// A delivery as text: an event as above, `|` for a reconnection that resumes, `!` with a number
@@ -44,8 +37,8 @@ fn word(delivery: Delivery) -> String {
     }
 }
 
-fn stream(server: &Server) -> StreamBuilder {
-    support::stream(&server.url).max_event_size(1_000)
+fn stream(server: &testing::Server) -> StreamBuilder {
+    support::stream(server.url()).max_event_size(1_000)
 }
 
 fn join(handle: &Handle, filter: impl Into<Filter>) -> Subscription {
@@ -89,21 +82,16 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
         (overlapping, "a1 a! b! a2", "a".into(), "a1 1! a2"),
         (overlapping, "a1 a! b! a! | b! a2", all(), "a1 | 4! a2"),
     ] {
-        let (server, tell) = told().await;
+        let (server, tell) = saying(&format!("{before} z1"), "a8 s8 b8 a9 b9 s9").await;
         let handle = rules(stream(&server)).build().unwrap();
         let mut early = handle.subscribe("z");
         handle.connect();
-        for one in before.split(' ').chain(["z1"]) {
-            tell.send(wire(one)).unwrap();
-        }
         let mut seen = String::new();
         while !seen.ends_with("z1") {
             seen = word(within(early.recv()).await.unwrap());
         }
         let mut late = join(&handle, filter.clone());
-        for one in ["a8", "s8", "b8", "a9", "b9", "s9"] {
-            tell.send(wire(one)).unwrap();
-        }
+        tell.send(()).unwrap();
         let live = ["a8", "s8", "b8", "a9", "b9", "s9"].into_iter().filter(|one| filter.matches(&one[..1]));
         let live: Vec<_> = live.collect();
         // A rule for all types retains the marker, too.
@@ -116,29 +104,24 @@ async fn a_late_joiner_first_gets_what_was_retained_and_then_all_that_follows() 
 }
 
 /// A snapshot, and so many changes that the snapshot and the first three changes are dropped.
-async fn outgrow(tell: &mpsc::UnboundedSender<Option<String>>, early: &mut Subscription) {
-    tell.send(wire("s1")).unwrap();
-    let many: String = (0..65_538).map(|number| wire(&format!("a{number}")).unwrap()).collect();
-    tell.send(Some(many)).unwrap();
-    tell.send(wire("z1")).unwrap();
-    assert_eq!(take(early, "z1").await, "z1");
+fn too_many() -> String {
+    let changes: String = (0..65_538).map(|number| format!(" a{number}")).collect();
+    format!("s1{changes} z1")
 }
 
 /// Until the next snapshot.
 #[tokio::test]
 async fn changes_beyond_the_retained_size_are_reported_as_missing() {
-    let (server, tell) = told().await;
+    let (server, tell) = saying(&too_many(), "s2 a1 z2").await;
     let handle = stream(&server).retain_since("s").build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    outgrow(&tell, &mut early).await;
+    assert_eq!(take(&mut early, "z1").await, "z1");
     let mut late = join(&handle, ["s", "a"]);
     assert_eq!(word(late.try_recv().unwrap()), "4-");
     assert_eq!(word(late.try_recv().unwrap()), "a3");
     assert_eq!(late.queued(), 65_534);
-    for one in ["s2", "a1", "z2"] {
-        tell.send(wire(one)).unwrap();
-    }
+    tell.send(()).unwrap();
     assert_eq!(take(&mut early, "z2").await, "z2");
     assert_eq!(take(&mut join(&handle, Filter::all()), "z2").await, "s2 a1 z2");
     handle.shutdown().await;
@@ -146,13 +129,13 @@ async fn changes_beyond_the_retained_size_are_reported_as_missing() {
 
 #[tokio::test]
 async fn events_lost_by_several_rules_are_reported_once_after_the_kept_ones() {
-    let (server, tell) = told().await;
+    let (server, _) = saying(&too_many(), "").await;
     // The first and the last rule lose the same events. The second keeps the snapshot.
     let rules = stream(&server).retain_since("s").retain("s", 1).retain_since(["s", "never"]);
     let handle = rules.build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    outgrow(&tell, &mut early).await;
+    assert_eq!(take(&mut early, "z1").await, "z1");
     assert_eq!(take(&mut join(&handle, Filter::all()), "a4").await, "s1 4- a3 a4");
     assert_eq!(take(&mut join(&handle, "z"), "z1").await, "4- z1", "it may have been a z");
     handle.shutdown().await;
@@ -200,13 +183,10 @@ async fn joining_amid_a_blast_misses_nothing_and_gets_nothing_twice() {
 
 #[tokio::test]
 async fn a_predicate_filters_the_replay_and_its_panic_ends_its_subscription() {
-    let (server, tell) = told().await;
+    let (server, tell) = saying("a1 a2 b3 b4 z1", "a5 a6 a82").await;
     let handle = stream(&server).retain(Filter::all(), 9).build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    for one in ["a1", "a2", "b3", "b4", "z1"] {
-        tell.send(wire(one)).unwrap();
-    }
     assert_eq!(take(&mut early, "z1").await, "z1");
     let even = |event: &sseclient::Event| event.data().ends_with(['2', '4']);
     let mut passing = join(&handle, Filter::matching(even));
@@ -217,10 +197,8 @@ async fn a_predicate_filters_the_replay_and_its_panic_ends_its_subscription() {
             true
         }),
     );
-    tell.send(wire("a5")).unwrap();
-    tell.send(wire("a6")).unwrap();
-    tell.send(wire("a8 2")).unwrap();
-    assert_eq!(take(&mut passing, "a8 2").await, "a2 b4 a8 2");
+    tell.send(()).unwrap();
+    assert_eq!(take(&mut passing, "a82").await, "a2 b4 a82");
     assert_eq!(take(&mut panicking, "a2").await, "a1 a2");
     assert!(within(panicking.recv()).await.is_none());
     assert!(within(panicking.recv()).await.is_none());
@@ -240,11 +218,11 @@ fn a_rule_for_retained_events_cannot_have_a_predicate() {
 /// Under `Block`, a queue without a reader would stop the stream for all.
 #[tokio::test]
 async fn a_subscription_that_ended_in_its_replay_delays_no_other() {
-    let (server, tell) = told().await;
+    let many: String = (0..100).map(|number| format!("b{number} ")).collect();
+    let (server, tell) = saying("a1 a2 z1", &format!("{many}z2")).await;
     let handle = stream(&server).retain(Filter::all(), 9).build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    ["a1", "a2", "z1"].into_iter().for_each(|one| tell.send(wire(one)).unwrap());
     assert_eq!(take(&mut early, "z1").await, "z1");
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = std::sync::Arc::clone(&asked);
@@ -254,10 +232,7 @@ async fn a_subscription_that_ended_in_its_replay_delays_no_other() {
     });
     let options = SubscribeOptions::default().replay().capacity(2).overflow(Overflow::Block);
     let mut ended = handle.subscribe_with(panicking, options);
-    for number in 0..100 {
-        tell.send(wire(&format!("b{number}"))).unwrap();
-    }
-    tell.send(wire("z2")).unwrap();
+    tell.send(()).unwrap();
     assert_eq!(take(&mut early, "z2").await, "z2");
     assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert!(within(ended.recv()).await.is_none());
@@ -266,12 +241,11 @@ async fn a_subscription_that_ended_in_its_replay_delays_no_other() {
 }
 
 /// A stream that has retained three events, and a subscription that has not taken any.
-async fn joined(options: SubscribeOptions) -> (Server, Handle, Subscription) {
-    let (server, tell) = told().await;
+async fn joined(options: SubscribeOptions) -> (testing::Server, Handle, Subscription) {
+    let (server, _) = saying("a1 a2 | a3 z1", "").await;
     let handle = stream(&server).retain("a", 3).build().unwrap();
     let mut early = handle.subscribe("z");
     handle.connect();
-    ["a1", "a2", "|", "a3", "z1"].into_iter().for_each(|one| tell.send(wire(one)).unwrap());
     assert_eq!(word(within(early.recv()).await.unwrap()), "|");
     assert_eq!(take(&mut early, "z1").await, "z1");
     let late = handle.subscribe_with("a", options.replay());

@@ -12,7 +12,7 @@ use sseclient::testing;
 use sseclient::testing::Script;
 use sseclient::{Apply, Client, Delivery, Error, ErrorKind, EventStream, Filter};
 
-use crate::support::{Server, client, serve, short, status, staying, stream, within};
+use crate::support::{client, serve, short, status, staying, stream, within};
 #[cfg(feature = "idn")]
 use crate::support::{headers, open};
 
@@ -110,21 +110,22 @@ async fn an_error_has_the_name_of_its_kind_and_the_wait_that_the_server_asked_fo
 /// Status 404 says nothing if the program does not know who sent it.
 #[tokio::test]
 async fn a_refusal_after_a_redirect_says_where_it_came_from() {
-    let missing = "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n";
-    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n";
-    let moved = "HTTP/1.1 302 No\r\nlocation: ftp://host/\r\ncontent-length: 0\r\n\r\n";
-    for answer in [missing, page, moved] {
-        let end = Server::answering(vec![answer.to_owned()]).await;
-        let there = end.url.replace("http://", "http://user:hunter2@");
-        let location = format!("HTTP/1.1 302 Found\r\nlocation: {there}?token=hunter2\r\ncontent-length: 0\r\n\r\n");
-        let start = Server::answering(vec![location]).await;
-        let error = within(stream(&start.url).open(Filter::all())).await.unwrap_err();
-        assert_eq!(error.url().unwrap(), &*end.url);
-        assert!(error.to_string().starts_with(&format!("after a redirect to {}, ", end.url)), "{error}");
+    let answers: [fn() -> Script; 3] = [
+        || status(404),
+        || status(200).header("content-type", "text/html"),
+        || status(302).header("location", "ftp://host/"),
+    ];
+    for answer in answers {
+        let end = serve([answer(), answer()]).await;
+        let there = end.url().replace("http://", "http://user:hunter2@");
+        let start = serve(status(302).header("location", format!("{there}?token=hunter2"))).await;
+        let error = within(stream(start.url()).open(Filter::all())).await.unwrap_err();
+        assert_eq!(error.url().unwrap(), end.url());
+        assert!(error.to_string().starts_with(&format!("after a redirect to {}, ", end.url())), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         // Without a redirect it is the URL that the program knows.
-        let error = within(stream(&format!("{}?token=hunter2", end.url)).open(Filter::all())).await.unwrap_err();
-        assert_eq!(error.url().unwrap(), &*end.url);
+        let error = within(stream(&format!("{}?token=hunter2", end.url())).open(Filter::all())).await.unwrap_err();
+        assert_eq!(error.url().unwrap(), end.url());
         assert!(!format!("{error} {error:?}").contains("redirect to"), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }

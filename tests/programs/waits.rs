@@ -103,4 +103,5 @@ async fn a_server_that_is_polled_is_asked_again_after_its_own_time() {
         assert_eq!(delay.as_millis(), 100);
     }
     within(handle.shutdown()).await;
+    server.finish().await;
 }

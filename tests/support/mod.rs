@@ -97,19 +97,6 @@ impl Server {
         .await
     }
 
-    /// A server that answers each connection with an open stream and `events`, and leaves it open.
-    pub async fn staying(events: &str) -> Self {
-        let answer = format!("{OPEN}{events}");
-        Self::start(move |_, mut connection| {
-            let answer = answer.clone();
-            async move {
-                connection.send(&answer).await;
-                connection.closed().await;
-            }
-        })
-        .await
-    }
-
     /// A server that tells each client its address, as `to ADDRESS`, and stays.
     pub async fn naming_peers() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,21 +112,6 @@ impl Server {
             }
         });
         Self { url, requests: Arc::default(), task }
-    }
-
-    /// A server that answers each connection with the events after its last event ID, a number, and
-    /// stays.
-    pub async fn resuming(events: impl Fn(u64) -> String + Send + Sync + 'static) -> Self {
-        let events = Arc::new(events);
-        Self::start(move |_, mut connection| {
-            let events = Arc::clone(&events);
-            async move {
-                let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok());
-                connection.send(&format!("{OPEN}{}", events(after.unwrap_or(0)))).await;
-                connection.closed().await;
-            }
-        })
-        .await
     }
 
     /// The requests so far, with bodies of a known length.
