@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::script::in_short;
-use crate::support::{Server, short, within};
+use crate::support::{RawServer, short, within};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
@@ -25,7 +25,7 @@ fn chunk(data: &str) -> String {
 async fn a_pooled_connection_is_used_again_after_the_end_mark() {
     let is_awaited = Arc::new(Notify::new());
     let end_is_awaited = Arc::clone(&is_awaited);
-    let server = Server::start(move |number, mut connection| {
+    let server = RawServer::start(move |number, mut connection| {
         let end_is_awaited = Arc::clone(&end_is_awaited);
         async move {
             loop {
@@ -66,7 +66,7 @@ async fn a_pooled_connection_is_used_again_after_the_end_mark() {
 #[tokio::test]
 async fn the_connection_of_a_stream_is_closed_at_the_end_mark() {
     let (closing, mut closed) = tokio::sync::mpsc::unbounded_channel();
-    let server = Server::start(move |_, mut connection| {
+    let server = RawServer::start(move |_, mut connection| {
         let closing = closing.clone();
         async move {
             connection.send(&format!("{CHUNKED}{}{}", chunk("a"), chunk("[DONE]"))).await;

@@ -8,18 +8,19 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
+use sseclient::testing::Script;
 use sseclient::{Delivery, Error, ErrorKind, EventStream, State};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use crate::support::codings::{CODINGS, Coding};
-use crate::support::{OPEN, Server, follow, header, setback, short, stream, within};
+use crate::support::{OPEN, RawServer, follow, headers, serve, setback, short, staying, stream, within};
 
 /// A server that sends what the test hands it, and then closes.
-async fn relay() -> (Server, mpsc::UnboundedSender<Vec<u8>>) {
+async fn relay() -> (RawServer, mpsc::UnboundedSender<Vec<u8>>) {
     let (sender, receiver) = mpsc::unbounded_channel::<Vec<u8>>();
     let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
-    let server = Server::start(move |_, mut connection| {
+    let server = RawServer::start(move |_, mut connection| {
         let receiver = receiver.clone();
         async move {
             while let Some(bytes) = receiver.lock().await.recv().await {
@@ -86,23 +87,23 @@ async fn an_event_is_delivered_before_the_next_one_is_sent() {
 
 #[tokio::test]
 async fn requests_accept_the_codings_of_this_build_unless_the_caller_objects() {
-    let server = Server::answering(vec![OPEN.to_owned()]).await;
+    let server = staying("").await;
     let all = CODINGS.iter().map(|coding| coding.name).collect::<Vec<_>>().join(", ");
     let own = |stream: sseclient::StreamBuilder| stream.header("accept-encoding", "br;q=0.1");
     let cases = [
-        (stream(&server.url), Some(all).filter(|all| !all.is_empty())),
-        (own(stream(&server.url)), Some("br;q=0.1".to_owned())),
+        (stream(server.url()), Some(all).filter(|all| !all.is_empty())),
+        (own(stream(server.url())), Some("br;q=0.1".to_owned())),
         #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
-        (stream(&server.url).compression(false), None),
+        (stream(server.url()).compression(false), None),
         #[cfg(any(feature = "gzip", feature = "brotli", feature = "zstd"))]
-        (own(stream(&server.url).compression(false)), Some("br;q=0.1".to_owned())),
+        (own(stream(server.url()).compression(false)), Some("br;q=0.1".to_owned())),
     ];
     for (stream, expected) in cases {
         let before = server.requests().len();
         let (handle, _subscription) = follow(stream);
         within(handle.opened()).await.unwrap();
         handle.shutdown().await;
-        assert_eq!(header(&server.requests()[before], "accept-encoding"), expected);
+        assert_eq!(headers(&server, "accept-encoding")[before], expected);
     }
 }
 
@@ -125,8 +126,8 @@ async fn a_coding_that_this_build_does_not_decode_is_final_and_never_parsed() {
     ];
     for coding in codings.into_iter().filter(|name| !known(name.trim_start_matches("x-"))) {
         let head = OPEN.replace("\r\n\r\n", &format!("\r\ncontent-encoding: {coding}\r\n\r\n"));
-        let server = Server::answering(vec![format!("{head}data: nonsense\n\n")]).await;
-        let (handle, mut subscription) = follow(stream(&server.url));
+        let server = serve(Script::raw().bytes(format!("{head}data: nonsense\n\n")).hang_up()).await;
+        let (handle, mut subscription) = follow(stream(server.url()));
         let reason = within(handle.closed()).await;
         let error = reason.error().unwrap();
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::ContentEncoding, true), "{coding}");
@@ -144,8 +145,8 @@ async fn a_coding_that_does_not_exist_changes_nothing() {
         ["", "identity", "none", "binary", "8bit", "identity, none", "utf-8", "\u{e9}", "gzipped", ",,None;q=1"]
     {
         let head = OPEN.replace("\r\n\r\n", &format!("\r\ncontent-encoding: {coding}\r\n\r\n"));
-        let server = Server::answering(vec![format!("{head}data: plain\n\n")]).await;
-        let (handle, mut subscription) = follow(stream(&server.url));
+        let server = serve(Script::raw().bytes(format!("{head}data: plain\n\n"))).await;
+        let (handle, mut subscription) = follow(stream(server.url()));
         assert_eq!(short(&mut subscription).await, "plain", "{coding}");
         handle.shutdown().await;
         let events = events(coding, vec![b"data: plain\n\n".to_vec()]).await;

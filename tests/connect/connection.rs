@@ -8,7 +8,7 @@ use sseclient::{Delivery, ErrorKind, Filter, Gap, Handle, State, Subscription};
 use tokio::sync::oneshot;
 
 use crate::support::transport::no_response;
-use crate::support::{OPEN, Server, client, headers, serve, status, staying, until, within};
+use crate::support::{OPEN, RawServer, client, headers, serve, status, staying, until, within};
 
 const SOON: Duration = Duration::from_millis(10);
 
@@ -161,7 +161,15 @@ async fn an_answer_that_is_no_http_response_is_retried() {
         ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n", no_response()),
         ("a huge head", &huge, no_response()),
     ] {
-        let server = Server::answering(vec![answer.to_owned(), format!("{OPEN}data: up\n\n")]).await;
+        let answer = answer.to_owned();
+        // The client leaves within the huge one.
+        let server = RawServer::start(move |number, mut connection| {
+            let answer = if number == 0 { answer.clone() } else { format!("{OPEN}data: up\n\n") };
+            async move {
+                connection.send(&answer).await;
+            }
+        })
+        .await;
         let handle = stream(&server.url);
         let mut events = handle.subscribe(Filter::all());
         let mut transcript = handle.transcript();

@@ -1,8 +1,9 @@
 //! Responses of HTTP/1.1 as servers send them, valid or not.
 
+use sseclient::testing::Script;
 use sseclient::{Client, ErrorKind, Filter};
 
-use crate::support::{self, OPEN, Server, follow, short, stream, within};
+use crate::support::{self, OPEN, RawServer, always, follow, serve, short, stream, within};
 
 /// Returns the head of an event stream with these lines.
 fn head(lines: &str) -> String {
@@ -20,8 +21,8 @@ async fn heads_that_break_the_rules_open_as_in_browsers() {
         "no field",
         "x-folded: a\r\n\tb\r\n c",
     ] {
-        let server = Server::answering(vec![format!("{}data: x\n\n", head(lines))]).await;
-        let (handle, mut subscription) = follow(stream(&server.url));
+        let server = serve(Script::raw().bytes(format!("{}data: x\n\n", head(lines)))).await;
+        let (handle, mut subscription) = follow(stream(server.url()));
         assert_eq!(short(&mut subscription).await, "x", "{lines}");
         handle.shutdown().await;
     }
@@ -36,15 +37,8 @@ async fn chunks_are_decoded_wherever_chunked_is_the_only_coding() {
         for version in ["1.0", "1.1"] {
             let head = head(&format!("Transfer-Encoding: {codings}")).replace("HTTP/1.1", &format!("HTTP/{version}"));
             // A connection that stays open shows that the end of the body was seen.
-            let server = Server::start(move |_, mut connection| {
-                let answer = format!("{head}{body}");
-                async move {
-                    connection.send(&answer).await;
-                    connection.closed().await;
-                }
-            })
-            .await;
-            let (handle, mut subscription) = follow(stream(&server.url));
+            let server = always(move || Script::raw().bytes(format!("{head}{body}"))).await;
+            let (handle, mut subscription) = follow(stream(server.url()));
             let mut states = handle.state_changes();
             assert_eq!(short(&mut subscription).await, "1000000", "{codings} in HTTP/{version}");
             assert_eq!(
@@ -62,8 +56,9 @@ async fn another_transfer_coding_is_final_and_never_parsed() {
     for codings in ["gzip, chunked", "chunked, gzip", "gzip", "x", "chunked;q=1", "chunked\r\nTransfer-Encoding: gzip"]
     {
         let head = head(&format!("Transfer-Encoding: {codings}"));
-        let server = Server::answering(vec![format!("{head}7\r\ndata: x\r\n2\r\n\n\n\r\n")]).await;
-        let error = within(Client::new().stream(&server.url).open(Filter::all())).await.unwrap_err();
+        let answer = format!("{head}7\r\ndata: x\r\n2\r\n\n\n\r\n");
+        let server = serve(Script::raw().bytes(answer).hang_up()).await;
+        let error = within(Client::new().stream(server.url()).open(Filter::all())).await.unwrap_err();
         assert_eq!((error.kind(), error.is_final()), (ErrorKind::ContentEncoding, true), "{codings}: {error}");
         assert!(error.to_string().contains("transfer-encoding"), "{error}");
     }
@@ -75,8 +70,8 @@ async fn the_last_content_type_of_a_list_counts() {
         [("application/json, text/event-stream; charset=utf-8", true), ("text/event-stream;a=b,text/html", false)]
     {
         let answer = format!("{}data: x\n\n", OPEN.replace("text/event-stream", content_type));
-        let server = Server::answering(vec![answer]).await;
-        match within(Client::new().stream(&server.url).open(Filter::all())).await {
+        let server = serve(Script::raw().bytes(answer).hang_up()).await;
+        match within(Client::new().stream(server.url()).open(Filter::all())).await {
             Ok(mut subscription) => assert_eq!((&*short(&mut subscription).await, opens), ("x", true)),
             Err(error) => assert_eq!((error.kind(), opens), (ErrorKind::ContentType, false), "{content_type}"),
         }
@@ -92,7 +87,7 @@ async fn a_head_that_is_not_http_fails_at_once_and_the_line_is_named() {
         (head("x: y\r\nX-Odd: SECRET\0"), "line 4, the field x-odd"),
         ("SSH-2.0-OpenSSH SECRET\r\n".to_owned(), "line 1, its status line"),
     ] {
-        let server = Server::start(move |_, mut connection| {
+        let server = RawServer::start(move |_, mut connection| {
             let answer = answer.clone();
             async move {
                 for byte in answer.chars() {

@@ -503,7 +503,10 @@ async fn a_connection_that_refuses_more_requests_is_not_asked_for_ever() {
 
 #[tokio::test]
 async fn a_server_that_speaks_http_1_fails_the_attempt() {
-    let server = support::Server::answering(vec!["HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()]).await;
+    let server = support::RawServer::start(|_, mut connection| async move {
+        connection.send("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    })
+    .await;
     let handle = stream(&client(), &server.url).build().unwrap();
     let mut states = handle.state_changes();
     handle.connect();

@@ -14,15 +14,15 @@ use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    self, Connection, Server, always, header, in_own_process, open, serve, short, staying, stream, within,
+    self, Connection, RawServer, always, header, in_own_process, open, serve, short, staying, stream, within,
 };
 
 /// `Basic` for `user:pa:ss`.
 const BASIC: &str = "Basic dXNlcjpwYTpzcw==";
 
 /// An HTTP proxy that works.
-async fn proxy() -> Server {
-    Server::start(|_, connection: Connection| async move {
+async fn proxy() -> RawServer {
+    RawServer::start(|_, connection: Connection| async move {
         relay(connection.io, &connection.request).await;
     })
     .await
@@ -210,8 +210,8 @@ enum Hostile {
     Says(&'static str),
 }
 
-async fn hostile(how: Hostile) -> Server {
-    Server::start(move |_, mut connection| async move {
+async fn hostile(how: Hostile) -> RawServer {
+    RawServer::start(move |_, mut connection| async move {
         match how {
             Hostile::Silent => connection.closed().await,
             Hostile::HangsUp => {}
@@ -345,7 +345,7 @@ mod tls {
         for status in [200, 201, 202, 204, 205, 226, 299] {
             for headers in ["", "content-length: 7\r\n", "transfer-encoding: chunked\r\n", "connection: close\r\n"] {
                 let answer = format!("HTTP/1.1 {status} Connection established\r\n{headers}\r\n");
-                let proxy = Server::start(move |_, connection| {
+                let proxy = RawServer::start(move |_, connection| {
                     let answer = answer.clone();
                     async move { servers::tunnel(connection.io, &connection.request, &answer).await }
                 })

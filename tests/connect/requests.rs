@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpListener;
 
 use crate::support::transport::client_builder;
-use crate::support::{self, OPEN, Server, header, serve, stream, until, within};
+use crate::support::{self, OPEN, RawServer, header, serve, stream, until, within};
 
 /// The first two requests of a stream.
 async fn two_requests(ask: impl FnOnce(StreamBuilder) -> StreamBuilder) -> Vec<Request<Bytes>> {
@@ -198,7 +198,7 @@ fn a_last_event_id_that_is_a_header_is_one_id_that_can_be_sent() {
 #[tokio::test]
 async fn a_subscription_to_one_response_cancels_the_request_when_it_is_dropped() {
     let (closed, mut hung_up) = tokio::sync::mpsc::channel(1);
-    let server = Server::start(move |_, mut connection| {
+    let server = RawServer::start(move |_, mut connection| {
         let closed = closed.clone();
         async move {
             connection.send(&format!("{OPEN}data: a token\n\n")).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sseclient::testing::Script;
 use sseclient::{CloseReason, Delivery, ErrorKind, Filter, Handle, ReconnectPolicy, State, Subscription};
 
-use crate::support::{Server, always, client, serve, setback, status, within};
+use crate::support::{RawServer, always, client, serve, setback, status, within};
 
 /// A stream that is not connected yet, and a subscription to all its events.
 fn stream(url: &str) -> (Handle, Subscription) {
@@ -145,7 +145,7 @@ async fn of_the_body_of_a_refusal_eight_kibibytes_are_kept() {
     for (length, kept) in [(0, 0), (1, 1), (KEPT - 1, KEPT - 1), (KEPT, KEPT), (KEPT + 1, KEPT), (1_000_000, KEPT)] {
         let text: String = ('a'..='z').cycle().take(length).collect();
         let whole = text.clone();
-        let server = Server::start(move |_, mut connection| {
+        let server = RawServer::start(move |_, mut connection| {
             let head = format!("HTTP/1.1 404 No\r\ncontent-length: {length}\r\n\r\n");
             let text = text.clone();
             async move {

@@ -3,11 +3,11 @@
 use sseclient::testing::{self, Script};
 use sseclient::{CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 
-use crate::support::{self, OPEN, Server, numbered, serve, status, staying, until, within};
+use crate::support::{self, OPEN, RawServer, numbered, serve, status, staying, until, within};
 
 /// A server that sends `events` numbered events as fast as it can, and then stays silent.
-async fn blast(events: usize) -> Server {
-    Server::start(move |_, mut connection| async move {
+async fn blast(events: usize) -> RawServer {
+    RawServer::start(move |_, mut connection| async move {
         connection.send(OPEN).await;
         let mut next = 0;
         while next < events {

@@ -4,7 +4,7 @@ use sseclient::testing::{self, Script};
 use sseclient::{Delivery, Drain, Filter, Gap, Handle, Overflow, StreamBuilder, SubscribeOptions, Subscription};
 use tokio::sync::oneshot;
 
-use crate::support::{self, OPEN, Server, header, serve, until, within};
+use crate::support::{self, OPEN, RawServer, header, serve, until, within};
 
 /// A server that says these words, of which `|` ends a response, and the later ones when told.
 async fn saying(words: &str, later: &str) -> (testing::Server, oneshot::Sender<()>) {
@@ -144,7 +144,7 @@ async fn events_lost_by_several_rules_are_reported_once_after_the_kept_ones() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joining_amid_a_blast_misses_nothing_and_gets_nothing_twice() {
     const LAST: u64 = 200_000;
-    let server = Server::start(|_, mut connection| async move {
+    let server = RawServer::start(|_, mut connection| async move {
         let after: u64 = header(&connection.request, "last-event-id").map_or(0, |id| id.parse().unwrap());
         let mut text = OPEN.to_owned();
         for id in after + 1..=LAST {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use sseclient::{Apply, CloseReason, Commit, Filter, Handle, ResumeStore, State, SubscribeOptions, Subscription};
 use tokio::sync::mpsc;
 
-use crate::support::{LIMIT, OPEN, Server, header, short, stream, until, within};
+use crate::support::{LIMIT, OPEN, RawServer, header, short, stream, until, within};
 
 /// A server that sends two events after the last event ID, and reports when the client has closed
 /// the connection.
-async fn server() -> (Server, mpsc::UnboundedReceiver<usize>) {
+async fn server() -> (RawServer, mpsc::UnboundedReceiver<usize>) {
     let (left, leaves) = mpsc::unbounded_channel();
-    let server = Server::start(move |number, mut connection| {
+    let server = RawServer::start(move |number, mut connection| {
         let left = left.clone();
         async move {
             let after = header(&connection.request, "last-event-id").map_or(0, |id| id.parse().unwrap());

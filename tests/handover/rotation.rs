@@ -14,7 +14,9 @@ use sseclient::{Apply, CredentialsReason, Delivery, Filter, Handle, Subscription
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::support::{Connection, OPEN, Server, header, next_event, notified, numbered, serve, stream, until, within};
+use crate::support::{
+    Connection, OPEN, RawServer, header, next_event, notified, numbered, serve, stream, until, within,
+};
 
 const UNAUTHORIZED: &str =
     "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer error=\"expired\"\r\ncontent-length: 0\r\n\r\n";
@@ -127,9 +129,9 @@ impl Tokens {
 
 /// A server that checks tokens, and ends a response when its token expires. All tokens but the last
 /// expire. After the last event it answers 204.
-async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> Server {
+async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> RawServer {
     let tokens = Arc::clone(tokens);
-    Server::hearing(move |_, mut connection| {
+    RawServer::hearing(move |_, mut connection| {
         let (tokens, newest) = (Arc::clone(&tokens), newest.clone());
         async move {
             let (token, sent) = (token(&connection.request), last_event_id(&connection.request));
@@ -190,8 +192,8 @@ async fn expiring_tokens_lose_no_events() {
 }
 
 /// A server that resumes. It answers so late that the response before sends more events in between.
-async fn resuming_server(newest: watch::Receiver<u64>) -> Server {
-    Server::hearing(move |_, mut connection| {
+async fn resuming_server(newest: watch::Receiver<u64>) -> RawServer {
+    RawServer::hearing(move |_, mut connection| {
         let mut newest = newest.clone();
         async move {
             let late = *newest.borrow() + BATCH;

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::counting;
 use crate::support::codings::{CODINGS, Coding};
-use crate::support::{Server, follow, short, stream};
+use crate::support::{RawServer, follow, short, stream};
 
 const MIB: usize = 1 << 20;
 
@@ -28,7 +28,7 @@ fn a_bomb_is_an_oversized_event_in_bounded_memory_and_the_stream_goes_on() {
         for coding in CODINGS {
             let body: Arc<[u8]> = [coding.open().into_bytes(), bomb(coding)].concat().into();
             assert!(body.len() < MIB / 8, "{}: {} bytes", coding.name, body.len());
-            let server = Server::start(move |_, mut connection| {
+            let server = RawServer::start(move |_, mut connection| {
                 let body = Arc::clone(&body);
                 async move {
                     connection.io.write_all(&body).await.unwrap();

@@ -5,11 +5,11 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sseclient::{Error, ErrorKind, Filter};
+use sseclient::{Error, ErrorKind, Filter, testing};
 
 use crate::counting;
 use crate::support::flood::{Flood, Script};
-use crate::support::{OPEN, Server, follow, short, stream, within};
+use crate::support::{OPEN, RawServer, follow, serve, short, stream, within};
 
 const MIB: usize = 1 << 20;
 
@@ -99,8 +99,8 @@ fn endless_bodies_of_redirects_and_refusals_are_read_only_at_the_start() {
 fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
     counting::alone(async {
         let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(1000);
-        let server = Server::answering(vec![format!("{hints}{OPEN}data: x\n\n")]).await;
-        let (handle, mut subscription) = follow(stream(&server.url));
+        let server = serve(testing::Script::raw().bytes(format!("{hints}{OPEN}data: x\n\n"))).await;
+        let (handle, mut subscription) = follow(stream(server.url()));
         assert_eq!(short(&mut subscription).await, "x");
         handle.shutdown().await;
     });
@@ -110,7 +110,7 @@ fn a_thousand_interim_responses_come_before_a_stream_like_any_other() {
 fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
     counting::alone(async {
         let chunks: Arc<str> = "1\r\na\r\n".repeat(1000).into();
-        let server = Server::start(move |_, mut connection| {
+        let server = RawServer::start(move |_, mut connection| {
             let chunks = Arc::clone(&chunks);
             async move {
                 connection.send(&format!("{CHUNKED}6\r\ndata: \r\n")).await;
@@ -139,7 +139,7 @@ fn a_million_chunks_of_one_byte_are_one_event_in_bounded_memory() {
 #[test]
 fn a_server_with_an_extension_on_each_chunk_is_read_like_any_other() {
     counting::alone(async {
-        let server = Server::start(|_, mut connection| async move {
+        let server = RawServer::start(|_, mut connection| async move {
             connection.send(CHUNKED).await;
             for id in 1..=5000 {
                 let event = format!("id: {id}\ndata: {id}\n\n");

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sseclient::{Delivery, Filter, Subscription};
 
 use crate::counting::{self, LIVE, PEAK};
-use crate::support::{OPEN, Server, next_event, stream, until, within};
+use crate::support::{OPEN, RawServer, next_event, stream, until, within};
 
 /// Enough events for buffers and queues to grow to their final size.
 const WARM_UP: usize = 20_000;
@@ -28,7 +28,7 @@ async fn take(last: usize, subscription: &mut Subscription) {
 #[test]
 fn a_million_invented_event_types_cost_no_memory() {
     counting::alone_on_two_workers(async {
-        let server = Server::start(|_, mut connection| async move {
+        let server = RawServer::start(|_, mut connection| async move {
             connection.send(OPEN).await;
             let mut text = String::new();
             for number in 1..=TYPES {
@@ -74,7 +74,7 @@ fn a_million_invented_event_types_cost_no_memory() {
 fn long_types_of_events_that_are_retained_no_more_cost_no_memory() {
     const LONG: usize = 256 * 1024;
     counting::alone(async {
-        let server = Server::start(|_, mut connection| async move {
+        let server = RawServer::start(|_, mut connection| async move {
             connection.send(OPEN).await;
             for number in 0..100 {
                 connection.send(&format!("event: {number}{}\ndata: x\n\n", "x".repeat(LONG))).await;

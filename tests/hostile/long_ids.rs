@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
+use sseclient::testing::{Plan, Script};
 use sseclient::{
     Client, Commit, Delivery, ErrorKind, Event, Filter, Overflow, ReconnectPolicy, ResumeStore, SubscribeOptions,
 };
@@ -11,7 +12,7 @@ use sseclient::{
 use tokio::sync::Notify;
 
 use crate::counting::{self, LIVE};
-use crate::support::{OPEN, Server, next_event, stream, until, within};
+use crate::support::{OPEN, RawServer, next_event, serve, status, stream, until, within};
 
 const EVENTS: usize = 100;
 const ID: usize = 256 * 1024;
@@ -23,7 +24,7 @@ const BOUND: isize = 4 * 1024 * 1024;
 #[test]
 fn ids_are_known_again_without_being_kept() {
     counting::alone(async {
-        let server = Server::start(|_, mut connection| async move {
+        let server = RawServer::start(|_, mut connection| async move {
             connection.send(OPEN).await;
             for number in 0..EVENTS {
                 // The server sends each event twice.
@@ -54,7 +55,7 @@ const INHERITED_BOUND: isize = 24 * 1024 * 1024;
 #[test]
 fn inherited_ids_count_in_queues_and_in_what_is_retained() {
     counting::alone(async {
-        let server = Server::start(|_, mut connection| async move {
+        let server = RawServer::start(|_, mut connection| async move {
             connection.send(OPEN).await;
             for number in 0..2 * EVENTS {
                 // A block without data sets the ID. Then only the event after it keeps the ID.
@@ -107,7 +108,7 @@ fn acknowledged_events_share_a_huge_id_and_no_store_gets_it() {
     counting::alone(async {
         let is_saved = Arc::new(Notify::new());
         let go_on = Arc::clone(&is_saved);
-        let server = Server::start(move |_, mut connection| {
+        let server = RawServer::start(move |_, mut connection| {
             let go_on = Arc::clone(&go_on);
             async move {
                 connection.send(&format!("{OPEN}id: 1\ndata: x\n\n")).await;
@@ -148,7 +149,7 @@ fn acknowledged_events_share_a_huge_id_and_no_store_gets_it() {
 #[test]
 fn messages_repeat_the_beginning_of_what_a_server_sends() {
     counting::alone(async {
-        let server = Server::start(|number, mut connection| async move {
+        let server = RawServer::start(|number, mut connection| async move {
             let huge = "x".repeat(HUGE_ID);
             let begin = if number == 0 { format!("id: {huge}\ndata: x\n\n") } else { String::new() };
             connection.send(&format!("{OPEN}{begin}data: y")).await;
@@ -167,9 +168,10 @@ fn messages_repeat_the_beginning_of_what_a_server_sends() {
     });
     counting::alone(async {
         let long = "x".repeat(7_000);
-        let page = format!("HTTP/1.1 200 OK\r\ncontent-type: text/{long}\r\ncontent-length: 0\r\n\r\n");
-        let server = Server::answering(vec![format!("{OPEN}id: {long}\ndata: x\n\n"), OPEN.to_owned(), page]).await;
-        let handle = stream(&server.url).build().unwrap();
+        let event = Script::open().bytes(format!("id: {long}\ndata: x\n\n")).end();
+        let page = status(200).header("content-type", format!("text/{long}"));
+        let server = serve([event, Script::open().end(), page]).await;
+        let handle = stream(server.url()).build().unwrap();
         let mut events = handle.subscribe(Filter::all());
         handle.connect();
         next_event(&mut events).await;
@@ -183,9 +185,9 @@ fn messages_repeat_the_beginning_of_what_a_server_sends() {
         let long = "x".repeat(7_000);
         // A host that does not resolve, and a page of the server's own.
         for location in [format!("http://{long}/"), format!("/{long}")] {
-            let moved = format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
-            let server = Server::answering(vec![moved, "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n".into()]).await;
-            let error = within(stream(&server.url).open(Filter::all())).await.unwrap_err();
+            let moved = move || status(302).header("location", &location);
+            let server = serve(Plan::each(move |number, _| if number == 1 { moved() } else { status(404) })).await;
+            let error = within(stream(server.url()).open(Filter::all())).await.unwrap_err();
             let text = error.to_string();
             assert!(text.len() < 300 && text.contains("xxx"), "{text}");
         }

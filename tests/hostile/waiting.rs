@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use sseclient::{Client, Delivery, Filter, Overflow, SubscribeOptions};
 
 use crate::counting::{self, LIVE, PEAK};
-use crate::support::{OPEN, Server, until, within};
+use crate::support::{OPEN, RawServer, until, within};
 
 /// About 100 MiB of events.
 const EVENTS: usize = 100_000;
@@ -17,7 +17,7 @@ const SLACK: isize = 2 * 1024 * 1024;
 #[test]
 fn memory_is_flat_while_a_queue_is_full_and_while_it_is_emptied_slowly() {
     counting::alone(async {
-        let server = Server::start(move |_, mut connection| async move {
+        let server = RawServer::start(move |_, mut connection| async move {
             connection.send(OPEN).await;
             let event = format!("data: {}\n\n", "x".repeat(1024));
             for _ in 0..EVENTS / 100 {

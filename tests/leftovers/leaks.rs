@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::counting::{self, LIVE};
 use crate::support::transport::TestTransport;
-use crate::support::{Connection, OPEN, Server, client, until, within};
+use crate::support::{Connection, OPEN, RawServer, client, until, within};
 
 /// Enough reconnections for buffers, queues and tables to grow to their final size.
 const WARM_UP: usize = 500;
@@ -50,9 +50,9 @@ async fn answer(number: usize, mut connection: Connection) {
 
 /// A server like that, but for two responses, which pause after their event so that the test can
 /// count.
-async fn fickle_server(go_on: &Arc<Notify>) -> Server {
+async fn fickle_server(go_on: &Arc<Notify>) -> RawServer {
     let go_on = Arc::clone(go_on);
-    Server::hearing(move |number, mut connection| {
+    RawServer::hearing(move |number, mut connection| {
         let go_on = Arc::clone(&go_on);
         async move {
             if number != WARM_UP && number != WARM_UP + RECONNECTIONS {

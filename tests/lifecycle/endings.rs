@@ -6,7 +6,7 @@ use sseclient::testing::Script;
 use sseclient::{CloseReason, ErrorKind, Filter, Handle, State};
 
 use crate::support::transport::Listener;
-use crate::support::{OPEN, Server, client, serve, status, until, within};
+use crate::support::{OPEN, RawServer, client, serve, status, until, within};
 
 /// The limit for an immediate answer. It is shorter than every other timer here.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ const PLACES: [Place; 4] = [Place::Dialing, Place::Waiting, Place::Flooded, Plac
 struct Setting {
     handle: Handle,
     closed: tokio::sync::mpsc::UnboundedReceiver<()>,
-    _server: Option<Server>,
+    _server: Option<RawServer>,
     _black_hole: Option<Listener>,
 }
 
@@ -41,7 +41,7 @@ async fn settle(place: Place) -> Setting {
         let (listener, authority) = Listener::bind();
         (format!("http://{authority}/"), None, Some(listener))
     } else {
-        let server = Server::start(move |_, mut connection| {
+        let server = RawServer::start(move |_, mut connection| {
             let closing = closing.clone();
             async move {
                 connection.send(OPEN).await;

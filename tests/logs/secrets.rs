@@ -21,7 +21,7 @@ use sseclient::{
 };
 
 use crate::support::transport::{TestTransport, client_builder};
-use crate::support::{Server, headers, serve, status, within};
+use crate::support::{always, headers, serve, status, within};
 
 /// The text in every secret of these tests.
 const MARKER: &str = "hunter2";
@@ -303,8 +303,8 @@ async fn the_refusal_of_a_proxy_shows_no_secret_either() {
     let log = Log::default();
     let _guard = logging_to(&log);
     let refusal = format!("HTTP/1.1 407 {BASIC}\r\nx: {MARKER} {BASIC}\r\ncontent-length: 7\r\n\r\n{MARKER}");
-    let server = Server::answering(vec![refusal]).await;
-    let address = server.url.replace("http://", "").replace("/stream", "");
+    let server = always(move || Script::raw().bytes(refusal.clone())).await;
+    let address = server.url().replace("http://", "").replace("/stream", "");
     let mut shown = String::new();
     for (scheme, target) in [("http", "http://h/"), ("http", "https://h/"), ("socks5", "http://h/"), ("ftp", "")] {
         let client = Client::builder().proxy(format!("{scheme}://{MARKER}:{MARKER}@{address}"));

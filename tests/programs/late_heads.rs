@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sseclient::{Client, Delivery, ErrorKind, Filter, ReconnectPolicy, State, TranscriptItem};
 
-use crate::support::{OPEN, Server, within};
+use crate::support::{OPEN, RawServer, within};
 
 const TIMED_OUT: &str = "HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n";
 
@@ -18,8 +18,8 @@ enum InVain {
 }
 
 /// A server, or a forwarding proxy, that answers the fourth request, with an event.
-async fn late(in_vain: InVain) -> Server {
-    Server::start(move |number, mut connection| async move {
+async fn late(in_vain: InVain) -> RawServer {
+    RawServer::start(move |number, mut connection| async move {
         match in_vain {
             _ if number >= 3 => drop(connection.send(&format!("{OPEN}data: at last\n\n")).await),
             InVain::Cut => return,

@@ -10,13 +10,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::folder::Folder;
-use crate::support::{OPEN, Server, header, until, within};
+use crate::support::{OPEN, RawServer, header, until, within};
 
 const RUNS: usize = 100;
 
 /// A server that sends numbers without end, after the last event ID.
-async fn endless_numbers() -> Server {
-    Server::start(|_, mut connection| async move {
+async fn endless_numbers() -> RawServer {
+    RawServer::start(|_, mut connection| async move {
         let after = header(&connection.request, "last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0_u64);
         connection.send(OPEN).await;
         for first in (after + 1..).step_by(20) {
@@ -101,7 +101,7 @@ const SIZE: usize = 4_000;
 async fn a_slow_run_processes_each_event_once_over_one_connection() {
     let sent: Arc<AtomicU64> = Arc::default();
     let progress = Arc::clone(&sent);
-    let server = Server::start(move |_, mut connection| {
+    let server = RawServer::start(move |_, mut connection| {
         let progress = Arc::clone(&progress);
         async move {
             connection.send(OPEN).await;

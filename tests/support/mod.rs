@@ -38,13 +38,13 @@ pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server that passes each connection, with its number, to a script.
-pub struct Server {
+pub struct RawServer {
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
-impl Server {
+impl RawServer {
     /// Starts a server whose `script` gets each connection after the server has read its request.
     pub async fn start<F, Fut>(script: F) -> Self
     where
@@ -62,7 +62,7 @@ impl Server {
         server
     }
 
-    /// Like [`Server::start`], for crowds: the server does not keep the requests. It calls `script`
+    /// Like [`RawServer::start`], for crowds: the server does not keep the requests. It calls `script`
     /// in the order of the connections.
     pub async fn hearing<F, Fut>(script: F) -> Self
     where
@@ -81,20 +81,6 @@ impl Server {
             }
         });
         Self { url, requests: Arc::default(), task }
-    }
-
-    /// A server that answers the connections in turn with these texts, and closes each one. Later
-    /// connections get the last text.
-    pub async fn answering(answers: Vec<String>) -> Self {
-        let answers = Arc::new(answers);
-        Self::start(move |number, mut connection| {
-            let answers = Arc::clone(&answers);
-            async move {
-                let answer = &answers[number.min(answers.len() - 1)];
-                connection.send(answer).await;
-            }
-        })
-        .await
     }
 
     /// A server that tells each client its address, as `to ADDRESS`, and stays.
@@ -125,7 +111,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RawServer {
     fn drop(&mut self) {
         self.task.abort();
     }
