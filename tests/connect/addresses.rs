@@ -15,7 +15,8 @@ use sseclient::{Client, ClientBuilder, Error, ErrorKind, Filter};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, RawServer, short, within};
+use crate::peers::naming_peers;
+use crate::support::{LIMIT, short, within};
 
 const GOOD: &str = "127.0.0.1";
 const SILENT: &str = "127.0.0.2";
@@ -36,8 +37,8 @@ fn direct() -> ClientBuilder {
     Client::builder().no_proxy()
 }
 
-fn port(server: &RawServer) -> u16 {
-    server.url.parse::<http::Uri>().unwrap().port_u16().unwrap()
+fn port(server: &str) -> u16 {
+    server.parse::<http::Uri>().unwrap().port_u16().unwrap()
 }
 
 /// A listener whose queue is full. It does not answer a new client, like a firewall that drops
@@ -85,7 +86,7 @@ async fn an_address_that_never_answers_is_joined_by_those_of_the_other_family() 
         cases.push(("::1", ["::1", GOOD]));
     }
     for (silent, addresses) in cases {
-        let server = RawServer::naming_peers().await;
+        let server = naming_peers().await;
         let _silent = Silent::at(silent, port(&server)).await;
         let other = Duration::from_millis(100);
         for (client, alone) in [(direct(), Duration::from_millis(300)), (direct().happy_eyeballs_timeout(other), other)]
@@ -100,7 +101,7 @@ async fn an_address_that_never_answers_is_joined_by_those_of_the_other_family() 
 
 #[tokio::test]
 async fn an_address_that_refuses_is_passed_over_at_once() {
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     for first in [UNUSED, UNUSED_6] {
         // The result does not depend on the order of the families.
         for alone in [None, Some(LIMIT)] {
@@ -114,7 +115,7 @@ async fn an_address_that_refuses_is_passed_over_at_once() {
 
 #[tokio::test]
 async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     let _silent = [Silent::at(SILENT, port(&server)).await, Silent::at(SILENT_TOO, port(&server)).await];
     let whole = Duration::from_secs(2);
     for (addresses, share) in [
@@ -131,7 +132,7 @@ async fn addresses_of_a_family_have_equal_shares_of_the_connect_timeout() {
 /// The timer of the last address and that of the attempt may fire in either order.
 #[tokio::test]
 async fn a_server_or_proxy_that_never_answers_is_a_connect_timeout() {
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     let _silent = [Silent::at(SILENT, port(&server)).await, Silent::at(SILENT_TOO, port(&server)).await];
     let proxy = |scheme: &str| Client::builder().proxy(format!("{scheme}://proxy.invalid:{}", port(&server))).unwrap();
     for client in [direct(), proxy("http"), proxy("socks5")] {
@@ -149,7 +150,7 @@ async fn a_server_or_proxy_that_never_answers_is_a_connect_timeout() {
 /// A caller sets a local address so that servers see no other.
 #[tokio::test]
 async fn only_servers_in_the_family_of_the_local_address_are_reached() {
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     for alone in [None, Some(Duration::from_millis(300))] {
         let client = direct().local_address(address("127.0.0.5")).happy_eyeballs_timeout(alone);
         let (data, _) = open(client.clone(), port(&server), &[GOOD_6, GOOD], LIMIT).await.unwrap();

@@ -11,8 +11,9 @@ use sseclient::{Client, ErrorKind, Filter, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 #[cfg(feature = "tls")]
-use crate::support::echo;
-use crate::support::{OPEN, RawServer, header, open, short, within};
+use crate::echo;
+use crate::peers::naming_peers;
+use crate::support::{OPEN, header, open, short, within};
 
 /// A connector that makes connections inside this process and records the URLs that it was called
 /// with.
@@ -101,9 +102,9 @@ async fn a_connector_of_hypers_world_is_one() {
     use hyper_util::client::legacy::connect::HttpConnector;
     use sseclient::ServiceConnector;
 
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     let client = Client::builder().connector(ServiceConnector::new(HttpConnector::new()));
-    assert_eq!(short(&mut open(client.clone(), &server.url).await.unwrap()).await, "to 127.0.0.1");
+    assert_eq!(short(&mut open(client.clone(), &server).await.unwrap()).await, "to 127.0.0.1");
     drop(server);
     let error = open(client, "http://127.0.0.1:1/").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
@@ -169,7 +170,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
 async fn a_resolver_of_the_callers_own_is_asked_for_names_and_not_for_addresses() {
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     let asked = Arc::new(Mutex::new(Vec::new()));
     let names = Arc::clone(&asked);
     let lookup = move |name: String| {
@@ -177,7 +178,7 @@ async fn a_resolver_of_the_callers_own_is_asked_for_names_and_not_for_addresses(
         async { Ok::<_, io::Error>(vec![HERE]) }
     };
     let client = Client::builder().resolver(lookup);
-    for url in [&*server.url.replace("127.0.0.1", "server.invalid"), &*server.url] {
+    for url in [&*server.replace("127.0.0.1", "server.invalid"), &*server] {
         assert_eq!(short(&mut open(client.clone(), url).await.unwrap()).await, "to 127.0.0.1");
     }
     assert_eq!(*asked.lock().unwrap(), ["server.invalid"]);
@@ -200,11 +201,11 @@ async fn a_failing_or_empty_resolver_is_a_dns_error_and_a_hanging_one_times_out(
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connections_come_from_the_address_that_was_given() {
-    let server = RawServer::naming_peers().await;
+    let server = naming_peers().await;
     let client = Client::builder()
         .local_address("127.0.0.2".parse().unwrap())
         .tcp_nodelay(false)
         .tcp_keepalive(TcpKeepalive::new().probes(5))
         .happy_eyeballs_timeout(None);
-    assert_eq!(short(&mut open(client, &server.url).await.unwrap()).await, "to 127.0.0.2");
+    assert_eq!(short(&mut open(client, &server).await.unwrap()).await, "to 127.0.0.2");
 }

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
 
 #[cfg(feature = "tls")]
-use crate::support::site;
+use crate::site;
 use crate::support::{self, setback, within};
 
 /// A server of HTTP/2 in clear that hands each request to a script.

@@ -8,12 +8,17 @@ mod compression;
 mod connection;
 mod connectors;
 mod cookies;
+#[cfg(feature = "tls")]
+mod echo;
 mod errors;
 mod http1;
 mod http2;
+mod peers;
 mod proxies;
 mod redirects;
 mod requests;
+#[cfg(feature = "tls")]
+mod site;
 mod tls;
 mod tls_identity;
 mod transports;

@@ -258,8 +258,8 @@ mod tls {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::support::echo::{self, Site};
-    use crate::support::site;
+    use crate::echo::{self, Site};
+    use crate::site;
 
     /// An https server, and its URL with a name that only the proxy can resolve.
     async fn secure(site: &Site) -> String {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sseclient::{Client, Delivery, ErrorKind, TlsVersion};
 
+use crate::site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
 use crate::support::folder::Folder;
-use crate::support::site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
 use crate::support::{self, in_own_process, within};
 
 #[tokio::test]
@@ -253,7 +253,7 @@ mod own_configuration {
     use rustls::{ClientConfig, RootCertStore};
 
     use super::*;
-    use crate::support::site::provider;
+    use crate::site::provider;
 
     fn own(root: &Vouched, protocols: &[&[u8]]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();

@@ -9,10 +9,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer};
 use sseclient::{Client, ErrorKind};
 
-use crate::support::site::{Authority, ONLY_12, ONLY_13, Vouched, ask, config, serve, trusting};
+use crate::site::{Authority, ONLY_12, ONLY_13, Vouched, ask, config, serve, trusting};
 
 /// A key for these tests only. ring cannot generate RSA keys.
-const RSA_KEY: &str = include_str!("../support/rsa_key.pem");
+const RSA_KEY: &str = include_str!("rsa_key.pem");
 
 /// The bytes of a PKCS#8 key in front of the SEC1 encoding of a P-256 key.
 const SEC1_AT: usize = 29;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sseclient::{Error, ErrorKind, Filter, testing};
 
 use crate::counting;
-use crate::support::flood::{Flood, Script};
+use crate::flood::{Flood, Script};
 use crate::support::{OPEN, RawServer, follow, serve, short, stream, within};
 
 const MIB: usize = 1 << 20;

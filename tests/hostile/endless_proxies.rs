@@ -5,7 +5,7 @@ use std::time::Duration;
 use sseclient::{Client, Error, ErrorKind, Filter};
 
 use crate::counting;
-use crate::support::flood::{Flood, Script};
+use crate::flood::{Flood, Script};
 use crate::support::{LIMIT, until, within};
 
 const MIB: usize = 1 << 20;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sseclient::{Client, Error, ErrorKind, Filter, ReconnectPolicy, StreamBuilder};
 
 use crate::counting;
-use crate::support::flood::{Flood, Script};
+use crate::flood::{Flood, Script};
 use crate::support::{setback, within};
 
 const MIB: usize = 1 << 20;

@@ -6,6 +6,7 @@
 mod bombs;
 mod endless_answers;
 mod endless_proxies;
+mod flood;
 mod http2_floods;
 mod invented_types;
 mod long_ids;

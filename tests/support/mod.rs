@@ -1,16 +1,10 @@
-//! A scripted server on loopback, whose answers each test writes byte by byte, and helpers for
-//! following a stream.
+//! Servers that the transport of this process reaches, and helpers for following a stream.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub mod codings;
-#[cfg(feature = "tls")]
-pub mod echo;
-pub mod flood;
 pub mod folder;
 pub mod plain;
-#[cfg(feature = "tls")]
-pub mod site;
 pub mod transport;
 
 use std::future::Future;
@@ -24,7 +18,6 @@ use sseclient::{
     ClientBuilder, Delivery, Error, Event, Filter, Gap, Handle, State, StateChanges, StreamBuilder, Subscription,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -38,6 +31,9 @@ pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server that passes each connection, with its number, to a script.
+///
+/// For tests that write without end, measure memory, or watch the client leave. What a server
+/// answers is a matter for [`serve`].
 pub struct RawServer {
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -78,23 +74,6 @@ impl RawServer {
                 let Some(request) = connection.read_head().await else { continue };
                 connection.request = request;
                 tokio::spawn(script(number, connection));
-            }
-        });
-        Self { url, requests: Arc::default(), task }
-    }
-
-    /// A server that tells each client its address, as `to ADDRESS`, and stays.
-    pub async fn naming_peers() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/stream", listener.local_addr().unwrap());
-        let task = tokio::spawn(async move {
-            while let Ok((tcp, peer)) = listener.accept().await {
-                let mut connection = Connection { io: Box::new(tcp), request: String::new() };
-                let Some(_request) = connection.read_head().await else { continue };
-                tokio::spawn(async move {
-                    connection.send(&format!("{OPEN}data: to {}\n\n", peer.ip())).await;
-                    connection.closed().await;
-                });
             }
         });
         Self { url, requests: Arc::default(), task }
