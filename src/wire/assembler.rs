@@ -136,7 +136,7 @@ impl Assembler {
             self.reset();
             return (None, position);
         }
-        let mut lines = Lines::from(position);
+        let mut lines = if self.is_in_line() { Lines::within_line(bytes, position) } else { Lines::from(position) };
         self.phase = BlockPhase::InBlock;
         while let Some(line) = lines.next(bytes) {
             if line.is_empty() && !self.is_in_line() {
@@ -149,12 +149,19 @@ impl Assembler {
         (None, lines.position())
     }
 
-    /// Reads all of `bytes`, which hold the beginning of a block and nothing to lend.
+    /// Takes over a block of which the fast path has read the first lines. Their values are in
+    /// `bytes`; those that have not come are [`Span::NONE`].
     #[inline(never)]
-    pub(super) fn take_in(&mut self, bytes: &[u8]) {
-        let (found, position) = self.read(0, bytes);
-        debug_assert!(found.is_none(), "only a block without an end is taken in");
-        self.feed(&bytes[position..]);
+    pub(super) fn take_over(&mut self, bytes: &[u8], values: Values) {
+        self.phase = BlockPhase::InBlock;
+        let fields = [(Field::EventType, values.event_type), (Field::Id, values.id), (Field::Data, values.data)];
+        for (field, value) in fields {
+            if let Some(value) = value.some() {
+                self.begin_value(field);
+                self.value(&bytes[value.range()]);
+                self.end_line();
+            }
+        }
     }
 
     /// Reads a line, or the rest of the line that was begun, without its terminator.
@@ -184,6 +191,11 @@ impl Assembler {
         }
         self.phase = BlockPhase::InBlock;
         if self.stage == Stage::LineStart {
+            if piece.len() >= MAX_HEAD {
+                let (field, value) = field::split(piece);
+                self.begin_value(field);
+                return self.value(&piece[value..]);
+            }
             self.line.clear();
             self.stage = Stage::Head;
         }

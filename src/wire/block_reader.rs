@@ -42,8 +42,10 @@ enum Skimmed {
     Found(FoundFrame),
     /// The block that begins here is for the assembler.
     Other(usize),
-    /// The line or block that begins here is unfinished.
-    Cut(usize),
+    /// The bytes end, maybe within a line, which begins at the cursor then.
+    End,
+    /// So they do, and within a block whose values so far are in this range.
+    Cut(Line),
 }
 
 impl BlockReader {
@@ -51,8 +53,8 @@ impl BlockReader {
         Self { assembler: Assembler::new(limit), ..Self::default() }
     }
 
-    /// Reads up to the next thing to lend. `None` at the end of the bytes; the unfinished rest
-    /// begins at the position of `lines` then.
+    /// Reads up to the next thing to lend. `None` at the end of the bytes; an unfinished line
+    /// begins at the position of `lines` then, for [`keep`](Self::keep).
     #[inline(always)]
     pub(super) fn advance(&mut self, lines: &mut Lines, bytes: &[u8]) -> Option<FoundFrame> {
         loop {
@@ -60,8 +62,9 @@ impl BlockReader {
                 match self.skim(lines, bytes) {
                     Skimmed::Found(found) => return Some(found),
                     Skimmed::Other(start) => *lines = Lines::from(start),
-                    Skimmed::Cut(start) => {
-                        *lines = Lines::from(start);
+                    Skimmed::End => return None,
+                    Skimmed::Cut(around) => {
+                        self.assembler.take_over(&bytes[around.range()], self.values);
                         return None;
                     }
                 }
@@ -88,7 +91,7 @@ impl BlockReader {
                     Whole::DataOnly(data) => Skimmed::Found(FoundFrame::DataOnly(data)),
                     Whole::Block(around) => Skimmed::Found(FoundFrame::Whole(around)),
                     Whole::Other => Skimmed::Other(line.start),
-                    Whole::Cut => Skimmed::Cut(line.start),
+                    Whole::Cut(around) => Skimmed::Cut(around),
                 };
             }
             // Most heartbeats end with a blank line: 10 % on the `heartbeats` corpus.
@@ -98,7 +101,7 @@ impl BlockReader {
                 return Skimmed::Found(FoundFrame::Comment(text));
             }
         }
-        Skimmed::Cut(lines.position())
+        Skimmed::End
     }
 
     /// Lends what was found. `text` validates a range of the bytes.
@@ -148,18 +151,19 @@ impl BlockReader {
         block.dispatch(limit, &mut self.values, &mut self.last_event_id, &mut self.replaced)
     }
 
-    /// Finishes the block that begins with `rest`, or that the assembler has begun, as if a blank
-    /// line followed.
-    pub(super) fn end(&mut self, rest: &[u8]) -> Option<FoundFrame> {
-        self.assembler.release();
-        self.assembler.take_in(rest);
-        self.assembler.end().map(FoundFrame::Assembled)
-    }
-
-    /// Gives back memory that one large frame needed.
-    pub(super) fn trim(&mut self) {
+    /// Keeps the unfinished line at the end of a chunk, and gives back memory that one large frame
+    /// needed.
+    #[inline(never)]
+    pub(super) fn keep(&mut self, rest: &[u8]) {
         if self.replaced.capacity() > MAX_RETAINED {
             self.replaced = String::new();
         }
+        self.assembler.feed(rest);
+    }
+
+    /// Finishes the block that has begun, as if a blank line followed.
+    pub(super) fn end(&mut self) -> Option<FoundFrame> {
+        self.assembler.release();
+        self.assembler.end().map(FoundFrame::Assembled)
     }
 }

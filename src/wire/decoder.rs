@@ -7,8 +7,7 @@ use crate::event::IntoLastEventId;
 
 use super::block_reader::BlockReader;
 use super::frame::Frame;
-use super::frames::{self, Frames};
-use super::joined::Joined;
+use super::frames::Frames;
 use super::lines::Lines;
 
 /// The default of [`Decoder::max_event_size`]: 16 MiB.
@@ -57,10 +56,6 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Debug)]
 pub struct Decoder {
     chunk: Bytes,
-    /// The joined bytes, which are read before the rest of the chunk: see [`Joined`].
-    bytes: Vec<u8>,
-    joined: Joined,
-    /// The lines of the joined bytes or of the chunk, whichever is being read.
     lines: Lines,
     reader: BlockReader,
     /// The bytes of a byte order mark that have come; `None` after the start of the stream.
@@ -82,8 +77,6 @@ impl Decoder {
     pub fn new() -> Self {
         Self {
             chunk: Bytes::new(),
-            bytes: Vec::new(),
-            joined: Joined::default(),
             lines: Lines::from(0),
             reader: BlockReader::new(DEFAULT_MAX_EVENT_SIZE),
             mark: Some(0),
@@ -172,39 +165,28 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        let (chunk, after_cr) = if self.is_unread() { self.with_rest(&chunk) } else { (chunk, self.after_cr) };
+        let is_unread = self.is_unread();
+        let after_cr = self.after_cr && !is_unread;
+        let chunk = if is_unread { self.with_rest(&chunk) } else { chunk };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
         if start < chunk.len() {
             self.after_cr = chunk.last() == Some(&b'\r');
         }
+        // A CR LF that two chunks share: the CR has ended the line already.
+        start += usize::from(after_cr && chunk.get(start) == Some(&b'\n'));
         self.chunk = chunk;
-        if self.joined.has_kept() {
-            self.joined.begin(&mut self.bytes, &self.chunk);
-            self.lines = Lines::from(0);
-        } else {
-            // A CR LF that two chunks share: the CR has ended the line already.
-            start += usize::from(after_cr && self.chunk.get(start) == Some(&b'\n'));
-            self.joined.skip();
-            self.lines = Lines::from(start);
-        }
+        self.lines = Lines::from(start);
     }
 
     /// Returns the next frame, or `None` when the decoder needs more bytes.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
-        let mut found = self.reader.advance(&mut self.lines, bytes);
-        if found.is_none() {
-            let position = self.lines.position();
-            let (next, position) =
-                frames::advance_in_chunk(position, bytes, &self.chunk, &mut self.joined, &mut self.reader);
-            (found, self.lines) = (next, Lines::from(position));
-        }
-        let Some(found) = found else {
+        let Some(found) = self.reader.advance(&mut self.lines, &self.chunk) else {
+            self.reader.keep(&self.chunk[self.lines.position()..]);
+            self.lines = Lines::from(self.chunk.len());
             self.let_go();
             return None;
         };
-        let bytes = if self.joined.is_read() { &self.bytes } else { &*self.chunk };
-        Some(self.reader.lend(found, bytes, |line| from_utf8(&bytes[line.range()]).ok()))
+        Some(self.reader.lend(found, &self.chunk, |line| from_utf8(&self.chunk[line.range()]).ok()))
     }
 
     /// Returns the frames of what was pushed, faster than [`next_frame`](Self::next_frame) does.
@@ -231,13 +213,12 @@ impl Decoder {
     /// assert_eq!(events[1].data(), "2");
     /// ```
     pub fn frames(&mut self) -> Frames<'_> {
-        Frames::new(&self.bytes, &self.chunk, &mut self.lines, &mut self.joined, &mut self.reader)
+        Frames::new(&self.chunk, &mut self.lines, &mut self.reader)
     }
 
     /// Releases the chunk if it has been read to its end.
     pub(crate) fn let_go(&mut self) {
         if !self.is_unread() {
-            self.joined.skip();
             self.chunk = Bytes::new();
             self.lines = Lines::from(0);
         }
@@ -245,19 +226,13 @@ impl Decoder {
 
     /// Returns true if there are pushed bytes that have not been read.
     fn is_unread(&self) -> bool {
-        let (bytes, more) = self.being_read();
-        self.lines.position() < bytes.len() || !more.is_empty()
-    }
-
-    /// Returns the bytes being read, and the part of the chunk that comes after them.
-    fn being_read(&self) -> (&[u8], &[u8]) {
-        if self.joined.is_read() { (&self.bytes, &self.chunk[self.joined.head()..]) } else { (&self.chunk, &[]) }
+        self.lines.position() < self.chunk.len()
     }
 
     /// Returns true if a block has begun and not come to its blank line. A comment is not part of
     /// one.
     pub(crate) fn is_in_block(&self) -> bool {
-        self.joined.is_in_block() || self.reader.assembler.is_in_block()
+        self.reader.assembler.is_in_block()
     }
 
     /// Ends the stream. An unfinished block is dropped, as the standard asks, and so is what was
@@ -283,26 +258,21 @@ impl Decoder {
     /// assert!(decoder.finish().is_none());
     /// ```
     pub fn finish(&mut self) -> Option<Frame<'_>> {
-        let unfinished = if self.dispatches_unfinished { self.reader.end(self.joined.waiting()) } else { None };
+        let unfinished = if self.dispatches_unfinished { self.reader.end() } else { None };
         if unfinished.is_none() {
             self.reader.assembler.reset();
         }
         self.chunk = Bytes::new();
-        self.bytes = Vec::new();
-        self.joined = Joined::default();
         self.lines = Lines::from(0);
         self.mark = Some(0);
         self.after_cr = false;
         unfinished.map(|found| self.reader.lend_rest(found, &[]))
     }
 
-    /// Returns a chunk that begins with the unread bytes, and whether a CR came right before them.
+    /// Returns a chunk that begins with the unread bytes.
     #[cold]
-    fn with_rest(&self, chunk: &[u8]) -> (Bytes, bool) {
-        let (bytes, more) = self.being_read();
-        let rest = &bytes[self.lines.position()..];
-        let after_cr = self.after_cr && rest.is_empty() && more.is_empty();
-        ([rest, more, chunk].concat().into(), after_cr)
+    fn with_rest(&self, chunk: &[u8]) -> Bytes {
+        [&self.chunk[self.lines.position()..], chunk].concat().into()
     }
 
     /// Skips a byte order mark at the start of the stream, however it is cut. Returns its length in

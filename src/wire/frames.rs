@@ -4,9 +4,8 @@ use std::fmt;
 
 use simdutf8::basic::from_utf8;
 
-use super::block_reader::{BlockReader, FoundFrame};
+use super::block_reader::BlockReader;
 use super::frame::Frame;
-use super::joined::Joined;
 use super::lines::{Line, Lines};
 
 /// The frames of what a decoder was pushed: see [`Decoder::frames`](super::Decoder::frames).
@@ -17,9 +16,6 @@ use super::lines::{Line, Lines};
 /// decoder's next frames are of no use until the stream is [finished](super::Decoder::finish).
 pub struct Frames<'a> {
     reader: &'a mut BlockReader,
-    joined: &'a mut Joined,
-    /// The joined bytes or the chunk, whichever is being read.
-    bytes: &'a [u8],
     chunk: &'a [u8],
     text: ValidText<'a>,
     /// A cursor of its own, which lives in registers.
@@ -31,30 +27,21 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(
-        bytes: &'a [u8],
-        chunk: &'a [u8],
-        home: &'a mut Lines,
-        joined: &'a mut Joined,
-        reader: &'a mut BlockReader,
-    ) -> Self {
-        let bytes = if joined.is_read() { bytes } else { chunk };
-        Self { reader, joined, bytes, chunk, text: ValidText::default(), lines: Lines::from(home.position()), home }
+    pub(super) fn new(chunk: &'a [u8], home: &'a mut Lines, reader: &'a mut BlockReader) -> Self {
+        Self { reader, chunk, text: ValidText::default(), lines: Lines::from(home.position()), home }
     }
 
     /// Returns the next frame, or `None` when the decoder needs more bytes.
     #[inline]
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
-        let found = match self.reader.advance(&mut self.lines, self.bytes) {
-            Some(found) => found,
+        match self.reader.advance(&mut self.lines, self.chunk) {
+            Some(found) => Some(self.reader.lend(found, self.chunk, |line| self.text.of(self.chunk, line))),
             None => {
-                let position = self.lines.position();
-                let (found, position) = advance_in_chunk(position, self.bytes, self.chunk, self.joined, self.reader);
-                (self.bytes, self.lines, self.text) = (self.chunk, Lines::from(position), ValidText::default());
-                found?
+                self.reader.keep(&self.chunk[self.lines.position()..]);
+                self.lines = Lines::from(self.chunk.len());
+                None
             }
-        };
-        Some(self.reader.lend(found, self.bytes, |line| self.text.of(self.bytes, line)))
+        }
     }
 }
 
@@ -71,30 +58,7 @@ impl fmt::Debug for Frames<'_> {
     }
 }
 
-/// Goes on at the end of `bytes`, which are the joined bytes or the chunk. Returns what is found
-/// next, if the chunk has one, and the position in the chunk.
-// It does not see the cursor, which would have to be in memory for that.
-#[inline(never)]
-pub(super) fn advance_in_chunk(
-    position: usize,
-    bytes: &[u8],
-    chunk: &[u8],
-    joined: &mut Joined,
-    reader: &mut BlockReader,
-) -> (Option<FoundFrame>, usize) {
-    reader.trim();
-    let mut more = joined.end(position, bytes, chunk, &mut reader.assembler);
-    while let Some(position) = more {
-        let mut lines = Lines::from(position);
-        if let Some(found) = reader.advance(&mut lines, chunk) {
-            return (Some(found), lines.position());
-        }
-        more = joined.end(lines.position(), chunk, chunk, &mut reader.assembler);
-    }
-    (None, chunk.len())
-}
-
-/// A part of the bytes being read that is known to be UTF-8.
+/// A part of the chunk that is known to be UTF-8.
 // Validating much at once is cheaper than each line alone: 25 % on `ticks` and `anthropic`.
 #[derive(Default)]
 pub(super) struct ValidText<'a> {

@@ -27,6 +27,15 @@ struct Window {
     mask: u64,
 }
 
+impl Window {
+    /// Returns a window that ends with the line end at `at`, and has no other.
+    fn of_one(chunk: &[u8], at: usize) -> Self {
+        let is_cr_lf = chunk[at] == b'\r' && chunk.get(at + 1) == Some(&b'\n');
+        let end = at + usize::from(is_cr_lf) + 1;
+        Self { start: end.wrapping_sub(WINDOW), mask: 1 << (WINDOW - 1) }
+    }
+}
+
 /// The range of a line without its terminator, or of a part of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
@@ -53,7 +62,7 @@ const WINDOW: usize = 64;
 /// The length from which the end of a line is searched for by memchr.
 // More than a window: a window begins where memchr has found a line end, and lines of about that
 // length would each need a call otherwise.
-const MIN_LONG_LINE: usize = WINDOW + 1;
+const MIN_LONG_LINE: usize = 2 * WINDOW;
 
 impl Lines {
     /// Creates a cursor that begins at the offset `start` of a chunk.
@@ -61,6 +70,15 @@ impl Lines {
     pub(super) fn from(start: usize) -> Self {
         // An empty window that ends there, so that the search begins there.
         Self { start, window: Window { start: start.wrapping_sub(WINDOW), mask: 0 } }
+    }
+
+    /// Creates a cursor within a line that the chunk goes on with at `start`.
+    pub(super) fn within_line(chunk: &[u8], start: usize) -> Self {
+        let window = match memchr::memchr2(b'\n', b'\r', &chunk[start..]) {
+            Some(at) => Window::of_one(chunk, start + at),
+            None => Self::from(chunk.len()).window,
+        };
+        Self { start, window }
     }
 
     /// Returns the start of the next line. After the last line, the unfinished rest begins there.
@@ -92,11 +110,21 @@ impl Lines {
                 return None;
             }
         }
-        let terminator = self.window.start + self.window.mask.trailing_zeros() as usize;
+        let terminator = self.window.start.wrapping_add(self.window.mask.trailing_zeros() as usize);
         self.window.mask &= self.window.mask - 1;
         let start = self.start;
         self.start = terminator + 1;
         Some(Line { start, end: before_cr_lf(chunk, start, terminator) })
+    }
+
+    /// Skips the blank line of `length` bytes that comes next.
+    #[inline(always)]
+    pub(super) fn skip_blank(&mut self, length: usize) {
+        self.start += length;
+        match self.window.mask {
+            0 => self.window = Self::from(self.start).window,
+            mask => self.window.mask = mask & (mask - 1),
+        }
     }
 
     /// Skips an empty line that comes next, if the window shows it.
@@ -114,11 +142,15 @@ impl Lines {
 /// `start`. The mask is empty if the chunk has no more line ends.
 #[inline(never)]
 fn search(chunk: &[u8], mut searched: usize, start: usize) -> Window {
+    // After a long line, whose window ends with it.
+    if chunk[searched] == b'\n' {
+        return Window::of_one(chunk, searched);
+    }
     loop {
         if searched >= start + MIN_LONG_LINE {
             // A line that has come this far is probably long: its end is worth a call.
             match memchr::memchr2(b'\n', b'\r', &chunk[searched..]) {
-                Some(at) => searched += at,
+                Some(at) => return Window::of_one(chunk, searched + at),
                 None => return Lines::from(chunk.len()).window,
             }
         }

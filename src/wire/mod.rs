@@ -7,7 +7,6 @@
 // The life of a chunk:
 //
 // decoder        takes it: skips a byte order mark, and the LF of a CR LF that the last chunk began
-// joined         puts its beginning behind the unfinished block of the last chunk, if there is one
 // frames         reads first these joined bytes, then the rest of the chunk
 // lines          finds where the lines end, 64 bytes at a time
 // block_reader   picks one of two paths for each block:
@@ -18,7 +17,6 @@
 // end_mark       is an event that ends a stream, for those above who know of one
 // last_event_id  keeps that ID for the blocks after it
 // frame          is what the caller borrows, until it asks for the next one
-// joined         keeps the unfinished block at the end, or gives it to the assembler if it is large
 
 mod assembler;
 mod block_reader;
@@ -28,7 +26,6 @@ mod end_mark;
 mod field;
 mod frame;
 mod frames;
-mod joined;
 mod last_event_id;
 mod lines;
 #[cfg(test)]
