@@ -33,8 +33,10 @@ const FIELD_NAMES: usize = 40;
 
 /// One event of an event stream.
 ///
-/// An event owns its text in one allocation. A clone costs one reference count, so any number of
-/// subscribers can keep the same event. Keeping an event never keeps a read buffer in memory.
+/// An event owns its text, in one allocation. One of more than 8 KiB that came in pieces takes over
+/// the buffer in which they were collected, which needs two more small ones. A clone costs one
+/// reference count, so any number of subscribers can keep the same event. Keeping an event never
+/// keeps a read buffer in memory.
 ///
 /// # Examples
 ///
@@ -60,6 +62,8 @@ struct Layout {
     inherited: Option<std::sync::Arc<str>>,
     /// See [`Event::position`]; 0 if the event does not come from a connection.
     position: u64,
+    /// The text, if it was collected in memory of its own. Nothing is behind the header then.
+    large: Option<Arc<String>>,
     #[cfg(feature = "json")]
     decode_cache: json::DecodeCache,
 }
@@ -81,6 +85,7 @@ impl Event {
             values: Values { data, event_type, id, retry },
             inherited: None,
             position,
+            large: None,
             #[cfg(feature = "json")]
             decode_cache: json::DecodeCache::default(),
         };
@@ -93,6 +98,21 @@ impl Event {
             }
         }
         Self { inner }
+    }
+
+    /// Creates an event that shares the memory of a large text.
+    pub(crate) fn sharing(
+        text: Arc<String>,
+        values: Values,
+        inherited: Option<std::sync::Arc<str>>,
+        position: u64,
+    ) -> Self {
+        let Values { data, event_type, id, retry } = values;
+        let mut event = Self::from_parts("", data, event_type, id, inherited, retry, position);
+        if let Some(unique) = Arc::get_mut(&mut event.inner) {
+            unique.header.large = Some(text);
+        }
+        event
     }
 
     /// Starts to build an event, for servers and tests.
@@ -191,7 +211,7 @@ impl Event {
     pub(crate) fn size(&self) -> usize {
         // An inherited ID counts for each event, though they share it: one of them is enough to
         // keep it in memory, and the server may send a new one before each event.
-        self.inner.slice.len() + self.layout().inherited.as_deref().map_or(0, str::len)
+        self.all_text().len() + self.layout().inherited.as_deref().map_or(0, str::len)
     }
 
     fn layout(&self) -> &Layout {
@@ -199,7 +219,12 @@ impl Event {
     }
 
     fn text(&self, span: Span) -> &str {
-        &self.inner.slice[span.range()]
+        &self.all_text()[span.range()]
+    }
+
+    #[inline]
+    fn all_text(&self) -> &str {
+        self.layout().large.as_deref().map_or(&self.inner.slice, String::as_str)
     }
 }
 

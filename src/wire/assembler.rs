@@ -10,6 +10,7 @@
 use crate::event::{RetryTime, Span, Values};
 
 use super::MAX_RETAINED;
+use super::collected::{Collected, append};
 use super::dispatch::FinishedBlock;
 use super::field::{self, Field, MAX_HEAD, RetryDigits};
 use super::lines::Lines;
@@ -33,7 +34,7 @@ pub(super) struct Assembler {
     /// The head of the line until its field is known; then the value of a type, an ID or a comment.
     line: Vec<u8>,
     digits: RetryDigits,
-    data: Vec<u8>,
+    data: Collected,
     /// The bytes of data that have come, kept or not, and one more for each line.
     data_size: u64,
     event_type: Vec<u8>,
@@ -118,7 +119,8 @@ impl Assembler {
         self.is_oversized = false;
         self.is_type_cut = false;
         self.held_besides = 0;
-        for buffer in [&mut self.line, &mut self.data, &mut self.event_type, &mut self.id] {
+        self.data.clear();
+        for buffer in [&mut self.line, &mut self.event_type, &mut self.id] {
             buffer.clear();
             if buffer.capacity() > MAX_RETAINED {
                 *buffer = Vec::new();
@@ -154,13 +156,17 @@ impl Assembler {
     #[inline(never)]
     pub(super) fn take_over(&mut self, bytes: &[u8], values: Values) {
         self.phase = BlockPhase::InBlock;
-        let fields = [(Field::EventType, values.event_type), (Field::Id, values.id), (Field::Data, values.data)];
-        for (field, value) in fields {
-            if let Some(value) = value.some() {
-                self.begin_value(field);
-                self.value(&bytes[value.range()]);
-                self.end_line();
-            }
+        if let Some(event_type) = values.event_type.some() {
+            self.event_type.extend_from_slice(&bytes[event_type.range()]);
+        }
+        if let Some(id) = values.id.some().map(|id| &bytes[id.range()]).filter(|id| !has_nul(id)) {
+            self.id.extend_from_slice(id);
+            self.has_id = true;
+        }
+        self.held_besides = counted(self.event_type.len()) + counted(self.id.len());
+        if let Some(data) = values.data.some() {
+            self.begin_data();
+            self.extend_data(&bytes[data.range()]);
         }
     }
 
@@ -169,6 +175,10 @@ impl Assembler {
     fn line(&mut self, line: &[u8]) -> Option<Assembled> {
         if self.is_in_line() {
             self.feed(line);
+            if self.stage == Stage::Value(Field::Data) {
+                self.stage = Stage::LineStart;
+                return None;
+            }
         } else {
             let (field, value) = field::split(line);
             let value = &line[value..];
@@ -186,6 +196,9 @@ impl Assembler {
 
     /// Reads a piece of a line.
     pub(super) fn feed(&mut self, mut piece: &[u8]) {
+        if self.stage == Stage::Value(Field::Data) {
+            return self.extend_data(piece);
+        }
         if piece.is_empty() {
             return;
         }
@@ -261,8 +274,7 @@ impl Assembler {
                 self.event_type.clear();
                 self.is_type_cut = true;
             }
-            // The standard ignores an ID with a NUL.
-            Stage::Value(Field::Id) if memchr::memchr(0, &self.line).is_none() => {
+            Stage::Value(Field::Id) if !has_nul(&self.line) => {
                 exchange(&mut self.id, &mut self.line);
                 self.has_id = true;
             }
@@ -284,7 +296,7 @@ impl Assembler {
         self.data_size += 1;
         let is_first = self.data_size == 1;
         if !is_first && self.admit(1) && !self.is_oversized {
-            self.append_data(b"\n");
+            self.data.push(b"\n", self.limit - self.held_besides);
         }
     }
 
@@ -293,18 +305,7 @@ impl Assembler {
     fn extend_data(&mut self, piece: &[u8]) {
         self.data_size += piece.len() as u64;
         if self.admit(piece.len()) && !self.is_oversized {
-            self.append_data(piece);
-        }
-    }
-
-    /// Appends to the data what has been admitted.
-    #[inline]
-    fn append_data(&mut self, piece: &[u8]) {
-        if piece.len() > self.data.capacity() - self.data.len() {
-            let room = self.limit - self.held() + self.data.len();
-            append(&mut self.data, piece, room);
-        } else {
-            self.data.extend_from_slice(piece);
+            self.data.push(piece, self.limit - self.held_besides);
         }
     }
 
@@ -353,7 +354,7 @@ impl Assembler {
     #[cold]
     fn admit_oversized(&mut self, more: usize) -> bool {
         self.is_oversized = true;
-        self.data = Vec::new();
+        self.data = Collected::default();
         self.held() + more <= self.limit
     }
 
@@ -364,12 +365,13 @@ impl Assembler {
 
     /// Returns the finished block, its values in one piece behind the data.
     pub(super) fn block(&mut self) -> FinishedBlock<'_> {
-        let text = &mut self.data;
-        let data = Span::new(0..text.len());
-        let event_type = if self.event_type.is_empty() { Span::EMPTY } else { separate(text, &self.event_type) };
-        let id = if self.has_id { separate(text, &self.id) } else { Span::NONE };
+        let all = &mut self.data;
+        let data = Span::new(0..all.len());
+        let event_type = if self.event_type.is_empty() { Span::EMPTY } else { all.separate(&self.event_type) };
+        let id = if self.has_id { all.separate(&self.id) } else { Span::NONE };
         FinishedBlock {
-            bytes: text,
+            large: all.take_large(),
+            bytes: all.bytes(),
             values: Values { data, event_type, id, retry: RetryTime::new(self.retry) },
             has_data: self.data_size > 0,
             lends_empty: self.wants_empty_blocks,
@@ -379,6 +381,11 @@ impl Assembler {
             is_type_cut: self.is_type_cut,
         }
     }
+}
+
+/// Returns true for an ID that the standard ignores.
+pub(super) fn has_nul(id: &[u8]) -> bool {
+    memchr::memchr(0, id).is_some()
 }
 
 /// Returns how much a type or an ID of this length counts against the limit.
@@ -394,25 +401,4 @@ fn exchange(buffer: &mut Vec<u8>, value: &mut Vec<u8>) {
     buffer.shrink_to(MAX_COUNTED_ONCE);
     value.clear();
     value.shrink_to(MAX_COUNTED_ONCE);
-}
-
-/// Appends a value on a line of its own and returns where it stands.
-// The line end keeps two values that were cut within a character from forming one together.
-fn separate(text: &mut Vec<u8>, value: &[u8]) -> Span {
-    text.reserve_exact(value.len() + 1);
-    text.push(b'\n');
-    let start = text.len();
-    text.extend_from_slice(value);
-    Span::new(start..text.len())
-}
-
-/// Appends `piece`. The buffer doubles when it grows, but never exceeds `room`, in which the piece
-/// fits.
-fn append(buffer: &mut Vec<u8>, piece: &[u8], room: usize) {
-    let needed = buffer.len() + piece.len();
-    if needed > buffer.capacity() {
-        let capacity = needed.max((buffer.capacity() * 2).min(room));
-        buffer.reserve_exact(capacity - buffer.len());
-    }
-    buffer.extend_from_slice(piece);
 }

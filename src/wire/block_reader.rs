@@ -9,7 +9,7 @@ use crate::event::Values;
 use super::MAX_RETAINED;
 use super::assembler::{Assembled, Assembler};
 use super::dispatch::{self, FinishedBlock};
-use super::frame::{EventFrame, Frame};
+use super::frame::{EventFrame, Frame, Parts};
 use super::last_event_id::LastEventIdBuffer;
 use super::lines::{Line, Lines};
 use super::whole::{self, Whole};
@@ -19,8 +19,8 @@ use super::whole::{self, Whole};
 pub(super) struct BlockReader {
     pub(super) assembler: Assembler,
     pub(super) last_event_id: LastEventIdBuffer,
-    /// The values of the block that is lent, unless it is data only.
-    values: Values,
+    /// What is lent with a block, unless it is data only.
+    parts: Parts,
     /// Text that was not UTF-8, with replacement characters.
     replaced: String,
 }
@@ -28,13 +28,20 @@ pub(super) struct BlockReader {
 /// Something to lend, before its text is validated.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FoundFrame {
-    /// A block that is one line of data; its value.
-    DataOnly(Line),
-    /// A whole block; the range from its first value to the last.
-    Whole(Line),
-    /// The text of a comment.
-    Comment(Line),
+    /// What stands in one piece, and where.
+    Whole(WholeFrame, Line),
     Assembled(Assembled),
+}
+
+/// Something to lend that stands in one piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WholeFrame {
+    /// A block that is one line of data; its value.
+    DataOnly,
+    /// A block, from its first value to the last.
+    Block,
+    /// The text of a comment.
+    Comment,
 }
 
 /// The outcome of reading without the assembler.
@@ -42,9 +49,10 @@ enum Skimmed {
     Found(FoundFrame),
     /// The block that begins here is for the assembler.
     Other(usize),
-    /// The bytes end, maybe within a line, which begins at the cursor then.
+    /// The bytes end. An unfinished line begins at the cursor.
     End,
-    /// So they do, and within a block whose values so far are in this range.
+    /// The bytes end within a block whose values so far are in this range. An unfinished line
+    /// begins at the cursor.
     Cut(Line),
 }
 
@@ -64,11 +72,13 @@ impl BlockReader {
                     Skimmed::Other(start) => *lines = Lines::from(start),
                     Skimmed::End => return None,
                     Skimmed::Cut(around) => {
-                        self.assembler.take_over(&bytes[around.range()], self.values);
+                        self.assembler.take_over(&bytes[around.range()], self.parts.values);
                         return None;
                     }
                 }
             }
+            // The block that was lent is not needed any more.
+            self.parts.large = None;
             // Passes only the position, in a register: the whole cursor would go through memory.
             let (found, position) = self.assembler.read(lines.position(), bytes);
             *lines = Lines::from(position);
@@ -87,18 +97,18 @@ impl BlockReader {
                 continue;
             }
             if bytes[line.start] != b':' {
-                return match whole::read(lines, line, bytes, limit, &mut self.values) {
-                    Whole::DataOnly(data) => Skimmed::Found(FoundFrame::DataOnly(data)),
-                    Whole::Block(around) => Skimmed::Found(FoundFrame::Whole(around)),
+                return match whole::read(lines, line, bytes, limit, &mut self.parts.values) {
+                    Whole::DataOnly(data) => Skimmed::Found(FoundFrame::Whole(WholeFrame::DataOnly, data)),
+                    Whole::Block(around) => Skimmed::Found(FoundFrame::Whole(WholeFrame::Block, around)),
                     Whole::Other => Skimmed::Other(line.start),
                     Whole::Cut(around) => Skimmed::Cut(around),
                 };
             }
             // Most heartbeats end with a blank line: 10 % on the `heartbeats` corpus.
-            lines.pass_empty();
+            lines.skip_blank(bytes);
             let text = Line { start: line.start + 1, end: line.end };
             if wants_comments && text.len() <= limit {
-                return Skimmed::Found(FoundFrame::Comment(text));
+                return Skimmed::Found(FoundFrame::Whole(WholeFrame::Comment, text));
             }
         }
         Skimmed::End
@@ -113,42 +123,42 @@ impl BlockReader {
         bytes: &'a [u8],
         text: impl FnOnce(Line) -> Option<&'a str>,
     ) -> Frame<'a> {
-        match found {
-            FoundFrame::DataOnly(line) => {
-                if let Some(text) = text(line) {
-                    return Frame::Event(EventFrame { text, values: None, last_event_id: &self.last_event_id });
-                }
-            }
-            FoundFrame::Whole(around) => {
-                if let Some(text) = text(around) {
-                    return Frame::Event(dispatch::event(text, &self.values, &mut self.last_event_id));
-                }
-            }
-            FoundFrame::Comment(line) => {
-                if let Some(text) = text(line) {
-                    return Frame::Comment(text);
-                }
-            }
-            FoundFrame::Assembled(_) => {}
+        let (whole, line) = match found {
+            FoundFrame::Whole(whole, line) => (whole, line),
+            FoundFrame::Assembled(assembled) => return self.lend_assembled(assembled),
+        };
+        let Some(text) = text(line) else { return self.lend_broken(whole, &bytes[line.range()]) };
+        let last_event_id = &mut self.last_event_id;
+        match whole {
+            WholeFrame::DataOnly => Frame::Event(EventFrame { text, parts: None, last_event_id }),
+            WholeFrame::Block => Frame::Event(dispatch::event(text, &self.parts, last_event_id)),
+            WholeFrame::Comment => Frame::Comment(text),
         }
-        self.lend_rest(found, bytes)
     }
 
-    /// Lends what is not whole or not UTF-8.
+    /// Lends what stands in one piece and is not UTF-8.
     #[inline(never)]
-    pub(super) fn lend_rest<'a>(&'a mut self, found: FoundFrame, bytes: &'a [u8]) -> Frame<'a> {
-        let limit = self.assembler.limit;
-        let block = match found {
-            FoundFrame::Assembled(Assembled::Retry(milliseconds)) => return Frame::Retry(milliseconds),
-            FoundFrame::Comment(line) => return dispatch::comment(&bytes[line.range()], &mut self.replaced),
-            FoundFrame::Assembled(Assembled::Comment) => {
-                return dispatch::comment(self.assembler.comment(), &mut self.replaced);
-            }
-            FoundFrame::DataOnly(line) => FinishedBlock::whole(&bytes[line.range()], Values::data_only(line.len())),
-            FoundFrame::Whole(around) => FinishedBlock::whole(&bytes[around.range()], self.values),
-            FoundFrame::Assembled(Assembled::Block) => self.assembler.block(),
+    fn lend_broken<'a>(&'a mut self, whole: WholeFrame, bytes: &'a [u8]) -> Frame<'a> {
+        let values = match whole {
+            WholeFrame::DataOnly => Values::data_only(bytes.len()),
+            WholeFrame::Block => self.parts.values,
+            WholeFrame::Comment => return dispatch::comment(bytes, &mut self.replaced),
         };
-        block.dispatch(limit, &mut self.values, &mut self.last_event_id, &mut self.replaced)
+        let limit = self.assembler.limit;
+        let block = FinishedBlock::whole(bytes, values);
+        block.dispatch(limit, &mut self.parts, &mut self.last_event_id, &mut self.replaced)
+    }
+
+    /// Lends what the assembler has read.
+    #[inline(never)]
+    pub(super) fn lend_assembled(&mut self, assembled: Assembled) -> Frame<'_> {
+        let limit = self.assembler.limit;
+        let block = match assembled {
+            Assembled::Retry(milliseconds) => return Frame::Retry(milliseconds),
+            Assembled::Comment => return dispatch::comment(self.assembler.comment(), &mut self.replaced),
+            Assembled::Block => self.assembler.block(),
+        };
+        block.dispatch(limit, &mut self.parts, &mut self.last_event_id, &mut self.replaced)
     }
 
     /// Keeps the unfinished line at the end of a chunk, and gives back memory that one large frame
@@ -161,9 +171,15 @@ impl BlockReader {
         self.assembler.feed(rest);
     }
 
-    /// Finishes the block that has begun, as if a blank line followed.
-    pub(super) fn end(&mut self) -> Option<FoundFrame> {
+    /// Forgets a block that was lent.
+    pub(super) fn release(&mut self) {
+        self.parts.large = None;
         self.assembler.release();
-        self.assembler.end().map(FoundFrame::Assembled)
+    }
+
+    /// Finishes the block that has begun, as if a blank line followed.
+    pub(super) fn end(&mut self) -> Option<Assembled> {
+        self.release();
+        self.assembler.end()
     }
 }

@@ -4,15 +4,18 @@
 //! error.
 
 use simdutf8::basic::from_utf8;
+use triomphe::Arc;
 
 use crate::event::{Span, Values};
 
-use super::frame::{EventFrame, Frame, OversizedFrame};
+use super::frame::{EventFrame, Frame, OversizedFrame, Parts};
 use super::last_event_id::LastEventIdBuffer;
 
 /// A block that came to its blank line.
 pub(super) struct FinishedBlock<'a> {
-    /// All values, in one piece.
+    /// All values, in one piece, as memory that the event can share.
+    pub(super) large: Option<Arc<String>>,
+    /// All values, in one piece, if they are not large.
     pub(super) bytes: &'a [u8],
     pub(super) values: Values,
     pub(super) has_data: bool,
@@ -27,36 +30,48 @@ pub(super) struct FinishedBlock<'a> {
 
 /// Lends a block whose text is UTF-8, and commits its ID.
 #[inline]
-pub(super) fn event<'a>(text: &'a str, values: &'a Values, last_event_id: &'a mut LastEventIdBuffer) -> EventFrame<'a> {
-    if let Some(id) = values.id.some() {
+pub(super) fn event<'a>(text: &'a str, parts: &'a Parts, last_event_id: &'a mut LastEventIdBuffer) -> EventFrame<'a> {
+    if let Some(id) = parts.values.id.some() {
         last_event_id.commit(&text[id.range()]);
     }
-    EventFrame { text, values: Some(values), last_event_id }
+    EventFrame { text, parts: Some(parts), last_event_id }
 }
 
 impl<'a> FinishedBlock<'a> {
     /// Creates a block with data that fits under the limit.
     pub(super) fn whole(bytes: &'a [u8], values: Values) -> Self {
         let data_size = values.data.range().len() as u64;
-        Self { bytes, values, has_data: true, lends_empty: false, data_size, is_oversized: false, is_type_cut: false }
+        Self {
+            large: None,
+            bytes,
+            values,
+            has_data: true,
+            lends_empty: false,
+            data_size,
+            is_oversized: false,
+            is_type_cut: false,
+        }
     }
 
     /// Lends the block, and commits its ID even if its data is dropped.
     ///
-    /// The frame borrows `values` and `replaced`.
+    /// The frame borrows `parts` and `replaced`.
     pub(super) fn dispatch(
         mut self,
         limit: usize,
-        values: &'a mut Values,
+        parts: &'a mut Parts,
         last_event_id: &'a mut LastEventIdBuffer,
         replaced: &'a mut String,
     ) -> Frame<'a> {
+        parts.large = self.large.take();
         let text = match from_utf8(self.bytes) {
             Ok(text) => text,
             Err(_) => self.replace(limit, replaced),
         };
-        *values = self.values;
-        let event = event(text, values, last_event_id);
+        parts.values = self.values;
+        let parts: &'a Parts = parts;
+        let text = parts.large.as_deref().map_or(text, String::as_str);
+        let event = event(text, parts, last_event_id);
         if !self.has_data && self.lends_empty {
             Frame::EmptyBlock(event)
         } else if !self.has_data {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use triomphe::Arc;
+
 use crate::event::{DEFAULT_EVENT_TYPE, Event, Span, Values};
 
 use super::last_event_id::LastEventIdBuffer;
@@ -28,34 +30,43 @@ pub enum Frame<'a> {
     Oversized(OversizedFrame<'a>),
 }
 
+/// What an event frame has besides its text and the last event ID.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// Where the values stand in the text.
+    pub(super) values: Values,
+    /// The text again, if it is large: its event shares this memory.
+    pub(super) large: Option<Arc<String>>,
+}
+
 /// An event that is borrowed: no memory has been allocated for it yet.
 // Pointers only: frames pass through memory, and memory that is written in small pieces is slow to
 // read in larger ones.
 #[derive(Clone, Copy)]
 pub struct EventFrame<'a> {
     pub(super) text: &'a str,
-    /// Where the values stand in the text. `None` if the text is data and nothing else.
-    pub(super) values: Option<&'a Values>,
+    /// `None` if the text is data and nothing else.
+    pub(super) parts: Option<&'a Parts>,
     pub(super) last_event_id: &'a LastEventIdBuffer,
 }
 
 impl<'a> EventFrame<'a> {
     /// Returns the event type; `"message"` if the block named none.
     pub fn event_type(&self) -> &'a str {
-        match self.values {
-            Some(values) if !values.event_type.is_empty() => &self.text[values.event_type.range()],
+        match self.parts {
+            Some(Parts { values, .. }) if !values.event_type.is_empty() => &self.text[values.event_type.range()],
             _ => DEFAULT_EVENT_TYPE,
         }
     }
 
     /// Returns the data: the `data` lines of the block, joined by line feeds.
     pub fn data(&self) -> &'a str {
-        self.values.map_or(self.text, |values| &self.text[values.data.range()])
+        self.parts.map_or(self.text, |parts| &self.text[parts.values.data.range()])
     }
 
     /// Returns the ID that the block itself set.
     pub fn id(&self) -> Option<&'a str> {
-        self.values?.id.some().map(|id| &self.text[id.range()])
+        self.parts?.values.id.some().map(|id| &self.text[id.range()])
     }
 
     /// Returns true if the block sets an ID that differs from the last event ID before it.
@@ -70,10 +81,11 @@ impl<'a> EventFrame<'a> {
 
     /// Returns the reconnection time that the block set.
     pub fn retry(&self) -> Option<Duration> {
-        self.values?.retry.get().map(Duration::from_millis)
+        self.parts?.values.retry.get().map(Duration::from_millis)
     }
 
-    /// Returns the event with memory of its own: one allocation of the size of its text.
+    /// Returns the event with memory of its own: one allocation of the size of its text. A large
+    /// event that came in pieces takes over the memory in which they were collected.
     #[inline]
     pub fn to_event(&self) -> Event {
         self.event_at(0)
@@ -83,9 +95,12 @@ impl<'a> EventFrame<'a> {
     #[inline]
     pub(crate) fn event_at(&self, position: u64) -> Event {
         let data_only = Values::data_only(self.text.len());
-        let Values { data, event_type, id, retry } = *self.values.unwrap_or(&data_only);
+        let Values { data, event_type, id, retry } = self.parts.map_or(data_only, |parts| parts.values);
         let inherited = if id == Span::NONE { self.last_event_id.inherited() } else { None };
-        Event::from_parts(self.text, data, event_type, id, inherited, retry, position)
+        match self.parts {
+            Some(Parts { large: Some(text), values }) => Event::sharing(text.clone(), *values, inherited, position),
+            _ => Event::from_parts(self.text, data, event_type, id, inherited, retry, position),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use simdutf8::basic::from_utf8;
 
 use super::block_reader::BlockReader;
+use super::collected::whole_characters;
 use super::frame::Frame;
 use super::lines::{Line, Lines};
 
@@ -104,7 +105,5 @@ fn end_ahead(bytes: &[u8], line: Line) -> usize {
         return line.end;
     }
     let end = line.end.max(bytes.len().min(line.start + MAX_AHEAD));
-    let cut = bytes[line.end..end].iter().rev().take(3).take_while(|&&byte| byte & 0xC0 == 0x80).count();
-    let is_cut = end - cut > line.end && bytes[end - cut - 1] >= 0xC0;
-    if is_cut { end - cut - 1 } else { end }
+    line.end + whole_characters(&bytes[line.end..end])
 }

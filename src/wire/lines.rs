@@ -2,7 +2,7 @@
 //!
 //! Most events are short lines, and a call of a search function for each costs more than reading
 //! the line. So the cursor looks at a window of 64 bytes at once, keeps a mask with a bit for each
-//! line end, and takes line ends from the mask. A line that is longer than a window is left to
+//! line end, and takes line ends from the mask. A line that is longer than two windows is left to
 //! memchr.
 
 use std::ops::Range;
@@ -60,8 +60,7 @@ impl Line {
 const WINDOW: usize = 64;
 
 /// The length from which the end of a line is searched for by memchr.
-// More than a window: a window begins where memchr has found a line end, and lines of about that
-// length would each need a call otherwise.
+// More than a window, so that lines of about that length do not each need a call.
 const MIN_LONG_LINE: usize = 2 * WINDOW;
 
 impl Lines {
@@ -72,7 +71,7 @@ impl Lines {
         Self { start, window: Window { start: start.wrapping_sub(WINDOW), mask: 0 } }
     }
 
-    /// Creates a cursor within a line that the chunk goes on with at `start`.
+    /// Creates a cursor within a line that began in an earlier chunk and goes on at `start`.
     pub(super) fn within_line(chunk: &[u8], start: usize) -> Self {
         let window = match memchr::memchr2(b'\n', b'\r', &chunk[start..]) {
             Some(at) => Window::of_one(chunk, start + at),
@@ -110,6 +109,7 @@ impl Lines {
                 return None;
             }
         }
+        // A window with one line end may begin before the chunk.
         let terminator = self.window.start.wrapping_add(self.window.mask.trailing_zeros() as usize);
         self.window.mask &= self.window.mask - 1;
         let start = self.start;
@@ -117,24 +117,20 @@ impl Lines {
         Some(Line { start, end: before_cr_lf(chunk, start, terminator) })
     }
 
-    /// Skips the blank line of `length` bytes that comes next.
+    /// Skips a blank line that comes next, and returns whether there was one. One that ends in CR
+    /// is left to [`next`](Self::next).
     #[inline(always)]
-    pub(super) fn skip_blank(&mut self, length: usize) {
-        self.start += length;
+    pub(super) fn skip_blank(&mut self, chunk: &[u8]) -> bool {
+        self.start += match chunk[self.start..] {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => return false,
+        };
         match self.window.mask {
             0 => self.window = Self::from(self.start).window,
             mask => self.window.mask = mask & (mask - 1),
         }
-    }
-
-    /// Skips an empty line that comes next, if the window shows it.
-    #[inline(always)]
-    pub(super) fn pass_empty(&mut self) {
-        let Window { mask, .. } = self.window;
-        if mask != 0 && self.window.start + mask.trailing_zeros() as usize == self.start {
-            self.window.mask = mask & (mask - 1);
-            self.start += 1;
-        }
+        true
     }
 }
 
@@ -142,7 +138,7 @@ impl Lines {
 /// `start`. The mask is empty if the chunk has no more line ends.
 #[inline(never)]
 fn search(chunk: &[u8], mut searched: usize, start: usize) -> Window {
-    // After a long line, whose window ends with it.
+    // The blank line after a long line, whose window ends with it.
     if chunk[searched] == b'\n' {
         return Window::of_one(chunk, searched);
     }

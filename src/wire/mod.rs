@@ -7,11 +7,12 @@
 // The life of a chunk:
 //
 // decoder        takes it: skips a byte order mark, and the LF of a CR LF that the last chunk began
-// frames         reads first these joined bytes, then the rest of the chunk
+// frames         reads it, and validates its text ahead
 // lines          finds where the lines end, 64 bytes at a time
 // block_reader   picks one of two paths for each block:
 // whole            the fast one, for a block that is there from its first line to its blank line
 // assembler        the general one, for all others, which copies what it reads
+// collected        the data that the assembler has so far
 // field          splits a line into its field and value, for both paths
 // dispatch       makes a frame of a finished block, and commits its ID
 // end_mark       is an event that ends a stream, for those above who know of one
@@ -20,6 +21,7 @@
 
 mod assembler;
 mod block_reader;
+mod collected;
 mod decoder;
 mod dispatch;
 mod end_mark;

@@ -2,6 +2,7 @@
 //! allocator that counts.
 
 mod conformance;
+mod large;
 mod memory;
 mod oversized;
 mod properties;

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
-use sseclient::wire::{Decoder, Frame};
+use sseclient::wire::{Decoder, EventFrame, Frame};
 
 /// Counts what the current thread allocates, so that parallel tests do not count each other.
 struct Counting;
@@ -339,5 +339,51 @@ fn an_event_is_one_allocation_and_a_skipped_one_is_none() {
                 assert_eq!(kept.len(), if keep { EVENTS } else { 0 });
             }
         }
+    }
+}
+
+/// Decodes blocks with this many KiB of data each, in characters of several bytes.
+fn decode_large(lengths: [usize; 2], size: usize, mut each: impl FnMut(EventFrame<'_>)) {
+    let mut decoder = Decoder::new();
+    for length in lengths {
+        let block = Bytes::from(format!("event: large\ndata: {}\n\n", "€".repeat(length * KIB / "€".len())));
+        for at in (0..block.len()).step_by(size) {
+            decoder.push(block.slice(at..block.len().min(at + size)));
+            while let Some(frame) = decoder.next_frame() {
+                let Frame::Event(event) = frame else { continue };
+                each(event);
+            }
+        }
+    }
+}
+
+/// The buffer had room to grow, and the event may be kept for long.
+#[test]
+fn a_large_event_holds_at_most_an_eighth_more_than_its_text() {
+    let mut wrong = Vec::new();
+    for lengths in [[9, 9], [33, 33], [300, 9], [9, 300], [1100, 100]] {
+        for size in [1448, 16 * KIB] {
+            let mut kept = Vec::with_capacity(2);
+            let held = measure(|| decode_large(lengths, size, |event| kept.push(event.to_event())));
+            let text = (lengths[0] + lengths[1]) * KIB;
+            // Half a KiB for the small allocations.
+            if held.live as usize > text + text / 8 + KIB / 2 {
+                wrong.push(format!("{lengths:?} KiB in chunks of {size} hold {} bytes", held.live));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn a_large_event_in_pieces_takes_over_the_buffer_it_was_collected_in() {
+    for size in [1448, 16 * KIB] {
+        let mut events = Vec::with_capacity(4);
+        decode_large([20, 64], size, |event| {
+            let copied = measure(|| events.extend([event.to_event(), event.to_event()]));
+            assert!(copied.total < KIB / 2, "in chunks of {size}: {} bytes", copied.total);
+        });
+        assert_eq!(events.len(), 4);
+        assert!(events.iter().all(|event| event.event_type() == "large" && event.data().ends_with('€')));
     }
 }
