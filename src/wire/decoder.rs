@@ -166,8 +166,7 @@ impl Decoder {
         if chunk.is_empty() {
             return;
         }
-        self.let_go();
-        let after_cr = self.after_cr && !self.is_unread();
+        let after_cr = self.ends_in_cr() && !self.is_unread();
         let chunk = if self.is_unread() { self.with_rest(&chunk) } else { chunk };
         let mut start = if self.mark.is_some() { self.skip_mark(&chunk) } else { 0 };
         // A CR LF that two chunks share: the CR has ended the line already.
@@ -217,12 +216,17 @@ impl Decoder {
     /// Releases the chunk if it has been read to its end.
     pub(crate) fn let_go(&mut self) {
         if !self.is_unread() {
-            // Not when the chunk came: to wait for its last byte took a sixth of the time of a
-            // packet that was not in the cache.
-            self.after_cr = self.chunk.last().map_or(self.after_cr, |&last| last == b'\r');
+            self.after_cr = self.ends_in_cr();
             self.chunk = Bytes::new();
             self.lines = Lines::from(0);
         }
+    }
+
+    /// Returns true if the bytes that came so far end in CR.
+    // Called after the chunk has been read: to wait for its last byte when it comes took a sixth of
+    // the time of a packet that was not in the cache.
+    fn ends_in_cr(&self) -> bool {
+        self.chunk.last().map_or(self.after_cr, |&last| last == b'\r')
     }
 
     /// Returns true if there are pushed bytes that have not been read.

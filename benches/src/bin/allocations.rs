@@ -1,4 +1,5 @@
-//! How much each parser allocates per event. The bar for ours: at most one allocation.
+//! How much each parser allocates per event. The bars for ours: one allocation, and three for large
+//! events that come in pieces, which take over the buffer in which they were collected.
 //!
 //! `allocations [--mib 2] [--contender NAME]…`
 
@@ -8,11 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use sseclient_benches::args::Args;
 use sseclient_benches::contenders::{self, Contender, Input, Side};
-use sseclient_benches::corpora::{self, chunks};
+use sseclient_benches::corpora::{self, Corpus, chunks};
 use sseclient_benches::report::{head, row};
 
 /// The bar for ours: allocations per event.
 const BAR: f64 = 1.0;
+/// The bar for ours on `big`.
+const BAR_BIG: f64 = 3.0;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -71,14 +74,15 @@ fn main() {
         for parser in &parsers {
             let columns = corpora::ALL.map(|corpus| steady(parser, &corpus.render(size), chunk));
             row(parser.name, columns.iter().map(cell));
-            let over = corpora::ALL.iter().zip(columns).filter(|(_, counted)| per_event(counted) > BAR);
+            let bar = |corpus: &Corpus| if corpus.name == "big" { BAR_BIG } else { BAR };
+            let over = corpora::ALL.iter().zip(columns).filter(|(corpus, counted)| per_event(counted) > bar(corpus));
             if parser.side == Side::Ours {
                 missed.extend(over.map(|(corpus, _)| format!("{} in chunks of {chunk}", corpus.name)));
             }
         }
     }
     println!(
-        "\nOurs above {BAR} per event: {}",
+        "\nOurs above {BAR} per event ({BAR_BIG} on big): {}",
         if missed.is_empty() { "nowhere, ok".into() } else { missed.join(", ") }
     );
 }
