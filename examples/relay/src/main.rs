@@ -15,7 +15,9 @@ mod metrics;
 mod observer;
 mod page;
 mod pieces;
+mod reconnect;
 mod relay;
+mod snapshot;
 mod status;
 mod upstream;
 
@@ -112,7 +114,7 @@ async fn serve(listener: TcpListener, relay: Arc<Relay>, stop: oneshot::Receiver
         .route("/events", get(downstream::events).options(downstream::preflight))
         .route("/health", get(health::health))
         .route("/metrics", get(metrics::metrics))
-        .route("/reconnect", axum::routing::post(page::reconnect))
+        .route("/reconnect", axum::routing::post(reconnect::reconnect))
         .route("/status", get(status::status))
         .with_state(relay);
     // Without it the system would hold events back to collect larger packets.

@@ -9,7 +9,7 @@ use sseclient::Handle;
 use crate::args::Args;
 use crate::clients::Clients;
 use crate::observer::{self, Observed};
-use crate::page::ReconnectLimit;
+use crate::reconnect::ReconnectLimit;
 use crate::status::{self, Snapshots};
 use crate::{journal, upstream};
 
