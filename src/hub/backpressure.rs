@@ -161,6 +161,11 @@ impl Backpressure {
         Poll::Ready(has_waited)
     }
 
+    /// Returns true if it waits for readers with full queues. If it only yields, it does not.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
     /// Returns the names of the readers that became stuck since the last call.
     pub(crate) fn take_stuck(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.stuck)

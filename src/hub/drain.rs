@@ -123,19 +123,13 @@ impl DrainSignal {
         }
     }
 
-    /// Returns true if readers have something to report, or are to take nothing more.
-    #[inline]
-    pub(super) fn listens(&self) -> bool {
-        self.flags.load(Ordering::Relaxed) != 0
-    }
-
     /// Says that a reader is done, if a drain waits and nothing is `left` to take.
     #[inline]
     pub(super) fn report(&self, cursor: &Cursor, left: impl FnOnce() -> u64) {
-        if !self.listens() {
+        let flags = self.flags.load(Ordering::Relaxed);
+        if flags == 0 {
             return;
         }
-        let flags = self.flags.load(Ordering::Relaxed);
         if flags & OBSERVED != 0 {
             cursor.note_take();
         }

@@ -89,8 +89,8 @@ impl EventReader {
         if self.is_cut_off() { 0 } else { self.left() }
     }
 
-    /// Takes the next event that has already left the queue and concerns neither a drain nor the
-    /// tracker. Without one there may still be something to take.
+    /// Takes the next event that has already left the queue and does not concern the tracker.
+    /// Without one there may still be something to take.
     #[inline]
     pub(crate) fn take_buffered(&mut self) -> Option<Event> {
         match self {

@@ -11,6 +11,9 @@ use super::overflow::{QueueItem, QueueLimits, QueueSize};
 /// The number of items for which an empty queue keeps memory: those of one turn.
 const MAX_IDLE_ITEMS: usize = 64;
 
+/// The distance of two [`Mark`]s.
+const MARK_EVERY: u64 = 64;
+
 /// The items of one turn.
 #[derive(Debug)]
 pub(super) struct TurnBatch<T> {
@@ -24,8 +27,20 @@ pub(super) struct Items<T> {
     queue: VecDeque<T>,
     /// The position of the first item.
     pub(super) first: u64,
-    /// The bytes of all items in the queue.
-    bytes: u64,
+    /// The bytes of all items before the first.
+    bytes_before: u64,
+    /// The bytes of all items so far.
+    bytes_so_far: u64,
+    /// Places in a long queue, so that the size of a part of it need not be added up from the
+    /// beginning: at least [`MARK_EVERY`] items apart, and little more.
+    marks: VecDeque<Mark>,
+}
+
+/// A position, and the bytes of all items before it.
+#[derive(Debug)]
+struct Mark {
+    position: u64,
+    bytes_before: u64,
 }
 
 impl<T> TurnBatch<T> {
@@ -57,7 +72,7 @@ impl<T> TurnBatch<T> {
 
 impl<T: QueueItem> Items<T> {
     pub(super) fn new() -> Self {
-        Self { queue: VecDeque::new(), first: 0, bytes: 0 }
+        Self { queue: VecDeque::new(), first: 0, bytes_before: 0, bytes_so_far: 0, marks: VecDeque::new() }
     }
 
     /// The position after the last item.
@@ -69,9 +84,19 @@ impl<T: QueueItem> Items<T> {
     pub(super) fn size_from(&self, next: u64) -> QueueSize {
         let index = next.saturating_sub(self.first) as usize;
         let items = (self.queue.len() - index) as u64;
-        // Most often nothing is left out.
-        let bytes = if index == 0 { self.bytes } else { self.queue.range(index..).map(T::bytes).sum() };
-        QueueSize { items, bytes }
+        if index == 0 {
+            return QueueSize { items, bytes: self.bytes() };
+        }
+        // Added up to the next mark only, or to the end.
+        let mark = self.marks.get(self.marks.partition_point(|mark| mark.position < next));
+        let (end, before_end) = mark.map_or((self.end(), self.bytes_so_far), |mark| (mark.position, mark.bytes_before));
+        let part: u64 = self.queue.range(index..(end - self.first) as usize).map(T::bytes).sum();
+        QueueSize { items, bytes: part + (self.bytes_so_far - before_end) }
+    }
+
+    /// The bytes of all items in the queue.
+    fn bytes(&self) -> u64 {
+        self.bytes_so_far - self.bytes_before
     }
 
     /// Appends a batch. Drops the oldest where there is no room for it.
@@ -83,12 +108,13 @@ impl<T: QueueItem> Items<T> {
         reserve: usize,
     ) {
         let bytes = std::mem::take(&mut batch.bytes);
-        let fits = self.queue.len() + batch.items.len() <= limits.capacity && self.bytes + bytes <= limits.bytes;
+        let fits = self.queue.len() + batch.items.len() <= limits.capacity && self.bytes() + bytes <= limits.bytes;
         if !fits {
             batch.items.drain(..).for_each(|item| self.push(item, dropped, limits, reserve));
             return;
         }
-        self.bytes += bytes;
+        self.mark();
+        self.bytes_so_far += bytes;
         if self.queue.is_empty() && is_idle_size(&self.queue) && is_idle_size(&batch.items) {
             std::mem::swap(&mut self.queue, &mut batch.items);
         } else {
@@ -107,25 +133,38 @@ impl<T: QueueItem> Items<T> {
             (true, _) => limits.bytes.saturating_mul(2),
         };
         // One item always fits.
-        while !self.queue.is_empty() && (self.queue.len() >= capacity || self.bytes >= max_bytes) {
+        while !self.queue.is_empty() && (self.queue.len() >= capacity || self.bytes() >= max_bytes) {
             dropped.extend(self.pop_first());
         }
-        self.bytes += bytes;
+        self.mark();
+        self.bytes_so_far += bytes;
         self.queue.push_back(item);
+    }
+
+    /// Marks the end of the queue, if the last mark is far from it.
+    fn mark(&mut self) {
+        let (last, end) = (self.marks.back().map_or(self.first, |mark| mark.position), self.end());
+        if end - last >= MARK_EVERY {
+            self.marks.push_back(Mark { position: end, bytes_before: self.bytes_so_far });
+        }
     }
 
     #[inline]
     fn pop_first(&mut self) -> Option<T> {
         let item = self.queue.pop_front()?;
         self.first += 1;
-        self.bytes -= item.bytes();
+        self.bytes_before += item.bytes();
+        if self.marks.front().is_some_and(|mark| mark.position <= self.first) {
+            self.marks.pop_front();
+        }
         Some(item)
     }
 
     /// Moves the items before `lowest`, which no reader needs any more, out of the queue.
     pub(super) fn drain_to(&mut self, lowest: u64, taken: &mut VecDeque<T>) {
         if lowest == self.end() && taken.is_empty() && is_idle_size(&self.queue) {
-            (self.first, self.bytes) = (lowest, 0);
+            (self.first, self.bytes_before) = (lowest, self.bytes_so_far);
+            self.marks.clear();
             std::mem::swap(&mut self.queue, taken);
             return;
         }
@@ -147,7 +186,7 @@ impl<T: QueueItem> Items<T> {
     pub(super) fn trim(&mut self) {
         // A turn brings up to 64 items, and the next one would allocate that much again.
         if self.queue.is_empty() && !is_idle_size(&self.queue) {
-            self.queue = VecDeque::new();
+            (self.queue, self.marks) = (VecDeque::new(), VecDeque::new());
         }
     }
 }
@@ -155,4 +194,45 @@ impl<T: QueueItem> Items<T> {
 /// Returns true if a queue has no more memory than an idle one may keep.
 fn is_idle_size<T>(queue: &VecDeque<T>) -> bool {
     queue.capacity() <= MAX_IDLE_ITEMS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Overflow;
+
+    /// An item that is as large as its number.
+    #[derive(Debug, Clone)]
+    struct Sized(u64);
+
+    impl QueueItem for Sized {
+        fn bytes(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_size_from_each_position_is_what_stands_there() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for (capacity, bytes) in [(1_000, u64::MAX), (1_000, 300), (70, u64::MAX)] {
+            let limits = QueueLimits { bytes, ..QueueLimits::of(capacity, Overflow::DropOldest) };
+            let (mut items, mut batch, mut dropped) = (Items::new(), TurnBatch::new(), Vec::new());
+            for _turn in 0..200 {
+                for _ in 0..random.usize(..100) {
+                    let item = random.u64(..5);
+                    batch.push(Sized(item), item);
+                }
+                items.extend(&mut batch, &mut dropped, &limits, 0);
+                let lowest = random.u64(items.first..=items.end());
+                items.drain_to(lowest, &mut VecDeque::new());
+                for next in lowest..=items.end() {
+                    let part = items.queue.range((next - lowest) as usize..);
+                    let size = QueueSize { items: part.len() as u64, bytes: part.map(Sized::bytes).sum() };
+                    assert_eq!(items.size_from(next), size, "from {next} of {lowest} to {}", items.end());
+                }
+                let most = 1 + (items.end() - items.first) / MARK_EVERY;
+                assert!(items.marks.len() as u64 <= most, "{:?}", items.marks);
+            }
+        }
+    }
 }

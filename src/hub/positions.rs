@@ -38,7 +38,10 @@ impl ReaderPositions {
 
     /// Removes a reader.
     pub(super) fn leave(&mut self, position: u64) {
-        let Ok(index) = self.groups.binary_search_by_key(&position, |group| group.position) else { return };
+        let Ok(index) = self.groups.binary_search_by_key(&position, |group| group.position) else {
+            debug_assert!(false, "no reader stands at {position}");
+            return;
+        };
         self.groups[index].readers -= 1;
         if self.groups[index].readers == 0 {
             self.groups.remove(index);
@@ -49,6 +52,7 @@ impl ReaderPositions {
     pub(super) fn advance(&mut self, from: u64, to: u64) {
         // A sole reader has one group, which need not be found.
         if let [Group { position, readers: 1 }] = &mut self.groups[..] {
+            debug_assert_eq!(*position, from, "the only reader stands elsewhere");
             *position = to;
         } else if from != to {
             self.leave(from);

@@ -52,14 +52,15 @@ impl<T: QueueItem> Reader<T> {
         }
     }
 
-    /// Takes the next item that has already left the ring, unless a drain has to hear of it.
+    /// Takes the next item that has already left the ring, if there is one.
     #[inline]
     pub(super) fn take_buffered(&mut self) -> Option<T> {
-        if self.drain.listens() {
+        if self.drain.is_cut_off() {
             return None;
         }
         let item = self.buffer.pop_front()?;
         self.cursor.took();
+        self.drain.report(&self.cursor, || self.left());
         Some(item)
     }
 

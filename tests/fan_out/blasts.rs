@@ -1,7 +1,10 @@
 //! The fan-out under load: active subscribers miss nothing, and every loss is reported.
 
+use http_body_util::Full;
+use sseclient::bytes::Bytes;
+use sseclient::http::{Request, Response};
 use sseclient::testing::{self, Script};
-use sseclient::{CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
+use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 
 use crate::support::{self, OPEN, RawServer, numbered, serve, status, staying, until, within};
 
@@ -251,6 +254,25 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
     }
     assert_eq!(events.recv().await, None);
     assert_eq!(events.missed(), 92);
+}
+
+/// The connection task yields to readers that it may overrun, and they have to run before it goes
+/// on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_reader_that_may_lose_events_loses_none_while_it_reads() {
+    for capacity in [64, 256, 1024] {
+        let transport = |_request: Request<Bytes>| async {
+            let body: String = (0..50_000).map(|number| format!("data: {number}\n\n")).collect();
+            Response::builder().header("content-type", "text/event-stream").body(Full::new(Bytes::from(body)))
+        };
+        let client = Client::builder().transport(transport).build();
+        let handle = client.stream("http://in.memory/").build().unwrap();
+        let options = SubscribeOptions::default().capacity(capacity).overflow(Overflow::DropOldest);
+        let mut subscription = handle.subscribe_with(Filter::all(), options);
+        let reading = tokio::spawn(async move { drain(&mut subscription, 49_999).await });
+        handle.connect();
+        assert_eq!(within(reading).await.unwrap(), (50_000, 0), "a queue of {capacity}");
+    }
 }
 
 #[tokio::test]

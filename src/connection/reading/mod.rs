@@ -185,7 +185,7 @@ impl ResponseReader {
         if let Some(stalled) = self.backpressure.take_stalled() {
             log::stalled(&stalled);
         }
-        if waited.is_pending() {
+        if self.backpressure.is_waiting() {
             use_up_budget(cx);
         }
         if ready!(waited) {
