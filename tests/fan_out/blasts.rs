@@ -64,6 +64,7 @@ async fn two_subscriptions_made_before_connect_always_see_the_first_event() {
         }
         within(handle.shutdown()).await;
     }
+    server.finish().await;
 }
 
 const MILLION: usize = 1_000_000;
@@ -126,6 +127,7 @@ async fn a_burst_after_a_resumption_is_complete() {
     });
     assert_eq!(tokio::join!(waits, blocks), (0, 0));
     within(handle.shutdown()).await;
+    server.finish().await;
 }
 
 /// The server replays the events after a resumption.

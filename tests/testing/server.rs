@@ -14,6 +14,9 @@ use sseclient::{
     Subscription, TranscriptItem,
 };
 
+/// How long a delivery may take before a test fails rather than hang: more than any script does.
+const LIMIT: Duration = Duration::from_secs(100);
+
 fn numbered(id: u64) -> EventBuilder {
     Event::builder().id(id.to_string()).data(id.to_string())
 }
@@ -28,7 +31,8 @@ fn follow(server: &Server) -> (Handle, Subscription) {
 
 /// The next delivery: the data of an event, or a gap.
 async fn next(events: &mut Subscription) -> String {
-    match events.recv().await.expect("the stream goes on") {
+    let delivery = tokio::time::timeout(LIMIT, events.recv()).await.expect("a delivery in time");
+    match delivery.expect("the stream goes on") {
         Delivery::Event(event) => event.data().to_owned(),
         Delivery::Gap(gap) => gap.to_string(),
     }
