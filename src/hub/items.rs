@@ -88,8 +88,10 @@ impl<T: QueueItem> Items<T> {
             return QueueSize { items, bytes: self.bytes() };
         }
         // Added up to the next mark only, or to the end.
-        let mark = self.marks.get(self.marks.partition_point(|mark| mark.position < next));
-        let (end, before_end) = mark.map_or((self.end(), self.bytes_so_far), |mark| (mark.position, mark.bytes_before));
+        let (end, before_end) = match self.marks.get(self.marks.partition_point(|mark| mark.position < next)) {
+            Some(mark) => (mark.position, mark.bytes_before),
+            None => (self.end(), self.bytes_so_far),
+        };
         let part: u64 = self.queue.range(index..(end - self.first) as usize).map(T::bytes).sum();
         QueueSize { items, bytes: part + (self.bytes_so_far - before_end) }
     }
