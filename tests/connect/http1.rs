@@ -3,7 +3,7 @@
 use sseclient::testing::Script;
 use sseclient::{Client, ErrorKind, Filter};
 
-use crate::support::{self, OPEN, RawServer, always, follow, serve, short, stream, within};
+use crate::support::{OPEN, follow, serve, short, stream, within};
 
 /// Returns the head of an event stream with these lines.
 fn head(lines: &str) -> String {
@@ -37,12 +37,12 @@ async fn chunks_are_decoded_wherever_chunked_is_the_only_coding() {
         for version in ["1.0", "1.1"] {
             let head = head(&format!("Transfer-Encoding: {codings}")).replace("HTTP/1.1", &format!("HTTP/{version}"));
             // A connection that stays open shows that the end of the body was seen.
-            let server = always(move || Script::raw().bytes(format!("{head}{body}"))).await;
+            let server = crate::support::always(move || Script::raw().bytes(format!("{head}{body}"))).await;
             let (handle, mut subscription) = follow(stream(server.url()));
             let mut states = handle.state_changes();
             assert_eq!(short(&mut subscription).await, "1000000", "{codings} in HTTP/{version}");
             assert_eq!(
-                support::setback(&mut states).await.kind(),
+                crate::support::setback(&mut states).await.kind(),
                 ErrorKind::EndOfStream,
                 "{codings} in HTTP/{version}"
             );
@@ -87,7 +87,7 @@ async fn a_head_that_is_not_http_fails_at_once_and_the_line_is_named() {
         (head("x: y\r\nX-Odd: SECRET\0"), "line 4, the field x-odd"),
         ("SSH-2.0-OpenSSH SECRET\r\n".to_owned(), "line 1, its status line"),
     ] {
-        let server = RawServer::start(move |_, mut connection| {
+        let server = crate::support::RawServer::start(move |_, mut connection| {
             let answer = answer.clone();
             async move {
                 for byte in answer.chars() {
