@@ -25,6 +25,12 @@ pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
+/// Formats a number with three significant digits.
+pub fn significant(value: f64) -> String {
+    let digits = (2.0 - value.abs().log10().floor()).clamp(0.0, 4.0) as usize;
+    format!("{value:.digits$}")
+}
+
 /// Prints the head of a table. The first column has no title.
 pub fn head(columns: impl IntoIterator<Item = impl Display>) {
     let columns: Vec<String> = columns.into_iter().map(|column| column.to_string()).collect();

@@ -6,7 +6,6 @@ mod blasts;
 mod filters;
 mod late_joiners;
 mod lazy;
-mod thousand_types;
 mod typed;
 
 #[path = "../support/mod.rs"]

@@ -1,6 +1,6 @@
 //! One measurement of one client, in a process of its own. `e2e` starts it and reads its output.
 //!
-//! - `client blast --count N`: prints the items seen, their bytes, and the nanoseconds it took;
+//! - `client blast --count N [--capacity C]`: prints the items seen, their bytes, and the nanoseconds it took;
 //! - `client latency --count N`: prints each event's nanoseconds from the server's write to here;
 //! - `client fanout --count N --subscribers S`: prints the bytes that each subscriber has seen, and
 //!   the nanoseconds it took;
@@ -12,6 +12,12 @@
 //!   per stream, before and after that many events over all of them, the microseconds of CPU
 //!   meanwhile, and the events sent and received.
 //!
+//! - `client types --count N --subscribers S --first-type T`: subscribes to S types from T on, and
+//!   prints how many of N events their subscribers have seen: all or none;
+//! - `client subscriptions --count N --types T`: prints the bytes of resident memory per
+//!   subscription to one of T types;
+//! - `client handover --count N`: prints the nanoseconds of CPU and of time that a handover takes.
+//!
 //! All take `--contender NAME --url URL --runtime ct|mt`.
 
 use std::ops::ControlFlow;
@@ -19,12 +25,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sseclient::{Client, Subscription};
 use sseclient_benches::args::Args;
 use sseclient_benches::e2e::clients::fanout::fan_out;
 use sseclient_benches::e2e::clients::soak::{Streams, drive};
 use sseclient_benches::e2e::clients::subscriber::Subscriber;
-use sseclient_benches::e2e::clients::{consume, open_idle};
-use sseclient_benches::e2e::{DRAINS, HYPER};
+use sseclient_benches::e2e::clients::types::count_events;
+use sseclient_benches::e2e::clients::{consume, hand_over, open_idle};
+use sseclient_benches::e2e::{CAPACITY, DRAINS, HYPER, OURS};
 use sseclient_benches::measure::{monotonic, process_cpu, raise_open_files, resident};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
@@ -41,11 +49,14 @@ fn main() {
     let option = |key: &str| args.get(key, 0);
     let count = option("count");
     match args.mode() {
-        Some("blast") => blast(&runtime, contender, url, count),
+        Some("blast") => blast(&runtime, contender, url, count, args.get("capacity", CAPACITY)),
         Some("latency") => latency(&runtime, contender, url, count),
         Some("fanout") => fanout(&runtime, contender, url, count, option("subscribers")),
         Some("last") => last(&runtime, contender, url, count, option("subscribers")),
         Some("idle") => idle(&runtime, &contender, &url, args.get("count", 0), option("events")),
+        Some("types") => types(&runtime, url, count, option("subscribers"), option("first-type")),
+        Some("subscriptions") => subscriptions(&url, count, option("types")),
+        Some("handover") => handover(&runtime, url, count),
         Some("soak") => soaked(&runtime, &url, count, option("events"), option("every")),
         other => panic!("no such mode: {other:?}"),
     }
@@ -53,7 +64,7 @@ fn main() {
 
 /// Measures a blast. A drain counts HTTP chunks to the end of the body; all other clients must see
 /// `expected` events.
-fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
+fn blast(runtime: &Runtime, contender: String, url: String, expected: usize, capacity: usize) {
     let start = Instant::now();
     let drains = DRAINS.contains(&&*contender);
     let (items, bytes) = run_as_task(runtime, async move {
@@ -63,7 +74,7 @@ fn blast(runtime: &Runtime, contender: String, url: String, expected: usize) {
             bytes += data.len();
             if items == expected && !drains { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        consume(&contender, &url, &mut sink).await;
+        consume(&contender, &url, capacity, &mut sink).await;
         (items, bytes)
     });
     let took = start.elapsed();
@@ -79,7 +90,7 @@ fn latency(runtime: &Runtime, contender: String, url: String, expected: usize) {
             delays.push(monotonic().saturating_sub(sent));
             if delays.len() == expected { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        consume(&contender, &url, &mut sink).await;
+        consume(&contender, &url, CAPACITY, &mut sink).await;
         delays
     });
     assert_eq!(delays.len(), expected);
@@ -166,10 +177,35 @@ fn idle(runtime: &Runtime, contender: &str, url: &str, connections: u32, events:
     });
 }
 
+fn types(runtime: &Runtime, url: String, expected: usize, subscribers: usize, first: usize) {
+    let seen = run_as_task(runtime, async move { count_events(&url, first, subscribers).await });
+    assert!(seen == expected || seen == 0, "{seen} events of {expected}");
+    println!("{seen}");
+}
+
+fn subscriptions(url: &str, count: usize, types: usize) {
+    let handle = Client::new().stream(url).build().expect("the URL from e2e");
+    let subscribe = |number: usize| handle.subscribe(format!("type.{}", number % types));
+    let _first: Vec<Subscription> = (0..10).map(subscribe).collect();
+    let mut all = Vec::with_capacity(count);
+    let before = resident();
+    all.extend((0..count).map(subscribe));
+    println!("{}", resident().saturating_sub(before) / all.len());
+}
+
+fn handover(runtime: &Runtime, url: String, count: usize) {
+    let (cpu, start) = (process_cpu(), Instant::now());
+    run_as_task(runtime, async move { hand_over(&url, count).await });
+    let each = |took: Duration| took.as_nanos() / count as u128;
+    println!("{} {}", each(process_cpu() - cpu), each(start.elapsed()));
+}
+
 fn soaked(runtime: &Runtime, url: &str, streams: usize, events: usize, every: usize) {
     raise_open_files();
-    let before = resident();
     runtime.block_on(async {
+        // Loads the code and the tables that are made once before the measurement.
+        open_idle(OURS, &url.replace("/soak", "/idle"), 10, 0).await;
+        let before = resident();
         let opened = Streams::open(url, streams).await;
         let per_stream = || resident().saturating_sub(before) / streams;
         let (at_start, cpu) = (per_stream(), process_cpu());

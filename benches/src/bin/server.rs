@@ -6,6 +6,8 @@
 //!
 //! - `/blast/CORPUS/FRAMING/UNITS`: a prepared unit, UNITS times, as fast as the client reads;
 //! - `/events/CORPUS/EVENTS`: EVENTS events, each in an HTTP chunk of its own;
+//! - `/sized/BYTES/EVENTS`: EVENTS events of about BYTES bytes;
+//! - `/typed/TYPES/EVENTS`: EVENTS events of a hundred bytes, of TYPES types in turn;
 //! - `/latency/EVENTS/MILLISECONDS`: an event each MILLISECONDS, whose data is the time at which it
 //!   was written;
 //! - `/idle`: a response head, then silence; `/idle/EVENTS/BYTES`: EVENTS events of about BYTES
@@ -108,6 +110,14 @@ fn serve(mut socket: TcpStream, shared: &Shared) -> io::Result<()> {
             blast(&mut socket, unit(format!("{corpus}/{framing}"))?, parse(times)?)
         }
         ["", "events", corpus, events] => send(&mut socket, unit(format!("{corpus}/event"))?, parse(events)?),
+        ["", "sized", bytes, events] => {
+            socket.write_all(&burst(parse(events)?, parse(bytes)?))?;
+            socket.write_all(LAST_CHUNK)
+        }
+        ["", "typed", types, events] => {
+            socket.write_all(&typed(parse(types)?, parse(events)?))?;
+            socket.write_all(LAST_CHUNK)
+        }
         ["", "latency", events, every] => tick(&mut socket, parse(events)?, Duration::from_millis(parse(every)?)),
         ["", "idle"] => fall_silent(socket),
         ["", "idle", events, bytes] => {
@@ -153,6 +163,16 @@ fn burst(events: usize, bytes: usize) -> Vec<u8> {
     let block = format!("data: {}\n\n", "x".repeat(bytes));
     let mut body = Vec::new();
     (0..events).for_each(|_| push_chunk(&mut body, block.as_bytes()));
+    body
+}
+
+/// Sends events of several types in turn, each in an HTTP chunk of its own.
+fn typed(types: usize, events: usize) -> Vec<u8> {
+    let data = "x".repeat(100);
+    let mut body = Vec::new();
+    for number in 0..events {
+        push_chunk(&mut body, format!("event: type.{}\nid: {number}\ndata: {data}\n\n", number % types).as_bytes());
+    }
     body
 }
 

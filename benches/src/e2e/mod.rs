@@ -2,6 +2,8 @@
 
 pub mod blast;
 pub mod body;
+pub mod by_size;
+pub mod capacity;
 pub mod clients;
 pub mod fanout;
 pub mod idle;
@@ -9,7 +11,11 @@ pub mod last;
 pub mod latency;
 pub mod processes;
 pub mod rounds;
+pub mod single;
+pub mod sizes;
 pub mod soak;
+pub mod streams;
+pub mod types;
 
 use std::ops::ControlFlow;
 
@@ -56,3 +62,6 @@ pub const BY_HAND_NOTIFY: &str = "by-hand-notify";
 
 /// tokio's current-thread runtime, and the multi-threaded one with two workers.
 pub const RUNTIMES: [&str; 2] = ["ct", "mt"];
+
+/// The default capacity of our subscriber's queue, in events.
+pub const CAPACITY: usize = 256;

@@ -8,19 +8,22 @@ mod ours;
 mod peers;
 pub mod soak;
 pub mod subscriber;
+pub mod types;
 
 use std::sync::Arc;
 
 use sseclient::Client;
 use tokio::sync::Semaphore;
 
+pub use ours::hand_over;
+
 use super::{
     EVENTSOURCE_CLIENT, EVENTSRC, HYPER, HYPER_SAME_TASK, OURS, OURS_OVER_REQWEST, REQWEST_DRAINED,
     REQWEST_EVENTSOURCE, SAME_TASK_SSE_CORE, Sink,
 };
 
-/// Reads `url` with the contender of this name.
-pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
+/// Reads `url` with the contender of this name. `capacity` is that of our subscriber's queue.
+pub async fn consume(contender: &str, url: &str, capacity: usize, sink: Sink<'_>) {
     match contender {
         HYPER => drain::spawned(url, sink).await,
         HYPER_SAME_TASK => drain::same_task(url, sink).await,
@@ -29,8 +32,8 @@ pub async fn consume(contender: &str, url: &str, sink: Sink<'_>) {
         EVENTSRC => peers::eventsrc(url, sink).await,
         REQWEST_EVENTSOURCE => peers::reqwest_eventsource(url, sink).await,
         REQWEST_DRAINED => peers::reqwest_drained(url, sink).await,
-        OURS => ours::consume(Client::new(), url, sink).await,
-        OURS_OVER_REQWEST => ours::consume(ours::over_reqwest(), url, sink).await,
+        OURS => ours::consume(Client::new(), url, capacity, sink).await,
+        OURS_OVER_REQWEST => ours::consume(ours::over_reqwest(), url, capacity, sink).await,
         other => panic!("there is no client {other}"),
     }
 }

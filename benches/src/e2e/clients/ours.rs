@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use sseclient::{Client, Delivery, Event, Filter, Subscription};
+use sseclient::{Apply, Client, Delivery, Event, Filter, SubscribeOptions, Subscription};
 
 use super::{Reader, Sink};
 
 /// Reads with one subscriber to everything. A gap fails the measurement, which counts only if no
 /// event was missed.
-pub async fn consume(client: Client, url: &str, sink: Sink<'_>) {
+pub async fn consume(client: Client, url: &str, capacity: usize, sink: Sink<'_>) {
     let handle = client.stream(url).build().expect("the URL from e2e");
-    let mut subscription = handle.subscribe(Filter::all());
+    let mut subscription = handle.subscribe_with(Filter::all(), SubscribeOptions::default().capacity(capacity));
     handle.connect();
     while let Some(event) = next(&mut subscription).await {
         if sink(event.data().as_bytes()).is_break() {
@@ -63,5 +63,17 @@ pub async fn open_idle(url: &str, readers: impl Iterator<Item = Reader>) {
                 reader.took(1);
             }
         });
+    }
+}
+
+/// Replaces the response of a silent stream, `count` times, each time without a hole.
+pub async fn hand_over(url: &str, count: usize) {
+    let handle = Client::new().stream(url).build().expect("the URL from e2e");
+    let _subscription = handle.subscribe(Filter::all());
+    handle.connect();
+    handle.opened().await.expect("the server answers");
+    for number in 0..count {
+        let change = handle.update(|request| request.header("x-number", number.to_string()), Apply::MakeBeforeBreak);
+        change.await.expect("the server accepts");
     }
 }
