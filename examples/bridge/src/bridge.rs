@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::engine::{Engine, EngineError, Lead, Term};
 use crate::entry::Entry;
-use crate::outage::Outage;
+use crate::outage::{FIRST_WAIT, Outage};
 use crate::sources::Sources;
 use crate::status::{Role, Status};
 
@@ -119,19 +119,21 @@ impl<E: Engine> Bridge<E> {
             // Before each attempt: the engine may have come back with other limits.
             batch.iter_mut().filter(|entry| !self.engine.can_store(entry)).for_each(Entry::skip);
             let started = Instant::now();
-            let Err(error) = self.engine.append(self.position, batch).await else {
-                self.status.appended(batch, started.elapsed());
-                break;
-            };
-            if let EngineError::Unavailable(_) = error {
-                self.outage.wait(&error).await;
+            match self.engine.append(self.position, batch).await {
+                Ok(lost) => {
+                    self.position += batch.len() as u64;
+                    lost.iter().rev().for_each(|&index| drop(batch.remove(index)));
+                    self.status.appended(batch, started.elapsed());
+                    break;
+                }
+                Err(EngineError::Fenced) => sleep(FIRST_WAIT).await,
+                Err(error) => self.outage.wait(&error).await,
             }
             let appended = self.settle(batch.len()).await?;
             self.status.count(&batch[..appended]);
             batch.drain(..appended);
         }
         self.outage.end();
-        self.position += batch.len() as u64;
         batch.clear();
         Ok(())
     }
@@ -178,7 +180,7 @@ impl<E: Engine> Bridge<E> {
             match self.engine.lead().await {
                 Ok(lead) => return lead,
                 // Another bridge wrote at the same moment.
-                Err(EngineError::Fenced) => {}
+                Err(EngineError::Fenced) => sleep(FIRST_WAIT).await,
                 Err(error) => self.outage.wait(&error).await,
             }
         }

@@ -21,9 +21,13 @@ pub trait Engine {
     /// Without entries it only renews the lease.
     ///
     /// Nothing is appended if the stream does not end at this position, and no entry unless the one
-    /// before it was. So after an error it is a first part of them that was appended, and the
-    /// position that [`lead`](Self::lead) returns next tells how many.
-    async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<(), EngineError>;
+    /// before it was, or is lost. So after an error it is a first part of them that was appended,
+    /// and the position that [`lead`](Self::lead) returns next tells how many.
+    ///
+    /// Returns the indexes of entries that are lost, in order, after it has logged them. The engine
+    /// counted them in the position, and could not store them: Redis undoes nothing of a
+    /// transaction. If that answer is lost, too, nobody is told.
+    async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<Vec<usize>, EngineError>;
 
     /// Gives up the lease, so that another bridge need not wait for its end.
     async fn release(&mut self) -> Result<(), EngineError>;

@@ -13,7 +13,7 @@ const MAX_NAMED: usize = 3;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Health {
-    /// True if nothing has to be mended for events to arrive. That holds for a standby, too.
+    /// True for a standby, and for a leader with a source that is not down.
     pub is_good: bool,
     pub state: &'static str,
     pub reason: String,
@@ -38,11 +38,12 @@ impl Health {
 /// Returns the health of a leader, which depends on its sources.
 fn sources(now: &Now) -> (bool, &'static str, String) {
     let is_down = |source: &&Source| source.down_since.is_some_and(|since| since.elapsed() >= PATIENCE);
-    let down: Vec<&Source> = now.sources.iter().filter(is_down).collect();
-    let (count, all) = (down.len(), now.sources.len());
+    let followed = || now.sources.iter().filter(|source| !source.has_ended());
+    let down: Vec<&Source> = followed().filter(is_down).collect();
+    let (count, all) = (down.len(), followed().count());
     if count == 0 {
         let is_open = |source: &&Source| source.stream.as_ref().is_some_and(|stream| stream.state().is_open());
-        let open = now.sources.iter().filter(is_open).count();
+        let open = followed().filter(is_open).count();
         return (true, "ready", format!("leads the group {}; {open} of {all} sources are open", now.group));
     }
     let named: Vec<String> = down.iter().take(MAX_NAMED).map(|source| describe(source)).collect();
@@ -92,6 +93,18 @@ mod tests {
         assert_eq!(health(&now), (true, "source down: 1 of 2: a (refused)".to_owned()));
         is_down(&mut now.sources[1], PATIENCE);
         assert_eq!(health(&now), (false, "source down: 2 of 2: a (refused); b (refused)".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_has_ended_counts_neither_as_open_nor_as_down() {
+        let mut now = leader();
+        let handle = sseclient::Client::new().stream("http://127.0.0.1:1/").build().unwrap();
+        handle.shutdown().await;
+        now.sources[0].stream = Some(handle.monitor());
+        assert_eq!(Health::of(&now).reason, "leads the group default; 0 of 1 sources are open");
+        assert!(!crate::metrics::metrics(&now).contains("source_open{"));
+        is_down(&mut now.sources[1], PATIENCE);
+        assert_eq!((Health::of(&now).is_good, &*Health::of(&now).reason), (false, "1 of 1: b (refused)"));
     }
 
     #[test]

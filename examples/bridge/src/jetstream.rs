@@ -286,14 +286,14 @@ impl Engine for JetStream {
         Ok(lead)
     }
 
-    async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<(), EngineError> {
+    async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<Vec<usize>, EngineError> {
         let connection = self.connection().await?;
         if self.renewed.elapsed() >= self.lease / 3 {
             self.write_lease(&connection, self.lease_sequence).await?;
         }
         self.publish(&connection, position, entries).await?;
         self.connection = Some(connection);
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn release(&mut self) -> Result<(), EngineError> {

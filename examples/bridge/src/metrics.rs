@@ -21,7 +21,8 @@ pub fn metrics(now: &Now) -> String {
 fn group(text: &mut Exposition, now: &Now) {
     let age = |since: Option<Instant>| since.map_or(0.0, |since| since.elapsed().as_secs_f64());
     let is_leading = matches!(now.role, Role::Leading | Role::Stopping);
-    text.one("leading", "gauge", "1 while this bridge leads its group, 0 while it does not.", u8::from(is_leading));
+    let help = "1 while this bridge leads, as far as it knows. One that is cut off (engine_up 0) cannot write.";
+    text.one("leading", "gauge", help, u8::from(is_leading));
     text.one("engine_up", "gauge", "0 while the engine takes nothing.", u8::from(now.away.is_none()));
     let away = age(now.away.as_ref().map(|away| away.since));
     text.one("engine_away_seconds", "gauge", "For how long the engine has taken nothing; 0 while it is up.", away);
@@ -54,12 +55,19 @@ fn appended(text: &mut Exposition, sources: &[Source]) {
 fn streams(text: &mut Exposition, sources: &[Source]) {
     let followed = |source: &Source| {
         let stream = source.stream.as_ref()?;
-        Some((source.name.to_string(), stream.state().is_open(), stream.stats()))
+        // An alert on a source that has ended would fire until the bridge restarts.
+        let is_open = (!source.has_ended()).then(|| stream.state().is_open());
+        Some((source.name.to_string(), is_open, stream.stats()))
     };
-    let streams: Vec<(String, bool, Stats)> = sources.iter().filter_map(followed).collect();
-    text.head("source_open", "gauge", "1 while the connection to the server is open.");
+    let streams: Vec<(String, Option<bool>, Stats)> = sources.iter().filter_map(followed).collect();
+    text.head(
+        "source_open",
+        "gauge",
+        "1 while the connection to the server is open. A source that has ended has none.",
+    );
     for (source, is_open, _) in &streams {
-        text.sample("source_open", Some(source), u8::from(*is_open));
+        let Some(is_open) = *is_open else { continue };
+        text.sample("source_open", Some(source), u8::from(is_open));
     }
     text.head("source_queued_events", "gauge", "Events that have been read and are in no batch yet.");
     for (source, _, stats) in &streams {

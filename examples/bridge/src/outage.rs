@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::status::Status;
 
 /// The waits between attempts, which double.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+pub const FIRST_WAIT: Duration = Duration::from_millis(50);
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// How many different errors of one outage are logged.

@@ -11,8 +11,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Script, Value};
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Script, Value, from_redis_value};
+use tracing::warn;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError, Lead, Term};
@@ -48,10 +49,13 @@ pub struct RedisStreams {
 struct Connection {
     redis: MultiplexedConnection,
     /// The fencing token and the position, if they are watched: if they change, `EXEC` does nothing.
-    watched: Option<(u64, u64)>,
+    watched: Option<Watched>,
     /// Whether the key of a source was found to be a stream, or free.
     is_stream: Vec<bool>,
 }
+
+/// The fencing token and the position, if the state has them.
+type Watched = (Option<u64>, Option<u64>);
 
 struct Keys {
     state: String,
@@ -142,10 +146,11 @@ impl Engine for RedisStreams {
         }
     }
 
-    async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<(), EngineError> {
+    async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<Vec<usize>, EngineError> {
         let mut connection = self.connection().await?;
         connection.watch(&self.keys, entries).await?;
-        if connection.watched != Some((self.token, position)) {
+        let (token, end) = connection.watched.unwrap_or_default();
+        if (token.unwrap_or(0), end.unwrap_or(0)) != (self.token, position) {
             return Err(EngineError::Fenced);
         }
         let mut transaction = redis::pipe();
@@ -164,14 +169,13 @@ impl Engine for RedisStreams {
         transaction.cmd("SET").arg(&self.keys.lock).arg(&self.owner).arg("PX").arg(self.lease).ignore();
         transaction.cmd("EXEC");
         watch(&mut transaction, &self.keys.state);
-        let (executed, (token, next)): (Option<Vec<Value>>, (u64, Option<u64>)) =
-            transaction.query_async(&mut connection.redis).await.map_err(unavailable)?;
-        if executed.is_none() {
-            return Err(EngineError::Fenced);
-        }
-        connection.watched = Some((token, next.unwrap_or(0)));
+        let count = transaction.len();
+        let answers = connection.redis.req_packed_commands(&transaction, 0, count).await.map_err(unavailable)?;
+        let (executed, watched) = executed(answers)?;
+        connection.watched = Some(watched);
+        let lost = connection.lost(&self.keys, entries, &executed);
         self.connection = Some(connection);
-        Ok(())
+        Ok(lost)
     }
 
     async fn release(&mut self) -> Result<(), EngineError> {
@@ -207,10 +211,27 @@ impl Connection {
             return Ok(());
         }
         watch(&mut request, &keys.state);
-        let ((token, position),): ((Option<u64>, Option<u64>),) =
-            request.query_async(&mut self.redis).await.map_err(unavailable)?;
-        self.watched = Some((token.unwrap_or(0), position.unwrap_or(0)));
+        let (watched,): (Watched,) = request.query_async(&mut self.redis).await.map_err(unavailable)?;
+        self.watched = Some(watched);
         Ok(())
+    }
+
+    /// Returns the indexes of the entries that Redis could not add, and logs how many of each key.
+    /// Their keys are checked again before the next append.
+    fn lost(&mut self, keys: &Keys, entries: &[Entry], executed: &[Value]) -> Vec<usize> {
+        let mut lost = Vec::new();
+        let mut sources = BTreeMap::new();
+        for (index, (entry, answer)) in entries.iter().zip(executed).enumerate() {
+            if let Value::ServerError(error) = answer {
+                lost.push(index);
+                self.is_stream[entry.source] = false;
+                sources.entry(entry.source).or_insert((0, error)).0 += 1;
+            }
+        }
+        for (source, (count, error)) in sources {
+            warn!("{count} entries for {} are lost: {error}", keys.streams[source]);
+        }
+        lost
     }
 }
 
@@ -218,6 +239,21 @@ impl Connection {
 fn watch(request: &mut Pipeline, state: &str) {
     request.cmd("WATCH").arg(state).ignore();
     request.cmd("HMGET").arg(state).arg("token").arg("position");
+}
+
+/// Returns the answers to the commands of a transaction, and what is watched after it.
+fn executed(mut answers: Vec<Value>) -> Result<(Vec<Value>, Watched), EngineError> {
+    // If a command could not be queued, nothing was executed. The first error says why.
+    if let Some(Value::ServerError(error)) = answers.iter().find(|answer| matches!(answer, Value::ServerError(_))) {
+        return Err(EngineError::unavailable(error.to_string()));
+    }
+    let watched = answers.pop().unwrap_or(Value::Nil);
+    // `EXEC` is before `WATCH`.
+    answers.pop();
+    match answers.pop() {
+        Some(Value::Array(executed)) => Ok((executed, from_redis_value(watched).map_err(EngineError::unavailable)?)),
+        _ => Err(EngineError::Fenced),
+    }
 }
 
 fn add(transaction: &mut Pipeline, stream: &str, keep: u64, entry: &Entry) {

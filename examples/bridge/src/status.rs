@@ -57,7 +57,7 @@ pub struct Source {
     pub gaps: u64,
     /// The stream, while this bridge leads.
     pub stream: Option<Monitor>,
-    /// Since when it is not open.
+    /// Since when it is neither open nor ended, as far as the bridge has seen.
     pub down_since: Option<Instant>,
     pub last_failure: Option<Failure>,
 }
@@ -156,13 +156,22 @@ impl Status {
                 source.down_since.get_or_insert_with(Instant::now);
                 source.last_failure = Some(Failure { at: SystemTime::now(), text: cause.to_string() });
             }
-            // Between two of these.
-            _ => {}
+            // A wait before it may not have been seen: states are skipped while an append lasts.
+            _ => {
+                source.down_since.get_or_insert_with(Instant::now);
+            }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    /// Returns true if the stream is closed: by a 204 of the server, or since the bridge stops.
+    pub fn has_ended(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| matches!(stream.state(), State::Closed(_)))
     }
 }
 
@@ -173,5 +182,26 @@ impl Now {
             source.entries += 1;
             source.gaps += u64::from(entry.is_gap());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sseclient::CloseReason;
+
+    use super::*;
+
+    #[test]
+    fn a_source_is_down_in_any_state_but_open_and_ended() {
+        let sources = vec![crate::config::Source::new("a", "http://host/")];
+        let status = Status::new(&Config { sources, ..Config::new("redis://host/") });
+        let down_since = |state| {
+            status.saw_state(0, &state);
+            status.now().sources[0].down_since
+        };
+        let first = down_since(State::Idle);
+        assert!(first.is_some());
+        assert_eq!(down_since(State::Idle), first);
+        assert_eq!(down_since(State::Closed(CloseReason::Shutdown)), None);
     }
 }

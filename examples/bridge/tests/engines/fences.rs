@@ -156,8 +156,32 @@ async fn redis_takes_no_part_of_a_batch_that_it_cannot_take_as_a_whole() {
     let _: () = redis::cmd("DEL").arg(&foreign).query_async(&mut connection).await.unwrap();
     bridge.append(position, &batch).await.unwrap();
     assert_eq!((engine.entries_of("demo").await, engine.entries_of("other").await), (1, 1));
-    // Redis undoes nothing of a transaction, so a key that changes later costs entries. It is told.
+    // Redis undoes nothing of a transaction, so a key that changes later costs entries, once.
     let _: () = redis::cmd("SET").arg(&foreign).arg("text").query_async(&mut connection).await.unwrap();
-    let refused = bridge.append(position + 2, &batch).await;
+    assert_eq!(bridge.append(position + 2, &batch).await.unwrap(), [1]);
+    let refused = bridge.append(position + 4, &batch).await;
     assert!(matches!(refused, Err(EngineError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn redis_entries_that_are_lost_are_logged_and_not_counted() {
+    let (engine, upstream) = (Engine::start(Kind::Redis).await, Upstream::start(EVENTS).await);
+    let bridge = Bridge::start(&engine, upstream.url(), &[]);
+    until("events arrive", async || engine.entries().await > 0).await;
+    let mut connection = redis::Client::open(engine.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let key = stream_key("default", "demo");
+    let _: () = redis::cmd("SET").arg(&key).arg("text").query_async(&mut connection).await.unwrap();
+    let loss = format!(" entries for {key} are lost: ");
+    bridge.logs(&loss).await;
+    bridge.is(503, "engine away").await;
+    let _: () = redis::cmd("DEL").arg(&key).query_async(&mut connection).await.unwrap();
+    upstream.hurry();
+    let log = bridge.log();
+    let lost: u64 = log.split(&loss).next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    let counted = async || bridge.metric("entries_total demo").await;
+    until("all others are counted", async || counted().await >= (EVENTS - lost) as f64).await;
+    assert_eq!(counted().await, (EVENTS - lost) as f64);
+    assert_eq!(bridge.log().matches(&loss).count(), 1);
+    assert!(!bridge.has_logged("had been appended"), "{}", bridge.log());
 }
