@@ -490,7 +490,7 @@ impl StreamBuilder {
     /// any lock, so it must not block. It is also called for events that are dropped as repeats,
     /// and for an unfinished event at the end of a response. A panic in it ends the stream with
     /// [`ErrorKind::TaskFailed`]. For each call an [`Event`] is made, even if no subscription wants
-    /// it: one allocation of the event's size.
+    /// it.
     pub fn ends_when(self, is_mark: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         self.set(|config| config.end_mark = Some(EndMark::event(is_mark)))
     }

@@ -33,10 +33,10 @@ const FIELD_NAMES: usize = 40;
 
 /// One event of an event stream.
 ///
-/// An event owns its text, in one allocation. One of more than 8 KiB that came in pieces takes over
-/// the buffer in which they were collected, which needs two more small ones. A clone costs one
-/// reference count, so any number of subscribers can keep the same event. Keeping an event never
-/// keeps a read buffer in memory.
+/// An event owns its text, in one allocation. One of more than 16 KiB whose data came in pieces, or
+/// in several lines, takes over the buffer in which it was collected; that takes two more small
+/// allocations. A clone costs one reference count, so any number of subscribers can keep the same
+/// event. Keeping an event never keeps a read buffer in memory.
 ///
 /// # Examples
 ///

@@ -161,7 +161,7 @@ impl Backpressure {
         Poll::Ready(has_waited)
     }
 
-    /// Returns true if it waits for readers with full queues. If it only yields, it does not.
+    /// Returns true while it waits for readers with full queues; false while it only yields.
     pub(crate) fn is_waiting(&self) -> bool {
         self.is_waiting
     }

@@ -68,17 +68,17 @@ impl EventChannel {
     /// Publishes an event whose type matches. Returns true if there is credit for another.
     #[inline]
     pub(super) fn send(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
-        // A tracked event costs two locks more, so channels without acknowledgements take the short
-        // way.
+        // A tracked event costs two locks more, and a predicate waits for the end of the turn, so
+        // channels with neither take the short way.
         if self.evaluator.is_none() && self.acks.is_empty() {
             return self.queue.publish(event);
         }
-        self.send_looked_at(tracker, event)
+        self.send_checked(tracker, event)
     }
 
     /// Publishes an event that a predicate or the tracker has to see.
     #[cold]
-    fn send_looked_at(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
+    fn send_checked(&mut self, tracker: Option<&AckTracker>, event: Event) -> bool {
         // Charged before the predicate is known to pass, or a turn could overrun the queue.
         let has_credit = self.queue.charge(event.bytes());
         if self.evaluator.is_none() {
@@ -109,15 +109,15 @@ impl EventChannel {
 
     /// Enters an event that has passed, and for which the credit has been charged.
     fn enter(&mut self, tracker: Option<&AckTracker>, event: Event) {
-        let is_tracked = !self.acks.is_empty();
-        if let Some(tracker) = tracker.filter(|_| is_tracked) {
+        if self.acks.is_empty() {
+            return self.queue.enter(event);
+        }
+        if let Some(tracker) = tracker {
             tracker.published(&self.acks, &event);
         }
         self.queue.enter(event);
-        if is_tracked {
-            // The tracker takes it for queued, so it has to be in the queue.
-            self.queue.flush();
-        }
+        // The tracker takes it for queued, so it has to be in the queue.
+        self.queue.flush();
     }
 
     /// Takes what has to be evaluated when no lock is held. `index`: that of this channel.

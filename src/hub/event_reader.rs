@@ -90,7 +90,7 @@ impl EventReader {
     }
 
     /// Takes the next event that has already left the queue and does not concern the tracker.
-    /// Without one there may still be something to take.
+    /// `None` does not mean that the queue is empty.
     #[inline]
     pub(crate) fn take_buffered(&mut self) -> Option<Event> {
         match self {

@@ -1,8 +1,8 @@
 //! [`Items`] and [`TurnBatch`]: the items of a ring, and those of a turn, which enter it together.
 //!
-//! Both are queues of items and nothing else. So a batch becomes the queue of an empty ring by a
-//! swap, and a sole reader that takes everything gets that queue by another: what is done for each
-//! event is done when it enters the batch.
+//! Both keep plain items in a queue, and sizes beside it. So a batch becomes the queue of an empty
+//! ring by a swap, and a reader that takes all that is left gets that queue by another. What is
+//! done for each event is done when it enters the batch.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use super::overflow::{QueueItem, QueueLimits, QueueSize};
 /// The number of items for which an empty queue keeps memory: those of one turn.
 const MAX_IDLE_ITEMS: usize = 64;
 
-/// The distance of two [`Mark`]s.
+/// The minimum distance between two [`Mark`]s.
 const MARK_EVERY: u64 = 64;
 
 /// The items of one turn.
@@ -32,7 +32,7 @@ pub(super) struct Items<T> {
     /// The bytes of all items so far.
     bytes_so_far: u64,
     /// Places in a long queue, so that the size of a part of it need not be added up from the
-    /// beginning: at least [`MARK_EVERY`] items apart, and little more.
+    /// beginning: at least [`MARK_EVERY`] items apart, and at most a batch more.
     marks: VecDeque<Mark>,
 }
 
@@ -127,8 +127,8 @@ impl<T: QueueItem> Items<T> {
     /// Appends one item. Drops the oldest until there is room for it.
     fn push(&mut self, item: T, dropped: &mut Vec<T>, limits: &QueueLimits, reserve: usize) {
         let (capacity, bytes) = (limits.capacity + reserve, item.bytes());
-        // Items that use the reserve push nothing out before that is used up: so many items, or as
-        // many bytes again.
+        // Items that use the reserve drop nothing until that is used up: so many items, or as many
+        // bytes as the limit.
         let max_bytes = match (item.uses_reserve(), bytes) {
             (false, _) => limits.bytes,
             (true, 0) => u64::MAX,
@@ -205,16 +205,16 @@ mod tests {
 
     /// An item that is as large as its number.
     #[derive(Debug, Clone)]
-    struct Sized(u64);
+    struct TestItem(u64);
 
-    impl QueueItem for Sized {
+    impl QueueItem for TestItem {
         fn bytes(&self) -> u64 {
             self.0
         }
     }
 
     #[test]
-    fn the_size_from_each_position_is_what_stands_there() {
+    fn the_size_from_each_position_is_that_of_its_items() {
         let mut random = fastrand::Rng::with_seed(3);
         for (capacity, bytes) in [(1_000, u64::MAX), (1_000, 300), (70, u64::MAX)] {
             let limits = QueueLimits { bytes, ..QueueLimits::of(capacity, Overflow::DropOldest) };
@@ -222,18 +222,18 @@ mod tests {
             for _turn in 0..200 {
                 for _ in 0..random.usize(..100) {
                     let item = random.u64(..5);
-                    batch.push(Sized(item), item);
+                    batch.push(TestItem(item), item);
                 }
                 items.extend(&mut batch, &mut dropped, &limits, 0);
                 let lowest = random.u64(items.first..=items.end());
                 items.drain_to(lowest, &mut VecDeque::new());
                 for next in lowest..=items.end() {
                     let part = items.queue.range((next - lowest) as usize..);
-                    let size = QueueSize { items: part.len() as u64, bytes: part.map(Sized::bytes).sum() };
+                    let size = QueueSize { items: part.len() as u64, bytes: part.map(TestItem::bytes).sum() };
                     assert_eq!(items.size_from(next), size, "from {next} of {lowest} to {}", items.end());
                 }
-                let most = 1 + (items.end() - items.first) / MARK_EVERY;
-                assert!(items.marks.len() as u64 <= most, "{:?}", items.marks);
+                let max_marks = 1 + (items.end() - items.first) / MARK_EVERY;
+                assert!(items.marks.len() as u64 <= max_marks, "{:?}", items.marks);
             }
         }
     }

@@ -2,8 +2,8 @@
 
 /// The positions of a ring's readers, the lowest first.
 ///
-/// The ring may move out what is before the lowest. Readers of one turn stand at one or two
-/// positions, however many they are, so this is short, and a step of one of them costs little.
+/// The ring may move out the items before the lowest. While a turn is read, readers stand at one or
+/// two positions, however many they are, so the list is short, and moving a reader costs little.
 #[derive(Debug, Default)]
 pub(super) struct ReaderPositions {
     groups: Vec<Group>,

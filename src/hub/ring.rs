@@ -43,7 +43,7 @@ pub(super) struct Ring<T> {
 struct RingState<T> {
     items: Items<T>,
     readers: Readers,
-    /// Where the readers stand. One that has yet to come to a hole counts as standing after it.
+    /// Where the readers stand. One whose next items were dropped counts at the first item.
     positions: ReaderPositions,
     /// The publisher has waited for room here, and added nothing since.
     has_more: bool,

@@ -282,7 +282,7 @@ mod tests {
     impl TestFolder {
         fn new(name: &str) -> Self {
             let folder = std::env::temp_dir().join(format!("sseclient-{}-{name}", std::process::id()));
-            // Of a process of the same number that was killed.
+            // Left by a killed process that had the same ID.
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir(&folder).unwrap();
             Self(folder)

@@ -338,8 +338,8 @@ impl<T> Subscription<T> {
 }
 
 impl<T> Subscription<T> {
-    /// Takes an event for which nothing else has to be looked at: the short way, which most events
-    /// of a busy stream take.
+    /// Takes an event that has already left the queue, if no retained event comes first and the
+    /// budget is paid. Most events of a busy stream go this way.
     #[inline]
     fn take_buffered(&mut self) -> Option<Event> {
         if !self.queue.replay.is_empty() || !self.budget.is_paid() {

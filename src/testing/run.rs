@@ -104,9 +104,9 @@ impl From<Log> for Plan {
 pub(super) enum Assigned {
     Refused,
     Script(Script),
-    /// By its request.
+    /// The script that this makes of its request.
     Each(MakeScript),
-    /// By its request, too.
+    /// What the log does for its request.
     Turn(Turn),
     /// There is no script for it.
     Nothing,
@@ -154,7 +154,7 @@ impl ServerRun {
                 None => (Assigned::Nothing, false),
             },
         };
-        let has_script = !matches!(assigned, Assigned::Each(_));
+        let needs_request = !matches!(assigned, Assigned::Each(_));
         let is_refused = match &assigned {
             Assigned::Turn(turn) => turn.is_refused(),
             Assigned::Script(script) => matches!(script.opening, Opening::Refuse),
@@ -165,7 +165,7 @@ impl ServerRun {
             course.connections += 1;
             number = course.connections;
             course.left -= usize::from(is_script);
-            if has_script && !is_refused {
+            if needs_request && !is_refused {
                 course.served.insert(number, "to read the request".to_owned());
             }
         });

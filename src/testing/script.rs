@@ -72,7 +72,7 @@ pub(super) enum AnswerFraming {
 /// What a request has to be.
 pub(super) struct Expectation(pub(super) Box<CheckRequest>);
 
-/// What the test decides about.
+/// A future that a script waits for.
 pub(super) struct AwaitedByScript(pub(super) BoxFuture<()>);
 
 /// Panics if the request is another one.

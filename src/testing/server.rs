@@ -96,9 +96,8 @@ impl Server {
         Self { url, client: Client::builder().no_proxy(), connect, run, task, is_checked: false }
     }
 
-    /// Starts a server that only its own [`client`](Self::client) reaches, and what uses its
-    /// [`connector`](Self::connector): the bytes of its connections stay in memory. It has a host
-    /// name of its own in this process.
+    /// Starts a server in memory, which only its own [`client`](Self::client) and its
+    /// [`connector`](Self::connector) reach. It has a host name of its own in this process.
     ///
     /// # Panics
     ///
@@ -139,9 +138,9 @@ impl Server {
         self.client.clone()
     }
 
-    /// Returns what connects to the server, also to one in memory: for a
-    /// [`Transport`](crate::Transport) that is the HTTP client of the program, say hyper, or for a
-    /// client of several servers. It connects to this server for any URI.
+    /// Returns a connector to this server, also to one in memory; it ignores the URI. For a
+    /// [`Transport`](crate::Transport) that is the program's own HTTP client, such as hyper, or for
+    /// a client of several servers.
     pub fn connector(&self) -> impl Connector + Clone + use<> {
         connector(&self.connect)
     }
@@ -207,8 +206,6 @@ async fn accept(mut accepted: UnboundedReceiver<Accepted>, run: Arc<ServerRun>) 
         while connections.try_join_next().is_some() {}
         connections.spawn(serve(Arc::clone(&run), number, assigned, socket));
     }
-    // The server is the last to let go of its connector.
-    while connections.join_next().await.is_some() {}
 }
 
 /// Serves connections over TCP. They end with this future.

@@ -10,7 +10,7 @@
 use crate::event::{RetryTime, Span, Values};
 
 use super::MAX_RETAINED;
-use super::collected::{Collected, append};
+use super::data_buffer::{DataBuffer, append};
 use super::dispatch::FinishedBlock;
 use super::field::{self, Field, MAX_HEAD, RetryDigits};
 use super::lines::Lines;
@@ -34,7 +34,7 @@ pub(super) struct Assembler {
     /// The head of the line until its field is known; then the value of a type, an ID or a comment.
     line: Vec<u8>,
     digits: RetryDigits,
-    data: Collected,
+    data: DataBuffer,
     /// The bytes of data that have come, kept or not, and one more for each line.
     data_size: u64,
     event_type: Vec<u8>,
@@ -354,7 +354,7 @@ impl Assembler {
     #[cold]
     fn admit_oversized(&mut self, more: usize) -> bool {
         self.is_oversized = true;
-        self.data = Collected::default();
+        self.data = DataBuffer::default();
         self.held() + more <= self.limit
     }
 

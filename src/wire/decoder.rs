@@ -223,8 +223,8 @@ impl Decoder {
     }
 
     /// Returns true if the bytes that came so far end in CR.
-    // Called after the chunk has been read: to wait for its last byte when it comes took a sixth of
-    // the time of a packet that was not in the cache.
+    // Called only after the chunk has been read: looking at its last byte on arrival waited for
+    // memory, a sixth of the time of a packet that was not in the cache.
     fn ends_in_cr(&self) -> bool {
         self.chunk.last().map_or(self.after_cr, |&last| last == b'\r')
     }

@@ -85,7 +85,8 @@ impl<'a> EventFrame<'a> {
     }
 
     /// Returns the event with memory of its own: one allocation of the size of its text. A large
-    /// event that came in pieces takes over the memory in which they were collected.
+    /// event whose data came in pieces, or in several lines, takes over the memory in which it was
+    /// collected.
     #[inline]
     pub fn to_event(&self) -> Event {
         self.event_at(0)

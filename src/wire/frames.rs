@@ -5,7 +5,7 @@ use std::fmt;
 use simdutf8::basic::from_utf8;
 
 use super::block_reader::BlockReader;
-use super::collected::whole_characters;
+use super::data_buffer::whole_characters;
 use super::frame::Frame;
 use super::lines::{Line, Lines};
 

@@ -3,7 +3,7 @@
 //! Most events are short lines, and a call of a search function for each costs more than reading
 //! the line. So the cursor looks at a window of 64 bytes at once, keeps a mask with a bit for each
 //! line end, and takes line ends from the mask. A line that is longer than two windows is left to
-//! memchr.
+//! memchr, and so is the rest of a line that an earlier chunk began.
 
 use std::ops::Range;
 
@@ -117,8 +117,8 @@ impl Lines {
         Some(Line { start, end: before_cr_lf(chunk, start, terminator) })
     }
 
-    /// Skips a blank line that comes next, and returns whether there was one. One that ends in CR
-    /// is left to [`next`](Self::next).
+    /// Skips a blank line that comes next, and returns whether there was one. One that ends in a
+    /// CR alone is left to [`next`](Self::next).
     #[inline(always)]
     pub(super) fn skip_blank(&mut self, chunk: &[u8]) -> bool {
         self.start += match chunk[self.start..] {

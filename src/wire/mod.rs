@@ -12,7 +12,7 @@
 // block_reader   picks one of two paths for each block:
 // whole            the fast one, for a block that is there from its first line to its blank line
 // assembler        the general one, for all others, which copies what it reads
-// collected        the data that the assembler has so far
+// data_buffer      the data that the assembler has so far
 // field          splits a line into its field and value, for both paths
 // dispatch       makes a frame of a finished block, and commits its ID
 // end_mark       is an event that ends a stream, for those above who know of one
@@ -21,7 +21,7 @@
 
 mod assembler;
 mod block_reader;
-mod collected;
+mod data_buffer;
 mod decoder;
 mod dispatch;
 mod end_mark;

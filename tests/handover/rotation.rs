@@ -131,7 +131,7 @@ impl Tokens {
 /// expire. After the last event it answers 204.
 async fn strict_server(tokens: &Arc<Tokens>, newest: watch::Receiver<u64>) -> RawServer {
     let tokens = Arc::clone(tokens);
-    RawServer::hearing(move |_, mut connection| {
+    RawServer::start_unrecorded(move |_, mut connection| {
         let (tokens, newest) = (Arc::clone(&tokens), newest.clone());
         async move {
             let (token, sent) = (token(&connection.request), last_event_id(&connection.request));
@@ -193,7 +193,7 @@ async fn expiring_tokens_lose_no_events() {
 
 /// A server that resumes. It answers so late that the response before sends more events in between.
 async fn resuming_server(newest: watch::Receiver<u64>) -> RawServer {
-    RawServer::hearing(move |_, mut connection| {
+    RawServer::start_unrecorded(move |_, mut connection| {
         let mut newest = newest.clone();
         async move {
             let late = *newest.borrow() + BATCH;

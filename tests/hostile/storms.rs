@@ -125,7 +125,7 @@ fn a_thousand_streams_spread_their_attempts_after_their_server_dies() {
         allow_descriptors();
         let (mortal, decisions) = (Arc::<Mortal>::default(), Decisions::default());
         let shared = Arc::clone(&mortal);
-        let server = RawServer::hearing(move |_, connection| {
+        let server = RawServer::start_unrecorded(move |_, connection| {
             Arc::clone(&shared).serve(shared.refuses(sender(&connection.request)), connection)
         })
         .await;
@@ -199,7 +199,7 @@ async fn answer(number: usize, mut connection: Connection) {
 async fn turnstile() -> (RawServer, Arc<Turnstile>) {
     let turnstile = Arc::<Turnstile>::default();
     let shared = Arc::clone(&turnstile);
-    let server = RawServer::hearing(move |number, connection| {
+    let server = RawServer::start_unrecorded(move |number, connection| {
         let turnstile = Arc::clone(&shared);
         let (leaving, before) = turnstile.enter(sender(&connection.request));
         async move {
@@ -254,7 +254,7 @@ fn a_handle_never_makes_two_attempts_at_once() {
 fn a_thousand_silent_streams_with_idle_timeouts_cause_no_wakeups() {
     counting::alone(async {
         allow_descriptors();
-        let server = RawServer::hearing(|_, mut connection| async move {
+        let server = RawServer::start_unrecorded(|_, mut connection| async move {
             connection.send(OPEN).await;
             connection.closed().await;
         })

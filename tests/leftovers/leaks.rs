@@ -52,7 +52,7 @@ async fn answer(number: usize, mut connection: Connection) {
 /// count.
 async fn fickle_server(go_on: &Arc<Notify>) -> RawServer {
     let go_on = Arc::clone(go_on);
-    RawServer::hearing(move |number, mut connection| {
+    RawServer::start_unrecorded(move |number, mut connection| {
         let go_on = Arc::clone(&go_on);
         async move {
             if number != WARM_UP && number != WARM_UP + RECONNECTIONS {

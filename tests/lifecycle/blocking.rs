@@ -17,7 +17,8 @@ use sseclient::{
 };
 use tokio::sync::oneshot;
 
-use crate::support::plain::{LIMIT, Server, client, until};
+use crate::support::LIMIT;
+use crate::support::plain::{Server, client, until};
 use crate::support::status;
 use crate::support::transport::TestTransport;
 

@@ -11,7 +11,7 @@ impl Folder {
     /// Makes a folder. Each test uses a `name` of its own.
     pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("sseclient-{}-{name}", std::process::id()));
-        // Of a process of the same number that was killed.
+        // Left by a killed process that had the same ID.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Self(path)

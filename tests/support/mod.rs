@@ -30,10 +30,10 @@ pub const OPEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r
 /// How long a condition may take to hold before a test fails rather than hang.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// A server that passes each connection, with its number, to a script.
+/// A server that passes each connection, with its number from 0, to a script.
 ///
-/// For tests that write without end, measure memory, or watch the client leave. What a server
-/// answers is a matter for [`serve`].
+/// For tests that write without end, relay, measure memory, or watch the client leave. To script
+/// answers, use [`serve`].
 pub struct RawServer {
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -49,7 +49,7 @@ impl RawServer {
     {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
-        let mut server = Self::hearing(move |number, connection| {
+        let mut server = Self::start_unrecorded(move |number, connection| {
             seen.lock().unwrap().push(connection.request.clone());
             script(number, connection)
         })
@@ -60,7 +60,7 @@ impl RawServer {
 
     /// Like [`RawServer::start`], for crowds: the server does not keep the requests. It calls `script`
     /// in the order of the connections.
-    pub async fn hearing<F, Fut>(script: F) -> Self
+    pub async fn start_unrecorded<F, Fut>(script: F) -> Self
     where
         F: Fn(usize, Connection) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -172,7 +172,7 @@ pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("this should have come to an end")
 }
 
-/// Waits for a notification. A script can wait for it.
+/// A future that ends with the next notification, for `Script::wait_for`.
 pub fn notified(told: &Arc<Notify>) -> impl Future<Output = ()> + Send + use<> {
     let told = Arc::clone(told);
     async move { told.notified().await }

@@ -2,13 +2,10 @@
 
 use std::ops::Deref;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sseclient::testing::{self, Plan};
 use tokio::runtime::{Builder, Runtime};
-
-/// How long a condition may take to hold before a test fails rather than hang.
-pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// The server, and the runtime that its thread drives.
 pub struct Server {
@@ -50,7 +47,7 @@ pub fn client() -> sseclient::blocking::Client {
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < LIMIT, "{what}");
+        assert!(begun.elapsed() < super::LIMIT, "{what}");
         thread::yield_now();
     }
 }

@@ -122,7 +122,7 @@ impl Listener {
         if TestTransport::current() == TestTransport::Memory {
             let (sender, connections) = unbounded_channel();
             let authority = format!("memory-{}.invalid", LISTENERS.lock().unwrap().len());
-            listen(authority.clone(), move || {
+            register(authority.clone(), move || {
                 let (ours, theirs) = duplex(IN_FLIGHT);
                 let sent = sender.send(theirs);
                 async { sent.map(|()| ours).map_err(Into::into) }
@@ -151,7 +151,7 @@ impl Listener {
 /// Makes a connection to a server.
 type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Io>, BoxError>> + Send>;
 
-/// How to reach who listens in memory, by authority.
+/// How to connect to each server in memory, by its authority.
 static LISTENERS: LazyLock<Mutex<HashMap<String, Connect>>> = LazyLock::new(Mutex::default);
 
 /// Starts a server for the transport of this process, on loopback or in memory.
@@ -161,14 +161,14 @@ pub async fn serve(plan: impl Into<Plan>) -> testing::Server {
     }
     let server = testing::Server::in_memory(plan);
     let (uri, connector) = (server.url().parse::<Uri>().unwrap(), server.connector());
-    listen(uri.authority().unwrap().to_string(), move || {
+    register(uri.authority().unwrap().to_string(), move || {
         let (connector, uri) = (connector.clone(), uri.clone());
         async move { connector.connect(uri).await.map_err(Into::into) }
     });
     server
 }
 
-fn listen<Fut, T>(authority: String, connect: impl Fn() -> Fut + Send + 'static)
+fn register<Fut, T>(authority: String, connect: impl Fn() -> Fut + Send + 'static)
 where
     Fut: Future<Output = Result<T, BoxError>> + Send + 'static,
     T: Io + 'static,

@@ -336,7 +336,6 @@ async fn a_server_that_is_dropped_while_its_test_fails_does_not_panic_again() {
     assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the test fails"));
 }
 
-/// One server, and a client that leaves in between.
 #[tokio::test(start_paused = true)]
 async fn each_connection_has_the_script_that_its_number_and_its_request_make() {
     let server = Server::in_memory(Plan::each(|number, request| match number {
@@ -359,12 +358,28 @@ async fn each_connection_has_the_script_that_its_number_and_its_request_make() {
     drop(server.connector().connect("http://server.invalid".parse().unwrap()).await.ok());
     tokio::task::yield_now().await;
     server.finish().await;
+}
 
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_panics_fails_the_test() {
     let server = Server::in_memory(Plan::each(|_, request| panic!("what is {}?", request.uri())));
     let (handle, _events) = follow(&server);
     setback(&mut handle.state_changes()).await;
     let complaint = complaint(server.finish()).await;
     assert!(complaint.contains("connection 1 had to get its script: it panicked: what is /stream?"), "{complaint}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_for_each_connection_fails_the_test_if_one_sends_no_request() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let server = Server::in_memory(Plan::each(|_, _| Script::open()));
+    let mut client = server.connector().connect("http://server.invalid".parse().unwrap()).await.ok().unwrap();
+    client.write_all(b"this is no request\r\n\r\n").await.unwrap();
+    // The server has judged it when it lets go of the connection.
+    tokio::time::timeout(Duration::from_secs(60), client.read_u8()).await.unwrap().unwrap_err();
+    let complaint = complaint(server.finish()).await;
+    assert!(complaint.contains("the client sent none"), "{complaint}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,8 @@
 //!                                        └──> TurnReport, for the session and the statistics
 //! ```
 //!
-//! This code runs once per event. Per event it may do no more than the one allocation of an event
-//! that a subscription wants: no lock, no clock. It must never publish while a queue that wants
+//! This code runs once per event. Per event it may do no more than make the event, if a
+//! subscription wants it: no lock, no clock. It must never publish while a queue that wants
 //! backpressure is full.
 
 mod dedup;
@@ -34,7 +34,7 @@ use self::turn_publisher::TurnPublisher;
 use super::session::{ResponseEnd, TurnReport};
 use super::{Connection, log};
 
-/// No less than tokio's budget for one poll of a task, which is 128.
+/// Maximum number of units to use up: more than tokio's budget for one poll of a task, 128.
 const MAX_BUDGET: usize = 256;
 
 /// An open response being read.
@@ -278,8 +278,8 @@ impl ResponseReader {
     }
 }
 
-/// Leaves nothing of tokio's budget for this poll of the connection task, which waits for
-/// subscribers, so that those begin with a budget of their own.
+/// Uses up tokio's budget for this poll of the connection task, which waits for subscribers, so
+/// that those begin with a budget of their own.
 ///
 /// A runtime with several threads lets a woken task run right after the one that woke it, with what
 /// is left of its budget, up to three times in a row; then it wakes another thread to take over.

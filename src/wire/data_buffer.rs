@@ -1,4 +1,4 @@
-//! [`Collected`]: the data of a block that comes in pieces or in several lines.
+//! [`DataBuffer`]: the data of a block that comes in pieces or in several lines.
 //!
 //! Small data is collected as bytes, and copied into its event. Large data is validated piece by
 //! piece, while each is in the fastest cache, and its buffer becomes the text of the event.
@@ -10,7 +10,7 @@ use crate::event::Span;
 
 use super::MAX_RETAINED;
 
-/// The size from which data is large.
+/// Data of this size is large once it outgrows its buffer, which has at most twice this size.
 // The two further allocations of a large event cost as much as to copy a few KiB.
 const MIN_LARGE: usize = 8 * 1024;
 
@@ -19,7 +19,7 @@ const MIN_PIECE: usize = 1024;
 
 /// The data of a block so far: bytes, or text and then bytes if it is large.
 #[derive(Debug, Default)]
-pub(super) struct Collected {
+pub(super) struct DataBuffer {
     text: String,
     /// What has not been validated.
     bytes: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) struct Collected {
     expected: usize,
 }
 
-impl Collected {
+impl DataBuffer {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.text.len() + self.bytes.len()
@@ -80,7 +80,8 @@ impl Collected {
         self.bytes.extend_from_slice(&rest[whole..]);
     }
 
-    /// Makes the bytes text, with `completion` behind them. Returns false if they are not UTF-8.
+    /// Makes the bytes text, with `completion` behind them. Returns false if they are not UTF-8. A
+    /// character at their end that may be cut stays in the bytes.
     fn validate(&mut self, completion: &[u8], may_be_cut: bool, limit: usize) -> bool {
         self.bytes.reserve_exact(completion.len());
         self.bytes.extend_from_slice(completion);
@@ -149,14 +150,16 @@ fn push_text(text: &mut String, piece: &[u8], limit: usize) -> bool {
 
 /// Appends `piece` to `buffer`.
 pub(super) fn append(buffer: &mut Vec<u8>, piece: &[u8], limit: usize) {
-    buffer.reserve_exact(growth(buffer.capacity(), buffer.len() + piece.len(), limit) - buffer.len());
+    if piece.len() > buffer.capacity() - buffer.len() {
+        buffer.reserve_exact(growth(buffer.capacity(), buffer.len() + piece.len(), limit) - buffer.len());
+    }
     buffer.extend_from_slice(piece);
 }
 
 /// Returns the capacity of a buffer that doubles when it grows, but never exceeds `limit`, in which
 /// `needed` fits.
 fn growth(capacity: usize, needed: usize, limit: usize) -> usize {
-    if needed > capacity { needed.max((capacity * 2).min(limit)) } else { needed }
+    needed.max((capacity * 2).min(limit))
 }
 
 /// Returns the length of `bytes` without a character at their end that may be cut.
