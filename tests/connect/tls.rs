@@ -8,7 +8,7 @@ use sseclient::{Client, Delivery, ErrorKind, TlsVersion};
 
 use crate::site::{Authority, BOTH, ONLY_12, ONLY_13, Vouched, answer, ask, config, serve, trusting};
 use crate::support::folder::Folder;
-use crate::support::{self, in_own_process, within};
+use crate::support::{self, RawServer, in_own_process, within};
 
 #[tokio::test]
 async fn a_server_is_trusted_by_roots_that_replace_others_or_are_added_to_them() {
@@ -165,9 +165,9 @@ async fn the_message_explains_an_answer_that_is_no_server_hello() {
 
 #[tokio::test]
 async fn a_server_that_never_answers_the_handshake_hits_the_connect_timeout() {
-    let server = support::staying("").await;
-    let url = server.url().replace("http://127.0.0.1", "https://localhost");
-    // The server takes the handshake for a request that is none, and says nothing.
+    let server = RawServer::start(|_, connection| connection.closed()).await;
+    let url = server.url.replace("http://127.0.0.1", "https://localhost");
+    // Both sides wait: the server takes the handshake for the start of a request.
     let client = trusting(&Authority::new("silent").pem()).build();
     let opening = client.stream(&*url).connect_timeout(Duration::from_millis(50)).open("x");
     assert_eq!(within(opening).await.unwrap_err().kind(), ErrorKind::ConnectTimeout);

@@ -26,7 +26,7 @@ pub trait Engine {
     ///
     /// Returns the indexes of entries that are lost, in order, after it has logged them. The engine
     /// counted them in the position, and could not store them: Redis undoes nothing of a
-    /// transaction. If that answer is lost, too, nobody is told.
+    /// transaction. If that answer is lost, too, no log tells of them.
     async fn append(&mut self, position: u64, entries: &[Entry]) -> Result<Vec<usize>, EngineError>;
 
     /// Gives up the lease, so that another bridge need not wait for its end.
