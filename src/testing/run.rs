@@ -43,8 +43,9 @@ impl Plan {
     ///
     /// For servers whose answers depend on the request, or that answer each request alike. Each
     /// script has to be followed to its end, as always, but the test does not fail for want of
-    /// connections, nor if a client leaves without a request. A script that
-    /// [refuses](Script::refuse) resets the connection, since the request was read before.
+    /// connections, nor if a client leaves without a request, or sends what is none: a handshake,
+    /// say. The server says nothing to such a client. A script that [refuses](Script::refuse)
+    /// resets the connection, since the request was read before.
     ///
     /// If `script` panics, the test fails.
     ///

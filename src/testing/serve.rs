@@ -42,11 +42,6 @@ pub(super) async fn serve(run: Arc<ServerRun>, number: usize, assigned: Assigned
     }
 }
 
-/// Returns true if the client has left, rather than sent what is no request.
-fn is_gone(error: &io::Error) -> bool {
-    !matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidData)
-}
-
 /// How the server leaves when the script is over.
 enum Departure {
     /// It lets the client close first.
@@ -65,7 +60,7 @@ impl ServedConnection {
     async fn answer(&mut self, assigned: Assigned) -> Result<Departure, String> {
         let request = match self.read_request().await {
             Ok(request) => request,
-            Err(error) if matches!(assigned, Assigned::Each(_)) && is_gone(&error) => return Ok(Departure::Stay),
+            Err(_) if matches!(assigned, Assigned::Each(_)) => return Ok(Departure::Stay),
             Err(error) => return Err(format!("the client sent none: {error}")),
         };
         self.run.note_request(request.clone());
@@ -187,7 +182,7 @@ impl ServedConnection {
                 return Err(io::Error::other("its request is too large"));
             }
             if self.socket.read_buf(&mut bytes).await? == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
+                return Err(io::Error::other("it closed the connection"));
             }
         }
     }

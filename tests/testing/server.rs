@@ -370,19 +370,6 @@ async fn a_plan_that_panics_fails_the_test() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_for_each_connection_fails_the_test_if_one_sends_no_request() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    let server = Server::in_memory(Plan::each(|_, _| Script::open()));
-    let mut client = server.connector().connect("http://server.invalid".parse().unwrap()).await.ok().unwrap();
-    client.write_all(b"this is no request\r\n\r\n").await.unwrap();
-    // The server has judged it when it lets go of the connection.
-    tokio::time::timeout(Duration::from_secs(60), client.read_u8()).await.unwrap().unwrap_err();
-    let complaint = complaint(server.finish()).await;
-    assert!(complaint.contains("the client sent none"), "{complaint}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_server_waits_for_what_the_test_decides_or_for_the_client_to_leave() {
     let (go_on, goes_on) = tokio::sync::oneshot::channel::<()>();
     let script = Script::open().event(numbered(1)).wait_for(goes_on).event(numbered(2));
