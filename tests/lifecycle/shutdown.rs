@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use sseclient::testing::Server;
+use sseclient::testing::{self, Server};
 use sseclient::{CloseReason, Delivery, Drain, Drained, Filter, Handle, Subscription};
+use tokio::time::Instant;
 
 use crate::support::{client, staying, until, within};
 
@@ -46,6 +47,26 @@ async fn subscribers_take_what_is_queued_and_the_drain_ends_with_the_last_of_it(
     assert_eq!(counts(&drained), (EVENTS - 4 + EVENTS, 0));
     assert_eq!(drained.last_event_id, "10");
     assert!(matches!(drained.reason, CloseReason::Shutdown));
+}
+
+/// A subscriber that works on the last event for long has taken everything all the same.
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_when_the_last_event_is_taken_and_no_more_is_asked_for() {
+    let (publisher, handle) = testing::channel();
+    let mut subscription = handle.subscribe(Filter::all());
+    handle.connect();
+    for data in ["1", "2", "3"] {
+        publisher.send(("message", data)).await.unwrap();
+    }
+    // The first take moves all of them out of the queue.
+    take(&mut subscription, 1).await;
+    let draining = tokio::spawn(handle.shutdown_with(Drain { deadline: LONG }));
+    // The drain has looked at the subscription, and waits.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    take(&mut subscription, 2).await;
+    let drained = draining.await.unwrap();
+    assert_eq!((counts(&drained), begun.elapsed()), ((2, 0), Duration::ZERO));
 }
 
 #[tokio::test]
