@@ -19,8 +19,9 @@ const PIECE_PAUSE: Duration = Duration::from_millis(1);
 /// What a [`Server`](super::Server) does on one connection: what it expects of the request, the
 /// head of its response, and then step by step.
 ///
-/// A step that cannot be done, since the client has left, fails the test. After the last step the
-/// connection stays open until the client leaves, unless that step ends it.
+/// A step that cannot be done, since the client has left, fails the test, unless all it does is to
+/// end the response or the connection: a client may leave as soon as it has what it wants. After the
+/// last step the connection stays open until the client leaves, unless that step ends it.
 ///
 /// # Panics
 ///
@@ -249,8 +250,7 @@ impl Script {
     /// chunk.
     ///
     /// The client sees a [`Body`](crate::ErrorKind::Body) that breaks off, or, before there was a
-    /// head, a [`Protocol`](crate::ErrorKind::Protocol) error. It is no failure of the script if
-    /// the client has left already.
+    /// head, a [`Protocol`](crate::ErrorKind::Protocol) error.
     #[track_caller]
     pub fn hang_up(self) -> Self {
         self.step(ScriptStep::HangUp)

@@ -24,8 +24,6 @@ const MAX_REQUEST: usize = 16 * 1024 * 1024;
 /// Maximum number of headers of a request: what the client can send, and more.
 const MAX_HEADERS: usize = 2_000;
 
-const LEFT: &str = "the client had left";
-
 /// Serves one connection, and notes how that went.
 pub(super) async fn serve(run: Arc<ServerRun>, number: usize, assigned: Assigned, socket: Socket) {
     if let Assigned::Refused = assigned {
@@ -119,12 +117,12 @@ impl ServedConnection {
                 () = future => {}
                 () = self.client_leaves() => {}
             },
+            // A client that has left already needs no end.
             ScriptStep::End => {
-                self.send(opening.last_bytes()).await?;
+                let _ = self.send(opening.last_bytes()).await;
                 return Ok(Some(self.close().await));
             }
             ScriptStep::HangUp => return Ok(Some(self.close().await)),
-            ScriptStep::Reset if self.has_left().await => return Err(LEFT.to_owned()),
             ScriptStep::Reset => return Ok(Some(Departure::Reset)),
         }
         Ok(None)
@@ -137,7 +135,7 @@ impl ServedConnection {
         }
         // The system takes bytes for a client that has left.
         if self.has_left().await || self.socket.write_all(bytes).await.is_err() {
-            return Err(LEFT.to_owned());
+            return Err("the client had left".to_owned());
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ async fn listened(answers: impl IntoIterator<Item = Script>) -> (Outcome, Vec<Op
     let server = Server::start(calls.into_iter().chain(answers).collect::<Vec<_>>()).await;
     let outcome = run("mcp", &[server.url()]).await;
     let requests = server.requests();
+    assert!(requests.len() > 2, "{requests:?}, {outcome:?}");
     assert!(requests[..2].iter().all(|request| request.method() == "POST"), "{requests:?}");
     assert!(requests[2..].iter().all(|request| request.method() == "GET"), "{requests:?}");
     assert!(requests[2..].iter().all(|request| request.headers()["mcp-session-id"] == "s"), "{requests:?}");

@@ -240,6 +240,22 @@ async fn check_that_leaving_fails(server: Server) {
     assert!(complaint.contains("the client had left"), "{complaint}");
 }
 
+#[tokio::test]
+async fn a_client_may_leave_before_the_response_ends() {
+    for leave in [Script::end, Script::hang_up, Script::reset] {
+        let script = || leave(Script::open().event(numbered(1)).stall(Duration::from_secs(60)));
+        check_that_leaving_passes(Server::in_memory(script())).await;
+        check_that_leaving_passes(Server::start(script()).await).await;
+    }
+}
+
+async fn check_that_leaving_passes(server: Server) {
+    let (handle, mut events) = follow(&server);
+    next(&mut events).await;
+    handle.shutdown().await;
+    server.finish().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_script_without_a_connection_fails_the_test() {
     let server = Server::in_memory([Script::open(), Script::open()]);

@@ -51,6 +51,7 @@ const TOKENS: &[&[u8]] = &[
     b"retry: ",
     b"retry: 5\n",
     b"retry: +5\n",
+    b"retry: 18446744073709551614\n",
     b"retry: 18446744073709551616\r",
     b": comment\n",
     b"dat",
