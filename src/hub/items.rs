@@ -82,18 +82,22 @@ impl<T: QueueItem> Items<T> {
 
     /// The size of the part of the queue from position `next` on.
     pub(super) fn size_from(&self, next: u64) -> QueueSize {
-        let index = next.saturating_sub(self.first) as usize;
-        let items = (self.queue.len() - index) as u64;
-        if index == 0 {
-            return QueueSize { items, bytes: self.bytes() };
+        let next = next.max(self.first);
+        QueueSize { items: self.end() - next, bytes: self.bytes_so_far - self.bytes_up_to(next) }
+    }
+
+    /// The bytes of all items before this position. Adds up few items: from the beginning of the
+    /// queue, or else up to the next mark.
+    fn bytes_up_to(&self, position: u64) -> u64 {
+        let index = (position - self.first) as usize;
+        if (index as u64) < MARK_EVERY {
+            return self.bytes_before + self.queue.range(..index).map(T::bytes).sum::<u64>();
         }
-        // Added up to the next mark only, or to the end.
-        let (end, before_end) = match self.marks.get(self.marks.partition_point(|mark| mark.position < next)) {
+        let (end, before_end) = match self.marks.get(self.marks.partition_point(|mark| mark.position < position)) {
             Some(mark) => (mark.position, mark.bytes_before),
             None => (self.end(), self.bytes_so_far),
         };
-        let part: u64 = self.queue.range(index..(end - self.first) as usize).map(T::bytes).sum();
-        QueueSize { items, bytes: part + (self.bytes_so_far - before_end) }
+        before_end - self.queue.range(index..(end - self.first) as usize).map(T::bytes).sum::<u64>()
     }
 
     /// The bytes of all items in the queue.
@@ -170,11 +174,11 @@ impl<T: QueueItem> Items<T> {
             std::mem::swap(&mut self.queue, taken);
             return;
         }
-        taken.reserve((lowest - self.first) as usize);
-        while self.first < lowest {
-            let Some(item) = self.pop_first() else { return };
-            taken.push_back(item);
-        }
+        self.bytes_before = self.bytes_up_to(lowest);
+        taken.extend(self.queue.drain(..(lowest - self.first) as usize));
+        self.first = lowest;
+        let passed = self.marks.partition_point(|mark| mark.position <= lowest);
+        self.marks.drain(..passed);
     }
 
     /// Clones the items from position `next` up to `end`.

@@ -12,8 +12,8 @@ use crate::support::{OPEN, RawServer, next_event, stream, until, within};
 const WARM_UP: usize = 20_000;
 const TYPES: usize = 1_000_000;
 
-/// Allowance for chunks in flight, and for queues that are fuller than before.
-const SLACK: isize = 512 * 1024;
+/// Allowance for chunks in flight, of up to 512 KiB each, and for queues that are fuller than before.
+const SLACK: isize = 2 * 1024 * 1024;
 
 async fn take(last: usize, subscription: &mut Subscription) {
     loop {
