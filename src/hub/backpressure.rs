@@ -18,16 +18,25 @@
 //! the publisher's own timer. It runs only while another reader has taken everything, and so waits
 //! because of the full queue: a reader that holds up no other is waited for without limit.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, Sleep};
 
 use super::Hub;
 use super::readers::PatienceCheck;
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Makes the runtime poll this task again after all others that are ready, also the main task of a
+/// current-thread runtime: between two polls of that, it polls up to 61 others. The caller returns
+/// `Pending`.
+pub(crate) fn let_others_run(cx: &mut Context<'_>) {
+    // The first poll of this future hands the waker to the runtime, and is all there is to it.
+    let _ = pin!(yield_now()).poll(cx);
+}
 
 /// The publisher's next step before it publishes.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,8 +156,7 @@ impl Backpressure {
                 match hub.readiness() {
                     Readiness::Ready => break,
                     Readiness::Yield => {
-                        // Goes to the end of the runtime's queue; readers run meanwhile.
-                        cx.waker().wake_by_ref();
+                        let_others_run(cx);
                         return Poll::Pending;
                     }
                     Readiness::Wait => self.begin_wait(hub),

@@ -104,7 +104,7 @@ use crate::state::State;
 pub(crate) use self::ack::AckHandle;
 use self::ack::AckTracker;
 pub use self::ack::Acknowledger;
-pub(crate) use self::backpressure::{Backpressure, Stalled};
+pub(crate) use self::backpressure::{Backpressure, Stalled, let_others_run};
 use self::backpressure::{PublisherWait, Readiness};
 use self::drain::DrainSignal;
 pub(crate) use self::drain::{DrainCounts, DrainTracker};

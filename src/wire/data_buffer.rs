@@ -8,8 +8,6 @@ use triomphe::Arc;
 
 use crate::event::Span;
 
-use super::MAX_RETAINED;
-
 /// Data of this size is large once it outgrows its buffer, which has at most twice this size.
 // The two further allocations of a large event cost as much as to copy a few KiB.
 const MIN_LARGE: usize = 8 * 1024;
@@ -25,7 +23,8 @@ pub(super) struct DataBuffer {
     bytes: Vec<u8>,
     /// The block is not UTF-8, so all of it is bytes.
     is_broken: bool,
-    /// The size of the last large text, with some room: the next is probably like it.
+    /// The size of the last large text, with some room: the next is probably like it. Then it needs
+    /// one allocation, and gets the memory of the last: events of 1 MiB cost a third of the time.
     expected: usize,
 }
 
@@ -129,7 +128,7 @@ impl DataBuffer {
         }
         let mut text = std::mem::take(&mut self.text);
         self.bytes.clear();
-        self.expected = (text.len() + text.len() / 16).min(MAX_RETAINED);
+        self.expected = text.len() + text.len() / 16;
         if text.capacity() - text.len() > text.len() / 8 {
             text.shrink_to_fit();
         }

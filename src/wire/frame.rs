@@ -84,6 +84,12 @@ impl<'a> EventFrame<'a> {
         self.parts?.values.retry.get().map(Duration::from_millis)
     }
 
+    /// Returns the size of its text in bytes: data, type and ID.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// Returns the event with memory of its own: one allocation of the size of its text. A large
     /// event whose data came in pieces, or in several lines, takes over the memory in which it was
     /// collected.

@@ -6,6 +6,7 @@ mod blasts;
 mod filters;
 mod late_joiners;
 mod lazy;
+mod turns;
 mod typed;
 
 #[path = "../support/mod.rs"]

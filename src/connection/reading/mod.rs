@@ -1,6 +1,6 @@
 //! [`ResponseReader`]: an open response, turn by turn, from its bytes to the hub.
 //!
-//! One turn takes up to 64 frames and publishes them together:
+//! One turn takes up to 64 frames, or about 256 KiB, and publishes them together:
 //!
 //! ```text
 //! body ──chunks──> Decoder ──frames──> TurnPublisher ──events──> hub
@@ -22,9 +22,9 @@ use std::time::Duration;
 use tokio::task::coop;
 use tokio::time::Instant;
 
-use crate::connection::config::EVENTS_PER_TURN;
+use crate::connection::config::{BYTES_PER_TURN, EVENTS_PER_TURN};
 use crate::error::{Error, ErrorKind};
-use crate::hub::Backpressure;
+use crate::hub::{Backpressure, let_others_run};
 use crate::response::silence::Silence;
 use crate::transport::Body;
 use crate::wire::{Decoder, EndMark, Frame};
@@ -46,6 +46,8 @@ pub(super) struct ResponseReader {
     /// The body had nothing more when the turn ended, and will wake the task. Holds only until the
     /// task is polled anew (see [`poll_body_again`](Self::poll_body_again)).
     body_is_pending: bool,
+    /// The last turn was as large as one may be. Others run before the next.
+    lets_others_run: bool,
     /// The response has brought an event that was no repeat.
     has_begun: bool,
     /// Why nothing more will come from the body. The decoder may still hold frames.
@@ -67,6 +69,7 @@ impl ResponseReader {
             decoder,
             decoder_is_empty: true,
             body_is_pending: false,
+            lets_others_run: false,
             has_begun: false,
             end: None,
             backpressure: Backpressure::default(),
@@ -76,7 +79,7 @@ impl ResponseReader {
     }
 
     /// Reads and publishes one turn: up to 64 frames, from as many chunks as that takes, but no
-    /// more than 64.
+    /// more than 64. The turn ends early after 256 KiB, and others run before the next.
     ///
     /// # Cancel safety
     ///
@@ -91,24 +94,27 @@ impl ResponseReader {
         if std::mem::take(&mut self.body_is_pending) {
             return self.poll_silence(cx);
         }
+        if std::mem::take(&mut self.lets_others_run) {
+            let_others_run(cx);
+            return Poll::Pending;
+        }
         ready!(self.poll_backpressure(cx, connection));
         // A turn counts as one operation of tokio's budget, so that other tasks of the thread get
         // theirs.
         let budget = ready!(coop::poll_proceed(cx));
         let mut report = TurnReport::default();
-        let mut published = 0;
+        let mut published = TurnSize::default();
         let mut must_wake = false;
         for _chunk in 0..EVENTS_PER_TURN {
             if !self.decoder_is_empty {
-                let max = EVENTS_PER_TURN - published;
-                published += match self.end_mark.clone() {
-                    None => self.publish(connection, max, dedup, &mut report),
-                    Some(mark) => self.publish_up_to(&mark, connection, max, dedup, &mut report),
-                };
+                match self.end_mark.clone() {
+                    None => self.publish(connection, &mut published, dedup, &mut report),
+                    Some(mark) => self.publish_up_to(&mark, connection, &mut published, dedup, &mut report),
+                }
                 // If frames are left the turn ends, and `publish` has woken the readers.
                 must_wake = self.decoder_is_empty;
             }
-            if !self.decoder_is_empty {
+            if !self.decoder_is_empty || report.counts.bytes >= BYTES_PER_TURN as u64 {
                 break;
             }
             if let Some(cause) = self.end.take() {
@@ -121,7 +127,7 @@ impl ResponseReader {
             }
             match self.poll_chunk(cx) {
                 Poll::Ready(bytes) => report.counts.bytes += bytes as u64,
-                Poll::Pending if report.counts.bytes > 0 || published > 0 => {
+                Poll::Pending if report.counts.bytes > 0 || published.frames > 0 => {
                     self.body_is_pending = true;
                     break;
                 }
@@ -131,9 +137,10 @@ impl ResponseReader {
         }
         // Not before: a turn that found nothing gives its unit of the budget back.
         budget.made_progress();
-        if must_wake && published > 0 {
+        if must_wake && published.frames > 0 {
             connection.hub.wake();
         }
+        self.lets_others_run = published.bytes.max(report.counts.bytes as usize) >= BYTES_PER_TURN;
         Poll::Ready(report)
     }
 
@@ -196,29 +203,32 @@ impl ResponseReader {
         Poll::Ready(())
     }
 
-    /// Publishes what the decoder has, up to `max` frames and what the queues allow, and returns
-    /// how many.
+    /// Publishes what the decoder has, until the turn is full or a queue is.
     ///
     /// Wakes the readers if frames are left, because the turn ends then.
-    fn publish(&mut self, connection: &Connection, max: usize, dedup: &mut Dedup, report: &mut TurnReport) -> usize {
+    fn publish(
+        &mut self,
+        connection: &Connection,
+        published: &mut TurnSize,
+        dedup: &mut Dedup,
+        report: &mut TurnReport,
+    ) {
         let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, false);
         // Decoding comments costs time, and only transcripts get them.
         self.decoder.set_comments(publisher.wants_comments());
-        let mut published = 0;
         let mut frames = self.decoder.frames();
-        while published < max && publisher.is_ready() {
+        while !published.is_full() && publisher.is_ready() {
             let Some(frame) = frames.next_frame() else {
                 self.decoder_is_empty = true;
                 break;
             };
-            published += 1;
+            published.add(&frame);
             publisher.publish(frame);
         }
         drop(frames);
         // hyper can fill the chunk's memory again once the decoder has let go of it.
         self.decoder.let_go();
         publisher.finish(&self.decoder, !self.decoder_is_empty);
-        published
     }
 
     /// Like [`publish`](Self::publish), up to the end mark. Locks the hub twice for each frame,
@@ -227,19 +237,18 @@ impl ResponseReader {
         &mut self,
         mark: &EndMark,
         connection: &Connection,
-        max: usize,
+        published: &mut TurnSize,
         dedup: &mut Dedup,
         report: &mut TurnReport,
-    ) -> usize {
+    ) {
         self.decoder.set_comments(connection.hub.publisher().wants_comments());
-        let mut published = 0;
         let mut frames = self.decoder.frames();
-        while published < max && connection.hub.publisher().is_ready() {
+        while !published.is_full() && connection.hub.publisher().is_ready() {
             let Some(frame) = frames.next_frame() else {
                 self.decoder_is_empty = true;
                 break;
             };
-            published += 1;
+            published.add(&frame);
             let ended_by =
                 if let Frame::Event(event) = &frame { Some(*event).filter(|event| mark.is(*event)) } else { None };
             let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, true);
@@ -254,7 +263,6 @@ impl ResponseReader {
         if !self.decoder_is_empty {
             connection.hub.wake();
         }
-        published
     }
 
     /// Takes the unfinished block at the end of the response if it is the end mark: some servers
@@ -275,6 +283,29 @@ impl ResponseReader {
         let cause = Error::new(ErrorKind::IdleTimeout, message);
         let end = ResponseEnd { cause, cut_off: self.decoder.is_in_block() };
         Poll::Ready(TurnReport { end: Some(end), ..TurnReport::default() })
+    }
+}
+
+/// What a turn has published so far.
+#[derive(Debug, Default)]
+struct TurnSize {
+    frames: usize,
+    /// The bytes of its events.
+    bytes: usize,
+}
+
+impl TurnSize {
+    #[inline]
+    fn add(&mut self, frame: &Frame<'_>) {
+        self.frames += 1;
+        if let Frame::Event(event) = frame {
+            self.bytes += event.size();
+        }
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.frames >= EVENTS_PER_TURN || self.bytes >= BYTES_PER_TURN
     }
 }
 

@@ -201,8 +201,8 @@ impl Program {
         self.published.push(event);
     }
 
-    fn turn(&mut self) {
-        if !self.is_ready() {
+    async fn turn(&mut self) {
+        if !self.is_ready().await {
             return;
         }
         for _ in 0..self.random.usize(1..=64) {
@@ -265,7 +265,7 @@ impl Program {
     }
 
     /// Polls as the task does, as often as the task is woken.
-    fn is_ready(&mut self) -> bool {
+    async fn is_ready(&mut self) -> bool {
         if self.waiting.as_ref().is_some_and(|flag| !flag.is_raised()) && self.random.bool() {
             return false;
         }
@@ -287,6 +287,8 @@ impl Program {
                 self.check_publisher();
                 return false;
             }
+            // The runtime wakes both.
+            tokio::task::yield_now().await;
             assert!(flag.is_raised(), "{}: it yielded and is not woken", self.case);
         }
         panic!("{}: it yields forever", self.case);
@@ -365,7 +367,7 @@ impl Program {
         }
         for _ in 0..steps {
             match self.random.usize(0..100) {
-                0..=24 => self.turn(),
+                0..=24 => self.turn().await,
                 25..=84 => self.read(),
                 85..=88 => self.subscribe(),
                 89..=92 => self.leave(),
@@ -373,19 +375,19 @@ impl Program {
                 _ => advance(PATIENCE / LOOKS).await,
             }
         }
-        self.finish();
+        self.finish().await;
     }
 
     /// Lets all members read: then none is waited for, and in the end each event was seen or
     /// counted.
-    fn finish(mut self) {
+    async fn finish(mut self) {
         let case = self.case.clone();
         for member in &mut self.members {
             while member.take(&mut self.random, &case) {}
         }
         self.check_publisher();
-        assert!(self.is_ready() || self.is_ready(), "{case}: no queue is full");
-        self.turn();
+        assert!(self.is_ready().await || self.is_ready().await, "{case}: no queue is full");
+        self.turn().await;
         let drain_tracker = self.hub.drain_tracker();
         self.hub.close();
         let dropped = self.expected().map(|expected| expected.left()).sum();
