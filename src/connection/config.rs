@@ -33,9 +33,9 @@ pub(crate) const QUEUE_BYTES: u64 = DEFAULT_MAX_EVENT_SIZE as u64;
 /// budget. With four times as many, a healthy subscriber on the same thread loses half of them.
 pub(crate) const EVENTS_PER_TURN: usize = 64;
 
-/// About the most bytes that the connection task reads or publishes before other tasks run. So
-/// subscribers take large events while those are in the processor's cache, and the next ones get
-/// their memory: events of 64 KiB cost a third of the time.
+/// The bytes after which other tasks run: so many read, with the chunk that completes them, or
+/// published, with the event that does. So subscribers take large events while those are in the
+/// cache, and the next ones get their memory: events of 64 KiB cost a third of the time.
 pub(crate) const BYTES_PER_TURN: usize = 256 * 1024;
 
 /// The settings of one stream.

@@ -22,6 +22,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, Sleep};
 
@@ -30,12 +31,20 @@ use super::readers::PatienceCheck;
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Makes the runtime poll this task again after all others that are ready, also the main task of a
-/// current-thread runtime: between two polls of that, it polls up to 61 others. The caller returns
+/// Makes the runtime poll this task again, after the others that are ready. The caller returns
 /// `Pending`.
 pub(crate) fn let_others_run(cx: &mut Context<'_>) {
-    // The first poll of this future hands the waker to the runtime, and is all there is to it.
-    let _ = pin!(yield_now()).poll(cx);
+    let runtime = Handle::try_current();
+    if runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
+        // Such a runtime polls up to 61 tasks before its main task, and a task that only wakes
+        // itself may be each of them. The first poll of this future leaves the waker with the
+        // runtime until then.
+        let _ = pin!(yield_now()).poll(cx);
+    } else {
+        // With several threads a waker that is left so wakes before the tasks in the queue, and no
+        // other thread can take the task over.
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// The publisher's next step before it publishes.

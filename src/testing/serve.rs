@@ -110,7 +110,7 @@ impl ServedConnection {
         match step {
             ScriptStep::Write(bytes) => self.send(&opening.framed(&bytes)).await?,
             ScriptStep::Stall(time) => {
-                // The next step notices a client that has left.
+                // A later step that sends notices a client that has left.
                 let _ = tokio::time::timeout(time, self.client_leaves()).await;
             }
             ScriptStep::WaitFor(AwaitedByScript(future)) => tokio::select! {

@@ -32,9 +32,9 @@ static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 /// An HTTP/1.1 server for tests, which follows a [`Script`](super::Script) on each connection, or
 /// sends a [`Log`](super::Log): see [`Plan`].
 ///
-/// **A test fails if a script was not followed to its end:** if the client leaves before, does not
-/// connect as often as there are scripts, or connects once more. [`finish`](Self::finish) waits for
-/// the rest and says which connection and which step it was.
+/// **A test fails if a script was not followed to its end:** if the client leaves before all was
+/// sent, does not connect as often as there are scripts, or connects once more.
+/// [`finish`](Self::finish) waits for the rest and says which connection and which step it was.
 ///
 /// [In memory](Self::in_memory) it needs no network, and works with a paused clock. On
 /// [loopback](Self::start) the client's sockets are real. With real sockets a paused clock jumps to

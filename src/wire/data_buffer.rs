@@ -64,7 +64,7 @@ impl DataBuffer {
             return append(&mut self.bytes, piece, limit);
         }
         if self.text.is_empty() {
-            self.text.reserve_exact(self.expected.max(2 * MIN_LARGE).min(limit));
+            self.text.reserve_exact(self.expected.min(limit / 8).max(2 * MIN_LARGE).min(limit));
         }
         // A character that two pieces share is completed first.
         let continued = piece.iter().take(3).take_while(|&&byte| is_continuation(byte)).count();

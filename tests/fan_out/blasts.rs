@@ -6,6 +6,8 @@ use sseclient::http::{Request, Response};
 use sseclient::testing::{self, Script};
 use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
 
+use tokio::task::JoinSet;
+
 use crate::support::{self, OPEN, RawServer, numbered, serve, status, staying, until, within};
 
 /// A server that sends `events` numbered events as fast as it can, and then stays silent.
@@ -261,19 +263,23 @@ async fn a_gap_is_kept_in_its_place_even_when_the_events_around_it_are_dropped()
 /// The connection task yields to readers that it may overrun, and they have to run before it goes
 /// on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_reader_that_may_lose_events_loses_none_while_it_reads() {
-    for capacity in [64, 256, 1024] {
-        let transport = |_request: Request<Bytes>| async {
-            let body: String = (0..50_000).map(|number| format!("data: {number}\n\n")).collect();
+async fn readers_that_may_lose_events_lose_none_while_they_read() {
+    for (capacity, readers, events) in [(64, 1, 50_000), (256, 1, 50_000), (1024, 1, 50_000), (256, 100, 5_000)] {
+        let transport = move |_request: Request<Bytes>| async move {
+            let body: String = (0..events).map(|number| format!("data: {number}\n\n")).collect();
             Response::builder().header("content-type", "text/event-stream").body(Full::new(Bytes::from(body)))
         };
         let client = Client::builder().transport(transport).build();
         let handle = client.stream("http://in.memory/").build().unwrap();
         let options = SubscribeOptions::default().capacity(capacity).overflow(Overflow::DropOldest);
-        let mut subscription = handle.subscribe_with(Filter::all(), options);
-        let reading = tokio::spawn(async move { drain(&mut subscription, 49_999).await });
+        let mut reading = JoinSet::new();
+        for _reader in 0..readers {
+            let mut subscription = handle.subscribe_with(Filter::all(), options.clone());
+            reading.spawn(async move { drain(&mut subscription, events - 1).await });
+        }
         handle.connect();
-        assert_eq!(within(reading).await.unwrap(), (50_000, 0), "a queue of {capacity}");
+        let ends = vec![(events as u64, 0); readers];
+        assert_eq!(within(reading.join_all()).await, ends, "queues of {capacity}");
     }
 }
 

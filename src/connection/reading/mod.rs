@@ -79,7 +79,8 @@ impl ResponseReader {
     }
 
     /// Reads and publishes one turn: up to 64 frames, from as many chunks as that takes, but no
-    /// more than 64. The turn ends early after 256 KiB, and others run before the next.
+    /// more than 64. The turn ends early with what completes 256 KiB, and others run before the
+    /// next.
     ///
     /// # Cancel safety
     ///

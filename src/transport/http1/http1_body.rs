@@ -58,10 +58,9 @@ impl Http1Body {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
-                    if self.buffer.is_empty() {
-                        // Streams are silent most of the time, and hold no buffer then.
-                        self.buffer = BytesMut::new();
-                    }
+                    // Streams are silent most of the time, and hold no buffer then, but for the
+                    // beginning of a line between chunks.
+                    self.buffer = BytesMut::from(&*self.buffer);
                     return Poll::Pending;
                 }
             }
@@ -73,7 +72,7 @@ impl Http1Body {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { read, buffer, .. } = self;
         // Takes the memory of the last read again, if the decoder has let go of it.
-        buffer.reserve(self.read_size);
+        buffer.reserve(self.read_size.saturating_sub(buffer.len()).max(MIN_READ));
         let space = buffer.capacity() - buffer.len();
         let count = ready!(pin!(read.read_buf(buffer)).poll(cx))?;
         // A read that fills the buffer has left bytes behind, so the next one may be larger. One
