@@ -168,6 +168,10 @@ impl<T: QueueItem> Items<T> {
 
     /// Moves the items before `lowest`, which no reader needs any more, out of the queue.
     pub(super) fn drain_to(&mut self, lowest: u64, taken: &mut VecDeque<T>) {
+        // Other readers still need them all.
+        if lowest == self.first {
+            return;
+        }
         if lowest == self.end() && taken.is_empty() && is_idle_size(&self.queue) {
             (self.first, self.bytes_before) = (lowest, self.bytes_so_far);
             self.marks.clear();
@@ -185,7 +189,7 @@ impl<T: QueueItem> Items<T> {
     pub(super) fn clone_range(&self, next: u64, end: u64, taken: &mut VecDeque<T>) {
         let range = (next - self.first) as usize..(end - self.first) as usize;
         // An event is one counted reference, so a clone for each reader copies no text.
-        taken.extend(self.queue.range(range).cloned());
+        self.queue.range(range).for_each(|item| taken.push_back(item.clone()));
     }
 
     /// Gives back the memory that a burst needed, if the queue is empty.

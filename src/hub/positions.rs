@@ -50,13 +50,22 @@ impl ReaderPositions {
 
     /// Moves a reader.
     pub(super) fn advance(&mut self, from: u64, to: u64) {
-        // A sole reader has one group, which need not be found.
-        if let [Group { position, readers: 1 }] = &mut self.groups[..] {
-            debug_assert_eq!(*position, from, "the only reader stands elsewhere");
-            *position = to;
-        } else if from != to {
-            self.leave(from);
-            self.join(to);
+        match &mut self.groups[..] {
+            // A sole reader has one group, which need not be found.
+            [Group { position, readers: 1 }] => {
+                debug_assert_eq!(*position, from, "the only reader stands elsewhere");
+                *position = to;
+            }
+            // Many readers follow the first of them.
+            [behind, ahead] if behind.position == from && ahead.position == to && behind.readers > 1 => {
+                behind.readers -= 1;
+                ahead.readers += 1;
+            }
+            _ if from == to => {}
+            _ => {
+                self.leave(from);
+                self.join(to);
+            }
         }
     }
 
