@@ -29,14 +29,13 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 20;
 /// events is bounded as well.
 pub(crate) const QUEUE_BYTES: u64 = DEFAULT_MAX_EVENT_SIZE as u64;
 
-/// The most frames that the connection task publishes before other tasks run: half of tokio's coop
-/// budget. With four times as many, a healthy subscriber on the same thread loses half of them.
+/// The most frames of one turn, which costs one unit of tokio's coop budget.
 pub(crate) const EVENTS_PER_TURN: usize = 64;
 
-/// The bytes after which other tasks run: so many read, with the chunk that completes them, or
-/// published, with the event that does. So subscribers take large events while those are in the
-/// cache, and the next ones get their memory: events of 64 KiB cost a third of the time.
-pub(crate) const BYTES_PER_TURN: usize = 256 * 1024;
+/// Once it has read or published this many bytes the connection task lets other tasks run. The last
+/// chunk or event may exceed it. Subscribers then take large events while these are in the cache,
+/// and later events reuse their memory: events of 64 KiB cost a third of the time.
+pub(crate) const BYTES_IN_A_ROW: usize = 256 * 1024;
 
 /// The settings of one stream.
 #[derive(Debug, Clone)]

@@ -31,18 +31,18 @@ use super::readers::PatienceCheck;
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Makes the runtime poll this task again, after the others that are ready. The caller returns
-/// `Pending`.
+/// Makes the runtime poll this task again after other tasks. On a runtime of one thread: when no
+/// task is ready, or after 61 polls. The caller returns `Pending`.
 pub(crate) fn let_others_run(cx: &mut Context<'_>) {
     let runtime = Handle::try_current();
     if runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
-        // Such a runtime polls up to 61 tasks before its main task, and a task that only wakes
-        // itself may be each of them. The first poll of this future leaves the waker with the
-        // runtime until then.
+        // By default such a runtime polls up to 61 tasks between two polls of its main task, and a
+        // task that wakes itself could be each of them. The first poll of this future defers the
+        // wake-up until just before the main task's turn.
         let _ = pin!(yield_now()).poll(cx);
     } else {
-        // With several threads a waker that is left so wakes before the tasks in the queue, and no
-        // other thread can take the task over.
+        // With several threads a deferred task comes ahead of the worker's queue, where no other
+        // worker can take it. A task that wakes itself goes to the end of the queue.
         cx.waker().wake_by_ref();
     }
 }

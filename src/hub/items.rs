@@ -86,8 +86,8 @@ impl<T: QueueItem> Items<T> {
         QueueSize { items: self.end() - next, bytes: self.bytes_so_far - self.bytes_up_to(next) }
     }
 
-    /// The bytes of all items before this position. Adds up few items: from the beginning of the
-    /// queue, or else up to the next mark.
+    /// The bytes of all items before this position. Adds up the items from the beginning of the
+    /// queue, or those up to the next mark, whichever is near.
     fn bytes_up_to(&self, position: u64) -> u64 {
         let index = (position - self.first) as usize;
         if (index as u64) < MARK_EVERY {
@@ -168,7 +168,7 @@ impl<T: QueueItem> Items<T> {
 
     /// Moves the items before `lowest`, which no reader needs any more, out of the queue.
     pub(super) fn drain_to(&mut self, lowest: u64, taken: &mut VecDeque<T>) {
-        // Other readers still need them all.
+        // Nothing to move: other readers need all items, or there are none.
         if lowest == self.first {
             return;
         }
@@ -189,6 +189,7 @@ impl<T: QueueItem> Items<T> {
     pub(super) fn clone_range(&self, next: u64, end: u64, taken: &mut VecDeque<T>) {
         let range = (next - self.first) as usize..(end - self.first) as usize;
         // An event is one counted reference, so a clone for each reader copies no text.
+        // Not `extend`, which costs more for a single event, and that is the usual case.
         self.queue.range(range).for_each(|item| taken.push_back(item.clone()));
     }
 

@@ -56,12 +56,11 @@ impl ReaderPositions {
                 debug_assert_eq!(*position, from, "the only reader stands elsewhere");
                 *position = to;
             }
-            // Many readers follow the first of them.
+            // The usual case with many readers: the first has moved on, and the others follow it.
             [behind, ahead] if behind.position == from && ahead.position == to && behind.readers > 1 => {
                 behind.readers -= 1;
                 ahead.readers += 1;
             }
-            _ if from == to => {}
             _ => {
                 self.leave(from);
                 self.join(to);

@@ -19,9 +19,10 @@ const PIECE_PAUSE: Duration = Duration::from_millis(1);
 /// What a [`Server`](super::Server) does on one connection: what it expects of the request, the
 /// head of its response, and then step by step.
 ///
-/// A step that cannot be done, since the client has left, fails the test. One that only ends the
-/// response or the connection does not: a client may leave as soon as it has what it wants. After
-/// the last step the connection stays open until the client leaves, unless that step ends it.
+/// A step that sends fails the test if the client has left. [`end`](Self::end),
+/// [`hang_up`](Self::hang_up) and [`reset`](Self::reset) do not: a client may leave as soon as it
+/// has what it wants. After the last step the connection stays open until the client leaves, unless
+/// that step ends it.
 ///
 /// # Panics
 ///

@@ -30,9 +30,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 ///
 /// The decoder holds at most that many bytes plus a constant. It may hold half as much again if a
 /// type, an ID or a comment is large as well, since each buffer has room to grow. For an event in
-/// pieces after a large one it reserves as much again, up to an eighth of the limit. Not counted
-/// are the chunk being read, the last event ID, and the replacement of text that is not UTF-8. The
-/// work is linear in the input, however it is cut into chunks.
+/// pieces after a large one it reserves as much in advance, up to an eighth of the limit. Not
+/// counted are the chunk being read, the last event ID, and the replacement of text that is not
+/// UTF-8. The work is linear in the input, however it is cut into chunks.
 ///
 /// # Deviations from the standard
 ///

@@ -5,7 +5,6 @@ use sseclient::bytes::Bytes;
 use sseclient::http::{Request, Response};
 use sseclient::testing::{self, Script};
 use sseclient::{Client, CloseReason, Delivery, Filter, Gap, Overflow, SubscribeOptions, Subscription};
-
 use tokio::task::JoinSet;
 
 use crate::support::{self, OPEN, RawServer, numbered, serve, status, staying, until, within};

@@ -95,7 +95,7 @@ fn cell(rates: &[f64]) -> String {
 /// Prints our rate by the best other parser's: a row per chunk size.
 fn print_verdicts(corpora: &[(Corpus, Bytes)], measured: &[(usize, Vec<Rates>)]) {
     println!("\n### Ours / best peer, median of the rounds' ratios (bar: {BAR}x)\n");
-    println!("On heartbeats comments are skipped, as the peers do; with comments wanted, against sse-core:\n");
+    println!("Comments are skipped. The last column: heartbeats with comments wanted, against sse-core.\n");
     head(corpora.iter().map(|(corpus, _)| corpus.name).chain(["geometric mean", "comments wanted"]));
     for (size, rates) in measured {
         let (cells, ratios): (Vec<_>, Vec<_>) = rates.iter().map(verdict).unzip();

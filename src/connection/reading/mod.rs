@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::task::coop;
 use tokio::time::Instant;
 
-use crate::connection::config::{BYTES_PER_TURN, EVENTS_PER_TURN};
+use crate::connection::config::{BYTES_IN_A_ROW, EVENTS_PER_TURN};
 use crate::error::{Error, ErrorKind};
 use crate::hub::{Backpressure, let_others_run};
 use crate::response::silence::Silence;
@@ -46,8 +46,8 @@ pub(super) struct ResponseReader {
     /// The body had nothing more when the turn ended, and will wake the task. Holds only until the
     /// task is polled anew (see [`poll_body_again`](Self::poll_body_again)).
     body_is_pending: bool,
-    /// The last turn was as large as one may be. Others run before the next.
-    lets_others_run: bool,
+    /// How many bytes were read or published since other tasks ran.
+    bytes_in_a_row: usize,
     /// The response has brought an event that was no repeat.
     has_begun: bool,
     /// Why nothing more will come from the body. The decoder may still hold frames.
@@ -69,7 +69,7 @@ impl ResponseReader {
             decoder,
             decoder_is_empty: true,
             body_is_pending: false,
-            lets_others_run: false,
+            bytes_in_a_row: 0,
             has_begun: false,
             end: None,
             backpressure: Backpressure::default(),
@@ -79,8 +79,8 @@ impl ResponseReader {
     }
 
     /// Reads and publishes one turn: up to 64 frames, from as many chunks as that takes, but no
-    /// more than 64. The turn ends early with what completes 256 KiB, and others run before the
-    /// next.
+    /// more than 64. A turn that has read or published 256 KiB ends early. Other tasks run after so
+    /// many bytes, in one turn or in several.
     ///
     /// # Cancel safety
     ///
@@ -95,27 +95,31 @@ impl ResponseReader {
         if std::mem::take(&mut self.body_is_pending) {
             return self.poll_silence(cx);
         }
-        if std::mem::take(&mut self.lets_others_run) {
+        if self.bytes_in_a_row >= BYTES_IN_A_ROW {
+            self.bytes_in_a_row = 0;
             let_others_run(cx);
             return Poll::Pending;
         }
-        ready!(self.poll_backpressure(cx, connection));
+        if self.poll_backpressure(cx, connection).is_pending() {
+            self.bytes_in_a_row = 0;
+            return Poll::Pending;
+        }
         // A turn counts as one operation of tokio's budget, so that other tasks of the thread get
         // theirs.
         let budget = ready!(coop::poll_proceed(cx));
         let mut report = TurnReport::default();
-        let mut published = TurnSize::default();
+        let (mut taken, mut read) = (TurnSize::default(), 0);
         let mut must_wake = false;
         for _chunk in 0..EVENTS_PER_TURN {
             if !self.decoder_is_empty {
                 match self.end_mark.clone() {
-                    None => self.publish(connection, &mut published, dedup, &mut report),
-                    Some(mark) => self.publish_up_to(&mark, connection, &mut published, dedup, &mut report),
+                    None => self.publish(connection, &mut taken, dedup, &mut report),
+                    Some(mark) => self.publish_up_to(&mark, connection, &mut taken, dedup, &mut report),
                 }
                 // If frames are left the turn ends, and `publish` has woken the readers.
                 must_wake = self.decoder_is_empty;
             }
-            if !self.decoder_is_empty || report.counts.bytes >= BYTES_PER_TURN as u64 {
+            if !self.decoder_is_empty || read >= BYTES_IN_A_ROW {
                 break;
             }
             if let Some(cause) = self.end.take() {
@@ -127,8 +131,8 @@ impl ResponseReader {
                 break;
             }
             match self.poll_chunk(cx) {
-                Poll::Ready(bytes) => report.counts.bytes += bytes as u64,
-                Poll::Pending if report.counts.bytes > 0 || published.frames > 0 => {
+                Poll::Ready(bytes) => read += bytes,
+                Poll::Pending if read > 0 || taken.frames > 0 => {
                     self.body_is_pending = true;
                     break;
                 }
@@ -136,12 +140,13 @@ impl ResponseReader {
                 Poll::Pending => return self.poll_silence(cx),
             }
         }
+        report.counts.bytes = read as u64;
         // Not before: a turn that found nothing gives its unit of the budget back.
         budget.made_progress();
-        if must_wake && published.frames > 0 {
+        if must_wake && taken.frames > 0 {
             connection.hub.wake();
         }
-        self.lets_others_run = published.bytes.max(report.counts.bytes as usize) >= BYTES_PER_TURN;
+        self.bytes_in_a_row += taken.bytes.max(read);
         Poll::Ready(report)
     }
 
@@ -207,23 +212,17 @@ impl ResponseReader {
     /// Publishes what the decoder has, until the turn is full or a queue is.
     ///
     /// Wakes the readers if frames are left, because the turn ends then.
-    fn publish(
-        &mut self,
-        connection: &Connection,
-        published: &mut TurnSize,
-        dedup: &mut Dedup,
-        report: &mut TurnReport,
-    ) {
+    fn publish(&mut self, connection: &Connection, taken: &mut TurnSize, dedup: &mut Dedup, report: &mut TurnReport) {
         let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, false);
         // Decoding comments costs time, and only transcripts get them.
         self.decoder.set_comments(publisher.wants_comments());
         let mut frames = self.decoder.frames();
-        while !published.is_full() && publisher.is_ready() {
+        while !taken.is_full() && publisher.is_ready() {
             let Some(frame) = frames.next_frame() else {
                 self.decoder_is_empty = true;
                 break;
             };
-            published.add(&frame);
+            taken.add(&frame);
             publisher.publish(frame);
         }
         drop(frames);
@@ -238,18 +237,18 @@ impl ResponseReader {
         &mut self,
         mark: &EndMark,
         connection: &Connection,
-        published: &mut TurnSize,
+        taken: &mut TurnSize,
         dedup: &mut Dedup,
         report: &mut TurnReport,
     ) {
         self.decoder.set_comments(connection.hub.publisher().wants_comments());
         let mut frames = self.decoder.frames();
-        while !published.is_full() && connection.hub.publisher().is_ready() {
+        while !taken.is_full() && connection.hub.publisher().is_ready() {
             let Some(frame) = frames.next_frame() else {
                 self.decoder_is_empty = true;
                 break;
             };
-            published.add(&frame);
+            taken.add(&frame);
             let ended_by =
                 if let Frame::Event(event) = &frame { Some(*event).filter(|event| mark.is(*event)) } else { None };
             let mut publisher = TurnPublisher::new(connection, dedup, report, &mut self.has_begun, true);
@@ -287,7 +286,7 @@ impl ResponseReader {
     }
 }
 
-/// What a turn has published so far.
+/// What a turn has taken from the decoder so far.
 #[derive(Debug, Default)]
 struct TurnSize {
     frames: usize,
@@ -306,7 +305,7 @@ impl TurnSize {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.frames >= EVENTS_PER_TURN || self.bytes >= BYTES_PER_TURN
+        self.frames >= EVENTS_PER_TURN || self.bytes >= BYTES_IN_A_ROW
     }
 }
 

@@ -287,7 +287,7 @@ impl Program {
                 self.check_publisher();
                 return false;
             }
-            // The runtime wakes both.
+            // A runtime of one thread defers the wake-up.
             tokio::task::yield_now().await;
             assert!(flag.is_raised(), "{}: it yielded and is not woken", self.case);
         }

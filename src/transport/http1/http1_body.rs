@@ -15,9 +15,8 @@ use super::request_sender::RequestSender;
 /// Maximum size of the buffer for one read. It grows while the server fills it, and is freed when
 /// the server falls silent.
 ///
-/// So large because a read is a system call that also tells the server how much more it may send.
-/// With an eighth of it a flood takes a quarter to a third more processor time. hyper's limit is
-/// about 400 KiB.
+/// Each read is a system call, after which the kernel lets the server send more. With 64 KiB a
+/// flood takes a quarter to a third more processor time. hyper's limit is about 400 KiB.
 const MAX_READ: usize = 512 * 1024;
 
 /// The body of a response. Dropping it closes the connection.
@@ -58,8 +57,8 @@ impl Http1Body {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
-                    // Streams are silent most of the time, and hold no buffer then, but for the
-                    // beginning of a line between chunks.
+                    // Streams are silent most of the time, and hold no buffer then. Only an
+                    // unfinished line between chunks, or the trailers so far, are kept.
                     self.buffer = BytesMut::from(&*self.buffer);
                     return Poll::Pending;
                 }
@@ -71,8 +70,14 @@ impl Http1Body {
     /// mean the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { read, buffer, .. } = self;
-        // Takes the memory of the last read again, if the decoder has let go of it.
-        buffer.reserve(self.read_size.saturating_sub(buffer.len()).max(MIN_READ));
+        let room = self.read_size.saturating_sub(buffer.len()).max(MIN_READ);
+        // Takes the memory of the last read again, if it is large enough and the decoder has let go
+        // of it. `reserve` would double it instead of replacing it.
+        if !buffer.try_reclaim(room) {
+            let mut larger = BytesMut::with_capacity(buffer.len() + room);
+            larger.extend_from_slice(buffer);
+            *buffer = larger;
+        }
         let space = buffer.capacity() - buffer.len();
         let count = ready!(pin!(read.read_buf(buffer)).poll(cx))?;
         // A read that fills the buffer has left bytes behind, so the next one may be larger. One

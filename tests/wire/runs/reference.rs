@@ -93,8 +93,8 @@ impl Stream {
             "retry" if !value.is_empty() && value.chars().all(|digit| digit.is_ascii_digit()) => {
                 // These are all digits, so parsing can fail only if there are too many.
                 let milliseconds = value.parse().unwrap_or(u64::MAX);
-                // An event has one word for its time, in which this number stands for none. It becomes
-                // the next one.
+                // An event keeps its time in one word, where this number stands for none. It
+                // becomes the next one.
                 self.own_retry = Some(if milliseconds == u64::MAX - 1 { u64::MAX } else { milliseconds });
                 self.frames.push(Owned::Retry(milliseconds));
             }
