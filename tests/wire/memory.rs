@@ -235,6 +235,23 @@ fn a_last_event_id_is_held_besides_the_limit_and_once() {
     assert_none(&wrong);
 }
 
+/// The next large event is probably like the last, but it may also come to a stop.
+#[test]
+fn after_a_large_event_an_eighth_of_the_limit_is_reserved_at_most() {
+    let limit = 8 * MIB;
+    let mut decoder = Decoder::new().max_event_size(limit);
+    let mut push = |chunk: &Bytes| {
+        decoder.push(chunk.clone());
+        while decoder.next_frame().is_some() {}
+    };
+    full_block(&[("data", 99)], limit, 16 * KIB).iter().for_each(&mut push);
+    // More than a few KiB, which makes it a large one.
+    let begun = full_block(&[("data", 1)], limit, 4 * KIB);
+    let held = measure(|| begun[..begun.len() - 1].iter().for_each(&mut push));
+    let expected = limit / 8 - CONSTANT..=limit / 8 + CONSTANT;
+    assert!(expected.contains(&(held.live as usize)), "{} bytes", held.live);
+}
+
 /// A decoder becomes small again after a large event, since a program may have thousands of
 /// decoders.
 #[test]

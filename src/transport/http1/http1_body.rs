@@ -99,3 +99,39 @@ impl Http1Body {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt as _, duplex};
+    use tokio_test::task::spawn;
+
+    use super::super::comparison::request;
+    use super::super::exchange::send;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_is_limited_and_silence_gives_its_memory_back() {
+        let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+        // It falls silent between two chunks, and within the line before one.
+        for rest in ["", "40"] {
+            let (client, mut server) = duplex(16 << 20);
+            let answer = async {
+                server.read_buf(&mut BytesMut::new()).await.unwrap();
+                server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+                server.write_all((chunk.repeat(512) + rest).as_bytes()).await.unwrap();
+            };
+            let (sent, ()) = tokio::join!(send(Box::new(client), request()), answer);
+            let (_head, mut body) = sent.unwrap();
+            let (mut longest, mut read) = (0, 0);
+            while read < 512 * 0x4000 {
+                let piece = poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap();
+                (longest, read) = (longest.max(piece.len()), read + piece.len());
+            }
+            assert!((MAX_READ / 2..=MAX_READ).contains(&longest), "{longest} bytes at once");
+            assert!(spawn(poll_fn(|cx| body.poll_data(cx))).poll().is_pending());
+            assert_eq!((&*body.buffer, body.buffer.capacity()), (rest.as_bytes(), rest.len()));
+        }
+    }
+}
